@@ -1,0 +1,50 @@
+"""CodeBatch: content-addressed batch execution for codebases.
+
+The Python face is `codebatch.api`; its names are reachable from here and imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codebatch.api import (
+        Batch,
+        Snapshot,
+        Store,
+        find_store,
+        open_store,
+        pipelines,
+        scan,
+    )
+    from codebatch.batch import RunReport
+    from codebatch.errors import CodeBatchError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "CodeBatchError",
+    "RunReport",
+    "Snapshot",
+    "Store",
+    "__version__",
+    "find_store",
+    "open_store",
+    "pipelines",
+    "scan",
+]
+
+_HOMES = {"CodeBatchError": "codebatch.errors", "RunReport": "codebatch.batch"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from where it is defined."""
+    if name in __all__:
+        return getattr(importlib.import_module(_HOMES.get(name, "codebatch.api")), name)
+    raise AttributeError(f"module 'codebatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,278 @@
+"""The Python face: stores, snapshots, batches. The command line is built on this module.
+
+    >>> import codebatch
+    >>> store = codebatch.open_store("work/store", create=True)
+    >>> batch = store.batch(store.snapshot("path/to/project"), pipeline="full")
+    >>> batch.run().status
+    'done'
+    >>> [record["message"] for record in batch.records(code="L101")]
+
+A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(batch)`` run it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from codebatch import query
+from codebatch.batch import BatchResult, Progress, RunReport, init_batch, pending_calls, run_batch
+from codebatch.digest import Document
+from codebatch.errors import StoreNotFoundError
+from codebatch.overview import BatchOverview, load_overview
+from codebatch.pipeline import load_pipeline, parse_pipeline, pipeline_document
+from codebatch.query import RecordFilter
+from codebatch.records import FileRecord, Record
+from codebatch.resources import list_pipelines
+from codebatch.snapshot import SnapshotResult, take_snapshot
+from codebatch.store import StoreDirectory, init_store
+from codebatch.store import open_store as open_directory
+
+STORE_NAME = ".codebatch"
+STORE_VARIABLE = "CODEBATCH_STORE"
+
+PathLike = str | os.PathLike[str]
+
+
+def find_store(path: PathLike | None = None) -> Path:
+    """Where the store is: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in the nearest
+    folder from here upwards; `StoreNotFoundError` where there is none."""
+    chosen = path if path is not None else os.environ.get(STORE_VARIABLE) or None
+    if chosen is not None:
+        return Path(chosen)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / STORE_NAME).is_dir():
+            return folder / STORE_NAME
+    raise StoreNotFoundError(
+        f"no store: neither --store nor {STORE_VARIABLE} is given, and no {STORE_NAME} is here "
+        "or in a folder above",
+        hints=["make one: codebatch init", "or do everything at once: codebatch scan DIR"],
+    )
+
+
+def open_store(path: PathLike | None = None, *, create: bool = False) -> Store:
+    """Open the store at ``path`` (or where `find_store` finds one); ``create`` makes it first."""
+    if create and path is not None:
+        return Store(init_store(Path(path)).store)
+    return Store(open_directory(find_store(path)))
+
+
+class Store:
+    """A store: take snapshots into it, make batches from them, find both again."""
+
+    def __init__(self, directory: StoreDirectory) -> None:
+        self.directory = directory
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Store {str(self.directory.root)!r}>"
+
+    @property
+    def path(self) -> Path:
+        """The store's directory."""
+        return self.directory.root
+
+    def snapshot(
+        self, root: PathLike, *, ignore: bool = True, progress: Progress | None = None
+    ) -> Snapshot:
+        """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well."""
+        result = take_snapshot(self.directory, Path(root), ignore=ignore, progress=progress)
+        return Snapshot(self, result.snapshot_id, result)
+
+    def find_snapshot(self, snapshot_id: str) -> Snapshot:
+        """A snapshot by id, unique prefix of an id, or ``latest``."""
+        return Snapshot(self, self.directory.find_snapshot(snapshot_id))
+
+    def batch(
+        self,
+        snapshot: Snapshot | str,
+        pipeline: str | Mapping[str, object] = "full",
+        *,
+        shards: int | None = None,
+    ) -> Batch:
+        """Plan a pipeline (name, path or document) over a snapshot, or find that very batch."""
+        found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
+        load = load_pipeline if isinstance(pipeline, str) else parse_pipeline
+        planned = load(pipeline)  # type: ignore[arg-type]  # narrowed by the line above
+        result = init_batch(self.directory, found.id, planned, shards)
+        return Batch(self, result.batch_id, result)
+
+    def find_batch(self, batch_id: str) -> Batch:
+        """A batch by id, unique prefix of an id, or ``latest``."""
+        return Batch(self, self.directory.find_batch(batch_id))
+
+    def snapshots(self) -> list[Document]:
+        """One row a snapshot, oldest first: ``snapshot_id, taken, source, file_count, total_bytes``."""
+        names = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
+        documents = map(self.directory.load_snapshot, self.directory.list_snapshots())
+        rows = [{name: document[name] for name in names} for document in documents]
+        return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
+
+    def batches(self) -> list[Document]:
+        """One row a batch, oldest first: ``batch_id, snapshot_id, pipeline, created, status``."""
+        rows: list[Document] = []
+        for batch_id in self.directory.list_batches():
+            document = self.directory.load_batch(batch_id)
+            names = ("batch_id", "snapshot_id", "pipeline", "created")
+            status = Batch(self, batch_id).overview().status
+            rows.append({**{name: document[name] for name in names}, "status": status})
+        return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot; ``taken`` says what taking it found, where this process took it."""
+
+    store: Store
+    id: str
+    taken: SnapshotResult | None = None
+
+    @cached_property
+    def files(self) -> list[FileRecord]:
+        """The manifest: path, object, size and mode of each file, in path order."""
+        return self.store.directory.load_manifest(self.id)
+
+
+class Batch:
+    """A plan over a snapshot and its results, as far as they are committed.
+
+    It implements Dask's collection protocol over the shards that are not done.
+    """
+
+    def __init__(self, store: Store, batch_id: str, made: BatchResult | None = None) -> None:
+        self.store = store
+        self.id = batch_id
+        self.made = made
+        self._graph: dict[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Batch {self.id}>"
+
+    def run(
+        self,
+        scheduler: str | None = None,
+        *,
+        workers: int | None = None,
+        client: Any = None,
+        progress: Progress | None = None,
+    ) -> RunReport:
+        """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
+        address or a scheduler file; or give a ``distributed.Client``."""
+        return run_batch(
+            self.store.directory,
+            self.id,
+            scheduler=scheduler,
+            workers=workers,
+            client=client,
+            progress=progress,
+        )
+
+    def overview(self) -> BatchOverview:
+        """The states of all shards as they are now."""
+        return load_overview(self.store.directory, self.id)
+
+    def status(self) -> Document:
+        """How far the batch is; the document that ``codebatch status --json`` prints."""
+        return query.status(self.overview())
+
+    def summary(self) -> Document:
+        """What it holds; the document that ``codebatch summary --json`` prints."""
+        return query.summary(self.overview())
+
+    def tasks(self) -> list[Document]:
+        """One row a task."""
+        return query.task_rows(self.overview())
+
+    def shards(self, task: str | None = None) -> list[Document]:
+        """One row a shard."""
+        return query.shard_rows(self.overview(), task)
+
+    def files(self, *, language: str | None = None, path: str | None = None) -> list[Document]:
+        """One row a file of the snapshot, in path order."""
+        filters = RecordFilter(language=language, path=path)
+        return query.file_rows(self.store.directory, self.overview(), filters)
+
+    def records(
+        self,
+        *,
+        task: str | None = None,
+        kind: str | None = None,
+        severity: str | None = None,
+        code: str | None = None,
+        path: str | None = None,
+        language: str | None = None,
+    ) -> Iterator[Record]:
+        """Matching records, read lazily: by task, shard and path."""
+        filters = RecordFilter(kind, severity, code, path, language)
+        return query.iter_records(self.store.directory, self.overview(), filters, task)
+
+    def sorted_records(self, *, task: str | None = None, **filters: str | None) -> list[Record]:
+        """As `records`, in an order that does not depend on the sharding: by path, then task."""
+        return query.sorted_records(
+            self.store.directory, self.overview(), RecordFilter(**filters), task
+        )
+
+    # -- Dask's collection protocol: https://docs.dask.org/en/stable/custom-collections.html ----
+
+    __dask_optimize__ = None
+
+    def __dask_graph__(self) -> dict[Any, Any]:
+        """A task for each shard that is not done; the same graph until it was computed."""
+        from codebatch import graph  # noqa: PLC0415 - imports dask
+
+        if self._graph is None:
+            overview = load_overview(self.store.directory, self.id, verify=True)
+            self._graph = graph.compile_graph(pending_calls(self.store.directory, overview))
+        return self._graph
+
+    def __dask_keys__(self) -> list[Any]:
+        """The keys of the graph."""
+        return list(self.__dask_graph__())
+
+    def __dask_postcompute__(self) -> tuple[Callable[..., RunReport], tuple[object, ...]]:
+        """How receipts become the report of the run."""
+        return _report_of_receipts, (str(self.path), self.id)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """What makes two batches the same for Dask."""
+        return self.store.directory.store_id, self.id
+
+    @staticmethod
+    def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
+        """Threads, unless Dask is told otherwise."""
+        from codebatch import graph  # noqa: PLC0415 - imports dask
+
+        return graph.get_in_threads(*arguments, **options)
+
+    @property
+    def path(self) -> Path:
+        """The directory of the store the batch lives in."""
+        return self.store.path
+
+
+def _report_of_receipts(_receipts: Sequence[object], store: str, batch_id: str) -> RunReport:
+    """Finish a batch whose shards some scheduler has run; what the store says counts."""
+    return run_batch(open_directory(Path(store)), batch_id, scheduler="sync")
+
+
+def scan(
+    root: PathLike,
+    store: PathLike | None = None,
+    *,
+    pipeline: str = "full",
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> tuple[Batch, RunReport]:
+    """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
+    opened = open_store(store if store is not None else STORE_NAME, create=True)
+    batch = opened.batch(opened.snapshot(root), pipeline)
+    return batch, batch.run(scheduler, workers=workers)
+
+
+def pipelines() -> list[Document]:
+    """The packaged pipelines, resolved."""
+    return [pipeline_document(load_pipeline(name)) for name in list_pipelines()]

@@ -1,0 +1,77 @@
+"""``codebatch batch init`` and ``codebatch batches``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from codebatch import api
+from codebatch.cli.group import OnceCommand, ReportingGroup
+from codebatch.cli.options import (
+    json_option,
+    pipeline_option,
+    quiet_option,
+    shards_option,
+    store_option,
+)
+from codebatch.cli.output import write_document, write_line, write_next, write_table
+
+
+@click.group("batch", cls=ReportingGroup)
+def batch_group() -> None:
+    """Plan batches."""
+
+
+@batch_group.command("init", cls=OnceCommand)
+@click.option(
+    "--snapshot",
+    "snapshot_id",
+    default="latest",
+    show_default=True,
+    metavar="ID",
+    help="A snapshot id, a unique prefix of one, or 'latest'.",
+)
+@pipeline_option
+@shards_option
+@store_option
+@json_option
+@quiet_option
+def batch_init(
+    snapshot_id: str,
+    pipeline: str,
+    shards: int | None,
+    store: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Plan a pipeline over a snapshot.
+
+    The same snapshot, pipeline and tools give the same batch, which keeps the number of shards
+    it was first planned with.
+    """
+    opened = api.open_store(store)
+    made = opened.batch(opened.find_snapshot(snapshot_id), pipeline, shards=shards).made
+    assert made is not None  # noqa: S101 - just made
+    if as_json:
+        write_document(asdict(made))
+    elif quiet:
+        write_line(made.batch_id)
+    else:
+        write_line(f"{made.batch_id}  {'planned' if made.created else 'already in the store'}")
+        write_line(f"  pipeline {made.pipeline}: {', '.join(made.tasks)}")
+        kept = "" if made.created or shards is None else " (as it was first planned)"
+        write_line(f"  {made.shards} shards{kept}")
+        write_next(f"codebatch run --batch {made.batch_id}")
+
+
+@click.command(cls=OnceCommand)
+@store_option
+@json_option
+def batches(store: str | None, as_json: bool) -> None:
+    """List the batches in the store, oldest first."""
+    rows = api.open_store(store).batches()
+    if as_json:
+        write_document(rows)
+    else:
+        write_table(("batch_id", "status", "pipeline", "snapshot_id", "created"), rows)

@@ -1,0 +1,104 @@
+"""The click group in which errors become messages and exit codes, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from codebatch.cli.output import write_document, write_error
+from codebatch.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    CodeBatchError,
+    UsageError,
+)
+
+
+class ReportingGroup(click.Group):
+    """A group whose commands may raise `CodeBatchError`."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click's, with mistakes in the command line reported."""
+        arguments = args[1] if len(args) > 1 else kwargs.get("args", [])
+        with reporting(as_json="--json" in arguments):
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, with everything that goes wrong reported."""
+        arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
+        with reporting(as_json="--json" in arguments):
+            return super().invoke(ctx)
+
+
+class OnceCommand(click.Command):
+    """A command that refuses an option given twice, where click would take the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Count the options before click folds them."""
+        given = Counter(word.split("=", 1)[0] for word in _options(args))
+        for parameter in self.get_params(ctx):
+            single = isinstance(parameter, click.Option) and not parameter.multiple
+            if single and sum(given[name] for name in parameter.opts) > 1:
+                raise click.UsageError(f"{parameter.opts[0]} is given twice", ctx)
+        return super().parse_args(ctx, args)
+
+
+@contextlib.contextmanager
+def reporting(*, as_json: bool) -> Iterator[None]:
+    """Turn an exception into a message on the right stream and an exit with the right code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone: what it did not want is no error. Point stdout at nothing, or
+        # the interpreter would stumble over the same pipe again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_OK)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except CodeBatchError as error:
+        _report(error, as_json=as_json)
+    except click.ClickException as error:
+        hints = [f"see {error.ctx.command_path} --help"] if _context(error) else []
+        _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
+    except (click.exceptions.Exit, SystemExit):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake
+        traceback.print_exc()
+        message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
+        write_error(message, ["please report it with the lines above"])
+        sys.exit(EXIT_BUG)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    from codebatch.cli.root import cli  # noqa: PLC0415 - the commands import this module
+
+    with reporting(as_json=False):
+        cli.main(args=None if arguments is None else list(arguments), prog_name="codebatch")
+
+
+def _options(args: Sequence[str]) -> list[str]:
+    end = args.index("--") if "--" in args else len(args)
+    return [word for word in args[:end] if word.startswith("-")]
+
+
+def _context(error: click.ClickException) -> click.Context | None:
+    return getattr(error, "ctx", None)
+
+
+def _report(error: CodeBatchError, *, as_json: bool) -> None:
+    if as_json:
+        write_document(error.as_document())
+    else:
+        write_error(error.message, error.hints)
+    sys.exit(error.exit_code)

@@ -1,0 +1,73 @@
+"""Options that several commands share, each described once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from codebatch.records import KINDS, SEVERITIES
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store",
+    metavar="DIR",
+    help="The store. Default: $CODEBATCH_STORE, else .codebatch here or in a folder above.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the id alone.")
+batch_option = click.option(
+    "--batch",
+    "batch_id",
+    default="latest",
+    show_default=True,
+    metavar="ID",
+    help="A batch id, a unique prefix of one, or 'latest'.",
+)
+pipeline_option = click.option(
+    "--pipeline",
+    default="full",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="A packaged pipeline, or a pipeline document.",
+)
+shards_option = click.option(
+    "--shards",
+    type=int,
+    metavar="16|256|4096",
+    help="How many shards to plan at most. Default: by the number of files.",
+)
+no_ignore_option = click.option(
+    "--no-ignore",
+    is_flag=True,
+    help="Take ignored files and .git as well; only stores are left out.",
+)
+task_option = click.option("--task", "task_id", metavar="TASK", help="Only this task.")
+path_option = click.option("--path", metavar="GLOB", help="Only files whose path matches.")
+language_option = click.option("--language", metavar="NAME", help="Only files in this language.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help="At most this many."
+)
+kind_option = click.option("--kind", metavar="KIND", help=f"One of {', '.join(KINDS)}.")
+severity_option = click.option(
+    "--severity", metavar="SEVERITY", help=f"One of {', '.join(SEVERITIES)}."
+)
+code_option = click.option("--code", metavar="CODE", help="Only this code, as L101.")
+
+
+def run_options(command: F) -> F:
+    """Where and with how many workers to run."""
+    command = click.option(
+        "--scheduler",
+        metavar="WHERE",
+        help="auto, sync, threads, processes, tcp://host:port, or a scheduler file. "
+        "Default: $CODEBATCH_SCHEDULER, else auto.",
+    )(command)
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Local workers. Default: the processors there are.",
+    )(command)

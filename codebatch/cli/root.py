@@ -1,0 +1,39 @@
+"""The root command and its subcommands."""
+
+from __future__ import annotations
+
+import click
+
+from codebatch import __version__
+from codebatch.cli.batches import batch_group, batches
+from codebatch.cli.group import ReportingGroup
+from codebatch.cli.pipelines import pipeline, pipelines
+from codebatch.cli.records import errors, query
+from codebatch.cli.runs import resume, run, scan
+from codebatch.cli.snapshots import snapshot, snapshots
+from codebatch.cli.stores import init
+from codebatch.cli.views import files, shards, status, summary, tasks
+
+
+@click.group(
+    "codebatch",
+    cls=ReportingGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="codebatch")
+@click.option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same.")
+@click.pass_context
+def cli(ctx: click.Context, no_color: bool) -> None:
+    """Snapshot a codebase, run pipelines over it, query the results.
+
+    Start with: codebatch scan DIR
+    """
+    if no_color:
+        ctx.color = False
+
+
+for _command in (
+    *(scan, init, snapshot, snapshots, batch_group, batches, run, resume, status, summary),
+    *(tasks, shards, files, errors, query, pipelines, pipeline),
+):
+    cli.add_command(_command)

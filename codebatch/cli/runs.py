@@ -1,0 +1,162 @@
+"""``codebatch scan``, ``run`` and ``resume``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from codebatch import api
+from codebatch.batch import RunReport
+from codebatch.cli import output
+from codebatch.cli.group import OnceCommand
+from codebatch.cli.options import (
+    batch_option,
+    json_option,
+    no_ignore_option,
+    pipeline_option,
+    quiet_option,
+    run_options,
+    shards_option,
+    store_option,
+)
+from codebatch.cli.snapshots import take
+from codebatch.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, StoreNotFoundError
+from codebatch.records import DONE, FAILED, INTERRUPTED
+
+_EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
+
+
+@click.command(cls=OnceCommand)
+@click.argument("directory", metavar="DIR")
+@pipeline_option
+@run_options
+@shards_option
+@store_option
+@no_ignore_option
+@json_option
+@quiet_option
+def scan(
+    directory: str,
+    pipeline: str,
+    scheduler: str | None,
+    workers: int | None,
+    shards: int | None,
+    store: str | None,
+    no_ignore: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Snapshot a directory, plan a pipeline over it and run it, in one go.
+
+    Where there is no store yet, one is made in .codebatch (or where --store says).
+    """
+    opened = _open_or_make(store)
+    taken = take(opened, directory, no_ignore=no_ignore)
+    batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
+    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
+
+
+@click.command(cls=OnceCommand)
+@batch_option
+@run_options
+@store_option
+@json_option
+@quiet_option
+def run(
+    batch_id: str,
+    scheduler: str | None,
+    workers: int | None,
+    store: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run every shard of a batch that is not done."""
+    batch = api.open_store(store).find_batch(batch_id)
+    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet)
+
+
+@click.command(cls=OnceCommand)
+@batch_option
+@run_options
+@store_option
+@json_option
+@quiet_option
+def resume(
+    batch_id: str,
+    scheduler: str | None,
+    workers: int | None,
+    store: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Go on with a batch that was interrupted or has failed shards.
+
+    Finished shards are kept as they are, unless their outputs do not match their digest.
+    """
+    batch = api.open_store(store).find_batch(batch_id)
+    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet)
+
+
+def _open_or_make(store: str | None) -> api.Store:
+    try:
+        root = api.find_store(store)
+        if root.is_dir():
+            return api.open_store(root)
+    except StoreNotFoundError:
+        root = api.Path(api.STORE_NAME)
+    made = api.open_store(root, create=True)
+    output.write_note(f"made a store: {made.path}")
+    return made
+
+
+def _run(
+    batch: api.Batch,
+    scheduler: str | None,
+    workers: int | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    skipped: int = 0,
+) -> None:
+    progress = output.Progress("run", "shards")
+    try:
+        report = batch.run(scheduler, workers=workers, progress=progress)
+    finally:
+        progress.close()
+    if as_json:
+        output.write_document(asdict(report))
+    elif quiet:
+        output.write_line(report.batch_id)
+    else:
+        _write_report(batch, report, skipped)
+    sys.exit(_EXIT_CODES[report.status])
+
+
+def _write_report(batch: api.Batch, report: RunReport, skipped: int) -> None:
+    shards, files = report.shards, report.files
+    output.write_line(f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s")
+    output.write_line(f"  snapshot {report.snapshot_id}" + _skipped(skipped))
+    if report.result is not None:
+        output.write_line(f"  result   {report.result}")
+    failed = f", {shards['failed']} failed" if shards["failed"] else ""
+    output.write_line(f"  shards   {shards['done']}/{shards['total']} done{failed}")
+    output.write_line(f"  files    {files['computed']:,} computed, {files['reused']:,} reused")
+    for error in report.errors:
+        output.write_error(f"shard {error['shard_id']}: {error['message']}")
+    if report.status == DONE:
+        _write_findings(batch)
+        output.write_next(f"codebatch errors --batch {report.batch_id}", "codebatch summary")
+    else:
+        output.write_next(f"codebatch resume --batch {report.batch_id}")
+
+
+def _skipped(number: int) -> str:
+    return f", {number:,} skipped (listed in the snapshot)" if number else ""
+
+
+def _write_findings(batch: api.Batch) -> None:
+    counts = batch.overview().counts()
+    found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
+    output.write_line(f"  findings {', '.join(found)}")

@@ -1,0 +1,76 @@
+"""``codebatch snapshot`` and ``codebatch snapshots``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+
+import click
+
+from codebatch import api
+from codebatch.cli.group import OnceCommand
+from codebatch.cli.options import json_option, no_ignore_option, quiet_option, store_option
+from codebatch.cli.output import (
+    Progress,
+    printable,
+    size,
+    write_document,
+    write_line,
+    write_next,
+    write_table,
+)
+from codebatch.snapshot import SnapshotResult
+
+
+@click.command(cls=OnceCommand)
+@click.argument("directory", metavar="DIR")
+@store_option
+@no_ignore_option
+@json_option
+@quiet_option
+def snapshot(
+    directory: str, store: str | None, no_ignore: bool, as_json: bool, quiet: bool
+) -> None:
+    """Record the files of a directory as an immutable snapshot.
+
+    Ignored files, .git and stores are left out; everything that is left out is listed with
+    its reason. The same content gives the same id, wherever and whenever it is taken.
+    """
+    taken = take(api.open_store(store), directory, no_ignore=no_ignore)
+    if as_json:
+        write_document(asdict(taken))
+    elif quiet:
+        write_line(taken.snapshot_id)
+    else:
+        write_line(f"{taken.snapshot_id}  {'taken' if taken.created else 'already in the store'}")
+        _write_counts(taken)
+        write_next(f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full")
+
+
+@click.command(cls=OnceCommand)
+@store_option
+@json_option
+def snapshots(store: str | None, as_json: bool) -> None:
+    """List the snapshots in the store, oldest first."""
+    rows = api.open_store(store).snapshots()
+    if as_json:
+        write_document(rows)
+    else:
+        write_table(("snapshot_id", "taken", "file_count", "total_bytes", "source"), rows)
+
+
+def take(store: api.Store, directory: str, *, no_ignore: bool) -> SnapshotResult:
+    """Take a snapshot with progress on stderr."""
+    progress = Progress("snapshot", "files")
+    try:
+        taken = store.snapshot(directory, ignore=not no_ignore, progress=progress.count).taken
+    finally:
+        progress.close()
+    assert taken is not None  # noqa: S101 - just taken
+    return taken
+
+
+def _write_counts(taken: SnapshotResult) -> None:
+    write_line(f"  {taken.file_count:,} files, {size(taken.total_bytes)}")
+    for reason, count in sorted(Counter(file.reason for file in taken.skipped).items()):
+        write_line(f"  {count:,} skipped: {printable(reason)}")

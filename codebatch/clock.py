@@ -1,0 +1,10 @@
+"""The one place that reads the wall clock, for snapshot and batch documents and events."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC with microseconds, so that it sorts as text."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")

@@ -1,0 +1,72 @@
+"""Digests and the one canonical JSON that is ever hashed.
+
+A digest is ``sha256:<64 hex>`` of raw bytes. A document is hashed through its canonical JSON:
+UTF-8, keys sorted by code point, no white space, no floats in anything that names something.
+File names that are not valid UTF-8 travel as lone surrogates (PEP 383) and are written as
+``\\udcXX`` escapes, so that the text stays valid UTF-8 and every name has one spelling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from codebatch.errors import InvalidIdError, StoreDamagedError
+
+Document = dict[str, object]
+
+DIGEST_PREFIX = "sha256:"
+ID_HEX_DIGITS = 16
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+def canonical_json(document: object) -> bytes:
+    """Canonical JSON bytes, without a final newline."""
+    # Only lone surrogates cannot be encoded, and they occur inside JSON strings alone, where
+    # the \udcXX that backslashreplace writes is the JSON escape of the very same code point.
+    return _encode(document).encode("utf-8", "backslashreplace")
+
+
+def digest_bytes(data: bytes) -> str:
+    """``sha256:<64 hex>`` of the bytes."""
+    return DIGEST_PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def digest_document(kind: str, document: object) -> str:
+    """Digest of a document, tagged with its type so that different things never collide."""
+    return digest_bytes(kind.encode() + b"\n" + canonical_json(document))
+
+
+def short_id(prefix: str, digest: str) -> str:
+    """``<prefix>-<16 hex>``, the id derived from a digest."""
+    return f"{prefix}-{digest[len(DIGEST_PREFIX) :][:ID_HEX_DIGITS]}"
+
+
+def check_digest(value: object) -> str:
+    """The value itself when it is a well-formed digest, else `InvalidIdError`."""
+    if isinstance(value, str) and _DIGEST.match(value):
+        return value
+    raise InvalidIdError(f"not a digest: {value!r} (expected sha256:<64 hex digits>)")
+
+
+def seal(document: Mapping[str, object]) -> Document:
+    """The document with a ``digest`` field over all its other fields."""
+    body = {key: value for key, value in document.items() if key != "digest"}
+    return {"digest": digest_document("sealed", body), **body}
+
+
+def unseal(data: bytes, name: str) -> Document:
+    """Parse a sealed document and check its digest; ``name`` says which in the error."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"{name}: not a complete JSON document") from error
+    if not isinstance(document, dict) or seal(document)["digest"] != document.get("digest"):
+        raise StoreDamagedError(f"{name}: the content does not match its digest")
+    return document

@@ -1,0 +1,179 @@
+"""Everything that can go wrong and is not a bug, as one exception tree.
+
+Each class carries a stable ``code`` for machines and the exit code the command line uses for
+it; each instance one line for a person, hints on what to do, and details. The library raises
+these and never prints; the command line turns them into messages in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+EXIT_OK = 0
+EXIT_GATE = 1
+EXIT_USAGE = 2
+EXIT_SHARDS_FAILED = 3
+EXIT_STORE = 4
+EXIT_LOCKED = 5
+EXIT_CLUSTER = 6
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class CodeBatchError(Exception):
+    """One line saying what went wrong and with which thing; ``hints`` say what to do."""
+
+    code = "ERROR"
+    exit_code = EXIT_USAGE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hints: Sequence[str] = (),
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = tuple(hints)
+        self.details = dict(details or {})
+
+    def as_document(self) -> dict[str, object]:
+        """The object that ``--json`` prints: code, message, hints, details."""
+        return {
+            "error": {
+                "code": self.code,
+                "message": self.message,
+                "hints": list(self.hints),
+                "details": self.details,
+            }
+        }
+
+
+class UsageError(CodeBatchError):
+    """The request itself cannot be understood or carried out."""
+
+    code = "USAGE"
+
+
+class InvalidIdError(UsageError):
+    """An id that has not the form of an id; it is never used as a path."""
+
+    code = "INVALID_ID"
+
+
+class AmbiguousIdError(UsageError):
+    """An abbreviated id that fits more than one thing."""
+
+    code = "AMBIGUOUS_ID"
+
+
+class SourceNotFoundError(UsageError):
+    """The directory to snapshot is not there or cannot be listed."""
+
+    code = "SOURCE_NOT_FOUND"
+
+
+class PipelineNotFoundError(UsageError):
+    """No packaged pipeline of that name and no file of that path."""
+
+    code = "PIPELINE_NOT_FOUND"
+
+
+class PipelineInvalidError(UsageError):
+    """A pipeline document that breaks the schema or the rules of a DAG."""
+
+    code = "PIPELINE_INVALID"
+
+
+class TaskNotFoundError(UsageError):
+    """A task that is not in the registry, or a task id the pipeline does not have."""
+
+    code = "TASK_NOT_FOUND"
+
+
+class FilterInvalidError(UsageError):
+    """A filter value that names nothing that can exist (kind, severity, language ...)."""
+
+    code = "FILTER_INVALID"
+
+
+class SchedulerInvalidError(UsageError):
+    """Neither the name of a local scheduler nor an address nor a scheduler file."""
+
+    code = "SCHEDULER_INVALID"
+
+
+class StoreError(CodeBatchError):
+    """The store is missing, damaged, incompatible, or refuses to be written."""
+
+    code = "STORE_ERROR"
+    exit_code = EXIT_STORE
+
+
+class StoreNotFoundError(StoreError):
+    """No store where one was expected."""
+
+    code = "STORE_NOT_FOUND"
+
+
+class StoreExistsError(StoreError):
+    """A directory that is neither empty nor a store, where a store should be made."""
+
+    code = "STORE_FOREIGN"
+
+
+class StoreFormatError(StoreError):
+    """A store of a format this version does not read."""
+
+    code = "STORE_INCOMPATIBLE"
+
+
+class StoreDamagedError(StoreError):
+    """Bytes in the store that are not what their digest says."""
+
+    code = "STORE_DAMAGED"
+
+
+class StoreWriteError(StoreError):
+    """The file system refused a write (full, read-only, permission)."""
+
+    code = "STORE_WRITE_FAILED"
+
+
+class SnapshotNotFoundError(StoreError):
+    """No snapshot of that id."""
+
+    code = "SNAPSHOT_NOT_FOUND"
+
+
+class BatchNotFoundError(StoreError):
+    """No batch of that id."""
+
+    code = "BATCH_NOT_FOUND"
+
+
+class NonDeterminismError(StoreError):
+    """A task gave other bytes for a key that was already committed."""
+
+    code = "NON_DETERMINISTIC"
+
+
+class ClusterError(CodeBatchError):
+    """The scheduler cannot be reached, or its workers cannot do this work."""
+
+    code = "CLUSTER_UNREACHABLE"
+    exit_code = EXIT_CLUSTER
+
+
+class ToolchainMismatchError(ClusterError):
+    """The plan was made with other tool versions than those at hand."""
+
+    code = "TOOLCHAIN_MISMATCH"
+
+
+class ShardFailedError(CodeBatchError):
+    """A shard as a whole could not be computed; the batch goes on with the others."""
+
+    code = "SHARD_FAILED"
+    exit_code = EXIT_SHARDS_FAILED

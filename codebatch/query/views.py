@@ -1,0 +1,126 @@
+"""The views of a batch that states and inputs answer without reading outputs."""
+
+from __future__ import annotations
+
+from codebatch.digest import Document
+from codebatch.overview import BatchOverview
+from codebatch.pipeline import find_pipeline_task
+from codebatch.query.filters import RecordFilter
+from codebatch.records import Counts, path_key
+from codebatch.store import StoreDirectory
+
+
+def status(overview: BatchOverview) -> Document:
+    """How far the batch is: ``batch_id, status, shards, tasks, errors``."""
+    return {
+        "batch_id": overview.batch_id,
+        "status": overview.status,
+        "shards": overview.shards(),
+        "tasks": [
+            {
+                "task_id": task.id,
+                "status": overview.task_status(task.id),
+                "shards": _task_shards(overview, task.id),
+            }
+            for task in overview.plan.tasks
+        ],
+        "errors": overview.errors(),
+    }
+
+
+def summary(overview: BatchOverview) -> Document:
+    """What the batch holds: files, records, diagnostics, skipped files, tasks, result digest."""
+    counts = overview.counts()
+    plan = overview.plan
+    return {
+        "batch_id": overview.batch_id,
+        "snapshot_id": plan.snapshot_id,
+        "pipeline": plan.pipeline,
+        "status": overview.status,
+        "result": overview.result,
+        "files": {"total": plan.files, "by_language": dict(plan.languages)},
+        "records": {"total": counts.records, "by_kind": dict(counts.by_kind)},
+        "diagnostics": _diagnostics(counts),
+        "skipped": {"by_reason": dict(counts.by_skip_reason)},
+        "tasks": task_rows(overview),
+    }
+
+
+def task_rows(overview: BatchOverview) -> list[Document]:
+    """One row a task: ``task_id, type, status, needs, records``."""
+    return [
+        {
+            "task_id": task.id,
+            "type": task.task,
+            "status": overview.task_status(task.id),
+            "needs": list(task.needs),
+            "records": overview.counts(task.id).records,
+            "fingerprint": task.fingerprint,
+        }
+        for task in overview.plan.tasks
+    ]
+
+
+def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Document]:
+    """One row a shard, of one task or over all: ``shard_id, status, files, records``."""
+    if task_id is not None:
+        find_pipeline_task(overview.states, task_id)
+    task_ids = list(overview.states) if task_id is None else [task_id]
+    rows: list[Document] = []
+    for shard in overview.plan.shards:
+        states = [overview.states[task][shard.shard_id] for task in task_ids]
+        only = None if task_id is None else states[0]
+        rows.append(
+            {
+                "shard_id": shard.shard_id,
+                "status": overview.shard_status(shard.shard_id)
+                if task_id is None
+                else (only.status if only is not None else "pending"),
+                "files": shard.files,
+                "records": sum(state.counts.records for state in states if state is not None),
+            }
+        )
+    return rows
+
+
+def file_rows(
+    store: StoreDirectory, overview: BatchOverview, filters: RecordFilter
+) -> list[Document]:
+    """One row a file in path order: ``path, object, size, language, records, diagnostics``."""
+    rows: list[Document] = []
+    for shard in overview.plan.shards:
+        files = store.load_inputs(overview.batch_id, shard)
+        files.sort(key=lambda file: path_key(file.path))
+        states = [states[shard.shard_id] for states in overview.states.values()]
+        per_file = [state.per_file for state in states if state is not None and state.per_file]
+        for index, file in enumerate(files):
+            if filters.language not in (None, file.language) or not filters.matches_path(file.path):
+                continue
+            counts = [counts[index] for counts in per_file]
+            rows.append(
+                {
+                    "path": file.path,
+                    "object": file.object,
+                    "size": file.size,
+                    "language": file.language,
+                    "records": sum(records for records, _ in counts),
+                    "diagnostics": sum(diagnostics for _, diagnostics in counts),
+                }
+            )
+    return sorted(rows, key=lambda row: path_key(str(row["path"])))
+
+
+def _task_shards(overview: BatchOverview, task_id: str) -> Document:
+    states = [state.status if state else "pending" for state in overview.states[task_id].values()]
+    return {
+        "total": len(states),
+        **{name: states.count(name) for name in ("done", "failed", "pending")},
+    }
+
+
+def _diagnostics(counts: Counts) -> Document:
+    return {
+        "total": counts.diagnostics,
+        "by_severity": dict(counts.by_severity),
+        "by_code": dict(counts.by_code),
+    }

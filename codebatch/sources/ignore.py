@@ -1,0 +1,94 @@
+"""What a tree says should be ignored.
+
+Inside a git work tree git itself is asked, once per repository, which untracked files it
+ignores: its index, excludes and precedence rules are then exactly git's. Elsewhere, and for
+``.codebatchignore`` everywhere, the ignore files of each folder are read with gitignore's
+rules, the deeper file deciding.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pathspec
+
+GIT_IGNORE_FILE = b".gitignore"
+OWN_IGNORE_FILE = b".codebatchignore"
+
+_GIT_TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class FolderRules:
+    """The ignore file of one folder: ``folder`` is its path from the root, ``b""`` for it."""
+
+    folder: bytes
+    spec: pathspec.GitIgnoreSpec
+
+    def decide(self, path: bytes, *, is_folder: bool) -> bool | None:
+        """True: ignored, False: explicitly included, None: this file says nothing."""
+        relative = path[len(self.folder) + 1 :] if self.folder else path
+        name = relative.decode("utf-8", "surrogateescape") + ("/" if is_folder else "")
+        return self.spec.check_file(name).include
+
+
+def read_rules(root: bytes, folder: bytes, name: bytes) -> FolderRules | None:
+    """The rules in one ignore file; None where there is no such regular, readable file."""
+    path = os.path.join(root, folder, name)
+    if os.path.islink(path) or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read().decode("utf-8", "surrogateescape")
+    except OSError:
+        return None  # the walk lists the unreadable file itself
+    return FolderRules(folder, pathspec.GitIgnoreSpec.from_lines(text.splitlines()))
+
+
+def is_ignored(rules: Sequence[FolderRules], path: bytes, *, is_folder: bool) -> bool:
+    """The verdict of the deepest rules that say anything."""
+    for folder_rules in reversed(rules):
+        verdict = folder_rules.decide(path, is_folder=is_folder)
+        if verdict is not None:
+            return verdict
+    return False
+
+
+def git_ignored(repository: bytes) -> frozenset[bytes] | None:
+    """Paths below ``repository`` that git ignores, relative to it, folders without a slash.
+
+    A folder stands for everything below it. None where git is not installed, does not trust
+    the folder, or the folder is itself ignored by a repository around it: then the ignore
+    files alone decide.
+    """
+    if _git(repository, b"check-ignore", b"-q", b".") is not None:
+        return None
+    listing = _git(
+        repository,
+        *(b"ls-files", b"-z", b"--others", b"--ignored", b"--exclude-standard", b"--directory"),
+    )
+    if listing is None:
+        return None
+    return frozenset(path.rstrip(b"/") for path in listing.split(b"\0") if path)
+
+
+def _git(folder: bytes, *arguments: bytes) -> bytes | None:
+    """Output of a git command; None unless it exits with 0."""
+    # fsmonitor would run a program that the repository names.
+    command = [b"git", b"-c", b"core.fsmonitor=false", b"-C", folder, *arguments]
+    environment = {key: value for key, value in os.environb.items() if key[:4] != b"GIT_"}
+    try:
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_TIMEOUT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout if result.returncode == 0 else None

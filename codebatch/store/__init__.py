@@ -1,0 +1,25 @@
+"""The store directory: durable files, names, objects, typed documents."""
+
+from codebatch.store.files import WriteGroup
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
+from codebatch.store.store import (
+    LATEST,
+    OpenedStore,
+    StoreDirectory,
+    init_store,
+    is_store,
+    open_store,
+)
+
+__all__ = [
+    "BATCH_PREFIX",
+    "LATEST",
+    "SNAPSHOT_PREFIX",
+    "OpenedStore",
+    "StoreDirectory",
+    "WriteGroup",
+    "check_name",
+    "init_store",
+    "is_store",
+    "open_store",
+]

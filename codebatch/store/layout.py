@@ -1,0 +1,114 @@
+"""The names of everything in a store; no other module spells one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebatch.digest import DIGEST_PREFIX, check_digest
+from codebatch.errors import InvalidIdError
+
+SNAPSHOT_PREFIX = "snap"
+BATCH_PREFIX = "batch"
+COMPRESSED_SUFFIX = ".zst"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+_SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
+
+
+def check_name(value: str, what: str) -> str:
+    """The value itself when it may be a single path component, else `InvalidIdError`."""
+    if not _NAME.match(value) or ".." in value:
+        raise InvalidIdError(
+            f"not a valid {what}: {value!r}",
+            hints=["an id consists of letters, digits, '-', '_' and '.', and names no folder"],
+        )
+    return value
+
+
+def check_shard_id(value: str) -> str:
+    """The value itself when it is a shard id (1 to 3 hex digits), else `InvalidIdError`."""
+    if not _SHARD.match(value):
+        raise InvalidIdError(f"not a valid shard id: {value!r} (expected 1 to 3 hex digits)")
+    return value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one store root. Ids and digests are validated before they become a path."""
+
+    root: Path
+
+    @property
+    def store_document(self) -> Path:
+        """The document whose presence makes the directory a store."""
+        return self.root / "store.json"
+
+    @property
+    def gitignore(self) -> Path:
+        """Keeps a store inside a work tree out of git."""
+        return self.root / ".gitignore"
+
+    @property
+    def snapshots(self) -> Path:
+        """One folder a snapshot."""
+        return self.root / "snapshots"
+
+    @property
+    def batches(self) -> Path:
+        """One folder a batch."""
+        return self.root / "batches"
+
+    @property
+    def objects(self) -> Path:
+        """The content-addressed objects."""
+        return self.root / "objects" / "sha256"
+
+    def object(self, digest: str) -> Path:
+        """Where the raw bytes are, if they are stored as they are."""
+        name = check_digest(digest)[len(DIGEST_PREFIX) :]
+        return self.objects / name[:2] / name[2:4] / name
+
+    def compressed_object(self, digest: str) -> Path:
+        """Where the bytes are, if they are compressed at rest."""
+        path = self.object(digest)
+        return path.with_name(path.name + COMPRESSED_SUFFIX)
+
+    def snapshot_document(self, snapshot_id: str) -> Path:
+        """Facts about the taking of a snapshot; written last."""
+        return self.snapshots / check_name(snapshot_id, "snapshot id") / "snapshot.json"
+
+    def manifest(self, snapshot_id: str) -> Path:
+        """The manifest from whose bytes the snapshot id is derived."""
+        return self.snapshot_document(snapshot_id).with_name("files.index.jsonl")
+
+    def batch_document(self, batch_id: str) -> Path:
+        """The batch's identity and, once it is done, its result; written last."""
+        return self.batches / check_name(batch_id, "batch id") / "batch.json"
+
+    def plan_document(self, batch_id: str) -> Path:
+        """The plan: resolved pipeline, fingerprints, shards."""
+        return self.batch_document(batch_id).with_name("plan.json")
+
+    def inputs(self, batch_id: str) -> Path:
+        """The files of the batch ordered by object, so that a shard is one range of lines."""
+        return self.batch_document(batch_id).with_name("inputs.index.jsonl")
+
+    def events(self, batch_id: str) -> Path:
+        """What happened when, one event a line."""
+        return self.batch_document(batch_id).with_name("events.jsonl")
+
+    def task_document(self, batch_id: str, task_id: str) -> Path:
+        """The fingerprint of one task of the batch, with its components."""
+        folder = self.batch_document(batch_id).parent / "tasks" / check_name(task_id, "task id")
+        return folder / "task.json"
+
+    def state(self, batch_id: str, task_id: str, shard_id: str) -> Path:
+        """The outcome of one task on one shard; written after the outputs."""
+        folder = self.task_document(batch_id, task_id).parent / "shards"
+        return folder / check_shard_id(shard_id) / "state.json"
+
+    def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
+        """The records of one task on one shard."""
+        return self.state(batch_id, task_id, shard_id).with_name("outputs.index.jsonl")

@@ -1,0 +1,1 @@
+"""The task contract, the registry, and the built-in tasks."""

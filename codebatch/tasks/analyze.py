@@ -1,0 +1,78 @@
+"""Task ``analyze``: counts of size and complexity.
+
+Every record is one measure: ``metric`` and ``value``; those of one function carry the
+function's qualified ``name`` and ``line`` as well. What counts as a decision is documented
+with each language's front end. A file that does not parse gets the counts that need no tree.
+
+====================== ============================================================
+bytes, lines, loc      size; all lines; lines that are not blank
+sloc, comment_lines    lines with code; lines with a comment and no code
+language               the language's name, the one value that is no number
+functions, classes,    how many there are
+imports
+complexity,            cyclomatic complexity: sum over functions and the module's own
+max_complexity         code; the largest of any function
+cognitive_complexity   sum of the cognitive complexity
+max_nesting            deepest nesting of control structures
+function_complexity,   cyclomatic, cognitive, nesting of one function
+function_cognitive,
+function_nesting
+====================== ============================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from codebatch.records import Record
+from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.languages.base import CodeMetrics
+from codebatch.tasks.parse import parse_toolchain
+from codebatch.tasks.source import SourceFile
+
+
+def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
+    reason = reason_to_skip(source, context.config)
+    if reason is not None:
+        yield skip_record(reason)
+        return
+    lines = source.lines
+    yield _metric("bytes", len(source.content))
+    yield _metric("language", source.language)
+    yield _metric("lines", len(lines))
+    yield _metric("loc", sum(1 for line in lines if line.strip()))
+    metrics = source.parsed.metrics() if source.parsed is not None else None
+    if metrics is not None:
+        yield from _code_metrics(metrics)
+
+
+def _code_metrics(metrics: CodeMetrics) -> Iterable[Record]:
+    parts = (*metrics.functions, metrics.module)
+    yield _metric("sloc", metrics.code_lines)
+    yield _metric("comment_lines", metrics.comment_lines)
+    yield _metric("functions", len(metrics.functions))
+    yield _metric("classes", metrics.classes)
+    yield _metric("imports", metrics.imports)
+    yield _metric("complexity", sum(part.cyclomatic for part in parts))
+    yield _metric("max_complexity", max((f.cyclomatic for f in metrics.functions), default=0))
+    yield _metric("cognitive_complexity", sum(part.cognitive for part in parts))
+    yield _metric("max_nesting", max(part.nesting for part in parts))
+    for function in metrics.functions:
+        place = {"name": function.name, "line": function.line}
+        yield _metric("function_complexity", function.cyclomatic) | place
+        yield _metric("function_cognitive", function.cognitive) | place
+        yield _metric("function_nesting", function.nesting) | place
+
+
+def _metric(name: str, value: int | str) -> Record:
+    return {"kind": "metric", "metric": name, "value": value}
+
+
+TASK = Task(
+    name="analyze",
+    version=1,
+    summary="size, complexity and counts, of files and of functions",
+    kinds=("metric", "skip"),
+    run=_analyze,
+    toolchain=parse_toolchain,
+)

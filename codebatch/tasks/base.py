@@ -1,0 +1,75 @@
+"""The contract of a task: a pure function over one file with a name and a version.
+
+What a task may look at is what its key covers: the bytes, the language, its config, the path
+facets it declares, and the records of the tasks it needs. What it yields are records without a
+path, each a JSON object with a ``kind`` the task declares; the path is joined when the records
+are committed. Anything a task raises on a file becomes a diagnostic of that file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from codebatch.digest import Document
+from codebatch.records import Record
+from codebatch.resources import load_schema
+from codebatch.tasks.source import SourceFile
+
+Config = Mapping[str, Any]
+Upstream = Mapping[str, Sequence[Record]]
+
+
+@dataclass(frozen=True)
+class FileContext:
+    """What a task receives beside the file: its config, the records of the tasks it needs by
+    task id, and what `Task.prepare` made for this file (None without one)."""
+
+    config: Config
+    upstream: Upstream
+    prepared: object = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A registered task. ``version`` rises whenever the same input may give another output.
+
+    ``prepare`` serves tools that are fast over many files at once: it sees all files of a
+    shard before the first and answers one value a file, in order.
+    """
+
+    name: str
+    version: int
+    summary: str
+    kinds: tuple[str, ...]
+    run: Callable[[SourceFile, FileContext], Iterable[Record]]
+    toolchain: Callable[[], Mapping[str, str]]
+    facets: tuple[str, ...] = ()
+    prepare: Callable[[Sequence[SourceFile], Config], Sequence[object]] | None = None
+
+    @property
+    def config_schema(self) -> str:
+        """Name of the JSON Schema of the task's config; its defaults are the task's."""
+        return f"config.{self.name}"
+
+    def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
+        """The config with every default filled in."""
+        properties = cast("dict[str, Document]", load_schema(self.config_schema)["properties"])
+        return {name: config.get(name, rule["default"]) for name, rule in properties.items()}
+
+
+def skip_record(reason: str) -> Record:
+    """The record of a file that a task does not look at."""
+    return {"kind": "skip", "reason": reason}
+
+
+def reason_to_skip(source: SourceFile, config: Config) -> str | None:
+    """Why no task of ours looks at a file, or None."""
+    if source.language == "symlink":
+        return "symbolic link"
+    if len(source.content) > config["max_bytes"]:
+        return "too large"
+    if source.language == "binary":
+        return "binary"
+    return None

@@ -1,0 +1,40 @@
+"""Diagnostics as records, with fingerprints that survive unrelated edits.
+
+A fingerprint is 16 hex digits of the digest over the code, the text of the line with its white
+space folded, and how many findings of the same code and text stand above it in the file. Line
+numbers are not in it, so inserting lines elsewhere leaves it as it is; neither is the path.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from codebatch.digest import DIGEST_PREFIX, digest_document
+from codebatch.records import Record
+
+_FINGERPRINT_DIGITS = 16
+
+
+class Finding(NamedTuple):
+    """One finding of a rule; ``rule`` is the name the tool that found it gives the rule."""
+
+    line: int
+    column: int
+    code: str
+    rule: str
+    severity: str
+    message: str
+
+
+def diagnostic_records(findings: Iterable[Finding], lines: Sequence[str]) -> Iterator[Record]:
+    """The findings of one file as records, ordered by place and code."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for finding in sorted(findings):
+        text = lines[finding.line - 1] if finding.line <= len(lines) else ""
+        key = (finding.code, " ".join(text.split()))
+        digest = digest_document("finding", [*key, seen[key]])
+        seen[key] += 1
+        fingerprint = digest[len(DIGEST_PREFIX) :][:_FINGERPRINT_DIGITS]
+        yield {"kind": "diagnostic", **finding._asdict(), "fingerprint": fingerprint}

@@ -1,0 +1,127 @@
+"""What every language front end offers, and the small result types it answers with.
+
+A front end turns the bytes of one file into a `Parsed`; the built-in tasks are language-neutral
+and ask it for what they record. Lines and columns are 1-based; columns count characters
+(code points), not bytes. Everything a `Parsed` yields is in source order and holds no path.
+Front ends never recurse over a tree: the depth of real code has no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from codebatch.tasks.source import SourceFile
+
+MODULE_SCOPE = "module"
+
+
+class SyntaxFault(NamedTuple):
+    """A place where the language rejects the file."""
+
+    line: int
+    column: int
+    message: str
+
+
+class FunctionMetrics(NamedTuple):
+    """Complexity of one function, its nested functions excluded (each is counted once).
+
+    ``name`` is the qualified name (``Cart.add``, ``outer.inner``).
+    """
+
+    name: str
+    line: int
+    cyclomatic: int
+    cognitive: int
+    nesting: int
+
+
+class CodeMetrics(NamedTuple):
+    """Counts over one file. ``module`` holds the code outside any function.
+
+    ``comment_lines``: lines that hold a comment and no code. ``code_lines``: lines that hold
+    code (a token that is neither comment nor white space); a line with both is a code line.
+    """
+
+    functions: tuple[FunctionMetrics, ...]
+    module: FunctionMetrics
+    classes: int
+    imports: int
+    code_lines: int
+    comment_lines: int
+
+
+class Symbol(NamedTuple):
+    """A name the file defines. ``symbol_type`` is function, method, class, variable,
+    parameter, import, export, or for TypeScript also interface, type, enum, namespace;
+    ``scope`` is the qualified name of what encloses it, ``module`` at the top."""
+
+    name: str
+    symbol_type: str
+    scope: str
+    line: int
+    column: int
+    end_line: int
+
+
+class Edge(NamedTuple):
+    """A reference from this file to something else. ``edge_type`` is import, export (a
+    re-export from another module) or inherits. For an import ``target`` is the module as
+    written, ``name`` the imported name (None for the module itself, ``*`` for all) and
+    ``alias`` the local name where it differs."""
+
+    edge_type: str
+    target: str
+    line: int
+    name: str | None = None
+    alias: str | None = None
+
+
+class NameFinding(NamedTuple):
+    """An unused import (L101), an unused variable (L102) or a shadowing (L103)."""
+
+    code: str
+    message: str
+    line: int
+    column: int
+
+
+class EncodedTree(NamedTuple):
+    """A whole syntax tree as bytes, in the format that ``format`` names, and its node count."""
+
+    format: str
+    data: bytes
+    nodes: int
+
+
+class Parsed(Protocol):
+    """One parsed file. Where ``faults`` is not empty, what could be recovered is still offered
+    by a front end that recovers (tree-sitter); one that does not offers empty answers."""
+
+    @property
+    def faults(self) -> tuple[SyntaxFault, ...]: ...
+
+    def encode(self) -> EncodedTree | None:
+        """The tree as bytes; None where nothing could be parsed."""
+
+    def metrics(self) -> CodeMetrics | None: ...
+
+    def symbols(self) -> Iterable[Symbol]: ...
+
+    def edges(self) -> Iterable[Edge]: ...
+
+    def name_findings(self) -> Iterable[NameFinding]:
+        """L101, L102, L103, for languages whose lint findings the front end makes itself."""
+
+
+class Frontend(Protocol):
+    """A parser with what it needs to say about itself."""
+
+    languages: frozenset[str]
+
+    def toolchain(self) -> Mapping[str, str]:
+        """Versions of everything whose change may change an answer (``{"grammar": "1.2"}``)."""
+
+    def parse(self, source: SourceFile) -> Parsed: ...

@@ -1,0 +1,74 @@
+"""A syntax tree as bytes: format ``tree-sitter-flat/1+msgpack``.
+
+One MessagePack map with string keys in sorted order. The nodes are those a ``FlatTree`` keeps,
+in preorder; node 0 is the root. Every column has one entry per node; all numbers are integers
+and all positions count code points of the decoded text without its byte order mark.
+
+``ends``     length of the node: its end offset (exclusive) minus its start offset
+``fields``   index into ``field_names`` of the field the node fills in its parent; 0 is none
+``field_names``  table of field names in order of first use; entry 0 is the empty string
+``grammar``  name of the grammar that parsed the file (``javascript``, ``typescript``, ``tsx``)
+``lines``    offsets at which lines start, each as the difference to the one before; first is 0
+``parents``  distance to the parent: the node's index minus the parent's index; 0 for the root
+``starts``   start offset, as the difference to the start of the node before; first is absolute
+``texts``    index into ``strings`` of the text as written, 0 for nodes without text
+``strings``  table of texts in order of first use; entry 0 is the empty string
+``types``    index into ``type_names``
+``type_names``   table of node type names in order of first use; anonymous tokens are in quotes
+
+Text is kept for leaves that are names or literals. The line of an offset is the number of line
+starts that are not greater, its column the offset minus the last of these plus one. Equal text
+and language give equal bytes.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from operator import sub
+
+import msgpack
+
+from codebatch.tasks.languages.base import EncodedTree
+from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+
+FORMAT = "tree-sitter-flat/1+msgpack"
+
+WITH_TEXT = frozenset(
+    "identifier property_identifier private_property_identifier shorthand_property_identifier "
+    "shorthand_property_identifier_pattern type_identifier statement_identifier predefined_type "
+    "string number regex string_fragment escape_sequence jsx_text html_character_reference "
+    "accessibility_modifier meta_property import_type".split()
+)
+
+
+class _Table(dict[str, int]):
+    """Numbers strings in the order they are first asked for."""
+
+    def __missing__(self, key: str) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+def encode(tree: FlatTree, grammar: str) -> EncodedTree:
+    """The tree in the format this module describes."""
+    types, fields, strings = _Table(), _Table(), _Table()
+    fields[""] = strings[""] = 0
+    text, starts, ends, lines = tree.text, tree.starts, tree.ends, tree.line_starts
+    columns = {
+        "ends": list(map(sub, ends, starts)),
+        "fields": [fields[name] for name in tree.fields],
+        "grammar": grammar,
+        "lines": list(map(sub, lines, [0, *lines])),
+        "parents": [0, *map(sub, count(1), tree.parents[1:])],
+        "starts": list(map(sub, starts, [0, *starts])),
+        "texts": [
+            strings[text[start:end]] if kind in WITH_TEXT else 0
+            for kind, start, end in zip(tree.types, starts, ends, strict=True)
+        ],
+        "types": [types[name] for name in tree.types],
+    }
+    columns["field_names"] = list(fields)
+    columns["strings"] = list(strings)
+    columns["type_names"] = list(types)
+    data = msgpack.packb(dict(sorted(columns.items())), unicode_errors="surrogatepass")
+    return EncodedTree(FORMAT, data, len(tree))

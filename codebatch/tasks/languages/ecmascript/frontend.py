@@ -1,0 +1,84 @@
+"""The ECMAScript front end: one parsed file, and the object the registry hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from codebatch.tasks.languages.base import (
+    CodeMetrics,
+    Edge,
+    EncodedTree,
+    NameFinding,
+    Symbol,
+    SyntaxFault,
+)
+from codebatch.tasks.languages.ecmascript import encode, findings, metrics, symbols
+from codebatch.tasks.languages.ecmascript.binding import Binder, Bindings
+from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, grammar
+from codebatch.tasks.languages.ecmascript.outline import Definition, outline
+from codebatch.tasks.languages.ecmascript.syntax import Syntax, read
+
+if TYPE_CHECKING:
+    from codebatch.tasks.source import SourceFile
+
+
+class ParsedFile:
+    """One file. Everything is derived on first use from the flat tree, and shared."""
+
+    def __init__(self, syntax: Syntax) -> None:
+        self._syntax = syntax
+        self._tree = syntax.tree
+
+    @property
+    def faults(self) -> tuple[SyntaxFault, ...]:
+        return self._syntax.faults
+
+    def encode(self) -> EncodedTree:
+        return encode.encode(self._tree, self._syntax.grammar)
+
+    def metrics(self) -> CodeMetrics:
+        return metrics.code_metrics(self._tree, self._definitions)
+
+    def symbols(self) -> Iterable[Symbol]:
+        return symbols.symbols(self._tree, self._bindings)
+
+    def edges(self) -> Iterable[Edge]:
+        return symbols.edges(self._tree)
+
+    def name_findings(self) -> Iterable[NameFinding]:
+        """None where the file has faults: a tree put together again misses uses of names."""
+        return () if self.faults else findings.name_findings(self._tree, self._bindings)
+
+    @cached_property
+    def _definitions(self) -> list[Definition]:
+        return outline(self._tree)
+
+    @cached_property
+    def _bindings(self) -> Bindings:
+        return Binder(self._tree, self._definitions).run()
+
+
+class EcmascriptFrontend:
+    """JavaScript, JSX, TypeScript and TSX through tree-sitter."""
+
+    languages = frozenset(GRAMMARS)
+
+    def toolchain(self) -> Mapping[str, str]:
+        return {
+            "tree-sitter": version("tree-sitter"),
+            "tree-sitter-javascript": version("tree-sitter-javascript"),
+            "tree-sitter-typescript": version("tree-sitter-typescript"),
+            "tree-sitter-abi": ",".join(
+                str(number)
+                for number in sorted({grammar(name).language.abi_version for name in GRAMMARS})
+            ),
+        }
+
+    def parse(self, source: SourceFile) -> ParsedFile:
+        return ParsedFile(read(source.text, source.language))
+
+
+FRONTEND = EcmascriptFrontend()

@@ -1,0 +1,163 @@
+"""Findings of ruff over many files in one process.
+
+Ruff judges a file by its content and by its name (``__init__.py`` and ``.pyi`` are special), and
+reads neither configuration nor neighbours here: every source is written to a directory of its
+own in a temporary one, under a name that says its role and nothing else. What comes back depends
+on content, role, rules and ruff's version alone. Inline ``noqa`` is honoured.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import subprocess
+import tempfile
+import tokenize
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+ROLES = {"init": "__init__.py", "stub": "module.pyi"}
+_MODULE = "module.py"
+
+# Faults (``invalid-syntax``) are the parse task's to report; rule codes look like F401.
+_RULE_CODE = re.compile(r"[A-Z]+[0-9]+")
+
+
+class RuffError(Exception):
+    """Ruff is missing, cannot be run or refused its arguments."""
+
+
+class RuffInput(NamedTuple):
+    """A file: its bytes, and its role: ``init``, ``stub``, anything else being a module."""
+
+    content: bytes
+    role: str
+
+
+class RuffFinding(NamedTuple):
+    """A finding at a line and a column, both from 1; the column counts characters.
+
+    ``noqa_line`` is the line where a ``noqa`` comment would silence it.
+    """
+
+    code: str
+    message: str
+    line: int
+    column: int
+    noqa_line: int
+
+
+@functools.cache
+def ruff_version() -> str:
+    """The version of the installed ruff package."""
+    try:
+        return importlib.metadata.version("ruff")
+    except importlib.metadata.PackageNotFoundError:
+        raise RuffError("ruff is not installed") from None
+
+
+def run_ruff(
+    sources: Sequence[RuffInput], select: Sequence[str], *, threads: int = 1
+) -> list[list[RuffFinding]]:
+    """Findings per file, in the files' order, sorted by place, code and message.
+
+    A file that does not decode, or does not parse, has none. One thread by default: shards
+    already run on all cores.
+    """
+    findings: list[list[RuffFinding]] = [[] for _ in sources]
+    with tempfile.TemporaryDirectory(prefix="codebatch-ruff-") as folder:
+        names = _write_sources(folder, sources)
+        if not names or not select:
+            return findings
+        for item in _run(folder, names, select, threads):
+            finding = _finding(item)
+            if finding is not None:
+                findings[_index(item["filename"])].append(finding)
+    for found in findings:
+        found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
+    return findings
+
+
+def _write_sources(folder: str, sources: Sequence[RuffInput]) -> list[str]:
+    """Write each source that decodes as ``<index>/<name>``; their names."""
+    names = []
+    for index, source in enumerate(sources):
+        content = _as_utf8(source.content)
+        if content is None:
+            continue
+        name = f"{index}/{ROLES.get(source.role, _MODULE)}"
+        os.mkdir(os.path.join(folder, str(index)))
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
+        names.append(name)
+    return names
+
+
+def _as_utf8(content: bytes) -> bytes | None:
+    """The source in UTF-8, the only encoding ruff reads; None where it is not text.
+
+    The encoding declaration stays as it is: ruff does not look at it.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding)
+        return content if encoding.startswith("utf-8") else text.encode()
+    except (SyntaxError, ValueError, LookupError):
+        return None
+
+
+def _run(folder: str, names: Sequence[str], select: Sequence[str], threads: int) -> Any:
+    with open(os.path.join(folder, "files"), "w", encoding="utf-8") as file:
+        file.write("\n".join(names))
+    command = [
+        *(_ruff_binary(), "check", "--isolated", "--no-cache", "--quiet", "--exit-zero"),
+        *("--no-force-exclude", "--no-respect-gitignore", "--output-format", "json"),
+        *("--select", ",".join(select), "@files"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name[:5] != "RUFF_"}
+    environment["RAYON_NUM_THREADS"] = str(threads)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, check=False
+        )
+        if done.returncode == 0:
+            return json.loads(done.stdout)
+    except (OSError, ValueError) as error:
+        raise RuffError(f"ruff cannot be run: {error}") from error
+    complaint = " ".join(done.stderr.decode("utf-8", "replace").split()) or "no message"
+    raise RuffError(f"ruff failed with exit code {done.returncode}: {complaint[:500]}")
+
+
+@functools.cache
+def _ruff_binary() -> str:
+    """The binary that belongs to the installed package, whatever else PATH offers."""
+    try:
+        module = importlib.import_module("ruff.__main__")
+        return str(module.find_ruff_bin())
+    except (ImportError, AttributeError, FileNotFoundError) as error:
+        raise RuffError("ruff is not installed") from error
+
+
+def _index(filename: str) -> int:
+    return int(os.path.basename(os.path.dirname(filename)))
+
+
+def _finding(item: dict[str, Any]) -> RuffFinding | None:
+    """A finding from ruff's JSON; None for what is not a rule's.
+
+    F401's advice after the semicolon depends on whether ruff takes a module for first-party.
+    """
+    code = item["code"]
+    if code is None or not _RULE_CODE.fullmatch(code):
+        return None
+    message = item["message"]
+    if code == "F401":
+        message = message.partition("; ")[0]
+    place = item["location"]
+    line = place["row"]
+    return RuffFinding(code, message, line, place["column"], item.get("noqa_row") or line)

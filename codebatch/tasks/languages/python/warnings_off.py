@@ -1,0 +1,49 @@
+"""Parsing without warnings, also in several threads at once and under ``-W error``.
+
+The parser warns about invalid escapes and the like through `warnings`, whose filters belong to
+the whole process; with ``-W error`` a warning would turn a good file into a syntax error.
+`warnings.catch_warnings` around each parse would restore the filters in the wrong order when
+threads overlap. So the first user sets the filters aside, the last one restores them.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class WarningsOff:
+    """A context that any number of threads may be in; syntax warnings are ignored meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._saved: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore", SyntaxWarning)
+                warnings.simplefilter("ignore", DeprecationWarning)
+            self._users += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._saved is not None:
+                self._saved.__exit__(None, None, None)
+                self._saved = None
+
+
+WARNINGS_OFF = WarningsOff()

@@ -1,0 +1,65 @@
+"""Task ``parse``: the syntax tree of a file as a value, and its syntax errors.
+
+The tree itself is an object, referenced by digest; the shard stores the bytes that the record
+carries under ``data`` and replaces them by the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from codebatch.records import Record
+from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.findings import Finding, diagnostic_records
+from codebatch.tasks.languages import PARSED_LANGUAGES, frontend_for
+from codebatch.tasks.languages.base import Parsed
+from codebatch.tasks.source import SourceFile
+
+SYNTAX_ERROR = "E0001"
+NO_PARSER = "no parser"
+
+
+def parse_toolchain() -> Mapping[str, str]:
+    """Versions of all parsers."""
+    versions: dict[str, str] = {}
+    for language in PARSED_LANGUAGES:
+        frontend = frontend_for(language)
+        if frontend is not None:
+            versions.update(frontend.toolchain())
+    return versions
+
+
+def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
+    reason = reason_to_skip(source, context.config)
+    if reason is not None:
+        yield skip_record(reason)
+        return
+    parsed = source.parsed
+    if parsed is None:
+        yield skip_record(NO_PARSER)
+        return
+    tree = parsed.encode()
+    if tree is not None:
+        yield {
+            "kind": "ast",
+            "language": source.language,
+            "format": tree.format,
+            "nodes": tree.nodes,
+            "data": tree.data,
+        }
+    yield from diagnostic_records(_faults(parsed), source.lines)
+
+
+def _faults(parsed: Parsed) -> Iterable[Finding]:
+    for line, column, message in parsed.faults:
+        yield Finding(line, column, SYNTAX_ERROR, "syntax-error", "error", message)
+
+
+TASK = Task(
+    name="parse",
+    version=1,
+    summary="syntax trees and syntax errors",
+    kinds=("ast", "diagnostic", "skip"),
+    run=_parse,
+    toolchain=parse_toolchain,
+)

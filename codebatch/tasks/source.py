@@ -1,0 +1,97 @@
+"""One source file as the tasks see it.
+
+A task receives the raw bytes, the language and the path facets it declared, never the path
+itself: whatever it computes must follow from these alone. Text, lines and the parsed tree are
+derived on first use and shared by all tasks that look at the file; the whole object is dropped
+before the next file is read, so at most one tree is alive.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import tokenize
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from codebatch.tasks.languages import frontend_for
+
+if TYPE_CHECKING:
+    from codebatch.tasks.languages.base import Parsed
+
+NO_FACETS: Mapping[str, str] = MappingProxyType({})
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+class SourceFile:
+    """Bytes of one file with its language and declared facets, and what is derived from them."""
+
+    def __init__(
+        self, content: bytes, language: str, facets: Mapping[str, str] = NO_FACETS
+    ) -> None:
+        self.content = content
+        self.language = language
+        self.facets = facets
+
+    @cached_property
+    def text(self) -> str:
+        """The text as the language decodes it, without a byte order mark.
+
+        Bytes that do not decode become U+FFFD, so that text rules can look at any file.
+        """
+        encoding, _ = self._encoding
+        text = self.content.decode(encoding, "replace")
+        return text[1:] if text.startswith("\ufeff") else text
+
+    @property
+    def decodes(self) -> bool:
+        """Whether every byte is valid in the encoding the file declares."""
+        encoding, declared = self._encoding
+        if not declared:
+            return False
+        try:
+            self.content.decode(encoding)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines without their ends; ``\\n``, ``\\r\\n`` and a lone ``\\r`` end a line.
+
+        A final line end does not open another line; an empty file has no lines.
+        """
+        lines = _LINE_END.split(self.text)
+        if lines[-1] == "":
+            lines.pop()
+        return lines
+
+    @cached_property
+    def parsed(self) -> Parsed | None:
+        """The parsed file, or None where no parser knows the language."""
+        frontend = frontend_for(self.language)
+        return frontend.parse(self) if frontend is not None else None
+
+    @cached_property
+    def _encoding(self) -> tuple[str, bool]:
+        """Encoding name, and False where the declared one is unknown or contradictory."""
+        for bom, name in _BOMS:
+            if self.content.startswith(bom):
+                return name, True
+        if self.language != "python":
+            return "utf-8", True
+        try:
+            return tokenize.detect_encoding(io.BytesIO(self.content).readline)[0], True
+        except SyntaxError:
+            return "utf-8", False

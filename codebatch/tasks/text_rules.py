@@ -1,0 +1,83 @@
+"""The text rules L001 to L005, for any text that a person writes.
+
+Data, lock, minified and generated files are passed by: nobody edits them line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from codebatch.tasks.base import Config
+from codebatch.tasks.languages.detect import DATA_LANGUAGES
+from codebatch.tasks.source import SourceFile
+
+_PROSE = frozenset({"markdown", "restructuredtext", "text", "latex"})
+_HARD_BREAK = "  "  # two trailing spaces break a line in Markdown
+_GENERATED = re.compile(r"@generated\b|\bDO NOT EDIT\b|\bautomatically generated\b", re.IGNORECASE)
+_GENERATED_LINES = 10
+_MINIFIED_BYTES = 4096
+_MINIFIED_MEAN = 300
+
+
+class TextFinding(NamedTuple):
+    """A finding of a text rule."""
+
+    code: str
+    line: int
+    column: int
+    message: str
+
+
+def reason_to_pass_by(source: SourceFile) -> str | None:
+    """Why the text rules do not look at a file, or None."""
+    role = source.facets["text_role"]
+    if role == "lock":
+        return "lock file"
+    if source.language in DATA_LANGUAGES:
+        return "data file"
+    lines = source.lines
+    dense = len(source.content) > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
+    if role == "minified" or dense:
+        return "minified"
+    if any(_GENERATED.search(line) for line in lines[:_GENERATED_LINES]):
+        return "generated"
+    return None
+
+
+def text_findings(source: SourceFile, config: Config) -> Iterator[TextFinding]:
+    """Findings in line order."""
+    blank = 0
+    for number, line in enumerate(source.lines, start=1):
+        stripped = line.rstrip(" \t\f\v")
+        if stripped != line and not _is_hard_break(source, line, stripped):
+            yield TextFinding("L001", number, len(stripped) + 1, "trailing whitespace")
+        if (column := _mixed_indent(stripped)) > 0:
+            yield TextFinding("L002", number, column, "indentation mixes spaces and tabs")
+        if len(line) > config["max_line_length"] and not _is_unbreakable(source, line):
+            limit = config["max_line_length"]
+            message = f"line too long ({len(line)} > {limit} characters)"
+            yield TextFinding("L003", number, limit + 1, message)
+        blank = 0 if stripped else blank + 1
+        if blank == config["max_blank_lines"] + 1:
+            message = f"more than {config['max_blank_lines']} blank lines"
+            yield TextFinding("L005", number, 1, message)
+    if source.lines and not source.text.endswith(("\n", "\r")):
+        last = len(source.lines)
+        yield TextFinding("L004", last, len(source.lines[-1]) + 1, "no newline at end of file")
+
+
+def _is_hard_break(source: SourceFile, line: str, stripped: str) -> bool:
+    return source.language == "markdown" and line == stripped + _HARD_BREAK and bool(stripped)
+
+
+def _mixed_indent(line: str) -> int:
+    """Column of a tab that follows a space in the indentation, 0 where there is none."""
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    return indent.find(" \t") + 2 if " \t" in indent else 0
+
+
+def _is_unbreakable(source: SourceFile, line: str) -> bool:
+    """Prose is wrapped by whoever shows it; a single word (a URL) cannot be."""
+    return source.language in _PROSE or (len(line.split()) <= 2 and "://" in line)
