@@ -20,13 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from codebatch import query
-from codebatch.batch import BatchResult, Progress, RunReport, init_batch, pending_calls, run_batch
+from codebatch.batch import (
+    BatchResult,
+    Progress,
+    RunReport,
+    finish_run,
+    init_batch,
+    pending_calls,
+    run_batch,
+)
 from codebatch.digest import Document
 from codebatch.errors import StoreNotFoundError
 from codebatch.overview import BatchOverview, load_overview
 from codebatch.pipeline import load_pipeline, parse_pipeline, pipeline_document
 from codebatch.query import RecordFilter
-from codebatch.records import FileRecord, Record
+from codebatch.records import FileRecord, Receipt, Record
 from codebatch.resources import list_pipelines
 from codebatch.snapshot import SnapshotResult, take_snapshot
 from codebatch.store import StoreDirectory, init_store
@@ -40,7 +48,8 @@ PathLike = str | os.PathLike[str]
 
 def find_store(path: PathLike | None = None) -> Path:
     """Where the store is: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in the nearest
-    folder from here upwards; `StoreNotFoundError` where there is none."""
+    folder from here upwards; `StoreNotFoundError` where there is none.
+    """
     chosen = path if path is not None else os.environ.get(STORE_VARIABLE) or None
     if chosen is not None:
         return Path(chosen)
@@ -106,7 +115,7 @@ class Store:
         return Batch(self, self.directory.find_batch(batch_id))
 
     def snapshots(self) -> list[Document]:
-        """One row a snapshot, oldest first: ``snapshot_id, taken, source, file_count, total_bytes``."""
+        """One row a snapshot, oldest first: id, when, from where, files, bytes."""
         names = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
         documents = map(self.directory.load_snapshot, self.directory.list_snapshots())
         rows = [{name: document[name] for name in names} for document in documents]
@@ -161,7 +170,8 @@ class Batch:
         progress: Progress | None = None,
     ) -> RunReport:
         """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
-        address or a scheduler file; or give a ``distributed.Client``."""
+        address or a scheduler file; or give a ``distributed.Client``.
+        """
         return run_batch(
             self.store.directory,
             self.id,
@@ -235,7 +245,7 @@ class Batch:
 
     def __dask_postcompute__(self) -> tuple[Callable[..., RunReport], tuple[object, ...]]:
         """How receipts become the report of the run."""
-        return _report_of_receipts, (str(self.path), self.id)
+        return _report_of_receipts, (str(self.path.resolve()), self.id)
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """What makes two batches the same for Dask."""
@@ -254,9 +264,9 @@ class Batch:
         return self.store.path
 
 
-def _report_of_receipts(_receipts: Sequence[object], store: str, batch_id: str) -> RunReport:
-    """Finish a batch whose shards some scheduler has run; what the store says counts."""
-    return run_batch(open_directory(Path(store)), batch_id, scheduler="sync")
+def _report_of_receipts(receipts: Sequence[Receipt], store: str, batch_id: str) -> RunReport:
+    """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
+    return finish_run(open_directory(Path(store)), batch_id, receipts)
 
 
 def scan(

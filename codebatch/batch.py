@@ -15,6 +15,7 @@ from typing import Any
 
 from codebatch.clock import now
 from codebatch.commit import commit_failure
+from codebatch.digest import Document
 from codebatch.errors import ShardFailedError
 from codebatch.overview import BatchOverview, load_overview
 from codebatch.pipeline import Pipeline
@@ -66,7 +67,7 @@ def init_batch(
     created = not store.has_batch(batch_id)
     plan = resolved.plan
     if created:
-        document = {
+        document: Document = {
             "batch_id": batch_id,
             "snapshot_id": snapshot_id,
             "pipeline": plan.pipeline,
@@ -125,9 +126,21 @@ def run_batch(
     except KeyboardInterrupt:
         interrupted = True
     report = _report(run, time.monotonic() - began, interrupted=interrupted)
-    event = {"event": "run-finished", "time": now(), "status": report.status}
-    store.append_event(batch_id, event)
+    store.append_event(batch_id, {"event": "run-finished", "time": now(), "status": report.status})
     return report
+
+
+def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]) -> RunReport:
+    """Report on shards that a scheduler of the caller's has run; what it lost runs here.
+
+    ``seconds`` is the time of finishing alone: when the shards ran is not known here.
+    """
+    began = time.monotonic()
+    run = _Run(store, batch_id, None, load_overview(store, batch_id))
+    for receipt in receipts:
+        run.note(receipt)
+    _run_rounds(run, SchedulerChoice("sync", 1), None)
+    return _report(run, time.monotonic() - began, interrupted=False)
 
 
 class _Run:

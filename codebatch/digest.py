@@ -1,9 +1,9 @@
-"""Digests and the one canonical JSON that is ever hashed.
+r"""Digests and the one canonical JSON that is ever hashed.
 
 A digest is ``sha256:<64 hex>`` of raw bytes. A document is hashed through its canonical JSON:
 UTF-8, keys sorted by code point, no white space, no floats in anything that names something.
 File names that are not valid UTF-8 travel as lone surrogates (PEP 383) and are written as
-``\\udcXX`` escapes, so that the text stays valid UTF-8 and every name has one spelling.
+``\udcXX`` escapes, so that the text stays valid UTF-8 and every name has one spelling.
 """
 
 from __future__ import annotations

@@ -86,9 +86,7 @@ def _pipeline(document: Mapping[str, Any]) -> Pipeline:
             raise _invalid(name, [f"the task id {entry['id']!r} is given twice"])
         task = find_task(entry["task"])
         config = task.resolve_config(entry.get("config", {}))
-        tasks[entry["id"]] = PipelineTask(
-            entry["id"], task, tuple(entry.get("needs", ())), config
-        )
+        tasks[entry["id"]] = PipelineTask(entry["id"], task, tuple(entry.get("needs", ())), config)
     return Pipeline(name, document.get("description", ""), _ordered(name, tasks))
 
 

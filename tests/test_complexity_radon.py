@@ -9,12 +9,15 @@ from __future__ import annotations
 import ast
 import sysconfig
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from codebatch.tasks.source import SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 radon_visitors = pytest.importorskip("radon.visitors")
 
@@ -115,20 +118,24 @@ def own_nodes(function: ast.AST) -> Iterator[tuple[ast.AST, bool, bool]]:
 
 
 def decisions(node: ast.AST) -> int:
-    """What one node adds in the table, by the table."""
-    if isinstance(node, (ast.If, ast.IfExp, ast.Assert)):
-        return 1
-    if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-        return 1 + bool(node.orelse)
-    if type(node).__name__ in {"Try", "TryStar"}:
-        return len(node.handlers) + bool(node.orelse)
-    if isinstance(node, ast.BoolOp):
-        return len(node.values) - 1
-    if isinstance(node, ast.comprehension):
-        return 1 + len(node.ifs)
-    if isinstance(node, ast.Match):
-        return sum(not (is_capture(case) and case.guard is None) for case in node.cases)
-    return 0
+    """What one node adds, by the table."""
+    count = COUNTS.get(type(node).__name__)
+    return count(node) if count is not None else 0
+
+
+COUNTS = {
+    "If": lambda _: 1,
+    "IfExp": lambda _: 1,
+    "Assert": lambda _: 1,
+    "For": lambda node: 1 + bool(node.orelse),
+    "AsyncFor": lambda node: 1 + bool(node.orelse),
+    "While": lambda node: 1 + bool(node.orelse),
+    "Try": lambda node: len(node.handlers) + bool(node.orelse),
+    "TryStar": lambda node: len(node.handlers) + bool(node.orelse),
+    "BoolOp": lambda node: len(node.values) - 1,
+    "comprehension": lambda node: 1 + len(node.ifs),
+    "match_case": lambda case: not (is_capture(case) and case.guard is None),
+}
 
 
 def is_capture(case: ast.match_case) -> bool:
@@ -160,7 +167,7 @@ def match_captures(nodes: Nodes) -> int:
     for node, asserted, unseen in nodes:
         if isinstance(node, ast.Match) and not asserted and not unseen:
             radons = len(node.cases) - any(is_capture(case) for case in node.cases)
-            total += decisions(node) - radons
+            total += sum(decisions(case) for case in node.cases) - radons
     return total
 
 

@@ -52,7 +52,7 @@ def test_findings_of_odd_sources(source, expected):
         b"import os # \xe9\n",
         b"# coding: nonsense\nimport os\n",
         b"# coding: rot13\nimport os\n",
-        '# coding: utf-7\nx = "+2AA-"\nimport os\n'.encode(),
+        b'# coding: utf-7\nx = "+2AA-"\nimport os\n',
         "import os\n".encode("utf-16"),
         b"import os\nx = (\n",
     ],

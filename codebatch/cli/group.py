@@ -68,7 +68,8 @@ def reporting(*, as_json: bool) -> Iterator[None]:
     except CodeBatchError as error:
         _report(error, as_json=as_json)
     except click.ClickException as error:
-        hints = [f"see {error.ctx.command_path} --help"] if _context(error) else []
+        context = getattr(error, "ctx", None)
+        hints = [f"see {context.command_path} --help"] if context else []
         _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
     except (click.exceptions.Exit, SystemExit):
         raise
@@ -90,10 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _options(args: Sequence[str]) -> list[str]:
     end = args.index("--") if "--" in args else len(args)
     return [word for word in args[:end] if word.startswith("-")]
-
-
-def _context(error: click.ClickException) -> click.Context | None:
-    return getattr(error, "ctx", None)
 
 
 def _report(error: CodeBatchError, *, as_json: bool) -> None:

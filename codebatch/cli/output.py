@@ -64,7 +64,8 @@ def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) ->
     table = [[_cell(row[column]) for column in columns] for row in rows]
     heads = [column.replace("_", " ") for column in columns]
     widths = [max(map(len, cells)) for cells in zip(heads, *table, strict=True)]
-    numeric = [bool(table) and all(r[i].replace(",", "").isdigit() for r in table) for i in range(len(heads))]
+    columns_of_cells = zip(*table, strict=True) if table else ([""] for _ in heads)
+    numeric = [all(map(_is_number, cells)) for cells in columns_of_cells]
     for cells in (heads, *table):
         padded = (
             cell.rjust(width) if right else cell.ljust(width)
@@ -138,6 +139,10 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return printable(", ".join(map(str, value)) or "-")
     return printable(value)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").isdigit()
 
 
 def _escape(match: re.Match[str]) -> str:

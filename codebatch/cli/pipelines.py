@@ -16,7 +16,7 @@ from codebatch.pipeline import load_pipeline, pipeline_document
 @click.command(cls=OnceCommand)
 @store_option
 @json_option
-def pipelines(store: str | None, as_json: bool) -> None:  # noqa: ARG001 - every command has --store
+def pipelines(store: str | None, as_json: bool) -> None:
     """List the packaged pipelines."""
     rows = [
         {
@@ -37,7 +37,7 @@ def pipelines(store: str | None, as_json: bool) -> None:  # noqa: ARG001 - every
 @click.argument("name", metavar="NAME|PATH")
 @store_option
 @json_option
-def pipeline(name: str, store: str | None, as_json: bool) -> None:  # noqa: ARG001 - as above
+def pipeline(name: str, store: str | None, as_json: bool) -> None:
     """Show a pipeline with every setting resolved; a document of your own is validated."""
     document = cast("dict[str, Any]", pipeline_document(load_pipeline(name)))
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -105,7 +106,7 @@ def _open_or_make(store: str | None) -> api.Store:
         if root.is_dir():
             return api.open_store(root)
     except StoreNotFoundError:
-        root = api.Path(api.STORE_NAME)
+        root = Path(api.STORE_NAME)
     made = api.open_store(root, create=True)
     output.write_note(f"made a store: {made.path}")
     return made

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import dask
-from distributed import Client, as_completed
+import distributed
 
 from codebatch.errors import ClusterError
 from codebatch.graph.compile import compile_graph
@@ -20,15 +19,14 @@ OnReceipt = Callable[[Receipt], None]
 
 
 @contextlib.contextmanager
-def connect(scheduler: str) -> Iterator[Client]:
+def connect(scheduler: str) -> Iterator[Any]:
     """A client for an address (``tcp://…``, ``tls://…``) or a scheduler file, for a block.
 
     TLS files come from Dask's own configuration.
     """
     target = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        with dask.config.set({"distributed.comm.retry.count": 0}):
-            client = Client(timeout=CONNECT_TIMEOUT_SECONDS, set_as_default=False, **target)
+        client = _client(target)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(
             f"cannot reach a Dask scheduler at {scheduler}: {error}",
@@ -48,12 +46,19 @@ def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceip
     """
     graph = compile_graph(calls)
     futures = client.get(graph, list(graph), sync=False)
-    completed = as_completed(futures, with_results=True, raise_errors=False, loop=client.loop)
+    completed = distributed.as_completed(  # type: ignore[no-untyped-call]
+        futures, with_results=True, raise_errors=False, loop=client.loop
+    )
     try:
         for future, result in completed:
             on_receipt(result if isinstance(result, Receipt) else _erred(future.key, result))
     finally:
         client.cancel(futures)
+
+
+def _client(target: dict[str, str]) -> Any:
+    timeout = CONNECT_TIMEOUT_SECONDS
+    return distributed.Client(timeout=timeout, set_as_default=False, **target)  # type: ignore[no-untyped-call]
 
 
 def _erred(key: Sequence[str], result: object) -> Receipt:

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
-import dask
+import dask.local
 import dask.multiprocessing
 import dask.threaded
 
@@ -28,7 +28,7 @@ def run_locally(
     An interrupt lets the shards that are running finish their commit, and drops the others.
     """
     if scheduler == "sync":
-        _get(dask.get, calls, on_receipt)
+        _get(dask.local.get_sync, calls, on_receipt)
     elif scheduler == "threads":
         with _shut_down(ThreadPoolExecutor(workers)) as pool:
             _get(dask.threaded.get, calls, on_receipt, pool=pool, num_workers=workers)

@@ -18,7 +18,8 @@ _CODE = re.compile(r"[A-Z]+[0-9]+\Z")
 @dataclass(frozen=True)
 class RecordFilter:
     """Conditions that all must hold; None sets none. ``path`` is a glob over whole paths,
-    in which ``*`` also crosses folders."""
+    in which ``*`` also crosses folders.
+    """
 
     kind: str | None = None
     severity: str | None = None

@@ -44,7 +44,8 @@ def sorted_records(
     task_id: str | None = None,
 ) -> list[Record]:
     """As `iter_records`, in an order that does not depend on the sharding: by path, then task,
-    then as the task ordered them."""
+    then as the task ordered them.
+    """
     order = {task: index for index, task in enumerate(overview.states)}
     return sorted(
         iter_records(store, overview, filters, task_id),

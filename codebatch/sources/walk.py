@@ -78,9 +78,7 @@ class TreeWalk:
                 if (reason := self._left_out(folder, entry, path)) is not None:
                     self.skip(path, reason)
                 elif entry.is_dir(follow_symlinks=False):
-                    subfolders.append(
-                        _Folder(path, folder.rules, folder.ignored, folder.by_git)
-                    )
+                    subfolders.append(_Folder(path, folder.rules, folder.ignored, folder.by_git))
                 elif (mode := self._mode(entry, path)) is not None:
                     yield SourceEntry(path, mode)
             pending.extend(reversed(subfolders))
@@ -101,9 +99,7 @@ class TreeWalk:
             self.skip(folder, unreadable(error, "directory"))
             return []
 
-    def _left_out(
-        self, folder: _Folder, entry: os.DirEntry[bytes], path: bytes
-    ) -> str | None:
+    def _left_out(self, folder: _Folder, entry: os.DirEntry[bytes], path: bytes) -> str | None:
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and self.is_store(Path(os.fsdecode(entry.path))):
             return STORE

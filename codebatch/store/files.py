@@ -166,7 +166,7 @@ def _syncfs() -> Callable[[int], int] | None:
     except (OSError, AttributeError):
         return None
     function.argtypes = [ctypes.c_int]
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _create(temporary: Path, mode: int) -> int:

@@ -186,7 +186,9 @@ class StoreDirectory:
         except FileNotFoundError:
             data = b""
         if digest_bytes(data) != shard.digest:
-            raise StoreDamagedError(f"the inputs of {batch_id}, shard {shard.shard_id}, are damaged")
+            raise StoreDamagedError(
+                f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
+            )
         return [_parsed(line, InputFile.from_document) for line in data.splitlines()]
 
     # -- shards ------------------------------------------------------------------------------
@@ -212,9 +214,7 @@ class StoreDirectory:
             return None
         return state if size == state.size else None
 
-    def load_verified_state(
-        self, batch_id: str, task_id: str, shard_id: str
-    ) -> ShardState | None:
+    def load_verified_state(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
         """As `load_state`, but the outputs are read and must match their digest as well."""
         state = self.load_state(batch_id, task_id, shard_id)
         if state is None or state.status == FAILED:
@@ -300,7 +300,7 @@ def open_store(root: Path) -> StoreDirectory:
     document = unseal(data, f"{root}/store.json")
     if document.get("version") != FORMAT_VERSION:
         raise StoreFormatError(
-            f"{root} has store format {document.get('version')}, this version reads {FORMAT_VERSION}",
+            f"{root} has store format {document.get('version')}, not {FORMAT_VERSION}",
             hints=["use the version of codebatch that wrote the store, or a newer one"],
         )
     return StoreDirectory(Layout(root), str(document["store_id"]))

@@ -24,7 +24,8 @@ Upstream = Mapping[str, Sequence[Record]]
 @dataclass(frozen=True)
 class FileContext:
     """What a task receives beside the file: its config, the records of the tasks it needs by
-    task id, and what `Task.prepare` made for this file (None without one)."""
+    task id, and what `Task.prepare` made for this file (None without one).
+    """
 
     config: Config
     upstream: Upstream

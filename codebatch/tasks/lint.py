@@ -29,7 +29,7 @@ from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_v
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.parse import parse_toolchain
 from codebatch.tasks.source import SourceFile
-from codebatch.tasks.text_rules import reason_to_pass_by, text_findings
+from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
 
 RUFF_RULES = {
     "F401": "L101",
@@ -82,7 +82,8 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
     if passed_by is not None:
         yield skip_record(passed_by)
     found = [*_text_findings(source, context.config)] if passed_by is None else []
-    found += _name_findings(source, context)
+    if passed_by != MINIFIED:
+        found += _name_findings(source, context)
     rules = set(context.config["rules"])
     yield from diagnostic_records((f for f in found if f.code in rules), source.lines)
 
@@ -107,9 +108,7 @@ def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding
             yield _finding(context.config, code, _NAMES[code], line, column, message)
 
 
-def _finding(
-    config: Config, code: str, rule: str, line: int, column: int, message: str
-) -> Finding:
+def _finding(config: Config, code: str, rule: str, line: int, column: int, message: str) -> Finding:
     severity = config["severities"].get(code) or _SEVERITY.get(code, "info")
     return Finding(line, column, code, rule, severity, message)
 

@@ -68,7 +68,7 @@ class SourceFile:
 
     @cached_property
     def lines(self) -> list[str]:
-        """Lines without their ends; ``\\n``, ``\\r\\n`` and a lone ``\\r`` end a line.
+        r"""Lines without their ends; ``\n``, ``\r\n`` and a lone ``\r`` end a line.
 
         A final line end does not open another line; an empty file has no lines.
         """

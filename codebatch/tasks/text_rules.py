@@ -1,6 +1,7 @@
 """The text rules L001 to L005, for any text that a person writes.
 
-Data, lock, minified and generated files are passed by: nobody edits them line by line.
+Data, lock, minified and generated files are passed by: nobody edits them line by line. Of a
+minified file nobody wants to hear about names either; Python is never taken for minified.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 from codebatch.tasks.base import Config
 from codebatch.tasks.languages.detect import DATA_LANGUAGES
 from codebatch.tasks.source import SourceFile
+
+MINIFIED = "minified"
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text", "latex"})
 _HARD_BREAK = "  "  # two trailing spaces break a line in Markdown
@@ -39,8 +42,8 @@ def reason_to_pass_by(source: SourceFile) -> str | None:
         return "data file"
     lines = source.lines
     dense = len(source.content) > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
-    if role == "minified" or dense:
-        return "minified"
+    if role == "minified" or (dense and source.language != "python"):
+        return MINIFIED
     if any(_GENERATED.search(line) for line in lines[:_GENERATED_LINES]):
         return "generated"
     return None

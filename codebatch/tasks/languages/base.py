@@ -56,7 +56,8 @@ class CodeMetrics(NamedTuple):
 class Symbol(NamedTuple):
     """A name the file defines. ``symbol_type`` is function, method, class, variable,
     parameter, import, export, or for TypeScript also interface, type, enum, namespace;
-    ``scope`` is the qualified name of what encloses it, ``module`` at the top."""
+    ``scope`` is the qualified name of what encloses it, ``module`` at the top.
+    """
 
     name: str
     symbol_type: str
@@ -70,7 +71,8 @@ class Edge(NamedTuple):
     """A reference from this file to something else. ``edge_type`` is import, export (a
     re-export from another module) or inherits. For an import ``target`` is the module as
     written, ``name`` the imported name (None for the module itself, ``*`` for all) and
-    ``alias`` the local name where it differs."""
+    ``alias`` the local name where it differs.
+    """
 
     edge_type: str
     target: str
@@ -98,19 +100,24 @@ class EncodedTree(NamedTuple):
 
 class Parsed(Protocol):
     """One parsed file. Where ``faults`` is not empty, what could be recovered is still offered
-    by a front end that recovers (tree-sitter); one that does not offers empty answers."""
+    by a front end that recovers (tree-sitter); one that does not offers empty answers.
+    """
 
     @property
-    def faults(self) -> tuple[SyntaxFault, ...]: ...
+    def faults(self) -> tuple[SyntaxFault, ...]:
+        """Where the language rejects the file, in source order; empty for a valid file."""
 
     def encode(self) -> EncodedTree | None:
         """The tree as bytes; None where nothing could be parsed."""
 
-    def metrics(self) -> CodeMetrics | None: ...
+    def metrics(self) -> CodeMetrics | None:
+        """Counts; None where nothing could be parsed."""
 
-    def symbols(self) -> Iterable[Symbol]: ...
+    def symbols(self) -> Iterable[Symbol]:
+        """What the file defines."""
 
-    def edges(self) -> Iterable[Edge]: ...
+    def edges(self) -> Iterable[Edge]:
+        """What the file refers to."""
 
     def name_findings(self) -> Iterable[NameFinding]:
         """L101, L102, L103, for languages whose lint findings the front end makes itself."""
@@ -124,4 +131,5 @@ class Frontend(Protocol):
     def toolchain(self) -> Mapping[str, str]:
         """Versions of everything whose change may change an answer (``{"grammar": "1.2"}``)."""
 
-    def parse(self, source: SourceFile) -> Parsed: ...
+    def parse(self, source: SourceFile) -> Parsed:
+        """Parse one file; a file that is no valid source is a `Parsed` with faults."""

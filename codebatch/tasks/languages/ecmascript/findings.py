@@ -61,8 +61,8 @@ def name_findings(tree: FlatTree, bindings: Bindings) -> list[NameFinding]:
 
 def _use_pragmas(tree: FlatTree, module: Scope) -> None:
     names = {"React"}
-    for node, kind in enumerate(tree.types):
-        if kind == "comment" and "@jsx" in tree.source(node):
+    for node in tree.nodes(("comment",)):
+        if "@jsx" in tree.source(node):
             names.update(_PRAGMA.findall(tree.source(node)))
     for name in names & module.bindings.keys():
         module.bindings[name].used = True
@@ -78,10 +78,10 @@ def _reportable(tree: FlatTree, bindings: Bindings) -> Iterator[Binding]:
         for binding in scope.bindings.values():
             if binding.used or binding.exempt or binding.name.startswith("_"):
                 continue
-            if binding.kind == "import":
-                yield binding
-            elif binding.kind in _UNUSED and not ambient and (
-                scope is not scopes.module or is_module
+            if binding.kind == "import" or (
+                binding.kind in _UNUSED
+                and not ambient
+                and (scope is not scopes.module or is_module)
             ):
                 yield binding
 

@@ -16,7 +16,7 @@ from codebatch.tasks.languages.base import (
     SyntaxFault,
 )
 from codebatch.tasks.languages.ecmascript import encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.binding import Binder, Bindings
+from codebatch.tasks.languages.ecmascript.binding import Bindings, bind
 from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, grammar
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 from codebatch.tasks.languages.ecmascript.syntax import Syntax, read
@@ -34,18 +34,23 @@ class ParsedFile:
 
     @property
     def faults(self) -> tuple[SyntaxFault, ...]:
+        """Where the language rejects the file, in source order."""
         return self._syntax.faults
 
     def encode(self) -> EncodedTree:
+        """The tree, as recovered where the file has faults."""
         return encode.encode(self._tree, self._syntax.grammar)
 
     def metrics(self) -> CodeMetrics:
+        """Complexity and counts; see ``metrics``."""
         return metrics.code_metrics(self._tree, self._definitions)
 
     def symbols(self) -> Iterable[Symbol]:
+        """What the file defines; see ``symbols``."""
         return symbols.symbols(self._tree, self._bindings)
 
     def edges(self) -> Iterable[Edge]:
+        """What the file refers to; see ``symbols``."""
         return symbols.edges(self._tree)
 
     def name_findings(self) -> Iterable[NameFinding]:
@@ -58,7 +63,7 @@ class ParsedFile:
 
     @cached_property
     def _bindings(self) -> Bindings:
-        return Binder(self._tree, self._definitions).run()
+        return bind(self._tree, self._definitions)
 
 
 class EcmascriptFrontend:
@@ -67,6 +72,7 @@ class EcmascriptFrontend:
     languages = frozenset(GRAMMARS)
 
     def toolchain(self) -> Mapping[str, str]:
+        """Versions of the parser, its grammars and their binary interface."""
         return {
             "tree-sitter": version("tree-sitter"),
             "tree-sitter-javascript": version("tree-sitter-javascript"),
@@ -78,6 +84,7 @@ class EcmascriptFrontend:
         }
 
     def parse(self, source: SourceFile) -> ParsedFile:
+        """Parse one file."""
         return ParsedFile(read(source.text, source.language))
 
 

@@ -13,11 +13,13 @@ while others are in use has crashed in past versions, and a parser belongs to on
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain
 
 import tree_sitter
 import tree_sitter_javascript
@@ -44,6 +46,7 @@ _PUNCTUATION = frozenset(
 # Brackets of types and elements, but also operators: kept where the grammar names them a field.
 _ONLY_AS_FIELD = frozenset("< > = /".split())
 
+LINE_END = re.compile(r"\r\n|\n|\r")
 NO_PARENT = -1
 ERROR_KIND = 65535
 
@@ -119,24 +122,23 @@ class FlatTree:
         """1-based column of an offset in code points."""
         return offset - self.line_starts[self.line(offset) - 1] + 1
 
+    def nodes(self, kinds: Iterable[str]) -> list[int]:
+        """All nodes of some types in source order."""
+        by_type = self._by_type
+        found = [by_type[kind] for kind in kinds if kind in by_type]
+        return sorted(chain.from_iterable(found))
+
+    @cached_property
+    def _by_type(self) -> dict[str, list[int]]:
+        by_type: dict[str, list[int]] = {kind: [] for kind in set(self.types)}
+        for node, kind in enumerate(self.types):
+            by_type[kind].append(node)
+        return by_type
+
     @cached_property
     def line_starts(self) -> list[int]:
-        return line_starts(self.text)
-
-
-def line_starts(text: str) -> list[int]:
-    """Offsets at which lines start; ``\\n``, ``\\r\\n`` and a lone ``\\r`` end a line."""
-    starts = [0]
-    if "\r" not in text:
-        offset = text.find("\n")
-        while offset >= 0:
-            starts.append(offset + 1)
-            offset = text.find("\n", offset + 1)
-        return starts
-    for offset, char in enumerate(text):
-        if char == "\n" or (char == "\r" and text[offset + 1 : offset + 2] != "\n"):
-            starts.append(offset + 1)
-    return starts
+        r"""Offsets at which lines start; ``\n``, ``\r\n`` and a lone ``\r`` end a line."""
+        return [0, *(match.end() for match in LINE_END.finditer(self.text))]
 
 
 @cache
@@ -202,9 +204,7 @@ def flatten(tree: tree_sitter.Tree, language: str, text: str) -> FlatTree:
         cursor.goto_parent,
     )
     parent = NO_PARENT
-    while True:
-        node = cursor.node
-        assert node is not None
+    while (node := cursor.node) is not None:
         kind = node.kind_id
         name = type_of(kind)
         if name is not None:
@@ -228,3 +228,4 @@ def flatten(tree: tree_sitter.Tree, language: str, text: str) -> FlatTree:
                 )
             stops[parent] = len(types)
             parent = parents[parent]
+    raise RuntimeError("a cursor always stands on a node")

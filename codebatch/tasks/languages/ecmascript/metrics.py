@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionMetrics
-from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+from codebatch.tasks.languages.ecmascript.grammars import LINE_END, FlatTree
 from codebatch.tasks.languages.ecmascript.outline import CLASSES, FUNCTIONS, Definition
 
 LOOPS = frozenset("for_statement for_in_statement while_statement do_statement".split())
@@ -39,17 +39,19 @@ COMMENTS = frozenset("comment html_comment hash_bang_line".split())
 LOGICAL = frozenset(('"&&"', '"||"', '"??"'))
 _LOGICAL_ASSIGNMENT = frozenset(('"&&="', '"||="', '"??="'))
 _JUMPS = frozenset("break_statement continue_statement".split())
-_DECISIONS = LOOPS | LOGICAL | _LOGICAL_ASSIGNMENT | {
-    "if_statement", "switch_case", "catch_clause", "ternary_expression",
-}
-_NESTING = LOOPS | {"if_statement", "switch_statement", "try_statement"}
-_RELEVANT = (
-    _DECISIONS
-    | _NESTING
-    | _JUMPS
-    | FUNCTIONS
-    | {"else_clause"}
+_DECISIONS = (
+    LOOPS
+    | LOGICAL
+    | _LOGICAL_ASSIGNMENT
+    | {
+        "if_statement",
+        "switch_case",
+        "catch_clause",
+        "ternary_expression",
+    }
 )
+_NESTING = LOOPS | {"if_statement", "switch_statement", "try_statement"}
+_RELEVANT = _DECISIONS | _NESTING | _JUMPS | FUNCTIONS | {"else_clause"}
 
 
 class _Frame(NamedTuple):
@@ -90,7 +92,7 @@ class _Complexity:
 
     def run(self) -> None:
         types, frames = self.tree.types, self.frames
-        for node in [i for i, kind in enumerate(types) if kind in _RELEVANT]:
+        for node in self.tree.nodes(_RELEVANT):
             while frames[-1].stop <= node:
                 frames.pop()
             top = len(frames) - 1
@@ -129,9 +131,9 @@ class _Complexity:
             self._nest(node, frame, 1, "body")
         elif kind == "try_statement":
             count.nesting = max(count.nesting, frame.depth + 1)
-            self.frames.append(frame._replace(
-                begin=node + 1, stop=self.tree.stops[node], depth=frame.depth + 1
-            ))
+            self.frames.append(
+                frame._replace(begin=node + 1, stop=self.tree.stops[node], depth=frame.depth + 1)
+            )
 
     def _if(self, node: int, frame: _Frame, count: _Count) -> None:
         is_else_if = self.tree.types[self.tree.parents[node]] == "else_clause"
@@ -143,9 +145,15 @@ class _Complexity:
         if self.tree.child_of_type(node, "if_statement") is not None:
             return
         count.cognitive += 1
-        self.frames.append(_Frame(
-            node + 1, self.tree.stops[node], frame.function, frame.cognitive + 1, frame.depth + 1
-        ))
+        self.frames.append(
+            _Frame(
+                node + 1,
+                self.tree.stops[node],
+                frame.function,
+                frame.cognitive + 1,
+                frame.depth + 1,
+            )
+        )
 
     def _nest(self, node: int, frame: _Frame, deeper: int, *fields: str) -> None:
         """Frames for the parts of a node that nest; pushed so that the first ends up on top."""
@@ -153,19 +161,19 @@ class _Complexity:
         for field in reversed(fields):
             part = tree.child(node, field)
             if part is not None:
-                self.frames.append(_Frame(
-                    part, tree.stops[part], frame.function,
-                    frame.cognitive + 1, frame.depth + deeper,
-                ))
+                self.frames.append(
+                    _Frame(
+                        part,
+                        tree.stops[part],
+                        frame.function,
+                        frame.cognitive + 1,
+                        frame.depth + deeper,
+                    )
+                )
 
     def _logical(self, operator: int, kind: str, count: _Count) -> None:
         """Operators come in the order they are written; a chain is one unbroken expression."""
-        tree = self.tree
-        expression = tree.parents[operator]
-        outer = tree.parents[expression]
-        while tree.types[outer] == "parenthesized_expression":
-            outer = tree.parents[outer]
-        root = self._root(expression)
+        root = self._root(self.tree.parents[operator])
         count.cyclomatic += 1
         if self.last_operator.get(root) != kind:
             count.cognitive += 1
@@ -210,7 +218,7 @@ def code_metrics(tree: FlatTree, definitions: list[Definition]) -> CodeMetrics:
     return CodeMetrics(
         functions,
         _entry(MODULE_SCOPE, 1, complexity.counts[0]),
-        sum(kind in CLASSES for kind in tree.types),
+        len(tree.nodes(CLASSES)),
         _imports(tree),
         code,
         comments,
@@ -222,37 +230,36 @@ def _entry(name: str, line: int, count: _Count) -> FunctionMetrics:
 
 
 def _imports(tree: FlatTree) -> int:
-    return sum(
-        kind == "import_statement"
-        or (kind == "export_statement" and tree.child(node, "source") is not None)
-        for node, kind in enumerate(tree.types)
+    exports = tree.nodes(("export_statement",))
+    return len(tree.nodes(("import_statement",))) + sum(
+        tree.child(node, "source") is not None for node in exports
     )
 
 
 def line_counts(tree: FlatTree) -> tuple[int, int]:
     """Lines with code, and lines with a comment but no code."""
-    text, starts = tree.text, tree.line_starts
     commented: set[int] = set()
     code: set[int] = set()
     position = 0
-    for node, kind in enumerate(tree.types):
-        if kind in COMMENTS:
-            _add_code(text, starts, position, tree.starts[node], tree, code)
-            position = tree.ends[node]
-            commented.update(range(tree.line(tree.starts[node]), tree.line(position - 1) + 1))
-        elif kind == "template_string":
-            code.update(range(tree.line(tree.starts[node]), tree.line(tree.ends[node] - 1) + 1))
-    _add_code(text, starts, position, len(text), tree, code)
+    for node in tree.nodes(COMMENTS):
+        _add_code(tree, position, tree.starts[node], code)
+        position = tree.ends[node]
+        commented.update(_lines(tree, node))
+    _add_code(tree, position, len(tree.text), code)
+    for node in tree.nodes(("template_string",)):
+        code.update(_lines(tree, node))
     return len(code), len(commented - code)
 
 
-def _add_code(
-    text: str, starts: list[int], begin: int, end: int, tree: FlatTree, code: set[int]
-) -> None:
+def _lines(tree: FlatTree, node: int) -> range:
+    return range(tree.line(tree.starts[node]), tree.line(tree.ends[node] - 1) + 1)
+
+
+def _add_code(tree: FlatTree, begin: int, end: int, code: set[int]) -> None:
     """Add the lines between two offsets, which hold no comment, that are not blank."""
-    line = tree.line(begin)
-    while begin < end:
-        stop = min(end, starts[line]) if line < len(starts) else end
-        if not text[begin:stop].isspace():
+    if begin == end or (stretch := tree.text[begin:end]).isspace():
+        return
+    first = tree.line(begin)
+    for line, text in enumerate(LINE_END.split(stretch), first):
+        if text and not text.isspace():
             code.add(line)
-        begin, line = stop, line + 1

@@ -49,9 +49,7 @@ def outline(tree: FlatTree) -> list[Definition]:
     """All definitions in source order."""
     found: list[Definition] = []
     enclosing: list[tuple[int, str]] = []
-    for node, kind in enumerate(tree.types):
-        if kind not in _DEFINITIONS:
-            continue
+    for node in tree.nodes(_DEFINITIONS):
         while enclosing and enclosing[-1][0] <= node:
             enclosing.pop()
         name = _name(tree, node)

@@ -22,7 +22,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+from codebatch.tasks.languages.ecmascript.grammars import NO_PARENT, FlatTree
 
 TYPED = frozenset(("typescript", "tsx"))
 WITH_ELEMENTS = frozenset(("javascript", "jsx", "tsx"))
@@ -34,18 +34,27 @@ _IMPORT_TYPE = re.compile(
 )
 _AWAITED = re.compile(r"\bawait\s*$")
 _TYPE_STAR = re.compile(r"\bexport\s+(type)(?=\s*\*)")
-_PARAMETERS = re.compile(r"\b(?:class|interface|type)\s+[\w$]+\s*<[^(){};]*")
+_PARAMETERS = re.compile(r"\b(?:class|interface|type)\s+[\w$]+\s*<[^(){};]{0,500}")
 _VARIANCE = re.compile(
     r"(?<=[<,\s])(?:in\s+out|in|out)(?=\s+[A-Za-z_$][\w$]*\s*(?:[,>=]|extends\b))"
 )
 _ACCESSOR = re.compile(r"(?<![\w$.])(accessor)\s+(?=[#\w$\[\"'])")
 _GLOBAL = re.compile(r"(?<![\w$.])(?<!declare\s)(global)(?=\s*\{)")
-_ATTRIBUTES = re.compile(rf"\bfrom\s*{_STRING}\s*((?:with|assert)\s*\{{[^{{}}]*\}})")
+_ATTRIBUTES = re.compile(rf"\bfrom\s*{_STRING}\s*((?:with|assert)\s*\{{[^{{}}]{{0,500}}\}})")
 _DEFER = re.compile(r"\bimport\s+(defer)(?=\s*\*)")
 _TEXT_OR_VALUE = re.compile(r"""=\s*"[^"]*"|=\s*'[^']*'|[>}][^<>{}]*(?=[<{])""")
 _BARE_AMPERSAND = re.compile(r"&(?!#\d{1,7};|#[xX][\da-fA-F]{1,6};|[A-Za-z]\w{0,30};)")
-_DEFAULT_SIGNATURE = re.compile(r"(?<=export )default\s+function\s*(?=\()")
+_DEFAULT_SIGNATURE = re.compile(r"(?<=export )default\s+function\s*(?=[(<])")
 _TYPED_TEMPLATE = re.compile(r">\s*`")
+
+_TEMPLATE_PIECE = re.compile(r"\\[\s\S]|\$\{|[^`\\$]+|[\s\S]")
+_QUOTED = re.compile(rf"{_STRING}")
+_ABSTRACT = re.compile(r"(?<![\w$])abstract(?=\s*[?:!=(;,)\]}.<])")
+_TYPE_AS_NAME = re.compile(
+    r"(?<=[(,\s])(?:string|number|boolean|object|symbol|any|unknown|never)(?=\s*[,)][^;{}]{0,300}=>)"
+)
+_PATTERN_PARAMETER = re.compile(r"\(\s*\{[^{}()]*\}\s*:")
+_RENAMED = re.compile(r"(?<=[\w$])\s*:\s*[A-Za-z_$][\w$]*(?=\s*[,}])")
 
 _LEAF_NAMES = frozenset(("identifier", "type_identifier", "property_identifier"))
 _ELEMENT_TEXT = frozenset("jsx_text string string_fragment comment template_string".split())
@@ -53,13 +62,17 @@ _ELEMENT_TEXT = frozenset("jsx_text string string_fragment comment template_stri
 
 class Rewrite(NamedTuple):
     """Text for ``[start, start + len(stand_in))``. After parsing, the innermost kept node that
-    covers ``start`` must be of one of the types in ``expect``, where given; ``retype`` maps
-    a type of a node that starts there to its proper one."""
+    covers ``start`` must be of one of the types in ``expect``, where given, and an ancestor of
+    it of the type ``within``; ``retype`` maps a type of a node that starts there to its proper
+    one; ``shown`` is the text that the tree is to show there, where not that of the file.
+    """
 
     start: int
     stand_in: str
     expect: frozenset[str] = frozenset()
+    within: str = ""
     retype: tuple[frozenset[str], str] | None = None
+    shown: str = ""
 
 
 def rewrites(text: str, language: str) -> list[Rewrite]:
@@ -86,11 +99,25 @@ def apply(text: str, changes: list[Rewrite]) -> str:
 
 def mistaken(tree: FlatTree, changes: list[Rewrite]) -> list[Rewrite]:
     """Rewrites at places that turned out to be something else."""
-    return [
-        change
-        for change in changes
-        if change.expect and tree.types[_covering(tree, change.start)] not in change.expect
-    ]
+    return [change for change in changes if not _is_as_meant(tree, change)]
+
+
+def _is_as_meant(tree: FlatTree, change: Rewrite) -> bool:
+    node = _covering(tree, change.start)
+    if change.expect and tree.types[node] not in change.expect:
+        return False
+    while change.within and tree.types[node] != change.within:
+        node = tree.parents[node]
+        if node == NO_PARENT:
+            return False
+    return True
+
+
+def shown(text: str, changes: list[Rewrite]) -> str:
+    """The text as the tree is to show it."""
+    return apply(
+        text, [change._replace(stand_in=change.shown) for change in changes if change.shown]
+    )
 
 
 def retype(tree: FlatTree, changes: list[Rewrite]) -> None:
@@ -129,12 +156,27 @@ def _typed(text: str) -> Iterator[Rewrite]:
     for match in _IMPORT_TYPE.finditer(text):
         if not _AWAITED.search(text, max(0, match.start() - 20), match.start()):
             stand_in = "I" + "_" * (len(match[0]) - 1)
-            yield Rewrite(match.start(), stand_in, _LEAF_NAMES, (_LEAF_NAMES, "import_type"))
+            yield Rewrite(match.start(), stand_in, _LEAF_NAMES, retype=(_LEAF_NAMES, "import_type"))
     for match in _PARAMETERS.finditer(text):
         for word in _VARIANCE.finditer(text, match.start(), match.end()):
             yield Rewrite(word.start(), " " * len(word[0]))
     for match in _ACCESSOR.finditer(text):
         yield Rewrite(match.start(), "readonly", frozenset(('"readonly"',)))
+    for match in _ABSTRACT.finditer(text):
+        yield Rewrite(match.start(), "abstrac_", _LEAF_NAMES)
+    for match in _TYPE_AS_NAME.finditer(text):
+        yield Rewrite(match.start(), match[0][:-1] + "_", frozenset(("identifier",)))
+    for match in _DEFAULT_SIGNATURE.finditer(text):
+        rest = " " * (len(match[0]) - len("function default"))
+        yield Rewrite(
+            match.start(),
+            f"function defaul_{rest}",
+            frozenset(("function_signature",)),
+            shown=f"function default{rest}",
+        )
+    for match in _PATTERN_PARAMETER.finditer(text):
+        for part in _RENAMED.finditer(text, match.start(), match.end() - 1):
+            yield Rewrite(part.start(), _blank(part[0]), within="function_type")
     yield from _typed_templates(text)
 
 
@@ -152,9 +194,7 @@ def _typed_templates(text: str) -> Iterator[Rewrite]:
         stand_in = _as_arguments(text, start)
         position = match.end()
         if stand_in is not None and _opens_type_arguments(text, match.start()):
-            yield Rewrite(
-                start, stand_in, retype=(frozenset(("arguments",)), "template_string")
-            )
+            yield Rewrite(start, stand_in, retype=(frozenset(("arguments",)), "template_string"))
             position = start + len(stand_in)
 
 
@@ -177,27 +217,27 @@ def _opens_type_arguments(text: str, close: int) -> bool:
 
 
 def _as_arguments(text: str, start: int) -> str | None:
-    """A template literal as an argument list of its substitutions; None where it has no end."""
-    parts = ["("]
-    here, depth = start + 1, 0
+    """A template literal as an argument list of its substitutions; None where it has no end.
+
+    ``within`` is the stack of open templates (`````) and braces (``{``) around a position.
+    """
+    parts, within, here = ["("], ["`"], start + 1
     while here < len(text):
-        char = text[here]
-        if depth == 0 and char == "`":
-            return "".join([*parts, ")"])
-        if depth == 0 and text.startswith("${", here):
-            parts.append("  ")
-            here, depth = here + 2, 1
-            continue
-        if depth == 0 and char == "\\":
-            parts.append(_blank(text[here : here + 2]))
-            here += 2
-            continue
-        if depth:
-            if char == "`":
-                return None
-            depth += (char == "{") - (char == "}")
-            parts.append("," if depth == 0 else char)
-        else:
-            parts.append(char if char in "\r\n" else " ")
-        here += 1
+        match = _TEMPLATE_PIECE.match(text, here)
+        piece = match[0] if match and within[-1] == "`" else text[here]
+        if within[-1] == "{" and piece in "\"'":
+            quoted = _QUOTED.match(text, here)
+            piece = quoted[0] if quoted else piece
+        outermost = len(within) == 1
+        if piece == "`":
+            within.pop() if within[-1] == "`" else within.append("`")
+            if not within:
+                return "".join([*parts, ")"])
+        elif piece in ("{", "${") and (piece == "${") == (within[-1] == "`"):
+            within.append("{")
+        elif piece == "}" and within[-1] == "{":
+            within.pop()
+            piece = "," if len(within) == 1 else piece
+        parts.append(_blank(piece) if outermost else piece)
+        here += len(piece)
     return None

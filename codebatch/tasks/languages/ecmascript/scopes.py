@@ -13,6 +13,7 @@ nest.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 VALUE = 1
 TYPE = 2
@@ -34,7 +35,8 @@ SPACES = {
 class Binding:
     """A name of one scope. ``node`` is the first identifier that declares it, ``statement`` the
     range of the declaration around it; ``self_ranges`` are the ranges of the functions, classes
-    and types it names, inside which a reference does not make it used."""
+    and types it names, inside which a reference does not make it used.
+    """
 
     name: str
     kind: str
@@ -53,15 +55,16 @@ class Binding:
 @dataclass(eq=False)
 class Scope:
     """A region of the file. ``holds_var``: ``var`` declarations stop here. ``variable_scope`` is
-    the nearest such scope, itself included."""
+    the nearest such scope, itself included.
+    """
 
     kind: str
     stop: int
     parent: Scope | None
     qualified: str
-    holds_var: bool
-    in_loop: bool
-    ambient: bool
+    holds_var: bool = False
+    in_loop: bool = False
+    ambient: bool = False
     dynamic: bool = False
     bindings: dict[str, Binding] = field(default_factory=dict)
 
@@ -71,10 +74,10 @@ class Scope:
         )
 
 
-@dataclass(eq=False, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A use of a name. ``idle``: the value read goes only into the name itself (``x++;``).
-    ``stored``: for a plain assignment as a statement, the range of the value stored."""
+    ``stored``: for a plain assignment as a statement, the range of the value stored.
+    """
 
     name: str
     node: int
@@ -89,7 +92,8 @@ class Reference:
 @dataclass(eq=False)
 class Scopes:
     """Everything the walk found. ``events`` holds scopes as they open, references, and None
-    where the innermost open scope closes. ``shadows`` pairs a binding with the one it hides."""
+    where the innermost open scope closes. ``shadows`` pairs a binding with the one it hides.
+    """
 
     module: Scope
     events: list[Scope | Reference | None] = field(default_factory=list)

@@ -21,11 +21,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from codebatch.tasks.languages.base import Edge, Symbol
-from codebatch.tasks.languages.ecmascript.binding import Bindings, Declared, pattern_names
+from codebatch.tasks.languages.ecmascript.binding import Bindings
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.outline import key_text
+from codebatch.tasks.languages.ecmascript.patterns import pattern_names
+from codebatch.tasks.languages.ecmascript.walk import Declared
 
 _LONGEST_TARGET = 80
+_REFERRING = frozenset(
+    "import_statement export_statement call_expression import_type class_heritage "
+    "extends_type_clause".split()
+)
 _DECLARATIONS = frozenset(
     "function_declaration generator_function_declaration class_declaration "
     "abstract_class_declaration interface_declaration type_alias_declaration enum_declaration "
@@ -35,7 +41,7 @@ _DECLARATIONS = frozenset(
 
 def symbols(tree: FlatTree, bindings: Bindings) -> list[Symbol]:
     """All symbols in source order."""
-    found = [*bindings.declared, *_exports(tree, bindings.scope_names)]
+    found = [*bindings.declared, *_exports(tree, bindings.export_scopes)]
     found.sort(key=lambda item: tree.starts[item.node])
     return [
         Symbol(
@@ -50,12 +56,10 @@ def symbols(tree: FlatTree, bindings: Bindings) -> list[Symbol]:
     ]
 
 
-def _exports(tree: FlatTree, scope_names: dict[int, str]) -> Iterator[Declared]:
-    for node, kind in enumerate(tree.types):
-        if kind == "export_statement":
-            scope = scope_names[node]
-            for name, place, definition in _exported_names(tree, node):
-                yield Declared(name, "export", scope, place, definition)
+def _exports(tree: FlatTree, export_scopes: dict[int, str]) -> Iterator[Declared]:
+    for node in tree.nodes(("export_statement",)):
+        for name, place, definition in _exported_names(tree, node):
+            yield Declared(name, "export", export_scopes[node], place, definition)
 
 
 def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]:
@@ -105,7 +109,8 @@ def _declared_names(tree: FlatTree, declaration: int) -> Iterator[tuple[str, int
 
 def edges(tree: FlatTree) -> Iterator[Edge]:
     """All edges in source order."""
-    for node, kind in enumerate(tree.types):
+    for node in tree.nodes(_REFERRING):
+        kind = tree.types[node]
         if kind == "import_statement":
             yield from _imports(tree, node)
         elif kind == "export_statement":
@@ -114,7 +119,7 @@ def edges(tree: FlatTree) -> Iterator[Edge]:
             yield from _module_calls(tree, node)
         elif kind == "import_type":
             yield Edge("import", _first_string(tree.source(node)), tree.line(tree.starts[node]))
-        elif kind in ("class_heritage", "extends_type_clause"):
+        else:
             yield from _heritage(tree, node)
 
 
@@ -134,11 +139,12 @@ def _imports(tree: FlatTree, node: int) -> Iterator[Edge]:
     if clause is None:
         yield Edge("import", target, line)
     elif tree.types[clause] == "import_require_clause":
-        name = tree.child_of_type(clause, "identifier")
-        yield Edge("import", target, line, None, tree.source(name) if name is not None else None)
+        local = tree.child_of_type(clause, "identifier")
+        alias = tree.source(local) if local is not None else None
+        yield Edge("import", target, line, None, alias)
     else:
-        for name, alias, place in _clause(tree, clause):
-            yield Edge("import", target, tree.line(tree.starts[place]), name, alias)
+        for name, renamed, place in _clause(tree, clause):
+            yield Edge("import", target, tree.line(tree.starts[place]), name, renamed)
 
 
 def _clause(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:

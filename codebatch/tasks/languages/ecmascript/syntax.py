@@ -1,4 +1,4 @@
-"""From text to a flat tree, and the faults the language sees in it.
+r"""From text to a flat tree, and the faults the language sees in it.
 
 The grammars read ASCII: every other character is replaced by one that means the same to them (a
 letter by ``_``, white space by a space, anything else by one they reject outside of strings and
@@ -9,11 +9,11 @@ Where a grammar rejects a file, constructs it is known to lack are rewritten (se
 a JavaScript file it still rejects is tried under the TSX grammar, whose rules for elements and
 statement ends are ahead, and accepted if nothing in the tree is TypeScript. What remains is
 reported. Valid code that is rejected all the same: an invalid escape in a tagged template
-(``tag`\\unicode` ``), a comment with a line end as the only line end before a token that needs
+(``tag`\unicode` ``), a comment with a line end as the only line end before a token that needs
 one, a class field followed by a generator method without a semicolon, ``for (async of => …;;)``,
-``for (let of of …)``, the ``source`` phase of imports, and a tagged template with type arguments
-whose substitutions hold templates themselves. Rejected only by the language, not here: early
-errors, such as a name declared twice or ``break`` outside of a loop.
+``for (let of of …)``, the ``source`` phase of imports, ``keyof readonly``, and in TypeScript an
+empty list of type arguments. Rejected only by the language, not here: early errors, such as a
+name declared twice or ``break`` outside of a loop.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from codebatch.tasks.languages.ecmascript.grammars import FlatTree, flatten, par
 MOST_FAULTS = 20
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 _TOKEN = re.compile(r"[\w$]{1,40}|\S")
+_COMPLETE = ("_statement", "_declaration", "hash_bang_line")
 _LINE_SEPARATORS = ("\u2028", "\u2029")
 
 _TYPESCRIPT_ONLY = frozenset(
@@ -118,7 +119,7 @@ def _read_again(text: str, ascii_text: str, language: str, tree: tree_sitter.Tre
             flat = flatten(other, "tsx", text)
             if not _is_typescript(flat):
                 return Syntax(flat, (), "tsx")
-    flat = flatten(tree, language, text)
+    flat = flatten(tree, language, rewrites.shown(text, changes))
     rewrites.retype(flat, changes)
     return Syntax(flat, tuple(_faults(tree, flat)), language)
 
@@ -127,7 +128,7 @@ def _rewritten(
     text: str, ascii_text: str, language: str, changes: list[rewrites.Rewrite]
 ) -> tuple[tree_sitter.Tree, list[rewrites.Rewrite]]:
     tree = parse(language, rewrites.apply(ascii_text, changes))
-    wrong = rewrites.mistaken(flatten(tree, language, text), changes)
+    wrong = set(rewrites.mistaken(flatten(tree, language, text), changes))
     if wrong:
         changes = [change for change in changes if change not in wrong]
         tree = parse(language, rewrites.apply(ascii_text, changes))
@@ -165,7 +166,20 @@ def _fault(node: tree_sitter.Node, flat: FlatTree) -> SyntaxFault:
     if node.is_missing:
         message = f"missing {node.type}"
     else:
-        token = _TOKEN.search(flat.text, offset)
+        token = _TOKEN.search(flat.text, _first_broken(node))
         message = f"unexpected {token[0]}" if token else "unexpected end of file"
         offset = token.start() if token else offset
     return SyntaxFault(flat.line(offset), flat.column(offset), message)
+
+
+def _first_broken(node: tree_sitter.Node) -> int:
+    """Where an error begins: it may hold statements that are complete, or broken further in."""
+    while True:
+        for child in node.children:
+            if child.has_error and not child.is_missing:
+                node = child
+                break
+            if child.is_missing or not (child.is_extra or child.type.endswith(_COMPLETE)):
+                return child.start_byte
+        else:
+            return node.start_byte

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from codebatch.tasks.languages.base import SyntaxFault
 from codebatch.tasks.languages.python.deep import call_deep
 from codebatch.tasks.languages.python.places import line_at
-from codebatch.tasks.languages.python.warnings_off import WARNINGS_OFF
+from codebatch.tasks.languages.python.warnings_off import warnings_off
 
 if TYPE_CHECKING:
     from codebatch.tasks.source import SourceFile
@@ -52,7 +52,7 @@ def parse_source(source: SourceFile) -> ast.Module | SyntaxFault:
 
 
 def _parse(content: bytes | str) -> ast.Module:
-    with WARNINGS_OFF:
+    with warnings_off():
         if _DEPTH_IS_FIXED:
             return ast.parse(content)
         if len(content) > _SAFE_BYTES:

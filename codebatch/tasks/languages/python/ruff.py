@@ -18,8 +18,10 @@ import re
 import subprocess
 import tempfile
 import tokenize
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROLES = {"init": "__init__.py", "stub": "module.pyi"}
 _MODULE = "module.py"

@@ -2,9 +2,9 @@
 
 Functions, methods (a function directly in a class) and classes: one symbol per definition. For
 variables, parameters, imports and exports the first in a scope counts: one symbol per scope, name
-and type. A variable is any other name that is bound: by an assignment, annotation, ``for``,
-``with``, ``except``, ``:=``, ``del``-free targets of any shape, and match captures. ``global``
-names belong to the module; ``nonlocal`` ones to the function that binds them. Not symbols:
+and type. A variable is any other name that is bound: by an assignment or annotation, by ``for``,
+``with``, ``except``, ``:=`` or a match capture, in targets of any shape. ``global`` names belong
+to the module; ``nonlocal`` ones to the function that binds them. Not symbols:
 variables of comprehensions, parameters and variables of lambdas, type parameters, attributes.
 
 Exports are the strings in ``__all__`` at module level (assigned, added, extended or appended as
