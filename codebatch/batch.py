@@ -144,7 +144,11 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
 
 
 class _Run:
-    """One run in progress: ``arrived`` has the receipt of each shard that answered."""
+    """One run in progress.
+
+    State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
+    whose states are this run's work, with or without a receipt.
+    """
 
     def __init__(
         self,
@@ -156,6 +160,7 @@ class _Run:
         self.store = store
         self.batch_id = batch_id
         self.arrived: dict[str, Receipt] = {}
+        self.attempts: set[str] = set()
         self.total = len(overview.plan.shards)
         self.pending = self.total - overview.shards()["done"]
         self._progress = progress
@@ -163,6 +168,7 @@ class _Run:
     def note(self, receipt: Receipt) -> None:
         """Take a receipt: keep it, log it, tell whoever watches."""
         self.arrived[receipt.shard_id] = receipt
+        self.attempts.add(receipt.attempt)
         event = {"event": f"shard-{receipt.status}", "time": now(), **asdict(receipt)}
         self.store.append_event(self.batch_id, event)
         if self._progress is not None:
@@ -183,6 +189,7 @@ def _run_rounds(run: _Run, choice: SchedulerChoice, client: Any) -> None:
         ]
         if not calls:
             break
+        run.attempts.update(call.attempt for call in calls)
         _run_calls(calls, choice, client, run.note)
     _record_failures(run)
 
@@ -247,10 +254,9 @@ def _report(run: _Run, seconds: float, *, interrupted: bool) -> RunReport:
 
 def _files(run: _Run, overview: BatchOverview) -> dict[str, int]:
     """Computed by this run; reused from equal files of a shard or from an earlier run."""
-    done = {s for s in overview.shard_ids if overview.shard_status(s) == DONE}
-    sizes = {shard.shard_id: shard.files for shard in overview.plan.shards}
-    total = sum(sizes[shard_id] for shard_id in done) * len(overview.plan.tasks)
-    computed = sum(r.computed for shard_id, r in run.arrived.items() if shard_id in done)
+    done = [state for state in overview.present() if state.status == DONE]
+    total = sum(state.files for state in done)
+    computed = sum(state.computed for state in done if state.attempt in run.attempts)
     return {"computed": computed, "reused": total - computed, "quarantined": 0}
 
 

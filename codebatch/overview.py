@@ -61,6 +61,10 @@ class BatchOverview:
         tasks = self.states if task_id is None else {task_id: self.states[task_id]}
         return Counts.total(state.counts for state in _present(tasks))
 
+    def present(self) -> Iterable[ShardState]:
+        """Every state there is, over all tasks and shards."""
+        return _present(self.states)
+
     @property
     def result(self) -> str | None:
         """The result digest; None until the batch is done."""

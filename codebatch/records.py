@@ -303,9 +303,8 @@ class Receipt:
     """What a worker says it did. It is believed only where the store says the same."""
 
     shard_id: str
+    attempt: str
     status: str
-    computed: int
-    reused: int
     error: Mapping[str, object] | None = None
 
 

@@ -54,9 +54,7 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
-    computed = sum(output.computed for output in outputs.values())
-    reused = sum(output.reused for output in outputs.values())
-    return Receipt(call.shard_id, DONE, computed, reused)
+    return Receipt(call.shard_id, call.attempt, DONE)
 
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
@@ -91,4 +89,4 @@ def _words(toolchain: object) -> str:
 
 def _receipt(call: ShardCall, error: CodeBatchError) -> Receipt:
     failure = {"code": error.code, "message": error.message}
-    return Receipt(call.shard_id, FAILED, 0, 0, failure)
+    return Receipt(call.shard_id, call.attempt, FAILED, failure)

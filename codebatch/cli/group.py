@@ -17,6 +17,7 @@ from codebatch.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    EXIT_USAGE,
     CodeBatchError,
     UsageError,
 )
@@ -68,6 +69,9 @@ def reporting(*, as_json: bool) -> Iterator[None]:
     except CodeBatchError as error:
         _report(error, as_json=as_json)
     except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+            error.show()
+            sys.exit(EXIT_USAGE)
         context = getattr(error, "ctx", None)
         hints = [f"see {context.command_path} --help"] if context else []
         _report(UsageError(error.format_message(), hints=hints), as_json=as_json)

@@ -45,13 +45,16 @@ def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceip
     futures are released at the end, so that no result stays on the cluster.
     """
     graph = compile_graph(calls)
+    by_key = dict(zip(graph, calls, strict=True))
     futures = client.get(graph, list(graph), sync=False)
     completed = distributed.as_completed(  # type: ignore[no-untyped-call]
         futures, with_results=True, raise_errors=False, loop=client.loop
     )
     try:
         for future, result in completed:
-            on_receipt(result if isinstance(result, Receipt) else _erred(future.key, result))
+            on_receipt(
+                result if isinstance(result, Receipt) else _erred(by_key[future.key], result)
+            )
     finally:
         client.cancel(futures)
 
@@ -61,8 +64,8 @@ def _client(target: dict[str, str]) -> Any:
     return distributed.Client(timeout=timeout, set_as_default=False, **target)  # type: ignore[no-untyped-call]
 
 
-def _erred(key: Sequence[str], result: object) -> Receipt:
+def _erred(call: ShardCall, result: object) -> Receipt:
     # distributed hands out (type, exception, traceback) for a future that erred.
     error = result[1] if isinstance(result, tuple) and len(result) == 3 else result
     message = f"{type(error).__name__}: {error}"
-    return Receipt(key[1], FAILED, 0, 0, {"code": "WORKER_DIED", "message": message})
+    return Receipt(call.shard_id, call.attempt, FAILED, {"code": "WORKER_DIED", "message": message})

@@ -15,7 +15,7 @@ import dask.multiprocessing
 import dask.threaded
 
 from codebatch.graph.compile import compile_graph
-from codebatch.records import Receipt, ShardCall
+from codebatch.records import FAILED, Receipt, ShardCall
 
 OnReceipt = Callable[[Receipt], None]
 
@@ -109,4 +109,4 @@ def _died(call: ShardCall) -> Receipt:
         "code": "WORKER_DIED",
         "message": f"the worker process died while it computed shard {call.shard_id}",
     }
-    return Receipt(call.shard_id, "failed", 0, 0, error)
+    return Receipt(call.shard_id, call.attempt, FAILED, error)

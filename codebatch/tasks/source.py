@@ -50,21 +50,11 @@ class SourceFile:
 
         Bytes that do not decode become U+FFFD, so that text rules can look at any file.
         """
-        encoding, _ = self._encoding
-        text = self.content.decode(encoding, "replace")
-        return text[1:] if text.startswith("\ufeff") else text
-
-    @property
-    def decodes(self) -> bool:
-        """Whether every byte is valid in the encoding the file declares."""
-        encoding, declared = self._encoding
-        if not declared:
-            return False
         try:
-            self.content.decode(encoding)
-        except UnicodeDecodeError:
-            return False
-        return True
+            text = self.content.decode(self._encoding, "replace")
+        except (LookupError, ValueError):  # no text encoding (rot13), or one without "replace"
+            text = self.content.decode("utf-8", "replace")
+        return text[1:] if text.startswith("\ufeff") else text
 
     @cached_property
     def lines(self) -> list[str]:
@@ -84,14 +74,14 @@ class SourceFile:
         return frontend.parse(self) if frontend is not None else None
 
     @cached_property
-    def _encoding(self) -> tuple[str, bool]:
-        """Encoding name, and False where the declared one is unknown or contradictory."""
+    def _encoding(self) -> str:
+        """The encoding the file declares; UTF-8 where it declares none, or contradicts itself."""
         for bom, name in _BOMS:
             if self.content.startswith(bom):
-                return name, True
+                return name
         if self.language != "python":
-            return "utf-8", True
+            return "utf-8"
         try:
-            return tokenize.detect_encoding(io.BytesIO(self.content).readline)[0], True
+            return tokenize.detect_encoding(io.BytesIO(self.content).readline)[0]
         except SyntaxError:
-            return "utf-8", False
+            return "utf-8"

@@ -18,6 +18,7 @@ written, if it is one line of at most 80 characters, else its first 80 followed 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from codebatch.tasks.languages.base import Edge, Symbol
@@ -28,6 +29,7 @@ from codebatch.tasks.languages.ecmascript.patterns import pattern_names
 from codebatch.tasks.languages.ecmascript.walk import Declared
 
 _LONGEST_TARGET = 80
+_EXPORT_ASSIGNMENT = re.compile(r"export\s*=")
 _REFERRING = frozenset(
     "import_statement export_statement call_expression import_type class_heritage "
     "extends_type_clause".split()
@@ -67,6 +69,9 @@ def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]
     if default is not None:
         yield "default", default, node
         return
+    if _EXPORT_ASSIGNMENT.match(tree.text, tree.starts[node]):
+        yield "export=", node, node
+        return
     declaration = tree.child(node, "declaration")
     if declaration is not None:
         yield from _declared_names(tree, declaration)
@@ -82,8 +87,6 @@ def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]
             name = tree.child_of_type(child, "identifier", "string")
             if name is not None:
                 yield key_text(tree, name), name, child
-        elif kind == '"="':
-            yield "export=", child, node
 
 
 def _declared_names(tree: FlatTree, declaration: int) -> Iterator[tuple[str, int, int]]:

@@ -1,0 +1,223 @@
+"""Source trees, stores and the command line, as the tests of every module use them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import codebatch
+
+settings.register_profile(
+    "codebatch",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("codebatch")
+
+LONG_LINE = "x = " + "1 + " * 40 + "1"
+TREE: dict[str, str | bytes] = {
+    "README.md": "# Sample\n\nA hard break  \nand a line.\n",
+    "LICENSE": "Do as you like.\n",
+    "pkg/__init__.py": "from pkg.cart import Cart\n",
+    "pkg/cart.py": (
+        '"""A cart."""\nimport os\nimport sys\n\n\nclass Cart:\n    def add(self, item):\n'
+        "        def price(list):\n            unused = 1\n            return sum(list)\n"
+        "        if item and sys.argv:\n            return price([item])\n        return None\n"
+    ),
+    "pkg/broken.py": "def broken(:\n    pass\n",
+    "pkg/style.py": f"a = 1   \n{LONG_LINE}\n\n\n\n\nb = 2",
+    "pkg/latin.py": "# -*- coding: latin-1 -*-\nname = 'h\u00f6he'\n".encode("latin-1"),
+    "pkg/empty.py": "",
+    "pkg/copy_a.py": "def same():\n    return 1\n",
+    "pkg/copy_b.py": "def same():\n    return 1\n",
+    "web/app.js": "import unused from './x.js';\nexport function f(a) {\n  return a ? 1 : 2;\n}\n",
+    "web/view.tsx": "export const View = (p: { n: number }) => <b onClick={() => 1}>{p.n}</b>;\n",
+    "web/types.ts": "export interface Item { id: number }\nexport class Box<T> { v?: T }\n",
+    "web/bad.ts": "export function ( { ;\n",
+    "data/config.json": '{"a": [1, 2, 3]}\n',
+    "data/logo.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "data/table": b"\0\1\2\3" * 64,
+    "bin/run": "#!/usr/bin/env python3\nimport json\nprint('hi')\n",
+    "d\u00e9j\u00e0/na\u00efve \u540d.py": "value = 1\n",
+}
+
+
+def write_tree(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Write files below ``root``, text as UTF-8."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+def make_tree(root: Path) -> Path:
+    """The small multi-language tree, with an executable file and a symbolic link."""
+    write_tree(root, TREE)
+    (root / "bin/run").chmod(0o755)
+    (root / "link.py").symlink_to("pkg/cart.py")
+    return root
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small source tree in several languages."""
+    return make_tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> codebatch.Store:
+    """A new, empty store."""
+    return codebatch.open_store(tmp_path / "store", create=True)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some hundred files of the standard library: enough work to be interrupted in."""
+    root = tmp_path_factory.mktemp("library") / "lib"
+    source = Path(sysconfig.get_path("stdlib"))
+    unwanted = shutil.ignore_patterns("__pycache__", "test", "tests", "*.so")
+    for package in ("email", "json", "logging", "importlib", "unittest", "xml", "http"):
+        shutil.copytree(source / package, root / package, ignore=unwanted)
+    return root
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a process came to."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def err(self) -> str:
+        return self.stderr.decode()
+
+
+def cli_environment(**changes: str | None) -> dict[str, str]:
+    """This environment without what steers codebatch, dask or colours; None removes a name."""
+    prefixes = ("CODEBATCH_", "DASK_", "GIT_", "PYTHON", "COVERAGE")
+    unwanted = {"NO_COLOR", "FORCE_COLOR", "CI"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(prefixes) and name not in unwanted
+    }
+    for name, value in changes.items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    return environment
+
+
+def cli_command(*arguments: object) -> list[str]:
+    """The command line as a process of this interpreter."""
+    return [sys.executable, "-m", "codebatch", *map(os.fspath, map(_text, arguments))]
+
+
+def _text(argument: object) -> Any:
+    return argument if isinstance(argument, str | bytes | os.PathLike) else str(argument)
+
+
+def run_cli(
+    *arguments: object, env: dict[str, str | None] | None = None, timeout: float = 120, **options: Any
+) -> Outcome:
+    """Run ``codebatch`` with the arguments in a process of its own."""
+    result = subprocess.run(
+        cli_command(*arguments),
+        env=cli_environment(**(env or {})),
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
+        **options,
+    )
+    return Outcome(result.returncode, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Outcome]:
+    """Callable that runs the command line in a process: arguments in, `Outcome` out."""
+    return run_cli
+
+
+@pytest.fixture
+def main(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Outcome]:
+    """As `cli`, in this process: for what does not depend on there being one of its own."""
+    from codebatch.cli import main as run_main
+
+    def call(*arguments: object) -> Outcome:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            run_main([str(argument) for argument in arguments])
+        code = stopped.value.code
+        captured = capfdbinary.readouterr()
+        return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A finished batch; to be read only."""
+
+    tree: Path
+    store: codebatch.Store
+    batch: codebatch.Batch
+    report: codebatch.RunReport
+
+    @property
+    def path(self) -> Path:
+        return self.store.path
+
+
+@pytest.fixture(scope="session")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
+    """The pipeline ``full`` over the small tree, done. Nobody writes to it."""
+    base = tmp_path_factory.mktemp("scanned")
+    tree = make_tree(base / "tree")
+    batch, report = codebatch.scan(tree, base / "store", scheduler="sync")
+    assert report.status == "done"
+    return Scanned(tree, batch.store, batch, report)
+
+
+@pytest.fixture
+def scanned_copy(scanned: Scanned, tmp_path: Path) -> Scanned:
+    """A copy of the finished store, to be damaged."""
+    path = tmp_path / "copy"
+    shutil.copytree(scanned.path, path)
+    opened = codebatch.open_store(path)
+    return Scanned(scanned.tree, opened, opened.find_batch(scanned.batch.id), scanned.report)
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A folder that every user may enter, unlike pytest's own."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="codebatch-test-"))
+    folder.chmod(0o755)
+    yield folder
+    for root, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            if not path.is_symlink():
+                path.chmod(0o755)
+    shutil.rmtree(folder)

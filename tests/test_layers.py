@@ -1,0 +1,271 @@
+"""The architecture: which part may import which, and what only one part may do.
+
+The table is the architecture. When it changes, it changes here in the same commit.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import Scanned, cli_environment
+
+import codebatch
+
+PACKAGE = Path(codebatch.__file__).parent
+MAX_LINES = 400
+
+# Each part with the parts it may import, lowest first; a part may import itself.
+WORDS = {"errors", "digest", "records", "resources"}
+LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "clock": set(),
+    "digest": {"errors"},
+    "records": {"errors", "digest"},
+    "resources": {"errors", "digest"},
+    "result": {"digest"},
+    "store": WORDS,
+    "sources": WORDS,
+    "tasks": WORDS,
+    "pipeline": WORDS | {"tasks"},
+    "snapshot": WORDS | {"clock", "sources", "store"},
+    "plan": WORDS | {"pipeline", "tasks"},
+    "shard": WORDS | {"plan", "result", "tasks"},
+    "commit": WORDS | {"clock", "shard", "store"},
+    "overview": WORDS | {"result", "store"},
+    "schedulers": {"errors"},
+    "worker": WORDS | {"clock", "commit", "shard", "store", "tasks"},
+    "graph": WORDS | {"worker"},
+    "batch": WORDS
+    | {"clock", "commit", "graph", "overview", "pipeline", "plan", "schedulers", "store"}
+    | {"tasks", "worker"},
+    "query": WORDS | {"overview", "pipeline", "store", "tasks"},
+    "api": WORDS | {"batch", "graph", "overview", "pipeline", "query", "snapshot", "store"},
+    "cli": {"api", "errors", "batch", "pipeline", "records", "snapshot", "store", "__init__"},
+    "__init__": {"api", "batch", "errors"},
+    "__main__": {"cli"},
+}
+# Outside packages that have one home each.
+HOMES = {
+    "dask": "graph",
+    "distributed": "graph",
+    "click": "cli",
+    "backports": "store",
+    "compression": "store",
+    "pathspec": "sources",
+    "tree_sitter": "tasks",
+    "jsonschema": "resources",
+}
+# What only `store` may spell. Class and field names do not match: these are file names.
+FILE_NAMES = {
+    "store.json",
+    "snapshot.json",
+    "batch.json",
+    "plan.json",
+    "task.json",
+    "state.json",
+    "events.jsonl",
+    "files.index.jsonl",
+    "inputs.index.jsonl",
+    "outputs.index.jsonl",
+}
+WRITERS = {"open", "write_bytes", "write_text", "mkdir", "makedirs", "rename", "replace", "unlink"}
+WALL_CLOCK = {"now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime"}
+
+
+def part_of(module: str) -> str:
+    names = module.split(".")
+    return names[1] if len(names) > 1 else "__init__"
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        names = ["codebatch", *path.relative_to(PACKAGE).with_suffix("").parts]
+        if names[-1] == "__init__" and len(names) > 2:
+            names.pop()
+        name = "codebatch" if names[1:] == ["__init__"] else ".".join(names)
+        found[name] = ast.parse(path.read_bytes(), str(path))
+    return found
+
+
+def imported(name: str, nodes: list[ast.AST]) -> set[str]:
+    """Dotted names of the modules that a module imports."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            assert node.module
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in modules() else node.module)
+    return found
+
+
+def nodes_at_runtime(tree: ast.AST) -> list[ast.AST]:
+    """All nodes but those below ``if TYPE_CHECKING``."""
+    found, pending = [], [tree]
+    while pending:
+        node = pending.pop()
+        found.append(node)
+        hidden = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        pending.extend(node.orelse if hidden else ast.iter_child_nodes(node))
+    return found
+
+
+def all_imports(name: str) -> set[str]:
+    return imported(name, list(ast.walk(modules()[name])))
+
+
+def import_time_imports(name: str) -> set[str]:
+    """What importing the module imports: nothing inside functions or for type checkers."""
+    inside = {
+        inner
+        for node in nodes_at_runtime(modules()[name])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
+    }
+    return imported(name, [n for n in nodes_at_runtime(modules()[name]) if n not in inside])
+
+
+def test_every_part_is_in_the_table() -> None:
+    assert {part_of(name) for name in modules()} == set(LAYERS)
+
+
+def test_the_table_has_no_circle() -> None:
+    # `__init__` holds the version alone at import time; the rest is imported on first use.
+    remaining = {part: needs - {"__init__"} for part, needs in LAYERS.items()}
+    while remaining:
+        free = {part for part, needs in remaining.items() if not needs & set(remaining) - {part}}
+        assert free, f"circle among {sorted(remaining)}"
+        for part in free:
+            del remaining[part]
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_point_down(name: str) -> None:
+    part = part_of(name)
+    for target in sorted(all_imports(name)):
+        if target.split(".")[0] == "codebatch":
+            assert part_of(target) in LAYERS[part] | {part}, f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_outside_packages_have_one_home(name: str) -> None:
+    for target in sorted(all_imports(name)):
+        home = HOMES.get(target.split(".")[0])
+        assert home in (None, part_of(name)), f"{name} imports {target}, which is {home}'s"
+
+
+def test_no_circle_between_modules() -> None:
+    graph = {
+        name: {t for t in import_time_imports(name) if t in modules()} - {name, "codebatch"}
+        for name in modules()
+    }
+    while graph:
+        free = {name for name, needs in graph.items() if not needs & set(graph)}
+        assert free, f"circle among {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_the_command_line_prints_or_exits(name: str) -> None:
+    if part_of(name) == "cli":
+        return
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"print", "exit", "quit", "input"}, f"{name}:{node.lineno}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            word = f"{node.value.id}.{node.attr}"
+            forbidden = {"sys.stdout", "sys.stderr", "sys.exit", "os._exit", "logging.basicConfig"}
+            assert word not in forbidden, f"{name}:{node.lineno} uses {word}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_the_store_spells_its_file_names(name: str) -> None:
+    if part_of(name) == "store":
+        return
+    documentation = {id(node.value) for node in ast.walk(modules()[name]) if is_docstring(node)}
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            spelled = {word for word in FILE_NAMES if word in node.value}
+            assert id(node) in documentation or not spelled, f"{name}:{node.lineno} spells {spelled}"
+
+
+def is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@pytest.mark.parametrize("part", ["snapshot", "plan", "shard", "commit", "batch", "worker"])
+def test_the_flow_writes_through_the_store_alone(part: str) -> None:
+    for node in ast.walk(modules()[f"codebatch.{part}"]):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            writes = called.split(".")[-1] in WRITERS - {"open", "replace"}
+            assert not writes, f"{part}:{node.lineno} calls {called}"
+            if called in {"open", "os.replace"}:
+                pytest.fail(f"{part}:{node.lineno} calls {called}")
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_the_clock_reads_the_wall_clock(name: str) -> None:
+    if name == "codebatch.clock":
+        return
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            reads = owner in {"time", "datetime", "date", "datetime.datetime", "datetime.date"}
+            assert not (reads and node.func.attr in WALL_CLOCK), f"{name}:{node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+            names = {alias.name for alias in node.names}
+            assert not names & (WALL_CLOCK | {"datetime"}), f"{name}:{node.lineno}"
+
+
+def test_the_core_does_not_read_the_environment_of_a_shard() -> None:
+    for name in ("codebatch.shard", "codebatch.plan", "codebatch.result", "codebatch.digest"):
+        assert not import_time_imports(name) & {"os", "time", "random", "uuid", "secrets"}, name
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_module_is_too_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+LOADED = """
+import sys, codebatch.cli
+try:
+    codebatch.cli.main(sys.argv[1:])
+except SystemExit as stop:
+    heavy = {name.partition(".")[0] for name in sys.modules}
+    print("HEAVY", stop.code, sorted(heavy & {"dask", "distributed", "tree_sitter"}))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "status", "summary", "errors", "files", "query outputs", "batches", "pipelines"],
+)
+def test_viewing_imports_neither_dask_nor_a_parser(words: str, scanned: Scanned) -> None:
+    store = [] if words == "--help" else ["--store", str(scanned.path)]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words.split(), *store],
+        env=cli_environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY 0 []"
+
+
+def test_importing_the_package_imports_no_dask() -> None:
+    code = "import sys, codebatch; codebatch.open_store; print('dask' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "False\n"

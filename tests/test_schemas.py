@@ -1,0 +1,259 @@
+"""The schemas in `schemas/` are valid, and describe what the store holds and the commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import codebatch
+import codebatch.shard
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+SUFFIX = ".schema.json"
+NAMES = sorted(path.name[: -len(SUFFIX)] for path in SCHEMAS.iterdir())
+
+TREE = {
+    b"cart.py": b"import json\nimport os as system\nfrom . import a as a\n__all__ = ['Cart']\n"
+    b"class Cart(dict):\n    def add(self, item):\n        unused = 1\n        list = [item]\n"
+    b"        return [i for i in list if i] \n",
+    b"twin.py": b"x = 1\n",
+    b"folder/twin.py": b"x = 1\n",
+    b"broken.py": b"def broken(:\n",
+    b"web/page.tsx": b"import React, {useState as state} from 'react';\nexport * from './x';\n"
+    b"export interface Shape extends Base {}\nexport enum Colour { Red }\n"
+    b"export namespace N { export type T = string }\n"
+    b"export const Page = ({a}: {a: number}) => <p>{a}</p>;\nfunction f() { let unused = 0; }\n",
+    b"web/broken.js": b"function (\n",
+    b"web/app.min.js": b"var a=1\n",
+    b"web/old.jsx": b"const a = <b/>;\n",
+    b"web/plain.ts": b"let a: number = 1;\n",
+    b"tool.py": b"#!/usr/bin/env python\n\tx = 1",
+    b"stub.pyi": b"import os\n",
+    b"types.d.ts": b"declare const a: number;\n",
+    b"package-lock.json": b"{}\n",
+    b"data.json": b"{}\n",
+    b"made.py": b"# @generated\nx = 1\n",
+    b"large.py": b"x = 1\n" * 200,
+    b"blob.bin": b"\0\1",
+    b"notes.txt": b"a\n\n\n\n\nb   \n",
+    b"caf\xe9.py": b"x = 1  # latin-1 name\n",
+    b"empty.py": b"",
+}
+PIPELINE = {
+    "name": "limited",
+    "tasks": [
+        {"id": "parse", "task": "parse", "config": {"max_bytes": 1000}},
+        {"id": "analyze", "task": "analyze", "needs": ["parse"]},
+        {"id": "symbols", "task": "symbols", "needs": ["parse"]},
+        {"id": "lint", "task": "lint", "needs": ["parse"], "config": {"severities": {}}},
+    ],
+}
+
+
+COMMANDS = [
+    ("cli.batches", ["batches"]),
+    ("cli.errors", ["errors"]),
+    ("cli.files", ["files"]),
+    ("cli.pipeline", ["pipeline", "full"]),
+    ("cli.pipelines", ["pipelines"]),
+    ("cli.query-outputs", ["query", "outputs"]),
+    ("cli.run", ["resume"]),
+    ("cli.run", ["scan", "tree"]),
+    ("cli.shards", ["shards"]),
+    ("cli.shards", ["shards", "--task", "lint"]),
+    ("cli.snapshots", ["snapshots"]),
+    ("cli.status", ["status"]),
+    ("cli.summary", ["summary"]),
+    ("cli.tasks", ["tasks"]),
+]
+DOCUMENTS = {
+    "batch.json": "batch",
+    "events.jsonl": "event",
+    "files.index.jsonl": "file",
+    "inputs.index.jsonl": "input",
+    "plan.json": "plan",
+    "snapshot.json": "snapshot",
+    "state.json": "state",
+    "store.json": "store",
+    "task.json": "task",
+}
+RECORDS = {name for name in NAMES if name.startswith("record.")}
+CONFIGS = {name for name in NAMES if name.startswith("config.")}
+OTHERS = {"chunks", "cli.batch-init", "cli.error", "cli.init", "cli.snapshot", "pipeline"}
+
+
+class Tree:
+    """A store over the example tree, finished, and a pipeline document beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.source = folder / "tree"
+
+    def run(self, *arguments: str, code: int = 0) -> Any:
+        command = [sys.executable, "-m", "codebatch", *arguments, "--json"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, check=False)
+        assert done.returncode == code, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def on_store(self, *arguments: str, code: int = 0) -> Any:
+        return self.run(*arguments, "--store", str(self.store), code=code)
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((SCHEMAS / (name + SUFFIX)).read_text(encoding="utf-8"))
+
+
+def check(document: object, schema: str) -> None:
+    jsonschema.Draft202012Validator(load(schema)).validate(document)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """Made by the commands that make things, whose output is checked on the way."""
+    tree = Tree(tmp_path_factory.mktemp("schemas"))
+    for name, content in TREE.items():
+        path = os.path.join(os.fsencode(tree.source), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+    (tree.source / "link").symlink_to("cart.py")
+    os.mkfifo(tree.source / "pipe")
+    (tree.folder / "limited.json").write_text(json.dumps(PIPELINE))
+    check(PIPELINE, "pipeline")
+    for task in PIPELINE["tasks"]:
+        check(task.get("config", {}), f"config.{task['task']}")
+    check(tree.run("init", str(tree.store)), "cli.init")
+    taken = tree.on_store("snapshot", str(tree.source))
+    check(taken, "cli.snapshot")
+    assert taken["skipped"]
+    made = tree.on_store("batch", "init", "--pipeline", "limited.json")
+    check(made, "cli.batch-init")
+    check(tree.on_store("status"), "cli.status")
+    check(tree.on_store("summary"), "cli.summary")
+    check(tree.on_store("run"), "cli.run")
+    return tree
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schema_is_valid_and_described(name: str) -> None:
+    schema = load(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"), COMMANDS, ids=[" ".join(words) for _, words in COMMANDS]
+)
+def test_output_of_a_command(
+    tree: Tree, schema: str, arguments: list[str]
+) -> None:
+    output = tree.on_store(*arguments)
+    check(output, schema)
+    rows = output if isinstance(output, list) else [output]
+    declared = load(schema).get("items", load(schema))["properties"]
+    assert rows
+    if schema != "cli.query-outputs":
+        assert all(row.keys() <= declared.keys() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["status", "--batch", "batch-0000000000000000"], 4),
+        (["errors", "--severity", "huge"], 2),
+        (["run", "--workers", "none"], 2),
+        (["snapshot", "missing"], 2),
+        (["pipeline", "missing"], 2),
+    ],
+)
+def test_output_of_an_error(
+    tree: Tree, arguments: list[str], code: int
+) -> None:
+    check(tree.on_store(*arguments, code=code), "cli.error")
+
+
+def test_documents_of_a_store(tree: Tree) -> None:
+    found = set()
+    for path in sorted(tree.store.rglob("*.json*")):
+        if path.name == "outputs.index.jsonl":
+            continue
+        found.add(path.name)
+        data = path.read_bytes()
+        for text in data.splitlines() if path.suffix == ".jsonl" else [data]:
+            check(json.loads(text), DOCUMENTS[path.name])
+    assert found == set(DOCUMENTS)
+
+
+def test_records_of_a_store(tree: Tree) -> None:
+    """Every stored record; those of the tree have each kind, and every form of a metric."""
+    seen: set[tuple[str, object]] = set()
+    for path in tree.store.rglob("outputs.index.jsonl"):
+        for line in path.read_bytes().splitlines():
+            record = json.loads(line)
+            check(record, f"record.{record['kind']}")
+            names = ("kind", "metric", "reason")
+            seen.update((name, record[name]) for name in names if name in record)
+    assert {f"record.{value}" for name, value in seen if name == "kind"} == RECORDS
+    values = {value for name, value in seen if name == "metric"}
+    assert values == set(load("record.metric")["properties"]["metric"]["enum"])
+    reasons = {value for name, value in seen if name == "reason"}
+    assert reasons == set(load("record.skip")["properties"]["reason"]["enum"])
+
+
+def test_record_with_task_and_shard(tree: Tree) -> None:
+    """A query adds two keys to a stored record and changes nothing else."""
+    for record in tree.on_store("query", "outputs"):
+        del record["task_id"], record["shard_id"]
+        check(record, f"record.{record['kind']}")
+
+
+def test_chunked_value(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 100)
+    batch, report = codebatch.scan(tree.source, tmp_path / "store", scheduler="sync")
+    assert report.status == "done"
+    chunked = [record for record in batch.records(kind="ast") if "chunked" in record]
+    assert chunked
+    for record in chunked:
+        manifest = json.loads(batch.store.directory.objects.read(record["object"]))
+        check(manifest, "chunks")
+
+
+def test_failed_shard(tree: Tree, tmp_path: Path) -> None:
+    """An object that is gone makes a shard fail: state, event and outputs say so."""
+    failing = Tree(tmp_path)
+    failing.source.mkdir()
+    (failing.source / "a.py").write_text("x = 1\n")
+    failing.run("init", str(failing.store))
+    failing.on_store("snapshot", "tree")
+    failing.on_store("batch", "init")
+    for path in failing.store.glob("objects/*/*/*/*"):
+        path.unlink()
+    report = failing.on_store("run", code=3)
+    check(report, "cli.run")
+    assert report["status"] == "failed"
+    assert report["errors"]
+    check(failing.on_store("status"), "cli.status")
+    check(failing.on_store("summary"), "cli.summary")
+    for path in failing.store.rglob("state.json"):
+        check(json.loads(path.read_bytes()), "state")
+    for path in failing.store.rglob("events.jsonl"):
+        for line in path.read_bytes().splitlines():
+            check(json.loads(line), "event")
+
+
+def test_every_schema_is_used() -> None:
+    configs = {f"config.{task['task']}" for task in PIPELINE["tasks"]}
+    assert configs == CONFIGS
+    commands = {schema for schema, _ in COMMANDS}
+    assert commands | {*DOCUMENTS.values()} | RECORDS | CONFIGS | OTHERS == set(NAMES)
