@@ -12,6 +12,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from codebatch.digest import canonical_json, digest_bytes
@@ -95,10 +96,13 @@ def compute_shard(
     """
     lines = {task.id: _TaskLines() for task in tasks}
     groups = [list(files) for _, files in groupby(inputs, key=_identity)]
-    prepared = _prepare_all(tasks, groups, read)
+    sources = [_source(files[0], read) for files in groups]
+    prepared = _prepare_all(tasks, sources)
+    # Taken from the end, so that a source with its tree is gone when the next is looked at.
+    sources.reverse()
     with _collector_held():
         for index, files in enumerate(groups):
-            source = _source(files[0], read)
+            source = sources.pop()
             upstream: dict[str, Sequence[Record]] = {}
             for task in tasks:
                 context = FileContext(
@@ -116,21 +120,19 @@ def _identity(file: InputFile) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _source(file: InputFile, read: ReadObject) -> SourceFile:
-    return SourceFile(read(file.object), file.language, file.facets)
+    return SourceFile.stored(partial(read, file.object), file.size, file.language, file.facets)
 
 
 def _prepare_all(
-    tasks: Sequence[PlannedTask], groups: Sequence[Sequence[InputFile]], read: ReadObject
+    tasks: Sequence[PlannedTask], sources: Sequence[SourceFile]
 ) -> dict[str, Sequence[object]]:
-    """What each task prepares for each group of equal files; None where it prepares nothing."""
+    """What each task prepares for each source; None where it prepares nothing."""
     prepared: dict[str, Sequence[object]] = {}
     for planned in tasks:
         prepare = find_task(planned.task).prepare
-        if prepare is None:
-            prepared[planned.id] = [None] * len(groups)
-        else:
-            sources = [_source(files[0], read) for files in groups]
-            prepared[planned.id] = prepare(sources, planned.config)
+        prepared[planned.id] = (
+            [None] * len(sources) if prepare is None else prepare(sources, planned.config)
+        )
     return prepared
 
 

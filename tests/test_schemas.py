@@ -153,9 +153,7 @@ def test_schema_is_valid_and_described(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "arguments"), COMMANDS, ids=[" ".join(words) for _, words in COMMANDS]
 )
-def test_output_of_a_command(
-    tree: Tree, schema: str, arguments: list[str]
-) -> None:
+def test_output_of_a_command(tree: Tree, schema: str, arguments: list[str]) -> None:
     output = tree.on_store(*arguments)
     check(output, schema)
     rows = output if isinstance(output, list) else [output]
@@ -175,9 +173,7 @@ def test_output_of_a_command(
         (["pipeline", "missing"], 2),
     ],
 )
-def test_output_of_an_error(
-    tree: Tree, arguments: list[str], code: int
-) -> None:
+def test_output_of_an_error(tree: Tree, arguments: list[str], code: int) -> None:
     check(tree.on_store(*arguments, code=code), "cli.error")
 
 
@@ -216,9 +212,7 @@ def test_record_with_task_and_shard(tree: Tree) -> None:
         check(record, f"record.{record['kind']}")
 
 
-def test_chunked_value(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunked_value(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 100)
     batch, report = codebatch.scan(tree.source, tmp_path / "store", scheduler="sync")
     assert report.status == "done"

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import distributed
-
 from codebatch.errors import ClusterError
 from codebatch.graph.compile import compile_graph
 from codebatch.records import FAILED, Receipt, ShardCall
@@ -47,7 +45,9 @@ def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceip
     graph = compile_graph(calls)
     by_key = dict(zip(graph, calls, strict=True))
     futures = client.get(graph, list(graph), sync=False)
-    completed = distributed.as_completed(  # type: ignore[no-untyped-call]
+    from distributed import as_completed  # noqa: PLC0415 - as below
+
+    completed = as_completed(  # type: ignore[no-untyped-call]
         futures, with_results=True, raise_errors=False, loop=client.loop
     )
     try:
@@ -60,6 +60,8 @@ def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceip
 
 
 def _client(target: dict[str, str]) -> Any:
+    import distributed  # noqa: PLC0415 - 0.3 s that local runs do not need
+
     timeout = CONNECT_TIMEOUT_SECONDS
     return distributed.Client(timeout=timeout, set_as_default=False, **target)  # type: ignore[no-untyped-call]
 

@@ -8,14 +8,14 @@ reported and never handed on.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import StoreDamagedError
 from codebatch.store.files import WriteGroup, read_file
-from codebatch.store.layout import Layout
+from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -56,7 +56,7 @@ class ObjectStore:
         size = 0
         compressor = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
         # The final name is known only after the last byte.
-        with group.stream(self._layout.objects / "incoming", OBJECT_MODE) as write:
+        with group.stream(f"{self._layout.objects}/incoming", OBJECT_MODE) as write:
             for portion in portions:
                 hasher.update(portion)
                 size += len(portion)
@@ -64,7 +64,7 @@ class ObjectStore:
             write(compressor.flush())
         digest = DIGEST_PREFIX + hasher.hexdigest()
         target = self._layout.compressed_object(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         group.rename_last(target)
         return digest, size
 
@@ -83,7 +83,7 @@ class ObjectStore:
         path = self._find(digest)
         if path is None:
             return self.read(digest)[:length]
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             if path == self._layout.object(digest):
                 return stream.read(length)
             try:
@@ -92,10 +92,10 @@ class ObjectStore:
             except (zstd.ZstdError, EOFError) as error:
                 raise _damaged(digest) from error
 
-    def _find(self, digest: str) -> Path | None:
-        return next((path for path in self._candidates(digest) if path.exists()), None)
+    def _find(self, digest: str) -> str | None:
+        return next((path for path in self._candidates(digest) if os.path.exists(path)), None)
 
-    def _candidates(self, digest: str) -> tuple[Path, Path]:
+    def _candidates(self, digest: str) -> tuple[str, str]:
         return self._layout.compressed_object(digest), self._layout.object(digest)
 
 
@@ -107,8 +107,8 @@ def _compress(data: bytes) -> bytes | None:
     return compressed if len(compressed) < len(data) - len(data) // 8 else None
 
 
-def _checked(path: Path, stored: bytes, digest: str) -> bytes:
-    if path.suffix:
+def _checked(path: str, stored: bytes, digest: str) -> bytes:
+    if path.endswith(COMPRESSED_SUFFIX):
         try:
             data = zstd.decompress(stored)
         except (zstd.ZstdError, EOFError) as error:

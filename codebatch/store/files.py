@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -37,10 +38,11 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_file(path: Path) -> bytes | None:
+def read_file(path: str | Path) -> bytes | None:
     """All bytes of the file, or None where there is none."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as stream:
+            return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -71,8 +73,10 @@ class WriteGroup:
     def __init__(self, root: Path, *, durable: bool) -> None:
         self._root = root
         self._durable = durable
-        self._pending: list[tuple[Path, Path]] = []
+        self._pending: list[tuple[str, str]] = []
         self._bytes = 0
+        self._temporary = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}-"
+        self._number = itertools.count()
 
     def __enter__(self) -> WriteGroup:
         return self
@@ -88,16 +92,16 @@ class WriteGroup:
         else:
             self._discard()
 
-    def add(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+    def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name beside ``path``."""
         with self.stream(path, mode) as write:
             write(data)
 
     @contextlib.contextmanager
-    def stream(self, path: Path, mode: int = 0o644) -> Iterator[Callable[[bytes], object]]:
+    def stream(self, path: str | Path, mode: int = 0o644) -> Iterator[Callable[[bytes], object]]:
         """A function that writes portions of the file at ``path``."""
         with reporting_write_errors(self._root):
-            temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+            temporary = f"{os.path.dirname(path)}/{self._temporary}{next(self._number)}"
             descriptor = _create(temporary, mode)
             try:
                 with os.fdopen(descriptor, "wb") as stream:
@@ -106,11 +110,11 @@ class WriteGroup:
             except BaseException:
                 _remove(temporary)
                 raise
-        self._pending.append((temporary, path))
+        self._pending.append((temporary, os.fspath(path)))
         if len(self._pending) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
             self.flush()
 
-    def rename_last(self, path: Path) -> None:
+    def rename_last(self, path: str) -> None:
         """Give the last added file another final place (its name follows from its content)."""
         temporary, _ = self._pending.pop()
         self._pending.append((temporary, path))
@@ -125,7 +129,7 @@ class WriteGroup:
             try:
                 # In the order of adding: a document added last never appears before its data.
                 for temporary, path in self._pending:
-                    temporary.replace(path)
+                    os.replace(temporary, path)
             finally:
                 self._discard()
             if self._durable:
@@ -169,15 +173,15 @@ def _syncfs() -> Callable[[int], int] | None:
     return function
 
 
-def _create(temporary: Path, mode: int) -> int:
+def _create(temporary: str, mode: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         return os.open(temporary, flags, mode)
     except FileNotFoundError:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
         return os.open(temporary, flags, mode)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, check_digest
@@ -60,20 +62,19 @@ class Layout:
         """One folder a batch."""
         return self.root / "batches"
 
-    @property
-    def objects(self) -> Path:
-        """The content-addressed objects."""
-        return self.root / "objects" / "sha256"
+    @cached_property
+    def objects(self) -> str:
+        """The content-addressed objects; a string, as what follows: there are very many."""
+        return os.path.join(self.root, "objects", "sha256")
 
-    def object(self, digest: str) -> Path:
+    def object(self, digest: str) -> str:
         """Where the raw bytes are, if they are stored as they are."""
         name = check_digest(digest)[len(DIGEST_PREFIX) :]
-        return self.objects / name[:2] / name[2:4] / name
+        return f"{self.objects}/{name[:2]}/{name[2:4]}/{name}"
 
-    def compressed_object(self, digest: str) -> Path:
+    def compressed_object(self, digest: str) -> str:
         """Where the bytes are, if they are compressed at rest."""
-        path = self.object(digest)
-        return path.with_name(path.name + COMPRESSED_SUFFIX)
+        return self.object(digest) + COMPRESSED_SUFFIX
 
     def snapshot_document(self, snapshot_id: str) -> Path:
         """Facts about the taking of a snapshot; written last."""

@@ -37,7 +37,7 @@ def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
         yield skip_record(reason)
         return
     lines = source.lines
-    yield _metric("bytes", len(source.content))
+    yield _metric("bytes", source.size)
     yield _metric("language", source.language)
     yield _metric("lines", len(lines))
     yield _metric("loc", sum(1 for line in lines if line.strip()))

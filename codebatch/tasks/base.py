@@ -69,7 +69,7 @@ def reason_to_skip(source: SourceFile, config: Config) -> str | None:
     """Why no task of ours looks at a file, or None."""
     if source.language == "symlink":
         return "symbolic link"
-    if len(source.content) > config["max_bytes"]:
+    if source.size > config["max_bytes"]:
         return "too large"
     if source.language == "binary":
         return "binary"

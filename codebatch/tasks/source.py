@@ -12,7 +12,7 @@ import codecs
 import io
 import re
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -40,9 +40,25 @@ class SourceFile:
     def __init__(
         self, content: bytes, language: str, facets: Mapping[str, str] = NO_FACETS
     ) -> None:
-        self.content = content
+        self.size = len(content)
         self.language = language
         self.facets = facets
+        self._read: Callable[[], bytes] = lambda: content
+
+    @classmethod
+    def stored(
+        cls, read: Callable[[], bytes], size: int, language: str, facets: Mapping[str, str]
+    ) -> SourceFile:
+        """A file of ``size`` bytes that is read when a task first looks into it."""
+        source = cls(b"", language, facets)
+        source.size = size
+        source._read = read
+        return source
+
+    @cached_property
+    def content(self) -> bytes:
+        """All bytes of the file."""
+        return self._read()
 
     @cached_property
     def text(self) -> str:

@@ -41,7 +41,7 @@ def reason_to_pass_by(source: SourceFile) -> str | None:
     if source.language in DATA_LANGUAGES:
         return "data file"
     lines = source.lines
-    dense = len(source.content) > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
+    dense = source.size > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
     if role == "minified" or (dense and source.language != "python"):
         return MINIFIED
     if any(_GENERATED.search(line) for line in lines[:_GENERATED_LINES]):

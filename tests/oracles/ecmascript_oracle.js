@@ -95,7 +95,8 @@ function findings(file, text) {
     filename: `file${path.extname(file)}`,
   });
   if (messages.some((message) => message.fatal)) return null;
-  return messages.map(({ ruleId, line, column, message }) => ({
+  // Without a rule: a remark on a comment that configures the linter.
+  return messages.filter(({ ruleId }) => ruleId !== null).map(({ ruleId, line, column, message }) => ({
     rule: ruleId.endsWith("no-shadow") ? "shadow" : "unused",
     line,
     name: /'([^']*)'/.exec(message)[1],

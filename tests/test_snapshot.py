@@ -1,0 +1,711 @@
+"""Snapshots: what is taken, under which id, and what is said of everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Outcome, cli_environment, make_tree, write_tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import codebatch
+
+NOBODY = 65534
+
+
+@pytest.fixture(autouse=True)
+def _own_git_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the oracle nor the code under test sees this machine's git settings."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+
+
+def git(folder: Path, *arguments: str | bytes) -> bytes:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", folder, *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def git_files(folder: Path) -> set[bytes]:
+    """What git would have in a commit of everything: the oracle for ignore rules."""
+    words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = set(git(folder, *words).split(b"\0")) - {b""}
+    return {path for path in listed if os.path.lexists(os.fsencode(folder) + b"/" + path)}
+
+
+def git_init(folder: Path, *, add: bool = True) -> None:
+    git(folder, "init", "-q")
+    if add:
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", "all")
+
+
+def taken_paths(snapshot: codebatch.Snapshot) -> list[bytes]:
+    return [os.fsencode(file.path) for file in snapshot.files]
+
+
+def skipped(snapshot: codebatch.Snapshot) -> dict[str, str]:
+    assert snapshot.taken is not None
+    return {file.path: file.reason for file in snapshot.taken.skipped}
+
+
+def listing(root: Path) -> dict[str, tuple[int, int, str]]:
+    """Every file below the root with its mtime, inode and content digest."""
+    return {
+        str(path.relative_to(root)): (
+            path.stat().st_mtime_ns,
+            path.stat().st_ino,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def manifest_oracle(root: Path) -> list[tuple[bytes, str, int, str]]:
+    """Path, digest, size and git mode of every file and link, by `os.walk` and hashlib."""
+    rows = []
+    base = os.fsencode(root)
+    for folder, folders, files in os.walk(base):
+        for name in files + [name for name in folders if os.path.islink(folder + b"/" + name)]:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                content, mode = os.readlink(path), "120000"
+            else:
+                with open(path, "rb") as stream:
+                    content = stream.read()
+                mode = "100755" if os.stat(path).st_mode & stat.S_IXUSR else "100644"
+            relative = os.path.relpath(path, base)
+            digest = "sha256:" + hashlib.sha256(content).hexdigest()
+            rows.append((relative, digest, len(content), mode))
+    return sorted(rows)
+
+
+def manifest_rows(snapshot: codebatch.Snapshot) -> list[tuple[bytes, str, int, str]]:
+    return [(os.fsencode(f.path), f.object, f.size, f.mode) for f in snapshot.files]
+
+
+# -- identity --------------------------------------------------------------------------------
+
+
+def test_manifest_is_what_the_file_system_says(tree: Path, store: codebatch.Store) -> None:
+    snapshot = store.snapshot(tree)
+    assert manifest_rows(snapshot) == manifest_oracle(tree)
+    assert skipped(snapshot) == {}
+
+
+def test_id_is_derived_from_the_manifest_alone(tree: Path, store: codebatch.Store) -> None:
+    snapshot = store.snapshot(tree)
+    manifest = (store.path / "snapshots" / snapshot.id / "files.index.jsonl").read_bytes()
+    assert snapshot.id == "snap-" + hashlib.sha256(manifest).hexdigest()[:16]
+
+
+def test_same_tree_elsewhere_has_the_same_id(
+    tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    copy = tmp_path / "a place" / "with another name"
+    umask = os.umask(0o077)
+    try:
+        # In the opposite order, so that the folders list their entries differently.
+        for path in sorted(tree.rglob("*"), reverse=True):
+            target = copy / path.relative_to(tree)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                target.symlink_to(os.readlink(path))
+            elif path.is_file():
+                shutil.copyfile(path, target)
+                if path.stat().st_mode & stat.S_IXUSR:
+                    target.chmod(0o700)
+                os.utime(target, (1, 1))
+        other = codebatch.open_store(tmp_path / "other", create=True)
+        there = other.snapshot(copy)
+    finally:
+        os.umask(umask)
+    assert there.id == store.snapshot(tree).id
+
+
+def test_second_snapshot_writes_nothing(tree: Path, store: codebatch.Store) -> None:
+    first = store.snapshot(tree)
+    before = listing(store.path)
+    second = store.snapshot(tree)
+    assert (first.taken.created, second.taken.created) == (True, False)
+    assert second.id == first.id
+    assert listing(store.path) == before
+
+
+def test_second_snapshot_of_a_large_file_writes_nothing(
+    tmp_path: Path, store: codebatch.Store
+) -> None:
+    large = tmp_path / "tree" / "large.bin"
+    large.parent.mkdir()
+    with large.open("wb") as stream:
+        stream.write(b"head")
+        stream.truncate(33 * 2**20)
+    store.snapshot(large.parent)
+    before = listing(store.path)
+    store.snapshot(large.parent)
+    assert listing(store.path) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: (tree / "pkg/empty.py").write_text(" "),
+        lambda tree: (tree / "pkg/empty.py").rename(tree / "pkg/void.py"),
+        lambda tree: (tree / "pkg/empty.py").unlink(),
+        lambda tree: (tree / "pkg/empty.py").chmod(0o755),
+        lambda tree: (tree / "new").write_bytes(b""),
+        lambda tree: ((tree / "link.py").unlink(), (tree / "link.py").symlink_to("README.md")),
+        lambda tree: (
+            (tree / "link.py").unlink(),
+            (tree / "link.py").write_text("pkg/cart.py"),
+        ),
+    ],
+    ids="content name removal mode addition target link-to-file".split(),
+)
+def test_any_change_gives_another_id(
+    change: Callable[[Path], object], tree: Path, store: codebatch.Store
+) -> None:
+    before = store.snapshot(tree)
+    change(tree)
+    assert store.snapshot(tree).id != before.id
+
+
+def test_empty_folders_do_not_count(tree: Path, store: codebatch.Store) -> None:
+    before = store.snapshot(tree)
+    (tree / "nothing" / "in here").mkdir(parents=True)
+    assert store.snapshot(tree).id == before.id
+
+
+@pytest.mark.parametrize("files", [{}, {"a": b""}, {"a": b"", "b/c": b""}])
+def test_empty_trees_and_files(
+    files: dict[str, str | bytes], tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(tmp_path / "t", files)
+    root.mkdir(exist_ok=True)
+    snapshot = store.snapshot(root)
+    assert manifest_rows(snapshot) == manifest_oracle(root)
+    assert (snapshot.taken.file_count, snapshot.taken.total_bytes) == (len(files), 0)
+
+
+# -- hypothesis: any names, any contents --------------------------------------------------------
+
+NAMES = st.binary(min_size=1, max_size=20).filter(
+    lambda name: not {b"/", b"\0"} & {bytes([byte]) for byte in name}
+    and name not in (b".", b"..", b".git", b".gitignore", b".codebatchignore")
+)
+TREES = st.dictionaries(NAMES, st.binary(max_size=300), max_size=8)
+
+
+def materialise(root: bytes, files: dict[bytes, bytes]) -> None:
+    os.makedirs(root)
+    for index, (name, content) in enumerate(files.items()):
+        folder = root + (b"/sub" if index % 3 == 2 and b"sub" not in files else b"")
+        os.makedirs(folder, exist_ok=True)
+        with open(folder + b"/" + name, "wb") as stream:
+            stream.write(content)
+
+
+@settings(max_examples=60)
+@given(files=TREES)
+def test_any_names_and_contents_survive(files: dict[bytes, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        root = Path(base, "tree")
+        materialise(os.fsencode(root), files)
+        store = codebatch.open_store(Path(base, "store"), create=True)
+        snapshot = store.snapshot(root)
+        expected = manifest_oracle(root)
+        assert manifest_rows(snapshot) == expected
+        read = store.find_snapshot(snapshot.id)  # from disk, not from memory
+        assert manifest_rows(read) == expected
+
+
+@settings(max_examples=40)
+@given(one=TREES, other=TREES)
+def test_ids_are_equal_exactly_for_equal_trees(
+    one: dict[bytes, bytes], other: dict[bytes, bytes]
+) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        store = codebatch.open_store(Path(base, "store"), create=True)
+        roots = [Path(base, name) for name in ("one", "again", "other")]
+        for root, files in zip(roots, (one, one, other), strict=True):
+            materialise(os.fsencode(root), files)
+        ids = [store.snapshot(root).id for root in roots]
+        assert ids[0] == ids[1]
+        same = manifest_oracle(roots[0]) == manifest_oracle(roots[2])
+        assert (ids[0] == ids[2]) == same
+
+
+ODD_NAMES = {
+    "not UTF-8": b"caf\xe9.py",
+    "newline": b"new\nline.py",
+    "colon": b"a:b",
+    "backslash": b"back\\slash.py",
+    "trailing space": b"space ",
+    "leading dash": b"-rf",
+    "two dots": b"..x",
+    "255 bytes": b"n" * 255,
+    "emoji": "\U0001f600.py".encode(),
+    "composed": "\u00e9.py".encode(),
+    "decomposed": "e\u0301.py".encode(),
+    "encoded surrogate": b"\xed\xb3\xbf",
+    "spelled escape": b"\\udcff",
+    "lone byte": b"\xff",
+    "escape sequence": b"\x1b[31mred\x1b[0m",
+    "carriage return": b"a\rb",
+    "next line": "a\u0085b\u2028c".encode(),
+    "only spaces": b"   ",
+    "quote": b"'\"`$(x)",
+    "highest": "\U0010ffff".encode(),
+}
+
+
+def test_odd_names_are_taken_and_listed(
+    tmp_path: Path, store: codebatch.Store, cli: Callable[..., Outcome]
+) -> None:
+    root = tmp_path / "odd"
+    for folder in (b"", b"/-d \xff"):
+        os.makedirs(os.fsencode(root) + folder)
+        for name in ODD_NAMES.values():
+            with open(os.fsencode(root) + folder + b"/" + name, "wb") as stream:
+                stream.write(b"x = 1\n" + name)
+    done = cli("scan", root, "--store", store.path, "--json", "--scheduler", "sync")
+    assert done.code == 0, done.err
+    found = json.loads(cli("files", "--store", store.path, "--json").stdout)
+    expected = [(path, digest, size) for path, digest, size, _ in manifest_oracle(root)]
+    assert [(os.fsencode(f["path"]), f["object"], f["size"]) for f in found] == expected
+
+
+# -- links and special files ---------------------------------------------------------------------
+
+
+def test_links_are_recorded_and_not_followed(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "t", {"file": "content", "folder/inner": "inner"})
+    targets = {
+        "to-file": "file",
+        "to-folder": "folder",
+        "dangling": "nowhere",
+        "loop": "loop",
+        "upwards": "../..",
+        "absolute": "/etc/passwd",
+        "folder/back": "../folder",
+    }
+    for name, target in targets.items():
+        (root / name).symlink_to(target)
+    snapshot = store.snapshot(root)
+    assert manifest_rows(snapshot) == manifest_oracle(root)
+    links = {file.path: file.object for file in snapshot.files if file.mode == "120000"}
+    assert links == {
+        name: "sha256:" + hashlib.sha256(target.encode()).hexdigest()
+        for name, target in targets.items()
+    }
+
+
+def test_root_may_be_a_link(tree: Path, tmp_path: Path, store: codebatch.Store) -> None:
+    (tmp_path / "alias").symlink_to(tree)
+    assert store.snapshot(tmp_path / "alias").id == store.snapshot(tree).id
+
+
+def test_special_files_are_listed_with_their_kind(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="cb") as base:  # a socket's path must be short
+        root = write_tree(Path(base, "t"), {"plain.py": "x = 1\n"})
+        expected = {"pipe": "named pipe", "socket": "socket"}
+        os.mkfifo(root / "pipe")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(root / "socket"))
+            if os.geteuid() == 0:
+                try:
+                    os.mknod(root / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+                    expected["null"] = "character device"
+                except PermissionError:
+                    pass  # a container without the right to make devices
+            snapshot = codebatch.open_store(tmp_path / "s", create=True).snapshot(root)
+    assert [file.path for file in snapshot.files] == ["plain.py"]
+    assert skipped(snapshot) == expected
+
+
+def test_unreadable_files_and_folders_are_listed(
+    public_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    root = write_tree(
+        public_path / "t",
+        {"open.py": "x = 1\n", "closed.py": "y = 2\n", "shut/in.py": "", "nolist/in.py": ""},
+    )
+    store = public_path / "store"
+    store.mkdir()
+    (root / "closed.py").chmod(0)
+    (root / "shut").chmod(0)
+    (root / "nolist").chmod(0o300)
+    options = {}
+    if os.geteuid() == 0:  # root may read anything
+        for path in (public_path, store, root, *root.iterdir()):
+            os.chown(path, NOBODY, NOBODY)
+        options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    done = cli("scan", root, "--store", store, "-q", cwd=public_path, **options)
+    assert done.code == 0, done.err
+    shown = cli("snapshot", root, "--store", store, "--json", cwd=public_path, **options)
+    document = json.loads(shown.stdout)
+    assert document["file_count"] == 1
+    reasons = {entry["path"]: entry["reason"] for entry in document["skipped"]}
+    assert reasons == {
+        "closed.py": "unreadable file: permission denied",
+        "nolist": "unreadable directory: permission denied",
+        "shut": "unreadable directory: permission denied",
+    }
+
+
+def test_file_that_vanishes_or_changes_is_listed(tree: Path, store: codebatch.Store) -> None:
+    """A progress call falls between two files: what is removed there is still to be read."""
+    victim = tree / "web/view.tsx"
+
+    def remove(*_: int) -> None:
+        if victim.is_file():
+            victim.unlink()
+
+    snapshot = store.snapshot(tree, progress=remove)
+    assert skipped(snapshot) == {"web/view.tsx": "unreadable file: no such file or directory"}
+    assert manifest_rows(snapshot) == manifest_oracle(tree)
+
+
+def test_nearly_endless_path_never_aborts(tmp_path: Path, store: codebatch.Store) -> None:
+    root = tmp_path / "deep"
+    root.mkdir()
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        for depth in range(25):  # 25 * 200 is beyond the 4,096 bytes a path may have
+            for name in ("file.py", "d" * 199):
+                if name == "file.py":
+                    handle = os.open(name, os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=descriptor)
+                    os.write(handle, b"x = %d\n" % depth)
+                    os.close(handle)
+                else:
+                    os.mkdir(name, dir_fd=descriptor)
+            inner = os.open("d" * 199, os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+    finally:
+        os.close(descriptor)
+    snapshot = store.snapshot(root)
+    taken = [file.path for file in snapshot.files]
+    left = skipped(snapshot)
+    assert len(taken) >= 19
+    assert taken[0].count("/") == len(taken) - 1 or taken[-1].count("/") == 0
+    # The first level that could not be looked at stands for everything below it.
+    assert len(left) == 1
+    (path,) = left
+    assert "too long" in left[path]
+    assert path.count("/") == len(taken) - 1 or path.rsplit("/", 1)[0].count("/") == len(taken) - 2
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def test_large_file_is_streamed_and_reads_back(tmp_path: Path, store: codebatch.Store) -> None:
+    root = tmp_path / "t"
+    root.mkdir()
+    block = hashlib.sha256(b"seed").digest() * 2**15
+    with (root / "large.py").open("wb") as stream:
+        for number in range(33):
+            stream.write(bytes([number]) + block[1:])
+    expected = subprocess.run(
+        ["sha256sum", root / "large.py"], check=True, capture_output=True, text=True
+    ).stdout.split()[0]
+    (file,) = store.snapshot(root).files
+    assert file.object == f"sha256:{expected}"
+    assert file.size == 33 * 2**20
+    (stored,) = (path for path in store.path.glob("objects/**/*") if path.is_file())
+    assert stored.name == f"{expected}.zst"
+    raw = subprocess.run(f"zstd -dc {stored} | sha256sum", shell=True, capture_output=True)
+    if raw.returncode == 0 and shutil.which("zstd"):
+        assert raw.stdout.decode().split()[0] == expected
+    batch = store.batch("latest", "parse")
+    assert batch.run("sync").status == "done"
+    assert [record["reason"] for record in batch.records(kind="skip")] == ["too large"]
+
+
+# -- what is ignored ------------------------------------------------------------------------------
+
+IGNORED_TREE: dict[str, str | bytes] = {
+    ".gitignore": "*.o\n/build/\n!keep.o\nlogs/*\n!logs/keep\n**/cache\n# comment\n\\#odd\n",
+    "a.py": "",
+    "a.o": "",
+    "keep.o": "",
+    "build/out.py": "",
+    "build/tracked.py": "",
+    "sub/.gitignore": "*.tmp\n!a.o\n/only-here\nbuild\n",
+    "sub/a.o": "",
+    "sub/b.o": "",
+    "sub/x.tmp": "",
+    "sub/only-here": "",
+    "sub/deeper/only-here": "",
+    "sub/build/x": "",
+    "logs/one": "",
+    "logs/keep": "",
+    "deep/er/cache/x": "",
+    "deep/er/cached": "",
+    "#odd": "",
+    "new.py": "",
+    "d\u00e9j\u00e0/vu.o": "",
+    "d\u00e9j\u00e0/vu.py": "",
+}
+
+
+def check_against_git(root: Path, store: codebatch.Store) -> codebatch.Snapshot:
+    snapshot = store.snapshot(root)
+    assert set(taken_paths(snapshot)) == git_files(root)
+    check_complete(root, snapshot)
+    return snapshot
+
+
+def check_complete(root: Path, snapshot: codebatch.Snapshot) -> None:
+    """Everything on disk is taken, or skipped, or below something skipped."""
+    taken = set(taken_paths(snapshot))
+    left = {os.fsencode(path) for path in skipped(snapshot)}
+    for path, *_ in manifest_oracle(root):
+        parts = path.split(b"/")
+        above = {b"/".join(parts[:end]) for end in range(1, len(parts) + 1)}
+        assert (path in taken) != bool(above & left), path
+
+
+def test_git_work_tree_is_taken_as_git_sees_it(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "t", IGNORED_TREE)
+    git(root, "init", "-q")
+    git(root, "add", "a.py", ".gitignore", "sub")
+    git(root, "add", "-f", "a.o", "build/tracked.py", "sub/x.tmp")
+    git(root, "commit", "-q", "-m", "some")
+    (root / "sub/b.o").unlink()
+    (root / "a.py").unlink()  # tracked and deleted
+    snapshot = check_against_git(root, store)
+    paths = taken_paths(snapshot)
+    assert {b"a.o", b"build/tracked.py", b"sub/x.tmp", b"keep.o"} <= set(paths)
+    assert skipped(snapshot)[".git"] == "git metadata"
+    assert skipped(snapshot)["build/out.py"] == "ignored"
+
+
+def test_subfolder_of_a_repository(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "t", IGNORED_TREE)
+    git_init(root)
+    git(root, "add", "-f", "build/tracked.py")
+    for folder in ("sub", "logs", "deep/er", "d\u00e9j\u00e0"):
+        check_against_git(root / folder, store)
+
+
+def test_git_info_exclude_and_global_excludes_count(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "t", {"a.py": "", "mine": "", "theirs": ""})
+    git_init(root, add=False)
+    (root / ".git/info/exclude").write_text("mine\n")
+    excludes = tmp_path / "home/.config/git/ignore"
+    excludes.parent.mkdir(parents=True)
+    excludes.write_text("theirs\n")
+    snapshot = check_against_git(root, store)
+    assert taken_paths(snapshot) == [b"a.py"]
+
+
+def test_nested_repositories_are_taken_by_their_own_rules(
+    tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(tmp_path / "t", {**IGNORED_TREE, "nested/x.py": "", "nested/y.o": ""})
+    write_tree(root / "nested", {"z.tmp": "", ".gitignore": "*.tmp\n", "in/ner/w.py": ""})
+    git_init(root / "nested")
+    git_init(root / "nested/in/ner")
+    git_init(root)
+    snapshot = store.snapshot(root)
+    outer = {path for path in git_files(root) if not (root / os.fsdecode(path)).is_dir()}
+    nested = {path for path in git_files(root / "nested") if path != b"in/ner/"}
+    inner = git_files(root / "nested/in/ner")
+    expected = outer | {b"nested/" + path for path in nested} - {b"nested/in/ner"}
+    expected |= {b"nested/in/ner/" + path for path in inner}
+    assert set(taken_paths(snapshot)) == expected
+    assert b"nested/y.o" in expected
+    check_complete(root, snapshot)
+
+
+def test_root_that_an_enclosing_repository_ignores(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(
+        tmp_path / "repo",
+        {
+            ".gitignore": "vendor/\n*.md\n",
+            "vendor/lib/a.py": "",
+            "vendor/lib/a.md": "",
+            "vendor/lib/.gitignore": "*.o\n",
+            "vendor/lib/a.o": "",
+        },
+    )
+    git_init(root)
+    snapshot = store.snapshot(root / "vendor/lib")
+    assert taken_paths(snapshot) == [b".gitignore", b"a.md", b"a.py"]
+
+
+def test_worktree_whose_git_is_a_file(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "t", {"a.py": "", ".gitignore": "*.o\n"})
+    git_init(root)
+    git(root, "worktree", "add", "-q", str(tmp_path / "side"))
+    (tmp_path / "side/b.o").write_text("")
+    snapshot = check_against_git(tmp_path / "side", store)
+    assert skipped(snapshot) == {".git": "git metadata", "b.o": "ignored"}
+
+
+def as_git_would(root: Path, tmp_path: Path) -> set[bytes]:
+    """What git takes of a copy of the tree that was made a repository."""
+    copy = Path(tempfile.mkdtemp(dir=tmp_path)) / "copy"
+    shutil.copytree(root, copy, symlinks=True)
+    git_init(copy, add=False)
+    return git_files(copy)
+
+
+PATTERN_FILES = {
+    "many rules": IGNORED_TREE[".gitignore"],
+    "CRLF": b"*.o\r\nbuild/\r\n",
+    "BOM": b"\xef\xbb\xbf*.o\nbuild/\n",
+    "no final newline": b"*.o",
+    "trailing spaces": b"*.o   \nkeep\\ \n",
+    "not UTF-8": b"caf\xe9\n*.o\n",
+    "form feed in a line": b"a\x0cb\n*.o\n",
+    "line separator in a line": "sub\u2028deeper\n*.o\n".encode(),
+    "next line in a line": "logs\u0085build\n*.o\n".encode(),
+    "classes": b"[a-b].[!p]*\n[[:digit:]]*\n",
+    "only negation": b"!*.o\n",
+    "negated below an ignored folder": b"build/\n!build/tracked.py\n",
+    "everything but": b"*\n!*/\n!*.py\n",
+    "slash in the middle": b"sub/deeper\ner/cache\n",
+    "double star": b"**/cache/**\nsub/**/only-here\nlogs/**\n",
+    "bad patterns": b"[\n!\n/\n//\n\\\n***\n*.o\n",
+    "escapes": b"\\!x\n\\#odd\n\\a.o\n",
+}
+
+
+@pytest.mark.parametrize("name", PATTERN_FILES)
+def test_ignore_files_outside_git_mean_what_git_says(
+    name: str, tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(tmp_path / "t", {**IGNORED_TREE, ".gitignore": PATTERN_FILES[name]})
+    write_tree(root, {"keep ": "", "a\x0cb": "", "!x": "", "1": ""})
+    (root / "build-link").symlink_to("build")
+    snapshot = store.snapshot(root)
+    assert set(taken_paths(snapshot)) == as_git_would(root, tmp_path)
+    check_complete(root, snapshot)
+
+
+PATTERNS = st.lists(
+    st.text(alphabet="ab/*?![]\\.c-", min_size=1, max_size=7).map(lambda text: text + "\n"),
+    min_size=1,
+    max_size=4,
+).map("".join)
+SMALL_TREE = ("a", "b.c", "c", "ab/a", "ab/b.c", "ba/ab/c", "ba/ab/a.b", "ba/b", "c-a/a/b", "!a")
+
+
+@settings(max_examples=60)
+@given(outer=PATTERNS, inner=PATTERNS)
+def test_random_ignore_files_outside_git_mean_what_git_says(outer: str, inner: str) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        files: dict[str, str | bytes] = dict.fromkeys(SMALL_TREE, "")
+        root = write_tree(
+            Path(base, "t"), {**files, ".gitignore": outer, "ba/.gitignore": inner}
+        )
+        store = codebatch.open_store(Path(base, "store"), create=True)
+        snapshot = store.snapshot(root)
+        assert set(taken_paths(snapshot)) == as_git_would(root, Path(base))
+        check_complete(root, snapshot)
+
+
+@pytest.mark.parametrize("in_git", [False, True])
+def test_own_ignore_file_counts_everywhere(
+    in_git: bool, tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(
+        tmp_path / "t",
+        {
+            ".codebatchignore": "generated/\n*.sql\n!keep.sql\n",
+            "generated/a.py": "",
+            "a.sql": "",
+            "keep.sql": "",
+            "sub/.codebatchignore": "*.md\n!a.sql\n",
+            "sub/a.md": "",
+            "sub/a.sql": "",
+            "b.md": "",
+        },
+    )
+    if in_git:
+        git_init(root)
+    snapshot = store.snapshot(root)
+    expected = [".codebatchignore", "b.md", "keep.sql", "sub/.codebatchignore", "sub/a.sql"]
+    assert [file.path for file in snapshot.files] == expected
+    check_complete(root, snapshot)
+
+
+def test_no_ignore_takes_all_but_stores(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    root = write_tree(tmp_path / "t", {**IGNORED_TREE, ".codebatchignore": "*.py\n"})
+    git_init(root)
+    for name in (".codebatch", "sub/results"):
+        assert cli("init", root / name).code == 0
+    everything = manifest_oracle(root)
+    store = root / ".codebatch"
+    done = cli("snapshot", root, "--store", store, "--no-ignore", "--json")
+    document = json.loads(done.stdout)
+    assert document["skipped"] == [
+        {"path": ".codebatch", "reason": "codebatch store"},
+        {"path": "sub/results", "reason": "codebatch store"},
+    ]
+    taken = taken_paths(codebatch.open_store(store).find_snapshot(document["snapshot_id"]))
+    stores = (b".codebatch/", b"sub/results/")
+    assert taken == [path for path, *_ in everything if not path.startswith(stores)]
+    assert any(path.startswith(b".git/") for path in taken)
+
+
+def test_folder_named_as_the_store_is_code_unless_it_is_one(
+    tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(
+        tmp_path / "t", {".codebatch/a.py": "", "x/store.json": '{"format": "other"}', "x/b": ""}
+    )
+    snapshot = store.snapshot(root)
+    assert [file.path for file in snapshot.files] == [".codebatch/a.py", "x/b", "x/store.json"]
+
+
+def test_scanning_twice_in_place_is_stable(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    """The store that the first scan makes inside the tree changes nothing for the second."""
+    root = make_tree(tmp_path / "t")
+    git_init(root)
+    first = json.loads(cli("scan", ".", "--json", cwd=root).stdout)
+    second = json.loads(cli("scan", ".", "--json", cwd=root).stdout)
+    assert second["snapshot_id"] == first["snapshot_id"]
+    assert second["result"] == first["result"]
+    assert second["files"]["computed"] == 0
+    status = subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=root,
+        env=cli_environment(),
+        check=True,
+        capture_output=True,
+    )
+    assert status.stdout == b""
+
+
+@pytest.mark.parametrize("place", ["missing", "file", "a\0b"])
+def test_what_is_no_folder_is_refused(
+    place: str, tmp_path: Path, store: codebatch.Store
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(codebatch.CodeBatchError) as refused:
+        store.snapshot(tmp_path / place)
+    assert (refused.value.code, refused.value.exit_code) == ("SOURCE_NOT_FOUND", 2)
+
+
+def test_store_itself_is_no_source(store: codebatch.Store) -> None:
+    """Its own growth would be part of what it records."""
+    try:
+        snapshot = store.snapshot(store.path)
+    except codebatch.CodeBatchError:
+        return
+    assert snapshot.files == []

@@ -1,0 +1,406 @@
+"""A verifier of stores that knows nothing but `SPEC.md`: it imports no code of the project.
+
+It runs the command line over a small tree and then recomputes, from the files of the store alone,
+every id and digest that the specification defines.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+TREE = {
+    b"cart.py": b"import json\nimport os\n\nclass Cart:\n    def add(self, item=b'x', *, n=1.5):\n"
+    b"        return {**item, 'big': 2**3, 'at': (1, True, None, ..., 2j)}  \n",
+    b"folder/twin.py": b"import os\n",
+    b"twin.py": b"import os\n",
+    b"broken.py": b"def broken(:\n",
+    b"web/app.js": b"export const add = (a, b) => a && b ? 1 : 2;\nlet unused = `x${1}`;\n",
+    b"empty.py": b"",
+    b"blob.bin": b"\0" * 300,
+    b"lines.txt": b"again \n" * 3,
+    b"caf\xe9/n\xffme.py": b"import sys\n",
+    "größe.py".encode(): "name = 'größe'  # ü\n".encode() * 30,
+}
+
+
+class Verifier:
+    """One store, read by the rules of the specification."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def sealed(self, name: str) -> dict[str, Any]:
+        """A sealed document, its digest recomputed."""
+        document: dict[str, Any] = json.loads((self.root / name).read_bytes())
+        body = {key: value for key, value in document.items() if key != "digest"}
+        assert document["digest"] == tagged("sealed", body), name
+        return document
+
+    def object(self, digest: str) -> bytes:
+        """The bytes of an object, checked against its name."""
+        name = digest.removeprefix("sha256:")
+        path = self.root / "objects" / "sha256" / name[:2] / name[2:4] / name
+        compressed = path.with_name(name + ".zst")
+        data = (
+            zstd.decompress(compressed.read_bytes()) if compressed.exists() else path.read_bytes()
+        )
+        assert sha256(data) == digest
+        return data
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The documents of an index, each line of which must be canonical."""
+        documents = []
+        for line in (self.root / name).read_bytes().splitlines(keepends=True):
+            documents.append(json.loads(line))
+            assert line == canonical(documents[-1]) + b"\n"
+        return documents
+
+
+def canonical(value: object) -> bytes:
+    """Canonical JSON, written out by hand."""
+    if isinstance(value, dict):
+        pairs = (canonical(key) + b":" + canonical(value[key]) for key in sorted(value))
+        return b"{" + b",".join(pairs) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(canonical, value)) + b"]"
+    if isinstance(value, str):
+        return b'"' + b"".join(map(_character, value)) + b'"'
+    if isinstance(value, bool) or value is None:
+        return {True: b"true", False: b"false", None: b"null"}[value]
+    assert isinstance(value, int), "identities hold no floats"
+    return str(value).encode()
+
+
+def _character(character: str) -> bytes:
+    short = {
+        '"': '\\"',
+        "\\": "\\\\",
+        "\b": "\\b",
+        "\f": "\\f",
+        "\n": "\\n",
+        "\r": "\\r",
+        "\t": "\\t",
+    }
+    if character in short:
+        return short[character].encode()
+    number = ord(character)
+    if number < 0x20 or 0xD800 <= number <= 0xDFFF:
+        return f"\\u{number:04x}".encode()
+    return character.encode()
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tagged(tag: str, value: object) -> str:
+    return sha256(tag.encode() + b"\n" + canonical(value))
+
+
+def short(prefix: str, digest: str) -> str:
+    return f"{prefix}-{digest.removeprefix('sha256:')[:16]}"
+
+
+def name_bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def codebatch(folder: Path, *arguments: str) -> Any:
+    command = [sys.executable, "-m", "codebatch", *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tree and one store for each of two shard widths."""
+    folder = tmp_path_factory.mktemp("spec")
+    for name, content in TREE.items():
+        path = os.path.join(os.fsencode(folder), b"tree", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+    (folder / "tree" / "link").symlink_to("cart.py")
+    (folder / "tree" / "broken.py").chmod(0o755)
+    os.mkfifo(folder / "tree" / "pipe")
+    for store, shards in (("narrow", "16"), ("wide", "4096")):
+        codebatch(folder, "scan", "tree", "--store", store, "--shards", shards)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["narrow", "wide"])
+def store(request: pytest.FixtureRequest, folder: Path) -> Verifier:
+    return Verifier(folder / request.param)
+
+
+@pytest.fixture(scope="module")
+def summary(store: Verifier) -> dict[str, Any]:
+    document: dict[str, Any] = codebatch(store.root.parent, "summary", "--store", str(store.root))
+    return document
+
+
+def test_every_document_is_sealed(store: Verifier) -> None:
+    names = [path.relative_to(store.root) for path in store.root.rglob("*.json")]
+    assert {name.name for name in names} == {
+        *("batch.json", "plan.json", "snapshot.json", "state.json", "store.json", "task.json")
+    }
+    for name in names:
+        store.sealed(str(name))
+    assert store.sealed("store.json")["format"] == "codebatch-store"
+    assert store.sealed("store.json")["version"] == 1
+
+
+def test_every_object_bears_the_digest_of_its_raw_bytes(store: Verifier) -> None:
+    forms = Counter()
+    for path in (store.root / "objects" / "sha256").glob("*/*/*"):
+        name = path.name.removesuffix(".zst")
+        assert path.parent.name == name[2:4]
+        assert path.parent.parent.name == name[:2]
+        assert path.stat().st_mode & 0o777 == 0o444
+        store.object(f"sha256:{name}")
+        forms[path.suffix] += 1
+    assert forms[""]
+    assert forms[".zst"]
+
+
+def test_snapshot(store: Verifier, summary: dict[str, Any]) -> None:
+    snapshot_id = summary["snapshot_id"]
+    name = f"snapshots/{snapshot_id}/files.index.jsonl"
+    assert snapshot_id == short("snap", sha256((store.root / name).read_bytes()))
+    files = store.lines(name)
+    paths = [name_bytes(file["path"]) for file in files]
+    assert paths == sorted({*TREE, b"link"})
+    for file, path in zip(files, paths, strict=True):
+        content = TREE.get(path, b"cart.py")
+        assert store.object(file["object"]) == content
+        assert file["size"] == len(content)
+    modes = {file["path"]: file["mode"] for file in files}
+    assert (modes["link"], modes["broken.py"], modes["cart.py"]) == ("120000", "100755", "100644")
+    document = store.sealed(f"snapshots/{snapshot_id}/snapshot.json")
+    assert document["snapshot_id"] == snapshot_id
+    assert document["file_count"] == len(files)
+    assert document["total_bytes"] == sum(file["size"] for file in files)
+    assert document["skipped"] == [{"path": "pipe", "reason": "named pipe"}]
+
+
+def test_fingerprints_and_batch_id(store: Verifier, summary: dict[str, Any]) -> None:
+    batch = f"batches/{summary['batch_id']}"
+    plan = store.sealed(f"{batch}/plan.json")
+    fingerprints: dict[str, str] = {}
+    for task in plan["tasks"]:
+        assert task["components"]["task"] == task["task"]
+        assert task["components"]["config"] == task["config"]
+        assert task["components"]["upstream"] == {n: fingerprints[n] for n in task["needs"]}
+        assert task["fingerprint"] == tagged("fingerprint", task["components"])
+        fingerprints[task["id"]] = task["fingerprint"]
+        stored = store.sealed(f"{batch}/tasks/{task['id']}/task.json")
+        assert {**task, "digest": stored["digest"]} == stored
+    identity = [plan["snapshot_id"], plan["document"], [*fingerprints.values()]]
+    assert summary["batch_id"] == short("batch", tagged("batch", identity)) == plan["batch_id"]
+    described = [
+        {key: task[key] for key in ("id", "task", "needs", "config")} for task in plan["tasks"]
+    ]
+    assert plan["document"]["tasks"] == described
+
+
+def test_shards(store: Verifier, summary: dict[str, Any]) -> None:
+    batch = f"batches/{summary['batch_id']}"
+    plan = store.sealed(f"{batch}/plan.json")
+    data = (store.root / batch / "inputs.index.jsonl").read_bytes()
+    inputs = store.lines(f"{batch}/inputs.index.jsonl")
+    assert inputs == sorted(inputs, key=lambda f: (f["object"], name_bytes(f["path"])))
+    manifest = store.lines(f"snapshots/{summary['snapshot_id']}/files.index.jsonl")
+    places = {(file["path"], file["object"], file["size"]) for file in manifest}
+    assert {(file["path"], file["object"], file["size"]) for file in inputs} == places
+    end = 0
+    for shard in plan["shards"]:
+        portion = data[shard["offset"] : shard["offset"] + shard["length"]]
+        members = [json.loads(line) for line in portion.splitlines()]
+        assert shard["offset"] == end
+        assert sha256(portion) == shard["digest"]
+        width = len(shard["shard_id"])
+        assert {file["object"][7 : 7 + width] for file in members} == {shard["shard_id"]}
+        assert shard["files"] == len(members)
+        assert shard["bytes"] == sum(file["size"] for file in members)
+        end += shard["length"]
+    assert end == len(data)
+
+
+def test_states_and_result_digest(store: Verifier, summary: dict[str, Any]) -> None:
+    batch = f"batches/{summary['batch_id']}"
+    plan = store.sealed(f"{batch}/plan.json")
+    inputs = store.lines(f"{batch}/inputs.index.jsonl")
+    roots = {}
+    for task in plan["tasks"]:
+        leaves: dict[str, list[list[str]]] = {}
+        for shard in plan["shards"]:
+            members = [f for f in inputs if f["object"][7:].startswith(shard["shard_id"])]
+            leaves |= _check_shard(store, f"{batch}/tasks/{task['id']}", shard["shard_id"], members)
+        roots[task["id"]] = _fold(
+            {p: tagged("result-leaf", files) for p, files in leaves.items()}, 0
+        )
+    result = tagged("result", {task: nodes[""] for task, nodes in roots.items()})
+    assert result == summary["result"]
+    assert result == store.sealed(f"{batch}/batch.json")["result"]
+
+
+def _check_shard(
+    store: Verifier, task: str, shard_id: str, members: list[dict[str, Any]]
+) -> dict[str, list[list[str]]]:
+    """Check outputs and state of a shard; the leaves of the result tree that it holds."""
+    name = f"{task}/shards/{shard_id}"
+    state = store.sealed(f"{name}/state.json")
+    data = (store.root / name / "outputs.index.jsonl").read_bytes()
+    records = store.lines(f"{name}/outputs.index.jsonl")
+    assert state["status"] == "done"
+    assert (state["outputs"], state["size"]) == (sha256(data), len(data))
+    members = sorted(members, key=lambda file: name_bytes(file["path"]))
+    paths = [file["path"] for file in members]
+    assert [r["path"] for r in records] == sorted((r["path"] for r in records), key=paths.index)
+    leaves: dict[str, list[list[str]]] = {}
+    for file, counts in zip(members, state["per_file"], strict=True):
+        own = [record for record in records if record["path"] == file["path"]]
+        kinds = Counter(record["kind"] for record in own)
+        assert counts == [len(own), kinds["diagnostic"]]
+        lines = b"".join(canonical(record) + b"\n" for record in own)
+        leaves.setdefault(file["object"][7:10], []).append([file["path"], sha256(lines)])
+    nodes = _fold({p: tagged("result-leaf", files) for p, files in leaves.items()}, len(shard_id))
+    assert nodes == {shard_id: state["tree"]}
+    assert state["counts"]["records"] == len(records)
+    assert state["counts"]["by_kind"] == Counter(record["kind"] for record in records)
+    assert state["computed"] + state["reused"] == state["files"] == len(members)
+    return leaves
+
+
+def _fold(nodes: dict[str, str], depth: int) -> dict[str, str]:
+    while nodes and len(next(iter(nodes))) > depth:
+        parents: dict[str, list[list[str]]] = {}
+        for prefix, digest in sorted(nodes.items()):
+            parents.setdefault(prefix[:-1], []).append([prefix[-1], digest])
+        nodes = {prefix: tagged("result-node", children) for prefix, children in parents.items()}
+    return nodes
+
+
+def test_result_does_not_depend_on_the_shards(folder: Path) -> None:
+    results = [codebatch(folder, "summary", "--store", name) for name in ("narrow", "wide")]
+    assert results[0]["result"] == results[1]["result"]
+    assert results[0]["batch_id"] == results[1]["batch_id"]
+
+
+def test_finding_fingerprints(store: Verifier, summary: dict[str, Any]) -> None:
+    """They follow from the code, the folded text of the line, and the count above."""
+    batch = f"batches/{summary['batch_id']}"
+    checked = 0
+    for path in (store.root / batch / "tasks").glob("*/shards/*/outputs.index.jsonl"):
+        seen: Counter[tuple[str, str, str]] = Counter()
+        for record in store.lines(str(path.relative_to(store.root))):
+            if record["kind"] != "diagnostic":
+                continue
+            lines = TREE[name_bytes(record["path"])].decode().split("\n")
+            text = " ".join(lines[record["line"] - 1].split())
+            key = (record["path"], record["code"], text)
+            digest = tagged("finding", [record["code"], text, seen[key]])
+            seen[key] += 1
+            assert record["fingerprint"] == digest.removeprefix("sha256:")[:16]
+            checked += 1
+    assert checked >= 6
+
+
+def test_python_tree_can_be_rebuilt(store: Verifier, summary: dict[str, Any]) -> None:
+    tree, nodes = _tree_of(store, summary, "cart.py", "python-ast-flat/1+msgpack")
+    holes = sum(tree["types"][kind][0] == "" for kind in tree["type"])
+    assert holes == 1
+    assert nodes == len(tree["type"]) - holes
+    assert _rebuilt(tree) == _plain(ast.parse(TREE[b"cart.py"]))
+
+
+def _tree_of(
+    store: Verifier, summary: dict[str, Any], path: str, form: str
+) -> tuple[dict[str, Any], int]:
+    """The tree of a file, and how many nodes its record says it has."""
+    batch = f"batches/{summary['batch_id']}"
+    for outputs in (store.root / batch / "tasks" / "parse").glob("shards/*/outputs.index.jsonl"):
+        for record in store.lines(str(outputs.relative_to(store.root))):
+            if record["kind"] == "ast" and record["path"] == path:
+                assert record["format"] == form
+                tree: dict[str, Any] = msgpack.unpackb(store.object(record["object"]))
+                return tree, record["nodes"]
+    raise AssertionError(path)
+
+
+def _rebuilt(tree: dict[str, Any]) -> object:
+    """Nested ``[class, place, {field: value}]`` from the columns."""
+    cursor = iter(tree["scalars"])
+    nodes: list[list[Any]] = []
+    for row, kind in enumerate(tree["type"]):
+        name, scalars, children, lists = tree["types"][kind]
+        fields = {field: tree["values"][next(cursor)] for field in scalars}
+        fields |= {field: [] if field in lists else None for field in children}
+        line, column = tree["line"][row], tree["column"][row]
+        end = (line + tree["more_lines"][row], tree["end_column"][row])
+        nodes.append([name, (line, column, *end), fields] if name else None)
+        if row:
+            holder = nodes[row - tree["parent"][row]][2]
+            field = tree["fields"][tree["field"][row]]
+            if isinstance(holder[field], list):
+                holder[field].append(nodes[row])
+            else:
+                holder[field] = nodes[row]
+    return nodes[0]
+
+
+def _plain(node: Any) -> object:
+    """The same nesting from the standard library's tree."""
+    if isinstance(node, (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)):
+        return type(node).__name__
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, ast.AST):
+        place = ("lineno", "col_offset", "end_lineno", "end_col_offset")
+        fields = {name: _plain(getattr(node, name)) for name in node._fields}
+        return [type(node).__name__, tuple(getattr(node, name, 0) for name in place), fields]
+    if isinstance(node, complex):
+        return ["complex", repr(node.real), repr(node.imag)]
+    if isinstance(node, float):
+        return ["float", repr(node)]
+    return ["ellipsis"] if node is ... else node
+
+
+def test_tree_sitter_tree_can_be_read(store: Verifier, summary: dict[str, Any]) -> None:
+    tree, nodes = _tree_of(store, summary, "web/app.js", "tree-sitter-flat/1+msgpack")
+    assert nodes == len(tree["types"])
+    text = TREE[b"web/app.js"].decode()
+    assert list(tree) == sorted(tree)
+    assert tree["grammar"] == "javascript"
+    start, names, parents = 0, [], []
+    for row, kind in enumerate(tree["types"]):
+        start += tree["starts"][row]
+        written = text[start : start + tree["ends"][row]]
+        if tree["texts"][row]:
+            assert tree["strings"][tree["texts"][row]] == written
+        names.append(tree["type_names"][kind])
+        parents.append(row - tree["parents"][row])
+        if names[-1] == "identifier" and written == "unused":
+            assert names[parents[-1]] == "variable_declarator"
+            assert tree["field_names"][tree["fields"][row]] == "name"
+    assert names[0] == "program"
+    assert '"&&"' in names
+    offsets = [sum(tree["lines"][: n + 1]) for n in range(len(tree["lines"]))]
+    assert offsets[:2] == [0, text.index("\n") + 1]
