@@ -1,0 +1,184 @@
+"""Real packages, whole: nothing missing, nothing failed, findings equal to ruff's own.
+
+The inputs come from the package registries: a Django wheel, the standard library of the running
+Python, and an npm package of TypeScript and JSX sources.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tokenize
+import warnings
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import ruff
+
+import codebatch
+
+pytestmark = pytest.mark.slow
+
+Place = tuple[str, int, int, str]
+
+
+def django(folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "django==5.1", "--no-deps"]
+    subprocess.run([*command, "--dest", str(folder)], check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "tree")
+    return folder / "tree"
+
+
+def standard_library(folder: Path) -> Path:
+    ignore = shutil.ignore_patterns("site-packages", "__pycache__")
+    shutil.copytree(sysconfig.get_path("stdlib"), folder / "tree", ignore=ignore, symlinks=True)
+    return folder / "tree"
+
+
+def npm_package(folder: Path) -> Path:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, so its packages cannot be fetched")
+    command = ["npm", "pack", "--silent", "@docusaurus/theme-classic@3.10.2", "create-vite@9.3.0"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for archive in folder.glob("*.tgz"):
+        with tarfile.open(archive) as package:
+            for member in package.getmembers():
+                if member.isfile():
+                    target = folder / "tree" / archive.stem / member.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    stream = package.extractfile(member)
+                    assert stream is not None
+                    target.write_bytes(stream.read())
+    return folder / "tree"
+
+
+@pytest.fixture(
+    scope="module", params=[django, standard_library, npm_package], ids=lambda f: f.__name__
+)
+def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(request.param(tmp_path_factory.mktemp(request.param.__name__)))
+
+
+@pytest.fixture(scope="module")
+def batch(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> codebatch.Batch:
+    batch, report = codebatch.scan(corpus, tmp_path_factory.mktemp("store") / "store")
+    assert report.status == "done"
+    assert report.files["quarantined"] == 0
+    return batch
+
+
+def test_every_file_is_recorded_or_skipped(corpus: Path, batch: codebatch.Batch) -> None:
+    on_disk = {
+        os.path.relpath(os.path.join(folder, name), corpus)
+        for folder, _, names in os.walk(corpus)
+        for name in names
+    }
+    directory = batch.store.directory
+    document = directory.load_snapshot(batch.overview().plan.snapshot_id)
+    skipped = {entry["path"] for entry in document["skipped"]}  # type: ignore[index,union-attr,attr-defined]
+    listed = {str(row["path"]) for row in batch.files()}
+    missing = {
+        path
+        for path in on_disk - listed
+        if not any(path == name or path.startswith(f"{name}/") for name in skipped)
+    }
+    assert not missing
+    assert listed <= on_disk
+
+
+def test_every_file_has_a_record_of_the_parse_task(batch: codebatch.Batch) -> None:
+    parsed = {str(record["path"]) for record in batch.records(task="parse")}
+    assert parsed == {str(row["path"]) for row in batch.files()}
+
+
+def test_no_task_fails_on_any_file(batch: codebatch.Batch) -> None:
+    assert not list(batch.records(code="E0002"))
+
+
+def test_python_syntax_errors_are_those_of_python(corpus: Path, batch: codebatch.Batch) -> None:
+    rejected = set()
+    for row in batch.files(language="python"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                ast.parse((corpus / str(row["path"])).read_bytes())
+            except (SyntaxError, ValueError):
+                rejected.add(str(row["path"]))
+    found = {str(r["path"]) for r in batch.records(code="E0001", language="python")}
+    assert found == rejected
+
+
+def test_name_findings_equal_those_of_ruff(
+    corpus: Path, batch: codebatch.Batch, tmp_path: Path
+) -> None:
+    ours: Counter[Place] = Counter()
+    for code in ("L101", "L102"):
+        for record in batch.records(code=code, language="python"):
+            ours[_place(record)] += 1
+    copies = [
+        _utf8_copy(corpus, str(row["path"]), tmp_path) for row in batch.files(language="python")
+    ]
+    assert ours == _ruff(copies, tmp_path)
+
+
+def _place(record: dict[str, object]) -> Place:
+    line, column = record["line"], record["column"]
+    assert isinstance(line, int)
+    assert isinstance(column, int)
+    return str(record["path"]), line, column, str(record["rule"])
+
+
+def _utf8_copy(corpus: Path, path: str, folder: Path) -> Path:
+    """Ruff reads UTF-8 alone: a source that declares another encoding is transcoded for it."""
+    data = (corpus / path).read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding not in ("utf-8", "utf-8-sig"):
+            data = data.decode(encoding).encode()
+    except (SyntaxError, UnicodeDecodeError):
+        pass  # what Python cannot read, ruff gets as it is
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return target
+
+
+def _ruff(files: list[Path], folder: Path) -> Counter[Place]:
+    if not files:
+        return Counter()
+    arguments = folder / "arguments"
+    arguments.write_text("\n".join(map(str, files)))
+    command = [ruff.find_ruff_bin(), "check", "--isolated", "--no-cache", "--select", "F401,F841"]
+    result = subprocess.run(
+        [*command, "--output-format", "json", f"@{arguments}"], capture_output=True, check=False
+    )
+    return Counter(
+        (
+            os.path.relpath(finding["filename"], folder),
+            finding["location"]["row"],
+            finding["location"]["column"],
+            finding["code"],
+        )
+        for finding in json.loads(result.stdout)
+        if finding["code"] in ("F401", "F841")
+    )
+
+
+def test_the_result_does_not_depend_on_scheduler_or_sharding(
+    corpus: Path, batch: codebatch.Batch, tmp_path: Path
+) -> None:
+    expected = batch.summary()["result"]
+    for scheduler, shards in (("threads", 16), ("processes", 256)):
+        store = codebatch.open_store(tmp_path / f"{scheduler}-{shards}", create=True)
+        again = store.batch(store.snapshot(corpus), "full", shards=shards)
+        assert again.run(scheduler, workers=2).result == expected
