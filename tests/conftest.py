@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,32 @@ def _text(argument: object) -> Any:
     return argument if isinstance(argument, str | bytes | os.PathLike) else str(argument)
 
 
+# Root may read and write anything. Before it becomes the command, this process gives up that
+# right for good, so that permissions hold for it as for everybody.
+OBEYING_PERMISSIONS = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        assert libc.prctl(24, capability, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def run_cli(
-    *arguments: object, env: dict[str, str | None] | None = None, timeout: float = 120, **options: Any
+    *arguments: object,
+    env: dict[str, str | None] | None = None,
+    timeout: float = 120,
+    before: str | None = None,
+    **options: Any,
 ) -> Outcome:
-    """Run ``codebatch`` with the arguments in a process of its own."""
+    """Run ``codebatch`` with the arguments in a process of its own.
+
+    ``before`` is a Python program that is started instead, with the command as its arguments.
+    """
+    launcher = [] if before is None else [sys.executable, "-c", before]
     result = subprocess.run(
-        cli_command(*arguments),
+        launcher + cli_command(*arguments),
         env=cli_environment(**(env or {})),
         capture_output=True,
         stdin=subprocess.DEVNULL,
@@ -205,19 +225,3 @@ def scanned_copy(scanned: Scanned, tmp_path: Path) -> Scanned:
     shutil.copytree(scanned.path, path)
     opened = codebatch.open_store(path)
     return Scanned(scanned.tree, opened, opened.find_batch(scanned.batch.id), scanned.report)
-
-
-@pytest.fixture
-def public_path() -> Iterator[Path]:
-    """A folder that every user may enter, unlike pytest's own."""
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="codebatch-test-"))
-    folder.chmod(0o755)
-    yield folder
-    for root, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            if not path.is_symlink():
-                path.chmod(0o755)
-    shutil.rmtree(folder)

@@ -14,14 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, cli_environment, make_tree, write_tree
+from conftest import OBEYING_PERMISSIONS, Outcome, cli_environment, make_tree, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codebatch
-
-NOBODY = 65534
-
 
 @pytest.fixture(autouse=True)
 def _own_git_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,25 +335,21 @@ def test_special_files_are_listed_with_their_kind(tmp_path: Path) -> None:
 
 
 def test_unreadable_files_and_folders_are_listed(
-    public_path: Path, cli: Callable[..., Outcome]
+    tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
     root = write_tree(
-        public_path / "t",
+        tmp_path / "t",
         {"open.py": "x = 1\n", "closed.py": "y = 2\n", "shut/in.py": "", "nolist/in.py": ""},
     )
-    store = public_path / "store"
-    store.mkdir()
-    (root / "closed.py").chmod(0)
-    (root / "shut").chmod(0)
-    (root / "nolist").chmod(0o300)
-    options = {}
-    if os.geteuid() == 0:  # root may read anything
-        for path in (public_path, store, root, *root.iterdir()):
-            os.chown(path, NOBODY, NOBODY)
-        options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    done = cli("scan", root, "--store", store, "-q", cwd=public_path, **options)
+    modes = {"closed.py": 0, "shut": 0, "nolist": 0o300}
+    for name, mode in modes.items():
+        (root / name).chmod(mode)
+    store = tmp_path / "store"
+    done = cli("scan", root, "--store", store, "-q", before=OBEYING_PERMISSIONS)
+    shown = cli("snapshot", root, "--store", store, "--json", before=OBEYING_PERMISSIONS)
+    for name in modes:
+        (root / name).chmod(0o755)
     assert done.code == 0, done.err
-    shown = cli("snapshot", root, "--store", store, "--json", cwd=public_path, **options)
     document = json.loads(shown.stdout)
     assert document["file_count"] == 1
     reasons = {entry["path"]: entry["reason"] for entry in document["skipped"]}
@@ -367,17 +360,35 @@ def test_unreadable_files_and_folders_are_listed(
     }
 
 
-def test_file_that_vanishes_or_changes_is_listed(tree: Path, store: codebatch.Store) -> None:
+def test_file_that_vanishes_is_listed(tmp_path: Path, store: codebatch.Store) -> None:
     """A progress call falls between two files: what is removed there is still to be read."""
-    victim = tree / "web/view.tsx"
+    root = write_tree(tmp_path / "t", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
+    snapshot = store.snapshot(root, progress=lambda *_: (root / "b.py").unlink(missing_ok=True))
+    assert skipped(snapshot) == {"b.py": "unreadable file: no such file or directory"}
+    assert manifest_rows(snapshot) == manifest_oracle(root)
 
-    def remove(*_: int) -> None:
-        if victim.is_file():
-            victim.unlink()
 
-    snapshot = store.snapshot(tree, progress=remove)
-    assert skipped(snapshot) == {"web/view.tsx": "unreadable file: no such file or directory"}
-    assert manifest_rows(snapshot) == manifest_oracle(tree)
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_file_that_becomes_something_else_is_listed_and_not_waited_for(
+    kind: str, tmp_path: Path, store: codebatch.Store
+) -> None:
+    root = write_tree(tmp_path / "t", {"a.py": "x = 1\n", "b.py": "y = 2\n"})
+    make: dict[str, Callable[[Path], object]] = {
+        "pipe": os.mkfifo,
+        "link": lambda path: path.symlink_to("/etc/passwd"),
+        "folder": os.mkdir,
+    }
+
+    def change(count: int, _: int) -> None:
+        if count == 1:
+            (root / "b.py").unlink()
+            make[kind](root / "b.py")
+
+    snapshot = store.snapshot(root, progress=change)
+    assert [file.path for file in snapshot.files] in (["a.py"], ["a.py", "b.py"])
+    for file in snapshot.files[1:]:  # it was seen as the link that it is by then
+        assert (kind, file.mode) == ("link", "120000")
+    assert len(snapshot.files) + len(skipped(snapshot)) == 2
 
 
 def test_nearly_endless_path_never_aborts(tmp_path: Path, store: codebatch.Store) -> None:

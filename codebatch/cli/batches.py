@@ -62,7 +62,7 @@ def batch_init(
         write_line(f"  pipeline {made.pipeline}: {', '.join(made.tasks)}")
         kept = "" if made.created or shards is None else " (as it was first planned)"
         write_line(f"  {made.shards} shards{kept}")
-        write_next(f"codebatch run --batch {made.batch_id}")
+        write_next(f"codebatch run --batch {made.batch_id}", store=store)
 
 
 @click.command(cls=OnceCommand)

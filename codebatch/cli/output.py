@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,11 +53,12 @@ def write_note(message: str) -> None:
     click.echo(printable(message), err=True)
 
 
-def write_next(*commands: str) -> None:
-    """The commands that make sense now."""
+def write_next(*commands: str, store: str | None = None) -> None:
+    """The commands that make sense now; ``store`` is the option as it was given, if it was."""
+    option = "" if store is None else f" --store {shlex.quote(store)}"
     write_line()
     for index, command in enumerate(commands):
-        write_line(f"{'next: ' if index == 0 else '      '}{printable(command)}")
+        write_line(f"{'next: ' if index == 0 else '      '}{printable(command + option)}")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

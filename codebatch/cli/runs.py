@@ -56,7 +56,8 @@ def scan(
     opened = _open_or_make(store)
     taken = take(opened, directory, no_ignore=no_ignore)
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
+    report = _run(batch, scheduler, workers)
+    _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
 
 
 @click.command(cls=OnceCommand)
@@ -75,7 +76,8 @@ def run(
 ) -> None:
     """Run every shard of a batch that is not done."""
     batch = api.open_store(store).find_batch(batch_id)
-    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet)
+    report = _run(batch, scheduler, workers)
+    _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
 @click.command(cls=OnceCommand)
@@ -97,7 +99,8 @@ def resume(
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    _run(batch, scheduler, workers, as_json=as_json, quiet=quiet)
+    report = _run(batch, scheduler, workers)
+    _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
 def _open_or_make(store: str | None) -> api.Store:
@@ -112,30 +115,34 @@ def _open_or_make(store: str | None) -> api.Store:
     return made
 
 
-def _run(
+def _run(batch: api.Batch, scheduler: str | None, workers: int | None) -> RunReport:
+    progress = output.Progress("run", "shards")
+    try:
+        return batch.run(scheduler, workers=workers, progress=progress)
+    finally:
+        progress.close()
+
+
+def _finish(
     batch: api.Batch,
-    scheduler: str | None,
-    workers: int | None,
+    report: RunReport,
+    store: str | None,
     *,
     as_json: bool,
     quiet: bool,
     skipped: int = 0,
 ) -> None:
-    progress = output.Progress("run", "shards")
-    try:
-        report = batch.run(scheduler, workers=workers, progress=progress)
-    finally:
-        progress.close()
+    """Print the report in the form asked for, and exit with the code for its status."""
     if as_json:
         output.write_document(asdict(report))
     elif quiet:
         output.write_line(report.batch_id)
     else:
-        _write_report(batch, report, skipped)
+        _write_report(batch, report, store, skipped)
     sys.exit(_EXIT_CODES[report.status])
 
 
-def _write_report(batch: api.Batch, report: RunReport, skipped: int) -> None:
+def _write_report(batch: api.Batch, report: RunReport, store: str | None, skipped: int) -> None:
     shards, files = report.shards, report.files
     output.write_line(f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s")
     output.write_line(f"  snapshot {report.snapshot_id}" + _skipped(skipped))
@@ -148,9 +155,10 @@ def _write_report(batch: api.Batch, report: RunReport, skipped: int) -> None:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
     if report.status == DONE:
         _write_findings(batch)
-        output.write_next(f"codebatch errors --batch {report.batch_id}", "codebatch summary")
+        commands = (f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary"))
+        output.write_next(*commands, store=store)
     else:
-        output.write_next(f"codebatch resume --batch {report.batch_id}")
+        output.write_next(f"codebatch resume --batch {report.batch_id}", store=store)
 
 
 def _skipped(number: int) -> str:

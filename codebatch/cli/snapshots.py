@@ -44,7 +44,9 @@ def snapshot(
     else:
         write_line(f"{taken.snapshot_id}  {'taken' if taken.created else 'already in the store'}")
         _write_counts(taken)
-        write_next(f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full")
+        write_next(
+            f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full", store=store
+        )
 
 
 @click.command(cls=OnceCommand)

@@ -35,5 +35,4 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
         write_line(printable(root))
     else:
         write_line(f"{'made' if opened.created else 'already'} a store: {printable(root)}")
-        suffix = "" if root == STORE_NAME else f" --store {root}"
-        write_next(f"codebatch snapshot DIR{suffix}")
+        write_next("codebatch snapshot DIR", store=None if root == STORE_NAME else root)

@@ -43,7 +43,9 @@ def status(batch_id: str, store: str | None, as_json: bool) -> None:
     for error in document["errors"]:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
     finished = document["status"] == "done"
-    output.write_next(f"codebatch {'summary' if finished else 'resume'} --batch {batch.id}")
+    output.write_next(
+        f"codebatch {'summary' if finished else 'resume'} --batch {batch.id}", store=store
+    )
 
 
 @click.command(cls=OnceCommand)
@@ -66,7 +68,7 @@ def summary(batch_id: str, store: str | None, as_json: bool) -> None:
     _write_counts("findings", diagnostics["total"], diagnostics["by_severity"])
     _write_counts("by code", None, diagnostics["by_code"])
     _write_counts("not looked at", None, document["skipped"]["by_reason"])
-    output.write_next(f"codebatch errors --batch {batch.id}")
+    output.write_next(f"codebatch errors --batch {batch.id}", store=store)
 
 
 @click.command(cls=OnceCommand)

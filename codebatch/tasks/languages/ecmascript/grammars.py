@@ -32,10 +32,13 @@ GRAMMARS = {
     "tsx": tree_sitter_typescript.language_tsx,
 }
 
-# Nodes whose inner structure is only spelling; the text says it all.
+# Nodes whose inner structure, if any, is only spelling (names like ``get`` or ``type`` hold the
+# keyword once more); the text says it all.
 ATOMS = frozenset(
     "string regex number comment html_comment hash_bang_line predefined_type "
-    "accessibility_modifier override_modifier meta_property".split()
+    "accessibility_modifier override_modifier meta_property identifier property_identifier "
+    "private_property_identifier shorthand_property_identifier type_identifier "
+    "shorthand_property_identifier_pattern statement_identifier".split()
 )
 
 _PUNCTUATION = frozenset(
@@ -157,6 +160,7 @@ def grammar(language: str) -> Grammar:
                 atoms.add(kind)
         elif name not in _PUNCTUATION:
             types[kind] = f'"{name}"'
+            atoms.add(kind)
             if name in _ONLY_AS_FIELD:
                 only_as_field.add(kind)
     fields: dict[int | None, str] = {
