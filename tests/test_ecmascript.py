@@ -131,6 +131,26 @@ def test_fault_place(content: str, language: str, place: tuple[int, int]) -> Non
     assert (faults[0].line, faults[0].column) == place
 
 
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ("x = <a><b></c></a>;", 11),
+        ("x = <><b /></a>;", 12),
+        ("x = <a b{c} />;", 9),
+        ("x = <a b={ /* c */ } />;", 10),
+        ("f(, a);", 3),
+        ("x = { a, , b };", 10),
+        ("function (a) {}", 1),
+    ],
+)
+def test_early_errors(content: str, column: int) -> None:
+    assert [f.column for f in parsed(content, "tsx").faults] == [column]
+
+
+def test_holes_in_arrays_and_commas_in_text_are_no_errors() -> None:
+    assert parsed("x = [, a, , b]; const [, c] = '(,'; (function () {})();").faults == ()
+
+
 def test_faults_are_bounded_and_in_order() -> None:
     faults = parsed(") = (;\n" * 500, "javascript").faults
     assert 0 < len(faults) <= 20
@@ -580,6 +600,11 @@ def test_elements_use_names(content: str, names: list[str], language: str) -> No
 )
 def test_shadowing(content: str, names: list[str]) -> None:
     assert shadowed(content) == names
+
+
+def test_asking_twice_gives_the_same_answer() -> None:
+    found = parsed("let a; { let a; }")
+    assert list(found.name_findings()) == list(found.name_findings()) != []
 
 
 # Depth and width

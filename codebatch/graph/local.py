@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 import dask.local
@@ -57,7 +61,7 @@ def _run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnRe
 
 
 def _survives(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> bool:
-    context = multiprocessing.get_context("forkserver")
+    context = _WorkerContext()
     context.set_forkserver_preload(["codebatch.worker", "codebatch.graph.compile"])
     pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
     try:
@@ -97,6 +101,32 @@ class _shut_down:  # noqa: N801 - reads as the statement it is
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _WorkerProcess(ForkServerProcess):
+    """A worker that does not run the caller's main module again: it only ever calls us.
+
+    So a script needs no ``if __name__ == "__main__"``, and a notebook has none to be missed.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the hook multiprocessing has
+        with _main_lock:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                return ForkServerProcess._Popen(process_obj)  # noqa: SLF001 - as above
+            finally:
+                sys.modules["__main__"] = main
+
+
+class _WorkerContext(ForkServerContext):
+    """Starts workers from a small server process that has our modules loaded."""
+
+    Process = _WorkerProcess
+
+
+_main_lock = threading.Lock()
 
 
 def _ignore_interrupts() -> None:

@@ -55,7 +55,11 @@ class ParsedFile:
 
     def name_findings(self) -> Iterable[NameFinding]:
         """None where the file has faults: a tree put together again misses uses of names."""
-        return () if self.faults else findings.name_findings(self._tree, self._bindings)
+        return () if self.faults else self._findings
+
+    @cached_property
+    def _findings(self) -> list[NameFinding]:
+        return findings.name_findings(self._tree, self._bindings)
 
     @cached_property
     def _definitions(self) -> list[Definition]:

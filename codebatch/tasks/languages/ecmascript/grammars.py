@@ -125,6 +125,13 @@ class FlatTree:
         """1-based column of an offset in code points."""
         return offset - self.line_starts[self.line(offset) - 1] + 1
 
+    def covering(self, offset: int) -> int:
+        """The innermost kept node around an offset, at least the root."""
+        node = bisect_right(self.starts, offset) - 1
+        while node > 0 and self.ends[node] <= offset:
+            node = self.parents[node]
+        return max(node, 0)
+
     def nodes(self, kinds: Iterable[str]) -> list[int]:
         """All nodes of some types in source order."""
         by_type = self._by_type

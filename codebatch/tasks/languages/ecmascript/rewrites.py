@@ -18,7 +18,7 @@ template with type arguments a ``template_string`` that holds the substituted ex
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -103,7 +103,7 @@ def mistaken(tree: FlatTree, changes: list[Rewrite]) -> list[Rewrite]:
 
 
 def _is_as_meant(tree: FlatTree, change: Rewrite) -> bool:
-    node = _covering(tree, change.start)
+    node = tree.covering(change.start)
     if change.expect and tree.types[node] not in change.expect:
         return False
     while change.within and tree.types[node] != change.within:
@@ -131,13 +131,6 @@ def retype(tree: FlatTree, changes: list[Rewrite]) -> None:
             if tree.types[node] in old:
                 tree.types[node] = new
             node += 1
-
-
-def _covering(tree: FlatTree, offset: int) -> int:
-    node = bisect_right(tree.starts, offset) - 1
-    while node > 0 and tree.ends[node] <= offset:
-        node = tree.parents[node]
-    return max(node, 0)
 
 
 def _blank(text: str) -> str:

@@ -12,8 +12,8 @@ reported. Valid code that is rejected all the same: an invalid escape in a tagge
 (``tag`\unicode` ``), a comment with a line end as the only line end before a token that needs
 one, a class field followed by a generator method without a semicolon, ``for (async of => …;;)``,
 ``for (let of of …)``, the ``source`` phase of imports, ``keyof readonly``, and in TypeScript an
-empty list of type arguments. Rejected only by the language, not here: early errors, such as a
-name declared twice or ``break`` outside of a loop.
+empty list of type arguments. What the grammars accept is checked for ``early_errors``; others are
+not found, such as a name declared twice or ``break`` outside of a loop.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import tree_sitter
 
 from codebatch.tasks.languages.base import SyntaxFault
 from codebatch.tasks.languages.ecmascript import rewrites
+from codebatch.tasks.languages.ecmascript.early_errors import early_errors
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree, flatten, parse
 
 MOST_FAULTS = 20
@@ -104,7 +105,7 @@ def _ascii(text: str, stand_ins: _StandIns) -> str:
 def _read(text: str, ascii_text: str, language: str) -> Syntax:
     tree = parse(language, ascii_text)
     if not tree.root_node.has_error:
-        return Syntax(flatten(tree, language, text), (), language)
+        return _checked(flatten(tree, language, text), language)
     return _read_again(text, ascii_text, language, tree)
 
 
@@ -118,10 +119,16 @@ def _read_again(text: str, ascii_text: str, language: str, tree: tree_sitter.Tre
         if not other.root_node.has_error:
             flat = flatten(other, "tsx", text)
             if not _is_typescript(flat):
-                return Syntax(flat, (), "tsx")
+                return _checked(flat, "tsx")
     flat = flatten(tree, language, rewrites.shown(text, changes))
     rewrites.retype(flat, changes)
-    return Syntax(flat, tuple(_faults(tree, flat)), language)
+    if tree.root_node.has_error:
+        return Syntax(flat, tuple(_faults(tree, flat)), language)
+    return _checked(flat, language)
+
+
+def _checked(flat: FlatTree, language: str) -> Syntax:
+    return Syntax(flat, tuple(early_errors(flat)[:MOST_FAULTS]), language)
 
 
 def _rewritten(
@@ -147,8 +154,6 @@ def _is_typescript(tree: FlatTree) -> bool:
 
 def _faults(tree: tree_sitter.Tree, flat: FlatTree) -> Iterator[SyntaxFault]:
     """Outermost faults in source order, each where reading stopped making sense."""
-    if not tree.root_node.has_error:
-        return
     stack, found = [tree.root_node], 0
     while stack and found < MOST_FAULTS:
         node = stack.pop()

@@ -1,0 +1,75 @@
+"""The Python face: what the shell can do, in a script, and as a Dask collection."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import pytest
+from dask.base import is_dask_collection, tokenize
+
+import codebatch
+
+SCRIPT = """
+import sys
+import codebatch
+
+print("top of the script")
+batch, report = codebatch.scan(sys.argv[1], sys.argv[2], scheduler="processes", workers=2)
+print(report.status)
+"""
+
+
+@pytest.fixture
+def batch(tree: Path, store: codebatch.Store) -> codebatch.Batch:
+    return store.batch(store.snapshot(tree))
+
+
+def test_a_script_without_a_main_guard_runs_in_processes(tree: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tree), str(tmp_path / "new store")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stderr == ""
+    assert result.stdout.splitlines() == ["top of the script", "done"]
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_dask_computes_a_batch(batch: codebatch.Batch, scheduler: str) -> None:
+    (report,) = dask.compute(batch, scheduler=scheduler)
+    assert report.status == "done"
+    assert report.result == batch.summary()["result"]
+    assert report.files["computed"] > 0
+
+
+def test_a_batch_is_a_dask_collection_with_a_stable_token(batch: codebatch.Batch) -> None:
+    assert is_dask_collection(batch)
+    assert tokenize(batch) == tokenize(batch.store.find_batch(batch.id))
+
+
+def test_the_keys_are_content_hashes_and_shards(batch: codebatch.Batch) -> None:
+    for name, shard in batch.__dask_keys__():
+        stage, _, digest = name.rpartition("-")
+        assert stage == "codebatch-files"
+        assert len(digest) == 64
+        assert shard in {row["shard_id"] for row in batch.shards()}
+
+
+def test_a_batch_that_is_done_has_nothing_to_compute(batch: codebatch.Batch) -> None:
+    batch.run("sync")
+    assert batch.store.find_batch(batch.id).__dask_keys__() == []
+    (report,) = dask.compute(batch.store.find_batch(batch.id))
+    assert report.files["computed"] == 0
+
+
+def test_records_are_those_of_the_command_line(batch: codebatch.Batch) -> None:
+    batch.run("sync")
+    codes = [record["code"] for record in batch.sorted_records(kind="diagnostic")]
+    assert codes.count("E0001") == batch.summary()["diagnostics"]["by_code"]["E0001"]  # type: ignore[index,call-overload]
+
+
+def test_a_user_s_mistake_is_one_exception_type(store: codebatch.Store) -> None:
+    with pytest.raises(codebatch.CodeBatchError, match="no batch nope"):
+        store.find_batch("nope")
