@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from codebatch import query
 from codebatch.batch import (
@@ -29,14 +29,18 @@ from codebatch.batch import (
     pending_calls,
     run_batch,
 )
+from codebatch.compare import Comparison, compare_batches
 from codebatch.digest import Document
-from codebatch.errors import StoreNotFoundError
+from codebatch.errors import SourceNotFoundError, StoreNotFoundError, UsageError
+from codebatch.export import ExportReport, Selection, export_records
 from codebatch.overview import BatchOverview, load_overview
 from codebatch.pipeline import load_pipeline, parse_pipeline, pipeline_document
-from codebatch.query import RecordFilter
-from codebatch.records import FileRecord, Receipt, Record
+from codebatch.plan import check_shards
+from codebatch.query import RecordFilter, Records, Target
+from codebatch.records import DONE, FileRecord, Receipt, Record
 from codebatch.resources import list_pipelines
-from codebatch.snapshot import SnapshotResult, take_snapshot
+from codebatch.schedulers import choose_scheduler
+from codebatch.snapshot import SnapshotResult, check_directory, take_snapshot
 from codebatch.store import StoreDirectory, init_store
 from codebatch.store import open_store as open_directory
 
@@ -46,13 +50,20 @@ STORE_VARIABLE = "CODEBATCH_STORE"
 PathLike = str | os.PathLike[str]
 
 
+def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
+    """The path, unless it is empty: an unset variable must not mean the current folder."""
+    if not os.fspath(path):
+        raise error("an empty name names no directory", hints=["is a variable not set?"])
+    return Path(path)
+
+
 def find_store(path: PathLike | None = None) -> Path:
     """Where the store is: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in the nearest
     folder from here upwards; `StoreNotFoundError` where there is none.
     """
     chosen = path if path is not None else os.environ.get(STORE_VARIABLE) or None
     if chosen is not None:
-        return Path(chosen)
+        return named_path(chosen)
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / STORE_NAME).is_dir():
@@ -67,7 +78,7 @@ def find_store(path: PathLike | None = None) -> Path:
 def open_store(path: PathLike | None = None, *, create: bool = False) -> Store:
     """Open the store at ``path`` (or where `find_store` finds one); ``create`` makes it first."""
     if create and path is not None:
-        return Store(init_store(Path(path)).store)
+        return Store(init_store(named_path(path)).store)
     return Store(open_directory(find_store(path)))
 
 
@@ -89,7 +100,9 @@ class Store:
         self, root: PathLike, *, ignore: bool = True, progress: Progress | None = None
     ) -> Snapshot:
         """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well."""
-        result = take_snapshot(self.directory, Path(root), ignore=ignore, progress=progress)
+        result = take_snapshot(
+            self.directory, named_path(root, SourceNotFoundError), ignore=ignore, progress=progress
+        )
         return Snapshot(self, result.snapshot_id, result)
 
     def find_snapshot(self, snapshot_id: str) -> Snapshot:
@@ -114,22 +127,32 @@ class Store:
         """A batch by id, unique prefix of an id, or ``latest``."""
         return Batch(self, self.directory.find_batch(batch_id))
 
+    def compare(
+        self, a: str, b: str, *, kind: str | None = None, path: str | None = None
+    ) -> Comparison:
+        """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
+        old, new = self.find_batch(a).overview(), self.find_batch(b).overview()
+        return compare_batches(self.directory, old, new, RecordFilter(kind=kind, path=path))
+
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
-        names = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
-        documents = map(self.directory.load_snapshot, self.directory.list_snapshots())
-        rows = [{name: document[name] for name in names} for document in documents]
-        return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
+        return query.snapshot_rows(self.directory)
 
     def batches(self) -> list[Document]:
-        """One row a batch, oldest first: ``batch_id, snapshot_id, pipeline, created, status``."""
-        rows: list[Document] = []
-        for batch_id in self.directory.list_batches():
-            document = self.directory.load_batch(batch_id)
-            names = ("batch_id", "snapshot_id", "pipeline", "created")
-            status = Batch(self, batch_id).overview().status
-            rows.append({**{name: document[name] for name in names}, "status": status})
-        return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
+        """One row a batch, oldest first: what it is, its status, result and sizes."""
+        return query.batch_rows(self.directory)
+
+    def find(self, text: str) -> Target:
+        """The snapshot, batch or object that an id, a digest, a prefix or ``latest`` names."""
+        return query.find_target(self.directory, text)
+
+    def show(self, text: str) -> Document:
+        """The stored document of what `find` finds; of an object, how it is stored."""
+        return query.show(self.directory, self.find(text))
+
+    def read_object(self, digest: str) -> bytes:
+        """The bytes of an object, checked against its digest."""
+        return self.directory.objects.read(digest)
 
 
 @dataclass(frozen=True)
@@ -201,10 +224,33 @@ class Batch:
         """One row a shard."""
         return query.shard_rows(self.overview(), task)
 
-    def files(self, *, language: str | None = None, path: str | None = None) -> list[Document]:
-        """One row a file of the snapshot, in path order."""
+    def files(
+        self, *, task: str | None = None, language: str | None = None, path: str | None = None
+    ) -> list[Document]:
+        """One row a file of the snapshot, in path order; records counted over all tasks or one."""
         filters = RecordFilter(language=language, path=path)
-        return query.file_rows(self.store.directory, self.overview(), filters)
+        return query.file_rows(self.store.directory, self.overview(), filters, task)
+
+    def stats(self, task: str | None = None) -> list[Document]:
+        """How many records there are by task, kind, language, severity and code."""
+        return query.stats_rows(self.store.directory, self.overview(), task)
+
+    def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
+        """The most frequent values of a field, or the largest values of a metric."""
+        chosen = RecordFilter(**filters)
+        return query.top_rows(self.store.directory, self.overview(), by, chosen, task)
+
+    def sql(self, statement: str, *, timeout: float = query.DEFAULT_TIMEOUT) -> list[Document]:
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``."""
+        return query.run_sql(self.store.directory, self.overview(), statement, timeout).rows
+
+    def inspect(self, path: str, *, at: int | None = None) -> Document:
+        """All about one file, which the end of its path may name; ``at`` is a line of it."""
+        return query.inspect(self.store.directory, self.id, path, at)
+
+    def lines(self, path: str) -> list[str]:
+        """The lines of a file, as its language decodes them."""
+        return query.file_lines(self.store.directory, self.id, path)
 
     def records(
         self,
@@ -220,22 +266,53 @@ class Batch:
         filters = RecordFilter(kind, severity, code, path, language)
         return query.iter_records(self.store.directory, self.overview(), filters, task)
 
-    def sorted_records(self, *, task: str | None = None, **filters: str | None) -> list[Record]:
+    def outputs(self, *, task: str | None = None, **filters: Any) -> Records:
+        """Matching records, read each time they are iterated over, with ``to_list()`` and
+        ``to_pandas()``; the conditions are those of `codebatch.query.RecordFilter`.
+        """
+        chosen = RecordFilter(**filters)
+        return query.records(self.store.directory, self.overview, chosen, task)
+
+    def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
         """As `records`, in an order that does not depend on the sharding: by path, then task."""
         return query.sorted_records(
             self.store.directory, self.overview(), RecordFilter(**filters), task
         )
+
+    def export(
+        self,
+        format: str,  # noqa: A002 - the word of the command line
+        stream: BinaryIO,
+        *,
+        base: Batch | str | None = None,
+        limited: bool = True,
+        task: str | None = None,
+        **filters: Any,
+    ) -> ExportReport:
+        """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
+        ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
+        """
+        against = self.store.find_batch(base) if isinstance(base, str) else base
+        selection = Selection(
+            store=self.store.directory,
+            overview=self.overview(),
+            filters=RecordFilter(**filters),
+            task_id=task,
+            base=None if against is None else against.overview(),
+            limited=limited,
+        )
+        return export_records(selection, format, stream)
 
     # -- Dask's collection protocol: https://docs.dask.org/en/stable/custom-collections.html ----
 
     __dask_optimize__ = None
 
     def __dask_graph__(self) -> dict[Any, Any]:
-        """A task for each shard that is not done; the same graph until it was computed."""
+        """A task for each shard that is not done; the same graph until all of it is."""
         from codebatch import graph  # noqa: PLC0415 - imports dask
 
-        if self._graph is None:
-            overview = load_overview(self.store.directory, self.id, verify=True)
+        overview = load_overview(self.store.directory, self.id, verify=True)
+        if self._graph is None or overview.status == DONE:
             self._graph = graph.compile_graph(pending_calls(self.store.directory, overview))
         return self._graph
 
@@ -269,6 +346,17 @@ def _report_of_receipts(receipts: Sequence[Receipt], store: str, batch_id: str) 
     return finish_run(open_directory(Path(store)), batch_id, receipts)
 
 
+def check_scan(
+    root: PathLike, pipeline: str, *, scheduler: str | None = None, shards: int | None = None
+) -> None:
+    """Raise what `scan` would raise later, before anything is written."""
+    check_directory(named_path(root, SourceNotFoundError))
+    load_pipeline(pipeline)
+    choose_scheduler(scheduler, None, 0)
+    if shards is not None:
+        check_shards(shards)
+
+
 def scan(
     root: PathLike,
     store: PathLike | None = None,
@@ -278,6 +366,7 @@ def scan(
     workers: int | None = None,
 ) -> tuple[Batch, RunReport]:
     """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
+    check_scan(root, pipeline, scheduler=scheduler)
     opened = open_store(store if store is not None else STORE_NAME, create=True)
     batch = opened.batch(opened.snapshot(root), pipeline)
     return batch, batch.run(scheduler, workers=workers)

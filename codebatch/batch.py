@@ -16,7 +16,7 @@ from typing import Any
 from codebatch.clock import now
 from codebatch.commit import commit_failure
 from codebatch.digest import Document
-from codebatch.errors import ShardFailedError
+from codebatch.errors import NonDeterminismError, ShardFailedError
 from codebatch.overview import BatchOverview, load_overview
 from codebatch.pipeline import Pipeline
 from codebatch.plan import make_plan, plan_document
@@ -84,7 +84,7 @@ def init_batch(
 
 def store_head(store: StoreDirectory) -> Callable[[str], bytes]:
     """A function that gives the first bytes of an object."""
-    return lambda digest: store.objects.read_head(digest, HEAD_BYTES)
+    return lambda digest: store.objects.read(digest)[:HEAD_BYTES]
 
 
 def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardCall]:
@@ -174,6 +174,14 @@ class _Run:
         if self._progress is not None:
             self._progress(self.total - self.pending + len(self.arrived), self.total)
 
+    def disputed(self) -> list[Document]:
+        """Shards that gave other bytes than those committed: the old ones stay, loudly."""
+        return [
+            {"shard_id": shard_id, **(receipt.error or {})}
+            for shard_id, receipt in sorted(self.arrived.items())
+            if (receipt.error or {}).get("code") == NonDeterminismError.code
+        ]
+
     def overview(self) -> BatchOverview:
         """The states as the store has them now, outputs verified."""
         return load_overview(self.store, self.batch_id, verify=True)
@@ -232,7 +240,8 @@ def _record_failures(run: _Run) -> None:
 
 def _report(run: _Run, seconds: float, *, interrupted: bool) -> RunReport:
     overview = run.overview()
-    status = overview.status
+    disputed = run.disputed()
+    status = FAILED if disputed else overview.status
     if status == DONE:
         _finish(run.store, overview)
     elif interrupted:
@@ -244,11 +253,11 @@ def _report(run: _Run, seconds: float, *, interrupted: bool) -> RunReport:
         batch_id=run.batch_id,
         snapshot_id=overview.plan.snapshot_id,
         status=status,
-        result=overview.result,
+        result=None if disputed else overview.result,
         shards={name: shards[name] for name in ("total", "done", "failed")},
         files=_files(run, overview),
         seconds=round(seconds, 3),
-        errors=tuple(dict(error) for error in overview.errors()),
+        errors=tuple(dict(error) for error in (*overview.errors(), *disputed)),
     )
 
 

@@ -76,7 +76,9 @@ def _count(overview: BatchOverview, task: str, shard_id: str, filters: RecordFil
     if state is None:
         return 0
     counts = state.counts
-    return counts.records if filters.kind is None else counts.by_kind.get(filters.kind, 0)
+    if filters.kinds is None:
+        return counts.records
+    return sum(counts.by_kind.get(kind, 0) for kind in filters.kinds)
 
 
 def _records(

@@ -19,6 +19,18 @@ EXIT_CLUSTER = 6
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
+EXIT_CODES: Mapping[int, str] = {
+    EXIT_OK: "done",
+    EXIT_GATE: "a gate failed: what --fail-on names was found",
+    EXIT_USAGE: "the command line, a pipeline or an argument is wrong",
+    EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
+    EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible",
+    EXIT_LOCKED: "the store is locked",
+    EXIT_CLUSTER: "the cluster cannot be reached, or its workers have other tool versions",
+    EXIT_BUG: "a bug in codebatch",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
 
 class CodeBatchError(Exception):
     """One line saying what went wrong and with which thing; ``hints`` say what to do."""
@@ -68,6 +80,18 @@ class AmbiguousIdError(UsageError):
     code = "AMBIGUOUS_ID"
 
 
+class FileNotInBatchError(UsageError):
+    """No file of the batch has that path, or a path that ends so."""
+
+    code = "FILE_NOT_FOUND"
+
+
+class AmbiguousPathError(UsageError):
+    """The end of a path that fits more than one file of the batch."""
+
+    code = "AMBIGUOUS_PATH"
+
+
 class SourceNotFoundError(UsageError):
     """The directory to snapshot is not there or cannot be listed."""
 
@@ -96,6 +120,30 @@ class FilterInvalidError(UsageError):
     """A filter value that names nothing that can exist (kind, severity, language ...)."""
 
     code = "FILTER_INVALID"
+
+
+class MissingExtraError(UsageError):
+    """What was asked for needs an optional package that is not installed."""
+
+    code = "MISSING_EXTRA"
+
+
+class OutputError(UsageError):
+    """A file to write results to cannot be written."""
+
+    code = "OUTPUT_FAILED"
+
+
+class SqlInvalidError(UsageError):
+    """A statement that SQLite refuses, or that does more than read."""
+
+    code = "SQL_INVALID"
+
+
+class SqlTimeoutError(UsageError):
+    """A statement that took longer than it may."""
+
+    code = "SQL_TIMEOUT"
 
 
 class SchedulerInvalidError(UsageError):
@@ -135,6 +183,12 @@ class StoreDamagedError(StoreError):
     code = "STORE_DAMAGED"
 
 
+class StoreReadError(StoreError):
+    """The file system refuses to let the store be read (permission, device)."""
+
+    code = "STORE_UNREADABLE"
+
+
 class StoreWriteError(StoreError):
     """The file system refused a write (full, read-only, permission)."""
 
@@ -147,10 +201,28 @@ class SnapshotNotFoundError(StoreError):
     code = "SNAPSHOT_NOT_FOUND"
 
 
+class IdNotFoundError(StoreError):
+    """Neither a snapshot nor a batch of that id."""
+
+    code = "ID_NOT_FOUND"
+
+
+class ObjectNotFoundError(StoreError):
+    """No object of that digest."""
+
+    code = "OBJECT_NOT_FOUND"
+
+
 class BatchNotFoundError(StoreError):
     """No batch of that id."""
 
     code = "BATCH_NOT_FOUND"
+
+
+class BatchUnfinishedError(UsageError):
+    """A batch that has to be done for what was asked, and is not."""
+
+    code = "BATCH_UNFINISHED"
 
 
 class NonDeterminismError(StoreError):

@@ -38,11 +38,11 @@ class BatchOverview:
 
     def shard_status(self, shard_id: str) -> str:
         """Status of a shard over all tasks."""
-        return _combined([_status(self.states[task.id][shard_id]) for task in self.plan.tasks])
+        return _combined([status_of(self.states[task.id][shard_id]) for task in self.plan.tasks])
 
     def task_status(self, task_id: str) -> str:
         """Status of a task over all shards."""
-        return _combined([_status(state) for state in self.states[task_id].values()])
+        return _combined([status_of(state) for state in self.states[task_id].values()])
 
     @property
     def status(self) -> str:
@@ -98,12 +98,13 @@ def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False)
     return BatchOverview(batch_id, plan, states)
 
 
+def status_of(state: ShardState | None) -> str:
+    """Status of one task on one shard."""
+    return PENDING if state is None else state.status
+
+
 def _present(states: States) -> Iterable[ShardState]:
     return (state for shards in states.values() for state in shards.values() if state is not None)
-
-
-def _status(state: ShardState | None) -> str:
-    return PENDING if state is None else state.status
 
 
 def _combined(statuses: Sequence[str]) -> str:

@@ -125,6 +125,11 @@ def _width(files: int, shards: int | None) -> int:
     """How many hex digits name a shard."""
     if shards is None:
         return 1 if files <= 16 * _FILES_PER_SHARD else 2 if files <= 256 * 4096 else 3
+    return check_shards(shards)
+
+
+def check_shards(shards: int) -> int:
+    """How many hex digits name one of so many shards; `UsageError` for another number."""
     if shards not in SHARD_COUNTS:
         raise UsageError(f"cannot make {shards} shards: choose 16, 256 or 4096")
     return SHARD_COUNTS[shards]

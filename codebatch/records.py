@@ -79,7 +79,7 @@ class InputFile:
             object=check_digest(document["object"]),
             size=_count(document["size"]),
             language=_text(document["language"]),
-            facets=cast("dict[str, str]", document["facets"]),
+            facets={_text(k): _text(v) for k, v in _mapping(document["facets"]).items()},
         )
 
 
@@ -102,10 +102,10 @@ class PlannedTask:
             id=_text(document["id"]),
             task=_text(document["task"]),
             needs=_texts(document["needs"]),
-            config=cast("Document", document["config"]),
+            config=_mapping(document["config"]),
             kinds=_texts(document["kinds"]),
             fingerprint=check_digest(document["fingerprint"]),
-            components=cast("Document", document["components"]),
+            components=_mapping(document["components"]),
         )
 
 
@@ -155,7 +155,7 @@ class Plan:
             tasks=tuple(PlannedTask.from_document(task) for task in tasks),
             shards=tuple(PlannedShard.from_document(shard) for shard in shards),
             files=_count(document["files"]),
-            languages=cast("dict[str, int]", document["languages"]),
+            languages=_numbers(document["languages"]),
         )
 
     def shard(self, shard_id: str) -> PlannedShard:
@@ -179,7 +179,7 @@ class Counts:
     @classmethod
     def from_document(cls, document: Document) -> Counts:
         """Parse the ``counts`` of a state."""
-        parts = {name: cast("dict[str, int]", document[name]) for name in _COUNT_FIELDS}
+        parts = {name: _numbers(document[name]) for name in _COUNT_FIELDS}
         return cls(records=_count(document["records"]), **parts)
 
     @classmethod
@@ -254,7 +254,7 @@ class ShardState:
             files=_count(document["files"]),
             computed=_count(document["computed"]),
             reused=_count(document["reused"]),
-            counts=Counts.from_document(cast("Document", document["counts"])),
+            counts=Counts.from_document(_mapping(document["counts"])),
             attempt=_text(document["attempt"]),
             per_file=tuple(
                 (_count(records), _count(diagnostics))
@@ -323,6 +323,16 @@ def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"expected a count, got {value!r}")
     return value
+
+
+def _mapping(value: object) -> Document:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {type(value).__name__}")
+    return value
+
+
+def _numbers(value: object) -> dict[str, int]:
+    return {name: _count(number) for name, number in _mapping(value).items()}
 
 
 def _texts(value: object) -> tuple[str, ...]:

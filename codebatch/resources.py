@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _SUFFIX = ".json"
+_MAX_ERRORS = 20
+_MAX_CHARACTERS = 300
+_SCHEMA = ".schema.json"
 
 
 def list_pipelines() -> list[str]:
     """Names of the packaged pipelines, sorted."""
     names = (entry.name for entry in _folder("graphs").iterdir())
     return sorted(name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX))
+
+
+def list_schemas() -> list[str]:
+    """Names of the packaged JSON Schemas, without ``.schema.json``, sorted."""
+    names = (entry.name for entry in _folder("schemas").iterdir())
+    return sorted(name[: -len(_SCHEMA)] for name in names if name.endswith(_SCHEMA))
 
 
 def load_graph(name: str) -> Document:
@@ -33,7 +42,7 @@ def load_graph(name: str) -> Document:
 @functools.cache
 def load_schema(name: str) -> Document:
     """A packaged JSON Schema, by name without ``.schema.json``."""
-    return _load("schemas", f"{name}.schema.json")
+    return _load("schemas", name + _SCHEMA)
 
 
 def schema_errors(document: object, schema: str) -> list[str]:
@@ -42,7 +51,12 @@ def schema_errors(document: object, schema: str) -> list[str]:
 
     validator = jsonschema.Draft202012Validator(load_schema(schema))
     errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
-    return [f"{error.json_path}: {error.message}" for error in errors]
+    return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]
+
+
+def _bounded(text: str) -> str:
+    """The text, cut where a document quotes itself at length."""
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} ..."
 
 
 def _load(folder: str, file_name: str) -> Document:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
 from codebatch.digest import canonical_json, digest_bytes
-from codebatch.errors import ShardFailedError
+from codebatch.errors import CodeBatchError, ShardFailedError
 from codebatch.plan import shard_of
 from codebatch.records import Counts, InputFile, PlannedTask, Record, path_key
 from codebatch.result import LEAF_DIGITS, fold, leaf_digest
 from codebatch.tasks.base import FileContext
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.registry import find_task
+from codebatch.tasks.rules import RULES, TASK_FAILED
 from codebatch.tasks.source import SourceFile
 
-TASK_FAILED = "E0002"
 MAX_OBJECT_BYTES = 16 * 2**20
 
 ReadObject = Callable[[str], bytes]
@@ -96,6 +96,21 @@ def compute_shard(
     """
     lines = {task.id: _TaskLines() for task in tasks}
     groups = [list(files) for _, files in groupby(inputs, key=_identity)]
+    try:
+        _compute(tasks, groups, lines, read, put)
+    except _UnreadableObjectError as error:
+        raise error.reason from None  # the store's fault: nothing of it may become a result
+    return {task_id: collected.finish(len(shard_id)) for task_id, collected in lines.items()}
+
+
+def _compute(
+    tasks: Sequence[PlannedTask],
+    groups: Sequence[Sequence[InputFile]],
+    lines: Mapping[str, _TaskLines],
+    read: ReadObject,
+    put: PutObject,
+) -> None:
+    """Run all tasks over one file of each group of equal files."""
     sources = [_source(files[0], read) for files in groups]
     prepared = _prepare_all(tasks, sources)
     # Taken from the end, so that a source with its tree is gone when the next is looked at.
@@ -112,7 +127,6 @@ def compute_shard(
                 )
                 upstream[task.id] = _run(task, source, context, put)
                 lines[task.id].add(files, upstream[task.id])
-    return {task_id: collected.finish(len(shard_id)) for task_id, collected in lines.items()}
 
 
 def _identity(file: InputFile) -> tuple[str, str, tuple[tuple[str, str], ...]]:
@@ -120,7 +134,24 @@ def _identity(file: InputFile) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _source(file: InputFile, read: ReadObject) -> SourceFile:
-    return SourceFile.stored(partial(read, file.object), file.size, file.language, file.facets)
+    return SourceFile.stored(
+        partial(_read, read, file.object), file.size, file.language, file.facets
+    )
+
+
+class _UnreadableObjectError(Exception):
+    """The store could not give an object; a task that looks into a file may meet this."""
+
+    def __init__(self, reason: CodeBatchError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+def _read(read: ReadObject, digest: str) -> bytes:
+    try:
+        return read(digest)
+    except CodeBatchError as error:
+        raise _UnreadableObjectError(error) from error
 
 
 def _prepare_all(
@@ -142,9 +173,12 @@ def _run(
     task = find_task(planned.task)
     try:
         records = list(task.run(source, context))
-    except Exception as error:  # noqa: BLE001 - whatever a task does, the file gets a record
+    except _UnreadableObjectError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task does, the file gets a record
         message = f"the task failed on this file: {type(error).__name__}: {error}"
-        finding = Finding(1, 1, TASK_FAILED, "task-failed", "error", message)
+        rule = RULES[TASK_FAILED]
+        finding = Finding(1, 1, TASK_FAILED, rule.name, rule.severity, message)
         return list(diagnostic_records([finding], ()))
     undeclared = sorted({str(r["kind"]) for r in records} - {*task.kinds})
     if undeclared:

@@ -46,7 +46,7 @@ def take_snapshot(
     progress: Progress | None = None,
 ) -> SnapshotResult:
     """Snapshot the directory ``root``; ``progress`` is called with files and bytes so far."""
-    _check_directory(root)
+    check_directory(root)
     walk = TreeWalk(root, is_store, ignore)
     with store.group(durable=True) as group:
         files = sorted(_stored_files(store, walk, group, progress), key=lambda f: path_key(f.path))
@@ -60,7 +60,8 @@ def take_snapshot(
     return SnapshotResult(snapshot_id, len(files), total, tuple(skipped), created)
 
 
-def _check_directory(root: Path) -> None:
+def check_directory(root: Path) -> None:
+    """Raise `SourceNotFoundError` unless the directory can be listed."""
     hints = ["name the folder that holds the source tree"]
     if not root.exists():
         raise SourceNotFoundError(f"there is no directory {root}", hints=hints)

@@ -118,7 +118,7 @@ def cli_environment(**changes: str | None) -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(prefixes) and name not in unwanted
+        if name == "PYTHONPATH" or not (name.startswith(prefixes) or name in unwanted)
     }
     for name, value in changes.items():
         environment.pop(name, None)
@@ -181,12 +181,13 @@ def cli() -> Callable[..., Outcome]:
 @pytest.fixture
 def main(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Outcome]:
     """As `cli`, in this process: for what does not depend on there being one of its own."""
-    from codebatch.cli import main as run_main
+    # Here and not above, so that a broken command line breaks no test of anything else.
+    from codebatch.cli import main as run_command_line  # noqa: PLC0415
 
     def call(*arguments: object) -> Outcome:
         capfdbinary.readouterr()
         with pytest.raises(SystemExit) as stopped:
-            run_main([str(argument) for argument in arguments])
+            run_command_line([str(argument) for argument in arguments])
         code = stopped.value.code
         captured = capfdbinary.readouterr()
         return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)

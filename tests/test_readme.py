@@ -73,11 +73,10 @@ class Shell:
         self.environment["COLUMNS"] = "100"
 
     def run(self, command: str) -> str:
-        exported = re.fullmatch(r"export (\w+)=(\S+)", command)
-        if exported:
-            self.environment[exported[1]] = exported[2]
-            return ""
         here = f"codebatch() {{ '{sys.executable}' -m codebatch \"$@\"; }}\n"
+        exported = re.match(r"export (\w+)=", command)
+        if exported:
+            command += f'; printf %s "${exported[1]}"'
         done = subprocess.run(
             ["bash", "-c", here + command],
             cwd=self.folder,
@@ -87,6 +86,9 @@ class Shell:
             text=True,
             check=False,
         )
+        if exported:
+            self.environment[exported[1]] = done.stdout
+            return ""
         return done.stdout
 
 
@@ -129,6 +131,9 @@ def test_every_command_is_in_the_table() -> None:
     table = TEXT[TEXT.index("## Commands") : TEXT.index("### JSON")]
     documented = {name.split()[0] for name in re.findall(r"`([^`]+)`", table)}
     assert set(cli.commands) <= documented
+    rows = re.findall(r"^\| (`.*?) \|", table[: table.index("`codebatch COMMAND --help`")], re.M)
+    claimed = {name.split()[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert claimed <= set(cli.commands)
 
 
 def test_links_point_somewhere() -> None:

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,8 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+SPEC = (Path(__file__).parent.parent / "SPEC.md").read_text(encoding="utf-8")
 
 TREE = {
     b"cart.py": b"import json\nimport os\n\nclass Cart:\n    def add(self, item=b'x', *, n=1.5):\n"
@@ -165,6 +168,25 @@ def test_every_document_is_sealed(store: Verifier) -> None:
         store.sealed(str(name))
     assert store.sealed("store.json")["format"] == "codebatch-store"
     assert store.sealed("store.json")["version"] == 1
+
+
+def test_examples_of_the_specification() -> None:
+    """The examples that are whole documents have the digests they state."""
+    checked = 0
+    for block in re.findall(r"^```json\n(.*?)^```$", SPEC, re.MULTILINE | re.DOTALL):
+        if "…" in block or block.count("\n{"):
+            continue
+        document = json.loads(block)
+        if "digest" in document:
+            body = {key: value for key, value in document.items() if key != "digest"}
+            assert document["digest"] == tagged("sealed", body), block
+            checked += 1
+        elif "components" in document:
+            assert document["fingerprint"] == tagged("fingerprint", document["components"])
+            checked += 1
+        else:
+            assert canonical(document).decode() + "\n" == block
+    assert checked >= 5
 
 
 def test_every_object_bears_the_digest_of_its_raw_bytes(store: Verifier) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any, cast
 
 import click
 
 from codebatch import api
+from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand, ReportingGroup
 from codebatch.cli.options import (
     json_option,
@@ -15,7 +17,11 @@ from codebatch.cli.options import (
     shards_option,
     store_option,
 )
-from codebatch.cli.output import write_document, write_line, write_next, write_table
+from codebatch.cli.output import ago, size, write_document, write_line, write_next, write_table
+from codebatch.clock import seconds_since
+
+_SHORT_ID = len("snap-") + 8
+_SHORT_DIGEST = len("sha256:") + 12
 
 
 @click.group("batch", cls=ReportingGroup)
@@ -24,6 +30,8 @@ def batch_group() -> None:
 
 
 @batch_group.command("init", cls=OnceCommand)
+@reads("store", "snapshots", "manifests", "objects", "batches", "inputs")
+@writes("batches", "inputs", "tasks", "events")
 @click.option(
     "--snapshot",
     "snapshot_id",
@@ -66,12 +74,29 @@ def batch_init(
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "states")
 @store_option
 @json_option
 def batches(store: str | None, as_json: bool) -> None:
-    """List the batches in the store, oldest first."""
+    """List the batches in the store with status, size, age and result, oldest first."""
     rows = api.open_store(store).batches()
     if as_json:
         write_document(rows)
     else:
-        write_table(("batch_id", "status", "pipeline", "snapshot_id", "created"), rows)
+        columns = ("batch_id", "status", "pipeline", "files", "size", "records", "outputs")
+        write_table((*columns, "created", "snapshot", "result"), map(_for_people, rows))
+
+
+def _for_people(row: dict[str, object]) -> dict[str, object]:
+    """Sizes in units, an age, and what names other things abbreviated."""
+    document = cast("dict[str, Any]", row)
+    result = document["result"]
+    return {
+        **document,
+        "files": document["file_count"],
+        "size": size(document["total_bytes"]),
+        "outputs": size(document["output_bytes"]),
+        "created": ago(seconds_since(document["created"])),
+        "snapshot": document["snapshot_id"][:_SHORT_ID],
+        "result": "-" if result is None else result[:_SHORT_DIGEST],
+    }

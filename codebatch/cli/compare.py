@@ -11,6 +11,7 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
+from codebatch.cli.access import prints, reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, kind_option, path_option, store_option
 from codebatch.compare import Comparison
@@ -35,6 +36,7 @@ def _two_batches(command: F) -> F:
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "inputs", "states", "outputs", "objects")
 @_two_batches
 @kind_option
 @path_option
@@ -64,6 +66,8 @@ def diff(
 
 
 @click.command("regressions", cls=OnceCommand)
+@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@prints("cli.regressions")
 @_two_batches
 @path_option
 @_FAIL_ON
@@ -80,6 +84,8 @@ def regressions_command(
 
 
 @click.command("improvements", cls=OnceCommand)
+@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@prints("cli.regressions")
 @_two_batches
 @path_option
 @_FAIL_ON

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import traceback
@@ -29,13 +30,13 @@ class ReportingGroup(click.Group):
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """As click's, with mistakes in the command line reported."""
         arguments = args[1] if len(args) > 1 else kwargs.get("args", [])
-        with reporting(as_json="--json" in arguments):
+        with reporting(as_json=_wants_json(arguments)):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click's, with everything that goes wrong reported."""
         arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
-        with reporting(as_json="--json" in arguments):
+        with reporting(as_json=_wants_json(arguments)):
             return super().invoke(ctx)
 
 
@@ -95,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _options(args: Sequence[str]) -> list[str]:
     end = args.index("--") if "--" in args else len(args)
     return [word for word in args[:end] if word.startswith("-")]
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """Whether stdout is to hold one JSON document."""
+    pairs = (*itertools.pairwise(args), *(word.partition("=")[::2] for word in args))
+    return "--json" in args or any(pair == ("--format", "json") for pair in pairs)
 
 
 def _report(error: CodeBatchError, *, as_json: bool) -> None:

@@ -10,17 +10,32 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_BEYOND_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# What could steer a terminal in JSON or in lines of text.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
+)
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
+_PLACES = frozenset({"line", "column", "end_line"})
+_CUT = "..."
+_LEAST = 16
 _PROGRESS_SECONDS = 5.0
+_UNITS = (
+    ("year", 31_536_000),
+    ("month", 2_592_000),
+    ("week", 604_800),
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+)
 _TERMINAL_SECONDS = 0.1
 
 
@@ -31,9 +46,20 @@ def printable(text: object) -> str:
 
 def write_document(document: object) -> None:
     """One JSON document on stdout."""
-    text = json.dumps(document, ensure_ascii=False, indent=2 if _is_terminal(sys.stdout) else None)
-    text = _BEYOND_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    click.echo(text.encode("utf-8", "backslashreplace"))
+    indent = 2 if is_terminal() else None
+    click.echo(document_bytes(document, indent), nl=False)
+
+
+def document_bytes(document: object, indent: int | None = None) -> bytes:
+    """One JSON document and a final newline; nothing in it could steer a terminal."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+    return without_controls(text.encode("utf-8", "backslashreplace"))
+
+
+def without_controls(data: bytes) -> bytes:
+    """JSON, or other text, with what could steer a terminal spelled as JSON spells it."""
+    escaped = _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", data.decode())
+    return escaped.encode()
 
 
 def write_line(text: str = "") -> None:
@@ -62,18 +88,72 @@ def write_next(*commands: str, store: str | None = None) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """A table of the named columns; numbers to the right, no line for an empty table."""
-    table = [[_cell(row[column]) for column in columns] for row in rows]
-    heads = [column.replace("_", " ") for column in columns]
-    widths = [max(map(len, cells)) for cells in zip(heads, *table, strict=True)]
-    columns_of_cells = zip(*table, strict=True) if table else ([""] for _ in heads)
-    numeric = [all(map(_is_number, cells)) for cells in columns_of_cells]
+    """A table of the named columns, cut to the width of a terminal; stderr says what was cut."""
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    for line in table_lines(columns, rows, width):
+        write_line(line)
+
+
+def table_lines(
+    columns: Sequence[str], rows: Iterable[Mapping[str, object]], width: int | None = None
+) -> Iterator[str]:
+    """The lines of a table: heads, then rows; numbers to the right."""
+    table = [[cell(row.get(column), column) for column in columns] for row in rows]
+    heads = [heading(column) for column in columns]
+    natural = [max(map(len, cells)) for cells in zip(heads, *table, strict=True)]
+    numeric = numeric_columns(table, len(columns))
+    widths = natural if width is None else fitted(columns, natural, numeric, width)
     for cells in (heads, *table):
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        shown = (
+            _padded(text, columns[index], widths[index], to_the_right=numeric[index])
+            for index, text in enumerate(cells)
+            if widths[index]
         )
-        write_line("  ".join(padded).rstrip())
+        yield "  ".join(shown).rstrip()
+    if widths != natural:
+        _note_cut(columns, natural, widths)
+
+
+def fitted(
+    columns: Sequence[str], natural: Sequence[int], numeric: Sequence[bool], width: int
+) -> list[int]:
+    """Widths with which the columns fit: the widest texts are cut first, down to a few letters,
+    then columns are left out (0), from the right; the path, or else the first column, never is.
+    """
+    widths = list(natural)
+    while _total(widths) > width:
+        wide = [i for i, size in enumerate(widths) if size > _LEAST and not numeric[i]]
+        if not wide:
+            break
+        widest = max(wide, key=lambda index: (widths[index], index))
+        widths[widest] -= 1
+    kept = columns.index("path") if "path" in columns else 0
+    for index in reversed(range(len(widths))):
+        if _total(widths) > width and index != kept:
+            widths[index] = 0
+    return widths
+
+
+def cell(value: object, column: str = "") -> str:
+    """A value as a table shows it: counts with separators, numbers of lines without."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if column in _PLACES else f"{value:,}"
+    if isinstance(value, list | tuple):
+        return printable(", ".join(map(str, value)) or "-")
+    return printable(value)
+
+
+def heading(column: str) -> str:
+    """The name of a column as a table shows it."""
+    return printable(column.replace("_", " "))
+
+
+def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
+    """Which columns hold numbers alone."""
+    columns = zip(*table, strict=True) if table else ([""] for _ in range(number))
+    return [any(cells) and all(not text or _is_number(text) for text in cells) for cells in columns]
 
 
 def severity(text: str) -> str:
@@ -96,6 +176,15 @@ def size(number: int) -> str:
     raise AssertionError("unreachable")
 
 
+def ago(seconds: float) -> str:
+    """How long ago, in the largest unit that fits: ``3 hours ago``."""
+    for unit, length in _UNITS:
+        number = int(seconds // length)
+        if number > 0:
+            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"
+
+
 class Progress:
     """A line on stderr: redrawn on a terminal, elsewhere a new one every few seconds.
 
@@ -105,7 +194,7 @@ class Progress:
     def __init__(self, label: str, unit: str) -> None:
         self._label = label
         self._unit = unit
-        self._live = _is_terminal(sys.stderr) and "CI" not in os.environ
+        self._live = is_terminal(sys.stderr) and "CI" not in os.environ
         self._last = time.monotonic() if not self._live else 0.0
         self._drawn = False
 
@@ -135,12 +224,26 @@ class Progress:
             click.echo(text, err=True)
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, list | tuple):
-        return printable(", ".join(map(str, value)) or "-")
-    return printable(value)
+def _padded(text: str, column: str, width: int, *, to_the_right: bool) -> str:
+    if len(text) > width:
+        # The end of a path says more than its beginning.
+        inner = width - len(_CUT)
+        text = _CUT + text[-inner:] if column == "path" else text[:inner] + _CUT
+    return text.rjust(width) if to_the_right else text.ljust(width)
+
+
+def _total(widths: Sequence[int]) -> int:
+    shown = [width for width in widths if width]
+    return sum(shown) + 2 * (len(shown) - 1)
+
+
+def _note_cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> None:
+    found = [*zip(map(heading, columns), natural, widths, strict=True)]
+    short = [name for name, before, now in found if 0 < now < before]
+    gone = [name for name, _, now in found if now == 0]
+    parts = [f"shortened {', '.join(short)}"] if short else []
+    parts += [f"left out {', '.join(gone)}"] if gone else []
+    write_note(f"cut to the terminal: {'; '.join(parts)} (all: --format csv)")
 
 
 def _is_number(cell: str) -> bool:
@@ -156,5 +259,6 @@ def _escape(match: re.Match[str]) -> str:
     )
 
 
-def _is_terminal(stream: object) -> bool:
-    return bool(getattr(stream, "isatty", lambda: False)())
+def is_terminal(stream: object = None) -> bool:
+    """Whether the stream, stdout unless another is given, is a terminal."""
+    return bool(getattr(stream or sys.stdout, "isatty", lambda: False)())

@@ -8,12 +8,14 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
+from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.pipeline import load_pipeline, pipeline_document
 
 
 @click.command(cls=OnceCommand)
+@reads()
 @store_option
 @json_option
 def pipelines(store: str | None, as_json: bool) -> None:
@@ -34,6 +36,7 @@ def pipelines(store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
+@reads()
 @click.argument("name", metavar="NAME|PATH")
 @store_option
 @json_option

@@ -2,62 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.group import OnceCommand, ReportingGroup
-from codebatch.cli.options import (
-    batch_option,
-    code_option,
-    json_option,
-    kind_option,
-    language_option,
-    limit_option,
-    path_option,
-    severity_option,
-    store_option,
-    task_option,
+from codebatch.cli.access import prints, reads
+from codebatch.cli.formats import (
+    Columns,
+    Destination,
+    Row,
+    is_streamed,
+    output_options,
+    write_rows,
 )
-from codebatch.records import SEVERITIES, Record
+from codebatch.cli.group import OnceCommand, ReportingGroup
+from codebatch.cli.options import batch_option, store_option
+from codebatch.cli.selection import Selection, selection_options
+from codebatch.query import check_sort, record_columns, sorted_rows
+from codebatch.records import KINDS, SEVERITIES
 
+_READ = ("store", "batches", "inputs", "states", "outputs", "indexes")
 _PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
+_FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 
 
 @click.command(cls=OnceCommand)
 @batch_option
-@task_option
-@severity_option
-@code_option
-@path_option
-@language_option
-@limit_option
+@selection_options("task", "severity", "code", "path", "language", "sort", "limit")
 @store_option
-@json_option
+@output_options
+@reads(*_READ)
 def errors(
-    batch_id: str,
-    task_id: str | None,
-    severity: str | None,
-    code: str | None,
-    path: str | None,
-    language: str | None,
-    limit: int | None,
-    store: str | None,
-    as_json: bool,
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
     """List the findings of a batch: syntax errors and diagnostics, by path and line."""
-    batch = api.open_store(store).find_batch(batch_id)
-    found = batch.sorted_records(
-        task=task_id, kind="diagnostic", severity=severity, code=code, path=path, language=language
-    )
-    if as_json:
-        output.write_document(found[:limit])
-        return
-    for record in found[:limit]:
-        _write_diagnostic(record)
-    _write_totals(found, len(found) if limit is None else limit)
+    columns = _columns("diagnostic", _FINDING_COLUMNS)
+    found = _select(batch_id, store, selection, columns, destinations, "diagnostic")
+    if destinations:
+        write_rows(itertools.islice(found, selection.limit), columns, destinations)
+    else:
+        _write_findings(list(found), selection.limit)
 
 
 @click.group("query", cls=ReportingGroup)
@@ -67,56 +55,148 @@ def query() -> None:
 
 @query.command("outputs", cls=OnceCommand)
 @batch_option
-@task_option
-@kind_option
-@severity_option
-@code_option
-@path_option
-@language_option
-@limit_option
+@selection_options(
+    *("task", "kind", "severity", "code", "path", "language", "name", "symbol_type", "edge_type"),
+    *("target", "metric", "min", "max", "sort", "limit"),
+)
 @store_option
-@json_option
+@output_options
+@reads(*_READ)
 def outputs(
-    batch_id: str,
-    task_id: str | None,
-    kind: str | None,
-    severity: str | None,
-    code: str | None,
-    path: str | None,
-    language: str | None,
-    limit: int | None,
-    store: str | None,
-    as_json: bool,
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
-    """List records of any kind, by path, then task."""
+    """List records of any kind, by path, then task; JSON lines as they are read, by task."""
+    columns = Columns(("path", "line", "kind", "task_id"), record_columns(KINDS))
+    found = _select(batch_id, store, selection, columns, destinations)
+    write_rows(itertools.islice(found, selection.limit), columns, destinations, _write_records)
+
+
+@query.command("diagnostics", cls=OnceCommand)
+@batch_option
+@selection_options("task", "severity", "code", "path", "language", "sort", "limit")
+@store_option
+@output_options
+@reads(*_READ)
+@prints("cli.errors")
+def diagnostics(
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+) -> None:
+    """List the findings of a batch as a table."""
+    columns = _columns("diagnostic", _FINDING_COLUMNS)
+    found = _select(batch_id, store, selection, columns, destinations, "diagnostic")
+    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+
+
+@query.command("symbols", cls=OnceCommand)
+@batch_option
+@selection_options("task", "name", "symbol_type", "path", "language", "sort", "limit")
+@store_option
+@output_options
+@reads(*_READ)
+@prints("cli.query-outputs")
+def symbols(
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+) -> None:
+    """List what the files of a batch define."""
+    columns = _columns("symbol", ("path", "line", "symbol_type", "scope", "name"))
+    found = _select(batch_id, store, selection, columns, destinations, "symbol")
+    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+
+
+@query.command("edges", cls=OnceCommand)
+@batch_option
+@selection_options("task", "name", "target", "edge_type", "path", "language", "sort", "limit")
+@store_option
+@output_options
+@reads(*_READ)
+@prints("cli.query-outputs")
+def edges(
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+) -> None:
+    """List the imports, exports and base classes of a batch."""
+    columns = _columns("edge", ("path", "line", "edge_type", "target", "name", "alias"))
+    found = _select(batch_id, store, selection, columns, destinations, "edge")
+    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+
+
+@query.command("metrics", cls=OnceCommand)
+@batch_option
+@selection_options("task", "metric", "name", "min", "max", "path", "language", "sort", "limit")
+@store_option
+@output_options
+@reads(*_READ)
+@prints("cli.query-outputs")
+def metrics(
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+) -> None:
+    """List the measures of files and functions."""
+    columns = _columns("metric", ("path", "line", "name", "metric", "value"))
+    found = _select(batch_id, store, selection, columns, destinations, "metric")
+    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+
+
+@query.command("stats", cls=OnceCommand)
+@batch_option
+@selection_options("task")
+@store_option
+@output_options
+@reads("store", "batches", "inputs", "states")
+def stats(
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+) -> None:
+    """Count the records by task, kind, language, severity and code; no records are read."""
+    rows = api.open_store(store).find_batch(batch_id).stats(selection.task)
+    names = ("by", "name", "count")
+    write_rows(rows, Columns(names, names), destinations)
+
+
+def _columns(kind: str, shown: tuple[str, ...]) -> Columns:
+    return Columns(shown, record_columns([kind]))
+
+
+def _select(
+    batch_id: str,
+    store: str | None,
+    selection: Selection,
+    columns: Columns,
+    destinations: Sequence[Destination],
+    kind: str | None = None,
+) -> Iterable[Row]:
+    """The chosen records in order; as they are read where nothing asks for an order. A limit
+    does: which records it leaves must not depend on the format or the shards.
+    """
+    check_sort(selection.sort, columns.all)
     batch = api.open_store(store).find_batch(batch_id)
-    found = batch.sorted_records(
-        task=task_id, kind=kind, severity=severity, code=code, path=path, language=language
-    )[:limit]
-    if as_json:
-        output.write_document(found)
-        return
-    for record in found:
-        fields = {key: value for key, value in record.items() if key not in _PLACE_KEYS}
+    filters = dict(selection.filters) if kind is None else {**selection.filters, "kind": kind}
+    if is_streamed(destinations) and selection.sort is None and selection.limit is None:
+        return batch.outputs(task=selection.task, **filters)
+    return sorted_rows(batch.sorted_records(task=selection.task, **filters), selection.sort)
+
+
+def _write_records(rows: Sequence[Row]) -> None:
+    for row in rows:
+        fields = {key: value for key, value in row.items() if key not in _PLACE_KEYS}
         words = " ".join(f"{key}={output.printable(value)}" for key, value in fields.items())
-        output.write_line(f"{_place(record)}: {record['kind']} {words}")
+        output.write_line(f"{_place(row)}: {row['kind']} {words}")
 
 
-def _write_diagnostic(record: Record) -> None:
-    output.write_line(
-        f"{_place(record)}: {output.severity(str(record['severity']))} {record['code']} "
-        f"{output.printable(record['message'])}"
-    )
+def _write_findings(found: Sequence[Row], limit: int | None) -> None:
+    for row in found[:limit]:
+        output.write_line(
+            f"{_place(row)}: {output.severity(str(row['severity']))} {row['code']} "
+            f"{output.printable(row['message'])}"
+        )
+    _write_totals(found, len(found) if limit is None else limit)
 
 
-def _place(record: Record) -> str:
-    path = output.printable(record["path"])
-    numbers = (str(record[key]) for key in ("line", "column") if key in record)
+def _place(row: Row) -> str:
+    path = output.printable(row["path"])
+    numbers = (str(row[key]) for key in ("line", "column") if key in row)
     return ":".join((path, *numbers))
 
 
-def _write_totals(found: list[Record], shown: int) -> None:
-    counts = Counter(str(record["severity"]) for record in found)
+def _write_totals(found: Sequence[Row], shown: int) -> None:
+    counts = Counter(str(row["severity"]) for row in found)
     parts = ", ".join(f"{counts[name]:,} {name}" for name in SEVERITIES if counts[name])
     cut = f", {shown:,} shown" if shown < len(found) else ""
     output.write_line(f"{len(found):,} findings{f': {parts}' if parts else ''}{cut}")

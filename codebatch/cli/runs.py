@@ -11,6 +11,7 @@ import click
 from codebatch import api
 from codebatch.batch import RunReport
 from codebatch.cli import output
+from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     batch_option,
@@ -25,11 +26,15 @@ from codebatch.cli.options import (
 from codebatch.cli.snapshots import take
 from codebatch.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, StoreNotFoundError
 from codebatch.records import DONE, FAILED, INTERRUPTED
+from codebatch.store import DATA
 
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "objects", "snapshots", "manifests", "batches", "inputs", "states", "outputs")
+@writes(*(data for data in DATA if data != "indexes"))
+@prints("cli.run")
 @click.argument("directory", metavar="DIR")
 @pipeline_option
 @run_options
@@ -53,6 +58,7 @@ def scan(
 
     Where there is no store yet, one is made in .codebatch (or where --store says).
     """
+    api.check_scan(directory, pipeline, scheduler=scheduler, shards=shards)
     opened = _open_or_make(store)
     taken = take(opened, directory, no_ignore=no_ignore)
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
@@ -61,6 +67,8 @@ def scan(
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "objects", "batches", "inputs", "states", "outputs")
+@writes("objects", "batches", "states", "outputs", "events")
 @batch_option
 @run_options
 @store_option
@@ -81,6 +89,9 @@ def run(
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "objects", "batches", "inputs", "states", "outputs")
+@writes("objects", "batches", "states", "outputs", "events")
+@prints("cli.run")
 @batch_option
 @run_options
 @store_option

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from typing import Any, cast
 
 import click
 
 from codebatch import api
+from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, no_ignore_option, quiet_option, store_option
 from codebatch.cli.output import (
     Progress,
+    ago,
     printable,
     size,
     write_document,
@@ -19,10 +22,13 @@ from codebatch.cli.output import (
     write_next,
     write_table,
 )
+from codebatch.clock import seconds_since
 from codebatch.snapshot import SnapshotResult
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "objects", "snapshots", "manifests")
+@writes("objects", "snapshots", "manifests")
 @click.argument("directory", metavar="DIR")
 @store_option
 @no_ignore_option
@@ -50,15 +56,17 @@ def snapshot(
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "snapshots")
 @store_option
 @json_option
 def snapshots(store: str | None, as_json: bool) -> None:
-    """List the snapshots in the store, oldest first."""
+    """List the snapshots in the store with size, age and source, oldest first."""
     rows = api.open_store(store).snapshots()
     if as_json:
         write_document(rows)
     else:
-        write_table(("snapshot_id", "taken", "file_count", "total_bytes", "source"), rows)
+        columns = ("snapshot_id", "files", "size", "skipped", "taken", "source")
+        write_table(columns, map(_for_people, rows))
 
 
 def take(store: api.Store, directory: str, *, no_ignore: bool) -> SnapshotResult:
@@ -70,6 +78,18 @@ def take(store: api.Store, directory: str, *, no_ignore: bool) -> SnapshotResult
         progress.close()
     assert taken is not None  # noqa: S101 - just taken
     return taken
+
+
+def _for_people(row: dict[str, object]) -> dict[str, object]:
+    """The size in units, and an age."""
+    document = cast("dict[str, Any]", row)
+    return {
+        **document,
+        "files": document["file_count"],
+        "size": size(document["total_bytes"]),
+        "skipped": document["skipped_count"],
+        "taken": ago(seconds_since(document["taken"])),
+    }
 
 
 def _write_counts(taken: SnapshotResult) -> None:

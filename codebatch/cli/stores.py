@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from codebatch.api import STORE_NAME
+from codebatch.api import STORE_NAME, named_path
+from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, quiet_option
 from codebatch.cli.output import printable, write_document, write_line, write_next
@@ -14,6 +15,8 @@ from codebatch.store import init_store
 
 
 @click.command(cls=OnceCommand)
+@reads("store")
+@writes("store")
 @click.argument("path", required=False, metavar="[PATH]")
 @click.option("--store", metavar="DIR", help="The same as PATH.")
 @json_option
@@ -25,7 +28,7 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
     """
     if path is not None and store is not None and Path(path) != Path(store):
         raise click.UsageError("PATH and --store name different directories: give one of them")
-    opened = init_store(Path(path or store or STORE_NAME))
+    opened = init_store(named_path(_first(path, store, STORE_NAME)))
     root = str(opened.store.root)
     if as_json:
         write_document(
@@ -36,3 +39,7 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
     else:
         write_line(f"{'made' if opened.created else 'already'} a store: {printable(root)}")
         write_next("codebatch snapshot DIR", store=None if root == STORE_NAME else root)
+
+
+def _first(*names: str | None) -> str:
+    return next(name for name in names if name is not None)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import click
 
 from codebatch import api
 from codebatch.cli import output
+from codebatch.cli.access import reads
+from codebatch.cli.formats import Columns, Destination, output_options, write_rows
 from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import (
-    batch_option,
-    json_option,
-    language_option,
-    limit_option,
-    path_option,
-    store_option,
-    task_option,
-)
+from codebatch.cli.options import batch_option, json_option, store_option, task_option
+from codebatch.cli.selection import Selection, selection_options
+from codebatch.query import FILE_FIELDS, check_sort, sorted_rows
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "states")
 @batch_option
 @store_option
 @json_option
@@ -42,13 +40,12 @@ def status(batch_id: str, store: str | None, as_json: bool) -> None:
         output.write_line(f"  {task['task_id']:<12} {output.status(task['status'])} {done}/{total}")
     for error in document["errors"]:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
-    finished = document["status"] == "done"
-    output.write_next(
-        f"codebatch {'summary' if finished else 'resume'} --batch {batch.id}", store=store
-    )
+    following = {"done": "summary", "pending": "run"}.get(document["status"], "resume")
+    output.write_next(f"codebatch {following} --batch {batch.id}", store=store)
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "states")
 @batch_option
 @store_option
 @json_option
@@ -72,58 +69,54 @@ def summary(batch_id: str, store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "states")
 @batch_option
 @store_option
-@json_option
-def tasks(batch_id: str, store: str | None, as_json: bool) -> None:
+@output_options
+def tasks(batch_id: str, store: str | None, destinations: Sequence[Destination]) -> None:
     """List the tasks of a batch."""
     rows = api.open_store(store).find_batch(batch_id).tasks()
-    _write_rows(rows, ("task_id", "type", "status", "needs", "records"), as_json=as_json)
+    shown = ("task_id", "type", "status", "needs", "records")
+    write_rows(rows, Columns(shown, (*shown, "fingerprint")), destinations)
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "states")
 @batch_option
 @task_option
 @store_option
-@json_option
-def shards(batch_id: str, task_id: str | None, store: str | None, as_json: bool) -> None:
+@output_options
+def shards(
+    batch_id: str, task_id: str | None, store: str | None, destinations: Sequence[Destination]
+) -> None:
     """List the shards of a batch, over all tasks or for one."""
     rows = api.open_store(store).find_batch(batch_id).shards(task_id)
-    _write_rows(rows, ("shard_id", "status", "files", "records"), as_json=as_json)
+    shown = ("shard_id", "status", "files", "records")
+    write_rows(rows, Columns(shown, shown), destinations)
 
 
 @click.command(cls=OnceCommand)
+@reads("store", "batches", "inputs", "states")
 @batch_option
-@path_option
-@language_option
-@limit_option
+@selection_options("task", "path", "language", "sort", "limit")
 @store_option
-@json_option
+@output_options
 def files(
-    batch_id: str,
-    path: str | None,
-    language: str | None,
-    limit: int | None,
-    store: str | None,
-    as_json: bool,
+    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
     """List the files of a batch with their language and how many records they have."""
+    check_sort(selection.sort, FILE_FIELDS)
     batch = api.open_store(store).find_batch(batch_id)
-    rows = batch.files(language=language, path=path)[:limit]
-    columns = ("language", "size", "records", "diagnostics", "path")
-    _write_rows(rows, columns, as_json=as_json)
-
-
-def _write_rows(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        output.write_document(rows)
-    else:
-        output.write_table(columns, rows)
+    rows = sorted_rows(batch.files(task=selection.task, **selection.filters), selection.sort)
+    columns = Columns(("language", "size", "records", "diagnostics", "path"), FILE_FIELDS)
+    write_rows(rows[: selection.limit], columns, destinations)
 
 
 def _write_counts(label: str, total: int | None, parts: dict[str, int]) -> None:
     """``files  3,648: python 883, ...``, the largest part first."""
     ordered = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
     words = ", ".join(f"{output.printable(name)} {number:,}" for name, number in ordered)
+    if total is None and not parts:
+        return
     head = "" if total is None else f"{total:,}"
     output.write_line(f"  {label:<13} {': '.join(part for part in (head, words) if part)}".rstrip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
@@ -11,14 +11,38 @@ from functools import cached_property
 from codebatch.errors import FilterInvalidError
 from codebatch.records import KINDS, SEVERITIES, Record, ShardState
 from codebatch.tasks.languages.detect import LANGUAGES
+from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 _CODE = re.compile(r"[A-Z]+[0-9]+\Z")
+# Conditions on a field that records of certain kinds alone have; other kinds never match.
+_KINDS_WITH: Mapping[str, frozenset[str]] = {
+    "severity": frozenset({"diagnostic"}),
+    "code": frozenset({"diagnostic"}),
+    "symbol_type": frozenset({"symbol"}),
+    "edge_type": frozenset({"edge"}),
+    "target": frozenset({"edge"}),
+    "metric": frozenset({"metric"}),
+    "min": frozenset({"metric"}),
+    "max": frozenset({"metric"}),
+    "name": frozenset({"symbol", "edge", "metric"}),
+}
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "kind": KINDS,
+    "severity": SEVERITIES,
+    "language": LANGUAGES,
+    "symbol_type": SYMBOL_TYPES,
+    "edge_type": EDGE_TYPES,
+    "metric": METRICS,
+}
+_EQUAL = ("kind", "severity", "code", "symbol_type", "edge_type", "metric")
+_GLOBS = ("path", "name", "target")
 
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Conditions that all must hold; None sets none. ``path`` is a glob over whole paths,
-    in which ``*`` also crosses folders.
+    """Conditions that all must hold; None sets none. ``path``, ``name`` and ``target`` are globs
+    over the whole text, in which ``*`` also crosses folders; ``min`` and ``max`` bound the value
+    of a metric; any other condition may name several values, with commas between.
     """
 
     kind: str | None = None
@@ -26,41 +50,99 @@ class RecordFilter:
     code: str | None = None
     path: str | None = None
     language: str | None = None
+    name: str | None = None
+    symbol_type: str | None = None
+    edge_type: str | None = None
+    target: str | None = None
+    metric: str | None = None
+    min: float | None = None
+    max: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, KINDS)
-        check_choice("severity", self.severity, SEVERITIES)
-        check_choice("language", self.language, LANGUAGES)
-        if self.code is not None and not _CODE.match(self.code):
-            raise FilterInvalidError(
-                f"unknown code: {self.code}", hints=["a code reads like E0001 or L101"]
-            )
+        for field, choices in _CHOICES.items():
+            for value in self._words(field) or ():
+                check_choice(field.replace("_", " "), value, choices)
+        for code in self._words("code") or ():
+            if not _CODE.match(code):
+                hints = ["a code reads like E0001 or L101"]
+                raise FilterInvalidError(f"unknown code: {code}", hints=hints)
+        for bound in (self.min, self.max):
+            if bound is not None and bound != bound:  # noqa: PLR0124 - not a number
+                raise FilterInvalidError("a bound of values is not a number")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise FilterInvalidError(f"no value is at least {self.min:g} and at most {self.max:g}")
+
+    @cached_property
+    def kinds(self) -> frozenset[str] | None:
+        """The kinds that can match, as far as the conditions say so; None for any."""
+        wanted = self._values("kind")
+        for field, kinds in _KINDS_WITH.items():
+            if getattr(self, field, None) is not None:
+                wanted = kinds if wanted is None else wanted & kinds
+        return wanted
+
+    @property
+    def plain_name(self) -> str | None:
+        """The name, where it is the text itself and no pattern."""
+        return None if self.name is None or set(self.name) & set("*?[") else self.name
 
     def may_match(self, state: ShardState) -> bool:
         """False where the counts of a shard already say that nothing in it matches."""
         counts = state.counts
-        return (
-            (self.kind is None or self.kind in counts.by_kind)
-            and (self.severity is None or self.severity in counts.by_severity)
-            and (self.code is None or self.code in counts.by_code)
+        return all(
+            wanted is None or not wanted.isdisjoint(there)
+            for wanted, there in (
+                (self.kinds, counts.by_kind),
+                (self._values("severity"), counts.by_severity),
+                (self._values("code"), counts.by_code),
+            )
         )
 
     def matches(self, record: Record) -> bool:
         """Whether a record fulfils every condition but the language."""
-        return (
-            (self.kind is None or record["kind"] == self.kind)
-            and (self.severity is None or record.get("severity") == self.severity)
-            and (self.code is None or record.get("code") == self.code)
-            and self.matches_path(str(record["path"]))
-        )
+        return all(test(record) for test in self._tests)
 
     def matches_path(self, path: str) -> bool:
         """Whether the path fulfils the glob."""
-        return self._glob is None or self._glob.match(path) is not None
+        glob = self._globs.get("path")
+        return glob is None or glob.match(path) is not None
+
+    def matches_language(self, language: str) -> bool:
+        """Whether the language is wanted."""
+        wanted = self._values("language")
+        return wanted is None or language in wanted
 
     @cached_property
-    def _glob(self) -> re.Pattern[str] | None:
-        return None if self.path is None else re.compile(translate(self.path))
+    def _tests(self) -> tuple[Callable[[Record], bool], ...]:
+        equal = ((field, self._values(field)) for field in _EQUAL)
+        tests = [_is_one_of(field, wanted) for field, wanted in equal if wanted is not None]
+        tests += [_fits(field, glob) for field, glob in self._globs.items()]
+        if self.min is not None or self.max is not None:
+            tests.append(self._is_within)
+        return tuple(tests)
+
+    @cached_property
+    def _globs(self) -> dict[str, re.Pattern[str]]:
+        texts = {field: getattr(self, field) for field in _GLOBS}
+        return {
+            field: re.compile(translate(text)) for field, text in texts.items() if text is not None
+        }
+
+    def _is_within(self, record: Record) -> bool:
+        value = record.get("value")
+        return (
+            isinstance(value, int | float)
+            and (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+        )
+
+    def _values(self, field: str) -> frozenset[str] | None:
+        words = self._words(field)
+        return None if words is None else frozenset(words)
+
+    def _words(self, field: str) -> Sequence[str] | None:
+        value = getattr(self, field)
+        return None if value is None else [word.strip() for word in value.split(",")]
 
 
 def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:
@@ -69,3 +151,11 @@ def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:
         raise FilterInvalidError(
             f"unknown {what}: {value}", hints=[f"choose one of {', '.join(choices)}"]
         )
+
+
+def _is_one_of(field: str, wanted: frozenset[str]) -> Callable[[Record], bool]:
+    return lambda record: record.get(field) in wanted
+
+
+def _fits(field: str, glob: re.Pattern[str]) -> Callable[[Record], bool]:
+    return lambda record: field in record and glob.match(str(record[field])) is not None

@@ -1,16 +1,72 @@
-"""Read the records of a batch, shard by shard, skipping shards that hold no match unread."""
+"""Read the records of a batch, shard by shard, skipping shards that hold no match unread.
+
+A name without wildcards is looked up in the SQL index of the batch where that is there and
+current; the answer is the same without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
+from codebatch.errors import MissingExtraError
 from codebatch.overview import BatchOverview
 from codebatch.pipeline import find_pipeline_task
+from codebatch.query.fields import record_columns
 from codebatch.query.filters import RecordFilter
-from codebatch.records import FAILED, Record, path_key
+from codebatch.query.index import records_by_name, spelled
+from codebatch.records import FAILED, KINDS, Record, path_key
 from codebatch.store import StoreDirectory
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NO_FILTER = RecordFilter()
+
+
+class Records:
+    """Records that are read when they are asked for, and again each time they are."""
+
+    def __init__(self, read: Callable[[], Iterator[Record]], columns: tuple[str, ...]) -> None:
+        self._read = read
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._read()
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Records {', '.join(self._columns)}>"
+
+    def to_list(self) -> list[Record]:
+        """All of them."""
+        return list(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        r"""A DataFrame with a column for each field; it needs pandas. Text that cannot be encoded
+        is spelled as in JSON: a byte of a path that is not UTF-8 is ``\udcXX``.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415 - an optional package
+        except ImportError as error:
+            message = "DataFrames need pandas, which is not installed"
+            raise MissingExtraError(message, hints=["pip install pandas"]) from error
+        rows = [
+            {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
+            for row in self
+        ]
+        more = {key: None for row in rows for key in row if key not in self._columns}
+        return pd.DataFrame(rows, columns=[*self._columns, *more])
+
+
+def records(
+    store: StoreDirectory,
+    overview: Callable[[], BatchOverview],
+    filters: RecordFilter = NO_FILTER,
+    task_id: str | None = None,
+) -> Records:
+    """Matching records of the batch as it is whenever they are read."""
+    kinds = KINDS if filters.kinds is None else [kind for kind in KINDS if kind in filters.kinds]
+    return Records(lambda: iter_records(store, overview(), filters, task_id), record_columns(kinds))
 
 
 def iter_records(
@@ -22,19 +78,10 @@ def iter_records(
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
     if task_id is not None:
         find_pipeline_task(overview.states, task_id)
-    languages = _Languages(store, overview)
-    for task, states in overview.states.items():
-        if task_id not in (None, task):
-            continue
-        for shard_id, state in states.items():
-            if state is None or state.status == FAILED or not filters.may_match(state):
-                continue
-            for record in store.iter_outputs(overview.batch_id, task, shard_id):
-                if filters.matches(record) and (
-                    filters.language is None
-                    or languages.of(shard_id, str(record["path"])) == filters.language
-                ):
-                    yield {**record, "task_id": task, "shard_id": shard_id}
+    languages = FileLanguages(store, overview)
+    for record in _matching(store, overview, filters, task_id):
+        if filters.language is None or filters.matches_language(languages.of(record)):
+            yield record
 
 
 def sorted_records(
@@ -53,7 +100,28 @@ def sorted_records(
     )
 
 
-class _Languages:
+def _matching(
+    store: StoreDirectory, overview: BatchOverview, filters: RecordFilter, task_id: str | None
+) -> Iterator[Record]:
+    """Records that fulfil every condition but the language, with what readers add."""
+    named = records_by_name(store, overview, filters.plain_name)
+    if named is not None:
+        for record in named:
+            if task_id in (None, record["task_id"]) and filters.matches(record):
+                yield record
+        return
+    for task, states in overview.states.items():
+        if task_id not in (None, task):
+            continue
+        for shard_id, state in states.items():
+            if state is None or state.status == FAILED or not filters.may_match(state):
+                continue
+            for record in store.iter_outputs(overview.batch_id, task, shard_id):
+                if filters.matches(record):
+                    yield {**record, "task_id": task, "shard_id": shard_id}
+
+
+class FileLanguages:
     """Languages by path, of one shard at a time."""
 
     def __init__(self, store: StoreDirectory, overview: BatchOverview) -> None:
@@ -62,10 +130,12 @@ class _Languages:
         self._shard_id = ""
         self._by_path: dict[str, str] = {}
 
-    def of(self, shard_id: str, path: str) -> str:
+    def of(self, record: Record) -> str:
+        """The language of the file a record is about."""
+        shard_id = str(record["shard_id"])
         if shard_id != self._shard_id:
             shard = self._overview.plan.shard(shard_id)
             inputs = self._store.load_inputs(self._overview.batch_id, shard)
             self._by_path = {file.path: file.language for file in inputs}
             self._shard_id = shard_id
-        return self._by_path[path]
+        return self._by_path[str(record["path"])]

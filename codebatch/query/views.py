@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import cast
+
 from codebatch.digest import Document
 from codebatch.overview import BatchOverview
 from codebatch.pipeline import find_pipeline_task
@@ -63,8 +67,7 @@ def task_rows(overview: BatchOverview) -> list[Document]:
 
 def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Document]:
     """One row a shard, of one task or over all: ``shard_id, status, files, records``."""
-    if task_id is not None:
-        find_pipeline_task(overview.states, task_id)
+    check_task(overview, task_id)
     task_ids = list(overview.states) if task_id is None else [task_id]
     rows: list[Document] = []
     for shard in overview.plan.shards:
@@ -83,18 +86,57 @@ def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Docu
     return rows
 
 
-def file_rows(
-    store: StoreDirectory, overview: BatchOverview, filters: RecordFilter
+def stats_rows(
+    store: StoreDirectory, overview: BatchOverview, task_id: str | None = None
 ) -> list[Document]:
-    """One row a file in path order: ``path, object, size, language, records, diagnostics``."""
+    """How many records there are, ``[{by, name, count}]``: by task, kind, language, severity,
+    code, in that order. Read from states and inputs; no outputs are.
+    """
+    check_task(overview, task_id)
+    counts = overview.counts(task_id)
+    languages: Counter[str] = Counter()
+    for row in file_rows(store, overview, RecordFilter(), task_id):
+        languages[str(row["language"])] += cast("int", row["records"])
+    tasks = [task for task in overview.states if task_id in (None, task)]
+    groups: dict[str, Mapping[str, int]] = {
+        "task": {task: overview.counts(task).records for task in tasks},
+        "kind": counts.by_kind,
+        "language": dict(sorted(languages.items())),
+        "severity": counts.by_severity,
+        "code": counts.by_code,
+    }
+    return [
+        {"by": by, "name": name, "count": number}
+        for by, group in groups.items()
+        for name, number in group.items()
+    ]
+
+
+def check_task(overview: BatchOverview, task_id: str | None) -> None:
+    """Raise `TaskNotFoundError` where the batch has no task of that id; None is no task."""
+    if task_id is not None:
+        find_pipeline_task(overview.states, task_id)
+
+
+def file_rows(
+    store: StoreDirectory,
+    overview: BatchOverview,
+    filters: RecordFilter,
+    task_id: str | None = None,
+) -> list[Document]:
+    """One row a file in path order: ``path, object, size, language, records, diagnostics``,
+    counted over all tasks or over one.
+    """
+    check_task(overview, task_id)
+    tasks = [states for task, states in overview.states.items() if task_id in (None, task)]
     rows: list[Document] = []
     for shard in overview.plan.shards:
         files = store.load_inputs(overview.batch_id, shard)
         files.sort(key=lambda file: path_key(file.path))
-        states = [states[shard.shard_id] for states in overview.states.values()]
+        states = [states[shard.shard_id] for states in tasks]
         per_file = [state.per_file for state in states if state is not None and state.per_file]
         for index, file in enumerate(files):
-            if filters.language not in (None, file.language) or not filters.matches_path(file.path):
+            if not (filters.matches_language(file.language) and filters.matches_path(file.path)):
                 continue
             counts = [counts[index] for counts in per_file]
             rows.append(

@@ -1,6 +1,8 @@
 """The store directory: durable files, names, objects, typed documents."""
 
+from codebatch.store.data import DATA, StoredData
 from codebatch.store.files import WriteGroup
+from codebatch.store.indexes import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
 from codebatch.store.store import (
     LATEST,
@@ -13,13 +15,17 @@ from codebatch.store.store import (
 
 __all__ = [
     "BATCH_PREFIX",
+    "DATA",
     "LATEST",
     "SNAPSHOT_PREFIX",
     "OpenedStore",
     "StoreDirectory",
+    "StoredData",
     "WriteGroup",
     "check_name",
     "init_store",
+    "is_intact",
     "is_store",
     "open_store",
+    "replacing",
 ]

@@ -11,10 +11,12 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
-from codebatch.errors import StoreDamagedError
-from codebatch.store.files import WriteGroup, read_file
+from codebatch.errors import ObjectNotFoundError, StoreDamagedError, StoreError
+from codebatch.store.files import WriteGroup, read_file, reporting_read_errors
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 
 if sys.version_info >= (3, 14):
@@ -28,20 +30,38 @@ _WORTH_COMPRESSING = 128
 _PORTION = 2**20
 
 
+@dataclass(frozen=True)
+class StoredForm:
+    """How an object lies in the store: its bytes there, and whether they are compressed."""
+
+    size: int
+    compressed: bool
+
+
 class ObjectStore:
     """Reads and writes the objects of one store."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def has(self, digest: str) -> bool:
-        """Whether the object is there, in either form."""
-        return self._find(digest) is not None
+    def is_intact(self, digest: str) -> bool:
+        """Whether the object is there and its bytes are what its name says."""
+        path = self._find(digest)
+        if path is None:
+            return False
+        hasher = hashlib.sha256()
+        try:
+            with reporting_read_errors(path), _open_raw(path) as stream:
+                while portion := stream.read(_PORTION):
+                    hasher.update(portion)
+        except (StoreError, FileNotFoundError, zstd.ZstdError, EOFError):
+            return False
+        return DIGEST_PREFIX + hasher.hexdigest() == digest
 
     def put(self, data: bytes, group: WriteGroup) -> str:
-        """Add the bytes unless they are there already; durable when the group is."""
+        """Add the bytes unless they are there, intact; durable when the group is."""
         digest = digest_bytes(data)
-        if self.has(digest):
+        if self.is_intact(digest):
             return digest
         stored = _compress(data)
         if stored is None:
@@ -63,6 +83,9 @@ class ObjectStore:
                 write(compressor.compress(portion))
             write(compressor.flush())
         digest = DIGEST_PREFIX + hasher.hexdigest()
+        if self.is_intact(digest):
+            group.drop_last()
+            return digest, size
         target = self._layout.compressed_object(digest)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         group.rename_last(target)
@@ -78,19 +101,21 @@ class ObjectStore:
             f"object {digest} is missing", hints=["take the snapshot again to restore it"]
         )
 
-    def read_head(self, digest: str, length: int) -> bytes:
-        """Up to ``length`` first raw bytes, unchecked (a prefix has no digest)."""
+    def find(self, digits: str) -> list[str]:
+        """The digests that start with these hex digits (lower case, at least four), sorted."""
+        try:
+            names = os.listdir(f"{self._layout.objects}/{digits[:2]}/{digits[2:4]}")
+        except FileNotFoundError:
+            return []
+        found = {name.removesuffix(COMPRESSED_SUFFIX) for name in names if name.startswith(digits)}
+        return sorted(DIGEST_PREFIX + name for name in found)
+
+    def stored_form(self, digest: str) -> StoredForm:
+        """How the object is stored; `ObjectNotFoundError` where it is not."""
         path = self._find(digest)
         if path is None:
-            return self.read(digest)[:length]
-        with open(path, "rb") as stream:
-            if path == self._layout.object(digest):
-                return stream.read(length)
-            try:
-                with zstd.ZstdFile(stream) as raw:
-                    return raw.read(length)
-            except (zstd.ZstdError, EOFError) as error:
-                raise _damaged(digest) from error
+            raise ObjectNotFoundError(f"no object {digest} in the store")
+        return StoredForm(os.stat(path).st_size, path.endswith(COMPRESSED_SUFFIX))
 
     def _find(self, digest: str) -> str | None:
         return next((path for path in self._candidates(digest) if os.path.exists(path)), None)
@@ -105,6 +130,13 @@ def _compress(data: bytes) -> bytes | None:
         return None
     compressed = zstd.compress(data, level=COMPRESSION_LEVEL)
     return compressed if len(compressed) < len(data) - len(data) // 8 else None
+
+
+def _open_raw(path: str) -> BinaryIO:
+    """The raw bytes of a stored object, to be read in portions."""
+    if path.endswith(COMPRESSED_SUFFIX):
+        return cast("BinaryIO", zstd.ZstdFile(path))
+    return open(path, "rb")
 
 
 def _checked(path: str, stored: bytes, digest: str) -> bytes:
@@ -123,5 +155,5 @@ def _checked(path: str, stored: bytes, digest: str) -> bytes:
 def _damaged(digest: str) -> StoreDamagedError:
     return StoreDamagedError(
         f"object {digest} is damaged: its bytes do not match its name",
-        hints=["remove the object's file and take the snapshot again to restore it"],
+        hints=["take the snapshot again, or resume the batch, to restore it"],
     )

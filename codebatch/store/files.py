@@ -15,10 +15,12 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
-from codebatch.errors import StoreWriteError
+from codebatch.errors import StoreReadError, StoreWriteError
 
 TEMPORARY_PREFIX = ".tmp-"
 _GROUP_FILES = 4096
@@ -38,10 +40,25 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def reporting_read_errors(path: str | Path) -> Iterator[None]:
+    """Turn what the file system refuses to read into one `StoreReadError`; absence passes."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StoreReadError(
+            f"cannot read {os.fspath(path)}: {error.strerror or error}",
+            hints=["restore the permission to read the store"],
+            details={"errno": error.errno},
+        ) from error
+
+
 def read_file(path: str | Path) -> bytes | None:
     """All bytes of the file, or None where there is none."""
     try:
-        with open(path, "rb") as stream:
+        with reporting_read_errors(path), open(path, "rb") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -100,19 +117,30 @@ class WriteGroup:
     @contextlib.contextmanager
     def stream(self, path: str | Path, mode: int = 0o644) -> Iterator[Callable[[bytes], object]]:
         """A function that writes portions of the file at ``path``."""
+        temporary = f"{os.path.dirname(path)}/{self._temporary}{next(self._number)}"
         with reporting_write_errors(self._root):
-            temporary = f"{os.path.dirname(path)}/{self._temporary}{next(self._number)}"
-            descriptor = _create(temporary, mode)
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    yield stream.write
-                    self._bytes += stream.tell()
-            except BaseException:
-                _remove(temporary)
-                raise
+            stream = os.fdopen(_create(temporary, mode), "wb")
+        try:
+            with stream:
+                # What the caller reads in the meantime may fail too, and that is no write error.
+                yield partial(self._write, stream)
+                with reporting_write_errors(self._root):
+                    stream.flush()
+        except BaseException:
+            _remove(temporary)
+            raise
         self._pending.append((temporary, os.fspath(path)))
         if len(self._pending) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
             self.flush()
+
+    def _write(self, stream: BinaryIO, data: bytes) -> None:
+        with reporting_write_errors(self._root):
+            self._bytes += stream.write(data)
+
+    def drop_last(self) -> None:
+        """Forget the last added file: it turned out to be there already."""
+        temporary, _ = self._pending.pop()
+        _remove(temporary)
 
     def rename_last(self, path: str) -> None:
         """Give the last added file another final place (its name follows from its content)."""

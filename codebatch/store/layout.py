@@ -113,3 +113,7 @@ class Layout:
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The records of one task on one shard."""
         return self.state(batch_id, task_id, shard_id).with_name("outputs.index.jsonl")
+
+    def sql_index(self, batch_id: str) -> Path:
+        """The records of a batch as an SQLite database; derived, deletable at any time."""
+        return self.root / "indexes" / "sql" / f"{check_name(batch_id, 'batch id')}.sqlite"

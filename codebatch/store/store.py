@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from codebatch.digest import (
     Document,
@@ -40,6 +40,7 @@ from codebatch.store.files import (
     WriteGroup,
     append_line,
     read_file,
+    reporting_read_errors,
     reporting_write_errors,
     write_file,
 )
@@ -50,6 +51,7 @@ FORMAT_VERSION = 1
 LATEST = "latest"
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class StoreDirectory:
@@ -141,9 +143,13 @@ class StoreDirectory:
 
     def load_plan(self, batch_id: str) -> Plan:
         """``plan.json``, checked against its digest."""
-        missing = StoreDamagedError(f"the plan of {batch_id} is missing")
-        document = _load(self.layout.plan_document(batch_id), missing)
+        document = self.load_plan_document(batch_id)
         return _typed(document, Plan.from_document, f"the plan of {batch_id}")
+
+    def load_plan_document(self, batch_id: str) -> Document:
+        """``plan.json`` as it is stored, checked against its digest."""
+        missing = StoreDamagedError(f"the plan of {batch_id} is missing")
+        return _load(self.layout.plan_document(batch_id), missing)
 
     def has_batch(self, batch_id: str) -> bool:
         """Whether the batch with its plan and inputs is there and undamaged."""
@@ -177,10 +183,15 @@ class StoreDirectory:
         path = self.layout.batch_document(batch_id)
         write_file(path, _pretty(seal(document)), durable=True)
 
+    def read_inputs(self, batch_id: str) -> bytes:
+        """The lines of all shards, unchecked; b"" where they are missing."""
+        return read_file(self.layout.inputs(batch_id)) or b""
+
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """The files of one shard ordered by object, read as one range, checked by digest."""
         try:
-            with self.layout.inputs(batch_id).open("rb") as stream:
+            path = self.layout.inputs(batch_id)
+            with reporting_read_errors(path), path.open("rb") as stream:
                 stream.seek(shard.offset)
                 data = stream.read(shard.length)
         except FileNotFoundError:
@@ -209,7 +220,9 @@ class StoreDirectory:
         if state.status == FAILED:
             return state
         try:
-            size = self.layout.outputs(batch_id, task_id, shard_id).stat().st_size
+            path = self.layout.outputs(batch_id, task_id, shard_id)
+            with reporting_read_errors(path):
+                size = path.stat().st_size
         except FileNotFoundError:
             return None
         return state if size == state.size else None
@@ -243,7 +256,7 @@ class StoreDirectory:
                 hints=[f"compute them again: codebatch resume --batch {batch_id}"],
             )
         for line in data.splitlines():
-            yield cast("Record", json.loads(line))
+            yield _parsed(line, _record)
 
     def append_event(self, batch_id: str, event: Document) -> None:
         """Add one line to the batch's ``events.jsonl``."""
@@ -282,7 +295,7 @@ def is_store(root: Path) -> bool:
     """Whether the directory holds a ``store.json`` of CodeBatch, of whatever version."""
     try:
         data = read_file(Layout(root).store_document)
-    except OSError:
+    except StoreError:
         return False
     return data is not None and f'"{FORMAT}"'.encode() in data
 
@@ -316,8 +329,9 @@ def _load(path: Path, missing: StoreError) -> Document:
 def _complete(folder: Path, prefix: str, document_of: Callable[[str], Path]) -> list[str]:
     if not folder.is_dir():
         return []
-    names = (entry.name for entry in folder.iterdir() if entry.name.startswith(f"{prefix}-"))
-    return sorted(name for name in names if document_of(name).is_file())
+    with reporting_read_errors(folder):
+        names = [entry.name for entry in folder.iterdir() if entry.name.startswith(f"{prefix}-")]
+        return sorted(name for name in names if document_of(name).is_file())
 
 
 def _find(
@@ -331,7 +345,7 @@ def _find(
     if text == LATEST:
         if not ids:
             raise missing(f"there is no {what} in the store", hints=hints)
-        return max(ids, key=lambda name: (time_of(name), name))
+        return max(ids, key=lambda name: (_time_or_none(time_of, name), name))
     check_name(text, f"{what} id")
     if text in ids:
         return text
@@ -348,18 +362,33 @@ def _find(
     return found[0]
 
 
+def _time_or_none(time_of: Callable[[str], str], name: str) -> str:
+    """A damaged document has no time: it is never the latest, and hides no other."""
+    try:
+        return time_of(name)
+    except StoreDamagedError:
+        return ""
+
+
 def _plural(what: str) -> str:
     return "batches" if what == "batch" else f"{what}s"
 
 
 def _parsed(line: bytes, parse: Callable[[Document], T]) -> T:
-    return _typed(json.loads(line), parse, "an index line")
+    return _typed(line, lambda text: parse(json.loads(text)), "an index line")
 
 
-def _typed(document: Document, parse: Callable[[Document], T], name: str) -> T:
+def _record(document: Document) -> Record:
+    """The document itself, if it has what every record has."""
+    if not (isinstance(document["kind"], str) and isinstance(document["path"], str)):
+        raise TypeError("a record has a kind and a path")
+    return document
+
+
+def _typed(value: V, parse: Callable[[V], T], name: str) -> T:
     try:
-        return parse(document)
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+        return parse(value)
+    except (KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
         raise StoreDamagedError(f"{name} is not what the format says: {error}") from error
 
 

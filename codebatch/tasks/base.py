@@ -57,7 +57,16 @@ class Task:
     def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with every default filled in."""
         properties = cast("dict[str, Document]", load_schema(self.config_schema)["properties"])
-        return {name: config.get(name, rule["default"]) for name, rule in properties.items()}
+        return {n: _integral(config.get(n, rule["default"])) for n, rule in properties.items()}
+
+
+def _integral(value: object) -> object:
+    """The value with 50.0 as 50: JSON Schema takes both for an integer, a digest must not."""
+    if isinstance(value, dict):
+        return {name: _integral(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_integral(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def skip_record(reason: str) -> Record:

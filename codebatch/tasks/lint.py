@@ -28,6 +28,7 @@ from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_version, run_ruff
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.parse import parse_toolchain
+from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
 
@@ -38,17 +39,6 @@ RUFF_RULES = {
     "A002": "L103",
     "A004": "L103",
     "F402": "L103",
-}
-_SEVERITY = {"L101": "warning", "L102": "warning"}
-_NAMES = {
-    "L001": "trailing-whitespace",
-    "L002": "mixed-indentation",
-    "L003": "line-too-long",
-    "L004": "missing-final-newline",
-    "L005": "too-many-blank-lines",
-    "L101": "unused-import",
-    "L102": "unused-variable",
-    "L103": "shadowing",
 }
 
 
@@ -91,7 +81,7 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
 def _text_findings(source: SourceFile, config: Config) -> Iterable[Finding]:
     for code, line, column, message in text_findings(source, config):
         if not is_suppressed(source.lines, line, code):
-            yield _finding(config, code, _NAMES[code], line, column, message)
+            yield _finding(config, code, RULES[code].name, line, column, message)
 
 
 def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding]:
@@ -105,11 +95,11 @@ def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding
         return
     for code, message, line, column in source.parsed.name_findings():
         if not is_suppressed(source.lines, line, code):
-            yield _finding(context.config, code, _NAMES[code], line, column, message)
+            yield _finding(context.config, code, RULES[code].name, line, column, message)
 
 
 def _finding(config: Config, code: str, rule: str, line: int, column: int, message: str) -> Finding:
-    severity = config["severities"].get(code) or _SEVERITY.get(code, "info")
+    severity = config["severities"].get(code) or RULES[code].severity
     return Finding(line, column, code, rule, severity, message)
 
 

@@ -13,9 +13,9 @@ from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages import PARSED_LANGUAGES, frontend_for
 from codebatch.tasks.languages.base import Parsed
+from codebatch.tasks.rules import RULES, SYNTAX_ERROR
 from codebatch.tasks.source import SourceFile
 
-SYNTAX_ERROR = "E0001"
 NO_PARSER = "no parser"
 
 
@@ -51,8 +51,9 @@ def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
 
 
 def _faults(parsed: Parsed) -> Iterable[Finding]:
+    rule = RULES[SYNTAX_ERROR]
     for line, column, message in parsed.faults:
-        yield Finding(line, column, SYNTAX_ERROR, "syntax-error", "error", message)
+        yield Finding(line, column, SYNTAX_ERROR, rule.name, rule.severity, message)
 
 
 TASK = Task(

@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import tokenize
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,16 +117,26 @@ def _as_utf8(content: bytes) -> bytes | None:
 def _run(folder: str, names: Sequence[str], select: Sequence[str], threads: int) -> Any:
     with open(os.path.join(folder, "files"), "w", encoding="utf-8") as file:
         file.write("\n".join(names))
+    # Finding it initialises sysconfig, which two threads may not do at once before 3.11.
+    with _binary_lock:
+        binary = _ruff_binary()
     command = [
-        *(_ruff_binary(), "check", "--isolated", "--no-cache", "--quiet", "--exit-zero"),
+        *(binary, "check", "--isolated", "--no-cache", "--quiet", "--exit-zero"),
         *("--no-force-exclude", "--no-respect-gitignore", "--output-format", "json"),
         *("--select", ",".join(select), "@files"),
     ]
     environment = {name: value for name, value in os.environ.items() if name[:5] != "RUFF_"}
     environment["RAYON_NUM_THREADS"] = str(threads)
     try:
+        # A session of its own: Ctrl-C is for us to answer, by finishing the shard.
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
         )
         if done.returncode == 0:
             return json.loads(done.stdout)
@@ -133,6 +144,9 @@ def _run(folder: str, names: Sequence[str], select: Sequence[str], threads: int)
         raise RuffError(f"ruff cannot be run: {error}") from error
     complaint = " ".join(done.stderr.decode("utf-8", "replace").split()) or "no message"
     raise RuffError(f"ruff failed with exit code {done.returncode}: {complaint[:500]}")
+
+
+_binary_lock = threading.Lock()
 
 
 @functools.cache

@@ -1,0 +1,68 @@
+"""The records of a batch in formats that other programs read.
+
+An export writes to a binary stream that it is given and answers with what it wrote and what it
+left out; it never prints. Nothing that it writes holds a time, a host or a path of a machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import BinaryIO
+
+from codebatch.errors import UsageError
+from codebatch.export.github import write_github
+from codebatch.export.jsonl import write_jsonl
+from codebatch.export.parquet import write_parquet
+from codebatch.export.sarif import write_sarif
+from codebatch.export.selection import ExportReport, Selection
+from codebatch.export.tables import write_csv
+from codebatch.records import DONE
+
+_WRITERS = {
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "sarif": write_sarif,
+    "github": write_github,
+}
+FORMATS = tuple(_WRITERS)
+FINDING_FORMATS = ("sarif", "github")
+BINARY_FORMATS = ("parquet",)
+
+__all__ = [
+    "BINARY_FORMATS",
+    "FINDING_FORMATS",
+    "FORMATS",
+    "ExportReport",
+    "Selection",
+    "export_records",
+]
+
+
+def export_records(selection: Selection, name: str, stream: BinaryIO) -> ExportReport:
+    """Write the selected records to ``stream`` in the format of that name."""
+    if name not in FORMATS:
+        raise UsageError(f"unknown format: {name}", hints=[f"choose one of {', '.join(FORMATS)}"])
+    if name not in FINDING_FORMATS:
+        _refuse(selection, name)
+    report = _WRITERS[name](selection, stream)
+    unfinished = _unfinished_note(selection)
+    return replace(report, notes=(*unfinished, *report.notes))
+
+
+def _refuse(selection: Selection, name: str) -> None:
+    """Say which settings mean nothing to a format, rather than pass over them."""
+    hints = [f"{' and '.join(FINDING_FORMATS)} do"]
+    if selection.base is not None:
+        raise UsageError(f"the format {name} does not compare with a base", hints=hints)
+    if not selection.limited:
+        raise UsageError(f"the format {name} has no limit to lift", hints=hints)
+
+
+def _unfinished_note(selection: Selection) -> tuple[str, ...]:
+    overview = selection.overview
+    if overview.status == DONE:
+        return ()
+    shards = overview.shards()
+    committed = f"{shards['done']} of {shards['total']} shards have committed"
+    return (f"batch {overview.batch_id} is {overview.status}: the export holds what {committed}",)

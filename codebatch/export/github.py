@@ -1,0 +1,79 @@
+"""GitHub Actions: findings as workflow commands, which become annotations of a run.
+
+``::error file=pkg/cart.py,line=2,col=8,title=L101 Unused import::'os' imported but unused``
+
+GitHub keeps the first 10 errors, 10 warnings and 10 notices of a step and drops the others
+without a word. Therefore no more are written, and a line of text says what is missing. Against a
+base, only findings that are new or updated are written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import BinaryIO
+
+from codebatch.export.results import (
+    NEW,
+    UPDATED,
+    Result,
+    Shortlist,
+    count_severities,
+    load_results,
+    place_of,
+    rule_of,
+)
+from codebatch.export.selection import ExportReport, Selection, severity_words
+from codebatch.export.text import log_text
+from codebatch.records import SEVERITIES
+
+STEP_LIMIT = 10
+_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_ESCAPED_DATA = str.maketrans(_DATA)
+_ESCAPED_PROPERTY = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
+
+
+def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
+    """Annotations, the most severe first and each severity by place; then what is left out."""
+    results = load_results(selection)
+    limit = STEP_LIMIT if selection.limited else None
+    lists = {severity: Shortlist(limit, place_of) for severity in SEVERITIES}
+    totals: Counter[str] = Counter()
+    for result in results.each:
+        if result.state in (None, NEW, UPDATED):
+            severity = str(result.record["severity"])
+            totals[severity] += 1
+            lists[severity].add(result)
+    kept = [result for shortlist in lists.values() for result in shortlist.first()]
+    for result in kept:
+        stream.write(_annotation(result).encode("utf-8") + b"\n")
+    left_out = totals - count_severities(kept)
+    notes = results.notes
+    if left_out:
+        note = _left_out_note(left_out, len(kept))
+        stream.write(note.encode("utf-8") + b"\n")
+        notes = (*notes, f"{note}; --no-limit writes all")
+    return ExportReport(len(kept), dict(left_out), notes)
+
+
+def _annotation(result: Result) -> str:
+    record = result.record
+    properties = {
+        "file": record["path"],
+        "line": record["line"],
+        "col": record["column"],
+        "title": f"{record['code']} {rule_of(record).summary}",
+    }
+    words = ",".join(
+        f"{name}={log_text(value).translate(_ESCAPED_PROPERTY)}"
+        for name, value in properties.items()
+    )
+    message = log_text(record["message"]).translate(_ESCAPED_DATA)
+    return f"::{_COMMANDS[str(record['severity'])]} {words}::{message}"
+
+
+def _left_out_note(left_out: Counter[str], kept: int) -> str:
+    return (
+        f"{left_out.total():,} of {left_out.total() + kept:,} findings are not annotated "
+        f"({severity_words(left_out)}): GitHub shows {STEP_LIMIT} of each severity a step"
+    )

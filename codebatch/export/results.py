@@ -1,0 +1,153 @@
+"""Findings for the formats that report findings: with their state against a base, in an order,
+and no more of them than asked for.
+
+The state is SARIF's ``baselineState``: ``new``, ``unchanged``, ``updated`` (the same finding, of
+another severity or message) or ``absent`` (in the base only); None without a base.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from codebatch.compare import Comparison, compare_batches
+from codebatch.errors import UsageError
+from codebatch.export.selection import Selection
+from codebatch.overview import BatchOverview
+from codebatch.query import RecordFilter, file_rows
+from codebatch.records import SEVERITIES, Record, path_key
+from codebatch.tasks.rules import RULES, Rule
+
+NEW = "new"
+UNCHANGED = "unchanged"
+UPDATED = "updated"
+ABSENT = "absent"
+
+_DIAGNOSTIC = "diagnostic"
+_BY_RELEVANCE = (NEW, UPDATED, UNCHANGED, ABSENT)
+
+Key = tuple[Any, ...]
+
+
+class Result(NamedTuple):
+    """A finding and its state."""
+
+    record: Record
+    state: str | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All findings of a selection, lazily, and what limits the comparison with the base."""
+
+    each: Iterator[Result]
+    notes: tuple[str, ...] = ()
+
+
+def load_results(selection: Selection) -> Results:
+    """The findings of a selection; those that are in its base only come last."""
+    kinds = selection.filters.kinds
+    if kinds not in (None, {_DIAGNOSTIC}):
+        raise UsageError(
+            f"this format holds findings, not records of kind {', '.join(sorted(kinds))}",
+            hints=["leave --kind out, or choose jsonl, csv or parquet"],
+        )
+    findings = replace(selection, filters=replace(selection.filters, kind=_DIAGNOSTIC))
+    if findings.base is None:
+        return Results(Result(record, None) for record in findings.records())
+    found = compare_batches(
+        findings.store, findings.base, findings.overview, RecordFilter(kind=_DIAGNOSTIC)
+    )
+    return Results(_compared(findings, findings.base, found), found.notes)
+
+
+def rule_of(record: Record) -> Rule:
+    """The rule behind a finding; one that no task of ours has is known by its name alone."""
+    name, severity = str(record["rule"]), str(record["severity"])
+    return RULES.get(str(record["code"])) or Rule(name, severity, name, name)
+
+
+def place_of(result: Result) -> Key:
+    """The order of findings: by place, then what they say."""
+    record = result.record
+    place = (path_key(str(record["path"])), record["line"], record["column"])
+    names = ("code", "task_id", "fingerprint")
+    return (*place, *(record[name] for name in names), result.state or "")
+
+
+def relevance_of(result: Result) -> Key:
+    """The order in which findings are kept: what is there, by severity, the new first, by place."""
+    severity = SEVERITIES.index(str(result.record["severity"]))
+    state = _BY_RELEVANCE.index(result.state or NEW)
+    return (result.state == ABSENT, severity, state, *place_of(result))
+
+
+class Shortlist:
+    """The first ``limit`` of any number of results in an order; None keeps all.
+
+    State: ``_kept`` holds at most twice the limit, the first of them all among these.
+    """
+
+    def __init__(self, limit: int | None, key: Callable[[Result], Key] = relevance_of) -> None:
+        self._limit = limit
+        self._key = key
+        self._kept: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        """Consider one more."""
+        self._kept.append(result)
+        if self._limit is not None and len(self._kept) > 2 * self._limit:
+            self._kept = self.first()
+
+    def first(self) -> list[Result]:
+        """Those that are kept, in order."""
+        return sorted(self._kept, key=self._key)[: self._limit]
+
+
+def count_severities(results: list[Result]) -> Counter[str]:
+    """How many of each severity."""
+    return Counter(str(result.record["severity"]) for result in results)
+
+
+def _compared(selection: Selection, base: BatchOverview, found: Comparison) -> Iterator[Result]:
+    new = Counter(_identity(record) for record in found.diff.added)
+    updated = Counter(_identity(change.new) for change in found.diff.changed)
+    for record in selection.records():
+        identity = _identity(record)
+        if record["task_id"] not in base.states:
+            yield Result(record, NEW)
+        elif new[identity]:
+            new[identity] -= 1
+            yield Result(record, NEW)
+        elif updated[identity]:
+            updated[identity] -= 1
+            yield Result(record, UPDATED)
+        else:
+            yield Result(record, UNCHANGED)
+    yield from (Result(record, ABSENT) for record in _absent(selection, base, found))
+
+
+def _absent(selection: Selection, base: BatchOverview, found: Comparison) -> Iterator[Record]:
+    """What the base alone has, under the same conditions."""
+    filters = selection.filters
+    paths = _paths_in_language(selection, base)
+    for record in found.diff.removed:
+        if selection.task_id not in (None, record["task_id"]) or not filters.matches(record):
+            continue
+        if paths is None or record["path"] in paths:
+            yield record
+
+
+def _paths_in_language(selection: Selection, base: BatchOverview) -> frozenset[object] | None:
+    language = selection.filters.language
+    if language is None:
+        return None
+    rows = file_rows(selection.store, base, RecordFilter(language=language))
+    return frozenset(row["path"] for row in rows)
+
+
+def _identity(record: Record) -> Key:
+    names = ("task_id", "path", "line", "column", "code", "fingerprint", "severity", "message")
+    return tuple(record[name] for name in names)

@@ -1,0 +1,43 @@
+"""What an export is asked for, and what it says it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from codebatch.overview import BatchOverview
+from codebatch.query import RecordFilter, iter_records
+from codebatch.records import SEVERITIES, Record
+from codebatch.store import StoreDirectory
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records of which batch. ``base`` is the batch that findings are compared with;
+    ``limited``: keep to what the consumer of the format takes.
+    """
+
+    store: StoreDirectory
+    overview: BatchOverview
+    filters: RecordFilter
+    task_id: str | None = None
+    base: BatchOverview | None = None
+    limited: bool = True
+
+    def records(self) -> Iterator[Record]:
+        """The records, read lazily: by task, shard and path."""
+        return iter_records(self.store, self.overview, self.filters, self.task_id)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """How many records were written, how many of each severity were left out, what to know."""
+
+    written: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def severity_words(counts: Mapping[str, int]) -> str:
+    """``3 error, 1 info``, the most severe first."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in SEVERITIES if counts.get(name))

@@ -1,0 +1,100 @@
+r"""Records of one kind as a flat table: the columns of a query, typed by the schema of the kind.
+
+CSV is that of RFC 4180: a header, lines that end in CR LF, quotes doubled, UTF-8 without a byte
+order mark. An absent field is empty; NUL, which readers stumble over, is ``\u0000``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from codebatch.digest import Document
+from codebatch.errors import UsageError
+from codebatch.export.selection import ExportReport, Selection
+from codebatch.export.text import unicode_text
+from codebatch.query import record_columns
+from codebatch.records import KINDS
+from codebatch.resources import load_schema
+
+_JSON_TYPES: dict[type, str] = {str: "string", bool: "boolean", int: "integer"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field of the records of a kind; ``types`` are JSON Schema's, ``required``: never absent."""
+
+    name: str
+    types: tuple[str, ...]
+    required: bool
+
+
+def columns_of(kind: str) -> tuple[Column, ...]:
+    """The columns of a query for the kind: its fields, then what a reader adds."""
+    schema = load_schema(f"record.{kind}")
+    properties = cast("dict[str, Document]", schema["properties"])
+    required = {*cast("list[str]", schema["required"])}
+    return tuple(
+        Column(name, _types(properties[name]), name in required)
+        if name in properties
+        else Column(name, ("string",), required=True)
+        for name in record_columns([kind])
+    )
+
+
+def table_kind(selection: Selection) -> str:
+    """The one kind of the selected records; an error where several would mix."""
+    possible = selection.filters.kinds
+    if possible is None:
+        possible = frozenset(selection.overview.counts(selection.task_id).by_kind)
+    kinds = [kind for kind in KINDS if kind in possible]
+    if len(kinds) == 1:
+        return kinds[0]
+    found = ", ".join(kinds) or "no records at all"
+    raise UsageError(
+        f"a table holds records of one kind, and there are {found}",
+        hints=[f"choose one with --kind: {', '.join(kinds or KINDS)}"],
+        details={"kinds": kinds},
+    )
+
+
+def write_csv(selection: Selection, stream: BinaryIO) -> ExportReport:
+    """Records of one kind, by task, shard and path."""
+    names = [column.name for column in columns_of(table_kind(selection))]
+    line = io.StringIO(newline="")
+    write_row = csv.writer(line).writerow
+    write_row(names)
+    written = 0
+    for record in selection.records():
+        write_row([_cell(record.get(name)) for name in names])
+        stream.write(_drained(line))
+        written += 1
+    stream.write(_drained(line))
+    return ExportReport(written)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return unicode_text(value).replace("\0", "\\u0000")
+
+
+def _drained(line: io.StringIO) -> bytes:
+    data = line.getvalue().encode("utf-8")
+    line.seek(0)
+    line.truncate()
+    return data
+
+
+def _types(rule: Document) -> tuple[str, ...]:
+    stated = rule.get("type")
+    if isinstance(stated, list):
+        return tuple(stated)
+    if isinstance(stated, str):
+        return (stated,)
+    values = cast("list[object]", rule.get("enum", [rule.get("const")]))
+    return tuple(sorted({_JSON_TYPES[type(value)] for value in values}))

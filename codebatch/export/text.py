@@ -1,0 +1,37 @@
+r"""How names and messages from untrusted trees are spelled in formats of others.
+
+A byte of a file name that is not UTF-8 is a lone surrogate inside CodeBatch (PEP 383). Formats
+that hold valid Unicode only get it as the six characters ``\udcXX``, as in its JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from codebatch.records import path_key
+
+# All but line ends and tabs: what could steer the terminal a log is shown on.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def unicode_text(value: object) -> str:
+    """The text with every lone surrogate spelled as its escape."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def log_text(value: object) -> str:
+    """As `unicode_text`, with control characters and direction marks escaped as well."""
+    return _CONTROL.sub(_escape, str(value))
+
+
+def path_uri(path: str) -> str:
+    """The path as a relative URI reference: its raw bytes, percent-encoded."""
+    return quote(path_key(path), safe="/")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

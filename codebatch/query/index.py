@@ -1,0 +1,210 @@
+r"""The SQL index of a batch: its records as tables of an SQLite database.
+
+Derived from the committed outputs, built when it is first needed and used as long as the batch
+is what it was made from: its ``meta`` table names the result digest (of an unfinished batch, a
+digest over the states of its shards) and the layout of the tables. One that is damaged, of
+another state or of another layout is built again; where the store cannot be written, it is
+built in a temporary folder and removed after use.
+
+Text in it is spelled as in JSON where it could not be encoded: a byte of a path that is not
+UTF-8 is ``\udcXX``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from codebatch.digest import canonical_json, digest_document
+from codebatch.errors import StoreWriteError
+from codebatch.overview import BatchOverview
+from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT
+from codebatch.query.filters import RecordFilter
+from codebatch.query.views import file_rows
+from codebatch.records import FAILED, Record
+from codebatch.store import StoreDirectory, is_intact, replacing
+
+_ADDED = dict.fromkeys(ADDED, TEXT)
+_TABLE_OF_KIND = {
+    "diagnostic": "diagnostics",
+    "symbol": "symbols",
+    "edge": "edges",
+    "metric": "metrics",
+}
+# Column types of each table; `id` is the same number in `records` and in the table of the kind.
+TABLES: dict[str, dict[str, str]] = {
+    "meta": {"key": TEXT, "value": TEXT},
+    "files": {n: INTEGER if n in ("size", "records", "diagnostics") else TEXT for n in FILE_FIELDS},
+    "records": {"path": TEXT, **_ADDED, "kind": TEXT, "json": TEXT},
+    **{table: {**FIELDS[kind], **_ADDED} for kind, table in _TABLE_OF_KIND.items()},
+}
+_INDEXED = ("path", "code", "name", "metric")
+_LAYOUT = digest_document("sql-index", [1, TABLES, _INDEXED])
+_INT64 = 2**63
+_PORTION = 10_000
+
+
+@contextlib.contextmanager
+def open_index(store: StoreDirectory, overview: BatchOverview) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the index of the batch as it is now, built where it is not."""
+    path = store.layout.sql_index(overview.batch_id)
+    with contextlib.ExitStack() as stack:
+        if not _is_current(path, overview):
+            try:
+                _build(store, overview, path)
+            except StoreWriteError:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codebatch-"))
+                path = Path(folder) / path.name
+                _build(store, overview, path)
+        yield stack.enter_context(contextlib.closing(_connect(path)))
+
+
+def records_by_name(
+    store: StoreDirectory, overview: BatchOverview, name: str | None
+) -> list[Record] | None:
+    """Records with that name, in the order in which they are read, with what readers add;
+    None without a name, or where no current index is there: it is not built for this.
+    """
+    if name is None:
+        return None
+    tables = [table for table in TABLES if "name" in TABLES[table]]
+    found = " UNION ALL ".join(f"SELECT id FROM {table} WHERE name = :text" for table in tables)  # noqa: S608 - names of our own tables
+    return _look_up(store, overview, f"id IN ({found})", name)
+
+
+def records_of_path(
+    store: StoreDirectory, overview: BatchOverview, path: str
+) -> list[Record] | None:
+    """As `records_by_name`, the records of one file."""
+    found = _look_up(store, overview, "path = :text", path)
+    return None if found is None else [record for record in found if record["path"] == path]
+
+
+def spelled(text: str) -> str:
+    """The text as the index spells it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _look_up(
+    store: StoreDirectory, overview: BatchOverview, condition: str, text: str
+) -> list[Record] | None:
+    path = store.layout.sql_index(overview.batch_id)
+    if not path.exists() or not _is_current(path, overview):
+        return None
+    statement = f"SELECT json, task_id, shard_id FROM records WHERE {condition} ORDER BY id"  # noqa: S608 - conditions of our own
+    with contextlib.closing(_connect(path)) as connection:
+        return [
+            {**json.loads(line), "task_id": task, "shard_id": shard}
+            for line, task, shard in connection.execute(statement, {"text": spelled(text)})
+        ]
+
+
+def _is_current(path: Path, overview: BatchOverview) -> bool:
+    if not is_intact(path):
+        return False
+    try:
+        with contextlib.closing(_connect(path)) as connection:
+            return dict(connection.execute("SELECT key, value FROM meta")) == _meta(overview)
+    except sqlite3.Error:
+        return False
+
+
+def _meta(overview: BatchOverview) -> dict[str, str]:
+    """What the index must have been made from and how, in order to be current."""
+    states = [
+        [task, shard, None if state is None else [state.status, state.digest]]
+        for task, shards in overview.states.items()
+        for shard, state in shards.items()
+    ]
+    source = overview.result or digest_document("states", states)
+    return {"batch_id": overview.batch_id, "layout": _LAYOUT, "source": source}
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The file is replaced as a whole, never changed: immutable spares SQLite its locks, which
+    # a read-only file system would refuse.
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
+def _build(store: StoreDirectory, overview: BatchOverview, path: Path) -> None:
+    with replacing(path) as temporary:
+        try:
+            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as database:
+                _fill(database, store, overview)
+        except sqlite3.OperationalError as error:
+            raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
+
+
+def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchOverview) -> None:
+    for setting in ("journal_mode = OFF", "synchronous = OFF"):
+        database.execute(f"PRAGMA {setting}")
+    database.execute("BEGIN")
+    for table, columns in TABLES.items():
+        declared = ", ".join(f'"{name}" {kind}'.rstrip() for name, kind in columns.items())
+        database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {declared})")
+    _insert(database, "meta", ((None, *row) for row in _meta(overview).items()))
+    files = file_rows(store, overview, RecordFilter())
+    _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
+    _insert_records(database, store, overview)
+    for table, columns in TABLES.items():
+        for column in columns.keys() & set(_INDEXED):
+            database.execute(f'CREATE INDEX "{table}_{column}" ON {table} ("{column}")')
+    database.execute("COMMIT")
+
+
+def _insert_records(
+    database: sqlite3.Connection, store: StoreDirectory, overview: BatchOverview
+) -> None:
+    rows: dict[str, list[tuple[object, ...]]] = {
+        table: [] for table in ("records", *_TABLE_OF_KIND.values())
+    }
+    for number, (record, task, shard) in enumerate(_stored(store, overview)):
+        kind = str(record["kind"])
+        line = canonical_json(record).decode()
+        rows["records"].append((number, *_values(record, ("path",)), task, shard, kind, line))
+        if kind in _TABLE_OF_KIND:
+            values = _values(record, FIELDS[kind])
+            rows[_TABLE_OF_KIND[kind]].append((number, *values, task, shard))
+        if number % _PORTION == 0:
+            _flush(database, rows)
+    _flush(database, rows)
+
+
+def _flush(database: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]]]) -> None:
+    for table, portion in rows.items():
+        _insert(database, table, portion)
+        portion.clear()
+
+
+def _stored(store: StoreDirectory, overview: BatchOverview) -> Iterator[tuple[Record, str, str]]:
+    """Every record with its task and shard, in the order in which records are read."""
+    for task, states in overview.states.items():
+        for shard_id, state in states.items():
+            if state is not None and state.status != FAILED:
+                for record in store.iter_outputs(overview.batch_id, task, shard_id):
+                    yield record, task, shard_id
+
+
+def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    marks = ", ".join("?" * (len(TABLES[table]) + 1))
+    database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608 - our own tables
+
+
+def _values(record: Record, fields: Iterable[str]) -> Iterator[object]:
+    return (_stored_value(record.get(field)) for field in fields)
+
+
+def _stored_value(value: object) -> object:
+    """What SQLite holds for a value of JSON."""
+    if isinstance(value, str):
+        return spelled(value)
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return float(value)
+    if isinstance(value, list | dict):
+        return canonical_json(value).decode()
+    return value

@@ -1,0 +1,45 @@
+"""The snapshots and batches of a store, one row each, from their documents and states alone."""
+
+from __future__ import annotations
+
+from codebatch.digest import Document
+from codebatch.overview import load_overview
+from codebatch.store import StoreDirectory
+
+
+def snapshot_rows(store: StoreDirectory) -> list[Document]:
+    """One row a snapshot, oldest first: id, when, from where, how many files, bytes, skipped."""
+    names = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
+    rows: list[Document] = []
+    for snapshot_id in store.list_snapshots():
+        document = store.load_snapshot(snapshot_id)
+        skipped = document["skipped"]
+        number = len(skipped) if isinstance(skipped, list) else 0
+        rows.append({**{name: document[name] for name in names}, "skipped_count": number})
+    return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
+
+
+def batch_rows(store: StoreDirectory) -> list[Document]:
+    """One row a batch, oldest first: what it is, how far it is, and its size.
+
+    ``file_count`` and ``total_bytes`` are of its inputs, ``records`` and ``output_bytes`` of what
+    is committed so far; ``result`` is null until the batch is done.
+    """
+    rows = [_batch_row(store, batch_id) for batch_id in store.list_batches()]
+    return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
+
+
+def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
+    document = store.load_batch(batch_id)
+    overview = load_overview(store, batch_id)
+    names = ("batch_id", "snapshot_id", "pipeline", "created")
+    return {
+        **{name: document[name] for name in names},
+        "status": overview.status,
+        "result": overview.result,
+        "shards": overview.shards(),
+        "file_count": overview.plan.files,
+        "total_bytes": sum(shard.bytes for shard in overview.plan.shards),
+        "records": sum(state.counts.records for state in overview.present()),
+        "output_bytes": sum(state.size for state in overview.present()),
+    }

@@ -1,0 +1,99 @@
+"""One stored thing by its id: a snapshot, a batch or an object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codebatch.digest import DIGEST_PREFIX, Document
+from codebatch.errors import AmbiguousIdError, IdNotFoundError, InvalidIdError, ObjectNotFoundError
+from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, StoreDirectory, check_name
+
+SNAPSHOT = "snapshot"
+BATCH = "batch"
+OBJECT = "object"
+
+_FEWEST_DIGITS = 4
+_DIGITS = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an id stands for: its type (snapshot, batch or object) and the complete id."""
+
+    type: str
+    id: str
+
+
+def find_target(store: StoreDirectory, text: str) -> Target:
+    """What ``text`` stands for: a digest, an id, a unique prefix of either, or ``latest``.
+
+    ``latest`` is the latest batch, or the latest snapshot where there is no batch. Hex digits
+    alone are those of a snapshot or a batch, or a whole digest.
+    """
+    if text.startswith(DIGEST_PREFIX) or (len(text) == 64 and _DIGITS.issuperset(text)):
+        return Target(OBJECT, _find_object(store, text.removeprefix(DIGEST_PREFIX)))
+    if text == LATEST:
+        if store.list_batches():
+            return Target(BATCH, store.find_batch(text))
+        return Target(SNAPSHOT, store.find_snapshot(text))
+    if text.startswith(f"{BATCH_PREFIX}-"):
+        return Target(BATCH, store.find_batch(text))
+    if text.startswith(f"{SNAPSHOT_PREFIX}-"):
+        return Target(SNAPSHOT, store.find_snapshot(text))
+    return _find_by_digits(store, check_name(text, "id"))
+
+
+def show(store: StoreDirectory, target: Target) -> Document:
+    """The stored document; a batch's with its ``plan``; of an object how it is stored."""
+    if target.type == SNAPSHOT:
+        return store.load_snapshot(target.id)
+    if target.type == BATCH:
+        return {**store.load_batch(target.id), "plan": store.load_plan_document(target.id)}
+    stored = store.objects.stored_form(target.id)
+    return {
+        "object": target.id,
+        "size": len(store.objects.read(target.id)),
+        "compressed": stored.compressed,
+        "stored_bytes": stored.size,
+    }
+
+
+def _find_by_digits(store: StoreDirectory, text: str) -> Target:
+    found = [
+        Target(kind, name)
+        for kind, names in (
+            (BATCH, store.list_batches()),
+            (SNAPSHOT, store.list_snapshots()),
+        )
+        for name in names
+        if name.split("-", 1)[1].startswith(text)
+    ]
+    if not found:
+        raise IdNotFoundError(
+            f"no batch and no snapshot {text} in the store",
+            hints=["list them: codebatch batches", "or: codebatch snapshots"],
+        )
+    _check_unique(text, [target.id for target in found])
+    return found[0]
+
+
+def _find_object(store: StoreDirectory, digits: str) -> str:
+    if not _DIGITS.issuperset(digits) or not _FEWEST_DIGITS <= len(digits) <= 64:
+        raise InvalidIdError(
+            f"not a digest: {DIGEST_PREFIX}{digits}",
+            hints=[f"give sha256: and {_FEWEST_DIGITS} to 64 hex digits"],
+        )
+    found = store.objects.find(digits)
+    if not found:
+        raise ObjectNotFoundError(f"no object {DIGEST_PREFIX}{digits} in the store")
+    _check_unique(DIGEST_PREFIX + digits, found)
+    return found[0]
+
+
+def _check_unique(text: str, found: list[str]) -> None:
+    if len(found) > 1:
+        raise AmbiguousIdError(
+            f"id {text} is ambiguous: it fits {len(found):,}",
+            hints=["give more digits", *found[:10]],
+            details={"candidates": found},
+        )

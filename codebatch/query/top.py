@@ -1,0 +1,95 @@
+"""The most frequent values of a field, or the largest values of a metric.
+
+A field is counted over the kind of records that has it; ``path`` and ``language`` over the
+findings, unless the filter asks for other kinds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from codebatch.digest import Document
+from codebatch.overview import BatchOverview
+from codebatch.query.filters import RecordFilter, check_choice
+from codebatch.query.records import NO_FILTER, FileLanguages, iter_records
+from codebatch.query.views import check_task
+from codebatch.records import Record, path_key
+from codebatch.store import StoreDirectory
+from codebatch.tasks.vocabulary import METRICS
+
+DEFAULT_FIELD = "path"
+# Each field to count by, with the kind of records it is counted over; None for all kinds.
+FIELDS: Mapping[str, str | None] = {
+    "path": "diagnostic",
+    "code": "diagnostic",
+    "severity": "diagnostic",
+    "rule": "diagnostic",
+    "language": "diagnostic",
+    "kind": None,
+    "symbol_type": "symbol",
+    "edge_type": "edge",
+    "target": "edge",
+    "reason": "skip",
+}
+CHOICES = (*FIELDS, *(metric for metric in METRICS if metric != "language"))
+_COUNTED = {"kind": "by_kind", "code": "by_code", "severity": "by_severity"}
+
+
+def top_rows(
+    store: StoreDirectory,
+    overview: BatchOverview,
+    by: str = DEFAULT_FIELD,
+    filters: RecordFilter = NO_FILTER,
+    task_id: str | None = None,
+) -> list[Document]:
+    """``[{name, count}]``, the most frequent first; for a metric ``[{path, value}]``, of a
+    function with ``name`` and ``line``, the largest first. Ties by name, or by path and line.
+    """
+    check_choice("field to count by", by, CHOICES)
+    if by not in FIELDS:
+        return _largest(store, overview, by, filters, task_id)
+    if by in _COUNTED and filters == NO_FILTER:
+        check_task(overview, task_id)
+        return _ranked(getattr(overview.counts(task_id), _COUNTED[by]))
+    kind = FIELDS[by]
+    if filters.kinds is None and kind is not None:
+        filters = replace(filters, kind=kind)
+    records = iter_records(store, overview, filters, task_id)
+    if by == "language":
+        languages = FileLanguages(store, overview)
+        return _ranked(Counter(map(languages.of, records)))
+    return _ranked(Counter(str(record[by]) for record in records if by in record))
+
+
+def _ranked(counts: Mapping[str, int]) -> list[Document]:
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], path_key(entry[0])))
+    return [{"name": name, "count": count} for name, count in ordered]
+
+
+def _largest(
+    store: StoreDirectory,
+    overview: BatchOverview,
+    metric: str,
+    filters: RecordFilter,
+    task_id: str | None,
+) -> list[Document]:
+    wanted = replace(filters, kind=filters.kind or "metric", metric=metric)
+    records = iter_records(store, overview, wanted, task_id)
+    return [_measure(record) for record in sorted(_numbers(records), key=_by_value)]
+
+
+def _numbers(records: Iterable[Record]) -> Iterable[Record]:
+    return (record for record in records if isinstance(record["value"], int | float))
+
+
+def _by_value(record: Record) -> tuple[float, bytes, float]:
+    value, line = record["value"], record.get("line", 0)
+    assert isinstance(value, int | float)  # noqa: S101 - see _numbers
+    return -value, path_key(str(record["path"])), line if isinstance(line, int) else 0
+
+
+def _measure(record: Record) -> Document:
+    names = ("path", "value", "name", "line")
+    return {name: record[name] for name in names if name in record}

@@ -1,0 +1,44 @@
+"""The kinds of data a store holds, with the files they are in, for telling people.
+
+Each command names the kinds it reads and writes; patterns are relative to the store, and ``*``
+stands for one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StoredData:
+    """One kind of data: the patterns of its files, and what it is."""
+
+    files: tuple[str, ...]
+    description: str
+
+
+_BATCH = "batches/*"
+_SHARD = f"{_BATCH}/tasks/*/shards/*"
+
+DATA: Mapping[str, StoredData] = {
+    "store": StoredData(("store.json",), "the version of the format"),
+    "objects": StoredData(
+        ("objects/sha256/*/*/*",), "contents of files, and results too large for a record"
+    ),
+    "snapshots": StoredData(
+        ("snapshots/*/snapshot.json",), "when and from where snapshots were taken, skipped files"
+    ),
+    "manifests": StoredData(("snapshots/*/files.index.jsonl",), "the files of snapshots"),
+    "batches": StoredData(
+        (f"{_BATCH}/batch.json", f"{_BATCH}/plan.json"), "batches and their plans"
+    ),
+    "inputs": StoredData(
+        (f"{_BATCH}/inputs.index.jsonl",), "the files of a batch with their languages, by shard"
+    ),
+    "tasks": StoredData((f"{_BATCH}/tasks/*/task.json",), "fingerprints of the tasks"),
+    "states": StoredData((f"{_SHARD}/state.json",), "outcome of a shard, with counts"),
+    "outputs": StoredData((f"{_SHARD}/outputs.index.jsonl",), "records of a shard"),
+    "events": StoredData((f"{_BATCH}/events.jsonl",), "what happened in a batch, and when"),
+    "indexes": StoredData(("indexes/sql/*.sqlite",), "derived, may be deleted at any time"),
+}

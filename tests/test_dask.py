@@ -1,0 +1,304 @@
+"""Batches on Dask: as a collection, and on a real cluster of separate processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed
+import pytest
+from conftest import Outcome, Scanned, cli_command, cli_environment
+
+import codebatch
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+START_SECONDS = 30
+
+
+@dataclass
+class Cluster:
+    """Where a scheduler with two workers, all processes of their own, is to be found."""
+
+    address: str
+    scheduler_file: Path
+
+
+def dask_process(*arguments: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", *map(str, arguments)],
+        env=cli_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def start_scheduler(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """A scheduler on a free port, and the file that says where it is."""
+    path = folder / "scheduler.json"
+    where = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", path)
+    process = dask_process("scheduler", *where, "--no-dashboard")
+    deadline = time.monotonic() + START_SECONDS
+    while not path.exists() or not path.read_text().rstrip().endswith("}"):
+        assert process.poll() is None, "the scheduler did not start"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process, path
+
+
+def start_worker(scheduler_file: Path) -> subprocess.Popen[bytes]:
+    """A worker that is one process, so that killing it leaves nothing."""
+    alone = ("--nthreads", 1, "--no-nanny", "--no-dashboard")
+    scratch = ("--local-directory", scheduler_file.parent)
+    return dask_process("worker", "--scheduler-file", scheduler_file, *alone, *scratch)
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """At once: a worker that is asked kindly first waits for its scheduler."""
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Outcome]]:
+    """A run on a port where nobody listens, started early: it has to wait for its time limit."""
+    base = tmp_path_factory.mktemp("unreachable")
+    (base / "t").mkdir()
+    (base / "t/a.py").write_text("x = 1\n")
+    command = cli_command("scan", base / "t", "--store", base / "s", "--scheduler")
+    process = subprocess.Popen(
+        [*command, "tcp://127.0.0.1:9"],
+        env=cli_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 30
+
+    def result() -> Outcome:
+        out, err = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+        return Outcome(process.returncode, out, err)
+
+    yield result
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, unreachable: object) -> Iterator[Cluster]:
+    scheduler, path = start_scheduler(tmp_path_factory.mktemp("cluster"))
+    processes = [scheduler]
+    try:
+        processes += [start_worker(path) for _ in range(2)]
+        address = json.loads(path.read_text())["address"]
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=START_SECONDS)
+        yield Cluster(address, path)
+    finally:
+        stop(processes)
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Any]:
+    with distributed.Client(cluster.address, set_as_default=False) as connected:
+        yield connected
+
+
+@pytest.fixture
+def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
+    """The batch of `scanned`, planned anew in an empty store."""
+    return store.batch(store.snapshot(scanned.tree), "full")
+
+
+# -- as a collection ---------------------------------------------------------------------------
+
+
+def test_keys_are_content_hashes_by_shard(batch: codebatch.Batch) -> None:
+    graph = batch.__dask_graph__()
+    assert dask.is_dask_collection(batch)
+    assert list(graph) == batch.__dask_keys__()
+    assert {shard for _, shard in graph} == {row["shard_id"] for row in batch.shards()}
+    for name, _ in graph:
+        assert re.fullmatch("codebatch-files-[0-9a-f]{64}", name)
+    assert len({name for name, _ in graph}) == 1
+
+
+def test_keys_of_two_stores_never_meet(scanned: Scanned, tmp_path: Path) -> None:
+    names = set()
+    for name in ("one", "two"):
+        store = codebatch.open_store(tmp_path / name, create=True)
+        planned = store.batch(store.snapshot(scanned.tree), "full")
+        assert planned.id == scanned.batch.id
+        names |= set(planned.__dask_keys__())
+        names |= set(store.find_batch(planned.id).__dask_keys__())  # another attempt
+    assert len(names) == 4 * scanned.report.shards["total"]
+
+
+@pytest.mark.parametrize("scheduler", [None, "sync", "threads", "processes"])
+def test_dask_computes_a_batch(
+    scheduler: str | None, batch: codebatch.Batch, scanned: Scanned
+) -> None:
+    (report,) = dask.compute(batch, scheduler=scheduler)
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert report.files == scanned.report.files
+    assert batch.status()["status"] == "done"
+
+
+def test_dask_computes_two_batches_at_once(
+    scanned: Scanned, batch: codebatch.Batch, store: codebatch.Store
+) -> None:
+    other = store.batch("latest", "parse")
+    reports = dask.compute(batch, other)
+    assert [report.batch_id for report in reports] == [batch.id, other.id]
+    assert [report.status for report in reports] == ["done", "done"]
+    assert reports[0].result == scanned.report.result
+
+
+def test_finished_batch_has_nothing_to_compute(batch: codebatch.Batch, scanned: Scanned) -> None:
+    batch.run("sync")
+    again = batch.store.find_batch(batch.id)
+    assert again.__dask_graph__() == {}
+    (report,) = dask.compute(again)
+    assert (report.status, report.result) == ("done", scanned.report.result)
+
+
+def test_graph_is_for_the_shards_that_are_not_done(batch: codebatch.Batch) -> None:
+    batch.run("sync")
+    states = sorted(batch.path.glob("batches/*/tasks/lint/shards/*/state.json"))
+    states[0].unlink()
+    again = batch.store.find_batch(batch.id)
+    assert [shard for _, shard in again.__dask_keys__()] == [states[0].parent.name]
+
+
+def test_computing_twice_computes_once(batch: codebatch.Batch) -> None:
+    dask.compute(batch, scheduler="sync")
+    (again,) = dask.compute(batch, scheduler="sync")
+    assert (again.status, again.files["computed"]) == ("done", 0)
+    assert batch.__dask_graph__() == {}
+
+
+# -- on a cluster --------------------------------------------------------------------------------
+
+
+def test_command_line_on_a_cluster_by_address_and_by_file(
+    cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    for number, where in enumerate((cluster.address, cluster.scheduler_file)):
+        words = ("scan", scanned.tree, "--store", tmp_path / f"s{number}", "--scheduler", where)
+        done = cli(*words, "--json")
+        assert done.code == 0, done.err
+        document = json.loads(done.stdout)
+        assert document["result"] == scanned.report.result
+        assert document["files"] == scanned.report.files
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["CODEBATCH_SCHEDULER", "DASK_SCHEDULER_ADDRESS"])
+def test_cluster_named_by_the_environment(
+    name: str, cluster: Cluster, batch: codebatch.Batch, cli: Callable[..., Outcome]
+) -> None:
+    done = cli("run", "--store", batch.path, "--json", env={name: cluster.address})
+    assert json.loads(done.stdout)["status"] == "done"
+    # It ran there and not here: with an address of nobody, the variable is obeyed as well.
+    assert cli("run", "--store", batch.path, env={name: "nonsense"}).code == 2
+
+
+def test_api_on_a_cluster_with_a_client(
+    client: Any, batch: codebatch.Batch, scanned: Scanned
+) -> None:
+    seen: list[int] = []
+    report = batch.run(client=client, progress=lambda done, _: seen.append(done))
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert report.files == scanned.report.files
+    assert seen[-1] == report.shards["total"]
+    assert client.status == "running"
+
+
+def test_nothing_stays_on_the_cluster(client: Any, batch: codebatch.Batch) -> None:
+    batch.run(client=client)
+    deadline = time.monotonic() + 10
+    while any(client.has_what().values()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(client.has_what().values())
+
+
+def test_client_computes_a_batch(client: Any, batch: codebatch.Batch, scanned: Scanned) -> None:
+    future = client.compute(batch)
+    assert future.result(timeout=60).result == scanned.report.result
+    (report,) = client.gather(client.compute([batch.store.find_batch(batch.id)]))
+    assert (report.status, report.result) == ("done", scanned.report.result)
+
+
+def test_two_stores_run_the_same_batch_at_once(
+    cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    """One key space for all clients: an equal key would be answered with the other's value."""
+
+    def scan(name: str) -> dict[str, Any]:
+        words = ("scan", scanned.tree, "--store", tmp_path / name, "--scheduler", cluster.address)
+        document: dict[str, Any] = json.loads(cli(*words, "--json").stdout)
+        return document
+
+    with ThreadPoolExecutor(2) as pool:
+        documents = list(pool.map(scan, ["one", "two"]))
+    for name, document in zip(("one", "two"), documents, strict=True):
+        assert document["result"] == scanned.report.result
+        assert document["files"] == scanned.report.files
+        stored = codebatch.open_store(tmp_path / name).find_batch("latest")
+        assert stored.sorted_records() == scanned.batch.sorted_records()
+
+
+def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codebatch.Batch) -> None:
+    """The scheduler may still know the old result; the store decides."""
+    first = batch.run(client=client)
+    path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
+    path.unlink()
+    again = batch.run(client=client)
+    assert (again.status, again.result) == ("done", first.result)
+    assert path.exists()
+    assert again.files["computed"] > 0
+
+
+def test_unreachable_address(unreachable: Callable[[], Outcome], cluster: Cluster) -> None:
+    done = unreachable()
+    assert done.code == 6
+    lines = done.err.splitlines()
+    lines = [line for line in lines if not line.startswith(("  ", "made a store"))]
+    assert len(lines) == 1, done.err
+    assert "tcp://127.0.0.1:9" in lines[0]
+    assert done.stdout == b""
+
+
+@pytest.mark.slow
+def test_killed_worker_costs_nothing(library: Path, tmp_path: Path) -> None:
+    scheduler, path = start_scheduler(tmp_path)
+    processes = [scheduler]
+    try:
+        processes += [start_worker(path) for _ in range(2)]
+        store = tmp_path / "store"
+        words = ("scan", library, "--store", store, "--shards", 256, "--json")
+        run = subprocess.Popen(
+            cli_command(*words, "--scheduler", path),
+            env=cli_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        while sum(1 for _ in store.glob("batches/*/tasks/*/shards/*/state.json")) < 20:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.005)
+        processes[1].kill()
+        out, err = run.communicate(timeout=120)
+    finally:
+        stop(processes)
+    assert run.returncode == 0, err
+    _, report = codebatch.scan(library, tmp_path / "local", scheduler="threads")
+    document = json.loads(out)
+    assert (document["status"], document["result"]) == ("done", report.result)

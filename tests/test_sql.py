@@ -1,0 +1,297 @@
+"""``sql``: what its tables hold, what statements may do, and how the index comes and goes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from conftest import Outcome, Scanned, write_tree
+
+import codebatch
+from codebatch.digest import canonical_json
+from codebatch.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
+from codebatch.query import FIELDS, FILE_FIELDS
+from codebatch.query.index import records_by_name, records_of_path
+from codebatch.resources import load_schema
+
+Main = Callable[..., Outcome]
+TABLES = {"diagnostics": "diagnostic", "symbols": "symbol", "edges": "edge", "metrics": "metric"}
+
+
+@pytest.fixture(scope="module")
+def queried(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> codebatch.Batch:
+    """A finished batch whose index may be made."""
+    path = tmp_path_factory.mktemp("queried") / "store"
+    shutil.copytree(scanned.path, path)
+    return codebatch.open_store(path).find_batch(scanned.batch.id)
+
+
+def index_of(batch: codebatch.Batch) -> Path:
+    return batch.store.directory.layout.sql_index(batch.id)
+
+
+# -- tables -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_of_a_kind_holds_its_records(table: str, scanned_copy: Scanned) -> None:
+    batch = scanned_copy.batch
+    rows = batch.sql(f"SELECT * FROM {table}")
+    kind = TABLES[table]
+    assert set(rows[0]) == {"id", *FIELDS[kind], "task_id", "shard_id"}
+    found = [
+        {name: value for name, value in row.items() if name != "id" and value is not None}
+        for row in rows
+    ]
+    expected = [{**record} for record in batch.records(kind=kind)]
+    assert found == [{k: v for k, v in record.items() if k != "kind"} for record in expected]
+
+
+def test_tables_of_files_and_records(scanned_copy: Scanned) -> None:
+    batch = scanned_copy.batch
+    files = batch.sql(f"SELECT {', '.join(FILE_FIELDS)} FROM files ORDER BY id")
+    assert files == batch.files()
+    records = batch.sql("SELECT * FROM records ORDER BY id")
+    assert set(records[0]) == {"id", "path", "task_id", "shard_id", "kind", "json"}
+    for row, record in zip(records, batch.records(), strict=True):
+        added = {"task_id": row["task_id"], "shard_id": row["shard_id"]}
+        assert {**json.loads(str(row["json"])), **added} == record
+    joined = batch.sql("SELECT count(*) AS n FROM symbols JOIN records USING (id, path)")
+    assert joined == [{"n": len(list(batch.records(kind="symbol")))}]
+
+
+def test_names_are_looked_up_through_indexes(scanned_copy: Scanned) -> None:
+    plan = scanned_copy.batch.sql("EXPLAIN QUERY PLAN SELECT * FROM symbols WHERE name = 'Cart'")
+    assert "symbols_name" in str(plan)
+
+
+def test_text_that_is_no_unicode(tmp_path: Path, main: Main) -> None:
+    tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
+    (tree / "caf\udce9.py").write_text("import sys\n")
+    batch, _ = codebatch.scan(tree, tmp_path / "s", scheduler="sync")
+    expected = [{"path": "caf\\udce9.py"}]
+    assert batch.sql("SELECT path FROM files WHERE path GLOB 'caf*'") == expected
+    assert batch.sql("SELECT path FROM files WHERE path = 'caf\udce9.py'") == expected
+    assert batch.sql("SELECT CAST(x'ff61' AS TEXT) AS t") == [{"t": "\udcffa"}]
+    for form in ("json", "jsonl", "csv", "md", "table"):
+        for text in ("SELECT path FROM files", "SELECT CAST(x'ff' AS TEXT)"):
+            assert main("sql", text, "--format", form, "--store", tmp_path / "s").code == 0
+    assert records_of_path(batch.store.directory, batch.overview(), "caf\udce9.py") == list(
+        batch.records(path="caf\udce9.py")
+    )
+
+
+def test_values_are_those_of_json(queried: codebatch.Batch, main: Main) -> None:
+    statement = "SELECT 1 AS a, 2 AS a, 1.5 AS b, x'00ff' AS c, 9e999 AS d, NULL AS e, 'x' AS a_2"
+    done = main("sql", statement, "--json", "--store", queried.path)
+    rows = json.loads(done.stdout, parse_constant=pytest.fail)
+    jsonschema.validate(rows, load_schema("cli.sql"))
+    assert rows == [{"a": 1, "a_2": 2, "b": 1.5, "c": "00ff", "d": "inf", "e": None, "a_2_2": "x"}]
+
+
+def test_csv_of_no_rows_has_its_header(queried: codebatch.Batch, main: Main) -> None:
+    done = main(
+        "sql", "SELECT path, size FROM files WHERE 0", "--format", "csv", "--store", queried.path
+    )
+    assert done.stdout == b"path,size\r\n"
+
+
+# -- what a statement may do ------------------------------------------------------------------
+
+FORBIDDEN = [
+    *("DROP TABLE files", "DELETE FROM files", "UPDATE files SET size = 0", "VACUUM", "BEGIN"),
+    *("INSERT INTO meta VALUES (9, 'a', 'b')", "CREATE TABLE t (a)", "CREATE TEMP TABLE t (a)"),
+    *("ATTACH '{0}' AS other", "ATTACH ':memory:' AS other", "VACUUM INTO '{0}'", "REINDEX"),
+    *("PRAGMA user_version", "PRAGMA journal_mode = WAL", "PRAGMA writable_schema = 1"),
+    *("SELECT * FROM pragma_database_list", "SELECT load_extension('{0}')", "DETACH main"),
+    *("CREATE VIRTUAL TABLE t USING fts5(a)", "ANALYZE", "SAVEPOINT a"),
+    *("SELECT 1; SELECT 2", "SELECT 1; DROP TABLE files", "WITH x AS (SELECT 1) DELETE FROM files"),
+    *("", "-- nothing", "SELECT", "SELECT nothing FROM files", "SELECT * FROM nothing", "\0"),
+    *("SELECT ?", "SELECT :a"),
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_statement_that_does_not_just_read(
+    statement: str, scanned_copy: Scanned, tmp_path: Path
+) -> None:
+    batch = scanned_copy.batch
+    before = batch.sql("SELECT * FROM records")
+    data = index_of(batch).read_bytes()
+    target = tmp_path / "target"
+    with pytest.raises(SqlInvalidError):
+        batch.sql(statement.format(target))
+    assert not target.exists()
+    assert index_of(batch).read_bytes() == data
+    assert batch.sql("SELECT * FROM records") == before
+
+
+def test_error_is_one_line(queried: codebatch.Batch, main: Main) -> None:
+    done = main("sql", "DROP TABLE files", "--store", queried.path)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.err.splitlines()[0] == "error: SQL: only reading is allowed"
+    done = main("sql", "SELECT colour FROM files", "--store", queried.path, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert (done.code, error["code"]) == (2, "SQL_INVALID")
+    assert any(hint.startswith("files: path, object, size") for hint in error["hints"])
+
+
+def test_reading_may_be_involved(queried: codebatch.Batch) -> None:
+    rows = queried.sql(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3) "
+        "SELECT x FROM n"
+    )
+    assert [row["x"] for row in rows] == [1, 2, 3]
+    statement = (
+        "SELECT e.key FROM records r, json_each(r.json) e "
+        "WHERE r.kind = 'skip' GROUP BY 1 ORDER BY 1"
+    )
+    assert [row["key"] for row in queried.sql(statement)] == ["kind", "path", "reason"]
+    assert queried.sql("VALUES (1)") == [{"column1": 1}]
+
+
+def test_time_limit(queried: codebatch.Batch, main: Main) -> None:
+    endless = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    )
+    with pytest.raises(SqlTimeoutError):
+        queried.sql(endless, timeout=0.2)
+    done = main("sql", endless, "--timeout", "0.2", "--json", "--store", queried.path)
+    assert (done.code, json.loads(done.stdout)["error"]["code"]) == (2, "SQL_TIMEOUT")
+    for limit in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(FilterInvalidError):
+            queried.sql("SELECT 1", timeout=limit)
+
+
+# -- the index comes and goes -----------------------------------------------------------------
+
+COUNT = "SELECT count(*) AS n FROM records"
+
+
+def test_index_is_made_once_and_may_be_deleted(scanned_copy: Scanned) -> None:
+    batch = scanned_copy.batch
+    first = batch.sql(COUNT)
+    made = index_of(batch).stat()
+    assert batch.sql(COUNT) == first
+    assert index_of(batch).stat().st_ino == made.st_ino
+    data = index_of(batch).read_bytes()
+    folder = scanned_copy.path / "indexes"
+    assert sorted(path.name for path in folder.rglob("*.*")) == [
+        f"{batch.id}.sqlite",
+        f"{batch.id}.sqlite.sha256",
+    ]
+    subprocess.run(
+        ["sha256sum", "--check", "--quiet", f"{batch.id}.sqlite.sha256"],
+        cwd=folder / "sql",
+        check=True,
+    )
+    subprocess.run(["rm", "-r", str(folder)], check=True)
+    assert batch.sql(COUNT) == first
+    assert index_of(batch).read_bytes() == data
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "other", "checksum"])
+def test_damaged_index_is_made_again(damage: str, scanned_copy: Scanned) -> None:
+    batch = scanned_copy.batch
+    statement = "SELECT json FROM records ORDER BY id"
+    expected = batch.sql(statement)
+    path = index_of(batch)
+    data = path.read_bytes()
+    position = data.index(b'"kind":"symbol"')
+    other = {
+        "cut": data[: len(data) // 2],
+        "flip": data[:position] + b"X" + data[position + 1 :],
+        "empty": b"",
+        "text": b"not a database",
+        "other": data + b"\0",
+        "checksum": data,
+    }
+    path.write_bytes(other[damage])
+    if damage == "checksum":
+        path.with_name(path.name + ".sha256").unlink()
+    assert batch.sql(statement) == expected
+    assert path.read_bytes() == data
+
+
+def test_index_follows_the_states_of_a_batch(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {f"{n}.py": f"value_{n} = {n}\n" for n in range(40)})
+    store = codebatch.open_store(tmp_path / "s", create=True)
+    batch = store.batch(store.snapshot(tree), shards=16)
+    assert batch.sql(COUNT) == [{"n": 0}]
+    assert batch.sql("SELECT count(*) AS n FROM files") == [{"n": 40}]
+    batch.run("sync")
+    done = [{"n": len(list(batch.records()))}]
+    assert batch.sql(COUNT) == done
+    state = next(tmp_path.glob("s/batches/*/tasks/analyze/shards/*/state.json"))
+    state.rename(tmp_path / "away")
+    fewer = [{"n": len(list(batch.records()))}]
+    assert fewer != done
+    assert batch.sql(COUNT) == fewer
+    (tmp_path / "away").rename(state)
+    assert batch.sql(COUNT) == done
+
+
+def test_foreign_index_is_not_believed(scanned_copy: Scanned, tmp_path: Path) -> None:
+    """One with a right checksum that was made from something else."""
+    tree = write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})
+    other, _ = codebatch.scan(tree, scanned_copy.path, scheduler="sync")
+    expected = scanned_copy.batch.sql(COUNT)
+    other.sql(COUNT)
+    name = f"{scanned_copy.batch.id}.sqlite"
+    data = index_of(other).read_bytes()
+    index_of(scanned_copy.batch).write_bytes(data)
+    line = index_of(other).with_name(f"{other.id}.sqlite.sha256").read_text()
+    checksum = index_of(scanned_copy.batch).with_name(f"{name}.sha256")
+    checksum.write_text(line.replace(other.id, scanned_copy.batch.id))
+    assert scanned_copy.batch.sql(COUNT) == expected
+
+
+def test_index_is_made_by_several_at_once(scanned_copy: Scanned) -> None:
+    found: list[Any] = []
+    store = codebatch.open_store(scanned_copy.path)
+
+    def ask() -> None:
+        found.append(store.find_batch(scanned_copy.batch.id).sql(COUNT))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [scanned_copy.batch.sql(COUNT)] * 6
+    assert not list(scanned_copy.path.rglob(".tmp-*"))
+
+
+def test_index_is_a_database_for_others(scanned_copy: Scanned) -> None:
+    expected = scanned_copy.batch.sql(COUNT)
+    connection = sqlite3.connect(index_of(scanned_copy.batch))
+    try:
+        assert connection.execute(COUNT).fetchall() == [(expected[0]["n"],)]
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("name", ["Cart", "item", "os", "Cart.add", "nothing", "f"])
+def test_looking_up_a_name_gives_the_same_with_and_without(
+    name: str, scanned_copy: Scanned
+) -> None:
+    batch = scanned_copy.batch
+    directory, overview = batch.store.directory, batch.overview()
+    assert records_by_name(directory, overview, name) is None
+    before = list(map(canonical_json, batch.outputs(name=name)))
+    chosen = batch.outputs(name=name, kind="symbol", language="python").to_list()
+    batch.sql(COUNT)
+    assert records_by_name(directory, overview, name) is not None
+    assert list(map(canonical_json, batch.outputs(name=name))) == before
+    assert batch.outputs(name=name, kind="symbol", language="python").to_list() == chosen
+    named = [r for r in batch.records() if r.get("name") == name]
+    assert before == list(map(canonical_json, named))
