@@ -249,6 +249,7 @@ def _report(run: _Run, seconds: float, *, interrupted: bool) -> RunReport:
     elif status != FAILED:
         raise ShardFailedError(f"the run of {run.batch_id} ended with shards still pending")
     shards = overview.shards()
+    errors = {str(error["shard_id"]): dict(error) for error in (*overview.errors(), *disputed)}
     return RunReport(
         batch_id=run.batch_id,
         snapshot_id=overview.plan.snapshot_id,
@@ -257,7 +258,7 @@ def _report(run: _Run, seconds: float, *, interrupted: bool) -> RunReport:
         shards={name: shards[name] for name in ("total", "done", "failed")},
         files=_files(run, overview),
         seconds=round(seconds, 3),
-        errors=tuple(dict(error) for error in (*overview.errors(), *disputed)),
+        errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
     )
 
 

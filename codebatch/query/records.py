@@ -49,7 +49,7 @@ class Records:
             import pandas as pd  # noqa: PLC0415 - an optional package
         except ImportError as error:
             message = "DataFrames need pandas, which is not installed"
-            raise MissingExtraError(message, hints=["pip install pandas"]) from error
+            raise MissingExtraError(message, hints=["pip install 'codebatch[pandas]'"]) from error
         rows = [
             {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
             for row in self
