@@ -181,8 +181,7 @@ def _write_findings(found: Comparison, items: Sequence[Finding], *, as_json: boo
         return
     for item in items:
         output.write_line(f"{item.change}: {_words(item.record)}")
-    parts = ", ".join(f"{by_severity[name]:,} {name}" for name in SEVERITIES if by_severity[name])
-    output.write_line(f"{len(items):,} findings{f': {parts}' if parts else ''}")
+    output.write_line(output.findings(len(items), by_severity))
 
 
 def _words(record: Record) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 
+from codebatch.records import SEVERITIES
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What could steer a terminal in JSON or in lines of text.
 _STEERING = re.compile(
@@ -164,6 +166,13 @@ def severity(text: str) -> str:
 def status(text: object) -> str:
     """A status in its colour."""
     return click.style(str(text), fg=_STATUS_COLORS.get(str(text)))
+
+
+def findings(number: int, by_severity: Mapping[str, int]) -> str:
+    """``3 findings: 1 error, 2 info``."""
+    parts = (f"{by_severity[name]:,} {name}" for name in SEVERITIES if by_severity.get(name))
+    words = ", ".join(parts)
+    return f"{number:,} finding{'' if number == 1 else 's'}{f': {words}' if words else ''}"
 
 
 def size(number: int) -> str:

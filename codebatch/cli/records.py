@@ -23,7 +23,7 @@ from codebatch.cli.group import OnceCommand, ReportingGroup
 from codebatch.cli.options import batch_option, store_option
 from codebatch.cli.selection import Selection, selection_options
 from codebatch.query import check_sort, record_columns, sorted_rows
-from codebatch.records import KINDS, SEVERITIES
+from codebatch.records import KINDS
 
 _READ = ("store", "batches", "inputs", "states", "outputs", "indexes")
 _PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
@@ -197,6 +197,5 @@ def _place(row: Row) -> str:
 
 def _write_totals(found: Sequence[Row], shown: int) -> None:
     counts = Counter(str(row["severity"]) for row in found)
-    parts = ", ".join(f"{counts[name]:,} {name}" for name in SEVERITIES if counts[name])
     cut = f", {shown:,} shown" if shown < len(found) else ""
-    output.write_line(f"{len(found):,} findings{f': {parts}' if parts else ''}{cut}")
+    output.write_line(output.findings(len(found), counts) + cut)
