@@ -103,6 +103,8 @@ def test_installed_wheel_works(distributions: Path, tmp_path: Path) -> None:
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     shutil.copy2(Path(sysconfig.get_path("scripts"), "ruff"), home / "bin/ruff")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
+    # Pip takes what the folder of dependencies has for installed here.
+    pip.append("--ignore-installed")
     subprocess.run(
         [*pip, "--quiet", "--disable-pip-version-check", only(distributions, "*.whl")], check=True
     )

@@ -19,7 +19,7 @@ import codebatch
 from codebatch.digest import canonical_json
 from codebatch.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
 from codebatch.query import FIELDS, FILE_FIELDS
-from codebatch.query.index import records_by_name, records_of_path
+from codebatch.query.index import records_by_name
 from codebatch.resources import load_schema
 
 Main = Callable[..., Outcome]
@@ -84,9 +84,6 @@ def test_text_that_is_no_unicode(tmp_path: Path, main: Main) -> None:
     for form in ("json", "jsonl", "csv", "md", "table"):
         for text in ("SELECT path FROM files", "SELECT CAST(x'ff' AS TEXT)"):
             assert main("sql", text, "--format", form, "--store", tmp_path / "s").code == 0
-    assert records_of_path(batch.store.directory, batch.overview(), "caf\udce9.py") == list(
-        batch.records(path="caf\udce9.py")
-    )
 
 
 def test_values_are_those_of_json(queried: codebatch.Batch, main: Main) -> None:

@@ -78,6 +78,10 @@ def reporting(*, as_json: bool) -> Iterator[None]:
         _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
     except (click.exceptions.Exit, SystemExit):
         raise
+    except OSError as error:
+        if error.errno not in _WRITE_ERRORS:
+            raise
+        _report(OutputError(f"cannot write the output: {error.strerror}"), as_json=False)
     except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake
         traceback.print_exc()
         message = f"this is a bug in codebatch: {type(error).__name__}: {error}"

@@ -69,38 +69,22 @@ def records_by_name(
     """Records with that name, in the order in which they are read, with what readers add;
     None without a name, or where no current index is there: it is not built for this.
     """
-    if name is None:
+    path = store.layout.sql_index(overview.batch_id)
+    if name is None or not path.exists() or not _is_current(path, overview):
         return None
     tables = [table for table in TABLES if "name" in TABLES[table]]
     found = " UNION ALL ".join(f"SELECT id FROM {table} WHERE name = :text" for table in tables)  # noqa: S608 - names of our own tables
-    return _look_up(store, overview, f"id IN ({found})", name)
-
-
-def records_of_path(
-    store: StoreDirectory, overview: BatchOverview, path: str
-) -> list[Record] | None:
-    """As `records_by_name`, the records of one file."""
-    found = _look_up(store, overview, "path = :text", path)
-    return None if found is None else [record for record in found if record["path"] == path]
+    statement = f"SELECT json, task_id, shard_id FROM records WHERE id IN ({found}) ORDER BY id"  # noqa: S608 - as above
+    with contextlib.closing(_connect(path)) as connection:
+        return [
+            {**json.loads(line), "task_id": task, "shard_id": shard}
+            for line, task, shard in connection.execute(statement, {"text": spelled(name)})
+        ]
 
 
 def spelled(text: str) -> str:
     """The text as the index spells it."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _look_up(
-    store: StoreDirectory, overview: BatchOverview, condition: str, text: str
-) -> list[Record] | None:
-    path = store.layout.sql_index(overview.batch_id)
-    if not path.exists() or not _is_current(path, overview):
-        return None
-    statement = f"SELECT json, task_id, shard_id FROM records WHERE {condition} ORDER BY id"  # noqa: S608 - conditions of our own
-    with contextlib.closing(_connect(path)) as connection:
-        return [
-            {**json.loads(line), "task_id": task, "shard_id": shard}
-            for line, task, shard in connection.execute(statement, {"text": spelled(text)})
-        ]
 
 
 def _is_current(path: Path, overview: BatchOverview) -> bool:
