@@ -693,3 +693,18 @@ def test_dask_offers_the_command(scanned: Scanned) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["batch_id"] == scanned.batch.id
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_device_is_named(scanned: Scanned) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            cli_command("errors", "--store", scanned.path),
+            env=cli_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert b"No space left on device" in result.stderr
+    assert b"Traceback" not in result.stderr

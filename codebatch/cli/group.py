@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import sys
@@ -20,8 +21,11 @@ from codebatch.errors import (
     EXIT_OK,
     EXIT_USAGE,
     CodeBatchError,
+    OutputError,
     UsageError,
 )
+
+_DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class ReportingGroup(click.Group):
@@ -60,9 +64,7 @@ def reporting(*, as_json: bool) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone: what it did not want is no error. Point stdout at nothing, or
-        # the interpreter would stumble over the same pipe again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # the reader has gone: what it did not want is no error
         sys.exit(EXIT_OK)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -78,11 +80,10 @@ def reporting(*, as_json: bool) -> Iterator[None]:
         _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
     except (click.exceptions.Exit, SystemExit):
         raise
-    except OSError as error:
-        if error.errno not in _WRITE_ERRORS:
-            raise
-        _report(OutputError(f"cannot write the output: {error.strerror}"), as_json=False)
     except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake
+        if isinstance(error, OSError) and error.errno in _DEVICE_ERRORS:
+            _give_up_stdout()
+            _report(OutputError(f"cannot write the output: {error.strerror}"), as_json=False)
         traceback.print_exc()
         message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
         write_error(message, ["please report it with the lines above"])
@@ -95,6 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with reporting(as_json=False):
         cli.main(args=None if arguments is None else list(arguments), prog_name="codebatch")
+
+
+def _give_up_stdout() -> None:
+    """Point stdout at nothing, or the interpreter would stumble over it again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _options(args: Sequence[str]) -> list[str]:
