@@ -1,6 +1,5 @@
 """The command line: a face over `codebatch.api`, one module a noun."""
 
-from codebatch.cli.group import main
-from codebatch.cli.root import cli
+from codebatch.cli.root import cli, main
 
 __all__ = ["cli", "main"]

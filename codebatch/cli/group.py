@@ -90,14 +90,6 @@ def reporting(*, as_json: bool) -> Iterator[None]:
         sys.exit(EXIT_BUG)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit."""
-    from codebatch.cli.root import cli  # noqa: PLC0415 - the commands import this module
-
-    with reporting(as_json=False):
-        cli.main(args=None if arguments is None else list(arguments), prog_name="codebatch")
-
-
 def _give_up_stdout() -> None:
     """Point stdout at nothing, or the interpreter would stumble over it again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -13,7 +14,7 @@ from codebatch.cli.batches import batch_group, batches
 from codebatch.cli.compare import diff, improvements_command, regressions_command
 from codebatch.cli.describe import api_command, explain
 from codebatch.cli.export import export
-from codebatch.cli.group import ReportingGroup
+from codebatch.cli.group import ReportingGroup, reporting
 from codebatch.cli.inspect import inspect
 from codebatch.cli.pipelines import pipeline, pipelines
 from codebatch.cli.records import errors, query
@@ -57,3 +58,9 @@ for _command in (
     export,
 ):
     cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    with reporting(as_json=False):
+        cli.main(args=None if arguments is None else list(arguments), prog_name="codebatch")
