@@ -19,12 +19,15 @@ import tokenize
 import warnings
 import zipfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 import ruff
 
 import codebatch
+from codebatch.diff import improvements, regressions
+from codebatch.pipeline import load_pipeline, pipeline_document
 
 pytestmark = pytest.mark.slow
 
@@ -182,3 +185,47 @@ def test_the_result_does_not_depend_on_scheduler_or_sharding(
         store = codebatch.open_store(tmp_path / f"{scheduler}-{shards}", create=True)
         again = store.batch(store.snapshot(corpus), "full", shards=shards)
         assert again.run(scheduler, workers=2).result == expected
+
+
+def test_equal_batches_are_compared_and_summed_up_unread(
+    batch: codebatch.Batch, request: pytest.FixtureRequest
+) -> None:
+    """Outputs whose bytes are gone (the size is kept) would be found out by whoever reads them."""
+    document = {**pipeline_document(load_pipeline("full")), "name": "again"}
+    snapshot_id = str(batch.summary()["snapshot_id"])
+    again = batch.store.batch(snapshot_id, document)
+    assert again.id != batch.id
+    assert again.run().status == "done"
+    for outputs in batch.store.path.rglob("outputs.index.jsonl"):
+        hidden = outputs.with_name("hidden")
+        size = outputs.stat().st_size
+        outputs.rename(hidden)
+        request.addfinalizer(partial(os.replace, hidden, outputs))
+        outputs.touch()
+        os.truncate(outputs, size)
+    with pytest.raises(codebatch.CodeBatchError):
+        list(batch.records())
+    assert again.summary()["result"] == batch.summary()["result"]
+    assert again.status()["status"] == "done"
+    comparison = batch.store.compare(batch.id, again.id)
+    changes = comparison.diff
+    assert (changes.added, changes.removed, changes.changed, comparison.renames) == ((),) * 4
+    assert changes.unchanged == batch.overview().counts().records
+
+
+def test_lines_moved_in_every_file_are_no_regression(
+    corpus: Path, batch: codebatch.Batch, tmp_path: Path
+) -> None:
+    comments = {".py": b"#", ".js": b"//", ".ts": b"//", ".tsx": b"//", ".jsx": b"//"}
+    tree = tmp_path / "tree"
+    shutil.copytree(corpus, tree, symlinks=True)
+    for file in sorted(tree.rglob("*")):
+        if file.suffix in comments and file.is_file() and not file.is_symlink():
+            data = file.read_bytes()
+            if data[:2] not in (b"\xef\xbb", b"#!") and b"coding" not in data[:200]:
+                file.write_bytes(comments[file.suffix] + b" a line above\n" + data)
+    moved = batch.store.batch(batch.store.snapshot(tree))
+    moved.run()
+    comparison = batch.store.compare(batch.id, moved.id, kind="diagnostic")
+    assert regressions(comparison.diff) == []
+    assert improvements(comparison.diff, comparison.rename_map) == []
