@@ -76,17 +76,27 @@ def find_store(path: PathLike | None = None) -> Path:
 
 
 def open_store(path: PathLike | None = None, *, create: bool = False) -> Store:
-    """Open the store at ``path`` (or where `find_store` finds one); ``create`` makes it first."""
-    if create and path is not None:
-        return Store(init_store(named_path(path)).store)
-    return Store(open_directory(find_store(path)))
+    """Open the store at ``path``, or where `find_store` finds one; ``create`` makes it where
+    there is none: at ``path``, else in ``.codebatch`` here.
+    """
+    if not create:
+        return Store(open_directory(find_store(path)))
+    try:
+        opened = init_store(find_store(path))
+    except StoreNotFoundError:
+        opened = init_store(Path(STORE_NAME))
+    return Store(opened.store, created=opened.created)
 
 
 class Store:
-    """A store: take snapshots into it, make batches from them, find both again."""
+    """A store: take snapshots into it, make batches from them, find both again.
 
-    def __init__(self, directory: StoreDirectory) -> None:
+    ``created`` says whether opening it has made it.
+    """
+
+    def __init__(self, directory: StoreDirectory, *, created: bool = False) -> None:
         self.directory = directory
+        self.created = created
 
     def __repr__(self) -> str:
         return f"<codebatch.Store {str(self.directory.root)!r}>"
@@ -364,11 +374,13 @@ def scan(
     pipeline: str = "full",
     scheduler: str | None = None,
     workers: int | None = None,
+    shards: int | None = None,
+    ignore: bool = True,
 ) -> tuple[Batch, RunReport]:
     """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
-    check_scan(root, pipeline, scheduler=scheduler)
-    opened = open_store(store if store is not None else STORE_NAME, create=True)
-    batch = opened.batch(opened.snapshot(root), pipeline)
+    check_scan(root, pipeline, scheduler=scheduler, shards=shards)
+    opened = open_store(store, create=True)
+    batch = opened.batch(opened.snapshot(root, ignore=ignore), pipeline, shards=shards)
     return batch, batch.run(scheduler, workers=workers)
 
 

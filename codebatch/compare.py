@@ -6,8 +6,8 @@ Only tasks that both batches have are compared; what is not comparable is said i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from codebatch.diff import RecordDiff, diff_records
 from codebatch.errors import BatchUnfinishedError
@@ -47,11 +47,14 @@ def compare_batches(
     tasks = [task for task in a.states if task in b.states]
     equal = {(task, shard) for task in tasks for shard in _equal_shards(a, b, task, filters)}
     renames = _renames(store, a, b)
+    new_names = {rename.old: rename.new for rename in renames}
+    old_names = {rename.new: rename.old for rename in renames}
     diff = diff_records(
-        _records(store, a, tasks, equal, filters),
-        _records(store, b, tasks, equal, filters),
-        {rename.old: rename.new for rename in renames},
+        _records(store, a, tasks, equal, filters, new_names),
+        _records(store, b, tasks, equal, filters, old_names),
+        new_names,
     )
+    renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
     unread = sum(_count(a, task, shard, filters) for task, shard in equal)
     complete = RecordDiff(
         diff.added, diff.removed, diff.changed, diff.unchanged + unread, diff.broken
@@ -87,13 +90,18 @@ def _records(
     tasks: list[str],
     equal: set[tuple[str, str]],
     filters: RecordFilter,
+    other_names: Mapping[str, str],
 ) -> Iterator[Record]:
+    """Records that pass; a renamed file is meant by either of its names."""
+    content = replace(filters, path=None)
     for task in tasks:
         for shard_id, state in overview.states[task].items():
             if (task, shard_id) in equal or state is None or not filters.may_match(state):
                 continue
             for record in store.iter_outputs(overview.batch_id, task, shard_id):
-                if filters.matches(record):
+                path = str(record["path"])
+                names = (path, other_names.get(path, path))
+                if content.matches(record) and any(map(filters.matches_path, names)):
                     yield {**record, "task_id": task, "shard_id": shard_id}
 
 

@@ -35,7 +35,8 @@ _IDENTITY = {
 # Where a record stands; the tree behind an ast record holds the place of every node.
 _PLACE = frozenset({"line", "column", "end_line", "path", "task_id", "shard_id"})
 _TREE_PLACE = _PLACE | {"object", "chunked"}
-_SYNTAX_ERROR = "E0001"
+# A file that does not parse, and one on which a task failed: findings in it are not looked for.
+_UNREAD = frozenset({"E0001", "E0002"})
 
 Identity = tuple[Any, ...]
 
@@ -51,7 +52,7 @@ class ChangedRecord(NamedTuple):
 class RecordDiff:
     """The changes, each in path order, and how many records are unchanged.
 
-    ``broken`` holds the new paths of files that parsed before and do not any more.
+    ``broken`` holds the new paths of files that could be looked at before and cannot any more.
     """
 
     added: tuple[Record, ...]
@@ -149,9 +150,7 @@ def _new_path(record: Record, renames: Mapping[str, str]) -> str:
 
 def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
     return frozenset(
-        str(identity[2])
-        for identity, record in records.items()
-        if record.get("code") == _SYNTAX_ERROR
+        str(identity[2]) for identity, record in records.items() if record.get("code") in _UNREAD
     )
 
 

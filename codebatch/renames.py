@@ -7,7 +7,7 @@ cost grows with what the files share and not with the number of pairs.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -45,20 +45,30 @@ def find_renames(
 
 def _same_objects(removed: Sequence[InputFile], added: Sequence[InputFile]) -> list[Rename]:
     """Equal objects in path order, those that keep their base name first."""
-    by_object: dict[str, list[str]] = defaultdict(list)
+    named = _paired(removed, added, lambda file: (file.object, _name(file.path)))
+    old_paths, new_paths = {r.old for r in named}, {r.new for r in named}
+    others = _paired(
+        [file for file in removed if file.path not in old_paths],
+        [file for file in added if file.path not in new_paths],
+        lambda file: (file.object,),
+    )
+    return [*named, *others]
+
+
+def _paired(
+    removed: Sequence[InputFile],
+    added: Sequence[InputFile],
+    key: Callable[[InputFile], tuple[str, ...]],
+) -> list[Rename]:
+    """Pair files with equal keys one to one, in path order."""
+    waiting: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
     for file in _ordered(added):
-        by_object[file.object].append(file.path)
-    found: list[Rename] = []
-    for keep_name in (True, False):
-        taken = {rename.old for rename in found}
-        for file in _ordered(removed):
-            candidates = by_object.get(file.object, [])
-            matching = (p for p in candidates if not keep_name or _name(p) == _name(file.path))
-            path = next(matching, None)
-            if path is not None and file.path not in taken:
-                candidates.remove(path)
-                found.append(Rename(file.path, path))
-    return found
+        waiting[key(file)].append(file.path)
+    return [
+        Rename(file.path, waiting[key(file)].popleft())
+        for file in _ordered(removed)
+        if waiting.get(key(file))
+    ]
 
 
 def _similar(
@@ -74,9 +84,11 @@ def _similar(
         if old[i].language == new[j].language
     ]
     found: dict[int, int] = {}
+    taken: set[int] = set()
     for score, i, j in sorted(scored):
-        if -score > SIMILARITY and i not in found and j not in found.values():
+        if -score > SIMILARITY and i not in found and j not in taken:
             found[i] = j
+            taken.add(j)
     return [Rename(old[i].path, new[j].path) for i, j in found.items()]
 
 

@@ -73,3 +73,24 @@ def test_records_are_those_of_the_command_line(batch: codebatch.Batch) -> None:
 def test_a_user_s_mistake_is_one_exception_type(store: codebatch.Store) -> None:
     with pytest.raises(codebatch.CodeBatchError, match="no batch nope"):
         store.find_batch("nope")
+
+
+def test_a_store_survives_a_change_of_folder(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = codebatch.open_store("relative", create=True)
+    batch = store.batch(store.snapshot(tree))
+    batch.run("sync")
+    monkeypatch.chdir("/")
+    assert batch.summary()["status"] == "done"
+
+
+def test_scan_uses_the_store_of_the_environment(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CODEBATCH_STORE", str(tmp_path / "named"))
+    batch, _ = codebatch.scan(tree, scheduler="sync")
+    assert batch.path == tmp_path / "named"
+    assert not (tmp_path / ".codebatch").exists()

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -708,3 +709,32 @@ def test_a_full_device_is_named(scanned: Scanned) -> None:
     assert result.returncode == 2
     assert b"No space left on device" in result.stderr
     assert b"Traceback" not in result.stderr
+
+
+def test_scan_makes_the_store_in_an_empty_directory(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, main: Callable[..., Outcome]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main("scan", tree, "--store", "empty", "--scheduler", "sync").code == 0
+    assert (tmp_path / "empty/store.json").exists()
+    assert not (tmp_path / ".codebatch").exists()
+
+
+def test_views_of_an_unfinished_batch_say_so(
+    tmp_path: Path, tree: Path, main: Callable[..., Outcome]
+) -> None:
+    store = codebatch.open_store(tmp_path / "store", create=True)
+    store.batch(store.snapshot(tree))
+    for words in (["errors"], ["top"], ["sql", "SELECT 1"]):
+        outcome = main(*words, "--json", "--store", store.path)
+        assert outcome.code == 0
+        assert b"is pending: this covers 0 of" in outcome.stderr
+
+
+def test_a_closed_stdout_is_no_bug(scanned: Scanned) -> None:
+    command = " ".join(map(shlex.quote, cli_command("status", "--store", str(scanned.path))))
+    result = subprocess.run(
+        ["sh", "-c", f"{command} >&-"], env=cli_environment(), capture_output=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, b"")

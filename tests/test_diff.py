@@ -290,3 +290,19 @@ class _One:
 
     def records(self) -> list[dict[str, object]]:
         return [self._record]
+
+
+def test_a_path_filter_does_not_break_a_rename(compare: Any) -> None:
+    found = compare(
+        lambda root: (root / "shop/old.py").rename(root / "shop/new.py"), "diff", "--path", "*new*"
+    )
+    assert found["renamed"] == [{"from": "shop/old.py", "to": "shop/new.py"}]
+    assert found["added"] == found["removed"] == found["changed"] == []
+
+
+def test_a_rename_elsewhere_does_not_pass_a_path_filter(compare: Any) -> None:
+    found = compare(
+        lambda root: (root / "shop/old.py").rename(root / "shop/new.py"),
+        *("diff", "--path", "cart*", "--fail-on", "any"),
+    )
+    assert (found["renamed"], found["code"]) == ([], 0)

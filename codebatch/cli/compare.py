@@ -26,7 +26,8 @@ ANY = "any"
 _FAIL_ON = click.option(
     "--fail-on",
     type=click.Choice((*SEVERITIES, ANY)),
-    help="Exit 1 if something new is at least this severe; 'any': if there is anything at all.",
+    help="Exit 1 if a finding listed (for diff: a new one) is at least this severe; 'any': if "
+    "anything is listed.",
 )
 
 

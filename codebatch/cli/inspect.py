@@ -66,4 +66,5 @@ def _write_source(at: dict[str, Any]) -> None:
 def _symbol_words(symbol: dict[str, Any]) -> str:
     inside = "" if symbol["scope"] == "module" else f" in {output.printable(symbol['scope'])}"
     name = output.printable(symbol["name"])
-    return f"{symbol['column']:>4}  {symbol['symbol_type']} {name}{inside}"
+    place = f"{symbol['line']}:{symbol['column']}"
+    return f"{place:>8}  {symbol['symbol_type']} {name}{inside}"

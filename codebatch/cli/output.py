@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 
-from codebatch.records import SEVERITIES
+from codebatch.records import DONE, SEVERITIES
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What could steer a terminal in JSON or in lines of text.
@@ -79,6 +79,13 @@ def write_error(message: str, hints: Iterable[str] = ()) -> None:
 def write_note(message: str) -> None:
     """Something worth knowing, on stderr."""
     click.echo(printable(message), err=True)
+
+
+def note_unfinished(batch_id: str, status: str, shards: Mapping[str, int]) -> None:
+    """Say on stderr that an answer is not the whole one, unless the batch is done."""
+    if status != DONE:
+        covered = f"{shards['done']} of {shards['total']} shards"
+        write_note(f"note: {batch_id} is {status}: this covers {covered}")
 
 
 def write_next(*commands: str, store: str | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -24,7 +24,7 @@ from codebatch.cli.options import (
     store_option,
 )
 from codebatch.cli.snapshots import take
-from codebatch.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, StoreNotFoundError
+from codebatch.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED
 from codebatch.records import DONE, FAILED, INTERRUPTED
 from codebatch.store import DATA
 
@@ -63,6 +63,8 @@ def scan(
     taken = take(opened, directory, no_ignore=no_ignore)
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
     report = _run(batch, scheduler, workers)
+    if not quiet:
+        _note_latest(batch)
     _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
 
 
@@ -115,15 +117,19 @@ def resume(
 
 
 def _open_or_make(store: str | None) -> api.Store:
-    try:
-        root = api.find_store(store)
-        if root.is_dir():
-            return api.open_store(root)
-    except StoreNotFoundError:
-        root = Path(api.STORE_NAME)
-    made = api.open_store(root, create=True)
-    output.write_note(f"made a store: {made.path}")
-    return made
+    opened = api.open_store(store, create=True)
+    if opened.created:
+        output.write_note(f"made a store: {os.path.relpath(opened.path)}")
+    return opened
+
+
+def _note_latest(batch: api.Batch) -> None:
+    """Say so where ``latest``, the default of every view, is not the batch just run."""
+    latest = batch.store.find_batch("latest").id
+    if latest != batch.id:
+        output.write_note(
+            f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
+        )
 
 
 def _run(batch: api.Batch, scheduler: str | None, workers: int | None) -> RunReport:

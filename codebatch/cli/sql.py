@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from codebatch import api
+from codebatch.cli import output
 from codebatch.cli.access import reads, writes
 from codebatch.cli.formats import Columns, Destination, output_options, write_rows
 from codebatch.cli.group import OnceCommand
@@ -43,5 +44,7 @@ def sql(
     needed, which may be deleted at any time. Statements can read, nothing else.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    result = run_sql(batch.store.directory, batch.overview(), statement, timeout)
+    overview = batch.overview()
+    output.note_unfinished(batch.id, overview.status, overview.shards())
+    result = run_sql(batch.store.directory, overview, statement, timeout)
     write_rows(result.rows, Columns(result.columns, result.columns), destinations)

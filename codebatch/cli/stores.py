@@ -28,8 +28,9 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
     """
     if path is not None and store is not None and Path(path) != Path(store):
         raise click.UsageError("PATH and --store name different directories: give one of them")
-    opened = init_store(named_path(_first(path, store, STORE_NAME)))
-    root = str(opened.store.root)
+    named = named_path(_first(path, store, STORE_NAME))
+    opened = init_store(named)
+    root = str(named)
     if as_json:
         write_document(
             {"store": root, "store_id": opened.store.store_id, "created": opened.created}

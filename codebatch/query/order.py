@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from codebatch.digest import Document
 from codebatch.query.filters import check_choice
@@ -17,20 +18,23 @@ def check_sort(key: str | None, fields: Sequence[str]) -> None:
 
 def sorted_rows(rows: Iterable[Document], key: str | None) -> list[Document]:
     """The rows by a field, descending after ``-``; equal ones keep their order, rows without
-    the field come last either way. Numbers go before text.
+    the field come last either way. Numbers go before text either way.
     """
     if key is None:
         return list(rows)
     field = key.removeprefix(_DESCENDING)
-    present: list[Document] = []
+    numbers: list[Document] = []
+    texts: list[Document] = []
     missing: list[Document] = []
     for row in rows:
-        (missing if row.get(field) is None else present).append(row)
-    present.sort(key=lambda row: _rank(row[field]), reverse=key.startswith(_DESCENDING))
-    return present + missing
+        value = row.get(field)
+        kind = missing if value is None else numbers if isinstance(value, int | float) else texts
+        kind.append(row)
+    descending = key.startswith(_DESCENDING)
+    numbers.sort(key=lambda row: cast("float", row[field]), reverse=descending)
+    texts.sort(key=lambda row: _bytes(row[field]), reverse=descending)
+    return numbers + texts + missing
 
 
-def _rank(value: object) -> tuple[int, float, bytes]:
-    if isinstance(value, int | float):
-        return 0, value, b""
-    return 1, 0, str(value).encode("utf-8", "surrogatepass")
+def _bytes(value: object) -> bytes:
+    return str(value).encode("utf-8", "surrogatepass")

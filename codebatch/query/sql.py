@@ -29,6 +29,7 @@ _READING = frozenset(
     }
 )
 _REFUSED_FUNCTIONS = frozenset({"load_extension"})
+_MAX_VALUE_BYTES = 64 * 2**20
 _STEPS = 10_000
 # Table-valued functions are made when they are first used, which is more than reading.
 _FUNCTIONS = "SELECT 1 FROM json_each('[]'), json_tree('[]')"
@@ -57,6 +58,8 @@ def run_sql(
             connection.execute(_FUNCTIONS)
         connection.set_authorizer(_authorize)
         deadline = time.monotonic() + timeout
+        if hasattr(connection, "setlimit"):  # Python 3.11 and later
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
             return _fetch(connection, spelled(statement))

@@ -9,6 +9,7 @@ is damaged or half-written is an error where it is needed and absent where absen
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -316,7 +317,8 @@ def open_store(root: Path) -> StoreDirectory:
             f"{root} has store format {document.get('version')}, not {FORMAT_VERSION}",
             hints=["use the version of codebatch that wrote the store, or a newer one"],
         )
-    return StoreDirectory(Layout(root), str(document["store_id"]))
+    layout = Layout(Path(os.path.abspath(root)))  # a process may change its folder
+    return StoreDirectory(layout, str(document["store_id"]))
 
 
 def _load(path: Path, missing: StoreError) -> Document:
