@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from codebatch.records import Record
-from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages import PARSED_LANGUAGES, frontend_for
 from codebatch.tasks.languages.base import Parsed
@@ -29,14 +29,18 @@ def parse_toolchain() -> Mapping[str, str]:
     return versions
 
 
-def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    reason = reason_to_skip(source, context.config)
+def parsed_or_skip(source: SourceFile, config: Config) -> Parsed | Record:
+    """The parsed file, or the skip record of one that is not parsed."""
+    reason = reason_to_skip(source, config)
     if reason is not None:
-        yield skip_record(reason)
-        return
-    parsed = source.parsed
-    if parsed is None:
-        yield skip_record(NO_PARSER)
+        return skip_record(reason)
+    return skip_record(NO_PARSER) if source.parsed is None else source.parsed
+
+
+def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
+    parsed = parsed_or_skip(source, context.config)
+    if isinstance(parsed, dict):
+        yield parsed
         return
     tree = parsed.encode()
     if tree is not None:

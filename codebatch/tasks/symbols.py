@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codebatch.records import Record
-from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
-from codebatch.tasks.parse import NO_PARSER, parse_toolchain
+from codebatch.tasks.base import FileContext, Task
+from codebatch.tasks.parse import parse_toolchain, parsed_or_skip
 from codebatch.tasks.source import SourceFile
 
 
 def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    reason = reason_to_skip(source, context.config)
-    if reason is not None:
-        yield skip_record(reason)
-        return
-    parsed = source.parsed
-    if parsed is None:
-        yield skip_record(NO_PARSER)
+    parsed = parsed_or_skip(source, context.config)
+    if isinstance(parsed, dict):
+        yield parsed
         return
     for symbol in parsed.symbols():
         yield {"kind": "symbol", **symbol._asdict()}
