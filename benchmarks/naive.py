@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from codebatch.pipeline import load_pipeline
@@ -58,7 +59,7 @@ def naive_run(manifest: Path, store: Path) -> None:
                 if int(file["object"][:2], 16) != shard:
                     continue
                 data = (store / file["object"]).read_bytes()
-                language = detect_language(file["path"], lambda data=data: data)
+                language = detect_language(file["path"], partial(bytes, data))
                 facets = {name: facet(file["path"]) for name, facet in FACETS.items()}
                 source = SourceFile(data, language, facets)
                 prepared = task.prepare([source], planned.config)[0] if task.prepare else None

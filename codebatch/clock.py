@@ -1,7 +1,8 @@
-"""The one place that reads the wall clock, for snapshot and batch documents and events."""
+"""The one place that reads the wall clock, for documents, events and the age of files."""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 
 
@@ -10,6 +11,16 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
+def now_ns() -> int:
+    """The time in nanoseconds since 1970, as file systems count it."""
+    return time.time_ns()
+
+
 def seconds_since(moment: str) -> float:
     """How long ago ``moment`` was, a time as `now` writes it; negative if it is to come."""
     return (datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds()
+
+
+def seconds() -> float:
+    """The present in seconds since 1970, as file systems tell time."""
+    return time.time()

@@ -7,12 +7,13 @@ reported as non-determinism and never overwrite what is there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from codebatch.clock import now
 from codebatch.digest import digest_bytes
 from codebatch.errors import CodeBatchError, NonDeterminismError
-from codebatch.records import DONE, FAILED, Counts, ShardState
-from codebatch.shard import TaskOutputs
+from codebatch.outputs import TaskOutputs
+from codebatch.records import COMPUTED, DONE, FAILED, Counts, ShardState
 from codebatch.store import StoreDirectory
 
 EMPTY = digest_bytes(b"")
@@ -67,17 +68,41 @@ def commit_failure(
         store.save_state(batch_id, task_id, shard_id, state)
 
 
+def commit_link(
+    store: StoreDirectory,
+    target: tuple[str, str, str],
+    source: tuple[str, str, str],
+    state: ShardState,
+    attempt: str,
+) -> None:
+    """Give one (batch, task, shard) the outputs and the finished state of another, equal one."""
+    at = now()
+    store.link_outputs(source, target)
+    linked = replace(
+        state,
+        computed=0,
+        reused=state.files,
+        linked=state.linked or source[0],
+        attempt=attempt,
+        started=at,
+        finished=at,
+    )
+    store.save_state(*target, linked)
+
+
 def _done(output: TaskOutputs, attempt: str, started: str) -> ShardState:
+    computed = output.origins.count(COMPUTED)
     return ShardState(
         status=DONE,
         digest=output.digest,
         size=len(output.data),
         tree=output.tree,
-        files=output.files,
-        computed=output.computed,
-        reused=output.reused,
+        files=len(output.origins),
+        computed=computed,
+        reused=len(output.origins) - computed,
         counts=output.counts,
         per_file=output.per_file,
+        origins=output.origins,
         attempt=attempt,
         started=started,
         finished=now(),

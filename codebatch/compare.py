@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from codebatch.diff import RecordDiff, diff_records
 from codebatch.errors import BatchUnfinishedError
 from codebatch.overview import BatchOverview
-from codebatch.query import RecordFilter
+from codebatch.query.filters import RecordFilter
 from codebatch.records import DONE, InputFile, Record
 from codebatch.renames import Rename, find_renames
 from codebatch.store import StoreDirectory

@@ -21,6 +21,7 @@ DIGEST_PREFIX = "sha256:"
 ID_HEX_DIGITS = 16
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_COMPACT = re.compile(rb'\{"digest":"(sha256:[0-9a-f]{64})",(?=")')
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
@@ -61,12 +62,31 @@ def seal(document: Mapping[str, object]) -> Document:
     return {"digest": digest_document("sealed", body), **body}
 
 
+def compact(document: Mapping[str, object]) -> bytes:
+    """A document sealed on one line, the digest first: quick to write and to check."""
+    body = canonical_json({key: value for key, value in document.items() if key != "digest"})
+    return b'{"digest":"%s",%s\n' % (_sealed_digest(body).encode(), body[1:])
+
+
 def unseal(data: bytes, name: str) -> Document:
     """Parse a sealed document and check its digest; ``name`` says which in the error."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise StoreDamagedError(f"{name}: not a complete JSON document") from error
-    if not isinstance(document, dict) or seal(document)["digest"] != document.get("digest"):
+    if not isinstance(document, dict) or not _is_sealed(data, document):
         raise StoreDamagedError(f"{name}: the content does not match its digest")
     return document
+
+
+def _is_sealed(data: bytes, document: Document) -> bool:
+    # What `compact` wrote holds the canonical form as it stands; another layout is brought
+    # into it.
+    match = _COMPACT.match(data)
+    if match and _sealed_digest(b"{" + data[match.end() :].rstrip(b"\n")) == match[1].decode():
+        return True
+    return seal(document)["digest"] == document.get("digest")
+
+
+def _sealed_digest(body: bytes) -> str:
+    return digest_bytes(b"sealed\n" + body)

@@ -21,7 +21,8 @@ EXIT_INTERRUPTED = 130
 
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
-    EXIT_GATE: "a gate failed: what --fail-on names was found",
+    EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
+    "--require-reused forbids, or --recompute gave other results",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
     EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible",
@@ -249,3 +250,16 @@ class ShardFailedError(CodeBatchError):
 
     code = "SHARD_FAILED"
     exit_code = EXIT_SHARDS_FAILED
+
+
+class NotReusedError(CodeBatchError):
+    """A run that may only reuse results met one that is not there."""
+
+    code = "NOT_REUSED"
+    exit_code = EXIT_GATE
+
+
+class ArchiveInvalidError(UsageError):
+    """A file to import is no memo archive, or a damaged one."""
+
+    code = "ARCHIVE_INVALID"

@@ -1,13 +1,15 @@
 """Status, totals and result of a batch, from the states of its shards alone.
 
-No outputs are read: a state carries the counts and the Merkle node of its shard.
+No outputs are read: a state carries the counts and the Merkle node of its shard. States are read
+when something needs one of them; totals that were kept (`codebatch.totals`) spare that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 
+from codebatch.errors import TaskNotFoundError
 from codebatch.records import (
     DONE,
     FAILED,
@@ -19,30 +21,58 @@ from codebatch.records import (
 )
 from codebatch.result import result_digest
 from codebatch.store import StoreDirectory
+from codebatch.totals import TaskTotals, Totals, keep_totals, load_totals
 
 States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 
-@dataclass(frozen=True)
 class BatchOverview:
-    """The states of a batch: ``states[task_id][shard_id]``, None where pending."""
+    """The states of a batch: ``states[task_id][shard_id]``, None where pending.
 
-    batch_id: str
-    plan: Plan
-    states: States
+    State: ``_given`` is the states, or a function that reads them when they are first needed.
+    """
+
+    def __init__(
+        self,
+        batch_id: str,
+        plan: Plan,
+        states: States | Callable[[], States],
+        totals: Totals | None = None,
+    ) -> None:
+        self.batch_id = batch_id
+        self.plan = plan
+        self._given = states
+        self._totals = totals
+
+    @cached_property
+    def states(self) -> States:
+        """The states by task and shard."""
+        return self._given() if callable(self._given) else self._given
+
+    @cached_property
+    def totals(self) -> Totals:
+        """What the states come to."""
+        return self._totals or total_states(self.plan, self.states)
 
     @property
     def shard_ids(self) -> tuple[str, ...]:
         """Ids of the planned shards, in order."""
         return tuple(shard.shard_id for shard in self.plan.shards)
 
+    def check_task(self, task_id: str | None) -> None:
+        """Raise `TaskNotFoundError` where the batch has no task of that id; None is no task."""
+        known = {task.id for task in self.plan.tasks}
+        if task_id is not None and task_id not in known:
+            hints = [f"tasks here: {', '.join(sorted(known))}"]
+            raise TaskNotFoundError(f"unknown task: {task_id}", hints=hints)
+
     def shard_status(self, shard_id: str) -> str:
         """Status of a shard over all tasks."""
-        return _combined([status_of(self.states[task.id][shard_id]) for task in self.plan.tasks])
+        return _shard_status(self.states, shard_id)
 
     def task_status(self, task_id: str) -> str:
         """Status of a task over all shards."""
-        return _combined([status_of(state) for state in self.states[task_id].values()])
+        return _status(self.totals.tasks[task_id].shards)
 
     @property
     def status(self) -> str:
@@ -51,51 +81,72 @@ class BatchOverview:
 
     def shards(self) -> dict[str, int]:
         """How many shards there are, are done, failed, and still to do."""
-        statuses = [self.shard_status(shard_id) for shard_id in self.shard_ids]
-        done, failed = statuses.count(DONE), statuses.count(FAILED)
-        total = len(statuses)
-        return {"total": total, "done": done, "failed": failed, "pending": total - done - failed}
+        return dict(self.totals.shards)
+
+    def task_shards(self, task_id: str) -> dict[str, int]:
+        """The same for one task."""
+        return dict(self.totals.tasks[task_id].shards)
 
     def counts(self, task_id: str | None = None) -> Counts:
         """Counts of the records of one task or of all."""
-        tasks = self.states if task_id is None else {task_id: self.states[task_id]}
-        return Counts.total(state.counts for state in _present(tasks))
+        tasks = self.totals.tasks
+        chosen = tasks.values() if task_id is None else [tasks[task_id]]
+        return Counts.total(task.counts for task in chosen)
+
+    @property
+    def output_bytes(self) -> int:
+        """How large the outputs are that are committed so far."""
+        return sum(task.size for task in self.totals.tasks.values())
 
     def present(self) -> Iterable[ShardState]:
         """Every state there is, over all tasks and shards."""
-        return _present(self.states)
+        return (state for states in self.states.values() for state in _present(states))
 
     @property
     def result(self) -> str | None:
         """The result digest; None until the batch is done."""
-        if self.status != DONE:
-            return None
-        return result_digest(
-            {
-                task_id: {shard: state.tree for shard, state in states.items() if state}
-                for task_id, states in self.states.items()
-            }
-        )
+        return self.totals.result
 
     def errors(self) -> list[Mapping[str, object]]:
         """What the failed shards say, one entry a shard."""
-        found: dict[str, Mapping[str, object]] = {}
-        for states in self.states.values():
-            for shard_id, state in states.items():
-                if state is not None and state.error is not None:
-                    found[shard_id] = {"shard_id": shard_id, **state.error}
-        return [found[shard_id] for shard_id in sorted(found)]
+        return list(self.totals.errors)
 
 
 def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False) -> BatchOverview:
-    """Read the states of a batch; with ``verify``, outputs must match their digests to count."""
+    """The states of a batch; with ``verify``, outputs must match their digests to count."""
     plan = store.load_plan(batch_id)
     load = store.load_verified_state if verify else store.load_state
-    states = {
-        task.id: {s.shard_id: load(batch_id, task.id, s.shard_id) for s in plan.shards}
-        for task in plan.tasks
+
+    def read() -> States:
+        return {
+            task.id: {s.shard_id: load(batch_id, task.id, s.shard_id) for s in plan.shards}
+            for task in plan.tasks
+        }
+
+    def read_and_total() -> tuple[States, Totals]:
+        states = read()
+        return states, total_states(plan, states)
+
+    if verify:
+        return BatchOverview(batch_id, plan, read())
+    totals = load_totals(store, batch_id, plan)
+    if totals is not None:
+        return BatchOverview(batch_id, plan, read, totals)
+    return BatchOverview(
+        batch_id, plan, partial(keep_totals, store, batch_id, plan, read_and_total)
+    )
+
+
+def total_states(plan: Plan, states: States) -> Totals:
+    """What these states come to."""
+    tasks = {task.id: _total_task(states[task.id]) for task in plan.tasks}
+    shards = _tally(_shard_status(states, shard.shard_id) for shard in plan.shards)
+    done = all(_status(task.shards) == DONE for task in tasks.values())
+    nodes = {
+        task_id: {shard: state.tree for shard, state in of_task.items() if state}
+        for task_id, of_task in states.items()
     }
-    return BatchOverview(batch_id, plan, states)
+    return Totals(tasks, shards, result_digest(nodes) if done else None, tuple(_errors(states)))
 
 
 def status_of(state: ShardState | None) -> str:
@@ -103,8 +154,51 @@ def status_of(state: ShardState | None) -> str:
     return PENDING if state is None else state.status
 
 
-def _present(states: States) -> Iterable[ShardState]:
-    return (state for shards in states.values() for state in shards.values() if state is not None)
+def _total_task(states: Mapping[str, ShardState | None]) -> TaskTotals:
+    present = list(_present(states))
+    return TaskTotals(
+        shards=_tally(map(status_of, states.values())),
+        counts=Counts.total(state.counts for state in present),
+        size=sum(state.size for state in present),
+    )
+
+
+def _errors(states: States) -> list[Mapping[str, object]]:
+    found: dict[str, Mapping[str, object]] = {}
+    for of_task in states.values():
+        for shard_id, state in of_task.items():
+            if state is not None and state.error is not None:
+                found[shard_id] = {"shard_id": shard_id, **state.error}
+    return [found[shard_id] for shard_id in sorted(found)]
+
+
+def _present(states: Mapping[str, ShardState | None]) -> Iterable[ShardState]:
+    return (state for state in states.values() if state is not None)
+
+
+def _shard_status(states: States, shard_id: str) -> str:
+    return _combined([status_of(of_task[shard_id]) for of_task in states.values()])
+
+
+def _tally(statuses: Iterable[str]) -> dict[str, int]:
+    """How many there are, are done, failed, and still to do."""
+    found = list(statuses)
+    done, failed = found.count(DONE), found.count(FAILED)
+    return {
+        "total": len(found),
+        "done": done,
+        "failed": failed,
+        "pending": len(found) - done - failed,
+    }
+
+
+def _status(shards: Mapping[str, int]) -> str:
+    """One status for the shards of a task."""
+    if shards["done"] == shards["total"]:
+        return DONE
+    if shards["failed"]:
+        return FAILED
+    return PENDING if shards["pending"] == shards["total"] else PARTIAL
 
 
 def _combined(statuses: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codebatch.digest import Document
-from codebatch.errors import PipelineInvalidError, PipelineNotFoundError, TaskNotFoundError
+from codebatch.errors import PipelineInvalidError, PipelineNotFoundError
 from codebatch.resources import list_pipelines, load_graph, schema_errors
 from codebatch.tasks.base import Task
 from codebatch.tasks.registry import find_task
@@ -108,15 +108,6 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
             raise _invalid(name, [f"the tasks need each other in a circle: {circle}"])
         ordered.update((task.id, task) for task in ready)
     return tuple(ordered.values())
-
-
-def find_pipeline_task(pipeline_tasks: Mapping[str, object], task_id: str) -> str:
-    """The task id itself when the pipeline has it, else `TaskNotFoundError`."""
-    if task_id not in pipeline_tasks:
-        raise TaskNotFoundError(
-            f"unknown task: {task_id}", hints=[f"tasks here: {', '.join(sorted(pipeline_tasks))}"]
-        )
-    return task_id
 
 
 def _invalid(where: str, problems: list[str]) -> PipelineInvalidError:

@@ -1,15 +1,15 @@
 """Resolve a pipeline against a snapshot: fingerprints, inputs, shards. Pure but for one read.
 
-A task's fingerprint covers everything that may change its output: its name and version, its
-config with every default, its toolchain, how languages and facets are detected, and the
-fingerprints of the tasks it needs. The batch id covers the snapshot, the resolved pipeline and
-the fingerprints; how the work is sharded is not part of it.
+A task's fingerprint covers everything about it that may change its output: name and version,
+config with every default, toolchain, and what it reads. The batch id covers the snapshot, the
+resolved pipeline, the fingerprints, and how languages and facets are detected; how the work is
+sharded is not part of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
@@ -22,8 +22,11 @@ from codebatch.digest import (
     short_id,
 )
 from codebatch.errors import UsageError
+from codebatch.keys import fingerprint
 from codebatch.pipeline import Pipeline, PipelineTask, pipeline_document
 from codebatch.records import (
+    READS_CONTENT,
+    READS_TREE,
     SYMLINK_MODE,
     FileRecord,
     InputFile,
@@ -32,6 +35,7 @@ from codebatch.records import (
     PlannedTask,
     path_key,
 )
+from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
 
 SHARD_COUNTS = {16: 1, 256: 2, 4096: 3}
@@ -39,74 +43,96 @@ _FILES_PER_SHARD = 512
 
 
 @dataclass(frozen=True)
-class ResolvedPlan:
-    """A plan with what is stored beside it: its id and the lines of its inputs."""
+class BatchIdentity:
+    """What a batch is, before its files are looked at: all that its id is derived from."""
 
-    batch_id: str
+    snapshot_id: str
+    pipeline: str
+    document: Document
+    tasks: tuple[PlannedTask, ...]
+
+    @property
+    def batch_id(self) -> str:
+        """The id: a digest of the snapshot, the resolved pipeline and the fingerprints, and of
+        how a file's language and facets are found.
+        """
+        fingerprints = [task.fingerprint for task in self.tasks]
+        identity = [self.snapshot_id, self.document, fingerprints, DETECTION]
+        return short_id("batch", digest_document("batch", identity))
+
+
+@dataclass(frozen=True)
+class ResolvedPlan:
+    """A plan with what is stored beside it: its identity and the lines of its inputs."""
+
+    identity: BatchIdentity
     plan: Plan
-    pipeline: Document
     inputs: bytes
 
 
+def identify(snapshot_id: str, pipeline: Pipeline) -> BatchIdentity:
+    """The batch of a pipeline over a snapshot, as this process would run it."""
+    return BatchIdentity(
+        snapshot_id, pipeline.name, pipeline_document(pipeline), plan_tasks(pipeline)
+    )
+
+
 def make_plan(
-    snapshot_id: str,
+    identity: BatchIdentity,
     files: Sequence[FileRecord],
-    pipeline: Pipeline,
     read_head: Callable[[str], bytes],
     shards: int | None = None,
 ) -> ResolvedPlan:
-    """Plan a pipeline over the files of a snapshot.
+    """Plan a batch over the files of its snapshot.
 
     ``read_head`` gives the first bytes of an object, for files whose name does not tell their
     language. ``shards`` is 16, 256 or 4096; without it the number of files decides.
     """
-    tasks = plan_tasks(pipeline)
-    facets = sorted({facet for task in pipeline.tasks for facet in task.task.facets})
+    facets = sorted({facet for task in identity.tasks for facet in task.facets})
     inputs = sorted(
         (_input_file(file, facets, read_head) for file in files),
         key=lambda file: (file.object, path_key(file.path)),
     )
-    lines = [canonical_json(asdict(file)) + b"\n" for file in inputs]
-    document = pipeline_document(pipeline)
-    identity = [snapshot_id, document, [task.fingerprint for task in tasks]]
+    lines = [canonical_json(file._asdict()) + b"\n" for file in inputs]
     plan = Plan(
-        snapshot_id=snapshot_id,
-        pipeline=pipeline.name,
-        tasks=tasks,
+        snapshot_id=identity.snapshot_id,
+        pipeline=identity.pipeline,
+        tasks=identity.tasks,
         shards=tuple(_shards(inputs, lines, _width(len(files), shards))),
         files=len(files),
         languages=dict(sorted(Counter(file.language for file in inputs).items())),
     )
-    batch_id = short_id("batch", digest_document("batch", identity))
-    return ResolvedPlan(batch_id, plan, document, b"".join(lines))
+    return ResolvedPlan(identity, plan, b"".join(lines))
 
 
 def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
     """The tasks with their fingerprints, as this process would run them."""
-    planned: dict[str, PlannedTask] = {}
-    for task in pipeline.tasks:
-        components = _components(task, planned)
-        planned[task.id] = PlannedTask(
-            id=task.id,
-            task=task.task.name,
-            needs=task.needs,
-            config=task.config,
-            kinds=task.task.kinds,
-            fingerprint=digest_document("fingerprint", components),
-            components=components,
-        )
-    return tuple(planned.values())
+    parsers = {task.id for task in pipeline.tasks if task.task.name == PARSE}
+    return tuple(_planned(task, parsers) for task in pipeline.tasks)
 
 
-def _components(task: PipelineTask, planned: dict[str, PlannedTask]) -> Document:
+def _planned(task: PipelineTask, parsers: set[str]) -> PlannedTask:
+    reads_tree = task.task.reads_tree and not parsers.isdisjoint(task.needs)
+    components = _components(task.task, task.config, reads_tree=reads_tree)
+    return PlannedTask(
+        id=task.id,
+        task=task.task.name,
+        needs=task.needs,
+        config=task.config,
+        kinds=task.task.kinds,
+        fingerprint=fingerprint(components),
+        components=components,
+    )
+
+
+def _components(task: Task, config: Mapping[str, object], *, reads_tree: bool) -> Document:
     return {
-        "task": task.task.name,
-        "version": task.task.version,
-        "config": dict(task.config),
-        "toolchain": dict(sorted(task.task.toolchain().items())),
-        "detection": DETECTION,
-        "facets": sorted(task.task.facets),
-        "upstream": {need: planned[need].fingerprint for need in sorted(task.needs)},
+        "task": task.name,
+        "version": task.version,
+        "config": dict(config),
+        "toolchain": dict(sorted(task.toolchain().items())),
+        "facets": sorted(task.facets),
+        "reads": READS_TREE if reads_tree else READS_CONTENT,
     }
 
 
@@ -158,12 +184,13 @@ def plan_document(resolved: ResolvedPlan) -> Document:
     """The document of ``plan.json``."""
     plan = resolved.plan
     return {
-        "batch_id": resolved.batch_id,
+        "batch_id": resolved.identity.batch_id,
         "snapshot_id": plan.snapshot_id,
         "pipeline": plan.pipeline,
-        "document": resolved.pipeline,
+        "document": resolved.identity.document,
+        "detection": DETECTION,
         "tasks": [asdict(task) for task in plan.tasks],
-        "shards": [asdict(shard) for shard in plan.shards],
+        "shards": [shard._asdict() for shard in plan.shards],
         "files": plan.files,
         "languages": dict(plan.languages),
     }

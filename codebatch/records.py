@@ -1,4 +1,4 @@
-"""The documents on disk and the messages between processes, as frozen dataclasses.
+"""The documents on disk and the messages between processes, as frozen records.
 
 Untyped JSON is parsed into these once, where it is read; everything else in the package works
 on them. What crosses a process boundary (`ShardCall`, `Receipt`) is small and plain.
@@ -6,9 +6,12 @@ on them. What crosses a process boundary (`ShardCall`, `Receipt`) is small and p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple, cast
 
 from codebatch.digest import Document, check_digest
 
@@ -27,14 +30,20 @@ PENDING = "pending"
 PARTIAL = "partial"
 INTERRUPTED = "interrupted"
 
+READS_CONTENT = "content"
+READS_TREE = "tree"
+
+COMPUTED = "c"
+EQUAL = "e"
+REMEMBERED = "m"
+
 
 def path_key(path: str) -> bytes:
     """The order of paths everywhere: by their bytes."""
     return path.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """One line of a manifest. ``mode`` is git's: 100644, 100755 or 120000 (symbolic link)."""
 
     path: str
@@ -53,16 +62,14 @@ class FileRecord:
         )
 
 
-@dataclass(frozen=True)
-class SkippedFile:
+class SkippedFile(NamedTuple):
     """Something of the tree that is not in the manifest, and why."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True)
-class InputFile:
+class InputFile(NamedTuple):
     """One file of a batch as its tasks receive it: what the manifest says, language, facets."""
 
     path: str
@@ -85,7 +92,10 @@ class InputFile:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task of the pipeline with everything resolved that its results depend on."""
+    """A task of the pipeline with everything resolved that its results depend on.
+
+    ``components`` is what the fingerprint covers.
+    """
 
     id: str
     task: str
@@ -94,6 +104,16 @@ class PlannedTask:
     kinds: tuple[str, ...]
     fingerprint: str
     components: Mapping[str, object]
+
+    @cached_property
+    def facets(self) -> tuple[str, ...]:
+        """The facets of a path that the task reads, sorted."""
+        return _texts(self.components["facets"])
+
+    @cached_property
+    def reads_tree(self) -> bool:
+        """Whether the syntax tree that a task upstream records is all it sees of a file."""
+        return self.components["reads"] == READS_TREE
 
     @classmethod
     def from_document(cls, document: Document) -> PlannedTask:
@@ -109,8 +129,7 @@ class PlannedTask:
         )
 
 
-@dataclass(frozen=True)
-class PlannedShard:
+class PlannedShard(NamedTuple):
     """A range of lines of ``inputs.index.jsonl``: ``length`` bytes from ``offset``."""
 
     shard_id: str
@@ -160,10 +179,16 @@ class Plan:
 
     def shard(self, shard_id: str) -> PlannedShard:
         """The planned shard of that id; KeyError where the plan has none."""
-        for shard in self.shards:
-            if shard.shard_id == shard_id:
-                return shard
-        raise KeyError(shard_id)
+        return self._by_id[shard_id]
+
+    def has_shard(self, shard_id: str, digest: str) -> bool:
+        """Whether the plan has a shard of that id with these very inputs."""
+        shard = self._by_id.get(shard_id)
+        return shard is not None and shard.digest == digest
+
+    @cached_property
+    def _by_id(self) -> dict[str, PlannedShard]:
+        return {shard.shard_id: shard for shard in self.shards}
 
 
 @dataclass(frozen=True)
@@ -183,20 +208,26 @@ class Counts:
         return cls(records=_count(document["records"]), **parts)
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> Counts:
+    def of(cls, records: Sequence[Record]) -> Counts:
         """Count records."""
-        counts: dict[str, dict[str, int]] = {name: {} for name in _COUNT_FIELDS}
-        total = 0
-        for record in records:
-            total += 1
-            kind = record["kind"]
-            _increment(counts["by_kind"], kind)
-            if kind == "diagnostic":
-                _increment(counts["by_severity"], record["severity"])
-                _increment(counts["by_code"], record["code"])
-            elif kind == "skip":
-                _increment(counts["by_skip_reason"], record["reason"])
-        return cls(records=total, **{k: dict(sorted(v.items())) for k, v in counts.items()})
+        kinds = list(map(_kind_of, records))
+        by_kind = _tally(kinds)
+        found = [r for r in records if r["kind"] == "diagnostic"] if "diagnostic" in by_kind else ()
+        skips = [r for r in records if r["kind"] == "skip"] if "skip" in by_kind else ()
+        return cls(
+            records=len(kinds),
+            by_kind=by_kind,
+            by_severity=_tally([record["severity"] for record in found]),
+            by_code=_tally([record["code"] for record in found]),
+            by_skip_reason=_tally([record["reason"] for record in skips]),
+        )
+
+    def as_document(self) -> Document:
+        """The document that `from_document` parses."""
+        return {
+            "records": self.records,
+            **{name: dict(getattr(self, name)) for name in _COUNT_FIELDS},
+        }
 
     @property
     def diagnostics(self) -> int:
@@ -206,14 +237,16 @@ class Counts:
     @classmethod
     def total(cls, parts: Iterable[Counts]) -> Counts:
         """The sum of counts."""
-        sums: dict[str, dict[str, int]] = {name: {} for name in _COUNT_FIELDS}
         records = 0
+        sums: tuple[dict[str, int], ...] = tuple({} for _ in _COUNT_FIELDS)
         for part in parts:
             records += part.records
-            for name in _COUNT_FIELDS:
-                for key, number in getattr(part, name).items():
-                    sums[name][key] = sums[name].get(key, 0) + number
-        return cls(records=records, **{k: dict(sorted(v.items())) for k, v in sums.items()})
+            tallies = (part.by_kind, part.by_severity, part.by_code, part.by_skip_reason)
+            for total, tally in zip(sums, tallies, strict=True):
+                for key, number in tally.items():
+                    total[key] = total.get(key, 0) + number
+        named = zip(_COUNT_FIELDS, sums, strict=True)
+        return cls(records=records, **{name: dict(sorted(total.items())) for name, total in named})
 
 
 _COUNT_FIELDS = ("by_kind", "by_severity", "by_code", "by_skip_reason")
@@ -223,7 +256,9 @@ _COUNT_FIELDS = ("by_kind", "by_severity", "by_code", "by_skip_reason")
 class ShardState:
     """``state.json``: the outcome of one task on one shard.
 
-    ``per_file`` holds (records, diagnostics) of each file of the shard, in path order.
+    For each file of the shard in path order, ``per_file`` holds (records, diagnostics) and
+    ``origins`` one letter: `COMPUTED`, `EQUAL` (to another file of the shard) or `REMEMBERED`.
+    ``linked`` names the batch whose outputs these are, where the shard was taken over whole.
     """
 
     status: str
@@ -236,6 +271,8 @@ class ShardState:
     counts: Counts
     attempt: str
     per_file: tuple[tuple[int, int], ...] = ()
+    origins: str = ""
+    linked: str | None = None
     error: Mapping[str, object] | None = None
     started: str = ""
     finished: str = ""
@@ -260,6 +297,8 @@ class ShardState:
                 (_count(records), _count(diagnostics))
                 for records, diagnostics in cast("list[list[int]]", document["per_file"])
             ),
+            origins=_text(document["origins"]),
+            linked=None if document["linked"] is None else _text(document["linked"]),
             error=cast("Document | None", document["error"]),
             started=_text(document["started"]),
             finished=_text(document["finished"]),
@@ -275,42 +314,61 @@ class ShardState:
             "files": self.files,
             "computed": self.computed,
             "reused": self.reused,
-            "counts": {
-                "records": self.counts.records,
-                **{name: dict(getattr(self.counts, name)) for name in _COUNT_FIELDS},
-            },
+            "counts": self.counts.as_document(),
             "attempt": self.attempt,
-            "per_file": [list(counts) for counts in self.per_file],
+            "per_file": self.per_file,
+            "origins": self.origins,
+            "linked": self.linked,
             "error": None if self.error is None else dict(self.error),
             "started": self.started,
             "finished": self.finished,
         }
 
 
-@dataclass(frozen=True)
-class ShardCall:
-    """Everything a worker that can open the store needs in order to run one shard."""
+class ShardCall(NamedTuple):
+    """Everything a worker that can open the store needs in order to run one shard.
+
+    ``earlier`` has, for files that were edited, the (new, old) object: what is remembered of
+    the old may hold for the new. ``require_reused`` forbids to compute anything. ``recheck`` is
+    the part of the files, in parts of a million, to compute again and compare with what is
+    committed; None to run the shard.
+    """
 
     store: str
     store_id: str
     batch_id: str
     shard_id: str
     attempt: str
+    earlier: tuple[tuple[str, str], ...] = ()
+    require_reused: bool = False
+    recheck: int | None = None
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """What a worker says it did. It is believed only where the store says the same."""
+class Receipt(NamedTuple):
+    """What a worker says it did. It is believed only where the store says the same.
+
+    ``warning`` is what went wrong beside the results. A recheck says how many results of files
+    it ``checked``, and the (task id, path) of those that ``differ``.
+    """
 
     shard_id: str
     attempt: str
     status: str
     error: Mapping[str, object] | None = None
+    warning: str | None = None
+    checked: int = 0
+    differ: tuple[tuple[str, str], ...] = ()
 
 
-def _increment(counts: dict[str, int], key: object) -> None:
-    name = str(key)
-    counts[name] = counts.get(name, 0) + 1
+_kind_of = itemgetter("kind")
+
+
+def _tally(keys: Sequence[object]) -> dict[str, int]:
+    """How often each key occurs, in order; most often there is none, or one."""
+    if not keys:
+        return {}
+    counted = Counter(keys) if len(keys) > 1 else {keys[0]: 1}
+    return dict(sorted((str(key), number) for key, number in counted.items()))
 
 
 def _text(value: object) -> str:

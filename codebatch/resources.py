@@ -6,15 +6,17 @@ In an installed package both folders lie inside it, in a checkout beside it.
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from codebatch.digest import Document
+from codebatch.lazy import lazy
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    import jsonschema
+else:
+    jsonschema = lazy("jsonschema")  # 70 ms that most commands do not need
 
 _SUFFIX = ".json"
 _MAX_ERRORS = 20
@@ -47,8 +49,6 @@ def load_schema(name: str) -> Document:
 
 def schema_errors(document: object, schema: str) -> list[str]:
     """What is wrong with the document, one ``place: message`` each; empty when it is valid."""
-    import jsonschema  # noqa: PLC0415 - 70 ms that most commands do not need
-
     validator = jsonschema.Draft202012Validator(load_schema(schema))
     errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
     return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]
@@ -64,8 +64,6 @@ def _load(folder: str, file_name: str) -> Document:
     return cast("Document", json.loads(text))
 
 
-def _folder(name: str) -> Traversable:
-    packaged = importlib.resources.files("codebatch") / name
-    if packaged.is_dir():
-        return packaged
-    return Path(__file__).resolve().parent.parent / name
+def _folder(name: str) -> Path:
+    packaged = Path(__file__).parent / name
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / name

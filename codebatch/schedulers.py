@@ -48,6 +48,11 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
     return SchedulerChoice(name, workers or usable_cpus())
 
 
+def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:
+    """Whether a run over so much source would start worker processes."""
+    return choose_scheduler(asked, workers, work_bytes).name == "processes"
+
+
 def usable_cpus() -> int:
     """Processors this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,25 +1,24 @@
-"""Compute one shard: its files through all tasks, file by file. No store, no clock.
+"""Work out one shard: its files through all tasks, file by file. No store, no clock.
 
 Files are taken object by object: equal content is computed once, however many paths it has.
-All tasks look at a file before the next is read, sharing its parsed tree, so that at most one
-tree is alive. What a task raises on a file becomes a diagnostic record of that file.
+What is remembered under the key of a task on a file is taken over; the rest is computed, all
+tasks looking at a file before the next is read, so that they share its parsed tree and at most
+one tree is alive. What a task raises on a file becomes a diagnostic record of that file.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from codebatch.digest import canonical_json, digest_bytes
-from codebatch.errors import CodeBatchError, ShardFailedError
-from codebatch.plan import shard_of
-from codebatch.records import Counts, InputFile, PlannedTask, Record, path_key
-from codebatch.result import LEAF_DIGITS, fold, leaf_digest
+from codebatch.digest import canonical_json
+from codebatch.errors import CodeBatchError, NotReusedError, ShardFailedError
+from codebatch.keys import file_key
+from codebatch.lines import FileLines, decode_lines, encode_lines
+from codebatch.outputs import OutputLines, TaskOutputs
+from codebatch.records import COMPUTED, REMEMBERED, Counts, InputFile, PlannedTask, Record
 from codebatch.tasks.base import FileContext
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.registry import find_task
@@ -30,107 +29,197 @@ MAX_OBJECT_BYTES = 16 * 2**20
 
 ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
+Recall = Callable[[str, InputFile], "FileLines | None"]
 
 
 @dataclass(frozen=True)
-class TaskOutputs:
-    """The lines of one task on one shard, ready to be committed.
+class Surroundings:
+    """What a shard needs of the world.
 
-    ``per_file`` holds, in path order, how many records and diagnostics each file has.
+    ``read`` gives an object's bytes, ``put`` stores a large value and gives its digest,
+    ``recall`` gives what is remembered under a key of a file. ``may_compute`` false makes it an
+    error that something is not remembered.
     """
 
-    data: bytes
-    digest: str
-    tree: str
-    counts: Counts
-    files: int
-    computed: int
-    reused: int
-    per_file: tuple[tuple[int, int], ...]
+    read: ReadObject
+    put: PutObject
+    recall: Recall = lambda *_: None
+    may_compute: bool = True
 
 
-class _TaskLines:
-    """Collects one task's lines: ``_files`` holds path, object, lines and counts of each file."""
+@dataclass(frozen=True)
+class ShardResult:
+    """What came of a shard: the outputs of each task, and what is worth remembering, by key."""
 
-    def __init__(self) -> None:
-        self._files: list[tuple[str, str, bytes, Counts]] = []
-        self._computed = 0
+    outputs: dict[str, TaskOutputs]
+    learnt: dict[str, FileLines]
 
-    def add(self, files: Sequence[InputFile], records: Sequence[Record]) -> None:
-        counts = Counts.of(records)
-        self._computed += 1
-        for file in files:
-            lines = b"".join(canonical_json({**r, "path": file.path}) + b"\n" for r in records)
-            self._files.append((file.path, file.object, lines, counts))
 
-    def finish(self, width: int) -> TaskOutputs:
-        self._files.sort(key=lambda file: path_key(file[0]))
-        leaves: dict[str, list[tuple[str, str]]] = {}
-        for path, digest, lines, _ in self._files:
-            leaf = leaves.setdefault(shard_of(digest, LEAF_DIGITS), [])
-            leaf.append((path, digest_bytes(lines)))
-        data = b"".join(lines for _, _, lines, _ in self._files)
-        nodes = fold({prefix: leaf_digest(files) for prefix, files in leaves.items()}, width)
-        return TaskOutputs(
-            data=data,
-            digest=digest_bytes(data),
-            tree=next(iter(nodes.values())),
-            counts=Counts.total(counts for _, _, _, counts in self._files),
-            files=len(self._files),
-            computed=self._computed,
-            reused=len(self._files) - self._computed,
-            per_file=tuple((c.records, c.diagnostics) for _, _, _, c in self._files),
-        )
+@dataclass(frozen=True)
+class FileOutcome:
+    """The lines of one task for equal files, and where they come from."""
+
+    task_id: str
+    files: Sequence[InputFile]
+    found: FileLines
+    origin: str
 
 
 def compute_shard(
     tasks: Sequence[PlannedTask],
     shard_id: str,
     inputs: Sequence[InputFile],
-    read: ReadObject,
-    put: PutObject,
-) -> dict[str, TaskOutputs]:
-    """Run all tasks over the inputs of a shard, which are ordered by object.
+    around: Surroundings,
+) -> ShardResult:
+    """Run all tasks over the inputs of a shard, which are ordered by object."""
+    lines = {task.id: OutputLines() for task in tasks}
+    learnt: dict[str, FileLines] = {}
+    for outcome in compute_files(tasks, inputs, around, learnt):
+        lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
+    outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
+    return ShardResult(outputs, learnt)
 
-    ``read`` gives an object's bytes, ``put`` stores a large value and gives its digest.
-    """
-    lines = {task.id: _TaskLines() for task in tasks}
-    groups = [list(files) for _, files in groupby(inputs, key=_identity)]
+
+def compute_files(
+    tasks: Sequence[PlannedTask],
+    inputs: Sequence[InputFile],
+    around: Surroundings,
+    learnt: dict[str, FileLines],
+) -> Iterator[FileOutcome]:
+    """Run all tasks over files ordered by object; what was computed is put into ``learnt``."""
+    work = _ShardWork(tasks, list(groups_of_equals(inputs)), around, learnt)
     try:
-        _compute(tasks, groups, lines, read, put)
+        for files, file_work in work.files():
+            for task in tasks:
+                found, origin = file_work.result(task)
+                yield FileOutcome(task.id, files, found, origin)
     except _UnreadableObjectError as error:
         raise error.reason from None  # the store's fault: nothing of it may become a result
-    return {task_id: collected.finish(len(shard_id)) for task_id, collected in lines.items()}
 
 
-def _compute(
-    tasks: Sequence[PlannedTask],
-    groups: Sequence[Sequence[InputFile]],
-    lines: Mapping[str, _TaskLines],
-    read: ReadObject,
-    put: PutObject,
-) -> None:
-    """Run all tasks over one file of each group of equal files."""
-    sources = [_source(files[0], read) for files in groups]
-    prepared = _prepare_all(tasks, sources)
-    # Taken from the end, so that a source with its tree is gone when the next is looked at.
-    sources.reverse()
-    with _collector_held():
-        for index, files in enumerate(groups):
-            source = sources.pop()
-            upstream: dict[str, Sequence[Record]] = {}
-            for task in tasks:
-                context = FileContext(
-                    config=task.config,
-                    upstream={need: upstream[need] for need in task.needs},
-                    prepared=prepared[task.id][index],
-                )
-                upstream[task.id] = _run(task, source, context, put)
-                lines[task.id].add(files, upstream[task.id])
+def remembered(
+    tasks: Sequence[PlannedTask], file: InputFile, recall: Recall
+) -> dict[str, FileLines | None]:
+    """What is remembered of a file, by task id, in the order of the tasks.
+
+    A task whose upstream is not remembered has no key yet, and counts as not remembered.
+    """
+    found: dict[str, FileLines | None] = {}
+    for task in tasks:
+        upstream = {need: lines for need in task.needs if (lines := found[need]) is not None}
+        known = len(upstream) == len(task.needs)
+        found[task.id] = recall(file_key(task, file, upstream), file) if known else None
+    return found
+
+
+def groups_of_equals(inputs: Sequence[InputFile]) -> Iterator[list[InputFile]]:
+    """The inputs of a shard, ordered by object, in groups that no task can tell apart."""
+    return (list(files) for _, files in groupby(inputs, key=_identity))
 
 
 def _identity(file: InputFile) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return file.object, file.language, tuple(sorted(file.facets.items()))
+
+
+class _ShardWork:
+    """The files of a shard still to be worked on, each group of equal ones as one.
+
+    State: ``_sources`` holds the sources not yet taken, by the group's index; ``_prepared``
+    what each task has prepared, by index, once one file needed it; ``learnt`` what was computed,
+    by key.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[PlannedTask],
+        groups: Sequence[Sequence[InputFile]],
+        around: Surroundings,
+        learnt: dict[str, FileLines],
+    ) -> None:
+        self.tasks = tasks
+        self.around = around
+        self.learnt = learnt
+        self._groups = groups
+        self._sources = {index: _source(g[0], around.read) for index, g in enumerate(groups)}
+        self._prepared: dict[str, dict[int, object]] = {}
+
+    def files(self) -> Iterator[tuple[Sequence[InputFile], _FileWork]]:
+        """Each group with the work on its first file."""
+        for index, files in enumerate(self._groups):
+            yield files, _FileWork(self, index, files[0], self._sources[index])
+            self._sources.pop(index).drop_tree()
+
+    def recall(self, key: str, file: InputFile) -> FileLines | None:
+        """What is known under a key of a file, from this shard or from before."""
+        return self.learnt.get(key) or self.around.recall(key, file)
+
+    def prepared(self, task: PlannedTask, index: int) -> object:
+        """What the task has prepared for a group; None where it prepares nothing."""
+        prepare = find_task(task.task).prepare
+        if prepare is None:
+            return None
+        values = self._prepared.setdefault(task.id, {})
+        if index not in values:
+            wanted = [i for i in self._sources if i == index or not self._is_known(task, i)]
+            sources = [self._sources[i] for i in wanted]
+            values.update(zip(wanted, prepare(sources, task.config), strict=True))
+        return values[index]
+
+    def _is_known(self, task: PlannedTask, index: int) -> bool:
+        file = self._groups[index][0]
+        return remembered(self.tasks, file, self.recall)[task.id] is not None
+
+
+class _FileWork:
+    """All tasks on one file.
+
+    State: ``_found`` holds the lines of each task done, ``_records`` their records, where a
+    task asked for them.
+    """
+
+    def __init__(self, shard: _ShardWork, index: int, file: InputFile, source: SourceFile) -> None:
+        self._shard = shard
+        self._index = index
+        self._file = file
+        self._source = source
+        self._found: dict[str, FileLines] = {}
+        self._records: dict[str, Sequence[Record]] = {}
+
+    def result(self, task: PlannedTask) -> tuple[FileLines, str]:
+        """The task's lines, and where they come from."""
+        key = file_key(task, self._file, self._found)
+        found = self._shard.recall(key, self._file)
+        origin = REMEMBERED
+        if found is None:
+            if not self._shard.around.may_compute:
+                raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
+            found, origin = self._compute(task, key), COMPUTED
+        self._found[task.id] = found
+        return found, origin
+
+    def _compute(self, task: PlannedTask, key: str) -> FileLines:
+        objects: list[str] = []
+        context = FileContext(
+            config=task.config,
+            upstream={need: self._upstream(need) for need in task.needs},
+            prepared=self._shard.prepared(task, self._index),
+        )
+
+        def put(data: bytes) -> str:
+            objects.append(self._shard.around.put(data))
+            return objects[-1]
+
+        records = _run(task, self._source, context, put)
+        self._records[task.id] = records
+        found = FileLines(encode_lines(records), Counts.of(records), tuple(objects))
+        if TASK_FAILED not in found.counts.by_code:
+            self._shard.learnt[key] = found  # what failed here may work elsewhere
+        return found
+
+    def _upstream(self, need: str) -> Sequence[Record]:
+        if need not in self._records:
+            self._records[need] = decode_lines(self._found[need].lines)
+        return self._records[need]
 
 
 def _source(file: InputFile, read: ReadObject) -> SourceFile:
@@ -154,19 +243,6 @@ def _read(read: ReadObject, digest: str) -> bytes:
         raise _UnreadableObjectError(error) from error
 
 
-def _prepare_all(
-    tasks: Sequence[PlannedTask], sources: Sequence[SourceFile]
-) -> dict[str, Sequence[object]]:
-    """What each task prepares for each source; None where it prepares nothing."""
-    prepared: dict[str, Sequence[object]] = {}
-    for planned in tasks:
-        prepare = find_task(planned.task).prepare
-        prepared[planned.id] = (
-            [None] * len(sources) if prepare is None else prepare(sources, planned.config)
-        )
-    return prepared
-
-
 def _run(
     planned: PlannedTask, source: SourceFile, context: FileContext, put: PutObject
 ) -> list[Record]:
@@ -180,15 +256,16 @@ def _run(
         rule = RULES[TASK_FAILED]
         finding = Finding(1, 1, TASK_FAILED, rule.name, rule.severity, message)
         return list(diagnostic_records([finding], ()))
-    undeclared = sorted({str(r["kind"]) for r in records} - {*task.kinds})
+    undeclared = {record["kind"] for record in records}.difference(task.kinds)
     if undeclared:
-        raise ShardFailedError(f"task {task.name} yields undeclared kinds: {', '.join(undeclared)}")
-    return [_stored(record, put) for record in records]
+        names = ", ".join(sorted(map(str, undeclared)))
+        raise ShardFailedError(f"task {task.name} yields undeclared kinds: {names}")
+    return [_stored(record, put) if "data" in record else record for record in records]
 
 
 def _stored(record: Record, put: PutObject) -> Record:
     """The record with its large value, if it has one, replaced by the digest of an object."""
-    data = record.get("data")
+    data = record["data"]
     if not isinstance(data, bytes):
         return record
     reference = {key: value for key, value in record.items() if key != "data"}
@@ -198,27 +275,3 @@ def _stored(record: Record, put: PutObject) -> Record:
     chunks = [put(data[start : start + MAX_OBJECT_BYTES]) for start in portions]
     manifest = canonical_json({"chunks": chunks, "size": len(data)})
     return {**reference, "object": put(manifest), "chunked": True}
-
-
-_collector_lock = threading.Lock()
-_collector_holders = 0
-
-
-@contextlib.contextmanager
-def _collector_held() -> Iterator[None]:
-    """Hold the cyclic collector off: it scans growing syntax trees over and over for nothing.
-
-    The switch is one for the process, so shards running in several threads are counted.
-    """
-    global _collector_holders  # noqa: PLW0603 - as the switch itself
-    with _collector_lock:
-        if _collector_holders == 0:
-            gc.disable()
-        _collector_holders += 1
-    try:
-        yield
-    finally:
-        with _collector_lock:
-            _collector_holders -= 1
-            if _collector_holders == 0:
-                gc.enable()

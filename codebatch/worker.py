@@ -10,16 +10,20 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from codebatch.clock import now
+from codebatch.clock import now, now_ns
+from codebatch.collector import collector_held
 from codebatch.commit import commit_failure, commit_shard
 from codebatch.errors import (
     CodeBatchError,
+    NotReusedError,
     ShardFailedError,
     StoreFormatError,
     ToolchainMismatchError,
 )
+from codebatch.recheck import committed, computed_again, in_sample
+from codebatch.recollection import Recollection
 from codebatch.records import DONE, FAILED, Plan, PlannedTask, Receipt, ShardCall
-from codebatch.shard import compute_shard
+from codebatch.shard import Surroundings, compute_shard
 from codebatch.store import StoreDirectory, open_store
 from codebatch.tasks.registry import find_task
 
@@ -28,7 +32,10 @@ def run_shard(call: ShardCall) -> Receipt:
     """Compute and commit one shard, and say what was done."""
     try:
         store, plan = _opened(call.store, call.store_id, call.batch_id)
-        return _run(store, plan, call)
+        with collector_held():
+            if call.recheck is not None:
+                return _recheck(store, plan, call, call.recheck)
+            return _run(store, plan, call)
     except CodeBatchError as error:
         return _receipt(call, error)
     except Exception as error:  # noqa: BLE001 - a scheduler must never see an exception
@@ -37,24 +44,48 @@ def run_shard(call: ShardCall) -> Receipt:
 
 def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
     started = now()
-    task_ids = [task.id for task in plan.tasks]
+    tasks = _tasks_to_run(store, plan, call)
+    task_ids = [task.id for task in tasks]
+    recollection = Recollection(store, call)
     try:
         inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
         with store.group(durable=False) as group:
-            outputs = compute_shard(
-                plan.tasks,
-                call.shard_id,
-                inputs,
+            around = Surroundings(
                 store.objects.read,
-                lambda data: store.objects.put(data, group),
+                lambda data: store.objects.put(data, group).digest,
+                recollection.recall,
+                may_compute=not call.require_reused,
             )
-        commit_shard(store, call.batch_id, call.shard_id, outputs, call.attempt, started)
+            result = compute_shard(tasks, call.shard_id, inputs, around)
+        commit_shard(store, call.batch_id, call.shard_id, result.outputs, call.attempt, started)
+    except NotReusedError:
+        raise  # nothing failed: the shard stays as it is
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
-    return Receipt(call.shard_id, call.attempt, DONE)
+    warning = recollection.keep(result.learnt, now_ns())
+    return Receipt(call.shard_id, call.attempt, DONE, warning=warning)
+
+
+def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> list[PlannedTask]:
+    """The tasks that are not committed, and those they build on: their records are in keys."""
+    wanted: set[str] = set()
+    for task in reversed(plan.tasks):
+        state = store.load_verified_state(call.batch_id, task.id, call.shard_id)
+        if task.id in wanted or state is None or state.status != DONE:
+            wanted |= {task.id, *task.needs}
+    return [task for task in plan.tasks if task.id in wanted]
+
+
+def _recheck(store: StoreDirectory, plan: Plan, call: ShardCall, part: int) -> Receipt:
+    """Compute a part of a finished shard again, store nothing, and compare."""
+    inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
+    there = committed(store, plan, call.batch_id, call.shard_id, inputs)
+    here = computed_again(store, plan, [f for f in inputs if in_sample(f.object, part)])
+    differ = tuple(sorted(place for place, digest in here.items() if there[place] != digest))
+    return Receipt(call.shard_id, call.attempt, DONE, checked=len(here), differ=differ)
 
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -260,11 +261,14 @@ def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codeba
     """The scheduler may still know the old result; the store decides."""
     first = batch.run(client=client)
     path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
-    path.unlink()
-    again = batch.run(client=client)
-    assert (again.status, again.result) == ("done", first.result)
-    assert path.exists()
-    assert again.files["computed"] > 0
+    for forget in (False, True):
+        path.unlink()
+        if forget:
+            shutil.rmtree(batch.store.path / "indexes")
+        again = batch.run(client=client)
+        assert (again.status, again.result) == ("done", first.result)
+        assert path.exists()
+        assert (again.files["computed"] > 0) == forget
 
 
 def test_unreachable_address(unreachable: Callable[[], Outcome], cluster: Cluster) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, run_cli, write_tree
 
 import codebatch
+import codebatch.cli
 from codebatch.cli import cli
 from codebatch.cli.access import access_of, is_declared, reads
 from codebatch.cli.describe import describe, iter_commands
@@ -32,8 +35,12 @@ VIEWS: dict[str, list[list[str]]] = {
     "errors": [["errors"], ["errors", "--language", "python"]],
     "export": [["export", "--format", "sarif", "--base", "OLD"]],
     "files": [["files"]],
+    "explain": [["explain", "--task", "lint", "--file", "pkg/cart.py"]],
+    "gc": [["gc"]],
     "improvements": [["improvements", "OLD", "latest"]],
     "inspect": [["inspect", "pkg/cart.py"], ["inspect", "style.py"]],
+    "memo export": [["memo", "export", "MEMO"]],
+    "plan": [["plan"], ["plan", "--pipeline", "parse"], ["plan", "--batch", "latest"]],
     "query diagnostics": [["query", "diagnostics", "--language", "python"]],
     "query edges": [["query", "edges", "--language", "python"]],
     "query metrics": [["query", "metrics", "--language", "python"]],
@@ -52,7 +59,31 @@ VIEWS: dict[str, list[list[str]]] = {
 }
 # A view does without an index, so that taking it away shows nothing; that a view reads them in
 # some cases only is for its own tests.
-DERIVED = {"indexes"}
+DERIVED = {"indexes", "memo"}
+
+
+def all_commands(group: click.Group) -> Iterator[click.Command]:
+    """The group and everything below it."""
+    yield group
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from all_commands(command)
+        else:
+            yield command
+
+
+def test_every_command_is_found_under_its_name() -> None:
+    """The table of the root command names a place for each command; none is forgotten."""
+    defined = {
+        value
+        for module in pkgutil.iter_modules(codebatch.cli.__path__, "codebatch.cli.")
+        for value in vars(importlib.import_module(module.name)).values()
+        if isinstance(value, click.Command)
+    }
+    assert defined == set(all_commands(cli))
+    assert {name: command.name for name, command in cli.commands.items()} == {
+        name: name for name in cli.commands
+    }
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +111,7 @@ def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:
     rows = compared.store.batches()
     ids = {
         "OLD": str(rows[1]["batch_id"]),
+        "MEMO": str(compared.tree.parent / "memo.tar"),
         "SNAPSHOT": str(rows[0]["snapshot_id"]),
         "OBJECT": str(compared.batch.inspect("pkg/cart.py")["object"]),
     }

@@ -179,7 +179,7 @@ def test_a_faulty_file_still_has_symbols_but_no_name_findings() -> None:
 
 def decode(content: str, language: str = "javascript") -> tuple[dict[str, Any], int]:
     encoded = parsed(content, language).encode()
-    assert encoded.format == "tree-sitter-flat/1+msgpack"
+    assert encoded.format == "tree-sitter-flat/2+msgpack"
     return msgpack.unpackb(encoded.data), encoded.nodes
 
 

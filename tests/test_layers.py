@@ -20,36 +20,48 @@ PACKAGE = Path(codebatch.__file__).parent
 MAX_LINES = 400
 
 # Each part with the parts it may import, lowest first; a part may import itself.
-WORDS = {"errors", "digest", "records", "resources"}
+WORDS = {"errors", "digest", "lazy", "records", "resources"}
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
+    "collector": set(),
+    "lazy": set(),
     "digest": {"errors"},
     "records": {"errors", "digest"},
-    "resources": {"errors", "digest"},
+    "resources": {"errors", "digest", "lazy"},
     "result": {"digest"},
-    "store": WORDS,
+    "lines": WORDS,
+    "keys": WORDS | {"lines"},
+    "store": WORDS | {"lines"},
     "sources": WORDS,
     "tasks": WORDS,
     "pipeline": WORDS | {"tasks"},
     "snapshot": WORDS | {"clock", "sources", "store"},
-    "plan": WORDS | {"pipeline", "tasks"},
-    "shard": WORDS | {"plan", "result", "tasks"},
-    "commit": WORDS | {"clock", "shard", "store"},
-    "overview": WORDS | {"result", "store"},
+    "plan": WORDS | {"keys", "pipeline", "tasks"},
+    "outputs": WORDS | {"lines", "plan", "result"},
+    "shard": WORDS | {"keys", "lines", "outputs", "tasks"},
+    "commit": WORDS | {"clock", "outputs", "store"},
+    "recheck": WORDS | {"lines", "shard", "store"},
+    "gc": WORDS | {"clock", "store"},
+    "totals": WORDS | {"store"},
+    "overview": WORDS | {"result", "store", "totals"},
     "schedulers": {"errors"},
-    "worker": WORDS | {"clock", "commit", "shard", "store", "tasks"},
-    "graph": WORDS | {"worker"},
+    "recollection": WORDS | {"lines", "plan", "store"},
+    "worker": WORDS
+    | {"clock", "collector", "commit", "recheck", "recollection", "shard", "store", "tasks"},
+    "pool": WORDS,
+    "graph": WORDS | {"pool", "worker"},
+    "preload": WORDS | {"graph", "tasks", "worker"},
     "batch": WORDS
-    | {"clock", "commit", "graph", "overview", "pipeline", "plan", "schedulers", "store"}
-    | {"tasks", "worker"},
-    "query": WORDS | {"overview", "pipeline", "store", "tasks"},
+    | {"clock", "commit", "graph", "keys", "lines", "overview", "pipeline", "plan", "recheck"}
+    | {"schedulers", "shard", "store", "tasks", "worker"},
+    "query": WORDS | {"overview", "store", "tasks"},
     "diff": WORDS,
     "renames": WORDS,
     "compare": WORDS | {"diff", "overview", "query", "renames", "store"},
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
-    | {"batch", "compare", "export", "graph", "overview", "pipeline", "plan", "query"}
+    | {"batch", "compare", "export", "gc", "graph", "overview", "pipeline", "plan", "pool", "query"}
     | {"schedulers", "snapshot", "store"},
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diff", "export", "pipeline", "query", "snapshot"}
@@ -119,6 +131,25 @@ def imported(name: str, nodes: list[ast.AST]) -> set[str]:
     return found
 
 
+def lazily_imported(tree: ast.AST) -> set[str]:
+    """What ``name = lazy("module")`` stands for: imported when it is first used."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        node.value
+        for call in calls
+        if ast.unparse(call.func) == "lazy"
+        for node in ast.walk(call.args[0])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def full_names(node: ast.AST) -> set[str]:
+    """The modules that an import statement may name."""
+    if isinstance(node, ast.ImportFrom):
+        return {f"{node.module}.{alias.name}" for alias in node.names}
+    return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+
+
 def nodes_at_runtime(tree: ast.AST) -> list[ast.AST]:
     """All nodes but those below ``if TYPE_CHECKING``."""
     found, pending = [], [tree]
@@ -165,6 +196,20 @@ def test_imports_point_down(name: str) -> None:
     for target in sorted(all_imports(name)):
         if target.split(".")[0] == "codebatch":
             assert part_of(target) in LAYERS[part] | {part}, f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_the_type_checker_sees_what_is_imported_lazily(name: str) -> None:
+    """``if TYPE_CHECKING: import x``, ``else: x = lazy("x")``, and nowhere else."""
+    paired: set[str] = set()
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            seen = {full for part in node.body for full in full_names(part)}
+            for part in node.orelse:
+                later = lazily_imported(part)  # several: one for each version of Python
+                assert later & seen, f"{name}: only at run time: {ast.unparse(part)}"
+                paired |= later
+    assert paired == lazily_imported(modules()[name])
 
 
 @pytest.mark.parametrize("name", sorted(modules()))

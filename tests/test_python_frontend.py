@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import sysconfig
@@ -235,29 +236,35 @@ def test_threads_parse_at_once():
 # --- encoding -----------------------------------------------------------------------------------
 
 
-def decode(data: bytes) -> ast.AST:
-    """The tree again, from the format's description alone."""
+PLACES = ("line", "column", "more_lines", "end_column", "name_line", "name_column")
+
+
+def decode(data: bytes) -> tuple[ast.AST, dict[str, list[tuple[int, int]]]]:
+    """The tree again, and the places of names, from the format's description alone."""
     document = msgpack.unpackb(data)
-    assert list(document) == [
-        *("types", "fields", "values", "type", "parent", "field"),
-        *("line", "column", "more_lines", "end_column", "scalars"),
-    ]
+    assert list(document) == ["types", "fields", "values", "type", "parent", "field", "columns"]
     values = [read_value(value) for value in document["values"]]
-    scalars = iter(document["scalars"])
+    cursors = [zip(*columns, strict=True) for columns in document["columns"]]
+    named: dict[str, list[tuple[int, int]]] = {}
     nodes: list[ast.AST | None] = []
     for row, kind in enumerate(document["type"]):
-        name, scalar_fields, children, lists = document["types"][kind]
+        name, scalars, children, lists, places = document["types"][kind]
         node = getattr(ast, name)() if name else None
         nodes.append(node)
         if node is not None:
-            for field in scalar_fields:
-                setattr(node, field, unfold(field, values[next(scalars)]))
+            entry = next(cursors[kind], ())
+            place = dict(zip(places, entry[: len(places)], strict=True))
+            for field, value in zip(scalars, entry[len(places) :], strict=True):
+                setattr(node, field, unfold(field, values[value]))
             for field in children:
                 setattr(node, field, [] if field in lists else None)
-            place = [document[c][row] for c in ("line", "column", "more_lines", "end_column")]
-            if place[0]:
-                node.lineno, node.col_offset = place[:2]
-                node.end_lineno, node.end_col_offset = place[0] + place[2], place[3]
+            if "line" in place:
+                node.lineno, node.col_offset = place["line"], place["column"]
+                node.end_lineno = place["line"] + place["more_lines"]
+                node.end_col_offset = place["end_column"]
+            if place.get("name_line"):
+                where = (place["name_line"], place["name_column"])
+                named.setdefault(name_of(node), []).append(where)
         if row:
             parent = nodes[row - document["parent"][row]]
             field = document["fields"][document["field"][row]]
@@ -265,8 +272,14 @@ def decode(data: bytes) -> ast.AST:
                 getattr(parent, field).append(node)
             else:
                 setattr(parent, field, node)
-    assert next(scalars, None) is None
-    return nodes[0]
+    assert [next(cursor, None) for cursor in cursors] == [None] * len(cursors)
+    return nodes[0], named
+
+
+def name_of(node: Any) -> str:
+    if isinstance(node, ast.alias):
+        return str(node.asname)
+    return str(node.rest if isinstance(node, ast.MatchMapping) else node.name)
 
 
 def read_value(value: Any) -> Any:
@@ -297,13 +310,29 @@ def assert_lossless(source: bytes) -> None:
         warnings.simplefilter("ignore")
         tree = ast.parse(source)
     encoded = parsed(source).encode()
-    assert encoded.format == FORMAT == "python-ast-flat/1+msgpack"
+    assert encoded.format == FORMAT == "python-ast-flat/2+msgpack"
     assert encoded.nodes == sum(not isinstance(node, FOLDED) for node in ast.walk(tree))
-    expected = ast.dump(tree, include_attributes=True)
+    lines = SourceFile(source, "python").lines
+    expected = ast.dump(in_characters(tree, lines), include_attributes=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of 3.13, for nodes made without their fields
-        decoded = decode(encoded.data)
+        decoded, named = decode(encoded.data)
     assert ast.dump(decoded, include_attributes=True) == expected
+    for name, places in named.items():
+        for line, column in places:
+            word = re.match(r"\w+", lines[line - 1][column:])
+            assert word is not None
+            assert unicodedata.normalize("NFKC", word.group()) == name
+
+
+def in_characters(tree: ast.AST, lines: list[str]) -> ast.AST:
+    for node in ast.walk(tree):
+        if hasattr(node, "col_offset"):
+            for line, column in (("lineno", "col_offset"), ("end_lineno", "end_col_offset")):
+                number, offset = getattr(node, line), getattr(node, column)
+                head = lines[number - 1].encode()[:offset] if number <= len(lines) else b""
+                setattr(node, column, len(head.decode()))
+    return tree
 
 
 @pytest.mark.parametrize(
@@ -325,6 +354,10 @@ def assert_lossless(source: bytes) -> None:
         "from .. import a as b, c\nfrom . import *\nimport x.y as z",
         "@a\nclass B(C, metaclass=D, **k): ...\n[x async for y in z if w if v]",
         "x @= not -y ** ~z // 2 << 3 and (w := 1) or (lambda *a, **k: a)",
+        "é = 'ü'; è = 'ß' + x\nx = '''é\né''', é\nimport é as à, è.x as ù",
+        "async  def  é(): pass\nclass \\\n  B: pass\n@é\nclass\tA(é): x = 'é'; y = 1",
+        "try: pass\nexcept (é,  # as no\n x) as \\\n  ü: pass\nexcept A: pass",
+        "match é:\n case {'é': 1, **ü} | ['é', *ö] | (A() as ä): pass\n case ü: pass",
     ],
 )
 def test_encoding_is_lossless(source):

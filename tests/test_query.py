@@ -29,7 +29,8 @@ from codebatch.cli.formats import Columns, Destination, write_rows
 from codebatch.cli.output import fitted, table_lines
 from codebatch.digest import canonical_json
 from codebatch.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
-from codebatch.query import FIELDS, FILE_FIELDS, record_columns, sorted_rows
+from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns
+from codebatch.query.order import sorted_rows
 from codebatch.records import KINDS
 from codebatch.resources import load_schema
 from codebatch.store import StoreDirectory
@@ -295,6 +296,7 @@ def test_stats(scanned: Scanned, main: Main, monkeypatch: pytest.MonkeyPatch) ->
         raise AssertionError("outputs are read")
 
     monkeypatch.setattr(StoreDirectory, "iter_outputs", refuse)
+    monkeypatch.setattr(StoreDirectory, "read_outputs", refuse)
     rows = rows_of(main, scanned.path, "query", "stats")
     jsonschema.validate(rows, load_schema("cli.query-stats"))
     found = [r for r in records if r["kind"] == "diagnostic"]
@@ -550,7 +552,7 @@ def test_views_change_nothing_but_indexes(scanned_copy: Scanned, main: Main) -> 
     for words in VIEWS:
         assert main(*words, "--store", scanned_copy.path).code == 0
     assert fingerprint(scanned_copy.path) == before
-    assert [path.name for path in scanned_copy.path.glob("indexes/*")] == ["sql"]
+    assert (scanned_copy.path / "indexes" / "sql").is_dir()
 
 
 @pytest.mark.parametrize("words", VIEWS, ids=" ".join)

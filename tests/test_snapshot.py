@@ -9,9 +9,15 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import OBEYING_PERMISSIONS, Outcome, cli_environment, make_tree, write_tree
@@ -19,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codebatch
+from codebatch.snapshot import SnapshotResult, take_snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +68,7 @@ def skipped(snapshot: codebatch.Snapshot) -> dict[str, str]:
 
 
 def listing(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file below the root with its mtime, inode and content digest."""
+    """Every file of a store with its mtime, inode and content digest, but for the indexes."""
     return {
         str(path.relative_to(root)): (
             path.stat().st_mtime_ns,
@@ -69,7 +76,7 @@ def listing(root: Path) -> dict[str, tuple[int, int, str]]:
             hashlib.sha256(path.read_bytes()).hexdigest(),
         )
         for path in root.rglob("*")
-        if path.is_file()
+        if path.is_file() and root / "indexes" not in path.parents
     }
 
 
@@ -721,3 +728,534 @@ def test_store_itself_is_no_source(store: codebatch.Store) -> None:
     except codebatch.CodeBatchError:
         return
     assert snapshot.files == []
+
+
+# -- the stat cache --------------------------------------------------------------------------
+
+SETTLING_SECONDS = 0.15
+_opened: list[str] = []
+
+
+def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and isinstance(arguments[0], str | bytes):
+        _opened.append(os.fsdecode(arguments[0]))
+
+
+sys.addaudithook(_note_opened)
+
+
+def files_read(root: Path, take: Callable[[], object]) -> set[str]:
+    """The files below ``root``, not its folders, that are opened meanwhile."""
+    _opened.clear()
+    take()
+    below = [path for path in _opened if path.startswith(f"{root}/") and os.path.isfile(path)]
+    return {os.path.relpath(path, root) for path in below}
+
+
+def settle(store: codebatch.Store, root: Path, *, ignore: bool = True) -> SnapshotResult:
+    """Snapshot a tree that nobody has touched for a while, so that it is known from then on."""
+    time.sleep(SETTLING_SECONDS)
+    return replace(take_snapshot(store.directory, root, ignore=ignore), created=False)
+
+
+def take_anew(base: Path, root: Path, *, ignore: bool = True) -> SnapshotResult:
+    """What a store says that has never seen the tree: the oracle."""
+    number = len(list(base.glob("anew-*")))
+    store = codebatch.open_store(base / f"anew-{number}", create=True)
+    return replace(take_snapshot(store.directory, root, ignore=ignore), created=False)
+
+
+def stat_caches(store: codebatch.Store) -> list[Path]:
+    return sorted((store.path / "indexes" / "stat").iterdir())
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Other content, and the times as they were."""
+    before = path.stat()
+    assert before.st_size == len(text)
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Another file under the name, of the same size and with the same modification time."""
+    other = path.with_name("other")
+    other.write_text(text)
+    before = path.stat()
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.rename(path)
+
+
+CACHED_TREE: dict[str, str | bytes] = {
+    "a.py": "x = 1\n",
+    "b.py": "y = 2\n",
+    "pkg/c.py": "z = 3\n",
+    "pkg/deep/d.py": "w = 4\n",
+    "pkg/data.json": "{}",
+    "twin/c.py": "z = 4\n",
+    "twin/deep/d.py": "w = 5\n",
+    "twin/data.json": "[]",
+    "build/out.py": "o = 1\n",
+    "build/kept.txt": "kept",
+    ".gitignore": "build\n*.log\n",
+    "pkg/.codebatchignore": "*.json\n.codebatchignore\n",
+    "run.log": "log",
+}
+
+
+@pytest.fixture
+def cached_tree(tmp_path: Path) -> Path:
+    root = write_tree(tmp_path / "cached", CACHED_TREE)
+    (root / "link").symlink_to("a.py")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def test_unchanged_tree_is_not_read(cached_tree: Path, store: codebatch.Store) -> None:
+    first = take_snapshot(store.directory, cached_tree)
+    settled = settle(store, cached_tree)
+    results = []
+    steps = []
+    take = partial(take_snapshot, store.directory, cached_tree, progress=lambda *s: steps.append(s))
+    read = files_read(cached_tree, lambda: results.append(take()))
+    assert read == set()
+    assert results == [settled] == [replace(first, created=False)]
+    assert steps == [(first.file_count, first.total_bytes)]
+
+
+def test_only_what_changed_is_read(cached_tree: Path, store: codebatch.Store) -> None:
+    settle(store, cached_tree)
+    (cached_tree / "pkg/c.py").write_text("z = 9\n")
+    take = partial(take_snapshot, store.directory, cached_tree)
+    assert files_read(cached_tree, take) - {".gitignore", "pkg/.codebatchignore"} == {"pkg/c.py"}
+
+
+def test_without_the_cache_everything_is_read(cached_tree: Path, store: codebatch.Store) -> None:
+    settled = settle(store, cached_tree)
+    read = files_read(
+        cached_tree, lambda: take_snapshot(store.directory, cached_tree, use_cache=False)
+    )
+    assert len(read - {"pkg/.codebatchignore"}) == settled.file_count - 1  # but for the link
+
+
+EDITS: dict[str, Callable[[Path], object]] = {
+    "content": lambda root: (root / "a.py").write_text("x = 1000\n"),
+    "same size": lambda root: (root / "a.py").write_text("x = 2\n"),
+    "same size and time": lambda root: overwrite(root / "a.py", "x = 2\n"),
+    "another inode": lambda root: replace_file(root / "a.py", "x = 2\n"),
+    "recreated": lambda root: ((root / "a.py").unlink(), (root / "a.py").write_text("x = 2\n")),
+    "touched": lambda root: os.utime(root / "a.py"),
+    "nothing": lambda root: None,
+    "executable": lambda root: (root / "a.py").chmod(0o755),
+    "file to link": lambda root: (
+        (root / "a.py").unlink(),
+        (root / "a.py").symlink_to("b.py"),
+    ),
+    "link target": lambda root: (
+        (root / "link").unlink(),
+        (root / "link").symlink_to("b.py"),
+    ),
+    "link to file": lambda root: ((root / "link").unlink(), (root / "link").write_text("a.py")),
+    "removed": lambda root: (root / "pkg/deep/d.py").unlink(),
+    "renamed": lambda root: (root / "a.py").rename(root / "aa.py"),
+    "exchanged": lambda root: (
+        (root / "a.py").rename(root / "t"),
+        (root / "b.py").rename(root / "a.py"),
+        (root / "t").rename(root / "b.py"),
+    ),
+    "added": lambda root: (root / "pkg/deep/e.py").write_text(""),
+    "folder exchanged": lambda root: (
+        (root / "pkg").rename(root / "t"),
+        (root / "twin").rename(root / "pkg"),
+    ),
+    "folder to link": lambda root: (
+        (root / "pkg").rename(root / "t"),
+        (root / "pkg").symlink_to("twin"),
+    ),
+    "folder gone": lambda root: shutil.rmtree(root / "twin"),
+    "empty folder": lambda root: (root / "empty").mkdir(),
+    "rules": lambda root: (root / ".gitignore").write_text("pkg\n*.log\n"),
+    "rules gone": lambda root: (root / ".gitignore").unlink(),
+    "rules that ignore themselves": lambda root: overwrite(
+        root / "pkg/.codebatchignore", "d.py  \n.codebatchignore\n"
+    ),
+    "rules added": lambda root: (root / "twin/.gitignore").write_text("*.py\n"),
+    "in an ignored folder": lambda root: (root / "build/more.py").write_text(""),
+    "store": lambda root: codebatch.open_store(root / "s", create=True),
+    "store in an ignored folder": lambda root: shutil.copytree(
+        codebatch.open_store(root.parent / "s", create=True).path,
+        root / "build",
+        dirs_exist_ok=True,
+    ),
+    "special file": lambda root: ((root / "pipe").unlink(), (root / "pipe").write_text("")),
+    "repository": lambda root: git(root, "init", "-q"),
+    "inner repository": lambda root: (
+        git(root / "pkg", "init", "-q"),
+        (root / "pkg/.git/info/exclude").write_text("deep\n"),
+    ),
+    "repository around": lambda root: (
+        git(root.parent, "init", "-q"),
+        (root.parent / ".git/info/exclude").write_text("/cached/a.py\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("ignore", [True, False], ids=["ignore", "all"])
+def test_edits_are_seen_as_without_a_cache(
+    edit: str, ignore: bool, cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    settle(store, cached_tree, ignore=ignore)
+    EDITS[edit](cached_tree)
+    seen = take_snapshot(store.directory, cached_tree, ignore=ignore)
+    expected = take_anew(tmp_path, cached_tree, ignore=ignore)
+    assert replace(seen, created=False) == expected
+    assert take_snapshot(store.directory, cached_tree, ignore=ignore) == expected
+    assert settle(store, cached_tree, ignore=ignore) == expected
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda root: git(root, "add", "-f", "run.log"),
+        lambda root: git(root, "rm", "-q", "--cached", "build/kept.txt"),
+        lambda root: (root / ".git/info/exclude").write_text("b.py\n"),
+        lambda root: (
+            (Path.home() / ".config/git").mkdir(parents=True),
+            (Path.home() / ".config/git/ignore").write_text("twin\n"),
+        ),
+        lambda root: (
+            (root.parent / "excludes").write_text("twin\n"),
+            git(root, "config", "core.excludesFile", str(root.parent / "excludes")),
+        ),
+        lambda root: shutil.rmtree(root / ".git"),
+    ],
+    ids=["added by force", "untracked", "exclude", "global", "configured", "no repository"],
+)
+def test_what_git_ignores_by_now_is_asked_again(
+    edit: Callable[[Path], object], cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    git_init(cached_tree, add=False)
+    git(cached_tree, "add", "-f", "build/kept.txt")
+    before = settle(store, cached_tree)
+    assert take_snapshot(store.directory, cached_tree) == before
+    edit(cached_tree)
+    expected = take_anew(tmp_path, cached_tree)
+    assert expected.snapshot_id != before.snapshot_id
+    assert replace(take_snapshot(store.directory, cached_tree), created=False) == expected
+
+
+def test_file_that_changes_as_fast_as_it_is_read_is_seen(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    """Within one tick of the clock, size and times of both contents are equal."""
+    settle(store, cached_tree)
+    path = cached_tree / "a.py"
+    for number in range(60):
+        with path.open("r+") as stream:
+            stream.write(f"x = {number % 10}\n")
+        snapshot = store.snapshot(cached_tree)
+        (found,) = (file.object for file in snapshot.files if file.path == "a.py")
+        assert found == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_file_from_the_future_is_read_each_time(cached_tree: Path, store: codebatch.Store) -> None:
+    path = cached_tree / "a.py"
+    os.utime(path, (2**32, 2**32))
+    settle(store, cached_tree)
+    take = partial(take_snapshot, store.directory, cached_tree)
+    assert "a.py" in files_read(cached_tree, take)
+
+
+def test_times_before_1970_do_no_harm(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    os.utime(cached_tree / "a.py", (-5, -5))
+    settled = settle(store, cached_tree)
+    assert (
+        take_snapshot(store.directory, cached_tree) == settled == take_anew(tmp_path, cached_tree)
+    )
+
+
+def test_trees_of_one_store_do_not_mix(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cached_tree / "pkg", other, symlinks=True)
+    (other / "c.py").write_text("z = 0\n")
+    roots = [(cached_tree, True), (cached_tree, False), (cached_tree / "pkg", True), (other, True)]
+    expected = [take_anew(tmp_path, root, ignore=ignore) for root, ignore in roots]
+    for _ in range(3):
+        assert [settle(store, root, ignore=ignore) for root, ignore in roots] == expected
+    assert len(stat_caches(store)) == len(roots)
+
+
+def test_root_by_another_name_is_the_same_tree(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = settle(store, cached_tree)
+    (tmp_path / "alias").symlink_to(cached_tree)
+    monkeypatch.chdir(cached_tree / "pkg")
+    for name in (tmp_path / "alias", Path(".."), cached_tree / "twin" / ".."):
+        assert take_snapshot(store.directory, name) == settled
+    (tmp_path / "alias").unlink()
+    (tmp_path / "alias").symlink_to(cached_tree / "pkg")
+    there = take_snapshot(store.directory, tmp_path / "alias")
+    assert replace(there, created=False) == take_anew(tmp_path, cached_tree / "pkg")
+
+
+def without_checksum(data: bytes) -> tuple[dict[str, Any], bytes]:
+    header, _, blocks = data[64:].partition(b"\n")
+    return json.loads(header), blocks
+
+
+def with_checksum(header: object, blocks: bytes) -> bytes:
+    body = (header if isinstance(header, bytes) else json.dumps(header).encode()) + b"\n" + blocks
+    return hashlib.sha256(body).hexdigest().encode() + body
+
+
+def forged(**changes: object) -> Callable[[bytes], bytes]:
+    """A cache whose header was changed by someone who knows how to compute the checksum."""
+
+    def forge(data: bytes) -> bytes:
+        header, blocks = without_checksum(data)
+        return with_checksum({**header, **changes}, blocks)
+
+    return forge
+
+
+CACHE_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "half": lambda data: data[: len(data) // 2],
+    "no end": lambda data: data[:-1],
+    "longer": lambda data: data + b"\0a.py",
+    "first bit": lambda data: bytes([data[0] ^ 1]) + data[1:],
+    "middle bit": lambda data: data[:900] + bytes([data[900] ^ 1]) + data[901:],
+    "last bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "foreign": lambda data: b"SQLite format 3\0" * 100,
+    "no JSON": lambda data: with_checksum(b"{", b""),
+    "a number": lambda data: with_checksum(b"1", b""),
+    "nothing": lambda data: with_checksum({}, b""),
+    "deep": lambda data: with_checksum(b"[" * 100_000, b""),
+    "another format": forged(format="codebatch-stat-cache/2"),
+    "another reader": forged(circumstances={"reader": {}, "git": {}}),
+    "no circumstances": forged(circumstances=None),
+    "odd repository": lambda data: with_checksum(
+        {
+            **without_checksum(data)[0],
+            "circumstances": {
+                **without_checksum(data)[0]["circumstances"],
+                "git": {"": "", "a\0b": "", "../x": "", "\ud800": 1},
+            },
+        },
+        without_checksum(data)[1],
+    ),
+    "no answer": forged(answer={}),
+    "odd answer": forged(answer=[1]),
+    "outside": forged(answer={"snapshot_id": "../..", "total_bytes": 1, "skipped": []}),
+    "unknown snapshot": forged(answer={"snapshot_id": "snap-0", "total_bytes": 1, "skipped": []}),
+    "odd skips": forged(answer={"snapshot_id": "snap-0", "total_bytes": [], "skipped": 3}),
+    "too many": forged(counts=[10**9, 10**9, 10**9]),
+    "negative": forged(bytes=[-1, -1, -1]),
+    "no lengths": forged(bytes=None),
+    "no blocks": lambda data: with_checksum(without_checksum(data)[0], b""),
+    "paths outside": lambda data: with_checksum(
+        without_checksum(data)[0], without_checksum(data)[1].replace(b"pkg/c.py", b"../../ab")
+    ),
+    "odd objects": lambda data: with_checksum(
+        without_checksum(data)[0], without_checksum(data)[1].replace(b".zst", b"/../")
+    ),
+}
+
+
+@pytest.mark.parametrize("how", CACHE_DAMAGES)
+def test_damaged_cache_is_no_cache(how: str, cached_tree: Path, store: codebatch.Store) -> None:
+    (cached_tree / "long.py").write_text("x = 1\n" * 100)
+    settled = settle(store, cached_tree)
+    (path,) = stat_caches(store)
+    whole = path.read_bytes()
+    path.write_bytes(CACHE_DAMAGES[how](whole))
+    assert path.read_bytes() != whole
+    assert take_snapshot(store.directory, cached_tree) == settled
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("edit", ["nothing", "same size and time", "removed"])
+def test_deleting_the_indexes_changes_nothing_else(
+    edit: str, cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    settle(store, cached_tree)
+    EDITS[edit](cached_tree)
+    shutil.rmtree(store.path / "indexes")
+    seen = take_snapshot(store.directory, cached_tree)
+    assert replace(seen, created=False) == take_anew(tmp_path, cached_tree)
+
+
+def test_where_the_cache_cannot_be_kept_nothing_is_remembered(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    (store.path / "indexes").write_text("in the way")
+    settle(store, cached_tree)
+    settled = settle(store, cached_tree)
+    assert settled == take_anew(tmp_path, cached_tree)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_unchanged_tree_and_a_store_that_cannot_be_written(
+    known: bool, cached_tree: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    store = codebatch.open_store(tmp_path / "closed", create=True)
+    settled = settle(store, cached_tree)
+    if not known:
+        shutil.rmtree(store.path / "indexes")
+    folders = [store.path, *(path for path in store.path.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o555)
+    done = cli("snapshot", cached_tree, "--store", store.path, "-q", before=OBEYING_PERMISSIONS)
+    for path in folders:
+        path.chmod(0o755)
+    assert (done.code, done.stdout.strip()) == (0, settled.snapshot_id.encode())
+
+
+def object_of(store: codebatch.Store, content: bytes) -> Path:
+    name = hashlib.sha256(content).hexdigest()
+    (path,) = (store.path / "objects").rglob(f"{name}*")
+    return path
+
+
+def test_missing_object_is_restored(cached_tree: Path, store: codebatch.Store) -> None:
+    settled = settle(store, cached_tree)
+    path = object_of(store, b"z = 3\n")
+    content = path.read_bytes()
+    path.unlink()
+    assert take_snapshot(store.directory, cached_tree) == settled
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("stored", ["raw", "compressed"])
+def test_damaged_object_is_restored_without_the_cache(
+    stored: str, cached_tree: Path, store: codebatch.Store
+) -> None:
+    text = b"x = 1\n" * (1 if stored == "raw" else 100)
+    (cached_tree / "new.py").write_bytes(text)
+    settled = settle(store, cached_tree)
+    path = object_of(store, text)
+    content = path.read_bytes()
+    assert (path.suffix == ".zst") == (stored == "compressed")
+    for damage in (b"", content[:-1], content + b"\0", b"\0" * len(content)):
+        path.chmod(0o644)
+        path.write_bytes(damage)
+        assert take_snapshot(store.directory, cached_tree, use_cache=False) == settled
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["files.index.jsonl", "snapshot.json"])
+@pytest.mark.parametrize("how", ["missing", "shorter"])
+def test_damaged_snapshot_is_restored(
+    name: str, how: str, cached_tree: Path, store: codebatch.Store
+) -> None:
+    settled = settle(store, cached_tree)
+    path = store.path / "snapshots" / settled.snapshot_id / name
+    path.unlink() if how == "missing" else path.write_bytes(path.read_bytes()[:-5])
+    again = take_snapshot(store.directory, cached_tree)
+    assert again == replace(settled, created=True)
+    assert len(store.find_snapshot(settled.snapshot_id).files) == settled.file_count
+
+
+def test_file_that_could_not_be_read_is_tried_again(
+    cached_tree: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    """Who may read what is not in a status: another user reads the same tree."""
+    store = codebatch.open_store(tmp_path / "shared", create=True)
+    words = ("snapshot", cached_tree, "--store", store.path, "--json")
+    (cached_tree / "a.py").chmod(0)
+    time.sleep(SETTLING_SECONDS)
+    first, second = (cli(*words, before=OBEYING_PERMISSIONS) for _ in range(2))
+    assert first.code == 0, first.err
+    reasons = {file["path"]: file["reason"] for file in json.loads(second.stdout)["skipped"]}
+    assert reasons["a.py"] == "unreadable file: permission denied"
+    (cached_tree / "a.py").chmod(0o644)
+    third = json.loads(cli(*words, before=OBEYING_PERMISSIONS).stdout)
+    assert third["file_count"] == json.loads(first.stdout)["file_count"] + 1
+
+
+def test_snapshots_at_once_do_no_harm(cached_tree: Path, store: codebatch.Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        taken = pool.map(lambda _: take_snapshot(store.directory, cached_tree), range(12))
+    assert len({result.snapshot_id for result in taken}) == 1
+    assert not list(store.path.rglob(".tmp*"))
+    settled = settle(store, cached_tree)
+    assert files_read(cached_tree, lambda: take_snapshot(store.directory, cached_tree)) == set()
+    assert take_snapshot(store.directory, cached_tree) == settled
+
+
+def test_portions_of_a_large_snapshot_appear_early(
+    cached_tree: Path, tmp_path: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many files and large ones are renamed in portions, streamed ones among them."""
+    monkeypatch.setattr("codebatch.store.files._GROUP_BYTES", 10)
+    for name, head in {"one": b"1", "two": b"2", "same": b"1"}.items():
+        with (cached_tree / name).open("wb") as stream:
+            stream.write(head)
+            stream.truncate(33 * 2**20)
+    snapshot = store.snapshot(cached_tree, ignore=False)
+    with_pipe = list(manifest_rows(snapshot))
+    (cached_tree / "pipe").unlink()
+    assert with_pipe == manifest_oracle(cached_tree)
+    assert not list(store.path.rglob(".tmp*"))
+
+
+EDIT = st.tuples(
+    st.sampled_from(["write", "overwrite", "remove", "rename", "chmod", "link", "touch", "rules"]),
+    st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a"]),
+    st.sampled_from(["a", "b", "d/a", "d/c", "d/e/b"]),
+    st.integers(0, 3),
+)
+
+
+def apply_edit(root: Path, edit: tuple[str, str, str, int]) -> None:
+    what, name, other, number = edit
+    path, target = root / name, root / other
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    there = path.is_file() and not path.is_symlink()
+    if what == "write" and not path.is_symlink():
+        path.write_text(f"{number}\n" * number)
+    elif what == "overwrite" and there:
+        overwrite(path, chr(97 + number) * path.stat().st_size)
+    elif what == "remove":
+        path.unlink(missing_ok=True)
+    elif what == "rename" and there:
+        path.rename(target)
+    elif what == "chmod" and there:
+        path.chmod(0o755 if number % 2 else 0o644)
+    elif what == "link" and not os.path.lexists(path):
+        path.symlink_to("ab"[number % 2])
+    elif what == "touch" and there:
+        os.utime(path, ns=(number, number))
+    elif what == "rules":
+        (path.parent / ".gitignore").write_text("ab"[number % 2])
+
+
+@settings(max_examples=25)
+@given(rounds=st.lists(st.tuples(st.booleans(), st.lists(EDIT, max_size=5)), max_size=5))
+def test_any_edits_give_the_same_with_and_without_a_cache(
+    rounds: list[tuple[bool, list[tuple[str, str, str, int]]]],
+) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        root = write_tree(Path(base, "tree"), {"a": "1", "b": "22", "d/a": "333", "d/e/a": ""})
+        store = codebatch.open_store(Path(base, "store"), create=True)
+        other = codebatch.open_store(Path(base, "other"), create=True)
+        for pause, edits in [(True, []), *rounds]:
+            for edit in edits:
+                apply_edit(root, edit)
+            if pause:
+                time.sleep(SETTLING_SECONDS)
+            cached = take_snapshot(store.directory, root)
+            plain = take_snapshot(other.directory, root, use_cache=False)
+            assert cached == plain
+            rows = [
+                (os.fsencode(f.path), f.object, f.size, f.mode)
+                for f in store.find_snapshot(cached.snapshot_id).files
+            ]
+            assert set(rows) <= set(manifest_oracle(root))

@@ -229,12 +229,13 @@ def test_fingerprints_and_batch_id(store: Verifier, summary: dict[str, Any]) -> 
     for task in plan["tasks"]:
         assert task["components"]["task"] == task["task"]
         assert task["components"]["config"] == task["config"]
-        assert task["components"]["upstream"] == {n: fingerprints[n] for n in task["needs"]}
+        assert task["components"]["facets"] == sorted(task["components"]["facets"])
         assert task["fingerprint"] == tagged("fingerprint", task["components"])
         fingerprints[task["id"]] = task["fingerprint"]
         stored = store.sealed(f"{batch}/tasks/{task['id']}/task.json")
         assert {**task, "digest": stored["digest"]} == stored
     identity = [plan["snapshot_id"], plan["document"], [*fingerprints.values()]]
+    identity.append(plan["detection"])
     assert summary["batch_id"] == short("batch", tagged("batch", identity)) == plan["batch_id"]
     described = [
         {key: task[key] for key in ("id", "task", "needs", "config")} for task in plan["tasks"]
@@ -346,7 +347,7 @@ def test_finding_fingerprints(store: Verifier, summary: dict[str, Any]) -> None:
 
 
 def test_python_tree_can_be_rebuilt(store: Verifier, summary: dict[str, Any]) -> None:
-    tree, nodes = _tree_of(store, summary, "cart.py", "python-ast-flat/1+msgpack")
+    tree, nodes = _tree_of(store, summary, "cart.py", "python-ast-flat/2+msgpack")
     holes = sum(tree["types"][kind][0] == "" for kind in tree["type"])
     assert holes == 1
     assert nodes == len(tree["type"]) - holes
@@ -369,14 +370,17 @@ def _tree_of(
 
 def _rebuilt(tree: dict[str, Any]) -> object:
     """Nested ``[class, place, {field: value}]`` from the columns."""
-    cursor = iter(tree["scalars"])
+    cursors = [zip(*columns, strict=True) for columns in tree["columns"]]
     nodes: list[list[Any]] = []
     for row, kind in enumerate(tree["type"]):
-        name, scalars, children, lists = tree["types"][kind]
-        fields = {field: tree["values"][next(cursor)] for field in scalars}
+        name, scalars, children, lists, places = tree["types"][kind]
+        entry = next(cursors[kind], ())
+        place = dict(zip(places, entry[: len(places)], strict=True))
+        values = (tree["values"][value] for value in entry[len(places) :])
+        fields = dict(zip(scalars, values, strict=True))
         fields |= {field: [] if field in lists else None for field in children}
-        line, column = tree["line"][row], tree["column"][row]
-        end = (line + tree["more_lines"][row], tree["end_column"][row])
+        line, column = place.get("line", 0), place.get("column", 0)
+        end = (line + place.get("more_lines", 0), place.get("end_column", 0))
         nodes.append([name, (line, column, *end), fields] if name else None)
         if row:
             holder = nodes[row - tree["parent"][row]][2]
@@ -406,7 +410,7 @@ def _plain(node: Any) -> object:
 
 
 def test_tree_sitter_tree_can_be_read(store: Verifier, summary: dict[str, Any]) -> None:
-    tree, nodes = _tree_of(store, summary, "web/app.js", "tree-sitter-flat/1+msgpack")
+    tree, nodes = _tree_of(store, summary, "web/app.js", "tree-sitter-flat/2+msgpack")
     assert nodes == len(tree["types"])
     text = TREE[b"web/app.js"].decode()
     assert list(tree) == sorted(tree)

@@ -18,7 +18,7 @@ from conftest import Outcome, Scanned, write_tree
 import codebatch
 from codebatch.digest import canonical_json
 from codebatch.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
-from codebatch.query import FIELDS, FILE_FIELDS
+from codebatch.query.fields import FIELDS, FILE_FIELDS
 from codebatch.query.index import records_by_name
 from codebatch.resources import load_schema
 
@@ -180,14 +180,14 @@ def test_index_is_made_once_and_may_be_deleted(scanned_copy: Scanned) -> None:
     assert batch.sql(COUNT) == first
     assert index_of(batch).stat().st_ino == made.st_ino
     data = index_of(batch).read_bytes()
-    folder = scanned_copy.path / "indexes"
+    folder = scanned_copy.path / "indexes" / "sql"
     assert sorted(path.name for path in folder.rglob("*.*")) == [
         f"{batch.id}.sqlite",
         f"{batch.id}.sqlite.sha256",
     ]
     subprocess.run(
         ["sha256sum", "--check", "--quiet", f"{batch.id}.sqlite.sha256"],
-        cwd=folder / "sql",
+        cwd=folder,
         check=True,
     )
     subprocess.run(["rm", "-r", str(folder)], check=True)

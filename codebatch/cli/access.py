@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from codebatch.resources import list_schemas
+from codebatch.lazy import lazy
 from codebatch.store import DATA
+
+if TYPE_CHECKING:
+    from codebatch import resources
+else:
+    resources = lazy("codebatch.resources")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,8 +25,7 @@ _WRITES = "codebatch_writes"
 _PRINTS = "codebatch_prints"
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """The kinds of data a command reads at most and writes, and the schemas of its JSON."""
 
     reads: tuple[str, ...]
@@ -40,11 +43,11 @@ def writes(*data: str) -> Callable[[F], F]:
     return _declaring(_WRITES, data)
 
 
-def prints(schema: str) -> Callable[[F], F]:
-    """Declare the schema of a command's JSON, where it is not named after the command."""
+def prints(*schemas: str) -> Callable[[F], F]:
+    """Declare the schemas of a command's JSON, where they are not named after the command."""
 
     def declare(function: F) -> F:
-        setattr(function, _PRINTS, (schema,))
+        setattr(function, _PRINTS, schemas)
         return function
 
     return declare
@@ -79,7 +82,7 @@ def _declaring(attribute: str, data: tuple[str, ...]) -> Callable[[F], F]:
 def _schemas(name: str) -> tuple[str, ...]:
     """``cli.<name>``, or ``cli.<name>-<form>`` for a command with several forms."""
     schema = "cli." + name.replace(" ", "-")
-    names = list_schemas()
+    names = resources.list_schemas()
     if schema in names:
         return (schema,)
     return tuple(found for found in names if found.startswith(f"{schema}-"))

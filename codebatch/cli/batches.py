@@ -74,7 +74,8 @@ def batch_init(
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states")
+@reads("store", "batches", "states", "indexes")
+@writes("indexes")
 @store_option
 @json_option
 def batches(store: str | None, as_json: bool) -> None:

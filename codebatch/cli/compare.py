@@ -11,7 +11,7 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.access import prints, reads
+from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, kind_option, path_option, store_option
 from codebatch.compare import Comparison
@@ -37,7 +37,8 @@ def _two_batches(command: F) -> F:
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
+@writes("indexes")
 @_two_batches
 @kind_option
 @path_option
@@ -67,7 +68,8 @@ def diff(
 
 
 @click.command("regressions", cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
+@writes("indexes")
 @prints("cli.regressions")
 @_two_batches
 @path_option
@@ -85,7 +87,8 @@ def regressions_command(
 
 
 @click.command("improvements", cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
+@writes("indexes")
 @prints("cli.regressions")
 @_two_batches
 @path_option

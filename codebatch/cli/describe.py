@@ -1,4 +1,4 @@
-"""``codebatch api`` and ``codebatch explain``: the command line about itself.
+"""``codebatch api``, and what ``codebatch explain`` says of a command.
 
 All is taken from the click commands and from what they declare, so that it cannot differ from
 what they do.
@@ -31,6 +31,7 @@ from codebatch.errors import (
 )
 from codebatch.store import DATA
 
+_GATES = frozenset({"--fail-on", "--require-reused"})
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 
 
@@ -51,25 +52,6 @@ def api_command(ctx: click.Context, store: str | None, as_json: bool) -> None:
         output.write_line(f"{command['name']:<{width}}  {command['summary']}")
         output.write_line(f"{'':<{width}}    {_usage_words(command)}")
     output.write_next("codebatch explain COMMAND", "codebatch COMMAND --help")
-
-
-@click.command(cls=OnceCommand)
-@reads()
-@click.argument("command", nargs=-1, required=True, metavar="COMMAND")
-@store_option
-@json_option
-@click.pass_context
-def explain(ctx: click.Context, command: tuple[str, ...], store: str | None, as_json: bool) -> None:
-    """Say which data of a store a command reads and writes, and the schema of its JSON."""
-    document = explain_command(ctx.find_root().command, " ".join(command))
-    if as_json:
-        output.write_document(document)
-        return
-    output.write_line(f"codebatch {document['command']}: {document['summary']}")
-    _write_data("reads", document["reads"])
-    _write_data("writes", document["writes"])
-    schemas: Any = document["schemas"]
-    output.write_line(f"  prints   {', '.join(schemas) or 'no JSON document of its own'}")
 
 
 def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -170,7 +152,7 @@ def _exit_codes(command: click.Command) -> list[int]:
     codes = set(_ALWAYS)
     if "--store" in names:
         codes.add(EXIT_STORE)
-    if "--fail-on" in names:
+    if names & _GATES:
         codes.add(EXIT_GATE)
     if "--scheduler" in names:
         codes |= {EXIT_SHARDS_FAILED, EXIT_CLUSTER}
@@ -180,15 +162,6 @@ def _exit_codes(command: click.Command) -> list[int]:
 def _data(name: str) -> Document:
     stored = DATA[name]
     return {"data": name, "description": stored.description, "files": list(stored.files)}
-
-
-def _write_data(label: str, rows: Any) -> None:
-    if not rows:
-        output.write_line(f"  {label:<8} nothing")
-    for index, row in enumerate(rows):
-        files = ", ".join(row["files"])
-        head = label if index == 0 else ""
-        output.write_line(f"  {head:<8} {row['data']:<9} {row['description']}: {files}")
 
 
 def _usage_words(command: Any) -> str:

@@ -15,7 +15,7 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.access import reads
+from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     batch_option,
@@ -37,7 +37,8 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects")
+@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
+@writes("indexes")
 @batch_option
 @click.option("--format", "name", required=True, type=click.Choice(FORMATS), help="What to write.")
 @click.option(

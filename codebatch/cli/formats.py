@@ -10,14 +10,12 @@ spell the byte: ``\xXX``.
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -25,6 +23,12 @@ from codebatch.cli import output
 from codebatch.cli.options import json_option
 from codebatch.digest import canonical_json
 from codebatch.errors import OutputError
+from codebatch.lazy import lazy
+
+if TYPE_CHECKING:
+    import csv
+else:
+    csv = lazy("csv")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, object]
@@ -35,16 +39,14 @@ _ESCAPED = r"\\\g<0>"
 _MARKDOWN = re.compile(r"[\\`*_<>\[\]|~&]")
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(NamedTuple):
     """One format, and the file it goes to; None for stdout."""
 
     format: str
     file: str | None = None
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """``shown`` are those of a table, ``all`` those of CSV, which adds what rows have besides."""
 
     shown: Sequence[str]

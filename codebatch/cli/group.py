@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import itertools
 import os
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from codebatch.cli.output import write_document, write_error
 from codebatch.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -24,6 +23,15 @@ from codebatch.errors import (
     OutputError,
     UsageError,
 )
+from codebatch.lazy import lazy
+
+if TYPE_CHECKING:
+    import traceback
+
+    from codebatch.cli import output
+else:
+    output = lazy("codebatch.cli.output")
+    traceback = lazy("traceback")
 
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
@@ -42,6 +50,36 @@ class ReportingGroup(click.Group):
         arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         with reporting(as_json=_wants_json(arguments)):
             return super().invoke(ctx)
+
+
+class CommandTable(MutableMapping[str, click.Command]):
+    """The commands of a group by name; one is imported when it is asked for.
+
+    State: ``_commands`` has each command, or the place to import it from (``module:name``).
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._commands: dict[str, click.Command | str] = dict(places)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if isinstance(command, str):
+            module, _, attribute = command.partition(":")
+            command = cast("click.Command", getattr(importlib.import_module(module), attribute))
+            self._commands[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
 
 
 class OnceCommand(click.Command):
@@ -86,7 +124,7 @@ def reporting(*, as_json: bool) -> Iterator[None]:
             _report(OutputError(f"cannot write the output: {error.strerror}"), as_json=False)
         traceback.print_exc()
         message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
-        write_error(message, ["please report it with the lines above"])
+        output.write_error(message, ["please report it with the lines above"])
         sys.exit(EXIT_BUG)
 
 
@@ -108,7 +146,7 @@ def _wants_json(args: Sequence[str]) -> bool:
 
 def _report(error: CodeBatchError, *, as_json: bool) -> None:
     if as_json:
-        write_document(error.as_document())
+        output.write_document(error.as_document())
     else:
-        write_error(error.message, error.hints)
+        output.write_error(error.message, error.hints)
     sys.exit(error.exit_code)

@@ -57,13 +57,43 @@ severity_option = click.option(
 code_option = click.option("--code", metavar="CODE", help="Only this code, as L101.")
 
 
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Read files again that look as they did, and restore damaged objects.",
+)
+
+
+class Percent(click.ParamType[float]):
+    """A share of a whole, above 0 and at most 100, with or without a percent sign."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of percent."""
+        try:
+            number = float(str(value).removesuffix("%"))
+        except ValueError:
+            number = 0
+        if not 0 < number <= 100:
+            self.fail(f"{value!r} is not a share above 0% and at most 100%.", param, ctx)
+        return number
+
+
 def run_options(command: F) -> F:
-    """Where and with how many workers to run."""
+    """Where and with how many workers to run, and whether to compute."""
     command = click.option(
         "--scheduler",
         metavar="WHERE",
         help="auto, sync, threads, processes, tcp://host:port, or a scheduler file. "
         "Default: $CODEBATCH_SCHEDULER, else auto.",
+    )(command)
+    command = click.option(
+        "--require-reused",
+        is_flag=True,
+        help="Fail instead of computing anything that is not there yet.",
     )(command)
     return click.option(
         "--workers",

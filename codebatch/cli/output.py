@@ -9,21 +9,26 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from codebatch.lazy import lazy
 from codebatch.records import DONE, SEVERITIES
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+if TYPE_CHECKING:
+    import shlex
+    import shutil
+else:
+    shlex = lazy("shlex")
+    shutil = lazy("shutil")
+
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # What could steer a terminal in JSON or in lines of text.
-_STEERING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
-)
+_STEERING = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
 _PLACES = frozenset({"line", "column", "end_line"})
@@ -43,7 +48,9 @@ _TERMINAL_SECONDS = 0.1
 
 def printable(text: object) -> str:
     """The text with control characters, direction marks and undecodable bytes escaped."""
-    return _CONTROL.sub(_escape, str(text))
+    shown = str(text)
+    # Nothing that has to be escaped is printable to Python, and most texts are.
+    return shown if shown.isprintable() else re.sub(_CONTROL, _escape, shown)
 
 
 def write_document(document: object) -> None:
@@ -60,7 +67,7 @@ def document_bytes(document: object, indent: int | None = None) -> bytes:
 
 def without_controls(data: bytes) -> bytes:
     """JSON, or other text, with what could steer a terminal spelled as JSON spells it."""
-    escaped = _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", data.decode())
+    escaped = re.sub(_STEERING, lambda match: f"\\u{ord(match[0]):04x}", data.decode())
     return escaped.encode()
 
 

@@ -10,7 +10,7 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.access import prints, reads
+from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.formats import (
     Columns,
     Destination,
@@ -22,7 +22,8 @@ from codebatch.cli.formats import (
 from codebatch.cli.group import OnceCommand, ReportingGroup
 from codebatch.cli.options import batch_option, store_option
 from codebatch.cli.selection import Selection, selection_options
-from codebatch.query import check_sort, record_columns, sorted_rows
+from codebatch.query.fields import record_columns
+from codebatch.query.order import check_sort, sorted_rows
 from codebatch.records import KINDS
 
 _READ = ("store", "batches", "inputs", "states", "outputs", "indexes")
@@ -36,6 +37,7 @@ _FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 def errors(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -62,6 +64,7 @@ def query() -> None:
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 def outputs(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -77,6 +80,7 @@ def outputs(
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 @prints("cli.errors")
 def diagnostics(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
@@ -93,6 +97,7 @@ def diagnostics(
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 @prints("cli.query-outputs")
 def symbols(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
@@ -109,6 +114,7 @@ def symbols(
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 @prints("cli.query-outputs")
 def edges(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
@@ -125,6 +131,7 @@ def edges(
 @store_option
 @output_options
 @reads(*_READ)
+@writes("indexes")
 @prints("cli.query-outputs")
 def metrics(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
@@ -140,7 +147,8 @@ def metrics(
 @selection_options("task")
 @store_option
 @output_options
-@reads("store", "batches", "inputs", "states")
+@reads("store", "batches", "inputs", "states", "indexes")
+@writes("indexes")
 def stats(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:

@@ -1,4 +1,8 @@
-"""The root command and its subcommands."""
+"""The root command and its subcommands.
+
+A command lives in a module of `codebatch.cli`, says beside itself what it reads, writes and
+prints (`codebatch.cli.access`), and is listed in the table here.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,48 @@ from collections.abc import Sequence
 import click
 
 from codebatch import __version__
-from codebatch.cli.batches import batch_group, batches
-from codebatch.cli.compare import diff, improvements_command, regressions_command
-from codebatch.cli.describe import api_command, explain
-from codebatch.cli.export import export
-from codebatch.cli.group import ReportingGroup, reporting
-from codebatch.cli.inspect import inspect
-from codebatch.cli.pipelines import pipeline, pipelines
-from codebatch.cli.records import errors, query
-from codebatch.cli.runs import resume, run, scan
-from codebatch.cli.show import show
-from codebatch.cli.snapshots import snapshot, snapshots
-from codebatch.cli.sql import sql
-from codebatch.cli.stores import init
-from codebatch.cli.top import top
-from codebatch.cli.views import files, shards, status, summary, tasks
+from codebatch.cli.group import CommandTable, ReportingGroup, reporting
+
+# Each command with the module it is in and its name there. A command is imported when it is
+# used, so that none pays for what another needs.
+_COMMANDS = {
+    "api": "describe:api_command",
+    "batch": "batches:batch_group",
+    "batches": "batches:batches",
+    "diff": "compare:diff",
+    "errors": "records:errors",
+    "explain": "explain:explain",
+    "export": "export:export",
+    "files": "views:files",
+    "gc": "memo:gc",
+    "improvements": "compare:improvements_command",
+    "init": "stores:init",
+    "inspect": "inspect:inspect",
+    "memo": "memo:memo_group",
+    "pipeline": "pipelines:pipeline",
+    "pipelines": "pipelines:pipelines",
+    "plan": "plan:plan",
+    "query": "records:query",
+    "regressions": "compare:regressions_command",
+    "resume": "runs:resume",
+    "run": "runs:run",
+    "scan": "runs:scan",
+    "shards": "views:shards",
+    "show": "show:show",
+    "snapshot": "snapshots:snapshot",
+    "snapshots": "snapshots:snapshots",
+    "sql": "sql:sql",
+    "status": "views:status",
+    "summary": "views:summary",
+    "tasks": "views:tasks",
+    "top": "top:top",
+}
 
 
 @click.group(
     "codebatch",
     cls=ReportingGroup,
+    commands=CommandTable({n: f"codebatch.cli.{place}" for n, place in _COMMANDS.items()}),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="codebatch")
@@ -47,17 +73,6 @@ def cli(ctx: click.Context, no_color: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a narrow encoding escapes what it lacks
             stream.reconfigure(errors="backslashreplace")
-
-
-for _command in (
-    *(scan, init, snapshot, snapshots, batch_group, batches, run, resume, status, summary),
-    *(tasks, shards, files, errors, query, pipelines, pipeline),
-    *(diff, regressions_command, improvements_command),
-    *(top, sql),
-    *(inspect, show, api_command, explain),
-    export,
-):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from codebatch import api
-from codebatch.batch import RunReport
 from codebatch.cli import output
 from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
+    Percent,
     batch_option,
     json_option,
     no_ignore_option,
@@ -24,16 +25,19 @@ from codebatch.cli.options import (
     store_option,
 )
 from codebatch.cli.snapshots import take
-from codebatch.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED
+from codebatch.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, UsageError
 from codebatch.records import DONE, FAILED, INTERRUPTED
 from codebatch.store import DATA
+
+if TYPE_CHECKING:
+    from codebatch.batch import RunReport
 
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "objects", "snapshots", "manifests", "batches", "inputs", "states", "outputs")
-@writes(*(data for data in DATA if data != "indexes"))
+@reads(*(data for data in DATA if data not in ("tasks", "events")))
+@writes(*DATA)
 @prints("cli.run")
 @click.argument("directory", metavar="DIR")
 @pipeline_option
@@ -48,6 +52,7 @@ def scan(
     pipeline: str,
     scheduler: str | None,
     workers: int | None,
+    require_reused: bool,
     shards: int | None,
     store: str | None,
     no_ignore: bool,
@@ -60,19 +65,32 @@ def scan(
     """
     api.check_scan(directory, pipeline, scheduler=scheduler, shards=shards)
     opened = _open_or_make(store)
-    taken = take(opened, directory, no_ignore=no_ignore)
+    anticipate = opened.anticipation(scheduler, workers)
+    taken = take(opened, directory, no_ignore=no_ignore, watch=anticipate)
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    report = _run(batch, scheduler, workers)
+    report = _run(batch, scheduler, workers, require_reused=require_reused)
     if not quiet:
         _note_latest(batch)
     _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "objects", "batches", "inputs", "states", "outputs")
-@writes("objects", "batches", "states", "outputs", "events")
+@reads("store", "objects", "batches", "inputs", "states", "outputs", "memo", "indexes")
+@writes("objects", "batches", "states", "outputs", "events", "memo", "indexes")
+@prints("cli.run", "cli.recheck")
 @batch_option
 @run_options
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Compute what is done again, store nothing of it, and compare.",
+)
+@click.option(
+    "--sample",
+    type=Percent(),
+    metavar="P%",
+    help="With --recompute: only for so many of the files, the same ones every time.",
+)
 @store_option
 @json_option
 @quiet_option
@@ -80,19 +98,31 @@ def run(
     batch_id: str,
     scheduler: str | None,
     workers: int | None,
+    require_reused: bool,
+    recompute: bool,
+    sample: float | None,
     store: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Run every shard of a batch that is not done."""
+    """Run every shard of a batch that is not done.
+
+    With --recompute, results are computed again and compared with those that are committed:
+    the proof that they follow from the inputs alone. Any difference is named.
+    """
+    if sample is not None and not recompute:
+        raise UsageError("--sample says how much to compute again: give --recompute as well")
     batch = api.open_store(store).find_batch(batch_id)
-    report = _run(batch, scheduler, workers)
-    _finish(batch, report, store, as_json=as_json, quiet=quiet)
+    report = _run(batch, scheduler, workers, require_reused=require_reused)
+    if recompute and report.status == DONE:
+        _recheck(batch, 100 if sample is None else sample, scheduler, workers, as_json=as_json)
+    else:
+        _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "objects", "batches", "inputs", "states", "outputs")
-@writes("objects", "batches", "states", "outputs", "events")
+@reads("store", "objects", "batches", "inputs", "states", "outputs", "memo", "indexes")
+@writes("objects", "batches", "states", "outputs", "events", "memo", "indexes")
 @prints("cli.run")
 @batch_option
 @run_options
@@ -103,6 +133,7 @@ def resume(
     batch_id: str,
     scheduler: str | None,
     workers: int | None,
+    require_reused: bool,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -112,7 +143,7 @@ def resume(
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    report = _run(batch, scheduler, workers)
+    report = _run(batch, scheduler, workers, require_reused=require_reused)
     _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
@@ -132,12 +163,32 @@ def _note_latest(batch: api.Batch) -> None:
         )
 
 
-def _run(batch: api.Batch, scheduler: str | None, workers: int | None) -> RunReport:
+def _run(
+    batch: api.Batch, scheduler: str | None, workers: int | None, *, require_reused: bool
+) -> RunReport:
     progress = output.Progress("run", "shards")
     try:
-        return batch.run(scheduler, workers=workers, progress=progress)
+        return batch.run(
+            scheduler, workers=workers, progress=progress, require_reused=require_reused
+        )
     finally:
         progress.close()
+
+
+def _recheck(
+    batch: api.Batch, sample: float, scheduler: str | None, workers: int | None, *, as_json: bool
+) -> None:
+    """Compute results again, and print how they compare; exit 1 where any differs."""
+    report = batch.recheck(sample, scheduler, workers=workers)
+    if as_json:
+        output.write_document(asdict(report))
+    else:
+        for place in report.differ:
+            output.write_line(f"{output.printable(place['path'])}: {place['task_id']} differs")
+        output.write_line(
+            f"{batch.id}  {report.checked:,} results computed again, {len(report.differ):,} differ"
+        )
+    sys.exit(EXIT_GATE if report.differ else EXIT_OK)
 
 
 def _finish(

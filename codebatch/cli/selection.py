@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -16,8 +15,7 @@ from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """What the options say: the task, conditions by name of `RecordFilter`, order and number."""
 
     task: str | None

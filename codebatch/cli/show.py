@@ -13,7 +13,7 @@ from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.errors import UsageError
-from codebatch.query import BATCH, OBJECT
+from codebatch.query.show import BATCH, OBJECT
 
 _SCALARS = (str, int, type(None))
 

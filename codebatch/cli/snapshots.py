@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
-from typing import Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from codebatch import api
 from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import json_option, no_ignore_option, quiet_option, store_option
+from codebatch.cli.options import (
+    json_option,
+    no_cache_option,
+    no_ignore_option,
+    quiet_option,
+    store_option,
+)
 from codebatch.cli.output import (
     Progress,
     ago,
@@ -23,7 +29,9 @@ from codebatch.cli.output import (
     write_table,
 )
 from codebatch.clock import seconds_since
-from codebatch.snapshot import SnapshotResult
+
+if TYPE_CHECKING:
+    from codebatch.snapshot import SnapshotResult
 
 
 @click.command(cls=OnceCommand)
@@ -32,19 +40,26 @@ from codebatch.snapshot import SnapshotResult
 @click.argument("directory", metavar="DIR")
 @store_option
 @no_ignore_option
+@no_cache_option
 @json_option
 @quiet_option
 def snapshot(
-    directory: str, store: str | None, no_ignore: bool, as_json: bool, quiet: bool
+    directory: str,
+    store: str | None,
+    no_ignore: bool,
+    no_cache: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Record the files of a directory as an immutable snapshot.
 
     Ignored files, .git and stores are left out; everything that is left out is listed with
     its reason. The same content gives the same id, wherever and whenever it is taken.
     """
-    taken = take(api.open_store(store), directory, no_ignore=no_ignore)
+    taken = take(api.open_store(store), directory, no_ignore=no_ignore, no_cache=no_cache)
     if as_json:
-        write_document(asdict(taken))
+        skipped = [file._asdict() for file in taken.skipped]
+        write_document({**vars(taken), "skipped": skipped})
     elif quiet:
         write_line(taken.snapshot_id)
     else:
@@ -69,11 +84,26 @@ def snapshots(store: str | None, as_json: bool) -> None:
         write_table(columns, map(_for_people, rows))
 
 
-def take(store: api.Store, directory: str, *, no_ignore: bool) -> SnapshotResult:
-    """Take a snapshot with progress on stderr."""
+def take(
+    store: api.Store,
+    directory: str,
+    *,
+    no_ignore: bool,
+    no_cache: bool = False,
+    watch: Callable[[int, int], None] | None = None,
+) -> SnapshotResult:
+    """Take a snapshot with progress on stderr; ``watch`` is told of it, too."""
     progress = Progress("snapshot", "files")
+
+    def tell(files: int, total_bytes: int) -> None:
+        progress.count(files, total_bytes)
+        if watch is not None:
+            watch(files, total_bytes)
+
     try:
-        taken = store.snapshot(directory, ignore=not no_ignore, progress=progress.count).taken
+        taken = store.snapshot(
+            directory, ignore=not no_ignore, use_cache=not no_cache, progress=tell
+        ).taken
     finally:
         progress.close()
     assert taken is not None  # noqa: S101 - just taken

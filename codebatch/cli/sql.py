@@ -12,7 +12,7 @@ from codebatch.cli.access import reads, writes
 from codebatch.cli.formats import Columns, Destination, output_options, write_rows
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, store_option
-from codebatch.query import DEFAULT_TIMEOUT, run_sql
+from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
 
 
 @click.command(cls=OnceCommand)

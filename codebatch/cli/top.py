@@ -8,7 +8,7 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.access import reads
+from codebatch.cli.access import reads, writes
 from codebatch.cli.formats import Columns, Destination, is_for_people, output_options, write_rows
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, store_option
@@ -36,6 +36,7 @@ _MEASURES = ("value", "path", "line", "name")
 @store_option
 @output_options
 @reads("store", "batches", "inputs", "states", "outputs", "indexes")
+@writes("indexes")
 def top(
     batch_id: str,
     by: str,

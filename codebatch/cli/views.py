@@ -9,16 +9,18 @@ import click
 
 from codebatch import api
 from codebatch.cli import output
-from codebatch.cli.access import reads
+from codebatch.cli.access import reads, writes
 from codebatch.cli.formats import Columns, Destination, output_options, write_rows
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, json_option, store_option, task_option
 from codebatch.cli.selection import Selection, selection_options
-from codebatch.query import FILE_FIELDS, check_sort, sorted_rows
+from codebatch.query.fields import FILE_FIELDS
+from codebatch.query.order import check_sort, sorted_rows
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states")
+@reads("store", "batches", "states", "indexes")
+@writes("indexes")
 @batch_option
 @store_option
 @json_option
@@ -45,7 +47,8 @@ def status(batch_id: str, store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states")
+@reads("store", "batches", "states", "indexes")
+@writes("indexes")
 @batch_option
 @store_option
 @json_option
@@ -69,7 +72,8 @@ def summary(batch_id: str, store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states")
+@reads("store", "batches", "states", "indexes")
+@writes("indexes")
 @batch_option
 @store_option
 @output_options
@@ -81,7 +85,8 @@ def tasks(batch_id: str, store: str | None, destinations: Sequence[Destination])
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states")
+@reads("store", "batches", "states", "indexes")
+@writes("indexes")
 @batch_option
 @task_option
 @store_option
@@ -96,7 +101,8 @@ def shards(
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states")
+@reads("store", "batches", "inputs", "states", "indexes")
+@writes("indexes")
 @batch_option
 @selection_options("task", "path", "language", "sort", "limit")
 @store_option

@@ -16,7 +16,8 @@ from codebatch.compare import Comparison, compare_batches
 from codebatch.errors import UsageError
 from codebatch.export.selection import Selection
 from codebatch.overview import BatchOverview
-from codebatch.query import RecordFilter, file_rows
+from codebatch.query.filters import RecordFilter
+from codebatch.query.views import file_rows
 from codebatch.records import SEVERITIES, Record, path_key
 from codebatch.tasks.rules import RULES, Rule
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from codebatch.overview import BatchOverview
-from codebatch.query import RecordFilter, iter_records
+from codebatch.query.filters import RecordFilter
+from codebatch.query.records import iter_records
 from codebatch.records import SEVERITIES, Record
 from codebatch.store import StoreDirectory
 

@@ -15,7 +15,7 @@ from codebatch.digest import Document
 from codebatch.errors import UsageError
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.text import unicode_text
-from codebatch.query import record_columns
+from codebatch.query.fields import record_columns
 from codebatch.records import KINDS
 from codebatch.resources import load_schema
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from multiprocessing.process import BaseProcess
-from types import ModuleType
 from typing import Any
 
 import dask.local
@@ -19,6 +12,7 @@ import dask.multiprocessing
 import dask.threaded
 
 from codebatch.graph.compile import compile_graph
+from codebatch.pool import make_pool
 from codebatch.records import FAILED, Receipt, ShardCall
 
 OnReceipt = Callable[[Receipt], None]
@@ -55,15 +49,13 @@ def _run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnRe
         for call in calls:
             if call.shard_id in arrived:
                 continue
-            again = replace(call, attempt=f"{call.attempt}-alone")
+            again = call._replace(attempt=f"{call.attempt}-alone")
             if not _survives([again], 1, note):
                 note(_died(call))
 
 
 def _survives(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> bool:
-    context = _WorkerContext()
-    context.set_forkserver_preload(["codebatch.worker", "codebatch.graph.compile"])
-    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+    pool = make_pool(workers)
     try:
         with _shut_down(pool):
             _get(
@@ -101,37 +93,6 @@ class _shut_down:  # noqa: N801 - reads as the statement it is
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _WorkerProcess(ForkServerProcess):
-    """A worker that does not run the caller's main module again: it only ever calls us.
-
-    So a script needs no ``if __name__ == "__main__"``, and a notebook has none to be missed.
-    """
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the hook multiprocessing has
-        with _main_lock:
-            main = sys.modules["__main__"]
-            sys.modules["__main__"] = ModuleType("__main__")
-            try:
-                return ForkServerProcess._Popen(process_obj)  # noqa: SLF001 - as above
-            finally:
-                sys.modules["__main__"] = main
-
-
-class _WorkerContext(ForkServerContext):
-    """Starts workers from a small server process that has our modules loaded."""
-
-    Process = _WorkerProcess
-
-
-_main_lock = threading.Lock()
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole process group; the parent decides, workers finish their shard."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _died(call: ShardCall) -> Receipt:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from codebatch.errors import FilterInvalidError
+
 TEXT = "TEXT"
 INTEGER = "INTEGER"
 ANY = ""  # what the value itself is
@@ -58,3 +60,11 @@ def record_columns(kinds: Iterable[str]) -> tuple[str, ...]:
     """All columns of records of these kinds: the kind, their fields, what readers add."""
     fields = {field: None for kind in kinds for field in FIELDS.get(kind, {})}
     return ("kind", *fields, *ADDED)
+
+
+def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:
+    """Raise `FilterInvalidError` unless the value is None or one of the choices."""
+    if value is not None and value not in choices:
+        raise FilterInvalidError(
+            f"unknown {what}: {value}", hints=[f"choose one of {', '.join(choices)}"]
+        )

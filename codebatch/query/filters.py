@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
 from codebatch.errors import FilterInvalidError
+from codebatch.query.fields import check_choice
 from codebatch.records import KINDS, SEVERITIES, Record, ShardState
 from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
@@ -81,6 +82,13 @@ class RecordFilter:
                 wanted = kinds if wanted is None else wanted & kinds
         return wanted
 
+    @cached_property
+    def wanted(self) -> Mapping[str, frozenset[str]]:
+        """For each field that must have one of certain values, these."""
+        values = {field: self._values(field) for field in _EQUAL} | {"kind": self.kinds}
+        values["name"] = None if self.plain_name is None else frozenset({self.plain_name})
+        return {field: found for field, found in values.items() if found is not None}
+
     @property
     def plain_name(self) -> str | None:
         """The name, where it is the text itself and no pattern."""
@@ -143,14 +151,6 @@ class RecordFilter:
     def _words(self, field: str) -> Sequence[str] | None:
         value = getattr(self, field)
         return None if value is None else [word.strip() for word in value.split(",")]
-
-
-def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:
-    """Raise `FilterInvalidError` unless the value is None or one of the choices."""
-    if value is not None and value not in choices:
-        raise FilterInvalidError(
-            f"unknown {what}: {value}", hints=[f"choose one of {', '.join(choices)}"]
-        )
 
 
 def _is_one_of(field: str, wanted: frozenset[str]) -> Callable[[Record], bool]:

@@ -64,13 +64,13 @@ def open_index(store: StoreDirectory, overview: BatchOverview) -> Iterator[sqlit
 
 
 def records_by_name(
-    store: StoreDirectory, overview: BatchOverview, name: str | None
+    store: StoreDirectory, overview: BatchOverview, name: str
 ) -> list[Record] | None:
     """Records with that name, in the order in which they are read, with what readers add;
-    None without a name, or where no current index is there: it is not built for this.
+    None where no current index is there: it is not built for this.
     """
     path = store.layout.sql_index(overview.batch_id)
-    if name is None or not path.exists() or not _is_current(path, overview):
+    if not path.exists() or not _is_current(path, overview):
         return None
     tables = [table for table in TABLES if "name" in TABLES[table]]
     found = " UNION ALL ".join(f"SELECT id FROM {table} WHERE name = :text" for table in tables)  # noqa: S608 - names of our own tables
@@ -99,13 +99,14 @@ def _is_current(path: Path, overview: BatchOverview) -> bool:
 
 def _meta(overview: BatchOverview) -> dict[str, str]:
     """What the index must have been made from and how, in order to be current."""
-    states = [
-        [task, shard, None if state is None else [state.status, state.digest]]
-        for task, shards in overview.states.items()
-        for shard, state in shards.items()
-    ]
-    source = overview.result or digest_document("states", states)
+    source = overview.result or digest_document("states", list(_outcomes(overview)))
     return {"batch_id": overview.batch_id, "layout": _LAYOUT, "source": source}
+
+
+def _outcomes(overview: BatchOverview) -> Iterator[list[object]]:
+    for task, shards in overview.states.items():
+        for shard, state in shards.items():
+            yield [task, shard, None if state is None else [state.status, state.digest]]
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -40,6 +40,6 @@ def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
         "shards": overview.shards(),
         "file_count": overview.plan.files,
         "total_bytes": sum(shard.bytes for shard in overview.plan.shards),
-        "records": sum(state.counts.records for state in overview.present()),
-        "output_bytes": sum(state.size for state in overview.present()),
+        "records": overview.counts().records,
+        "output_bytes": overview.output_bytes,
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from codebatch.digest import Document
-from codebatch.query.filters import check_choice
+from codebatch.query.fields import check_choice
 
 _DESCENDING = "-"
 

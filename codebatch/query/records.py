@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from codebatch.errors import MissingExtraError
+from codebatch.lazy import lazy
 from codebatch.overview import BatchOverview
-from codebatch.pipeline import find_pipeline_task
 from codebatch.query.fields import record_columns
 from codebatch.query.filters import RecordFilter
-from codebatch.query.index import records_by_name, spelled
+from codebatch.query.lines import matching
 from codebatch.records import FAILED, KINDS, Record, path_key
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from codebatch.query import index
+else:
+    index = lazy("codebatch.query.index")
 
 NO_FILTER = RecordFilter()
 
@@ -51,7 +55,10 @@ class Records:
             message = "DataFrames need pandas, which is not installed"
             raise MissingExtraError(message, hints=["pip install 'codebatch[pandas]'"]) from error
         rows = [
-            {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
+            {
+                key: index.spelled(value) if isinstance(value, str) else value
+                for key, value in row.items()
+            }
             for row in self
         ]
         more = {key: None for row in rows for key in row if key not in self._columns}
@@ -76,8 +83,7 @@ def iter_records(
     task_id: str | None = None,
 ) -> Iterator[Record]:
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
-    if task_id is not None:
-        find_pipeline_task(overview.states, task_id)
+    overview.check_task(task_id)
     languages = FileLanguages(store, overview)
     for record in _matching(store, overview, filters, task_id):
         if filters.language is None or filters.matches_language(languages.of(record)):
@@ -104,7 +110,8 @@ def _matching(
     store: StoreDirectory, overview: BatchOverview, filters: RecordFilter, task_id: str | None
 ) -> Iterator[Record]:
     """Records that fulfil every condition but the language, with what readers add."""
-    named = records_by_name(store, overview, filters.plain_name)
+    name = filters.plain_name
+    named = None if name is None else index.records_by_name(store, overview, name)
     if named is not None:
         for record in named:
             if task_id in (None, record["task_id"]) and filters.matches(record):
@@ -116,9 +123,10 @@ def _matching(
         for shard_id, state in states.items():
             if state is None or state.status == FAILED or not filters.may_match(state):
                 continue
-            for record in store.iter_outputs(overview.batch_id, task, shard_id):
-                if filters.matches(record):
-                    yield {**record, "task_id": task, "shard_id": shard_id}
+            data = store.read_outputs(overview.batch_id, task, shard_id, state)
+            for record in matching(data, filters):
+                record["task_id"], record["shard_id"] = task, shard_id
+                yield record
 
 
 class FileLanguages:

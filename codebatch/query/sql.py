@@ -47,9 +47,13 @@ def run_sql(
     store: StoreDirectory,
     overview: BatchOverview,
     statement: str,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float | None = None,
 ) -> SqlResult:
-    """Run one statement; ``timeout`` is in seconds. `SqlInvalidError` where SQLite refuses it."""
+    """Run one statement. `SqlInvalidError` where SQLite refuses it.
+
+    ``timeout`` is in seconds; None is the default.
+    """
+    timeout = DEFAULT_TIMEOUT if timeout is None else timeout
     if not 0 < timeout < math.inf:
         raise FilterInvalidError("the time limit must be a positive number of seconds")
     with open_index(store, overview) as connection:

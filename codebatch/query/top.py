@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from codebatch.digest import Document
 from codebatch.overview import BatchOverview
-from codebatch.query.filters import RecordFilter, check_choice
+from codebatch.query.fields import check_choice
+from codebatch.query.filters import RecordFilter
 from codebatch.query.records import NO_FILTER, FileLanguages, iter_records
-from codebatch.query.views import check_task
 from codebatch.records import Record, path_key
 from codebatch.store import StoreDirectory
 from codebatch.tasks.vocabulary import METRICS
@@ -51,7 +51,7 @@ def top_rows(
     if by not in FIELDS:
         return _largest(store, overview, by, filters, task_id)
     if by in _COUNTED and filters == NO_FILTER:
-        check_task(overview, task_id)
+        overview.check_task(task_id)
         return _ranked(getattr(overview.counts(task_id), _COUNTED[by]))
     kind = FIELDS[by]
     if filters.kinds is None and kind is not None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codebatch.digest import Document
+from codebatch.lazy import lazy
 from codebatch.overview import BatchOverview
-from codebatch.pipeline import find_pipeline_task
-from codebatch.query.filters import RecordFilter
 from codebatch.records import Counts, path_key
 from codebatch.store import StoreDirectory
+
+if TYPE_CHECKING:
+    from codebatch.query import filters as conditions
+else:
+    conditions = lazy("codebatch.query.filters")
 
 
 def status(overview: BatchOverview) -> Document:
@@ -24,7 +28,7 @@ def status(overview: BatchOverview) -> Document:
             {
                 "task_id": task.id,
                 "status": overview.task_status(task.id),
-                "shards": _task_shards(overview, task.id),
+                "shards": overview.task_shards(task.id),
             }
             for task in overview.plan.tasks
         ],
@@ -67,7 +71,7 @@ def task_rows(overview: BatchOverview) -> list[Document]:
 
 def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Document]:
     """One row a shard, of one task or over all: ``shard_id, status, files, records``."""
-    check_task(overview, task_id)
+    overview.check_task(task_id)
     task_ids = list(overview.states) if task_id is None else [task_id]
     rows: list[Document] = []
     for shard in overview.plan.shards:
@@ -92,10 +96,10 @@ def stats_rows(
     """How many records there are, ``[{by, name, count}]``: by task, kind, language, severity,
     code, in that order. Read from states and inputs; no outputs are.
     """
-    check_task(overview, task_id)
+    overview.check_task(task_id)
     counts = overview.counts(task_id)
     languages: Counter[str] = Counter()
-    for row in file_rows(store, overview, RecordFilter(), task_id):
+    for row in file_rows(store, overview, conditions.RecordFilter(), task_id):
         languages[str(row["language"])] += cast("int", row["records"])
     tasks = [task for task in overview.states if task_id in (None, task)]
     groups: dict[str, Mapping[str, int]] = {
@@ -112,22 +116,16 @@ def stats_rows(
     ]
 
 
-def check_task(overview: BatchOverview, task_id: str | None) -> None:
-    """Raise `TaskNotFoundError` where the batch has no task of that id; None is no task."""
-    if task_id is not None:
-        find_pipeline_task(overview.states, task_id)
-
-
 def file_rows(
     store: StoreDirectory,
     overview: BatchOverview,
-    filters: RecordFilter,
+    filters: conditions.RecordFilter,
     task_id: str | None = None,
 ) -> list[Document]:
     """One row a file in path order: ``path, object, size, language, records, diagnostics``,
     counted over all tasks or over one.
     """
-    check_task(overview, task_id)
+    overview.check_task(task_id)
     tasks = [states for task, states in overview.states.items() if task_id in (None, task)]
     rows: list[Document] = []
     for shard in overview.plan.shards:
@@ -150,14 +148,6 @@ def file_rows(
                 }
             )
     return sorted(rows, key=lambda row: path_key(str(row["path"])))
-
-
-def _task_shards(overview: BatchOverview, task_id: str) -> Document:
-    states = [state.status if state else "pending" for state in overview.states[task_id].values()]
-    return {
-        "total": len(states),
-        **{name: states.count(name) for name in ("done", "failed", "pending")},
-    }
 
 
 def _diagnostics(counts: Counts) -> Document:

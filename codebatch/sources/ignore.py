@@ -1,26 +1,27 @@
-"""What a tree says should be ignored.
+"""What the ignore files of a tree say: gitignore's rules, the deeper file deciding.
 
-Inside a git work tree git itself is asked, once per repository, which untracked files it
-ignores: its index, excludes and precedence rules are then exactly git's. Elsewhere, and for
-``.codebatchignore`` everywhere, the ignore files of each folder are read with gitignore's
-rules, the deeper file deciding.
+They decide where git cannot be asked (`codebatch.sources.git`), and ``.codebatchignore``
+everywhere.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import pathspec
+from codebatch.lazy import lazy
+
+if TYPE_CHECKING:
+    import pathspec
+else:
+    pathspec = lazy("pathspec")
 
 GIT_IGNORE_FILE = b".gitignore"
 OWN_IGNORE_FILE = b".codebatchignore"
 
-_GIT_TIMEOUT_SECONDS = 300
 _POSIX_CLASSES = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -105,40 +106,3 @@ def is_ignored(rules: Sequence[FolderRules], path: bytes, *, is_folder: bool) ->
         if verdict is not None:
             return verdict
     return False
-
-
-def git_ignored(repository: bytes) -> frozenset[bytes] | None:
-    """Paths below ``repository`` that git ignores, relative to it, folders without a slash.
-
-    A folder stands for everything below it. None where git is not installed, does not trust
-    the folder, or the folder is itself ignored by a repository around it: then the ignore
-    files alone decide.
-    """
-    if _git(repository, b"check-ignore", b"-q", b".") is not None:
-        return None
-    listing = _git(
-        repository,
-        *(b"ls-files", b"-z", b"--others", b"--ignored", b"--exclude-standard", b"--directory"),
-    )
-    if listing is None:
-        return None
-    return frozenset(path.rstrip(b"/") for path in listing.split(b"\0") if path)
-
-
-def _git(folder: bytes, *arguments: bytes) -> bytes | None:
-    """Output of a git command; None unless it exits with 0."""
-    # fsmonitor would run a program that the repository names.
-    command = [b"git", b"-c", b"core.fsmonitor=false", b"-C", folder, *arguments]
-    environment = {key: value for key, value in os.environb.items() if key[:4] != b"GIT_"}
-    try:
-        result = subprocess.run(
-            command,
-            capture_output=True,
-            check=False,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=_GIT_TIMEOUT_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout if result.returncode == 0 else None

@@ -2,16 +2,11 @@
 
 from codebatch.store.data import DATA, StoredData
 from codebatch.store.files import WriteGroup
+from codebatch.store.identity import OpenedStore, init_store, is_store, open_store
+from codebatch.store.ids import LATEST
 from codebatch.store.indexes import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
-from codebatch.store.store import (
-    LATEST,
-    OpenedStore,
-    StoreDirectory,
-    init_store,
-    is_store,
-    open_store,
-)
+from codebatch.store.store import StoreDirectory
 
 __all__ = [
     "BATCH_PREFIX",

@@ -40,5 +40,12 @@ DATA: Mapping[str, StoredData] = {
     "states": StoredData((f"{_SHARD}/state.json",), "outcome of a shard, with counts"),
     "outputs": StoredData((f"{_SHARD}/outputs.index.jsonl",), "records of a shard"),
     "events": StoredData((f"{_BATCH}/events.jsonl",), "what happened in a batch, and when"),
-    "indexes": StoredData(("indexes/sql/*.sqlite",), "derived, may be deleted at any time"),
+    "memo": StoredData(
+        tuple(f"indexes/memo/{'*/' * digits}*.memo" for digits in (1, 2, 3)),
+        "results by key, so that nothing is computed twice; derived",
+    ),
+    "indexes": StoredData(
+        ("indexes/sql/*.sqlite", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
+        "derived, may be deleted at any time",
+    ),
 }

@@ -3,24 +3,27 @@
 A file comes into being under a unique temporary name in its own folder and is renamed into
 place, so that a reader sees all of it or nothing. A `WriteGroup` writes many files and pays
 for durability once: all data reaches the disk before the first rename, all renames before it
-returns. Temporary names start with ``.tmp-``; readers never look at them.
+ends. Temporary names start with ``.tmp-``; readers never look at them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import itertools
 import os
-import secrets
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from codebatch.errors import StoreReadError, StoreWriteError
+from codebatch.lazy import lazy
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = lazy("ctypes")
 
 TEMPORARY_PREFIX = ".tmp-"
 _GROUP_FILES = 4096
@@ -70,6 +73,28 @@ def write_file(path: Path, data: bytes, *, durable: bool) -> None:
         group.add(path, data)
 
 
+def link_file(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, atomically; a copy where that cannot be."""
+    temporary = f"{target.parent}/{temporary_name()}"
+    with reporting_write_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, no hard links, or too many of them
+            with source.open("rb") as stream:
+                write_file(target, stream.read(), durable=False)
+        else:
+            os.replace(temporary, target)
+            # Renaming a file to another name of its own changes nothing.
+            _remove(temporary)
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file, if it is still there."""
+    with reporting_write_errors(path.parent):
+        path.unlink(missing_ok=True)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append one line in a single write, so that concurrent writers never mix."""
     with reporting_write_errors(path.parent):
@@ -80,19 +105,41 @@ def append_line(path: Path, line: bytes) -> None:
             os.close(descriptor)
 
 
+class StreamedFile:
+    """A file while it is written in portions.
+
+    ``path`` is where it will be: its name may follow from its content. None leaves it out.
+    """
+
+    def __init__(self, stream: BinaryIO, root: Path) -> None:
+        self.path: str | None = None
+        self.size = 0
+        self._stream = stream
+        self._root = root
+
+    def write(self, data: bytes) -> None:
+        """Append a portion."""
+        with reporting_write_errors(self._root):
+            self.size += self._stream.write(data)
+
+
 class WriteGroup:
     """Files that appear together at the end of a ``with`` block, or earlier in large portions.
 
-    State: ``_pending`` holds (temporary, final) paths whose data is written but not renamed,
-    ``_bytes`` their size. On an exception the pending files are removed, never renamed.
+    What was flushed is durable before anything that is added later appears. State: ``_pending``
+    holds, by final path, where data is written but not renamed, ``_bytes`` the size of it all;
+    ``_renamed`` says that names in place are still to be synced; ``_folders`` are known to be
+    there. On an exception the pending files are removed, never renamed.
     """
 
     def __init__(self, root: Path, *, durable: bool) -> None:
         self._root = root
         self._durable = durable
-        self._pending: list[tuple[str, str]] = []
+        self._pending: dict[str, str] = {}
         self._bytes = 0
-        self._temporary = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}-"
+        self._renamed = False
+        self._folders: set[str] = set()
+        self._temporary = temporary_name()
         self._number = itertools.count()
 
     def __enter__(self) -> WriteGroup:
@@ -106,66 +153,99 @@ class WriteGroup:
     ) -> None:
         if kind is None:
             self.flush()
+            self._sync_names()
         else:
             self._discard()
 
     def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name beside ``path``."""
-        with self.stream(path, mode) as write:
-            write(data)
+        temporary = self._beside(path)
+        with reporting_write_errors(self._root):
+            descriptor = _create(temporary, mode)
+            try:
+                _write_all(descriptor, data)
+            except BaseException:
+                _remove(temporary)
+                raise
+            finally:
+                os.close(descriptor)
+        self._bytes += len(data)
+        self._written(temporary, path)
 
     @contextlib.contextmanager
-    def stream(self, path: str | Path, mode: int = 0o644) -> Iterator[Callable[[bytes], object]]:
-        """A function that writes portions of the file at ``path``."""
-        temporary = f"{os.path.dirname(path)}/{self._temporary}{next(self._number)}"
+    def stream(self, folder: str, mode: int = 0o644) -> Iterator[StreamedFile]:
+        """A file to be written in portions below ``folder``; the block sets its final path."""
+        temporary = self._beside(f"{folder}/")
         with reporting_write_errors(self._root):
             stream = os.fdopen(_create(temporary, mode), "wb")
+        file = StreamedFile(stream, self._root)
         try:
             with stream:
                 # What the caller reads in the meantime may fail too, and that is no write error.
-                yield partial(self._write, stream)
+                yield file
                 with reporting_write_errors(self._root):
                     stream.flush()
         except BaseException:
             _remove(temporary)
             raise
-        self._pending.append((temporary, os.fspath(path)))
+        if file.path is None:
+            _remove(temporary)
+        else:
+            self._bytes += file.size
+            self._written(temporary, file.path)
+
+    def makes_folder(self, folder: str) -> bool:
+        """Make sure that the folder is there; whether it was not before, and is empty."""
+        if folder in self._folders:
+            return False
+        self._folders.add(folder)
+        with reporting_write_errors(self._root):
+            return _make_folder(folder)
+
+    def is_pending(self, path: str) -> bool:
+        """Whether a file was added that is still to appear there."""
+        return path in self._pending
+
+    def _beside(self, path: str | Path) -> str:
+        return f"{os.path.dirname(path)}/{self._temporary}-{next(self._number)}"
+
+    def _written(self, temporary: str, path: str | Path) -> None:
+        replaced = self._pending.pop(os.fspath(path), None)
+        if replaced is not None:
+            _remove(replaced)
+        self._pending[os.fspath(path)] = temporary
         if len(self._pending) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
             self.flush()
 
-    def _write(self, stream: BinaryIO, data: bytes) -> None:
-        with reporting_write_errors(self._root):
-            self._bytes += stream.write(data)
-
-    def drop_last(self) -> None:
-        """Forget the last added file: it turned out to be there already."""
-        temporary, _ = self._pending.pop()
-        _remove(temporary)
-
-    def rename_last(self, path: str) -> None:
-        """Give the last added file another final place (its name follows from its content)."""
-        temporary, _ = self._pending.pop()
-        self._pending.append((temporary, path))
-
     def flush(self) -> None:
-        """Sync the written data, rename everything into place, sync the folders."""
+        """Sync the written data, rename everything into place."""
         if not self._pending:
             return
         with reporting_write_errors(self._root):
             if self._durable:
-                sync_file_system(self._root)
+                sync_file_system(self._root)  # with the names of the previous flush
             try:
                 # In the order of adding: a document added last never appears before its data.
-                for temporary, path in self._pending:
+                for path, temporary in self._pending.items():
                     os.replace(temporary, path)
-            finally:
+            except BaseException:
                 self._discard()
-            if self._durable:
+                raise
+        self._forget()
+        self._renamed = True
+
+    def _sync_names(self) -> None:
+        if self._renamed and self._durable:
+            with reporting_write_errors(self._root):
                 sync_file_system(self._root)
+        self._renamed = False
 
     def _discard(self) -> None:
-        for temporary, _ in self._pending:
+        for temporary in self._pending.values():
             _remove(temporary)
+        self._forget()
+
+    def _forget(self) -> None:
         self._pending.clear()
         self._bytes = 0
 
@@ -201,13 +281,36 @@ def _syncfs() -> Callable[[int], int] | None:
     return function
 
 
+def temporary_name() -> str:
+    """A name that no other process and no other call uses."""
+    return f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
+
+
 def _create(temporary: str, mode: int) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         return os.open(temporary, flags, mode)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        _make_folder(os.path.dirname(temporary))
         return os.open(temporary, flags, mode)
+
+
+def _make_folder(folder: str) -> bool:
+    """Whether this call has made it."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        _make_folder(os.path.dirname(folder))
+        return _make_folder(folder)
+    return True
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _remove(path: str) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from codebatch.store.files import TEMPORARY_PREFIX, read_file, reporting_write_errors, write_file
+from codebatch.store.files import read_file, reporting_write_errors, temporary_name, write_file
 
 _CHECKSUM_SUFFIX = ".sha256"
 _PORTION = 2**20
@@ -24,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A new empty file beside ``path``, to be filled; it is put into place at the end of the
     block with its checksum, and removed where the block raises.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    temporary = path.with_name(temporary_name())
     try:
         with reporting_write_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)

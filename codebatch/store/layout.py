@@ -14,14 +14,20 @@ from codebatch.errors import InvalidIdError
 SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
 COMPRESSED_SUFFIX = ".zst"
+MEMO_SUFFIX = ".memo"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
 
 
+def is_name(value: str) -> bool:
+    """Whether the value may be a single path component."""
+    return _NAME.match(value) is not None and ".." not in value
+
+
 def check_name(value: str, what: str) -> str:
     """The value itself when it may be a single path component, else `InvalidIdError`."""
-    if not _NAME.match(value) or ".." in value:
+    if not is_name(value):
         raise InvalidIdError(
             f"not a valid {what}: {value!r}",
             hints=["an id consists of letters, digits, '-', '_' and '.', and names no folder"],
@@ -117,3 +123,34 @@ class Layout:
     def sql_index(self, batch_id: str) -> Path:
         """The records of a batch as an SQLite database; derived, deletable at any time."""
         return self.root / "indexes" / "sql" / f"{check_name(batch_id, 'batch id')}.sqlite"
+
+    def totals(self, batch_id: str) -> Path:
+        """What the states of a batch come to; derived."""
+        return self.root / "indexes" / "totals" / f"{check_name(batch_id, 'batch id')}.json"
+
+    def stat_cache(self, name: str) -> Path:
+        """What one source tree was like when its last snapshot was taken; derived."""
+        return self.root / "indexes" / "stat" / check_name(name, "name of a stat cache")
+
+    @property
+    def memo(self) -> Path:
+        """Results by key, in a tree of folders by hex digit of the object; derived."""
+        return self.root / "indexes" / "memo"
+
+    def memo_folder(self, prefix: str) -> Path:
+        """The results of the shard with that id."""
+        return self.memo.joinpath(*check_shard_id(prefix))
+
+    def shard_hint(self, key: str) -> Path:
+        """Which batches may have outputs for the inputs of a shard; derived."""
+        name = check_digest(key)[len(DIGEST_PREFIX) :]
+        return self.shard_hints / name[:2] / name[2:]
+
+    @property
+    def shard_hints(self) -> Path:
+        """The folder of all shard hints."""
+        return self.root / "indexes" / "shards"
+
+    def batch_indexes(self) -> tuple[Path, ...]:
+        """The folders of derived files that are named after batches."""
+        return self.root / "indexes" / "sql", self.root / "indexes" / "totals"

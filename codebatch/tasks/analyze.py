@@ -36,11 +36,11 @@ def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
     if reason is not None:
         yield skip_record(reason)
         return
-    lines = source.lines
+    lines = source.stripped
     yield _metric("bytes", source.size)
     yield _metric("language", source.language)
     yield _metric("lines", len(lines))
-    yield _metric("loc", sum(1 for line in lines if line.strip()))
+    yield _metric("loc", len(lines) - lines.count(""))
     metrics = source.parsed.metrics() if source.parsed is not None else None
     if metrics is not None:
         yield from _code_metrics(metrics)

@@ -17,6 +17,8 @@ from codebatch.records import Record
 from codebatch.resources import load_schema
 from codebatch.tasks.source import SourceFile
 
+PARSE = "parse"  # the task that records syntax trees
+
 Config = Mapping[str, Any]
 Upstream = Mapping[str, Sequence[Record]]
 
@@ -36,8 +38,12 @@ class FileContext:
 class Task:
     """A registered task. ``version`` rises whenever the same input may give another output.
 
+    ``reads_tree`` is true for a task whose records follow from the syntax tree that ``parse``
+    records, and the language, wherever there is a tree and the file is not larger than the
+    task's own ``max_bytes``: after an edit that leaves the tree alone it is not run again.
+
     ``prepare`` serves tools that are fast over many files at once: it sees all files of a
-    shard before the first and answers one value a file, in order.
+    shard that may need it before the first, and answers one value a file, in order.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Task:
     run: Callable[[SourceFile, FileContext], Iterable[Record]]
     toolchain: Callable[[], Mapping[str, str]]
     facets: tuple[str, ...] = ()
+    reads_tree: bool = False
     prepare: Callable[[Sequence[SourceFile], Config], Sequence[object]] | None = None
 
     @property

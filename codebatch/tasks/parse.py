@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from codebatch.records import Record
-from codebatch.tasks.base import Config, FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import PARSE, Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages import PARSED_LANGUAGES, frontend_for
 from codebatch.tasks.languages.base import Parsed
@@ -61,8 +61,8 @@ def _faults(parsed: Parsed) -> Iterable[Finding]:
 
 
 TASK = Task(
-    name="parse",
-    version=1,
+    name=PARSE,
+    version=2,
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,

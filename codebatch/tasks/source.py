@@ -9,15 +9,14 @@ before the next file is read, so at most one tree is alive.
 from __future__ import annotations
 
 import codecs
-import io
 import re
-import tokenize
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages import frontend_for
+from codebatch.tasks.languages.encodings import declared_encoding
 
 if TYPE_CHECKING:
     from codebatch.tasks.languages.base import Parsed
@@ -78,16 +77,28 @@ class SourceFile:
 
         A final line end does not open another line; an empty file has no lines.
         """
-        lines = _LINE_END.split(self.text)
+        text = self.text
+        lines = _LINE_END.split(text) if "\r" in text else text.split("\n")
         if lines[-1] == "":
             lines.pop()
         return lines
+
+    @cached_property
+    def stripped(self) -> list[str]:
+        """The lines without white space around them."""
+        return list(map(str.strip, self.lines))
 
     @cached_property
     def parsed(self) -> Parsed | None:
         """The parsed file, or None where no parser knows the language."""
         frontend = frontend_for(self.language)
         return frontend.parse(self) if frontend is not None else None
+
+    def drop_tree(self) -> None:
+        """Let go of the parsed tree. It refers to the file as the file does to it, so nothing
+        else would free it while the cyclic collector is held off.
+        """
+        self.__dict__.pop("parsed", None)
 
     @cached_property
     def _encoding(self) -> str:
@@ -97,7 +108,4 @@ class SourceFile:
                 return name
         if self.language != "python":
             return "utf-8"
-        try:
-            return tokenize.detect_encoding(io.BytesIO(self.content).readline)[0]
-        except SyntaxError:
-            return "utf-8"
+        return declared_encoding(self.content) or "utf-8"

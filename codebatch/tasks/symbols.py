@@ -1,4 +1,10 @@
-"""Task ``symbols``: the names a file defines, and its references to other modules."""
+"""Task ``symbols``: the names a file defines, and its references to other modules.
+
+Where the ``parse`` task records a tree, symbols and edges follow from this tree's bytes and the
+language: a front end makes them from nothing that its encoding leaves out (see `Parsed`), and its
+encoding writes no two trees alike. A Python file without a tree has a fault and no symbols. What
+follows from the size is only whether the file is passed by, which is `reason_to_skip`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +21,16 @@ def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
     if isinstance(parsed, dict):
         yield parsed
         return
-    for symbol in parsed.symbols():
-        yield {"kind": "symbol", **symbol._asdict()}
+    for name, symbol_type, scope, line, column, end_line in parsed.symbols():
+        yield {
+            "kind": "symbol",
+            "name": name,
+            "symbol_type": symbol_type,
+            "scope": scope,
+            "line": line,
+            "column": column,
+            "end_line": end_line,
+        }
     for edge in parsed.edges():
         fields = {name: value for name, value in edge._asdict().items() if value is not None}
         yield {"kind": "edge", **fields}
@@ -29,4 +43,5 @@ TASK = Task(
     kinds=("symbol", "edge", "skip"),
     run=_symbols,
     toolchain=parse_toolchain,
+    reads_tree=True,
 )

@@ -7,7 +7,8 @@ minified file nobody wants to hear about names either; Python is never taken for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from codebatch.tasks.base import Config
@@ -17,6 +18,7 @@ from codebatch.tasks.source import SourceFile
 MINIFIED = "minified"
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text", "latex"})
+_TRAILING = " \t\f\v"
 _HARD_BREAK = "  "  # two trailing spaces break a line in Markdown
 _GENERATED = re.compile(r"@generated\b|\bDO NOT EDIT\b|\bautomatically generated\b", re.IGNORECASE)
 _GENERATED_LINES = 10
@@ -44,31 +46,51 @@ def reason_to_pass_by(source: SourceFile) -> str | None:
     dense = source.size > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
     if role == "minified" or (dense and source.language != "python"):
         return MINIFIED
-    if any(_GENERATED.search(line) for line in lines[:_GENERATED_LINES]):
-        return "generated"
-    return None
+    return "generated" if _is_generated(lines) else None
+
+
+def _is_generated(lines: Sequence[str]) -> bool:
+    head = "\n".join(lines[:_GENERATED_LINES])
+    if head.isascii():
+        lower = head.lower()
+        if "generated" not in lower and "do not edit" not in lower:
+            return False
+    return _GENERATED.search(head) is not None
 
 
 def text_findings(source: SourceFile, config: Config) -> Iterator[TextFinding]:
-    """Findings in line order."""
-    blank = 0
-    for number, line in enumerate(source.lines, start=1):
-        stripped = line.rstrip(" \t\f\v")
-        if stripped != line and not _is_hard_break(source, line, stripped):
-            yield TextFinding("L001", number, len(stripped) + 1, "trailing whitespace")
-        if (column := _mixed_indent(stripped)) > 0:
-            yield TextFinding("L002", number, column, "indentation mixes spaces and tabs")
-        if len(line) > config["max_line_length"] and not _is_unbreakable(source, line):
-            limit = config["max_line_length"]
-            message = f"line too long ({len(line)} > {limit} characters)"
-            yield TextFinding("L003", number, limit + 1, message)
-        blank = 0 if stripped else blank + 1
-        if blank == config["max_blank_lines"] + 1:
-            message = f"more than {config['max_blank_lines']} blank lines"
-            yield TextFinding("L005", number, 1, message)
+    """Findings in line order. Most files have none, which whole lists tell at once."""
+    stripped = list(map(str.rstrip, source.lines, repeat(_TRAILING)))
+    longest, most_blank = config["max_line_length"], config["max_blank_lines"]
+    if (
+        stripped != source.lines
+        or " \t" in source.text
+        or max(map(len, stripped), default=0) > longest
+        or "\n" * (most_blank + 2) in "\n".join(["", *stripped, ""])
+    ):
+        yield from _line_findings(source, stripped, longest, most_blank)
     if source.lines and not source.text.endswith(("\n", "\r")):
         last = len(source.lines)
         yield TextFinding("L004", last, len(source.lines[-1]) + 1, "no newline at end of file")
+
+
+def _line_findings(
+    source: SourceFile, all_stripped: Sequence[str], longest: int, most_blank: int
+) -> Iterator[TextFinding]:
+    blank = 0
+    for number, (line, stripped) in enumerate(
+        zip(source.lines, all_stripped, strict=True), start=1
+    ):
+        if stripped != line and not _is_hard_break(source, line, stripped):
+            yield TextFinding("L001", number, len(stripped) + 1, "trailing whitespace")
+        if " \t" in stripped and (column := _mixed_indent(stripped)) > 0:
+            yield TextFinding("L002", number, column, "indentation mixes spaces and tabs")
+        if len(line) > longest and not _is_unbreakable(source, line):
+            message = f"line too long ({len(line)} > {longest} characters)"
+            yield TextFinding("L003", number, longest + 1, message)
+        blank = 0 if stripped else blank + 1
+        if blank == most_blank + 1:
+            yield TextFinding("L005", number, 1, f"more than {most_blank} blank lines")
 
 
 def _is_hard_break(source: SourceFile, line: str, stripped: str) -> bool:

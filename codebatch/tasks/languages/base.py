@@ -101,6 +101,9 @@ class EncodedTree(NamedTuple):
 class Parsed(Protocol):
     """One parsed file. Where ``faults`` is not empty, what could be recovered is still offered
     by a front end that recovers (tree-sitter); one that does not offers empty answers.
+
+    ``symbols`` and ``edges`` follow from the bytes of ``encode`` and the language alone: two files
+    with equal trees have equal symbols and edges, whatever else differs in their texts.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""A syntax tree as bytes: format ``tree-sitter-flat/1+msgpack``.
+"""A syntax tree as bytes: format ``tree-sitter-flat/2+msgpack``.
 
 One MessagePack map with string keys in sorted order. The nodes are those a ``FlatTree`` keeps,
 in preorder; node 0 is the root. Every column has one entry per node; all numbers are integers
@@ -11,14 +11,18 @@ and all positions count code points of the decoded text without its byte order m
 ``lines``    offsets at which lines start, each as the difference to the one before; first is 0
 ``parents``  distance to the parent: the node's index minus the parent's index; 0 for the root
 ``starts``   start offset, as the difference to the start of the node before; first is absolute
-``texts``    index into ``strings`` of the text as written, 0 for nodes without text
-``strings``  table of texts in order of first use; entry 0 is the empty string
+``texts``    index into ``strings`` of the node's text, 0 for nodes without text
+``strings``  table of distinct texts; entry 0 is the empty string
 ``types``    index into ``type_names``
 ``type_names``   table of node type names in order of first use; anonymous tokens are in quotes
 
-Text is kept for leaves that are names or literals. The line of an offset is the number of line
-starts that are not greater, its column the offset minus the last of these plus one. Equal text
-and language give equal bytes.
+Text is kept for leaves that are names or literals; a node that gives a symbol or an edge its name
+without being one has this name as its text (``symbols.written``). The line of an offset is the
+number of line starts that are not greater, its column the offset minus the last of these plus
+one. Equal text and language give equal bytes.
+
+Symbols and edges follow from these bytes: they look at types, fields, parents, positions, line
+starts and the texts kept here, never at the space, the comments or the tokens in between.
 """
 
 from __future__ import annotations
@@ -30,8 +34,9 @@ import msgpack
 
 from codebatch.tasks.languages.base import EncodedTree
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+from codebatch.tasks.languages.ecmascript.symbols import written
 
-FORMAT = "tree-sitter-flat/1+msgpack"
+FORMAT = "tree-sitter-flat/2+msgpack"
 
 WITH_TEXT = frozenset(
     "identifier property_identifier private_property_identifier shorthand_property_identifier "
@@ -54,18 +59,21 @@ def encode(tree: FlatTree, grammar: str) -> EncodedTree:
     types, fields, strings = _Table(), _Table(), _Table()
     fields[""] = strings[""] = 0
     text, starts, ends, lines = tree.text, tree.starts, tree.ends, tree.line_starts
+    texts = [
+        strings[text[start:end]] if kind in WITH_TEXT else 0
+        for kind, start, end in zip(tree.types, starts, ends, strict=True)
+    ]
+    for node, name in written(tree):
+        texts[node] = texts[node] or strings[name]
     columns = {
         "ends": list(map(sub, ends, starts)),
-        "fields": [fields[name] for name in tree.fields],
+        "fields": list(map(fields.__getitem__, tree.fields)),
         "grammar": grammar,
         "lines": list(map(sub, lines, [0, *lines])),
         "parents": [0, *map(sub, count(1), tree.parents[1:])],
         "starts": list(map(sub, starts, [0, *starts])),
-        "texts": [
-            strings[text[start:end]] if kind in WITH_TEXT else 0
-            for kind, start, end in zip(tree.types, starts, ends, strict=True)
-        ],
-        "types": [types[name] for name in tree.types],
+        "texts": texts,
+        "types": list(map(types.__getitem__, tree.types)),
     }
     columns["field_names"] = list(fields)
     columns["strings"] = list(strings)

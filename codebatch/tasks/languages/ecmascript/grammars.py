@@ -19,7 +19,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import chain
+from itertools import accumulate, chain, count
+from operator import add
 
 import tree_sitter
 import tree_sitter_javascript
@@ -148,7 +149,10 @@ class FlatTree:
     @cached_property
     def line_starts(self) -> list[int]:
         r"""Offsets at which lines start; ``\n``, ``\r\n`` and a lone ``\r`` end a line."""
-        return [0, *(match.end() for match in LINE_END.finditer(self.text))]
+        if "\r" in self.text:
+            return [0, *(match.end() for match in LINE_END.finditer(self.text))]
+        lengths = map(len, self.text.split("\n"))
+        return [0, *map(add, accumulate(lengths), count(1))][:-1]
 
 
 @cache
@@ -233,10 +237,8 @@ def flatten(tree: tree_sitter.Tree, language: str, text: str) -> FlatTree:
                     continue
         while not advance():
             if not ascend():
-                names = known.fields
-                return FlatTree(
-                    text, types, [names[f] for f in fields], parents, starts, ends, stops
-                )
+                names = list(map(known.fields.__getitem__, fields))
+                return FlatTree(text, types, names, parents, starts, ends, stops)
             stops[parent] = len(types)
             parent = parents[parent]
     raise RuntimeError("a cursor always stands on a node")

@@ -29,11 +29,15 @@ from codebatch.tasks.languages.ecmascript.patterns import pattern_names
 from codebatch.tasks.languages.ecmascript.walk import Declared
 
 _LONGEST_TARGET = 80
+_EXPORT_ASSIGNED = "export="
 _EXPORT_ASSIGNMENT = re.compile(r"export\s*=")
-_REFERRING = frozenset(
-    "import_statement export_statement call_expression import_type class_heritage "
-    "extends_type_clause".split()
-)
+_HERITAGE = frozenset(("class_heritage", "extends_type_clause"))
+_REFERRING = _HERITAGE | {
+    "import_statement",
+    "export_statement",
+    "call_expression",
+    "import_type",
+}
 _DECLARATIONS = frozenset(
     "function_declaration generator_function_declaration class_declaration "
     "abstract_class_declaration interface_declaration type_alias_declaration enum_declaration "
@@ -70,7 +74,7 @@ def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]
         yield "default", default, node
         return
     if _EXPORT_ASSIGNMENT.match(tree.text, tree.starts[node]):
-        yield "export=", node, node
+        yield _EXPORT_ASSIGNED, node, node
         return
     declaration = tree.child(node, "declaration")
     if declaration is not None:
@@ -110,6 +114,24 @@ def _declared_names(tree: FlatTree, declaration: int) -> Iterator[tuple[str, int
             yield tree.source(name), name, declarator
 
 
+def written(tree: FlatTree) -> Iterator[tuple[int, str]]:
+    """Nodes that give symbols and edges a name but need not be leaves, with this name."""
+    for node in tree.nodes(("computed_property_name",)):
+        yield node, key_text(tree, node)
+    for node in tree.nodes(("assignment_expression", "assignment_pattern")):
+        target = tree.child(node, "left")
+        if target is not None and tree.types[target] == "member_expression":
+            yield target, key_text(tree, target)
+    for node in tree.nodes(("nested_identifier",)):
+        yield node, tree.source(node)
+    for node in tree.nodes(_HERITAGE):
+        for part in _bases(tree, node):
+            yield part, _target(tree, part)
+    for node in tree.nodes(("export_statement",)):
+        if _EXPORT_ASSIGNMENT.match(tree.text, tree.starts[node]):
+            yield node, _EXPORT_ASSIGNED
+
+
 def edges(tree: FlatTree) -> Iterator[Edge]:
     """All edges in source order."""
     for node in tree.nodes(_REFERRING):
@@ -123,7 +145,8 @@ def edges(tree: FlatTree) -> Iterator[Edge]:
         elif kind == "import_type":
             yield Edge("import", _first_string(tree.source(node)), tree.line(tree.starts[node]))
         else:
-            yield from _heritage(tree, node)
+            for part in _bases(tree, node):
+                yield Edge("inherits", _target(tree, part), tree.line(tree.starts[part]))
 
 
 def _first_string(text: str) -> str:
@@ -211,16 +234,16 @@ def _call_alias(tree: FlatTree, call: int) -> str | None:
     return tree.source(name)
 
 
-def _heritage(tree: FlatTree, node: int) -> Iterator[Edge]:
+def _bases(tree: FlatTree, node: int) -> Iterator[int]:
     """Bases: in JavaScript the heritage is the expression, in TypeScript it holds clauses."""
     for part in tree.children(node):
         kind = tree.types[part]
         if kind.startswith('"') or kind == "comment":
             continue
         if kind in ("extends_clause", "implements_clause"):
-            yield from _heritage(tree, part)
+            yield from _bases(tree, part)
         elif kind not in ("type_arguments", "arguments"):
-            yield Edge("inherits", _target(tree, part), tree.line(tree.starts[part]))
+            yield part
 
 
 def _target(tree: FlatTree, node: int) -> str:

@@ -31,6 +31,7 @@ from codebatch.tasks.languages.ecmascript.grammars import FlatTree, flatten, par
 
 MOST_FAULTS = 20
 _LONE_RETURN = re.compile(r"\r(?!\n)")
+_FOREIGN = re.compile(r"[^\x01-\x7f]+")
 _TOKEN = re.compile(r"[\w$]{1,40}|\S")
 _COMPLETE = ("_statement", "_declaration", "hash_bang_line")
 _LINE_SEPARATORS = ("\u2028", "\u2029")
@@ -99,7 +100,9 @@ def read(text: str, language: str) -> Syntax:
 def _ascii(text: str, stand_ins: _StandIns) -> str:
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)
-    return text if text.isascii() and "\0" not in text else text.translate(stand_ins)
+    if text.isascii() and "\0" not in text:
+        return text
+    return _FOREIGN.sub(lambda run: run[0].translate(stand_ins), text)
 
 
 def _read(text: str, ascii_text: str, language: str) -> Syntax:

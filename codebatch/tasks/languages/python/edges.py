@@ -2,50 +2,62 @@
 
 A base is named as written: the dotted name, without type arguments (``Generic[T]`` is
 ``Generic``), ``name(...)`` for a call, ``*name`` for an unpacked one, and the kind of expression
-in angle brackets (``<IfExp>``) where there is no name.
+in angle brackets (``<IfExp>``) where there is no name. One edge per name that is imported, at the
+name's own line. Like symbols, edges follow from the flat tree alone.
 """
 
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from codebatch.tasks.languages.base import Edge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from codebatch.tasks.languages.python.nodes import FlatTree
+
+    # An edge and the node it stands at.
+    _Placed = tuple[ast.alias | ast.expr, Edge]
 
 
 def find_edges(flat: FlatTree) -> list[Edge]:
     """All edges in source order."""
     placed: list[tuple[int, int, Edge]] = []
-    for node in flat.nodes:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            placed += _imports(node)
-        elif isinstance(node, ast.ClassDef):
-            placed += _bases(node)
-    return [edge for _, _, edge in sorted(placed, key=lambda one: one[:2])]
+    for cls, edges in _EDGES.items():
+        for node in flat.members.get(cls, ()):
+            placed += [
+                (one.lineno, flat.column(one.lineno, one.col_offset), edge)
+                for one, edge in edges(node)
+            ]
+    return [edge for _, _, edge in sorted(placed, key=itemgetter(0, 1))]
 
 
-def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[int, int, Edge]]:
-    """One edge per name, at the name's own line."""
+def _imports(node: ast.Import) -> Iterator[_Placed]:
     for alias in node.names:
-        line = alias.lineno
-        if isinstance(node, ast.Import):
-            local = alias.asname if alias.asname != alias.name else None
-            edge = Edge("import", alias.name, line, None, local)
-        else:
-            target = "." * (node.level or 0) + (node.module or "")
-            local = alias.asname if alias.asname != alias.name else None
-            edge = Edge("import", target, line, alias.name, local)
-        yield line, alias.col_offset, edge
+        local = alias.asname if alias.asname != alias.name else None
+        yield alias, Edge("import", alias.name, alias.lineno, None, local)
 
 
-def _bases(node: ast.ClassDef) -> Iterator[tuple[int, int, Edge]]:
+def _imports_from(node: ast.ImportFrom) -> Iterator[_Placed]:
+    target = "." * (node.level or 0) + (node.module or "")
+    for alias in node.names:
+        local = alias.asname if alias.asname != alias.name else None
+        yield alias, Edge("import", target, alias.lineno, alias.name, local)
+
+
+def _bases(node: ast.ClassDef) -> Iterator[_Placed]:
     for base in node.bases:
-        yield base.lineno, base.col_offset, Edge("inherits", base_name(base), base.lineno)
+        yield base, Edge("inherits", base_name(base), base.lineno)
+
+
+_EDGES: dict[type[ast.AST], Callable[[Any], Iterator[_Placed]]] = {
+    ast.ClassDef: _bases,
+    ast.Import: _imports,
+    ast.ImportFrom: _imports_from,
+}
 
 
 def base_name(base: ast.expr) -> str:

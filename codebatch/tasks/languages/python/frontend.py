@@ -40,7 +40,7 @@ class PythonFile:
 
     @cached_property
     def _flat(self) -> FlatTree | None:
-        return flatten_tree(self._tree) if self._tree is not None else None
+        return flatten_tree(self._tree, self._source.lines) if self._tree is not None else None
 
     def encode(self) -> EncodedTree | None:
         """All nodes in the format that `encode` describes."""
@@ -52,12 +52,12 @@ class PythonFile:
             return None
         lines = self._source.lines
         found = count_complexity(self._flat, lines)
-        counts = count_lines(lines, self._flat)
+        counts = count_lines(lines, self._source.stripped, self._flat)
         return CodeMetrics(*found, code_lines=counts.code, comment_lines=counts.comment)
 
     def symbols(self) -> list[Symbol]:
         """Names the file defines, in source order."""
-        return find_symbols(self._flat, self._source.lines) if self._flat is not None else []
+        return find_symbols(self._flat) if self._flat is not None else []
 
     def edges(self) -> list[Edge]:
         """Imports and base classes, in source order."""

@@ -13,7 +13,7 @@ import io
 import re
 import sys
 import tokenize
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.tasks.languages.python.places import character_offset, line_at
 
@@ -56,12 +56,11 @@ class _Span(NamedTuple):
     end_column: int
 
 
-def count_lines(lines: Sequence[str], flat: FlatTree) -> LineCounts:
-    """Code and comment lines of a file that parsed."""
-    stripped = [line.strip() for line in lines]
+def count_lines(lines: Sequence[str], stripped: Sequence[str], flat: FlatTree) -> LineCounts:
+    """Code and comment lines of a file that parsed; ``stripped`` are its lines, stripped."""
     code = len(stripped) - stripped.count("")
     doubtful = {
-        number for number, text in enumerate(stripped, 1) if text.startswith("#") or text == "\\"
+        number for number, text in enumerate(stripped, 1) if text[:1] == "#" or text == "\\"
     }
     if not doubtful:
         return LineCounts(code, 0)
@@ -75,19 +74,29 @@ def count_lines(lines: Sequence[str], flat: FlatTree) -> LineCounts:
 
 def _string_spans(flat: FlatTree) -> Iterator[_Span]:
     """Strings over several lines; what stands inside an f-string belongs to it."""
-    outside = len(flat.nodes)
-    joined = outside
+    constants = _over_several_lines(flat, ast.Constant)
+    joined = _over_several_lines(flat, ast.JoinedStr)
+    strings = _outside_f_strings(flat, {*constants, *joined}) if joined else constants
+    for node in strings:
+        yield _Span(node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
+
+
+def _over_several_lines(flat: FlatTree, cls: type[ast.expr]) -> list[ast.expr]:
+    nodes = cast("list[ast.expr]", flat.members.get(cls, []))
+    return [node for node in nodes if node.lineno != node.end_lineno]
+
+
+def _outside_f_strings(flat: FlatTree, strings: set[ast.expr]) -> list[ast.expr]:
+    """Those of the strings that stand in no f-string, one f-string being in no other."""
+    outside = []
+    joined = end = len(flat.nodes)
     for row, (node, parent) in enumerate(zip(flat.nodes, flat.parents, strict=True)):
         if joined <= parent:
             continue  # rows below the f-string follow it without a gap
-        joined = outside
-        if not isinstance(node, (ast.Constant, ast.JoinedStr)):
-            continue
-        if isinstance(node, ast.JoinedStr):
-            joined = row
-        end_line, end_column = node.end_lineno or 0, node.end_col_offset or 0
-        if node.lineno < end_line:
-            yield _Span(node.lineno, node.col_offset, end_line, end_column)
+        joined = row if isinstance(node, ast.JoinedStr) else end
+        if node in strings:
+            outside.append(node)
+    return outside
 
 
 def _token_lines(lines: Sequence[str], span: _Span) -> set[int]:

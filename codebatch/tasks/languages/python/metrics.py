@@ -38,13 +38,13 @@ same level), ``for``, ``while``, ``try``, ``with``, ``match``.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, FunctionMetrics
 from codebatch.tasks.languages.python.places import line_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from codebatch.tasks.languages.python.nodes import FlatTree
 
@@ -101,18 +101,16 @@ def count_complexity(flat: FlatTree, lines: Sequence[str]) -> Complexity:
     ``lines`` is the text, which alone tells ``elif`` from an ``if`` inside ``else``.
     """
     tally = _Tally(lines)
-    handlers = tally.handlers()
     module = _Counter(MODULE_SCOPE, 1)
-    inside: list[_Inside] = [_Place(module, 0, 0, "")]
-    put, find = inside.append, handlers.get
-    rows = zip(flat.nodes, flat.parents, flat.fields, strict=True)
+    inside: list[Any] = [_Place(module, 0, 0, "")]
+    handlers = map(_Tally.handlers.get, map(type, flat.nodes))
+    rows = zip(flat.nodes, handlers, flat.parents, flat.fields, strict=True)
     next(rows)
-    for node, parent, field in rows:
+    for node, handler, parent, field in rows:
         place = inside[parent]
-        if isinstance(place, dict):
+        if type(place) is dict:
             place = place.get(field) or place[""]
-        handler = find(type(node))
-        put(place if handler is None else handler(node, place))
+        inside.append(place if handler is None else handler(tally, node, place))
     functions = tuple(counter.metrics() for counter in tally.functions)
     return Complexity(functions, module.metrics(), tally.classes, tally.imports)
 
@@ -126,34 +124,6 @@ class _Tally:
         self.functions: list[_Counter] = []
         self.classes = 0
         self.imports = 0
-
-    def handlers(self) -> Mapping[type, Callable[[Any, _Place], _Inside]]:
-        """By node class; ``TryStar`` exists from Python 3.11 on."""
-        handlers: dict[type, Callable[[Any, _Place], _Inside]] = {
-            ast.Assert: self._assert,
-            ast.AsyncFor: self._loop,
-            ast.AsyncFunctionDef: self._function,
-            ast.AsyncWith: self._with,
-            ast.BoolOp: self._boolean,
-            ast.ClassDef: self._class,
-            ast.ExceptHandler: self._handler,
-            ast.For: self._loop,
-            ast.FunctionDef: self._function,
-            ast.If: self._if,
-            ast.IfExp: self._ternary,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import,
-            ast.Lambda: self._lambda,
-            ast.Match: self._match,
-            ast.Try: self._try,
-            ast.While: self._loop,
-            ast.With: self._with,
-            ast.comprehension: self._comprehension,
-            ast.match_case: self._case,
-        }
-        if hasattr(ast, "TryStar"):
-            handlers[ast.TryStar] = self._try
-        return handlers
 
     def _function(self, node: ast.FunctionDef, place: _Place) -> _Inside:
         name = place.prefix + node.name
@@ -184,59 +154,49 @@ class _Tally:
         line = line_at(self._lines, node.lineno)
         return isinstance(node, ast.If) and line.startswith("elif", node.col_offset)
 
-    @staticmethod
-    def _loop(node: ast.For | ast.While, place: _Place) -> _Inside:
+    def _loop(self, node: ast.For | ast.While, place: _Place) -> _Inside:
         has_else = bool(node.orelse)
         place.counter.cyclomatic += 1 + has_else
         place.counter.cognitive += 1 + place.nesting + has_else
         inner = _deepen(place.nested(block=True))
         return {"body": inner, "orelse": inner, "": place}
 
-    @staticmethod
-    def _try(node: ast.Try, place: _Place) -> _Inside:
+    def _try(self, node: ast.Try, place: _Place) -> _Inside:
         has_else = bool(node.orelse)
         place.counter.cyclomatic += len(node.handlers) + has_else
         place.counter.cognitive += has_else
         return _deepen(place.block())
 
-    @staticmethod
-    def _handler(_: ast.ExceptHandler, place: _Place) -> _Inside:
+    def _handler(self, _: ast.ExceptHandler, place: _Place) -> _Inside:
         place.counter.cognitive += 1 + place.nesting
         return {"body": place.nested(block=False), "": place}
 
-    @staticmethod
-    def _with(_: ast.With, place: _Place) -> _Inside:
+    def _with(self, _: ast.With, place: _Place) -> _Inside:
         return {"body": _deepen(place.block()), "": place}
 
-    @staticmethod
-    def _match(_: ast.Match, place: _Place) -> _Inside:
+    def _match(self, _: ast.Match, place: _Place) -> _Inside:
         place.counter.cognitive += 1 + place.nesting
         return {"cases": _deepen(place.nested(block=True)), "": place}
 
-    @staticmethod
-    def _case(node: ast.match_case, place: _Place) -> _Inside:
+    def _case(self, node: ast.match_case, place: _Place) -> _Inside:
         pattern = node.pattern
         free = isinstance(pattern, ast.MatchAs) and pattern.pattern is None and node.guard is None
         place.counter.cyclomatic += not free
         return place
 
-    @staticmethod
-    def _ternary(_: ast.IfExp, place: _Place) -> _Inside:
+    def _ternary(self, _: ast.IfExp, place: _Place) -> _Inside:
         place.counter.cyclomatic += 1
         place.counter.cognitive += 1 + place.nesting
         return {"test": place, "": place.nested(block=False)}
 
-    @staticmethod
-    def _lambda(_: ast.Lambda, place: _Place) -> _Inside:
+    def _lambda(self, _: ast.Lambda, place: _Place) -> _Inside:
         return {"body": place.nested(block=False), "": place}
 
-    @staticmethod
-    def _comprehension(node: ast.comprehension, place: _Place) -> _Inside:
+    def _comprehension(self, node: ast.comprehension, place: _Place) -> _Inside:
         place.counter.cyclomatic += 1 + len(node.ifs)
         return place
 
-    @staticmethod
-    def _assert(_: ast.Assert, place: _Place) -> _Inside:
+    def _assert(self, _: ast.Assert, place: _Place) -> _Inside:
         place.counter.cyclomatic += 1
         return place
 
@@ -264,6 +224,31 @@ class _Tally:
             elif isinstance(item, type) and item is not last:
                 runs, last = runs + 1, item
         return runs
+
+    handlers: ClassVar[dict[type[ast.AST], Callable[[_Tally, Any, _Place], _Inside]]] = {
+        ast.Assert: _assert,
+        ast.AsyncFor: _loop,
+        ast.AsyncFunctionDef: _function,
+        ast.AsyncWith: _with,
+        ast.BoolOp: _boolean,
+        ast.ClassDef: _class,
+        ast.ExceptHandler: _handler,
+        ast.For: _loop,
+        ast.FunctionDef: _function,
+        ast.If: _if,
+        ast.IfExp: _ternary,
+        ast.Import: _import,
+        ast.ImportFrom: _import,
+        ast.Lambda: _lambda,
+        ast.Match: _match,
+        ast.Try: _try,
+        ast.While: _loop,
+        ast.With: _with,
+        ast.comprehension: _comprehension,
+        ast.match_case: _case,
+    }
+    if hasattr(ast, "TryStar"):  # from Python 3.11 on
+        handlers[ast.TryStar] = _try
 
 
 def _deepen(place: _Place) -> _Place:

@@ -1,9 +1,9 @@
 """Findings of ruff over many files in one process.
 
 Ruff judges a file by its content and by its name (``__init__.py`` and ``.pyi`` are special), and
-reads neither configuration nor neighbours here: every source is written to a directory of its
-own in a temporary one, under a name that says its role and nothing else. What comes back depends
-on content, role, rules and ruff's version alone. Inline ``noqa`` is honoured.
+reads neither configuration nor neighbours here: every source is written to a temporary directory
+under a name that says its role and nothing else: a number, which no import can name. What comes
+back depends on content, role, rules and ruff's version alone. Inline ``noqa`` is honoured.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-import io
 import json
 import os
 import re
 import subprocess
 import tempfile
 import threading
-import tokenize
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codebatch.tasks.languages.encodings import declared_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROLES = {"init": "__init__.py", "stub": "module.pyi"}
-_MODULE = "module.py"
+_NAMES = {"init": "{}/__init__.py", "stub": "{}.pyi"}
+_MODULE = "{}.py"
 
 # Faults (``invalid-syntax``) are the parse task's to report; rule codes look like F401.
 _RULE_CODE = re.compile(r"[A-Z]+[0-9]+")
@@ -87,14 +87,15 @@ def run_ruff(
 
 
 def _write_sources(folder: str, sources: Sequence[RuffInput]) -> list[str]:
-    """Write each source that decodes as ``<index>/<name>``; their names."""
+    """Write each source that decodes, under a name with its index; their names."""
     names = []
     for index, source in enumerate(sources):
         content = _as_utf8(source.content)
         if content is None:
             continue
-        name = f"{index}/{ROLES.get(source.role, _MODULE)}"
-        os.mkdir(os.path.join(folder, str(index)))
+        name = _NAMES.get(source.role, _MODULE).format(index)
+        if source.role == "init":
+            os.mkdir(os.path.join(folder, str(index)))
         with open(os.path.join(folder, name), "wb") as file:
             file.write(content)
         names.append(name)
@@ -106,11 +107,13 @@ def _as_utf8(content: bytes) -> bytes | None:
 
     The encoding declaration stays as it is: ruff does not look at it.
     """
+    encoding = declared_encoding(content)
+    if encoding is None:
+        return None
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         text = content.decode(encoding)
         return content if encoding.startswith("utf-8") else text.encode()
-    except (SyntaxError, ValueError, LookupError):
+    except (ValueError, LookupError):
         return None
 
 
@@ -160,7 +163,8 @@ def _ruff_binary() -> str:
 
 
 def _index(filename: str) -> int:
-    return int(os.path.basename(os.path.dirname(filename)))
+    folder, name = os.path.split(filename)
+    return int(os.path.basename(folder) if name == "__init__.py" else name.partition(".")[0])
 
 
 def _finding(item: dict[str, Any]) -> RuffFinding | None:

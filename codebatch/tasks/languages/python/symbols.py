@@ -9,27 +9,28 @@ variables of comprehensions, parameters and variables of lambdas, type parameter
 
 Exports are the strings in ``__all__`` at module level (assigned, added, extended or appended as
 literals) and redundant aliases (``import a as a``, ``from a import b as b``).
+
+All symbols follow from the flat tree alone, places of names and offsets in characters included,
+and so from its encoding.
 """
 
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
-from codebatch.tasks.languages.python.places import (
-    character_offset,
-    line_at,
-    word_after,
-    word_before,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from codebatch.tasks.languages.python.nodes import FlatTree
 
 _FIRST_ONLY = frozenset({"variable", "parameter", "import", "export"})
+
+# A symbol's fields. Most names that are bound are bound before and make no symbol.
+_Found = tuple[str, str, str, int, int, int]
 
 
 class _Scope:
@@ -56,121 +57,95 @@ class _Scope:
 _Inside = _Scope | dict[str, _Scope]
 
 
-def find_symbols(flat: FlatTree, lines: Sequence[str]) -> list[Symbol]:
+def find_symbols(flat: FlatTree) -> list[Symbol]:
     """All symbols in source order."""
-    finder = _Finder(lines)
-    handlers = finder.handlers()
-    inside: list[_Inside] = [finder.module]
-    put, find = inside.append, handlers.get
-    rows = zip(flat.nodes, flat.parents, flat.fields, strict=True)
+    finder = _Finder(flat)
+    inside: list[Any] = [finder.module]
+    handlers = map(_Finder.handlers.get, map(type, flat.nodes))
+    name = _Finder.handlers[ast.Name]
+    rows = zip(flat.nodes, handlers, flat.parents, flat.fields, strict=True)
     next(rows)
-    for node, parent, field in rows:
+    node: Any
+    for node, handler, parent, field in rows:
         scope = inside[parent]
-        if isinstance(scope, dict):
+        if type(scope) is dict:
             scope = scope.get(field) or scope[""]
-        handler = find(type(node))
-        put(scope if handler is None else handler(node, scope))
-    return _first_of_each(sorted(finder.symbols, key=lambda one: (one.line, one.column)))
+        if handler is None or (handler is name and type(node.ctx) is not ast.Store):
+            inside.append(scope)
+        else:
+            inside.append(handler(finder, node, scope))
+    return _first_of_each(sorted(finder.found, key=itemgetter(3, 4)))
 
 
-def _first_of_each(symbols: list[Symbol]) -> list[Symbol]:
+def _first_of_each(found: list[_Found]) -> list[Symbol]:
     seen: set[tuple[str, str, str]] = set()
     kept = []
-    for symbol in symbols:
-        if symbol.symbol_type in _FIRST_ONLY:
-            key = symbol[:3]
+    for one in found:
+        if one[1] in _FIRST_ONLY:
+            key = one[:3]
             if key in seen:
                 continue
             seen.add(key)
-        kept.append(symbol)
+        kept.append(Symbol._make(one))
     return kept
 
 
 class _Finder:
     """A handler per node class: notes what the node binds, returns the scope inside."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._lines = lines
+    def __init__(self, flat: FlatTree) -> None:
+        self._flat = flat
+        self._wide = bool(flat.wide)
         self.module = _Scope(MODULE_SCOPE, "module", None)
-        self.symbols: list[Symbol] = []
-
-    def handlers(self) -> Mapping[type, Callable[[Any, _Scope], _Inside]]:
-        """By node class."""
-        return {
-            ast.AnnAssign: self._assign,
-            ast.Assign: self._assign,
-            ast.AsyncFunctionDef: self._function,
-            ast.AugAssign: self._assign,
-            ast.ClassDef: self._class,
-            ast.ExceptHandler: self._handler,
-            ast.Expr: self._expression,
-            ast.FunctionDef: self._function,
-            ast.Global: self._global,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import,
-            ast.Lambda: self._lambda,
-            ast.MatchAs: self._capture,
-            ast.MatchMapping: self._mapping,
-            ast.MatchStar: self._capture,
-            ast.Name: self._name,
-            ast.Nonlocal: self._nonlocal,
-            ast.arg: self._parameter,
-            ast.arguments: self._arguments,
-            ast.comprehension: self._comprehension,
-        }
+        self.found: list[_Found] = []
 
     def _bind(
-        self, name: str, kind: str, scope: _Scope, place: tuple[int, int], end_line: int
+        self, name: str, kind: str, scope: _Scope, line: int, offset: int, end_line: int
     ) -> None:
         """Note a symbol at a line and an offset in characters."""
         if scope.kind == "hidden":
             return
         owner = scope.foreign.get(name, scope) if scope.foreign else scope
         if owner is not None:
-            line, offset = place
-            self.symbols.append(Symbol(name, kind, owner.name, line, offset + 1, end_line))
+            self.found.append((name, kind, owner.name, line, offset + 1, end_line))
 
-    def _start(self, node: ast.expr | ast.arg | ast.alias) -> tuple[int, int]:
-        offset = node.col_offset
-        if offset:
-            offset = character_offset(line_at(self._lines, node.lineno), offset)
-        return node.lineno, offset
-
-    def _definition(self, node: ast.stmt, keyword: str) -> tuple[int, int]:
-        found = word_after(self._lines, node.lineno, node.col_offset, keyword)
-        return found or (node.lineno, node.col_offset)
+    def _bind_at(self, node: ast.expr | ast.arg, name: str, kind: str, scope: _Scope) -> None:
+        """Note a symbol that is named where the node starts."""
+        line, offset = node.lineno, node.col_offset
+        if self._wide:
+            offset = self._flat.column(line, offset)
+        self._bind(name, kind, scope, line, offset, line)
 
     def _function(self, node: ast.FunctionDef, scope: _Scope) -> _Inside:
         foreign = node.name in scope.foreign
         kind = "method" if scope.kind == "class" and not foreign else "function"
-        place = self._definition(node, "def")
-        self._bind(node.name, kind, scope, place, node.end_lineno or node.lineno)
+        line, offset = self._flat.names[node]
+        self._bind(node.name, kind, scope, line, offset, node.end_lineno or node.lineno)
         owner = (scope.foreign[node.name] or scope) if foreign else scope
         inner = owner.inner(node.name, "function")
         inner.outer = scope
         return {"body": inner, "args": inner, "": scope}
 
     def _class(self, node: ast.ClassDef, scope: _Scope) -> _Inside:
-        place = self._definition(node, "class")
-        self._bind(node.name, "class", scope, place, node.end_lineno or node.lineno)
+        line, offset = self._flat.names[node]
+        self._bind(node.name, "class", scope, line, offset, node.end_lineno or node.lineno)
         owner = scope.foreign.get(node.name) or scope
         return {"body": owner.inner(node.name, "class"), "": scope}
 
-    @staticmethod
-    def _lambda(_: ast.Lambda, scope: _Scope) -> _Inside:
+    def _lambda(self, _: ast.Lambda, scope: _Scope) -> _Inside:
         hidden = scope.hidden()
         return {"body": hidden, "args": hidden, "": scope}
 
-    @staticmethod
-    def _arguments(_: ast.arguments, scope: _Scope) -> _Inside:
+    def _arguments(self, node: ast.arguments, scope: _Scope) -> _Inside:
+        if not node.defaults and not node.kw_defaults:
+            return scope
         return {"defaults": scope.outer, "kw_defaults": scope.outer, "": scope}
 
     def _parameter(self, node: ast.arg, scope: _Scope) -> _Inside:
-        self._bind(node.arg, "parameter", scope, self._start(node), node.lineno)
+        self._bind_at(node, node.arg, "parameter", scope)
         return scope.outer
 
-    @staticmethod
-    def _comprehension(_: ast.comprehension, scope: _Scope) -> _Inside:
+    def _comprehension(self, _: ast.comprehension, scope: _Scope) -> _Inside:
         return {"target": scope.hidden(), "": scope}
 
     def _global(self, node: ast.Global, scope: _Scope) -> _Inside:
@@ -178,52 +153,43 @@ class _Finder:
             scope.foreign.update(dict.fromkeys(node.names, self.module))
         return scope
 
-    @staticmethod
-    def _nonlocal(node: ast.Nonlocal, scope: _Scope) -> _Inside:
+    def _nonlocal(self, node: ast.Nonlocal, scope: _Scope) -> _Inside:
         """The function that owns the name binds it somewhere, and is the place of the symbol."""
         scope.foreign.update(dict.fromkeys(node.names))
         return scope
 
     def _name(self, node: ast.Name, scope: _Scope) -> _Inside:
         if type(node.ctx) is ast.Store:
-            self._bind(node.id, "variable", scope, self._start(node), node.lineno)
+            self._bind_at(node, node.id, "variable", scope)
         return scope
 
-    def _handler(self, node: ast.ExceptHandler, scope: _Scope) -> _Inside:
-        if node.name is not None and node.type is not None:
-            end_line, end = node.type.end_lineno or node.lineno, node.type.end_col_offset or 0
-            found = word_after(self._lines, end_line, end, "as")
-            place = found or (node.lineno, node.col_offset)
-            self._bind(node.name, "variable", scope, place, place[0])
-        return scope
-
-    def _capture(self, node: ast.MatchAs | ast.MatchStar, scope: _Scope) -> _Inside:
-        if node.name is not None:
-            place = word_before(self._lines, node.end_lineno, node.end_col_offset)
-            self._bind(node.name, "variable", scope, place, place[0])
+    def _named(
+        self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar, scope: _Scope
+    ) -> _Inside:
+        """What an exception handler or a pattern binds; not every one does."""
+        place = self._flat.names.get(node)
+        if place is not None and node.name is not None:
+            self._bind(node.name, "variable", scope, *place, place[0])
         return scope
 
     def _mapping(self, node: ast.MatchMapping, scope: _Scope) -> _Inside:
         if node.rest is not None:
-            line, offset = node.lineno, node.col_offset
-            if node.patterns:
-                last = node.patterns[-1]
-                line, offset = last.end_lineno, last.end_col_offset
-            place = word_after(self._lines, line, offset, None) or (node.lineno, node.col_offset)
-            self._bind(node.rest, "variable", scope, place, place[0])
+            place = self._flat.names[node]
+            self._bind(node.rest, "variable", scope, *place, place[0])
         return scope
 
     def _import(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> _Inside:
         for alias in node.names:
             end_line = alias.end_lineno or alias.lineno
             if alias.asname is not None:
-                place = word_before(self._lines, end_line, alias.end_col_offset or 0)
-                self._bind(alias.asname, "import", scope, place, end_line)
+                place = self._flat.names[alias]
+                self._bind(alias.asname, "import", scope, *place, end_line)
                 if alias.asname == alias.name and scope.kind == "module":
-                    self._bind(alias.asname, "export", scope, place, end_line)
+                    self._bind(alias.asname, "export", scope, *place, end_line)
             elif alias.name != "*":
                 local = alias.name.partition(".")[0]
-                self._bind(local, "import", scope, self._start(alias), end_line)
+                offset = self._flat.column(alias.lineno, alias.col_offset)
+                self._bind(local, "import", scope, alias.lineno, offset, end_line)
         return scope
 
     def _assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: _Scope) -> _Inside:
@@ -251,7 +217,30 @@ class _Finder:
         for text in _literal_strings(value):
             name = str(text.value)
             if name.isidentifier():
-                self._bind(name, "export", scope, self._start(text), text.lineno)
+                self._bind_at(text, name, "export", scope)
+
+    handlers: ClassVar[Mapping[type[ast.AST], Callable[[_Finder, Any, _Scope], _Inside]]] = {
+        ast.AnnAssign: _assign,
+        ast.Assign: _assign,
+        ast.AsyncFunctionDef: _function,
+        ast.AugAssign: _assign,
+        ast.ClassDef: _class,
+        ast.ExceptHandler: _named,
+        ast.Expr: _expression,
+        ast.FunctionDef: _function,
+        ast.Global: _global,
+        ast.Import: _import,
+        ast.ImportFrom: _import,
+        ast.Lambda: _lambda,
+        ast.MatchAs: _named,
+        ast.MatchMapping: _mapping,
+        ast.MatchStar: _named,
+        ast.Name: _name,
+        ast.Nonlocal: _nonlocal,
+        ast.arg: _parameter,
+        ast.arguments: _arguments,
+        ast.comprehension: _comprehension,
+    }
 
 
 def _is_all(node: ast.expr) -> bool:

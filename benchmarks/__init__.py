@@ -1,0 +1,1 @@
+"""Benchmarks: what CodeBatch costs, as ratios to the least that the same work can cost."""

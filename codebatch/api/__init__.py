@@ -1,0 +1,43 @@
+"""The Python face: stores, snapshots, batches. The command line is built on this module.
+
+    >>> import codebatch
+    >>> store = codebatch.open_store("work/store", create=True)
+    >>> batch = store.batch(store.snapshot("path/to/project"), pipeline="full")
+    >>> batch.run().status
+    'done'
+    >>> [record["message"] for record in batch.records(code="L101")]
+
+A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(batch)`` run it.
+"""
+
+from __future__ import annotations
+
+from codebatch.api.batch import Batch
+from codebatch.api.store import (
+    STORE_NAME,
+    STORE_VARIABLE,
+    PathLike,
+    Snapshot,
+    Store,
+    check_scan,
+    find_store,
+    named_path,
+    open_store,
+    pipelines,
+    scan,
+)
+
+__all__ = [
+    "STORE_NAME",
+    "STORE_VARIABLE",
+    "Batch",
+    "PathLike",
+    "Snapshot",
+    "Store",
+    "check_scan",
+    "find_store",
+    "named_path",
+    "open_store",
+    "pipelines",
+    "scan",
+]

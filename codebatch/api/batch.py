@@ -1,0 +1,243 @@
+"""A batch: run it, look at its results, export them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from codebatch.lazy import lazy
+from codebatch.records import DONE
+from codebatch.store import open_store
+
+if TYPE_CHECKING:
+    from codebatch import batch as batches
+    from codebatch import export, graph
+    from codebatch import overview as overviews
+    from codebatch.api.store import Store
+    from codebatch.batch import BatchResult, Progress, RecheckReport, RunReport
+    from codebatch.batch import explain as explanations
+    from codebatch.batch import forecast as forecasts
+    from codebatch.batch.forecast import Forecast
+    from codebatch.digest import Document
+    from codebatch.export import ExportReport
+    from codebatch.overview import BatchOverview
+    from codebatch.query import filters as conditions
+    from codebatch.query import inspect, records, sql, top, views
+    from codebatch.query.records import Records
+    from codebatch.records import Receipt, Record
+else:
+    batches = lazy("codebatch.batch")
+    explanations = lazy("codebatch.batch.explain")
+    export = lazy("codebatch.export")
+    forecasts = lazy("codebatch.batch.forecast")
+    graph = lazy("codebatch.graph")
+    overviews = lazy("codebatch.overview")
+    conditions = lazy("codebatch.query.filters")
+    inspect = lazy("codebatch.query.inspect")
+    records = lazy("codebatch.query.records")
+    sql = lazy("codebatch.query.sql")
+    top = lazy("codebatch.query.top")
+    views = lazy("codebatch.query.views")
+
+
+class Batch:
+    """A plan over a snapshot and its results, as far as they are committed.
+
+    It implements Dask's collection protocol over the shards that are not done.
+    """
+
+    def __init__(self, store: Store, batch_id: str, made: BatchResult | None = None) -> None:
+        self.store = store
+        self.id = batch_id
+        self.made = made
+        self._graph: dict[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Batch {self.id}>"
+
+    def run(
+        self,
+        scheduler: str | None = None,
+        *,
+        workers: int | None = None,
+        client: Any = None,
+        progress: Progress | None = None,
+        require_reused: bool = False,
+    ) -> RunReport:
+        """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
+        address or a scheduler file; or give a ``distributed.Client``. With ``require_reused``
+        it is an error that something has to be computed.
+        """
+        return batches.run_batch(
+            self.store.directory,
+            self.id,
+            scheduler=scheduler,
+            workers=workers,
+            client=client,
+            progress=progress,
+            require_reused=require_reused,
+        )
+
+    def recheck(
+        self,
+        sample: float = 100,
+        scheduler: str | None = None,
+        *,
+        workers: int | None = None,
+        client: Any = None,
+    ) -> RecheckReport:
+        """Compute ``sample`` percent of the files again, store nothing, and compare."""
+        return batches.recheck_batch(
+            self.store.directory,
+            self.id,
+            round(sample * 10_000),
+            scheduler=scheduler,
+            workers=workers,
+            client=client,
+        )
+
+    def forecast(self) -> Forecast:
+        """What a run would compute and what it would reuse, and why."""
+        return forecasts.forecast_batch(self.store.directory, self.id)
+
+    def explain(self, task: str, path: str) -> Document:
+        """What the result of a task on a file depends on, and where it came from."""
+        return explanations.explain_result(self.store.directory, self.id, task, path)
+
+    def overview(self) -> BatchOverview:
+        """The states of all shards as they are now."""
+        return overviews.load_overview(self.store.directory, self.id)
+
+    def status(self) -> Document:
+        """How far the batch is; the document that ``codebatch status --json`` prints."""
+        return views.status(self.overview())
+
+    def summary(self) -> Document:
+        """What it holds; the document that ``codebatch summary --json`` prints."""
+        return views.summary(self.overview())
+
+    def tasks(self) -> list[Document]:
+        """One row a task."""
+        return views.task_rows(self.overview())
+
+    def shards(self, task: str | None = None) -> list[Document]:
+        """One row a shard."""
+        return views.shard_rows(self.overview(), task)
+
+    def files(
+        self, *, task: str | None = None, language: str | None = None, path: str | None = None
+    ) -> list[Document]:
+        """One row a file of the snapshot, in path order; records counted over all tasks or one."""
+        filters = conditions.RecordFilter(language=language, path=path)
+        return views.file_rows(self.store.directory, self.overview(), filters, task)
+
+    def stats(self, task: str | None = None) -> list[Document]:
+        """How many records there are by task, kind, language, severity and code."""
+        return views.stats_rows(self.store.directory, self.overview(), task)
+
+    def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
+        """The most frequent values of a field, or the largest values of a metric."""
+        chosen = conditions.RecordFilter(**filters)
+        return top.top_rows(self.store.directory, self.overview(), by, chosen, task)
+
+    def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``."""
+        return sql.run_sql(self.store.directory, self.overview(), statement, timeout).rows
+
+    def inspect(self, path: str, *, at: int | None = None) -> Document:
+        """All about one file, which the end of its path may name; ``at`` is a line of it."""
+        return inspect.inspect(self.store.directory, self.id, path, at)
+
+    def lines(self, path: str) -> list[str]:
+        """The lines of a file, as its language decodes them."""
+        return inspect.file_lines(self.store.directory, self.id, path)
+
+    def records(
+        self,
+        *,
+        task: str | None = None,
+        kind: str | None = None,
+        severity: str | None = None,
+        code: str | None = None,
+        path: str | None = None,
+        language: str | None = None,
+    ) -> Iterator[Record]:
+        """Matching records, read lazily: by task, shard and path."""
+        filters = conditions.RecordFilter(kind, severity, code, path, language)
+        return records.iter_records(self.store.directory, self.overview(), filters, task)
+
+    def outputs(self, *, task: str | None = None, **filters: Any) -> Records:
+        """Matching records, read each time they are iterated over, with ``to_list()`` and
+        ``to_pandas()``; the conditions are those of `codebatch.query.filters.RecordFilter`.
+        """
+        chosen = conditions.RecordFilter(**filters)
+        return records.records(self.store.directory, self.overview, chosen, task)
+
+    def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
+        """As `records`, in an order that does not depend on the sharding: by path, then task."""
+        return records.sorted_records(
+            self.store.directory, self.overview(), conditions.RecordFilter(**filters), task
+        )
+
+    def export(
+        self,
+        format: str,  # noqa: A002 - the word of the command line
+        stream: BinaryIO,
+        *,
+        base: Batch | str | None = None,
+        limited: bool = True,
+        task: str | None = None,
+        **filters: Any,
+    ) -> ExportReport:
+        """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
+        ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
+        """
+        against = self.store.find_batch(base) if isinstance(base, str) else base
+        selection = export.Selection(
+            store=self.store.directory,
+            overview=self.overview(),
+            filters=conditions.RecordFilter(**filters),
+            task_id=task,
+            base=None if against is None else against.overview(),
+            limited=limited,
+        )
+        return export.export_records(selection, format, stream)
+
+    # -- Dask's collection protocol: https://docs.dask.org/en/stable/custom-collections.html ----
+
+    __dask_optimize__ = None
+
+    def __dask_graph__(self) -> dict[Any, Any]:
+        """A task for each shard that is not done; the same graph until all of it is."""
+        overview = overviews.load_overview(self.store.directory, self.id, verify=True)
+        if self._graph is None or overview.status == DONE:
+            self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
+        return self._graph
+
+    def __dask_keys__(self) -> list[Any]:
+        """The keys of the graph."""
+        return list(self.__dask_graph__())
+
+    def __dask_postcompute__(self) -> tuple[Callable[..., RunReport], tuple[object, ...]]:
+        """How receipts become the report of the run."""
+        return _report_of_receipts, (str(self.path.resolve()), self.id)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """What makes two batches the same for Dask."""
+        return self.store.directory.store_id, self.id
+
+    @staticmethod
+    def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
+        """Threads, unless Dask is told otherwise."""
+        return graph.get_in_threads(*arguments, **options)
+
+    @property
+    def path(self) -> Path:
+        """The directory of the store the batch lives in."""
+        return self.store.path
+
+
+def _report_of_receipts(receipts: Sequence[Receipt], store: str, batch_id: str) -> RunReport:
+    """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
+    return batches.finish_run(open_store(Path(store)), batch_id, receipts)

@@ -1,0 +1,283 @@
+"""A store and its snapshots, and everything in one go: `scan`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codebatch.api.batch import Batch
+from codebatch.errors import SourceNotFoundError, StoreNotFoundError, UsageError
+from codebatch.lazy import lazy
+from codebatch.store import StoreDirectory, init_store
+from codebatch.store import open_store as open_directory
+
+if TYPE_CHECKING:
+    from codebatch import batch as batches
+    from codebatch import compare, plan, resources, schedulers
+    from codebatch import gc as garbage
+    from codebatch import pipeline as definitions
+    from codebatch import pool as pools
+    from codebatch import snapshot as snapshots
+    from codebatch.batch import Progress, RunReport
+    from codebatch.batch import forecast as forecasts
+    from codebatch.batch.forecast import Forecast
+    from codebatch.compare import Comparison
+    from codebatch.digest import Document
+    from codebatch.gc import GarbageReport
+    from codebatch.pipeline import Pipeline
+    from codebatch.query import filters as conditions
+    from codebatch.query import listing, show
+    from codebatch.query.show import Target
+    from codebatch.records import FileRecord
+    from codebatch.snapshot import SnapshotResult
+    from codebatch.store import memo_archive as archives
+    from codebatch.store.memo_archive import ArchiveReport
+else:
+    archives = lazy("codebatch.store.memo_archive")
+    batches = lazy("codebatch.batch")
+    compare = lazy("codebatch.compare")
+    forecasts = lazy("codebatch.batch.forecast")
+    garbage = lazy("codebatch.gc")
+    plan = lazy("codebatch.plan")
+    pools = lazy("codebatch.pool")
+    resources = lazy("codebatch.resources")
+    schedulers = lazy("codebatch.schedulers")
+    definitions = lazy("codebatch.pipeline")
+    snapshots = lazy("codebatch.snapshot")
+    conditions = lazy("codebatch.query.filters")
+    listing = lazy("codebatch.query.listing")
+    show = lazy("codebatch.query.show")
+
+STORE_NAME = ".codebatch"
+STORE_VARIABLE = "CODEBATCH_STORE"
+
+PathLike = str | os.PathLike[str]
+
+
+def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
+    """The path, unless it is empty: an unset variable must not mean the current folder."""
+    if not os.fspath(path):
+        raise error("an empty name names no directory", hints=["is a variable not set?"])
+    return Path(path)
+
+
+def find_store(path: PathLike | None = None) -> Path:
+    """Where the store is: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in the nearest
+    folder from here upwards; `StoreNotFoundError` where there is none.
+    """
+    chosen = path if path is not None else os.environ.get(STORE_VARIABLE) or None
+    if chosen is not None:
+        return named_path(chosen)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / STORE_NAME).is_dir():
+            return folder / STORE_NAME
+    raise StoreNotFoundError(
+        f"no store: neither --store nor {STORE_VARIABLE} is given, and no {STORE_NAME} is here "
+        "or in a folder above",
+        hints=["make one: codebatch init", "or do everything at once: codebatch scan DIR"],
+    )
+
+
+def open_store(path: PathLike | None = None, *, create: bool = False) -> Store:
+    """Open the store at ``path``, or where `find_store` finds one; ``create`` makes it where
+    there is none: at ``path``, else in ``.codebatch`` here.
+    """
+    if not create:
+        return Store(open_directory(find_store(path)))
+    try:
+        opened = init_store(find_store(path))
+    except StoreNotFoundError:
+        opened = init_store(Path(STORE_NAME))
+    return Store(opened.store, created=opened.created)
+
+
+class Store:
+    """A store: take snapshots into it, make batches from them, find both again.
+
+    ``created`` says whether opening it has made it.
+    """
+
+    def __init__(self, directory: StoreDirectory, *, created: bool = False) -> None:
+        self.directory = directory
+        self.created = created
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Store {str(self.directory.root)!r}>"
+
+    @property
+    def path(self) -> Path:
+        """The store's directory."""
+        return self.directory.root
+
+    def snapshot(
+        self,
+        root: PathLike,
+        *,
+        ignore: bool = True,
+        use_cache: bool = True,
+        progress: Progress | None = None,
+    ) -> Snapshot:
+        """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well, and
+        ``use_cache=False`` reads files again that look as they did.
+        """
+        result = snapshots.take_snapshot(
+            self.directory,
+            named_path(root, SourceNotFoundError),
+            ignore=ignore,
+            use_cache=use_cache,
+            progress=progress,
+        )
+        return Snapshot(self, result.snapshot_id, result)
+
+    def anticipation(self, scheduler: str | None = None, workers: int | None = None) -> Progress:
+        """A progress function for `snapshot`, where a run follows: worker processes start to
+        load while files are still read, if it is plain by then that the run will want them.
+        """
+        started = bool(self.directory.list_batches())  # there may be nothing left to compute
+
+        def watch(files: int, total_bytes: int) -> None:
+            nonlocal started
+            if not started and schedulers.needs_processes(scheduler, workers, total_bytes):
+                started = True
+                pools.start_server()
+
+        return watch
+
+    def find_snapshot(self, snapshot_id: str) -> Snapshot:
+        """A snapshot by id, unique prefix of an id, or ``latest``."""
+        return Snapshot(self, self.directory.find_snapshot(snapshot_id))
+
+    def batch(
+        self,
+        snapshot: Snapshot | str,
+        pipeline: str | Mapping[str, object] = "full",
+        *,
+        shards: int | None = None,
+    ) -> Batch:
+        """Plan a pipeline (name, path or document) over a snapshot, or find that very batch."""
+        found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
+        result = batches.init_batch(self.directory, found.id, _resolved(pipeline), shards)
+        return Batch(self, result.batch_id, result)
+
+    def forecast(
+        self,
+        snapshot: Snapshot | str = "latest",
+        pipeline: str | Mapping[str, object] = "full",
+        *,
+        shards: int | None = None,
+    ) -> Forecast:
+        """What running a pipeline over a snapshot would compute and reuse; nothing is written."""
+        found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
+        return forecasts.forecast_snapshot(self.directory, found.id, _resolved(pipeline), shards)
+
+    def find_batch(self, batch_id: str) -> Batch:
+        """A batch by id, unique prefix of an id, or ``latest``."""
+        return Batch(self, self.directory.find_batch(batch_id))
+
+    def compare(
+        self, a: str, b: str, *, kind: str | None = None, path: str | None = None
+    ) -> Comparison:
+        """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
+        old, new = self.find_batch(a).overview(), self.find_batch(b).overview()
+        filters = conditions.RecordFilter(kind=kind, path=path)
+        return compare.compare_batches(self.directory, old, new, filters)
+
+    def snapshots(self) -> list[Document]:
+        """One row a snapshot, oldest first: id, when, from where, files, bytes."""
+        return listing.snapshot_rows(self.directory)
+
+    def batches(self) -> list[Document]:
+        """One row a batch, oldest first: what it is, its status, result and sizes."""
+        return listing.batch_rows(self.directory)
+
+    def find(self, text: str) -> Target:
+        """The snapshot, batch or object that an id, a digest, a prefix or ``latest`` names."""
+        return show.find_target(self.directory, text)
+
+    def show(self, text: str) -> Document:
+        """The stored document of what `find` finds; of an object, how it is stored."""
+        return show.show(self.directory, self.find(text))
+
+    def export_memo(self, path: PathLike) -> ArchiveReport:
+        """Write all that is remembered to a file, for another machine."""
+        return archives.export_memo(self.directory, named_path(path))
+
+    def import_memo(self, path: PathLike) -> ArchiveReport:
+        """Remember what `export_memo` wrote, here or on another machine."""
+        return archives.import_memo(self.directory, named_path(path))
+
+    def collect_garbage(
+        self,
+        *,
+        dry_run: bool = False,
+        max_memo_bytes: int | None = None,
+        max_memo_days: int | None = None,
+    ) -> GarbageReport:
+        """Trim the memo by age and size, and remove indexes of batches that are gone."""
+        limits = garbage.Limits.of(max_memo_bytes, max_memo_days)
+        return garbage.collect_garbage(self.directory, limits, dry_run=dry_run)
+
+    def read_object(self, digest: str) -> bytes:
+        """The bytes of an object, checked against its digest."""
+        return self.directory.objects.read(digest)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot; ``taken`` says what taking it found, where this process took it."""
+
+    store: Store
+    id: str
+    taken: SnapshotResult | None = None
+
+    @cached_property
+    def files(self) -> list[FileRecord]:
+        """The manifest: path, object, size and mode of each file, in path order."""
+        return self.store.directory.load_manifest(self.id)
+
+
+def _resolved(pipeline: str | Mapping[str, object]) -> Pipeline:
+    if isinstance(pipeline, str):
+        return definitions.load_pipeline(pipeline)
+    return definitions.parse_pipeline(pipeline)
+
+
+def check_scan(
+    root: PathLike, pipeline: str, *, scheduler: str | None = None, shards: int | None = None
+) -> None:
+    """Raise what `scan` would raise later, before anything is written."""
+    snapshots.check_directory(named_path(root, SourceNotFoundError))
+    definitions.load_pipeline(pipeline)
+    schedulers.choose_scheduler(scheduler, None, 0)
+    if shards is not None:
+        plan.check_shards(shards)
+
+
+def scan(
+    root: PathLike,
+    store: PathLike | None = None,
+    *,
+    pipeline: str = "full",
+    scheduler: str | None = None,
+    workers: int | None = None,
+    shards: int | None = None,
+    ignore: bool = True,
+) -> tuple[Batch, RunReport]:
+    """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
+    check_scan(root, pipeline, scheduler=scheduler, shards=shards)
+    opened = open_store(store, create=True)
+    watch = opened.anticipation(scheduler, workers)
+    taken = opened.snapshot(root, ignore=ignore, progress=watch)
+    batch = opened.batch(taken, pipeline, shards=shards)
+    return batch, batch.run(scheduler, workers=workers)
+
+
+def pipelines() -> list[Document]:
+    """The packaged pipelines, resolved."""
+    found = map(definitions.load_pipeline, resources.list_pipelines())
+    return [definitions.pipeline_document(pipeline) for pipeline in found]

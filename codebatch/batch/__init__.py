@@ -1,0 +1,23 @@
+"""Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
+
+from codebatch.batch.create import BatchResult, init_batch
+from codebatch.batch.report import RecheckReport, RunReport
+from codebatch.batch.run import (
+    Progress,
+    finish_run,
+    pending_calls,
+    recheck_batch,
+    run_batch,
+)
+
+__all__ = [
+    "BatchResult",
+    "Progress",
+    "RecheckReport",
+    "RunReport",
+    "finish_run",
+    "init_batch",
+    "pending_calls",
+    "recheck_batch",
+    "run_batch",
+]

@@ -1,0 +1,61 @@
+"""Create a batch: plan a pipeline over a snapshot and store the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from codebatch.clock import now
+from codebatch.digest import Document
+from codebatch.pipeline import Pipeline
+from codebatch.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
+from codebatch.store import StoreDirectory
+from codebatch.tasks.languages.detect import HEAD_BYTES
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """A batch as `init_batch` made or found it."""
+
+    batch_id: str
+    snapshot_id: str
+    pipeline: str
+    tasks: tuple[str, ...]
+    shards: int
+    created: bool
+
+
+def init_batch(
+    store: StoreDirectory, snapshot_id: str, pipeline: Pipeline, shards: int | None = None
+) -> BatchResult:
+    """Plan a pipeline over a snapshot and store the plan; a batch that exists stays as it is."""
+    if shards is not None:
+        check_shards(shards)
+    identity = identify(snapshot_id, pipeline)
+    batch_id = identity.batch_id
+    created = not store.has_batch(batch_id)
+    if created:
+        _save_plan(store, identity, shards)
+    plan = store.load_plan(batch_id)
+    ids = tuple(task.id for task in plan.tasks)
+    return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)
+
+
+def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | None) -> None:
+    files = store.load_manifest(identity.snapshot_id)
+    resolved = make_plan(identity, files, store_head(store), shards)
+    document: Document = {
+        "batch_id": identity.batch_id,
+        "snapshot_id": identity.snapshot_id,
+        "pipeline": identity.pipeline,
+        "created": now(),
+        "result": None,
+    }
+    tasks = [(task.id, asdict(task)) for task in identity.tasks]
+    plan = plan_document(resolved)
+    store.save_batch(identity.batch_id, resolved.inputs, plan, tasks, document)
+
+
+def store_head(store: StoreDirectory) -> Callable[[str], bytes]:
+    """A function that gives the first bytes of an object."""
+    return lambda digest: store.objects.read(digest)[:HEAD_BYTES]

@@ -1,0 +1,128 @@
+"""Why a result is what it is: everything that one task's lines about one file depend on.
+
+Nothing is computed: the key is made again from the plan and from the committed records.
+"""
+
+from __future__ import annotations
+
+from codebatch.digest import Document, digest_bytes
+from codebatch.errors import FileNotInBatchError, StoreDamagedError, TaskNotFoundError
+from codebatch.keys import file_key_preimage
+from codebatch.lines import FileLines, decode_lines, open_path
+from codebatch.plan import shard_of
+from codebatch.recheck import lines_by_path
+from codebatch.records import (
+    COMPUTED,
+    DONE,
+    EQUAL,
+    PENDING,
+    REMEMBERED,
+    Counts,
+    InputFile,
+    Plan,
+    ShardState,
+    path_key,
+)
+from codebatch.shard import groups_of_equals
+from codebatch.store import StoreDirectory
+from codebatch.store.memo import MemoStore
+
+LINKED = "linked"
+ORIGINS = {COMPUTED: "computed", EQUAL: "equal", REMEMBERED: "remembered"}
+
+
+def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str) -> Document:
+    """What the result of a task on a file depends on, and where it came from.
+
+    ``origin`` is ``computed``, ``equal`` (taken from ``source.path``, whose content is equal),
+    ``remembered`` or ``linked`` (from ``source.batch_id``), or null while it is pending.
+    """
+    plan = store.load_plan(batch_id)
+    tasks = {task.id: task for task in plan.tasks}
+    if task_id not in tasks:
+        hints = [f"tasks here: {', '.join(sorted(tasks))}"]
+        raise TaskNotFoundError(f"unknown task: {task_id}", hints=hints)
+    task = tasks[task_id]
+    shard_id, inputs = _shard_of_path(store, batch_id, plan, path)
+    file = next(one for one in inputs if one.path == path)
+    state = store.load_state(batch_id, task_id, shard_id)
+    upstream = {need: _lines(store, batch_id, need, shard_id, inputs, path) for need in task.needs}
+    known = {need: lines for need, lines in upstream.items() if lines is not None}
+    preimage = file_key_preimage(task, file, known) if len(known) == len(upstream) else None
+    key = None if preimage is None else digest_bytes(preimage)
+    origin, source = _origin(store, state, inputs, file, shard_id, key)
+    return {
+        "batch_id": batch_id,
+        "task_id": task_id,
+        "shard_id": shard_id,
+        "status": PENDING if state is None else state.status,
+        "path": path,
+        "object": file.object,
+        "language": file.language,
+        "facets": {name: file.facets[name] for name in task.facets},
+        "fingerprint": task.fingerprint,
+        "components": dict(task.components),
+        "upstream": {need: lines.digest if lines else None for need, lines in upstream.items()},
+        "key": key,
+        "preimage": None if preimage is None else preimage.decode(),
+        "origin": origin,
+        "source": source,
+    }
+
+
+def _shard_of_path(
+    store: StoreDirectory, batch_id: str, plan: Plan, path: str
+) -> tuple[str, list[InputFile]]:
+    for file in store.load_manifest(plan.snapshot_id):
+        if file.path == path and plan.shards:
+            shard_id = shard_of(file.object, len(plan.shards[0].shard_id))
+            return shard_id, store.load_inputs(batch_id, plan.shard(shard_id))
+    raise FileNotInBatchError(
+        f"no file {path} in {batch_id}", hints=[f"list them: codebatch files --batch {batch_id}"]
+    )
+
+
+def _lines(
+    store: StoreDirectory,
+    batch_id: str,
+    task_id: str,
+    shard_id: str,
+    inputs: list[InputFile],
+    path: str,
+) -> FileLines | None:
+    """The lines that a task has committed for a file, their path open; None if pending."""
+    state = store.load_state(batch_id, task_id, shard_id)
+    if state is None or state.status != DONE:
+        return None
+    outputs = store.read_outputs(batch_id, task_id, shard_id, state)
+    lines = open_path(lines_by_path(outputs, state, inputs)[path])
+    return FileLines(lines, Counts.of(decode_lines(lines)))
+
+
+def _origin(
+    store: StoreDirectory,
+    state: ShardState | None,
+    inputs: list[InputFile],
+    file: InputFile,
+    shard_id: str,
+    key: str | None,
+) -> tuple[str | None, Document | None]:
+    if state is None or state.status != DONE:
+        return None, None
+    if state.linked is not None:
+        return LINKED, {"batch_id": state.linked}
+    paths = sorted((one.path for one in inputs), key=path_key)
+    if len(state.origins) != len(paths):
+        raise StoreDamagedError("a state does not tell where the results of its files come from")
+    origin = ORIGINS.get(state.origins[paths.index(file.path)])
+    if origin == "equal":
+        return origin, {"path": _first_equal(inputs, file)}
+    if origin == "remembered" and key is not None:
+        found = MemoStore(store.layout).open(shard_id).recall(key)
+        return origin, None if found is None else {"batch_id": found.batch_id}
+    return origin, None
+
+
+def _first_equal(inputs: list[InputFile], file: InputFile) -> str:
+    group = next(files for files in groups_of_equals(inputs) if file in files)
+    return group[0].path

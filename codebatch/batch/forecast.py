@@ -1,0 +1,185 @@
+"""What a run would compute and what it would reuse, and why. Reads only.
+
+Where a task upstream is to be computed, whether its records will differ is not known yet: the
+tasks after it count as computed, with the reason ``upstream``, though a run may find that they
+are cut off. So ``compute`` is what a run computes at most.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from codebatch.batch.create import store_head
+from codebatch.batch.reuse import Reuse
+from codebatch.pipeline import Pipeline
+from codebatch.plan import identify, make_plan
+from codebatch.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
+from codebatch.shard import groups_of_equals, remembered
+from codebatch.store import StoreDirectory
+from codebatch.store.memo import MemoStore
+
+CONTENT = "content"
+UPSTREAM = "upstream"
+FIRST = "first"
+FORGOTTEN = "forgotten"
+COMPONENTS = ("version", "config", "toolchain", "facets", "reads")
+
+LoadInputs = Callable[[PlannedShard], Sequence[InputFile]]
+_Seen = frozenset[tuple[object, ...]]
+
+
+@dataclass
+class TaskForecast:
+    """How many files a task would be computed for, and how many results be taken over.
+
+    ``reasons`` counts the files to compute by what is different from the nearest earlier batch:
+    a component of the fingerprint, ``content`` (the file is not in that batch as it is),
+    ``upstream``, ``forgotten`` (nothing differs, but the result is not remembered), or
+    ``first`` (there is no earlier batch). A file may have several reasons.
+    """
+
+    task_id: str
+    compute: int = 0
+    reuse: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The forecast for each task, and the batch that it compares with, if there is one."""
+
+    batch_id: str
+    against: str | None
+    tasks: tuple[TaskForecast, ...]
+
+
+def forecast_batch(store: StoreDirectory, batch_id: str) -> Forecast:
+    """What a run of a batch would compute."""
+    return _forecast(
+        store, batch_id, store.load_plan(batch_id), partial(store.load_inputs, batch_id)
+    )
+
+
+def forecast_snapshot(
+    store: StoreDirectory, snapshot_id: str, pipeline: Pipeline, shards: int | None = None
+) -> Forecast:
+    """What a run of a pipeline over a snapshot would compute; the batch is not made."""
+    identity = identify(snapshot_id, pipeline)
+    if store.has_batch(identity.batch_id):
+        return forecast_batch(store, identity.batch_id)
+    resolved = make_plan(identity, store.load_manifest(snapshot_id), store_head(store), shards)
+
+    def load_inputs(shard: PlannedShard) -> list[InputFile]:
+        lines = resolved.inputs[shard.offset : shard.offset + shard.length].splitlines()
+        return [InputFile.from_document(json.loads(line)) for line in lines]
+
+    return _forecast(store, identity.batch_id, resolved.plan, load_inputs)
+
+
+def _forecast(
+    store: StoreDirectory, batch_id: str, plan: Plan, load_inputs: LoadInputs
+) -> Forecast:
+    forecaster = _Forecaster(store, batch_id, plan)
+    for shard in plan.shards:
+        forecaster.add(shard, load_inputs)
+    earlier = forecaster.earlier
+    return Forecast(batch_id, earlier[0] if earlier else None, tuple(forecaster.tasks.values()))
+
+
+class _Forecaster:
+    """Adds up the forecasts of shards in ``tasks``; ``earlier`` is the batch to compare with."""
+
+    def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
+        self._store = store
+        self._batch_id = batch_id
+        self._plan = plan
+        self._reuse = Reuse(store, batch_id, plan)
+        self._memos = MemoStore(store.layout)
+        self.earlier = self._reuse.predecessor()
+        self.tasks = {task.id: TaskForecast(task.id) for task in plan.tasks}
+        self._changed = {task.id: _changed(task, self.earlier) for task in plan.tasks}
+
+    def add(self, shard: PlannedShard, load_inputs: LoadInputs) -> None:
+        """Add a shard: tasks that have it, or can link it, need none of its files."""
+        there = _done(self._store, self._batch_id, self._plan, shard) | self._reuse.linkable(shard)
+        for task_id in there:
+            self.tasks[task_id].reuse += shard.files
+        if len(there) == len(self._plan.tasks):
+            return
+        memo = self._memos.open(shard.shard_id)
+        seen = _seen(self._store, self.earlier, shard)
+        for files in groups_of_equals(load_inputs(shard)):
+            known = {
+                task_id
+                for task_id, found in remembered(
+                    self._plan.tasks, files[0], lambda key, _: memo.recall(key)
+                ).items()
+                if found is not None
+            }
+            self._add_files(files, there, known | there, seen)
+
+    def _add_files(
+        self, files: Sequence[InputFile], there: set[str], known: set[str], seen: _Seen
+    ) -> None:
+        for task in self._plan.tasks:
+            if task.id in there:
+                continue
+            one = self.tasks[task.id]
+            computed = 0 if task.id in known else 1
+            one.compute += computed
+            one.reuse += len(files) - computed
+            if computed:
+                one.reasons.update(_reasons(task, files[0], known, self._changed[task.id], seen))
+
+
+def _done(store: StoreDirectory, batch_id: str, plan: Plan, shard: PlannedShard) -> set[str]:
+    states = {t.id: store.load_state(batch_id, t.id, shard.shard_id) for t in plan.tasks}
+    return {task_id for task_id, state in states.items() if state and state.status == DONE}
+
+
+def _changed(task: PlannedTask, earlier: tuple[str, Plan] | None) -> list[str]:
+    """The components in which a task differs from the one of that id in an earlier batch."""
+    if earlier is None:
+        return [FIRST]
+    before = next((one for one in earlier[1].tasks if one.id == task.id), None)
+    if before is None or before.task != task.task:
+        return [FIRST]
+    return [name for name in COMPONENTS if before.components.get(name) != task.components[name]]
+
+
+def _reasons(
+    task: PlannedTask,
+    file: InputFile,
+    known: set[str],
+    changed: Sequence[str],
+    seen: _Seen,
+) -> Iterator[str]:
+    if changed:
+        yield from changed
+    elif _identity(file) not in seen:
+        yield CONTENT
+    elif not known.issuperset(task.needs):
+        yield UPSTREAM
+    else:
+        yield FORGOTTEN
+
+
+def _seen(store: StoreDirectory, earlier: tuple[str, Plan] | None, shard: PlannedShard) -> _Seen:
+    """The files of an earlier batch that can be equal to one of a shard."""
+    if earlier is None:
+        return frozenset()
+    batch_id, plan = earlier
+    near = (
+        other
+        for other in plan.shards
+        if other.shard_id.startswith(shard.shard_id) or shard.shard_id.startswith(other.shard_id)
+    )
+    return frozenset(_identity(f) for other in near for f in store.load_inputs(batch_id, other))
+
+
+def _identity(file: InputFile) -> tuple[object, ...]:
+    return file.object, file.language, *sorted(file.facets.items())

@@ -1,0 +1,107 @@
+"""What a run came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError
+from codebatch.overview import BatchOverview
+from codebatch.records import DONE, FAILED, INTERRUPTED, Receipt
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run came to. Files are counted per task and file; ``seconds`` is wall time."""
+
+    batch_id: str
+    snapshot_id: str
+    status: str
+    result: str | None
+    shards: dict[str, int]
+    files: dict[str, int]
+    seconds: float
+    errors: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class RecheckReport:
+    """What computing results again came to: how many were compared, and which differ."""
+
+    batch_id: str
+    checked: int
+    differ: tuple[dict[str, str], ...]
+    seconds: float
+
+
+def report_run(
+    overview: BatchOverview,
+    receipts: Mapping[str, Receipt],
+    attempts: set[str],
+    seconds: float,
+    *,
+    interrupted: bool,
+) -> RunReport:
+    """The report on a run from the states it left and the receipts by shard.
+
+    ``attempts`` are those whose states are this run's work.
+    """
+    disputed = _refused(receipts, NonDeterminismError.code)
+    missing = _refused(receipts, NotReusedError.code)
+    status = FAILED if disputed else overview.status
+    if interrupted and status not in (DONE, FAILED):
+        status = INTERRUPTED
+    elif missing and status not in (DONE, FAILED):
+        raise NotReusedError(
+            f"{len(missing)} of {len(overview.shard_ids)} shards need computing: "
+            f"{missing[0]['message']}",
+            hints=[f"compute them: codebatch run --batch {overview.batch_id}"],
+            details={"shards": missing},
+        )
+    elif status not in (DONE, FAILED):
+        raise ShardFailedError(f"the run of {overview.batch_id} ended with shards still pending")
+    shards = overview.shards()
+    errors = {str(error["shard_id"]): dict(error) for error in (*overview.errors(), *disputed)}
+    return RunReport(
+        batch_id=overview.batch_id,
+        snapshot_id=overview.plan.snapshot_id,
+        status=status,
+        result=None if disputed else overview.result,
+        shards={name: shards[name] for name in ("total", "done", "failed")},
+        files=_files(overview, attempts),
+        seconds=round(seconds, 3),
+        errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
+    )
+
+
+def report_recheck(batch_id: str, receipts: Sequence[Receipt], seconds: float) -> RecheckReport:
+    """The report on a recheck; `ShardFailedError` where a shard could not be computed."""
+    for receipt in receipts:
+        if receipt.error is not None:
+            raise ShardFailedError(
+                f"cannot compute shard {receipt.shard_id} again: {receipt.error.get('message')}"
+            )
+    differ = sorted(place for receipt in receipts for place in receipt.differ)
+    return RecheckReport(
+        batch_id=batch_id,
+        checked=sum(receipt.checked for receipt in receipts),
+        differ=tuple({"task_id": task_id, "path": path} for task_id, path in differ),
+        seconds=round(seconds, 3),
+    )
+
+
+def _refused(receipts: Mapping[str, Receipt], code: str) -> list[dict[str, object]]:
+    """The shards that answered with this error."""
+    return [
+        {"shard_id": shard_id, **(receipt.error or {})}
+        for shard_id, receipt in sorted(receipts.items())
+        if (receipt.error or {}).get("code") == code
+    ]
+
+
+def _files(overview: BatchOverview, attempts: set[str]) -> dict[str, int]:
+    """Computed by this run; reused from equal files, the memo, other batches or earlier runs."""
+    done = [state for state in overview.present() if state.status == DONE]
+    total = sum(state.files for state in done)
+    computed = sum(state.computed for state in done if state.attempt in attempts)
+    return {"computed": computed, "reused": total - computed, "quarantined": 0}

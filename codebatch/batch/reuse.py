@@ -1,0 +1,167 @@
+"""Take over whole shards from other batches, and tell what is new.
+
+A shard of a task is the same in two batches where its inputs are (the digest in the plan covers
+path, content, language and facets of each file) and all fingerprints it builds on. Which
+batches to look at is noted below ``indexes/shards/``; a note is a hint, the plans decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, lru_cache
+
+from codebatch.commit import commit_link
+from codebatch.digest import canonical_json, digest_document
+from codebatch.errors import StoreError
+from codebatch.keys import pipeline_fingerprints
+from codebatch.overview import BatchOverview, status_of
+from codebatch.records import DONE, FileRecord, InputFile, Plan, PlannedShard, ShardState
+from codebatch.store import StoreDirectory
+from codebatch.store.hints import add_hint, read_hints
+from codebatch.tasks.rules import TASK_FAILED
+
+_NEAR_BATCHES = 8
+_BEFORE_PATH = b'"path":'
+_AFTER_PATH = b',"size":'
+
+LoadState = Callable[[str, str, str], "ShardState | None"]
+
+
+class Reuse:
+    """Other batches of the store, as sources for one batch.
+
+    State: the plans looked at, by batch id; None for one that cannot be read.
+    """
+
+    def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
+        self._store = store
+        self._batch_id = batch_id
+        self._plan = plan
+        self._closures = pipeline_fingerprints(plan.tasks)
+        self._load = lru_cache(maxsize=32)(self._load_plan)
+
+    def link(self, overview: BatchOverview, attempt: str) -> int:
+        """Link what is not done and can be taken over; returns how many (task, shard)."""
+        linked = 0
+        for shard in self._plan.shards:
+            for task_id, source, state in self._sources(
+                shard, self._wanted(overview, shard), self._store.load_verified_state
+            ):
+                target = (self._batch_id, task_id, shard.shard_id)
+                commit_link(self._store, target, source, state, attempt)
+                linked += 1
+        return linked
+
+    def linkable(self, shard: PlannedShard) -> set[str]:
+        """The tasks whose outputs on a shard another batch has, unless they are damaged."""
+        wanted = self._wanted(None, shard)
+        return {task_id for task_id, _, _ in self._sources(shard, wanted, self._store.load_state)}
+
+    def note(self) -> None:
+        """Note for each shard that this batch has it."""
+        for shard in self._plan.shards:
+            add_hint(self._store.layout, _hint_key(shard), self._batch_id)
+
+    def news(self, shard: PlannedShard) -> list[InputFile]:
+        """The files of a shard that the nearest batch does not have as they are."""
+        lines = self._store.read_shard_inputs(self._batch_id, shard).splitlines()
+        known = self._known_lines(shard.shard_id)
+        return [InputFile.from_document(json.loads(line)) for line in lines if line not in known]
+
+    def earlier_objects(self, files: Iterable[InputFile]) -> dict[str, str]:
+        """What files were when the nearest batch saw their paths: old objects by new ones."""
+        if self._nearest is None:
+            return {}
+        wanted = {canonical_json(file.path): file.object for file in files}
+        try:
+            manifest = self._store.read_manifest(self._nearest[1].snapshot_id) if wanted else b""
+        except StoreError:
+            return {}
+        return {
+            wanted[path]: FileRecord.from_document(json.loads(line)).object
+            for line in manifest.splitlines()
+            if (path := _path_in(line)) in wanted
+        }
+
+    def _known_lines(self, shard_id: str) -> frozenset[bytes]:
+        if self._nearest is None:
+            return frozenset()
+        batch_id, plan = self._nearest
+        try:
+            data = self._store.read_shard_inputs(batch_id, plan.shard(shard_id))
+        except (KeyError, StoreError):
+            return frozenset()
+        return frozenset(data.splitlines())
+
+    def predecessor(self) -> tuple[str, Plan] | None:
+        """The newest other batch of a pipeline of the same name, else of any."""
+        plans = [(batch_id, self._load(batch_id)) for batch_id in self._newest()]
+        found = [(batch_id, plan) for batch_id, plan in plans if plan is not None]
+        same = (one for one in found if one[1].pipeline == self._plan.pipeline)
+        return next(same, found[0] if found else None)
+
+    @cached_property
+    def _nearest(self) -> tuple[str, Plan] | None:
+        """The newest other batch that runs all of this one's tasks."""
+        wanted = set(self._closures.values())
+        for batch_id in self._newest():
+            plan = self._load(batch_id)
+            if plan is not None and wanted <= set(pipeline_fingerprints(plan.tasks).values()):
+                return batch_id, plan
+        return None
+
+    def _newest(self) -> list[str]:
+        others = self._store.newest_batches()
+        return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEAR_BATCHES]
+
+    def _wanted(self, overview: BatchOverview | None, shard: PlannedShard) -> dict[str, str]:
+        """The tasks that are not done on a shard, by what they build on."""
+        states = {} if overview is None else overview.states
+        return {
+            self._closures[task.id]: task.id
+            for task in self._plan.tasks
+            if status_of(states.get(task.id, {}).get(shard.shard_id)) != DONE
+        }
+
+    def _sources(
+        self, shard: PlannedShard, wanted: dict[str, str], load: LoadState
+    ) -> Iterator[tuple[str, tuple[str, str, str], ShardState]]:
+        """For each task wanted that another batch has: its id, where it is, and its state."""
+        hints = read_hints(self._store.layout, _hint_key(shard)) if wanted else []
+        for batch_id in reversed(hints):
+            found = self._tasks_for(batch_id, shard) if batch_id != self._batch_id else {}
+            for closure in sorted(found.keys() & wanted.keys()):
+                source = (batch_id, found[closure], shard.shard_id)
+                state = load(*source)
+                if state is not None and _is_reusable(state):
+                    yield wanted.pop(closure), source, state
+
+    def _tasks_for(self, batch_id: str, shard: PlannedShard) -> dict[str, str]:
+        """The tasks of a batch that has this very shard, by what they build on."""
+        plan = self._load(batch_id)
+        if plan is None or not plan.has_shard(shard.shard_id, shard.digest):
+            return {}
+        return {closure: task for task, closure in pipeline_fingerprints(plan.tasks).items()}
+
+    def _load_plan(self, batch_id: str) -> Plan | None:
+        try:
+            return self._store.load_plan(batch_id)
+        except StoreError:
+            return None  # removed or damaged: nothing can be taken over from it
+
+
+def _path_in(line: bytes) -> bytes:
+    """The path in a line of a manifest, as JSON. To parse each line of a large manifest for the
+    sake of a few would take longer than all else; canonical JSON has one place for it.
+    """
+    return line.partition(_BEFORE_PATH)[2].rpartition(_AFTER_PATH)[0]
+
+
+def _is_reusable(state: ShardState) -> bool:
+    """What a task failed on elsewhere may work here."""
+    return state.status == DONE and TASK_FAILED not in state.counts.by_code
+
+
+def _hint_key(shard: PlannedShard) -> str:
+    return digest_document("shard-inputs", [shard.shard_id, shard.digest])

@@ -1,0 +1,67 @@
+"""What one shard remembers while it runs: its own part of the memo, and that of edited files.
+
+Results lie in the memo under the shard of the file's content. A file that was edited belongs to
+another shard than before; where its key is the same all the same (of a task that sees the syntax
+tree alone), the result is found where the file was, and kept where it is now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from codebatch.errors import StoreError
+from codebatch.lines import FileLines
+from codebatch.plan import shard_of
+from codebatch.records import InputFile, ShardCall
+from codebatch.store import StoreDirectory
+from codebatch.store.memo import Memo, MemoStore
+
+
+class Recollection:
+    """Recalls results for the files of a shard, and keeps what the shard learns.
+
+    State: ``_memo`` is the shard's own, ``_others`` those of other shards that were needed, by
+    shard id, ``_moved`` what was found in one of these.
+    """
+
+    def __init__(self, store: StoreDirectory, call: ShardCall) -> None:
+        self._store = store
+        self._call = call
+        self._earlier = dict(call.earlier)
+        self._memos = MemoStore(store.layout)
+        self._memo = self._memos.open(call.shard_id)
+        self._others: dict[str, Memo] = {}
+        self._moved: dict[str, FileLines] = {}
+
+    def recall(self, key: str, file: InputFile) -> FileLines | None:
+        """What is remembered under a key of a file, if the objects it refers to are there."""
+        found = self._memo.recall(key)
+        if found is None and file.object in self._earlier:
+            found = self._elsewhere(self._earlier[file.object]).recall(key)
+            if found is not None:
+                self._moved[key] = found
+        return found if found is not None and self._is_whole(found) else None
+
+    def keep(self, learnt: dict[str, FileLines], now_ns: int) -> str | None:
+        """Remember what the shard learnt. Its results are committed by now: where this fails,
+        it costs time alone, and the reason is returned.
+        """
+        by_this = {key: replace(f, batch_id=self._call.batch_id) for key, f in learnt.items()}
+        try:
+            self._memos.add(self._call.shard_id, self._moved | by_this)
+            for memo in (self._memo, *self._others.values()):
+                memo.freshen(now_ns)
+        except StoreError as error:
+            return f"the results were not remembered: {error.message}"
+        return None
+
+    def _elsewhere(self, digest: str) -> Memo:
+        shard_id = shard_of(digest, len(self._call.shard_id))
+        if shard_id == self._call.shard_id:
+            return self._memo
+        if shard_id not in self._others:
+            self._others[shard_id] = self._memos.open(shard_id)
+        return self._others[shard_id]
+
+    def _is_whole(self, found: FileLines) -> bool:
+        return all(map(self._store.objects.has, found.objects))

@@ -1,0 +1,259 @@
+"""The memo: lines that tasks computed for files, by key, so that nothing is computed twice.
+
+It lies below ``indexes/memo/`` in folders that spell the id of a shard digit by digit. A folder
+holds *segments*: immutable files named by the SHA-256 of their bytes, each a Zstandard frame of
+msgpack. A run adds one segment for what it computed; readers of a shard look at the segments of
+its folder, of those above (shards were wider) and below (shards were narrower). A segment whose
+bytes do not give its name, or do not hold what they should, counts as absent. So writers need no
+lock, a sudden death costs no more than a segment, and anyone may delete any of it at any time.
+
+A segment is an array of entries ordered by key. An entry is ``[key, lines, counts, objects,
+batch]``: the 32 bytes of the key; lines with the path open (a NUL byte, see `codebatch.lines`);
+``[records, by_kind, by_severity, by_code, by_skip_reason]``; the 32 bytes of each object that
+the lines refer to; and the id of the batch that computed them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from codebatch.digest import DIGEST_PREFIX
+from codebatch.errors import StoreError
+from codebatch.lines import FileLines
+from codebatch.records import Counts
+from codebatch.store.compression import CompressionError, compress, decompress
+from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.layout import MEMO_SUFFIX, Layout
+
+_SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
+_DIGITS = frozenset("0123456789abcdef")
+_SEGMENT_BYTES = 64 * 2**20
+_SMALL_BYTES = 256 * 2**10
+_SMALL_SEGMENTS = 48
+_FRESH_NS = 24 * 3600 * 10**9
+
+_Wire = tuple[Any, ...]
+
+
+class Memo:
+    """What is remembered for one shard.
+
+    State: ``_entries`` has each entry as it was stored, ``_places`` the segment it came from.
+    """
+
+    def __init__(self, segments: Iterable[Path]) -> None:
+        self._entries: dict[bytes, _Wire] = {}
+        self._places: dict[bytes, Path] = {}
+        self._used: set[Path] = set()
+        for path in segments:
+            for entry in load_segment(path):
+                self._entries[entry[0]] = entry
+                self._places[entry[0]] = path
+
+    def recall(self, key: str) -> FileLines | None:
+        """The lines under a key, or None."""
+        wire_key = bytes.fromhex(key[len(DIGEST_PREFIX) :])
+        entry = self._entries.get(wire_key)
+        if entry is None:
+            return None
+        self._used.add(self._places[wire_key])
+        return from_wire(entry)
+
+    def freshen(self, now_ns: int) -> None:
+        """Note on each segment that was of use when that was: `gc` trims by age of use."""
+        for path in sorted(self._used):
+            with contextlib.suppress(OSError):  # deleted meanwhile, or not ours to change
+                if now_ns - path.stat().st_mtime_ns > _FRESH_NS:
+                    os.utime(path, ns=(now_ns, now_ns))
+
+
+class MemoStore:
+    """The memo of one store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def open(self, shard_id: str) -> Memo:
+        """Everything that may be remembered about the files of a shard."""
+        return Memo(self._segments_for(shard_id))
+
+    def add(self, shard_id: str, results: Mapping[str, FileLines]) -> None:
+        """Remember results, by key."""
+        if not results:
+            return
+        folder = self._layout.memo_folder(shard_id)
+        self._merge_small(folder)
+        wire = sorted(to_wire(key, result) for key, result in results.items())
+        _write(folder, wire)
+
+    def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
+        """Put a segment that came from elsewhere into place; False where it is no segment."""
+        if _name(data) != name or next(_entries(data), None) is None:
+            return False
+        write_file(self._layout.memo_folder(prefix) / name, data, durable=False)
+        return True
+
+    def segments(self) -> list[tuple[str, Path]]:
+        """All segments with the id of their shard, in order."""
+        root = self._layout.memo
+        return sorted(
+            ("".join(path.parent.relative_to(root).parts), path) for path in _below(root, 3)
+        )
+
+    def _segments_for(self, shard_id: str) -> list[Path]:
+        above = [
+            path
+            for length in range(1, len(shard_id))
+            for path in _in(self._layout.memo_folder(shard_id[:length]))
+        ]
+        return sorted([*above, *_below(self._layout.memo_folder(shard_id), 3 - len(shard_id))])
+
+    def _merge_small(self, folder: Path) -> None:
+        """Many small segments, of many runs after small changes, become one."""
+        small = [path for path in _in(folder) if _size(path) <= _SMALL_BYTES]
+        if len(small) < _SMALL_SEGMENTS:
+            return
+        entries = {entry[0]: entry for path in sorted(small) for entry in load_segment(path)}
+        _write(folder, [entries[key] for key in sorted(entries)])
+        for path in small:
+            remove_file(path)
+
+
+def load_segment(path: Path) -> Iterator[_Wire]:
+    """The entries of a segment; none where it is gone or damaged."""
+    try:
+        data = read_file(path)
+    except StoreError:
+        return
+    if data is not None and _name(data) == path.name:
+        yield from _entries(data)
+
+
+def to_wire(key: str, result: FileLines) -> _Wire:
+    """An entry as a segment holds it."""
+    counts = result.counts
+    return (
+        bytes.fromhex(key[len(DIGEST_PREFIX) :]),
+        result.lines,
+        (
+            counts.records,
+            dict(counts.by_kind),
+            dict(counts.by_severity),
+            dict(counts.by_code),
+            dict(counts.by_skip_reason),
+        ),
+        [bytes.fromhex(digest[len(DIGEST_PREFIX) :]) for digest in result.objects],
+        result.batch_id,
+    )
+
+
+def from_wire(entry: _Wire) -> FileLines:
+    """The result in an entry."""
+    _, lines, (records, *tallies), objects, batch_id = entry
+    return FileLines(
+        lines=lines,
+        counts=Counts(records, *tallies),
+        objects=tuple(DIGEST_PREFIX + digest.hex() for digest in objects),
+        batch_id=batch_id,
+    )
+
+
+def _write(folder: Path, wire: list[_Wire]) -> None:
+    """Write entries as one segment, or several where they are many bytes."""
+    portion: list[_Wire] = []
+    size = 0
+    for entry in wire:
+        length = len(entry[1])
+        if length > _SEGMENT_BYTES:
+            continue  # dearer to keep and load than most of what it would save
+        if size + length > _SEGMENT_BYTES:
+            _write_one(folder, portion)
+            portion, size = [], 0
+        portion.append(entry)
+        size += length
+    if portion:
+        _write_one(folder, portion)
+
+
+def _write_one(folder: Path, wire: list[_Wire]) -> None:
+    data = compress(msgpack.packb(wire))
+    write_file(folder / _name(data), data, durable=False)
+
+
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
+
+
+def _entries(data: bytes) -> Iterator[_Wire]:
+    try:
+        # Twice a segment's lines: what is around them is far smaller than that.
+        entries = msgpack.unpackb(decompress(data, 2 * _SEGMENT_BYTES), use_list=False)
+    except (CompressionError, ValueError):
+        return
+    if isinstance(entries, tuple) and all(map(_is_entry, entries)):
+        yield from entries
+
+
+def _is_entry(entry: object) -> bool:
+    if not (isinstance(entry, tuple) and len(entry) == 5):
+        return False
+    key, lines, counts, objects, batch_id = entry
+    return (
+        _is_key(key)
+        and isinstance(lines, bytes)
+        and (not lines or lines.endswith(b"\n"))
+        and _are_counts(counts)
+        and isinstance(objects, tuple)
+        and all(map(_is_key, objects))
+        and isinstance(batch_id, str)
+    )
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == hashlib.sha256().digest_size
+
+
+def _are_counts(counts: object) -> bool:
+    if not (isinstance(counts, tuple) and len(counts) == 5 and type(counts[0]) is int):
+        return False
+    return all(
+        isinstance(tally, dict)
+        and all(type(name) is str and type(n) is int for name, n in tally.items())
+        for tally in counts[1:]
+    )
+
+
+def _in(folder: Path) -> list[Path]:
+    """The segments of a folder itself."""
+    return list(_below(folder, 0))
+
+
+def _below(folder: Path, digits: int) -> Iterator[Path]:
+    """The segments of a folder and of those up to so many digits below it."""
+    folders = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _SEGMENT.match(entry.name):
+                    yield folder / entry.name
+                elif entry.name in _DIGITS and entry.is_dir(follow_symlinks=False):
+                    folders.append(folder / entry.name)
+    except OSError:
+        return
+    for path in folders if digits > 0 else ():
+        yield from _below(path, digits - 1)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,124 @@
+"""The memo as one file, to carry it to another machine: a plain tar archive.
+
+``memo/<shard id>/<name>.memo`` are the segments as they lie in a store, ``objects/<hex>.zst``
+the objects that their entries refer to, each compressed. Names, sizes and digests are checked
+on the way in, member by member; nothing is ever extracted to a path that the archive names.
+An archive from elsewhere is trusted as far as its results go: what was computed there is taken
+for what would be computed here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebatch.digest import DIGEST_PREFIX, digest_bytes
+from codebatch.errors import ArchiveInvalidError
+from codebatch.store.compression import CompressionError, compress, decompress
+from codebatch.store.layout import MEMO_SUFFIX
+from codebatch.store.memo import MemoStore, load_segment
+from codebatch.store.store import StoreDirectory
+
+_SEGMENT = re.compile(rf"memo/([0-9a-f]{{1,3}})/([0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)})\Z")
+_OBJECT = re.compile(r"objects/([0-9a-f]{64})\.zst\Z")
+_MAX_MEMBER_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class ArchiveReport:
+    """How many segments and objects an archive holds, and how many bytes they are in it."""
+
+    segments: int
+    objects: int
+    bytes: int
+
+
+def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
+    """Write the whole memo to ``path``; the same memo gives the same bytes."""
+    segments = MemoStore(store.layout).segments()
+    referenced: set[str] = set()
+    size = 0
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for shard_id, segment in segments:
+            data = segment.read_bytes()
+            size += _add(archive, f"memo/{shard_id}/{segment.name}", data)
+            for entry in load_segment(segment):
+                referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
+        objects = 0
+        for digest, data in _objects(store, sorted(referenced)):
+            size += _add(archive, f"objects/{digest[len(DIGEST_PREFIX) :]}.zst", compress(data))
+            objects += 1
+    return ArchiveReport(len(segments), objects, size)
+
+
+def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
+    """Add what an archive remembers; `ArchiveInvalidError` at the first member that is wrong.
+
+    What was added before it stays: each member is complete in itself.
+    """
+    memo = MemoStore(store.layout)
+    segments = objects = size = 0
+    for name, data in _members(path):
+        size += len(data)
+        if match := _SEGMENT.match(name):
+            if not memo.add_segment(match[1], match[2], data):
+                raise _invalid(path, f"{name} is not a segment of a memo")
+            segments += 1
+        elif match := _OBJECT.match(name):
+            _put_object(store, path, match[1], data)
+            objects += 1
+        else:
+            raise _invalid(path, f"it holds {name!r}, which is no part of a memo")
+    return ArchiveReport(segments, objects, size)
+
+
+def _objects(store: StoreDirectory, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    for digest in digests:
+        # Entries that refer to a missing or damaged object are not used, here or there.
+        if store.objects.is_intact(digest):
+            yield digest, store.objects.read(digest)
+
+
+def _put_object(store: StoreDirectory, path: Path, name: str, data: bytes) -> None:
+    try:
+        raw = decompress(data, _MAX_MEMBER_BYTES)
+    except CompressionError as error:
+        raise _invalid(path, f"object {name} is damaged: {error}") from error
+    if digest_bytes(raw) != DIGEST_PREFIX + name:
+        raise _invalid(path, f"object {name} has other bytes than its name says")
+    with store.group(durable=False) as group:
+        store.objects.put(raw, group)
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each member of an archive."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.isreg() else None
+                if stream is None or member.size > _MAX_MEMBER_BYTES:
+                    raise _invalid(path, f"it holds {member.name!r}, no file of a sensible size")
+                yield member.name, stream.read()
+    except (tarfile.TarError, EOFError) as error:
+        raise _invalid(path, f"not an archive: {error}") from error
+    except OSError as error:
+        raise _invalid(path, str(error.strerror or error)) from error
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> int:
+    member = tarfile.TarInfo(name)  # no time, no owner
+    member.size = len(data)
+    member.mode = 0o644
+    archive.addfile(member, io.BytesIO(data))
+    return len(data)
+
+
+def _invalid(path: Path, problem: str) -> ArchiveInvalidError:
+    return ArchiveInvalidError(
+        f"cannot import {path}: {problem}",
+        hints=["name a file that codebatch memo export wrote"],
+    )

@@ -1,0 +1,149 @@
+"""What the states of a batch come to, kept beside the store's other indexes.
+
+`status` and `summary` need sums over all states. Of a batch with many they are kept below
+``indexes/`` with a stamp: a digest over size, times and inode of every state and every outputs
+file. Kept totals count only as long as the stamp is that of the files as they are, so whatever
+happens to one of them, by whatever means, the states are read again.
+
+A file that changes within one tick of the file system's clock may look as before. Totals are
+therefore kept only if every file was older than the tick in which the stamp was taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple, TypeVar
+
+from codebatch.digest import digest_bytes
+from codebatch.errors import InvalidIdError, StoreWriteError
+from codebatch.records import Counts, Plan
+from codebatch.store import StoreDirectory, is_intact, replacing
+
+T = TypeVar("T")
+
+_LAYOUT = 1
+_LEAST_STATES = 256  # fewer are read as quickly as they are looked at
+
+
+class TaskTotals(NamedTuple):
+    """One task over all shards: how many have which status, their records, bytes of outputs."""
+
+    shards: Mapping[str, int]
+    counts: Counts
+    size: int
+
+
+class Totals(NamedTuple):
+    """All tasks; ``shards`` counts each shard once, over all tasks."""
+
+    tasks: Mapping[str, TaskTotals]
+    shards: Mapping[str, int]
+    result: str | None
+    errors: tuple[Mapping[str, object], ...]
+
+
+def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | None:
+    """The kept totals, if they are those of the states as they are now."""
+    path = store.layout.totals(batch_id)
+    if not _is_worthwhile(plan) or not is_intact(path):
+        return None
+    try:
+        document = json.loads(path.read_bytes())
+        if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan).text:
+            return None
+        return _parsed(document)
+    except (OSError, ValueError, KeyError, TypeError, InvalidIdError):
+        return None
+
+
+def keep_totals(
+    store: StoreDirectory, batch_id: str, plan: Plan, make: Callable[[], tuple[T, Totals]]
+) -> T:
+    """Read the states by ``make`` and keep the totals it gives, where that is worth it and the
+    store can be written; what else ``make`` gives.
+    """
+    if not _is_worthwhile(plan):
+        return make()[0]
+    made: list[T] = []
+    path = store.layout.totals(batch_id)
+    with contextlib.suppress(StoreWriteError, _UnsettledError), replacing(path) as temporary:
+        tick = os.stat(temporary).st_mtime_ns
+        stamp = _stamp(store, batch_id, plan)
+        other, totals = make()
+        made.append(other)
+        if stamp.newest >= tick or totals.shards["pending"]:
+            raise _UnsettledError
+        temporary.write_text(json.dumps(_document(stamp.text, totals)) + "\n")
+    return made[0] if made else make()[0]
+
+
+class _UnsettledError(Exception):
+    """The batch is still being written, or files may change without looking different."""
+
+
+class _Stamp(NamedTuple):
+    """``newest`` is when the last of the files changed, in nanoseconds."""
+
+    text: str
+    newest: int
+
+
+def _is_worthwhile(plan: Plan) -> bool:
+    return len(plan.tasks) * len(plan.shards) >= _LEAST_STATES
+
+
+def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
+    looks: list[object] = [batch_id, [task.id for task in plan.tasks]]
+    newest = 0
+    for path in _files(store, batch_id, plan):
+        try:
+            found = os.stat(path)
+        except OSError:
+            looks.append(None)
+            continue
+        changed = max(found.st_mtime_ns, found.st_ctime_ns)
+        newest = max(newest, changed)
+        looks.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+    return _Stamp(digest_bytes(repr(looks).encode()), newest)
+
+
+def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[str]:
+    """The state and the outputs of each task and shard; as strings, for there are very many."""
+    shard_ids = [shard.shard_id for shard in plan.shards]
+    for task in plan.tasks:
+        for place in (store.layout.state, store.layout.outputs):
+            example = place(batch_id, task.id, shard_ids[0])
+            folder, name = os.fspath(example.parent.parent), example.name
+            for shard_id in shard_ids:
+                yield f"{folder}/{shard_id}/{name}"
+
+
+def _document(stamp: str, totals: Totals) -> dict[str, object]:
+    return {
+        "layout": _LAYOUT,
+        "stamp": stamp,
+        "tasks": {
+            task_id: {
+                "shards": dict(task.shards),
+                "counts": asdict(task.counts),
+                "size": task.size,
+            }
+            for task_id, task in totals.tasks.items()
+        },
+        "shards": dict(totals.shards),
+        "result": totals.result,
+        "errors": list(totals.errors),
+    }
+
+
+def _parsed(document: Mapping[str, Any]) -> Totals:
+    tasks = {
+        task_id: TaskTotals(task["shards"], Counts.from_document(task["counts"]), task["size"])
+        for task_id, task in document["tasks"].items()
+    }
+    errors = tuple(document["errors"])
+    return Totals(tasks, document["shards"], document["result"], errors)

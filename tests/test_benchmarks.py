@@ -1,0 +1,85 @@
+"""The benchmarks run and report every row; what they measure is no test's concern."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import cli_environment, make_tree
+
+REPOSITORY = Path(__file__).parent.parent
+ROWS = {
+    *("cold", "cold-library", "one-file", "again", "branch", "size"),
+    *("snapshot", "unchanged", "unchanged-plain"),
+    *("growth", "memory", "summary", "status", "errors"),
+}
+
+
+def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of the programs in ``benchmarks`` with a tree."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=cli_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def table_of(stdout: str) -> list[list[str]]:
+    """The cells of the Markdown table, without its head."""
+    lines = [line for line in stdout.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.slow
+def test_all_rows(tree: Path, tmp_path: Path) -> None:
+    library, scratch = make_tree(tmp_path / "library"), tmp_path / "scratch"
+    scratch.mkdir()
+    written = tmp_path / "rows.json"
+    done = benchmark(
+        *("-m", "benchmarks", "--tree", tree, "--library", library, "--scratch", scratch),
+        *("--repeat", 1, "--files", "3,6,9", "--records", 200, "--json", written),
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(written.read_text())
+    names = [row["name"] for row in document["rows"]]
+    assert sorted(names) == sorted([*ROWS, "growth"]), "a row of growth for each larger corpus"
+    assert [cells[0] for cells in table_of(done.stdout)] == [r["work"] for r in document["rows"]]
+    assert all(row["values"] and min(row["values"]) > 0 for row in document["rows"])
+    for word in ("processor", "cores", "python", "git", "file system"):
+        assert f"{word}: {document['machine'][word]}\n" in done.stdout
+    assert list(scratch.iterdir()) == []
+
+
+def test_one_row(tree: Path) -> None:
+    before = {path: path.read_bytes() for path in tree.rglob("*.py")}
+    done = benchmark("-m", "benchmarks", "--tree", tree, "--only", "size", "cold", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert len(table_of(done.stdout)) == 2
+    assert {path: path.read_bytes() for path in tree.rglob("*.py")} == before
+
+
+def test_unknown_row(tree: Path) -> None:
+    done = benchmark("-m", "benchmarks", "--tree", tree, "--only", "nothing")
+    assert done.returncode == 2
+    assert "invalid choice: 'nothing'" in done.stderr
+
+
+def test_profile(tree: Path) -> None:
+    done = benchmark("-m", "benchmarks.profile_scan", tree)
+    assert done.returncode == 0, done.stderr
+    assert "processor: " in done.stdout
+    assert "codebatch.cli.runs:scan" in done.stdout
+
+
+def test_naive(tree: Path) -> None:
+    (tree / "link.py").unlink()
+    done = benchmark("benchmarks/naive.py", tree)
+    assert done.returncode == 0, done.stderr
+    assert "ratio" in done.stdout
