@@ -74,7 +74,7 @@ def commit_link(
     source: tuple[str, str, str],
     state: ShardState,
     attempt: str,
-) -> None:
+) -> ShardState:
     """Give one (batch, task, shard) the outputs and the finished state of another, equal one."""
     at = now()
     store.link_outputs(source, target)
@@ -88,6 +88,7 @@ def commit_link(
         finished=at,
     )
     store.save_state(*target, linked)
+    return linked
 
 
 def _done(output: TaskOutputs, attempt: str, started: str) -> ShardState:

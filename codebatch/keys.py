@@ -13,7 +13,7 @@ from typing import cast
 
 from codebatch.digest import Document, digest_bytes, digest_document
 from codebatch.lines import FileLines
-from codebatch.records import InputFile, PlannedTask
+from codebatch.records import InputFile, PlannedShard, PlannedTask
 
 _TREE = "ast"
 
@@ -32,11 +32,11 @@ def file_key_preimage(
     task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]
 ) -> bytes:
     """The text whose digest `file_key` is: one line for each thing the lines depend on."""
-    parts = ["codebatch-file-key", f"task {task.fingerprint}", f"language {file.language}"]
-    parts += [f"facet {name} {file.facets[name]}" for name in task.facets]
+    parts = [task.key_opening, file.language, "\n"]
+    parts += [f"facet {name} {file.facets[name]}\n" for name in task.facets]
     parts.append(_what_is_seen(task, file, upstream))
-    parts += [f"upstream {need} {upstream[need].digest}" for need in task.needs]
-    return "\n".join(parts).encode() + b"\n"
+    parts += [f"upstream {need} {upstream[need].digest}\n" for need in task.needs]
+    return "".join(parts).encode()
 
 
 def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:
@@ -48,9 +48,14 @@ def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:
     return found
 
 
+def shard_inputs_key(shard: PlannedShard) -> str:
+    """A digest over the inputs of a shard, which batches may share."""
+    return digest_document("shard-inputs", [shard.shard_id, shard.digest])
+
+
 def _what_is_seen(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:
     """The content; where the tree is all a task sees of a file, only whether it looks at all."""
     if task.reads_tree and any(_TREE in upstream[need].counts.by_kind for need in task.needs):
         within = file.size <= cast("int", task.config["max_bytes"])
-        return f"within-limit {'yes' if within else 'no'}"
-    return f"object {file.object}"
+        return f"within-limit {'yes' if within else 'no'}\n"
+    return f"object {file.object}\n"

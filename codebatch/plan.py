@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from codebatch.digest import (
@@ -93,7 +94,7 @@ def make_plan(
         (_input_file(file, facets, read_head) for file in files),
         key=lambda file: (file.object, path_key(file.path)),
     )
-    lines = [canonical_json(file._asdict()) + b"\n" for file in inputs]
+    lines = list(map(_input_line, inputs))
     plan = Plan(
         snapshot_id=identity.snapshot_id,
         pipeline=identity.pipeline,
@@ -145,6 +146,26 @@ def _input_file(
         language = detect_language(file.path, lambda: read_head(file.object))
     roles = {facet: FACETS[facet](file.path) for facet in facets}
     return InputFile(file.path, file.object, file.size, language, roles)
+
+
+def _input_line(file: InputFile) -> bytes:
+    """Canonical JSON of a file: what few files have of their own is written by itself, the rest
+    is the same for thousands.
+    """
+    facets = _facets_json(tuple(file.facets.items()))
+    path = canonical_json(file.path)
+    return b'{"facets":%b,"language":"%b","object":"%b","path":%b,"size":%d}\n' % (
+        facets,
+        file.language.encode(),
+        file.object.encode(),
+        path,
+        file.size,
+    )
+
+
+@lru_cache(maxsize=256)
+def _facets_json(facets: tuple[tuple[str, str], ...]) -> bytes:
+    return canonical_json(dict(facets))
 
 
 def _width(files: int, shards: int | None) -> int:

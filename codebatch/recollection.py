@@ -7,13 +7,14 @@ tree alone), the result is found where the file was, and kept where it is now.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from codebatch.errors import StoreError
+from codebatch.keys import shard_inputs_key
 from codebatch.lines import FileLines
+from codebatch.messages import ShardCall
 from codebatch.plan import shard_of
-from codebatch.records import InputFile, ShardCall
+from codebatch.records import InputFile, PlannedShard
 from codebatch.store import StoreDirectory
+from codebatch.store.hints import add_hint
 from codebatch.store.memo import Memo, MemoStore
 
 
@@ -33,21 +34,25 @@ class Recollection:
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
 
-    def recall(self, key: str, file: InputFile) -> FileLines | None:
-        """What is remembered under a key of a file, if the objects it refers to are there."""
+    def recall(self, key: str, file: InputFile | None) -> FileLines | None:
+        """What is remembered under a key, if the objects it refers to are there. ``file`` is
+        given where the key does not cover its content.
+        """
         found = self._memo.recall(key)
-        if found is None and file.object in self._earlier:
+        if found is None and file is not None and file.object in self._earlier:
             found = self._elsewhere(self._earlier[file.object]).recall(key)
             if found is not None:
                 self._moved[key] = found
         return found if found is not None and self._is_whole(found) else None
 
-    def keep(self, learnt: dict[str, FileLines], now_ns: int) -> str | None:
-        """Remember what the shard learnt. Its results are committed by now: where this fails,
-        it costs time alone, and the reason is returned.
+    def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
+        """Remember what the shard learnt, and that this batch has it. Its results are committed
+        by now: where this fails, it costs time alone, and the reason is returned.
         """
-        by_this = {key: replace(f, batch_id=self._call.batch_id) for key, f in learnt.items()}
+        batch_id = self._call.batch_id
+        by_this = {k: FileLines(f.lines, f.counts, f.objects, batch_id) for k, f in learnt.items()}
         try:
+            add_hint(self._store.layout, shard_inputs_key(shard), batch_id)
             self._memos.add(self._call.shard_id, self._moved | by_this)
             for memo in (self._memo, *self._others.values()):
                 memo.freshen(now_ns)

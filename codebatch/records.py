@@ -1,7 +1,7 @@
-"""The documents on disk and the messages between processes, as frozen records.
+"""The documents on disk as frozen records.
 
 Untyped JSON is parsed into these once, where it is read; everything else in the package works
-on them. What crosses a process boundary (`ShardCall`, `Receipt`) is small and plain.
+on them.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ class PlannedTask:
         return _texts(self.components["facets"])
 
     @cached_property
+    def key_opening(self) -> str:
+        """How the text of each of the task's keys opens."""
+        return f"codebatch-file-key\ntask {self.fingerprint}\nlanguage "
+
+    @cached_property
     def reads_tree(self) -> bool:
         """Whether the syntax tree that a task upstream records is all it sees of a file."""
         return self.components["reads"] == READS_TREE
@@ -210,12 +215,13 @@ class Counts:
     @classmethod
     def of(cls, records: Sequence[Record]) -> Counts:
         """Count records."""
-        kinds = list(map(_kind_of, records))
-        by_kind = _tally(kinds)
-        found = [r for r in records if r["kind"] == "diagnostic"] if "diagnostic" in by_kind else ()
-        skips = [r for r in records if r["kind"] == "skip"] if "skip" in by_kind else ()
+        by_kind = _tally(list(map(_kind_of, records)))
+        if "diagnostic" not in by_kind and "skip" not in by_kind:
+            return cls(len(records), by_kind)
+        found = [record for record in records if record["kind"] == "diagnostic"]
+        skips = [record for record in records if record["kind"] == "skip"]
         return cls(
-            records=len(kinds),
+            records=len(records),
             by_kind=by_kind,
             by_severity=_tally([record["severity"] for record in found]),
             by_code=_tally([record["code"] for record in found]),
@@ -293,10 +299,7 @@ class ShardState:
             reused=_count(document["reused"]),
             counts=Counts.from_document(_mapping(document["counts"])),
             attempt=_text(document["attempt"]),
-            per_file=tuple(
-                (_count(records), _count(diagnostics))
-                for records, diagnostics in cast("list[list[int]]", document["per_file"])
-            ),
+            per_file=_pairs(document["per_file"]),
             origins=_text(document["origins"]),
             linked=None if document["linked"] is None else _text(document["linked"]),
             error=cast("Document | None", document["error"]),
@@ -325,50 +328,14 @@ class ShardState:
         }
 
 
-class ShardCall(NamedTuple):
-    """Everything a worker that can open the store needs in order to run one shard.
-
-    ``earlier`` has, for files that were edited, the (new, old) object: what is remembered of
-    the old may hold for the new. ``require_reused`` forbids to compute anything. ``recheck`` is
-    the part of the files, in parts of a million, to compute again and compare with what is
-    committed; None to run the shard.
-    """
-
-    store: str
-    store_id: str
-    batch_id: str
-    shard_id: str
-    attempt: str
-    earlier: tuple[tuple[str, str], ...] = ()
-    require_reused: bool = False
-    recheck: int | None = None
-
-
-class Receipt(NamedTuple):
-    """What a worker says it did. It is believed only where the store says the same.
-
-    ``warning`` is what went wrong beside the results. A recheck says how many results of files
-    it ``checked``, and the (task id, path) of those that ``differ``.
-    """
-
-    shard_id: str
-    attempt: str
-    status: str
-    error: Mapping[str, object] | None = None
-    warning: str | None = None
-    checked: int = 0
-    differ: tuple[tuple[str, str], ...] = ()
-
-
 _kind_of = itemgetter("kind")
 
 
 def _tally(keys: Sequence[object]) -> dict[str, int]:
     """How often each key occurs, in order; most often there is none, or one."""
-    if not keys:
-        return {}
-    counted = Counter(keys) if len(keys) > 1 else {keys[0]: 1}
-    return dict(sorted((str(key), number) for key, number in counted.items()))
+    if len(keys) < 2:
+        return {str(key): 1 for key in keys}
+    return dict(sorted((str(key), number) for key, number in Counter(keys).items()))
 
 
 def _text(value: object) -> str:
@@ -391,6 +358,13 @@ def _mapping(value: object) -> Document:
 
 def _numbers(value: object) -> dict[str, int]:
     return {name: _count(number) for name, number in _mapping(value).items()}
+
+
+def _pairs(value: object) -> tuple[tuple[int, int], ...]:
+    pairs = tuple((first, second) for first, second in cast("list[list[int]]", value))
+    if any(type(a) is not int or type(b) is not int or a < 0 or b < 0 for a, b in pairs):
+        raise ValueError("expected pairs of counts")
+    return pairs
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
 
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx|inproc)://\S+\Z")
+_TINY_WORK_BYTES = 2**19
 _SMALL_WORK_BYTES = 2 * 2**20
 
 
@@ -61,6 +62,10 @@ def usable_cpus() -> int:
 
 
 def _local_for(work_bytes: int) -> str:
-    """Threads where starting processes would cost more, or where no lock holds threads back."""
+    """This thread where the rest would start later than it ends; threads where starting
+    processes would cost more, or where no lock holds threads back.
+    """
+    if work_bytes < _TINY_WORK_BYTES:
+        return "sync"
     free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
     return "threads" if free_threaded or work_bytes < _SMALL_WORK_BYTES else "processes"

@@ -8,7 +8,7 @@ one tree is alive. What a task raises on a file becomes a diagnostic record of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -29,7 +29,7 @@ MAX_OBJECT_BYTES = 16 * 2**20
 
 ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
-Recall = Callable[[str, InputFile], "FileLines | None"]
+Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Surroundings:
     """What a shard needs of the world.
 
     ``read`` gives an object's bytes, ``put`` stores a large value and gives its digest,
-    ``recall`` gives what is remembered under a key of a file. ``may_compute`` false makes it an
-    error that something is not remembered.
+    ``recall`` gives what is remembered under a key; the file comes with a key that does not cover
+    its content. ``may_compute`` false makes it an error that something is not remembered.
     """
 
     read: ReadObject
@@ -108,7 +108,11 @@ def remembered(
     for task in tasks:
         upstream = {need: lines for need in task.needs if (lines := found[need]) is not None}
         known = len(upstream) == len(task.needs)
-        found[task.id] = recall(file_key(task, file, upstream), file) if known else None
+        if known:
+            key = file_key(task, file, upstream)
+            found[task.id] = recall(key, file if task.reads_tree else None)
+        else:
+            found[task.id] = None
     return found
 
 
@@ -124,9 +128,9 @@ def _identity(file: InputFile) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 class _ShardWork:
     """The files of a shard still to be worked on, each group of equal ones as one.
 
-    State: ``_sources`` holds the sources not yet taken, by the group's index; ``_prepared``
-    what each task has prepared, by index, once one file needed it; ``learnt`` what was computed,
-    by key.
+    State: ``_sources`` holds the sources not yet taken and ``_known`` what is remembered of
+    them, by the group's index; ``_prepared`` what each task has prepared, by index, once one
+    file needed it; ``learnt`` what was computed, by key.
     """
 
     def __init__(
@@ -141,16 +145,20 @@ class _ShardWork:
         self.learnt = learnt
         self._groups = groups
         self._sources = {index: _source(g[0], around.read) for index, g in enumerate(groups)}
+        self._known = {
+            index: remembered(tasks, group[0], around.recall) for index, group in enumerate(groups)
+        }
         self._prepared: dict[str, dict[int, object]] = {}
 
     def files(self) -> Iterator[tuple[Sequence[InputFile], _FileWork]]:
         """Each group with the work on its first file."""
         for index, files in enumerate(self._groups):
-            yield files, _FileWork(self, index, files[0], self._sources[index])
+            known = self._known.pop(index)
+            yield files, _FileWork(self, index, files[0], self._sources[index], known)
             self._sources.pop(index).drop_tree()
 
-    def recall(self, key: str, file: InputFile) -> FileLines | None:
-        """What is known under a key of a file, from this shard or from before."""
+    def recall(self, key: str, file: InputFile | None) -> FileLines | None:
+        """What is known under a key, from this shard or from before."""
         return self.learnt.get(key) or self.around.recall(key, file)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
@@ -160,24 +168,30 @@ class _ShardWork:
             return None
         values = self._prepared.setdefault(task.id, {})
         if index not in values:
-            wanted = [i for i in self._sources if i == index or not self._is_known(task, i)]
+            # Those after it that are remembered will not ask.
+            later = [i for i, known in self._known.items() if known[task.id] is None]
+            wanted = [index, *later]
             sources = [self._sources[i] for i in wanted]
             values.update(zip(wanted, prepare(sources, task.config), strict=True))
         return values[index]
-
-    def _is_known(self, task: PlannedTask, index: int) -> bool:
-        file = self._groups[index][0]
-        return remembered(self.tasks, file, self.recall)[task.id] is not None
 
 
 class _FileWork:
     """All tasks on one file.
 
-    State: ``_found`` holds the lines of each task done, ``_records`` their records, where a
-    task asked for them.
+    State: ``_known`` holds what is remembered, ``_found`` the lines of each task done,
+    ``_records`` their records, where a task asked for them.
     """
 
-    def __init__(self, shard: _ShardWork, index: int, file: InputFile, source: SourceFile) -> None:
+    def __init__(
+        self,
+        shard: _ShardWork,
+        index: int,
+        file: InputFile,
+        source: SourceFile,
+        known: Mapping[str, FileLines | None],
+    ) -> None:
+        self._known = known
         self._shard = shard
         self._index = index
         self._file = file
@@ -187,17 +201,20 @@ class _FileWork:
 
     def result(self, task: PlannedTask) -> tuple[FileLines, str]:
         """The task's lines, and where they come from."""
-        key = file_key(task, self._file, self._found)
-        found = self._shard.recall(key, self._file)
         origin = REMEMBERED
+        found = self._known[task.id]
         if found is None:
-            if not self._shard.around.may_compute:
-                raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
-            found, origin = self._compute(task, key), COMPUTED
+            # What it needs has come out by now, perhaps as it did before.
+            key = file_key(task, self._file, self._found)
+            found = self._shard.recall(key, self._file if task.reads_tree else None)
+            if found is None:
+                found, origin = self._compute(task, key), COMPUTED
         self._found[task.id] = found
         return found, origin
 
     def _compute(self, task: PlannedTask, key: str) -> FileLines:
+        if not self._shard.around.may_compute:
+            raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
         objects: list[str] = []
         context = FileContext(
             config=task.config,

@@ -5,51 +5,47 @@ file, in path order. Objects are durable before the manifest appears, the manife
 snapshot's document, so that a snapshot which can be listed is complete.
 
 What the tree was like is remembered in the store's stat cache. A file whose status is what it
-was is not read again; a tree of which everything is as it was is not even walked. The cache
-decides about the time this takes and about nothing else.
+was is not read again; a tree in which nothing else is in another state is not even walked. The
+cache decides about the time this takes and about nothing else.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.clock import now, now_ns
 from codebatch.digest import Document, canonical_json, digest_bytes, short_id
-from codebatch.errors import InvalidIdError, SourceNotFoundError
+from codebatch.errors import InvalidIdError, SourceNotFoundError, StoreError
 from codebatch.lazy import lazy
-from codebatch.records import SYMLINK_MODE, SkippedFile, path_key
-from codebatch.sources.git import GitAnswers, may_be_in_repository
+from codebatch.records import FileRecord, SkippedFile, path_key
+from codebatch.sources.changes import WalkedTree, find_changes
+from codebatch.sources.entries import SourceEntry, StoreMark, entry_of
+from codebatch.sources.git import GitAnswers
+from codebatch.sources.reading import read_entry
 from codebatch.sources.status import (
     STATUS_BYTES,
     UNKNOWN,
-    WALK_VERSION,
     Status,
-    are_absent,
-    have_statuses,
+    is_packed,
     is_settled,
     pack,
-    status_of,
+    reader_of_files,
 )
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, check_name, is_store
 from codebatch.store.stat_cache import CachedTree, StatCache
 
 if TYPE_CHECKING:
     from codebatch.sources import walk as walks
-    from codebatch.sources.walk import SourceEntry, TreeWalk
-    from codebatch.store.cas import StoredObject
+    from codebatch.sources.walk import TreeWalk
     from codebatch.store.files import WriteGroup
 else:
     walks = lazy("codebatch.sources.walk")
 
-STREAM_ABOVE_BYTES = 32 * 2**20
-_PORTION = 2**20
 _CHANGED = "changed into something else while being read"
 
 Progress = Callable[[int, int], None]
@@ -83,20 +79,20 @@ def take_snapshot(
     place = os.fsencode(root)
     cache = StatCache(store.layout, _cache_name(place, ignore=ignore), STATUS_BYTES)
     known = cache.load() if use_cache else None
-    if known is not None and known.circumstances.get("reader") != _reader():
+    if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
+    mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store)
+    reader = _Reader(store, place)
     with GitAnswers() as git:
-        if known is not None:
-            remembered = _remembered(store, place, known, git, ignore=ignore)
-            if remembered is not None:
-                if progress is not None:
-                    progress(remembered.file_count, remembered.total_bytes)
-                return remembered
-        mark = walks.StoreMark(os.fsencode(store.layout.store_document.name), is_store)
-        taking = _Taking(store, walks.TreeWalk(place, mark, git, ignore), known, progress)
-        result = taking.run()
-        cache.save(taking.as_cached(result))
-    return result
+        taken = known and _remembered(reader, known, git, mark, ignore=ignore)
+        if not taken:
+            walk = walks.TreeWalk(place, mark, git, ignore)
+            taken = _Taking(reader, walk, known, progress).run()
+        elif progress is not None:
+            progress(taken.result.file_count, taken.result.total_bytes)
+        if taken.tree is not known:
+            cache.save(taken.tree)
+    return taken.result
 
 
 def check_directory(root: Path) -> None:
@@ -112,50 +108,111 @@ def check_directory(root: Path) -> None:
         raise SourceNotFoundError(f"cannot list {root}: {error.strerror}") from error
 
 
-# -- an unchanged tree -------------------------------------------------------------------------
+class _Taken(NamedTuple):
+    """A snapshot, and the tree to be remembered with it."""
+
+    result: SnapshotResult
+    tree: CachedTree
+
+
+# -- a tree that is known ----------------------------------------------------------------------
 
 
 def _cache_name(root: bytes, *, ignore: bool) -> bytes:
     return b"%d %s" % (ignore, os.path.realpath(root))
 
 
-def _reader() -> Document:
-    """What besides the tree decides what a walk takes: the rules, and who may read what."""
-    return {
-        "version": WALK_VERSION,
-        "user": [os.geteuid(), os.getegid(), *sorted(os.getgroups())],
-        "byteorder": sys.byteorder,
-    }
-
-
 def _remembered(
-    store: StoreDirectory, root: bytes, known: CachedTree, git: GitAnswers, *, ignore: bool
-) -> SnapshotResult | None:
-    """The snapshot that was taken last, if the tree, git and the store are as they were then."""
+    reader: _Reader, known: CachedTree, git: GitAnswers, mark: StoreMark, *, ignore: bool
+) -> _Taken | None:
+    """The tree without a walk, if a walk would find what the last one did.
+
+    That is so if everything but the content of files is as it was, and git gives the same answers.
+    """
+    moment = now_ns()
+    store = reader.store
     try:
-        answers = {path_key(p): was for p, was in _repositories(known).items()}
         result = _result(known)
+        answers = cast("dict[str, str]", known.circumstances["git"])
+        walked = WalkedTree(
+            known.paths,
+            result.file_count,
+            known.statuses,
+            known.absent,
+            {path_key(folder): answer for folder, answer in answers.items()},
+            result.skipped,
+        )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidIdError):
         return None
-    if ignore and may_be_in_repository(root) != (b"" in answers):
+    changes = find_changes(reader.root, walked, mark, git, ignore=ignore)
+    if changes is None or not store.objects.are_at(known.locations):
         return None
-    if b"" in answers:
-        git.ask(os.path.join(root, b""))
-    unchanged = (
-        have_statuses(root, known.paths, known.statuses)
-        and are_absent(root, known.absent)
-        and store.objects.are_at(known.locations)
-        and store.has_snapshot(result.snapshot_id)
-        and all(git.digest(os.path.join(root, path)) == was for path, was in answers.items())
+    if changes:
+        return _renewed(reader, known, result, changes, moment)
+    return _Taken(result, known) if store.has_snapshot(result.snapshot_id) else None
+
+
+def _renewed(
+    reader: _Reader,
+    known: CachedTree,
+    result: SnapshotResult,
+    changes: dict[int, Status],
+    moment: int,
+) -> _Taken | None:
+    """The tree with the changed files read again; None where that cannot be."""
+    statuses, locations = bytearray(known.statuses), list(known.locations)
+    total = result.total_bytes
+    lines = _manifest_lines(reader.store, result)
+    if lines is None:
+        return None
+    with reader.store.group(durable=True) as group:
+        for place, status in changes.items():
+            seen = status
+            if place < len(locations):
+                file = _read_again(reader, known.paths[place], status, group)
+                size = _size_in(lines[place], known.paths[place])
+                if file is None or size is None:
+                    return None
+                seen, total = file.status, total - size + file.size
+                lines[place], locations[place] = file.line(), os.fsencode(file.location)
+            statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = _evidence(seen, moment)
+        manifest = b"".join(lines)
+        result = _stored(reader, manifest, result.file_count, total, result.skipped, group)
+    tree = CachedTree(
+        known.circumstances,
+        _answer(result),
+        bytes(statuses),
+        known.paths,
+        locations,
+        known.absent,
     )
-    return result if unchanged else None
+    return _Taken(result, tree)
 
 
-def _repositories(known: CachedTree) -> dict[str, str]:
-    answers = cast("dict[str, str]", known.circumstances["git"])
-    if any(".." in path.split("/") or path[:1] == "/" or "\0" in path for path in answers):
-        raise ValueError("a repository outside the tree")
-    return answers
+def _manifest_lines(store: StoreDirectory, result: SnapshotResult) -> list[bytes] | None:
+    """The lines of the last manifest, if it is whole and about as many files as are known."""
+    try:
+        lines = store.read_manifest(result.snapshot_id).splitlines(keepends=True)
+    except StoreError:
+        return None  # the walk restores it
+    return lines if len(lines) == result.file_count else None
+
+
+def _size_in(line: bytes, path: bytes) -> int | None:
+    """The size in a line of a manifest; None where the line is about another file."""
+    try:
+        file = FileRecord.from_document(json.loads(line))
+    except (KeyError, TypeError, ValueError, RecursionError, InvalidIdError):
+        return None
+    return file.size if path_key(file.path) == path else None
+
+
+def _read_again(reader: _Reader, path: bytes, status: Status, group: WriteGroup) -> _File | None:
+    entry = entry_of(path, status)
+    try:
+        return entry and reader.read(entry, group)
+    except OSError:
+        return None  # the walk says why
 
 
 def _result(known: CachedTree) -> SnapshotResult:
@@ -170,7 +227,7 @@ def _result(known: CachedTree) -> SnapshotResult:
     )
 
 
-# -- a tree that is read -----------------------------------------------------------------------
+# -- a tree that is walked ---------------------------------------------------------------------
 
 
 class _File(NamedTuple):
@@ -190,17 +247,41 @@ class _File(NamedTuple):
         return canonical_json(record) + b"\n"
 
 
+class _Reader:
+    """Reads files of the tree at ``root`` into the store."""
+
+    def __init__(self, store: StoreDirectory, root: bytes) -> None:
+        self.store = store
+        self.root = root
+
+    def read(self, entry: SourceEntry, group: WriteGroup) -> _File | None:
+        """The file with its bytes (a link's target) stored; None where its type changed."""
+        objects = self.store.objects
+        found = read_entry(
+            self.root,
+            entry,
+            lambda data: objects.put(data, group),
+            lambda portions: objects.put_stream(portions, group),
+        )
+        if found is None:
+            return None
+        (digest, size, location), seen = found
+        # A file that another one replaced, or that has more bytes than it says, is read again.
+        status = seen if seen == entry.status and size == entry.size else UNKNOWN
+        return _File(entry.path, digest, size, entry.mode, status, location)
+
+
 class _Taking:
-    """One taking. State: ``_files`` grows with the walk, ``_indexes`` are places in ``known``."""
+    """One taking by a walk. State: ``_indexes`` are the places of the paths in ``known``."""
 
     def __init__(
         self,
-        store: StoreDirectory,
+        reader: _Reader,
         walk: TreeWalk,
         known: CachedTree | None,
         progress: Progress | None,
     ) -> None:
-        self._store = store
+        self._reader = reader
         self._walk = walk
         self._known = known
         self._indexes: dict[bytes, int] = {}
@@ -209,45 +290,35 @@ class _Taking:
             self._indexes = dict(zip(known.paths, files, strict=False))
         self._progress = progress
         self._moment = now_ns()
-        self._files: list[_File] = []
 
-    def run(self) -> SnapshotResult:
+    def run(self) -> _Taken:
         """Store the files and the snapshot; both are durable on return."""
-        with self._store.group(durable=True) as group:
-            self._files = sorted(self._stored_files(group))
-            manifest = b"".join(file.line() for file in self._files)
-            snapshot_id = short_id(SNAPSHOT_PREFIX, digest_bytes(manifest))
+        with self._reader.store.group(durable=True) as group:
+            files = sorted(self._stored_files(group))
             skipped = sorted(self._walk.skipped, key=lambda s: (path_key(s.path), s.reason))
-            result = SnapshotResult(
-                snapshot_id,
-                len(self._files),
-                sum(file.size for file in self._files),
+            result = _stored(
+                self._reader,
+                b"".join(file.line() for file in files),
+                len(files),
+                sum(file.size for file in files),
                 tuple(skipped),
-                created=not self._store.has_snapshot(snapshot_id),
+                group,
             )
-            if result.created:
-                document = _document(os.fsdecode(self._walk.root), result)
-                self._store.add_snapshot(snapshot_id, manifest, document, group)
-        return result
+        return _Taken(result, self._as_cached(files, result))
 
-    def as_cached(self, result: SnapshotResult) -> CachedTree:
-        """The tree as it was read, without the statuses that are too young to vouch for it."""
+    def _as_cached(self, files: list[_File], result: SnapshotResult) -> CachedTree:
         walk = self._walk
-        found = [*((file.path, file.status) for file in self._files), *walk.watched]
+        found = [*((file.path, file.status) for file in files), *walk.watched]
         answers = {
             os.fsdecode(folder): walk.git.digest(walk.absolute(folder))
             for folder in walk.repositories
         }
         return CachedTree(
-            {"reader": _reader(), "git": answers},
-            {
-                "snapshot_id": result.snapshot_id,
-                "total_bytes": result.total_bytes,
-                "skipped": [file._asdict() for file in result.skipped],
-            },
-            b"".join(pack(s if is_settled(s, self._moment) else UNKNOWN) for _, s in found),
+            {"reader": reader_of_files(), "git": answers},
+            _answer(result),
+            b"".join(_evidence(status, self._moment) for _, status in found),
             [path for path, _ in found],
-            [os.fsencode(file.location) for file in self._files],
+            [os.fsencode(file.location) for file in files],
             walk.absent,
         )
 
@@ -255,7 +326,7 @@ class _Taking:
         count = total = 0
         for entry in self._walk.entries():
             try:
-                file = self._unread(entry) or self._read(entry, group)
+                file = self._unread(entry) or self._reader.read(entry, group)
             except OSError as error:
                 self._walk.fail(entry.path, walks.unreadable(error, "file"))
                 continue
@@ -273,46 +344,44 @@ class _Taking:
         if self._known is None or index is None:
             return None
         start = index * STATUS_BYTES
-        if self._known.statuses[start : start + STATUS_BYTES] != pack(entry.status):
+        if not is_packed(entry.status, self._known.statuses[start : start + STATUS_BYTES]):
             return None
         digest = self._known.digest(index)
-        location = digest and self._store.objects.location(digest)
+        location = digest and self._reader.store.objects.location(digest)
         if not digest or not location:
             return None
         return _File(entry.path, digest, entry.size, entry.mode, entry.status, location)
 
-    def _read(self, entry: SourceEntry, group: WriteGroup) -> _File | None:
-        """The file with its bytes (a link's target) stored; None where its type changed."""
-        absolute = self._walk.absolute(entry.path)
-        if entry.mode == SYMLINK_MODE:
-            target = os.readlink(absolute)
-            stored = self._store.objects.put(target, group)
-            seen = status_of(os.lstat(absolute))
-        else:
-            # Between listing and opening, the file may have become a link or a pipe: the flags
-            # refuse the one and do not wait for the other.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(absolute, flags)
-            try:
-                seen = status_of(os.fstat(descriptor))
-                if not stat.S_ISREG(seen[0]):
-                    return None
-                stored = self._put(descriptor, seen[3], group)
-            finally:
-                os.close(descriptor)
-        # A file that another one replaced, or that has more bytes than it says, is read again.
-        digest, size, location = stored
-        status = seen if seen == entry.status and size == entry.size else UNKNOWN
-        return _File(entry.path, digest, size, entry.mode, status, location)
 
-    def _put(self, descriptor: int, size: int, group: WriteGroup) -> StoredObject:
-        portions = iter(partial(os.read, descriptor, _PORTION), b"")
-        if size > STREAM_ABOVE_BYTES:
-            return self._store.objects.put_stream(portions, group)
-        data = os.read(descriptor, size + 1)
-        if len(data) != size:
-            data += b"".join(portions)
-        return self._store.objects.put(data, group)
+def _evidence(status: Status, moment: int) -> bytes:
+    """The packed status; of one that is too young to vouch for anything, that of `UNKNOWN`."""
+    return pack(status if is_settled(status, moment) else UNKNOWN)
+
+
+def _answer(result: SnapshotResult) -> Document:
+    return {
+        "snapshot_id": result.snapshot_id,
+        "total_bytes": result.total_bytes,
+        "skipped": [file._asdict() for file in result.skipped],
+    }
+
+
+def _stored(
+    reader: _Reader,
+    manifest: bytes,
+    file_count: int,
+    total_bytes: int,
+    skipped: tuple[SkippedFile, ...],
+    group: WriteGroup,
+) -> SnapshotResult:
+    """Add the snapshot of that manifest to the group, unless the store has it."""
+    snapshot_id = short_id(SNAPSHOT_PREFIX, digest_bytes(manifest))
+    created = not reader.store.has_snapshot(snapshot_id)
+    result = SnapshotResult(snapshot_id, file_count, total_bytes, skipped, created)
+    if created:
+        document = _document(os.fsdecode(reader.root), result)
+        reader.store.add_snapshot(snapshot_id, manifest, document, group)
+    return result
 
 
 def _document(source: str, result: SnapshotResult) -> Document:

@@ -20,9 +20,10 @@ from codebatch.errors import (
     StoreFormatError,
     ToolchainMismatchError,
 )
+from codebatch.messages import Receipt, ShardCall
 from codebatch.recheck import committed, computed_again, in_sample
 from codebatch.recollection import Recollection
-from codebatch.records import DONE, FAILED, Plan, PlannedTask, Receipt, ShardCall
+from codebatch.records import DONE, FAILED, Plan, PlannedTask
 from codebatch.shard import Surroundings, compute_shard
 from codebatch.store import StoreDirectory, open_store
 from codebatch.tasks.registry import find_task
@@ -65,7 +66,7 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
-    warning = recollection.keep(result.learnt, now_ns())
+    warning = recollection.keep(plan.shard(call.shard_id), result.learnt, now_ns())
     return Receipt(call.shard_id, call.attempt, DONE, warning=warning)
 
 

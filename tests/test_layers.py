@@ -20,13 +20,14 @@ PACKAGE = Path(codebatch.__file__).parent
 MAX_LINES = 400
 
 # Each part with the parts it may import, lowest first; a part may import itself.
-WORDS = {"errors", "digest", "lazy", "records", "resources"}
+WORDS = {"errors", "digest", "lazy", "messages", "records", "resources"}
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "collector": set(),
     "lazy": set(),
     "digest": {"errors"},
+    "messages": set(),
     "records": {"errors", "digest"},
     "resources": {"errors", "digest", "lazy"},
     "result": {"digest"},
@@ -46,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},
     "schedulers": {"errors"},
-    "recollection": WORDS | {"lines", "plan", "store"},
+    "recollection": WORDS | {"keys", "lines", "plan", "store"},
     "worker": WORDS
     | {"clock", "collector", "commit", "recheck", "recollection", "shard", "store", "tasks"},
     "pool": WORDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import io
 import re
 import subprocess
@@ -18,7 +19,6 @@ from typing import Any
 import msgpack
 import pytest
 
-from codebatch.tasks.languages.python import FRONTEND
 from codebatch.tasks.languages.python.encode import FORMAT
 from codebatch.tasks.languages.python.parse import NULL_BYTES, TOO_DEEP
 from codebatch.tasks.languages.python.warnings_off import WarningsOff
@@ -242,38 +242,44 @@ PLACES = ("line", "column", "more_lines", "end_column", "name_line", "name_colum
 def decode(data: bytes) -> tuple[ast.AST, dict[str, list[tuple[int, int]]]]:
     """The tree again, and the places of names, from the format's description alone."""
     document = msgpack.unpackb(data)
-    assert list(document) == ["types", "fields", "values", "type", "parent", "field", "columns"]
-    values = [read_value(value) for value in document["values"]]
-    cursors = [zip(*columns, strict=True) for columns in document["columns"]]
+    assert list(document) == ["types", "operators", "type", "columns"]
+    counts = collections.Counter(document["type"])
+    cursors = [
+        zip(*(column or [1] * counts[kind] for column in columns), strict=True)
+        for kind, columns in enumerate(document["columns"])
+    ]
     named: dict[str, list[tuple[int, int]]] = {}
-    nodes: list[ast.AST | None] = []
-    for row, kind in enumerate(document["type"]):
+    top = ast.Expression()
+    due: list[tuple[ast.AST, str]] = [(top, "body")]
+    for kind in document["type"]:
         name, scalars, children, lists, places = document["types"][kind]
         node = getattr(ast, name)() if name else None
-        nodes.append(node)
-        if node is not None:
-            entry = next(cursors[kind], ())
-            place = dict(zip(places, entry[: len(places)], strict=True))
-            for field, value in zip(scalars, entry[len(places) :], strict=True):
-                setattr(node, field, unfold(field, values[value]))
-            for field in children:
-                setattr(node, field, [] if field in lists else None)
-            if "line" in place:
-                node.lineno, node.col_offset = place["line"], place["column"]
-                node.end_lineno = place["line"] + place["more_lines"]
-                node.end_col_offset = place["end_column"]
-            if place.get("name_line"):
-                where = (place["name_line"], place["name_column"])
-                named.setdefault(name_of(node), []).append(where)
-        if row:
-            parent = nodes[row - document["parent"][row]]
-            field = document["fields"][document["field"][row]]
-            if isinstance(getattr(parent, field), list):
-                getattr(parent, field).append(node)
-            else:
-                setattr(parent, field, node)
+        parent, held_by = due.pop()
+        if isinstance(getattr(parent, held_by, None), list):
+            getattr(parent, held_by).append(node)
+        else:
+            setattr(parent, held_by, node)
+        if node is None:
+            continue
+        entry = iter(next(cursors[kind], ()))
+        place = {key: next(entry) for key in places}
+        for field in scalars:
+            value = read_value(next(entry))
+            setattr(node, field, unfold(field, value, document["operators"]))
+        below = {field: next(entry) for field in children}
+        for field in reversed(children):
+            setattr(node, field, [] if field in lists else None)
+            due += [(node, field)] * below[field]
+        if "line" in place:
+            node.lineno, node.col_offset = place["line"], place["column"]
+            node.end_lineno = place["line"] + place["more_lines"]
+            node.end_col_offset = place["end_column"]
+        if place.get("name_line"):
+            where = (place["name_line"], place["name_column"])
+            named.setdefault(name_of(node), []).append(where)
+    assert not due
     assert [next(cursor, None) for cursor in cursors] == [None] * len(cursors)
-    return nodes[0], named
+    return top.body, named
 
 
 def name_of(node: Any) -> str:
@@ -283,25 +289,26 @@ def name_of(node: Any) -> str:
 
 
 def read_value(value: Any) -> Any:
-    if not isinstance(value, list):
+    if not isinstance(value, list) or value[:1] not in (
+        ["str"],
+        ["int"],
+        ["complex"],
+        ["ellipsis"],
+    ):
         return value
     tag, *parts = value
     if tag == "str":
         return parts[0].decode("utf-8", "surrogatepass")
-    if tag == "list":
-        return parts[0]
     if tag == "complex":
-        return complex(float(parts[0]), float(parts[1]))
-    return {"int": lambda: int(parts[0], 16), "float": lambda: float(parts[0])}.get(
-        tag, lambda: Ellipsis
-    )()
+        return complex(*parts)
+    return int(parts[0], 16) if tag == "int" else Ellipsis
 
 
-def unfold(field: str, value: Any) -> Any:
+def unfold(field: str, value: Any, operators: list[str]) -> Any:
     if field in {"ctx", "op"}:
-        return getattr(ast, value)()
+        return getattr(ast, operators[value])()
     if field == "ops":
-        return [getattr(ast, name)() for name in value]
+        return [getattr(ast, operators[index])() for index in value]
     return value
 
 
@@ -404,6 +411,9 @@ def test_equal_sources_encode_to_equal_bytes():
         ("return f(a or b, c or d)", (3, 2, 0)),
         ("return a if b else c if d else e", (3, 3, 0)),
         ("return lambda: a if b else c", (2, 2, 0)),
+        ("return (lambda x=a if b else c: d if e else f), (g if h else i)", (4, 4, 0)),
+        ("return f(lambda: lambda: (a if b else c) if d else e)", (3, 7, 0)),
+        ("if a:\n  return [b if c else (d if e else f)]", (4, 6, 1)),
         ("return [a for b in c if d if e for f in g]", (5, 0, 0)),
         ("assert a and b", (3, 1, 0)),
         ("match a:\n  case 1: b\n  case 2 if c: d\n  case _: e", (3, 1, 1)),
@@ -525,6 +535,19 @@ def test_symbols_with_their_places():
         ("[(y := a) for a in b]", ["y"]),
         ("f = lambda a, b=(c := 1): (d := 2)", ["f", "c"]),
         ("def f(x=(y := 1)): z = 1", ["y", "f:z"]),
+        (
+            "@(a := b)\ndef f() -> (c := d):\n e = 1\nclass C((g := h)): i = 1",
+            "a c f:e g C:i".split(),
+        ),
+        ("[a for b[(c := 1)] in d if (e := 2)]; lambda: [f for g[(h := 1)] in i]", ["e"]),
+        (
+            "def f():\n if a: global b\n b, [*c] = d\n with e as f.g, h as i: j = 1",
+            "b f:c f:i f:j".split(),
+        ),
+        (
+            "def f():\n try: pass\n except A as a: b = 1\n else: c = 1\n finally: d = 1\ne = 1",
+            "f:a f:b f:c f:d e".split(),
+        ),
         ("def f():\n global g\n g = 1", ["g"]),
         ("def f():\n a = 1\n def g():\n  nonlocal a\n  a = 2", ["f:a"]),
         ("x = (b := 1) if (a := 2) else (c := 3)", ["x", "b", "a", "c"]),
@@ -675,11 +698,3 @@ def test_real_files_give_ordered_answers_inside_the_file():
                 text = unicodedata.normalize("NFKC", line[symbol.column - 1 :])
                 assert text.startswith(symbol.name), (path.name, symbol)
         assert all(edge.line <= len(source.lines) for edge in found.edges())
-
-
-def test_toolchain_names_the_minor_version():
-    assert FRONTEND.toolchain() == {
-        "implementation": sys.implementation.name.replace("cpython", "CPython"),
-        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
-    }
-    assert FRONTEND.languages == {"python"}

@@ -734,11 +734,12 @@ def test_store_itself_is_no_source(store: codebatch.Store) -> None:
 
 SETTLING_SECONDS = 0.15
 _opened: list[str] = []
+_listed: list[str] = []
 
 
 def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and isinstance(arguments[0], str | bytes):
-        _opened.append(os.fsdecode(arguments[0]))
+    if event in ("open", "os.scandir") and isinstance(arguments[0], str | bytes | Path):
+        (_opened if event == "open" else _listed).append(os.fsdecode(arguments[0]))
 
 
 sys.addaudithook(_note_opened)
@@ -750,6 +751,13 @@ def files_read(root: Path, take: Callable[[], object]) -> set[str]:
     take()
     below = [path for path in _opened if path.startswith(f"{root}/") and os.path.isfile(path)]
     return {os.path.relpath(path, root) for path in below}
+
+
+def folders_listed(root: Path, take: Callable[[], object]) -> set[str]:
+    """The folders of the tree whose entries are looked at meanwhile."""
+    _listed.clear()
+    take()
+    return {os.path.relpath(path, root) for path in _listed if path.startswith(f"{root}/")}
 
 
 def settle(store: codebatch.Store, root: Path, *, ignore: bool = True) -> SnapshotResult:
@@ -830,6 +838,78 @@ def test_only_what_changed_is_read(cached_tree: Path, store: codebatch.Store) ->
     assert files_read(cached_tree, take) - {".gitignore", "pkg/.codebatchignore"} == {"pkg/c.py"}
 
 
+@pytest.mark.parametrize(
+    ("edit", "read", "listed"),
+    [
+        ("content", {"a.py"}, set()),
+        ("same size and time", {"a.py"}, set()),
+        ("executable", {"a.py"}, set()),
+        ("touched", {"a.py"}, set()),
+        ("deep", {"pkg/deep/d.py", "twin/c.py"}, set()),
+        ("saved at once", {"pkg/deep/d.py"}, {"pkg/deep"}),
+        ("folder touched", set(), {"pkg/deep"}),
+    ],
+)
+def test_edited_files_alone_are_looked_at(
+    edit: str,
+    read: set[str],
+    listed: set[str],
+    cached_tree: Path,
+    tmp_path: Path,
+    store: codebatch.Store,
+) -> None:
+    settle(store, cached_tree)
+    EDITS[edit](cached_tree)
+    time.sleep(SETTLING_SECONDS)
+    results, reads, steps = [], [], []
+    take = partial(take_snapshot, store.directory, cached_tree, progress=lambda *s: steps.append(s))
+    take_and_note = partial(files_read, cached_tree, lambda: results.append(take()))
+    assert folders_listed(cached_tree, lambda: reads.append(take_and_note())) == listed
+    (taken,) = results
+    assert reads == [read]
+    assert steps == [(taken.file_count, taken.total_bytes)]
+    assert replace(taken, created=False) == take_anew(tmp_path, cached_tree)
+    assert len(store.find_snapshot(taken.snapshot_id).files) == taken.file_count
+    assert folders_listed(cached_tree, lambda: reads.append(take_and_note())) == set()
+    assert reads == [read, set()]
+
+
+def test_tree_that_holds_its_store_is_not_walked_for_it(cached_tree: Path, tmp_path: Path) -> None:
+    store = codebatch.open_store(cached_tree / "pkg" / "store", create=True)
+    settle(store, cached_tree)
+    (store.path / "batches").mkdir()
+    (cached_tree / "a.py").write_text("x = 2\n")
+    take = partial(take_snapshot, store.directory, cached_tree)
+    assert folders_listed(cached_tree, take) == set()
+    assert replace(take(), created=False) == take_anew(tmp_path, cached_tree)
+
+
+@pytest.mark.parametrize("place", ["twin", "build"])
+@pytest.mark.parametrize("was", ["store", "other"])
+@pytest.mark.parametrize("edit", ["store", "other", "folder", "touched"])
+def test_what_marks_a_store_is_looked_at_again(
+    place: str, was: str, edit: str, cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    texts = {"store": (store.path / "store.json").read_text(), "other": "{}"}
+    mark = cached_tree / place / "store.json"
+    mark.write_text(texts[was])
+    settle(store, cached_tree)
+    if edit == "folder":
+        mark.unlink()
+        mark.mkdir()
+    elif edit == "touched":
+        os.utime(mark)
+    else:
+        mark.write_text(texts[edit])
+    take = partial(take_snapshot, store.directory, cached_tree)
+    assert folders_listed(cached_tree, take) == set() or edit != "touched"
+    for _ in range(2):
+        expected = take_anew(tmp_path, cached_tree)
+        assert replace(take(), created=False) == expected
+        time.sleep(SETTLING_SECONDS)
+        (cached_tree / "a.py").write_text("x = 9\n")
+
+
 def test_without_the_cache_everything_is_read(cached_tree: Path, store: codebatch.Store) -> None:
     settled = settle(store, cached_tree)
     read = files_read(
@@ -846,6 +926,36 @@ EDITS: dict[str, Callable[[Path], object]] = {
     "recreated": lambda root: ((root / "a.py").unlink(), (root / "a.py").write_text("x = 2\n")),
     "touched": lambda root: os.utime(root / "a.py"),
     "nothing": lambda root: None,
+    "deep": lambda root: (
+        (root / "pkg/deep/d.py").write_text("w = 44\n"),
+        (root / "twin/c.py").write_text("z = 44\n"),
+    ),
+    "saved at once": lambda root: replace_file(root / "pkg/deep/d.py", "w = 5\n"),
+    "folder touched": lambda root: os.utime(root / "pkg/deep"),
+    "folder recreated": lambda root: (
+        shutil.copytree(root / "twin", root / "t"),
+        shutil.rmtree(root / "twin"),
+        (root / "t").rename(root / "twin"),
+    ),
+    "file to folder": lambda root: ((root / "a.py").unlink(), (root / "a.py").mkdir()),
+    "folder to file": lambda root: (shutil.rmtree(root / "twin"), (root / "twin").write_text("")),
+    "ignored file to folder": lambda root: (
+        (root / "run.log").unlink(),
+        codebatch.open_store(root / "run.log", create=True),
+    ),
+    "ignored folder to file": lambda root: (
+        shutil.rmtree(root / "build"),
+        (root / "build").write_text(""),
+    ),
+    "ignored file to store": lambda root: (
+        (root / "pkg/data.json").unlink(),
+        codebatch.open_store(root / "pkg/data.json", create=True),
+    ),
+    "rules for folders": lambda root: (
+        overwrite(root / ".gitignore", "build/\n*.log"),
+        shutil.rmtree(root / "build"),
+        (root / "build").write_text(""),
+    ),
     "executable": lambda root: (root / "a.py").chmod(0o755),
     "file to link": lambda root: (
         (root / "a.py").unlink(),
@@ -967,6 +1077,15 @@ def test_file_from_the_future_is_read_each_time(cached_tree: Path, store: codeba
     assert "a.py" in files_read(cached_tree, take)
 
 
+def test_file_that_leaves_for_the_future_is_read_each_time(
+    cached_tree: Path, store: codebatch.Store
+) -> None:
+    settle(store, cached_tree)
+    os.utime(cached_tree / "a.py", (2**32, 2**32))
+    take = partial(take_snapshot, store.directory, cached_tree)
+    assert [files_read(cached_tree, take) for _ in range(2)] == [{"a.py"}] * 2
+
+
 def test_times_before_1970_do_no_harm(
     cached_tree: Path, tmp_path: Path, store: codebatch.Store
 ) -> None:
@@ -975,6 +1094,9 @@ def test_times_before_1970_do_no_harm(
     assert (
         take_snapshot(store.directory, cached_tree) == settled == take_anew(tmp_path, cached_tree)
     )
+    overwrite(cached_tree / "a.py", "x = 2\n")
+    seen = take_snapshot(store.directory, cached_tree)
+    assert replace(seen, created=False) == take_anew(tmp_path, cached_tree) != settled
 
 
 def test_trees_of_one_store_do_not_mix(
@@ -1078,6 +1200,24 @@ def test_damaged_cache_is_no_cache(how: str, cached_tree: Path, store: codebatch
     assert path.read_bytes() != whole
     assert take_snapshot(store.directory, cached_tree) == settled
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("other", [{"a.py": "x = 1\n"}, {f"{name}-": "" for name in range(9)}])
+def test_cache_that_names_the_snapshot_of_another_tree_is_no_cache(
+    other: dict[str, str | bytes], cached_tree: Path, tmp_path: Path, store: codebatch.Store
+) -> None:
+    settled = settle(store, cached_tree)
+    (path,) = stat_caches(store)
+    foreign = store.snapshot(write_tree(tmp_path / "other", other)).taken
+    assert foreign is not None
+    assert foreign.file_count in (1, settled.file_count)
+    answer = {"snapshot_id": foreign.snapshot_id, "total_bytes": 6, "skipped": []}
+    header, blocks = without_checksum(path.read_bytes())
+    answer["skipped"] = header["answer"]["skipped"]
+    path.write_bytes(with_checksum({**header, "answer": answer}, blocks))
+    (cached_tree / "a.py").write_text("x = 2\n")
+    seen = take_snapshot(store.directory, cached_tree)
+    assert replace(seen, created=False) == take_anew(tmp_path, cached_tree)
 
 
 @pytest.mark.parametrize("edit", ["nothing", "same size and time", "removed"])
@@ -1206,7 +1346,9 @@ def test_portions_of_a_large_snapshot_appear_early(
 
 
 EDIT = st.tuples(
-    st.sampled_from(["write", "overwrite", "remove", "rename", "chmod", "link", "touch", "rules"]),
+    st.sampled_from(
+        "write overwrite save remove rename exchange chmod link touch rules store".split()
+    ),
     st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a"]),
     st.sampled_from(["a", "b", "d/a", "d/c", "d/e/b"]),
     st.integers(0, 3),
@@ -1219,13 +1361,24 @@ def apply_edit(root: Path, edit: tuple[str, str, str, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     there = path.is_file() and not path.is_symlink()
-    if what == "write" and not path.is_symlink():
+    if what == "write" and not path.is_symlink() and not path.is_dir():
         path.write_text(f"{number}\n" * number)
     elif what == "overwrite" and there:
         overwrite(path, chr(97 + number) * path.stat().st_size)
-    elif what == "remove":
+    elif what == "save" and there:
+        path.with_name("saved").write_text(f"{number}\n" * number)
+        path.with_name("saved").rename(path)
+    elif what == "exchange" and there:
+        path.unlink()
+        path.mkdir()
+    elif what == "exchange" and path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("")
+    elif what == "store" and path.is_dir():
+        codebatch.open_store(path, create=True)
+    elif what == "remove" and not path.is_dir():
         path.unlink(missing_ok=True)
-    elif what == "rename" and there:
+    elif what == "rename" and there and not target.is_dir():
         path.rename(target)
     elif what == "chmod" and there:
         path.chmod(0o755 if number % 2 else 0o644)

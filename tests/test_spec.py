@@ -370,26 +370,39 @@ def _tree_of(
 
 def _rebuilt(tree: dict[str, Any]) -> object:
     """Nested ``[class, place, {field: value}]`` from the columns."""
-    cursors = [zip(*columns, strict=True) for columns in tree["columns"]]
-    nodes: list[list[Any]] = []
-    for row, kind in enumerate(tree["type"]):
+    rows = Counter(tree["type"])
+    cursors = [
+        zip(*(column or [1] * rows[kind] for column in columns), strict=True)
+        for kind, columns in enumerate(tree["columns"])
+    ]
+    top: dict[str, Any] = {"": None}
+    due: list[tuple[dict[str, Any], str]] = [(top, "")]
+    for kind in tree["type"]:
         name, scalars, children, lists, places = tree["types"][kind]
-        entry = next(cursors[kind], ())
-        place = dict(zip(places, entry[: len(places)], strict=True))
-        values = (tree["values"][value] for value in entry[len(places) :])
-        fields = dict(zip(scalars, values, strict=True))
-        fields |= {field: [] if field in lists else None for field in children}
+        entry = iter(next(cursors[kind], ()))
+        place = {key: next(entry) for key in places}
+        fields = {key: _scalar(tree, key, next(entry)) for key in scalars}
+        counts = {key: next(entry) for key in children}
+        fields |= {key: [] if key in lists else None for key in children}
         line, column = place.get("line", 0), place.get("column", 0)
         end = (line + place.get("more_lines", 0), place.get("end_column", 0))
-        nodes.append([name, (line, column, *end), fields] if name else None)
-        if row:
-            holder = nodes[row - tree["parent"][row]][2]
-            field = tree["fields"][tree["field"][row]]
-            if isinstance(holder[field], list):
-                holder[field].append(nodes[row])
-            else:
-                holder[field] = nodes[row]
-    return nodes[0]
+        node = [name, (line, column, *end), fields] if name else None
+        holder, field = due.pop()
+        if isinstance(holder[field], list):
+            holder[field].append(node)
+        else:
+            holder[field] = node
+        for key in reversed(children):
+            due += [(fields, key)] * counts[key]
+    assert not due
+    return top[""]
+
+
+def _scalar(tree: dict[str, Any], field: str, value: Any) -> object:
+    """What a scalar field holds: an operator, a list of these, or the value itself."""
+    if field in ("ctx", "op"):
+        return tree["operators"][value]
+    return [tree["operators"][index] for index in value] if field == "ops" else value
 
 
 def _plain(node: Any) -> object:
@@ -403,9 +416,7 @@ def _plain(node: Any) -> object:
         fields = {name: _plain(getattr(node, name)) for name in node._fields}
         return [type(node).__name__, tuple(getattr(node, name, 0) for name in place), fields]
     if isinstance(node, complex):
-        return ["complex", repr(node.real), repr(node.imag)]
-    if isinstance(node, float):
-        return ["float", repr(node)]
+        return ["complex", node.real, node.imag]
     return ["ellipsis"] if node is ... else node
 
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
     from codebatch.digest import Document
     from codebatch.export import ExportReport
+    from codebatch.messages import Receipt
     from codebatch.overview import BatchOverview
     from codebatch.query import filters as conditions
     from codebatch.query import inspect, records, sql, top, views
     from codebatch.query.records import Records
-    from codebatch.records import Receipt, Record
+    from codebatch.records import Record
 else:
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError
+from codebatch.messages import Receipt
 from codebatch.overview import BatchOverview
-from codebatch.records import DONE, FAILED, INTERRUPTED, Receipt
+from codebatch.records import DONE, FAILED, INTERRUPTED
 
 
 @dataclass(frozen=True)

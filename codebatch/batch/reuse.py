@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 
 from codebatch.commit import commit_link
-from codebatch.digest import canonical_json, digest_document
+from codebatch.digest import canonical_json
 from codebatch.errors import StoreError
-from codebatch.keys import pipeline_fingerprints
+from codebatch.keys import pipeline_fingerprints, shard_inputs_key
 from codebatch.overview import BatchOverview, status_of
 from codebatch.records import DONE, FileRecord, InputFile, Plan, PlannedShard, ShardState
 from codebatch.store import StoreDirectory
@@ -41,27 +41,26 @@ class Reuse:
         self._closures = pipeline_fingerprints(plan.tasks)
         self._load = lru_cache(maxsize=32)(self._load_plan)
 
-    def link(self, overview: BatchOverview, attempt: str) -> int:
-        """Link what is not done and can be taken over; returns how many (task, shard)."""
-        linked = 0
+    def link(self, overview: BatchOverview, attempt: str) -> dict[tuple[str, str], ShardState]:
+        """Link what is not done and can be taken over; the new states by (task, shard)."""
+        linked: dict[tuple[str, str], ShardState] = {}
         for shard in self._plan.shards:
+            before = len(linked)
             for task_id, source, state in self._sources(
                 shard, self._wanted(overview, shard), self._store.load_verified_state
             ):
                 target = (self._batch_id, task_id, shard.shard_id)
-                commit_link(self._store, target, source, state, attempt)
-                linked += 1
+                linked[task_id, shard.shard_id] = commit_link(
+                    self._store, target, source, state, attempt
+                )
+            if len(linked) > before:
+                add_hint(self._store.layout, shard_inputs_key(shard), self._batch_id)
         return linked
 
     def linkable(self, shard: PlannedShard) -> set[str]:
         """The tasks whose outputs on a shard another batch has, unless they are damaged."""
         wanted = self._wanted(None, shard)
         return {task_id for task_id, _, _ in self._sources(shard, wanted, self._store.load_state)}
-
-    def note(self) -> None:
-        """Note for each shard that this batch has it."""
-        for shard in self._plan.shards:
-            add_hint(self._store.layout, _hint_key(shard), self._batch_id)
 
     def news(self, shard: PlannedShard) -> list[InputFile]:
         """The files of a shard that the nearest batch does not have as they are."""
@@ -128,7 +127,7 @@ class Reuse:
         self, shard: PlannedShard, wanted: dict[str, str], load: LoadState
     ) -> Iterator[tuple[str, tuple[str, str, str], ShardState]]:
         """For each task wanted that another batch has: its id, where it is, and its state."""
-        hints = read_hints(self._store.layout, _hint_key(shard)) if wanted else []
+        hints = read_hints(self._store.layout, shard_inputs_key(shard)) if wanted else []
         for batch_id in reversed(hints):
             found = self._tasks_for(batch_id, shard) if batch_id != self._batch_id else {}
             for closure in sorted(found.keys() & wanted.keys()):
@@ -161,7 +160,3 @@ def _path_in(line: bytes) -> bytes:
 def _is_reusable(state: ShardState) -> bool:
     """What a task failed on elsewhere may work here."""
     return state.status == DONE and TASK_FAILED not in state.counts.by_code
-
-
-def _hint_key(shard: PlannedShard) -> str:
-    return digest_document("shard-inputs", [shard.shard_id, shard.digest])

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from codebatch.batch.report import RecheckReport, RunReport, report_recheck, report_run
@@ -19,9 +19,10 @@ from codebatch.batch.reuse import Reuse
 from codebatch.clock import now
 from codebatch.commit import commit_failure
 from codebatch.errors import BatchUnfinishedError, NotReusedError, ShardFailedError
+from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview
 from codebatch.plan import shard_of
-from codebatch.records import DONE, FAILED, Receipt, ShardCall, ShardState
+from codebatch.records import DONE, FAILED, ShardState
 from codebatch.schedulers import SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 
@@ -121,8 +122,8 @@ class _Run:
     """One run in progress.
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
-    whose states are this run's work, with or without a receipt, ``earlier`` what edited files were
-    before, by object. ``_done`` holds the states
+    whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
+    each shard were before, as (new, old) objects. ``_done`` holds the states
     whose outputs were found to match them; in one run that is looked at once.
     """
 
@@ -140,15 +141,14 @@ class _Run:
         self.require_reused = require_reused
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
-        self.earlier: dict[str, str] = {}
+        self.earlier: dict[str, list[tuple[str, str]]] = {}
         self._progress = progress
         self._done: dict[tuple[str, str], ShardState] = {}
         self._done_before = 0
 
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
-        pairs = (pair for pair in self.earlier.items() if _shard_has(call.shard_id, pair[0]))
-        earlier = tuple(islice(pairs, _MAX_EARLIER))
+        earlier = tuple(self.earlier.get(call.shard_id, ())[:_MAX_EARLIER])
         return call._replace(earlier=earlier, require_reused=self.require_reused)
 
     def begin(self, overview: BatchOverview) -> None:
@@ -159,6 +159,9 @@ class _Run:
         """Take a receipt: keep it, log it, tell whoever watches."""
         self.arrived[receipt.shard_id] = receipt
         self.attempts.add(receipt.attempt)
+        if receipt.status == DONE:
+            for task in self.plan.tasks:  # now, while other shards are still at work
+                self._state(task.id, receipt.shard_id)
         names = ("shard_id", "attempt", "status", "error", "warning")
         facts = {name: getattr(receipt, name) for name in names}
         self.log(f"shard-{receipt.status}", **facts)
@@ -177,12 +180,17 @@ class _Run:
         }
         return BatchOverview(self.batch_id, self.plan, states)
 
+    def know(self, states: Mapping[tuple[str, str], ShardState]) -> None:
+        """Take over states that are known to be done and whole, by (task, shard)."""
+        for place, state in states.items():
+            self._done[place] = _without_files(state)
+
     def _state(self, task_id: str, shard_id: str) -> ShardState | None:
         state = self._done.get((task_id, shard_id))
         if state is None:
             state = self.store.load_verified_state(self.batch_id, task_id, shard_id)
             if state is not None and state.status == DONE:
-                self._done[task_id, shard_id] = state
+                state = self._done[task_id, shard_id] = _without_files(state)
         return state
 
     def finish(self, began: float, *, interrupted: bool) -> RunReport:
@@ -199,7 +207,6 @@ class _Run:
         """Make the finished batch durable and note its result, once."""
         document = self.store.load_batch(self.batch_id)
         if document.get("result") != overview.result:
-            Reuse(self.store, self.batch_id, self.plan).note()
             finished = {"result": overview.result, "finished": now()}
             self.store.save_batch_document(self.batch_id, {**document, **finished})
 
@@ -211,12 +218,14 @@ def _run_pending(
     if before.status == DONE:
         return
     reuse = Reuse(run.store, run.batch_id, run.plan)
-    overview = run.overview() if reuse.link(before, "linked") else before
+    run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
+    overview = run.overview()
     run.begin(overview)
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
     if pending:
         news = [file for shard in pending for file in reuse.news(shard)]
-        run.earlier = reuse.earlier_objects(news)
+        for new, old in reuse.earlier_objects(news).items():
+            run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
         work = sum(file.size for file in news)
         _run_rounds(run, choose_scheduler(scheduler, workers, work), client)
 
@@ -239,8 +248,9 @@ def _run_rounds(run: _Run, choice: SchedulerChoice, client: Any) -> None:
     _record_failures(run)
 
 
-def _shard_has(shard_id: str, digest: str) -> bool:
-    return shard_of(digest, len(shard_id)) == shard_id
+def _without_files(state: ShardState) -> ShardState:
+    """The state without what it says of each file: a run keeps the states of all shards."""
+    return replace(state, per_file=(), origins="")
 
 
 def _is_final(receipt: Receipt) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from codebatch.errors import ClusterError
 from codebatch.graph.compile import compile_graph
-from codebatch.records import FAILED, Receipt, ShardCall
+from codebatch.messages import Receipt, ShardCall
+from codebatch.records import FAILED
 
 CONNECT_TIMEOUT_SECONDS = 15
 

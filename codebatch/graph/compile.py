@@ -14,7 +14,7 @@ from typing import Any
 from dask.task_spec import Task
 
 from codebatch.digest import DIGEST_PREFIX, digest_document
-from codebatch.records import ShardCall
+from codebatch.messages import ShardCall
 from codebatch.worker import run_shard
 
 STAGE = "codebatch-files"

@@ -12,8 +12,9 @@ import dask.multiprocessing
 import dask.threaded
 
 from codebatch.graph.compile import compile_graph
+from codebatch.messages import Receipt, ShardCall
 from codebatch.pool import make_pool
-from codebatch.records import FAILED, Receipt, ShardCall
+from codebatch.records import FAILED
 
 OnReceipt = Callable[[Receipt], None]
 

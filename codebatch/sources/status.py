@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 Status = tuple[int, int, int, int, int, int]
@@ -26,7 +26,8 @@ _WORD = "Q"
 _PACKED = struct.Struct(f"={len(UNKNOWN)}{_WORD}")
 STATUS_BYTES = _PACKED.size
 
-_PORTION = 4096
+_UNKNOWN = _PACKED.pack(*UNKNOWN)
+_PORTION = 512
 _MODIFIED, _CHANGED = 4, 5
 # Kernels tick every 10 milliseconds or less; some file systems keep times to two seconds only.
 _TICK_NS = 100 * 10**6
@@ -36,6 +37,15 @@ _COARSE_UNIT_NS = 10**6
 status_of: Callable[[os.stat_result], Status] = attrgetter(
     "st_mode", "st_ino", "st_dev", "st_size", "st_mtime_ns", "st_ctime_ns"
 )
+
+
+def reader_of_files() -> dict[str, object]:
+    """What besides the tree decides what a walk takes: the rules, and who may read what."""
+    return {
+        "version": WALK_VERSION,
+        "user": [os.geteuid(), os.getegid(), *sorted(os.getgroups())],
+        "byteorder": sys.byteorder,
+    }
 
 
 def is_settled(status: Status, moment: int) -> bool:
@@ -49,29 +59,53 @@ def pack(status: Status) -> bytes:
     try:
         return _PACKED.pack(*status)
     except struct.error:  # a time before 1970
-        return _PACKED.pack(*UNKNOWN)
+        return _UNKNOWN
 
 
-def have_statuses(root: bytes, paths: Sequence[bytes], packed: bytes) -> bool:
-    """Whether everything at these paths, relative to ``root``, is in the state that is packed."""
-    remaining = iter(paths)
+def is_packed(status: Status, packed: bytes) -> bool:
+    """Whether the packed status is known, and this one."""
+    return pack(status) == packed != _UNKNOWN
+
+
+def changed_statuses(
+    root: bytes, paths: Sequence[bytes], packed: bytes, most: int
+) -> dict[int, Status] | None:
+    """What is not in the state that is packed for it, by place in ``paths``, relative to ``root``.
+
+    None where something cannot be looked at, or where about ``most`` have changed.
+    """
+    changed: dict[int, Status] = {}
     try:
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for start in range(0, len(packed), _PORTION * STATUS_BYTES):
+            for start in range(0, len(paths), _PORTION):
+                stop = start + _PORTION
                 words: list[int] = []
-                for path in islice(remaining, _PORTION):
+                for path in paths[start:stop]:
                     words += status_of(os.lstat(path, dir_fd=descriptor))
-                seen = array(_WORD, words).tobytes()
-                if seen != packed[start : start + _PORTION * STATUS_BYTES]:
-                    return False
+                known = packed[start * STATUS_BYTES : stop * STATUS_BYTES]
+                if not _are_packed(words, known):
+                    changed.update((start + n, seen) for n, seen in _differing(words, known))
+                    if len(changed) > most:
+                        return None
         finally:
             os.close(descriptor)
-    except (OSError, OverflowError):
-        return False  # what cannot be looked at, or was before 1970, is not as it was
-    return next(remaining, None) is None
+    except OSError:
+        return None
+    return changed
 
 
-def are_absent(root: bytes, paths: Iterable[bytes]) -> bool:
-    """Whether there is nothing at any of these paths."""
-    return not any(os.path.lexists(os.path.join(root, path)) for path in paths)
+def _are_packed(words: list[int], packed: bytes) -> bool:
+    try:
+        return array(_WORD, words).tobytes() == packed
+    except OverflowError:  # a time before 1970
+        return False
+
+
+def _differing(words: list[int], packed: bytes) -> Iterator[tuple[int, Status]]:
+    for number in range(len(packed) // STATUS_BYTES):
+        known = packed[number * STATUS_BYTES : (number + 1) * STATUS_BYTES]
+        mode, inode, device, size, modified, changed = words[number * 6 : number * 6 + 6]
+        status = mode, inode, device, size, modified, changed
+        if not is_packed(status, known):
+            yield number, status

@@ -17,9 +17,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
-from codebatch.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, SkippedFile
+from codebatch.records import SkippedFile
+from codebatch.sources.entries import (
+    GIT_METADATA,
+    IGNORED,
+    STORE,
+    SourceEntry,
+    StoreMark,
+    entry_of,
+)
 from codebatch.sources.git import GitAnswers, may_be_in_repository
 from codebatch.sources.ignore import (
     GIT_IGNORE_FILE,
@@ -30,10 +37,6 @@ from codebatch.sources.ignore import (
 )
 from codebatch.sources.status import UNKNOWN, Status, status_of
 
-IGNORED = "ignored"
-GIT_METADATA = "git metadata"
-STORE = "codebatch store"
-
 _GIT_FOLDER = b".git"
 _SPECIAL = (
     (stat.S_ISFIFO, "named pipe"),
@@ -42,26 +45,6 @@ _SPECIAL = (
     (stat.S_ISCHR, "character device"),
 )
 _by_name = attrgetter("name")
-
-
-class SourceEntry(NamedTuple):
-    """A file or symbolic link of the tree; ``mode`` as in a manifest."""
-
-    path: bytes
-    mode: str
-    status: Status
-
-    @property
-    def size(self) -> int:
-        """Its size in bytes, as far as its status says."""
-        return self.status[3]
-
-
-class StoreMark(NamedTuple):
-    """How to tell a store: a folder with a file of that name of which ``is_store`` says so."""
-
-    name: bytes
-    is_store: Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
@@ -173,14 +156,11 @@ class TreeWalk:
         except OSError as error:
             self.fail(path, unreadable(error, "file"))
             return None
-        mode = status[0]
-        if stat.S_ISREG(mode):
-            return SourceEntry(path, EXECUTABLE_MODE if mode & stat.S_IXUSR else FILE_MODE, status)
-        if stat.S_ISLNK(mode):
-            return SourceEntry(path, SYMLINK_MODE, status)
-        kinds = (name for test, name in _SPECIAL if test(mode))
-        self.skip(path, next(kinds, "special file"))
-        return None
+        taken = entry_of(path, status)
+        if taken is None:
+            kinds = (name for test, name in _SPECIAL if test(status[0]))
+            self.skip(path, next(kinds, "special file"))
+        return taken
 
     def _watch(self, path: bytes, look: Callable[[], os.stat_result]) -> None:
         """Note a status; that of a link says nothing of what it leads to."""

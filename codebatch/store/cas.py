@@ -12,7 +12,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
@@ -26,8 +25,7 @@ _WORTH_COMPRESSING = 128
 _PORTION = 2**20
 
 
-@dataclass(frozen=True)
-class StoredForm:
+class StoredForm(NamedTuple):
     """How an object lies in the store: its bytes there, and whether they are compressed."""
 
     size: int

@@ -7,11 +7,10 @@ stands for one name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class StoredData:
+class StoredData(NamedTuple):
     """One kind of data: the patterns of its files, and what it is."""
 
     files: tuple[str, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from codebatch.errors import StoreError
-from codebatch.store.files import append_line, read_file
+from codebatch.store.files import append_line, read_file, reporting_write_errors
 from codebatch.store.layout import Layout, is_name
 
 _MAX_BYTES = 64 * 1024
@@ -28,7 +28,8 @@ def add_hint(layout: Layout, key: str, batch_id: str) -> None:
     """Note a batch, unless it is noted."""
     if batch_id not in read_hints(layout, key):
         path = layout.shard_hint(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with reporting_write_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         append_line(path, batch_id.encode())
 
 

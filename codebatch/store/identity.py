@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from codebatch.digest import seal, unseal
 from codebatch.errors import StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
@@ -16,8 +16,7 @@ FORMAT = "codebatch-store"
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
-class OpenedStore:
+class OpenedStore(NamedTuple):
     """A store, and whether this call made it."""
 
     store: StoreDirectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, check_digest
@@ -113,12 +113,14 @@ class Layout:
 
     def state(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The outcome of one task on one shard; written after the outputs."""
-        folder = self.task_document(batch_id, task_id).parent / "shards"
-        return folder / check_shard_id(shard_id) / "state.json"
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/state.json")
 
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The records of one task on one shard."""
-        return self.state(batch_id, task_id, shard_id).with_name("outputs.index.jsonl")
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/outputs.index.jsonl")
+
+    def _shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
+        return f"{_task_folder(self, batch_id, task_id)}/shards/{check_shard_id(shard_id)}"
 
     def sql_index(self, batch_id: str) -> Path:
         """The records of a batch as an SQLite database; derived, deletable at any time."""
@@ -154,3 +156,9 @@ class Layout:
     def batch_indexes(self) -> tuple[Path, ...]:
         """The folders of derived files that are named after batches."""
         return self.root / "indexes" / "sql", self.root / "indexes" / "totals"
+
+
+@lru_cache(maxsize=64)
+def _task_folder(layout: Layout, batch_id: str, task_id: str) -> str:
+    """The folder of a task: names are checked once, not for each of very many shards."""
+    return os.fspath(layout.task_document(batch_id, task_id).parent)

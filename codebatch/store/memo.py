@@ -20,6 +20,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ _SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
 _DIGITS = frozenset("0123456789abcdef")
 _SEGMENT_BYTES = 64 * 2**20
 _SMALL_BYTES = 256 * 2**10
+_TINY_BYTES = 32 * 2**10
 _SMALL_SEGMENTS = 48
 _FRESH_NS = 24 * 3600 * 10**9
 
@@ -65,7 +67,7 @@ class Memo:
         if entry is None:
             return None
         self._used.add(self._places[wire_key])
-        return from_wire(entry)
+        return from_wire(entry) if _is_entry(entry) else None
 
     def freshen(self, now_ns: int) -> None:
         """Note on each segment that was of use when that was: `gc` trims by age of use."""
@@ -96,7 +98,7 @@ class MemoStore:
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
         """Put a segment that came from elsewhere into place; False where it is no segment."""
-        if _name(data) != name or next(_entries(data), None) is None:
+        if _name(data) != name or not all(map(_is_entry, _entries(data) or [()])):
             return False
         write_file(self._layout.memo_folder(prefix) / name, data, durable=False)
         return True
@@ -127,14 +129,29 @@ class MemoStore:
             remove_file(path)
 
 
-def load_segment(path: Path) -> Iterator[_Wire]:
-    """The entries of a segment; none where it is gone or damaged."""
+def load_segment(path: Path) -> tuple[_Wire, ...]:
+    """The entries of a segment; none where it is gone or damaged.
+
+    What is in them but their keys is as the file has it, and checked when it is recalled.
+    """
+    size = _size(path)
+    if size <= _TINY_BYTES:
+        return _load_tiny(path)
+    return _load_small(path) if size <= _SMALL_BYTES else _load(path)
+
+
+def _load(path: Path) -> tuple[_Wire, ...]:
     try:
         data = read_file(path)
     except StoreError:
-        return
-    if data is not None and _name(data) == path.name:
-        yield from _entries(data)
+        return ()
+    return _entries(data) if data is not None and _name(data) == path.name else ()
+
+
+# The name says what is in a segment, so one that was read need not be read again. How many are
+# kept is a matter of memory: lines take some ten times the bytes of a segment.
+_load_tiny = lru_cache(maxsize=256)(_load)
+_load_small = lru_cache(maxsize=32)(_load)
 
 
 def to_wire(key: str, result: FileLines) -> _Wire:
@@ -192,23 +209,21 @@ def _name(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
 
 
-def _entries(data: bytes) -> Iterator[_Wire]:
+def _entries(data: bytes) -> tuple[_Wire, ...]:
     try:
         # Twice a segment's lines: what is around them is far smaller than that.
         entries = msgpack.unpackb(decompress(data, 2 * _SEGMENT_BYTES), use_list=False)
     except (CompressionError, ValueError):
-        return
-    if isinstance(entries, tuple) and all(map(_is_entry, entries)):
-        yield from entries
+        return ()
+    if not isinstance(entries, tuple):
+        return ()
+    return tuple([e for e in entries if isinstance(e, tuple) and len(e) == 5 and _is_key(e[0])])
 
 
-def _is_entry(entry: object) -> bool:
-    if not (isinstance(entry, tuple) and len(entry) == 5):
-        return False
-    key, lines, counts, objects, batch_id = entry
+def _is_entry(entry: _Wire) -> bool:
+    _, lines, counts, objects, batch_id = entry
     return (
-        _is_key(key)
-        and isinstance(lines, bytes)
+        isinstance(lines, bytes)
         and (not lines or lines.endswith(b"\n"))
         and _are_counts(counts)
         and isinstance(objects, tuple)

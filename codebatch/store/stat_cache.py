@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.errors import StoreError
@@ -30,8 +30,7 @@ _LOCATION = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class CachedTree:
+class CachedTree(NamedTuple):
     """A tree as it was.
 
     ``circumstances`` is what else its snapshot depends on, ``answer`` the snapshot. ``paths``

@@ -195,7 +195,7 @@ class StoreDirectory:
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """The files of one shard ordered by object."""
         data = self.read_shard_inputs(batch_id, shard)
-        return [_parsed(line, InputFile.from_document) for line in data.splitlines()]
+        return _parsed_lines(data, InputFile.from_document)
 
     def read_shard_inputs(self, batch_id: str, shard: PlannedShard) -> bytes:
         """The lines of one shard, read as one range, checked by digest."""
@@ -296,6 +296,12 @@ def _load(path: Path, missing: StoreError) -> Document:
 
 def _parsed(line: bytes, parse: Callable[[Document], T]) -> T:
     return _typed(line, lambda text: parse(json.loads(text)), "an index line")
+
+
+def _parsed_lines(data: bytes, parse: Callable[[Document], T]) -> list[T]:
+    """All lines of an index, read as one array: there are very many."""
+    array = b"[" + b",".join(data.splitlines()) + b"]"
+    return _typed(array, lambda text: [parse(one) for one in json.loads(text)], "an index line")
 
 
 def _record(document: Document) -> Record:

@@ -27,8 +27,10 @@ from collections.abc import Iterable
 from codebatch.records import Record
 from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.languages.base import CodeMetrics
-from codebatch.tasks.parse import parse_toolchain
+from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.source import SourceFile
+
+_OF_FUNCTIONS = ("function_complexity", "function_cognitive", "function_nesting")
 
 
 def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
@@ -36,11 +38,11 @@ def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
     if reason is not None:
         yield skip_record(reason)
         return
-    lines = source.stripped
+    lines = source.lines
     yield _metric("bytes", source.size)
     yield _metric("language", source.language)
     yield _metric("lines", len(lines))
-    yield _metric("loc", len(lines) - lines.count(""))
+    yield _metric("loc", len(lines) - source.blank_lines)
     metrics = source.parsed.metrics() if source.parsed is not None else None
     if metrics is not None:
         yield from _code_metrics(metrics)
@@ -57,11 +59,9 @@ def _code_metrics(metrics: CodeMetrics) -> Iterable[Record]:
     yield _metric("max_complexity", max((f.cyclomatic for f in metrics.functions), default=0))
     yield _metric("cognitive_complexity", sum(part.cognitive for part in parts))
     yield _metric("max_nesting", max(part.nesting for part in parts))
-    for function in metrics.functions:
-        place = {"name": function.name, "line": function.line}
-        yield _metric("function_complexity", function.cyclomatic) | place
-        yield _metric("function_cognitive", function.cognitive) | place
-        yield _metric("function_nesting", function.nesting) | place
+    for name, line, *values in metrics.functions:
+        for metric, value in zip(_OF_FUNCTIONS, values, strict=True):
+            yield {"kind": "metric", "metric": metric, "value": value, "name": name, "line": line}
 
 
 def _metric(name: str, value: int | str) -> Record:
@@ -74,5 +74,5 @@ TASK = Task(
     summary="size, complexity and counts, of files and of functions",
     kinds=("metric", "skip"),
     run=_analyze,
-    toolchain=parse_toolchain,
+    toolchain=parser_versions,
 )

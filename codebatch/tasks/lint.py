@@ -26,8 +26,8 @@ from codebatch.records import Record
 from codebatch.tasks.base import Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_version, run_ruff
+from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
-from codebatch.tasks.parse import parse_toolchain
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
@@ -43,7 +43,7 @@ RUFF_RULES = {
 
 
 def _toolchain() -> Mapping[str, str]:
-    return {**parse_toolchain(), "ruff": ruff_version()}
+    return {**parser_versions(), "ruff": ruff_version()}
 
 
 def _prepare(sources: Sequence[SourceFile], config: Config) -> Sequence[object]:

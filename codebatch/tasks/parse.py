@@ -6,27 +6,17 @@ carries under ``data`` and replaces them by the reference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from codebatch.records import Record
 from codebatch.tasks.base import PARSE, Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages import PARSED_LANGUAGES, frontend_for
 from codebatch.tasks.languages.base import Parsed
+from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
 from codebatch.tasks.source import SourceFile
 
 NO_PARSER = "no parser"
-
-
-def parse_toolchain() -> Mapping[str, str]:
-    """Versions of all parsers."""
-    versions: dict[str, str] = {}
-    for language in PARSED_LANGUAGES:
-        frontend = frontend_for(language)
-        if frontend is not None:
-            versions.update(frontend.toolchain())
-    return versions
 
 
 def parsed_or_skip(source: SourceFile, config: Config) -> Parsed | Record:
@@ -66,5 +56,5 @@ TASK = Task(
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,
-    toolchain=parse_toolchain,
+    toolchain=parser_versions,
 )

@@ -84,9 +84,9 @@ class SourceFile:
         return lines
 
     @cached_property
-    def stripped(self) -> list[str]:
-        """The lines without white space around them."""
-        return list(map(str.strip, self.lines))
+    def blank_lines(self) -> int:
+        """How many lines are empty or hold white space alone."""
+        return self.lines.count("") + sum(map(str.isspace, self.lines))
 
     @cached_property
     def parsed(self) -> Parsed | None:

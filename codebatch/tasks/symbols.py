@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 from codebatch.records import Record
 from codebatch.tasks.base import FileContext, Task
-from codebatch.tasks.parse import parse_toolchain, parsed_or_skip
+from codebatch.tasks.languages.versions import parser_versions
+from codebatch.tasks.parse import parsed_or_skip
 from codebatch.tasks.source import SourceFile
 
 
@@ -31,9 +32,13 @@ def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
             "column": column,
             "end_line": end_line,
         }
-    for edge in parsed.edges():
-        fields = {name: value for name, value in edge._asdict().items() if value is not None}
-        yield {"kind": "edge", **fields}
+    for edge_type, target, line, imported, alias in parsed.edges():
+        edge = {"kind": "edge", "edge_type": edge_type, "target": target, "line": line}
+        if imported is not None:
+            edge["name"] = imported
+        if alias is not None:
+            edge["alias"] = alias
+        yield edge
 
 
 TASK = Task(
@@ -42,6 +47,6 @@ TASK = Task(
     summary="definitions, parameters, imports and exports; references to other modules",
     kinds=("symbol", "edge", "skip"),
     run=_symbols,
-    toolchain=parse_toolchain,
+    toolchain=parser_versions,
     reads_tree=True,
 )

@@ -17,8 +17,6 @@ _FRONTENDS = {
     "tsx": "codebatch.tasks.languages.ecmascript",
 }
 
-PARSED_LANGUAGES = tuple(sorted(_FRONTENDS))
-
 
 @functools.cache
 def frontend_for(language: str) -> Frontend | None:

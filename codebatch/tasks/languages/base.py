@@ -8,7 +8,7 @@ Front ends never recurse over a tree: the depth of real code has no limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -127,12 +127,9 @@ class Parsed(Protocol):
 
 
 class Frontend(Protocol):
-    """A parser with what it needs to say about itself."""
+    """A parser; what its answers depend on beside the file is in `versions`."""
 
     languages: frozenset[str]
-
-    def toolchain(self) -> Mapping[str, str]:
-        """Versions of everything whose change may change an answer (``{"grammar": "1.2"}``)."""
 
     def parse(self, source: SourceFile) -> Parsed:
         """Parse one file; a file that is no valid source is a `Parsed` with faults."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
@@ -17,7 +16,7 @@ from codebatch.tasks.languages.base import (
 )
 from codebatch.tasks.languages.ecmascript import encode, findings, metrics, symbols
 from codebatch.tasks.languages.ecmascript.binding import Bindings, bind
-from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, grammar
+from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 from codebatch.tasks.languages.ecmascript.syntax import Syntax, read
 
@@ -74,18 +73,6 @@ class EcmascriptFrontend:
     """JavaScript, JSX, TypeScript and TSX through tree-sitter."""
 
     languages = frozenset(GRAMMARS)
-
-    def toolchain(self) -> Mapping[str, str]:
-        """Versions of the parser, its grammars and their binary interface."""
-        return {
-            "tree-sitter": version("tree-sitter"),
-            "tree-sitter-javascript": version("tree-sitter-javascript"),
-            "tree-sitter-typescript": version("tree-sitter-typescript"),
-            "tree-sitter-abi": ",".join(
-                str(number)
-                for number in sorted({grammar(name).language.abi_version for name in GRAMMARS})
-            ),
-        }
 
     def parse(self, source: SourceFile) -> ParsedFile:
         """Parse one file."""

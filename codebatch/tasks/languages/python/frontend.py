@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,8 +22,6 @@ from codebatch.tasks.languages.python.parse import parse_source
 from codebatch.tasks.languages.python.symbols import find_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from codebatch.tasks.source import SourceFile
 
 
@@ -52,7 +48,7 @@ class PythonFile:
             return None
         lines = self._source.lines
         found = count_complexity(self._flat, lines)
-        counts = count_lines(lines, self._source.stripped, self._flat)
+        counts = count_lines(lines, self._source.blank_lines, self._flat)
         return CodeMetrics(*found, code_lines=counts.code, comment_lines=counts.comment)
 
     def symbols(self) -> list[Symbol]:
@@ -72,11 +68,6 @@ class PythonFrontend:
     """Python as the running interpreter parses it."""
 
     languages = frozenset({"python"})
-
-    def toolchain(self) -> Mapping[str, str]:
-        """The tree depends on the minor version only, and on who implements the parser."""
-        major, minor = sys.version_info[:2]
-        return {"implementation": platform.python_implementation(), "python": f"{major}.{minor}"}
 
     def parse(self, source: SourceFile) -> PythonFile:
         """Parse a file; a syntax error is a fault of the result."""

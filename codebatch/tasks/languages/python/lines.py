@@ -56,11 +56,13 @@ class _Span(NamedTuple):
     end_column: int
 
 
-def count_lines(lines: Sequence[str], stripped: Sequence[str], flat: FlatTree) -> LineCounts:
-    """Code and comment lines of a file that parsed; ``stripped`` are its lines, stripped."""
-    code = len(stripped) - stripped.count("")
+def count_lines(lines: Sequence[str], blank: int, flat: FlatTree) -> LineCounts:
+    """Code and comment lines of a file that parsed; ``blank`` of its lines are blank."""
+    code = len(lines) - blank
     doubtful = {
-        number for number, text in enumerate(stripped, 1) if text[:1] == "#" or text == "\\"
+        number
+        for number, line in enumerate(lines, 1)
+        if ("#" in line and line.lstrip()[0] == "#") or ("\\" in line and line.strip() == "\\")
     }
     if not doubtful:
         return LineCounts(code, 0)
@@ -68,7 +70,7 @@ def count_lines(lines: Sequence[str], stripped: Sequence[str], flat: FlatTree) -
         inside = doubtful.intersection(range(span.line + 1, span.end_line + 1))
         if inside:
             doubtful -= inside & _token_lines(lines, span)
-    comments = sum(stripped[number - 1] != "\\" for number in doubtful)
+    comments = sum(lines[number - 1].strip() != "\\" for number in doubtful)
     return LineCounts(code - len(doubtful), comments)
 
 
@@ -76,9 +78,12 @@ def _string_spans(flat: FlatTree) -> Iterator[_Span]:
     """Strings over several lines; what stands inside an f-string belongs to it."""
     constants = _over_several_lines(flat, ast.Constant)
     joined = _over_several_lines(flat, ast.JoinedStr)
-    strings = _outside_f_strings(flat, {*constants, *joined}) if joined else constants
-    for node in strings:
-        yield _Span(node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
+    inside = _inside_f_strings(joined)
+    for node in (*constants, *joined):
+        if node not in inside:
+            yield _Span(
+                node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
+            )
 
 
 def _over_several_lines(flat: FlatTree, cls: type[ast.expr]) -> list[ast.expr]:
@@ -86,17 +91,16 @@ def _over_several_lines(flat: FlatTree, cls: type[ast.expr]) -> list[ast.expr]:
     return [node for node in nodes if node.lineno != node.end_lineno]
 
 
-def _outside_f_strings(flat: FlatTree, strings: set[ast.expr]) -> list[ast.expr]:
-    """Those of the strings that stand in no f-string, one f-string being in no other."""
-    outside = []
-    joined = end = len(flat.nodes)
-    for row, (node, parent) in enumerate(zip(flat.nodes, flat.parents, strict=True)):
-        if joined <= parent:
-            continue  # rows below the f-string follow it without a gap
-        joined = row if isinstance(node, ast.JoinedStr) else end
-        if node in strings:
-            outside.append(node)
-    return outside
+def _inside_f_strings(strings: Sequence[ast.expr]) -> set[ast.AST]:
+    """All nodes below f-strings that are given in the order of their rows."""
+    inside: set[ast.AST] = set()
+    for string in strings:
+        pending = [] if string in inside else [*ast.iter_child_nodes(string)]
+        while pending:
+            node = pending.pop()
+            inside.add(node)
+            pending += ast.iter_child_nodes(node)
+    return inside
 
 
 def _token_lines(lines: Sequence[str], span: _Span) -> set[int]:

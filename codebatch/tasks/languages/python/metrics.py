@@ -1,4 +1,4 @@
-"""Complexity of Python functions: the counting table, and one loop over the rows of a tree.
+"""Complexity of Python functions: the counting table, and one loop over its statements.
 
 Every function, method and nested function is its own entry and starts afresh; a lambda, a class
 body, a decorator, a default value and an annotation belong to the code that executes them (the
@@ -38,13 +38,15 @@ same level), ``for``, ``while``, ``try``, ``with``, ``match``.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, FunctionMetrics
+from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
 from codebatch.tasks.languages.python.places import line_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from codebatch.tasks.languages.python.nodes import FlatTree
 
@@ -91,123 +93,104 @@ class _Place(NamedTuple):
         return _Place(self.counter, self.nesting, self.blocks + 1, self.prefix)
 
 
-# The place of a node's children: one for all, or by field, "" standing for all other fields.
-_Inside = _Place | dict[str, _Place]
-
-
 def count_complexity(flat: FlatTree, lines: Sequence[str]) -> Complexity:
     """Complexity of each function in source order, and of the code outside them.
 
     ``lines`` is the text, which alone tells ``elif`` from an ``if`` inside ``else``.
     """
-    tally = _Tally(lines)
+    tally = _Tally(lines, _find_depths(flat))
     module = _Counter(MODULE_SCOPE, 1)
-    inside: list[Any] = [_Place(module, 0, 0, "")]
-    handlers = map(_Tally.handlers.get, map(type, flat.nodes))
-    rows = zip(flat.nodes, handlers, flat.parents, flat.fields, strict=True)
-    next(rows)
-    for node, handler, parent, field in rows:
-        place = inside[parent]
-        if type(place) is dict:
-            place = place.get(field) or place[""]
-        inside.append(place if handler is None else handler(tally, node, place))
-    functions = tuple(counter.metrics() for counter in tally.functions)
+    walk_blocks(flat, _STEPS, tally, _Place(module, 0, 0, ""))
+    functions = tuple([counter.metrics() for counter in tally.functions])
     return Complexity(functions, module.metrics(), tally.classes, tally.imports)
 
 
 class _Tally:
-    """A handler per node class: adds to the place's counter, returns the place inside."""
+    """A handler per node class: adds to the place's counter, says where its blocks stand."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], depths: Mapping[ast.AST, int]) -> None:
         self._lines = lines
+        self._depths = depths
         self._chained: set[int] = set()
         self.functions: list[_Counter] = []
         self.classes = 0
         self.imports = 0
 
-    def _function(self, node: ast.FunctionDef, place: _Place) -> _Inside:
+    def function(self, node: ast.FunctionDef, place: _Place) -> Opened:
         name = place.prefix + node.name
         counter = _Counter(name, node.lineno)
         self.functions.append(counter)
-        return {"body": _Place(counter, 0, 0, name + "."), "": place}
+        return 0, len(node.body), _Place(counter, 0, 0, name + ".")
 
-    def _class(self, node: ast.ClassDef, place: _Place) -> _Inside:
+    def class_(self, node: ast.ClassDef, place: _Place) -> Opened:
         self.classes += 1
-        return {"body": place._replace(prefix=f"{place.prefix}{node.name}."), "": place}
+        return 0, len(node.body), place._replace(prefix=f"{place.prefix}{node.name}.")
 
-    def _import(self, _: ast.stmt, place: _Place) -> _Inside:
+    def import_(self, _: ast.stmt, __: _Place) -> None:
         self.imports += 1
-        return place
 
-    def _if(self, node: ast.If, place: _Place) -> _Inside:
+    def if_(self, node: ast.If, place: _Place) -> Opened:
+        """What follows in an ``elif`` stands where the statement itself does."""
         counter, inner = place.counter, place.nested(block=True)
         counter.cyclomatic += 1
         counter.cognitive += 1 if self._is_elif(node) else 1 + place.nesting
         _deepen(inner)
         if len(node.orelse) == 1 and self._is_elif(node.orelse[0]):
-            return {"body": inner, "": place}
+            return 1, len(node.body), inner
         counter.cognitive += bool(node.orelse)
-        return {"test": place, "": inner}
+        return 0, len(node.body) + len(node.orelse), inner
 
     def _is_elif(self, node: ast.stmt) -> bool:
         """The text tells: only blanks, each one byte, stand before a statement's keyword."""
         line = line_at(self._lines, node.lineno)
         return isinstance(node, ast.If) and line.startswith("elif", node.col_offset)
 
-    def _loop(self, node: ast.For | ast.While, place: _Place) -> _Inside:
+    def loop(self, node: ast.For | ast.While, place: _Place) -> Opened:
         has_else = bool(node.orelse)
         place.counter.cyclomatic += 1 + has_else
         place.counter.cognitive += 1 + place.nesting + has_else
-        inner = _deepen(place.nested(block=True))
-        return {"body": inner, "orelse": inner, "": place}
+        return 0, nested(node), _deepen(place.nested(block=True))
 
-    def _try(self, node: ast.Try, place: _Place) -> _Inside:
+    def try_(self, node: ast.Try, place: _Place) -> Opened:
         has_else = bool(node.orelse)
         place.counter.cyclomatic += len(node.handlers) + has_else
         place.counter.cognitive += has_else
-        return _deepen(place.block())
+        return 0, nested(node), _deepen(place.block())
 
-    def _handler(self, _: ast.ExceptHandler, place: _Place) -> _Inside:
+    def handler(self, node: ast.ExceptHandler, place: _Place) -> Opened:
         place.counter.cognitive += 1 + place.nesting
-        return {"body": place.nested(block=False), "": place}
+        return 0, len(node.body), place.nested(block=False)
 
-    def _with(self, _: ast.With, place: _Place) -> _Inside:
-        return {"body": _deepen(place.block()), "": place}
+    def with_(self, node: ast.With, place: _Place) -> Opened:
+        return 0, len(node.body), _deepen(place.block())
 
-    def _match(self, _: ast.Match, place: _Place) -> _Inside:
+    def match(self, node: ast.Match, place: _Place) -> Opened:
         place.counter.cognitive += 1 + place.nesting
-        return {"cases": _deepen(place.nested(block=True)), "": place}
+        return 0, len(node.cases), _deepen(place.nested(block=True))
 
-    def _case(self, node: ast.match_case, place: _Place) -> _Inside:
+    def case(self, node: ast.match_case, place: _Place) -> Opened:
         pattern = node.pattern
         free = isinstance(pattern, ast.MatchAs) and pattern.pattern is None and node.guard is None
         place.counter.cyclomatic += not free
-        return place
+        return len(node.body), 0, None
 
-    def _ternary(self, _: ast.IfExp, place: _Place) -> _Inside:
+    def ternary(self, node: ast.IfExp, place: _Place) -> None:
         place.counter.cyclomatic += 1
-        place.counter.cognitive += 1 + place.nesting
-        return {"test": place, "": place.nested(block=False)}
+        place.counter.cognitive += 1 + place.nesting + self._depths.get(node, 0)
 
-    def _lambda(self, _: ast.Lambda, place: _Place) -> _Inside:
-        return {"body": place.nested(block=False), "": place}
-
-    def _comprehension(self, node: ast.comprehension, place: _Place) -> _Inside:
+    def comprehension(self, node: ast.comprehension, place: _Place) -> None:
         place.counter.cyclomatic += 1 + len(node.ifs)
-        return place
 
-    def _assert(self, _: ast.Assert, place: _Place) -> _Inside:
+    def assert_(self, _: ast.Assert, place: _Place) -> None:
         place.counter.cyclomatic += 1
-        return place
 
-    def _boolean(self, node: ast.BoolOp, place: _Place) -> _Inside:
+    def boolean(self, node: ast.BoolOp, place: _Place) -> None:
         """A chain directly inside another belongs to the runs of the outermost one."""
         place.counter.cyclomatic += len(node.values) - 1
         if id(node) in self._chained:
             self._chained.discard(id(node))
         else:
             place.counter.cognitive += self._operator_runs(node)
-        return place
 
     def _operator_runs(self, chain: ast.BoolOp) -> int:
         """Runs of like operators in the order of the text: ``a or b and c or d`` has three."""
@@ -225,30 +208,53 @@ class _Tally:
                 runs, last = runs + 1, item
         return runs
 
-    handlers: ClassVar[dict[type[ast.AST], Callable[[_Tally, Any, _Place], _Inside]]] = {
-        ast.Assert: _assert,
-        ast.AsyncFor: _loop,
-        ast.AsyncFunctionDef: _function,
-        ast.AsyncWith: _with,
-        ast.BoolOp: _boolean,
-        ast.ClassDef: _class,
-        ast.ExceptHandler: _handler,
-        ast.For: _loop,
-        ast.FunctionDef: _function,
-        ast.If: _if,
-        ast.IfExp: _ternary,
-        ast.Import: _import,
-        ast.ImportFrom: _import,
-        ast.Lambda: _lambda,
-        ast.Match: _match,
-        ast.Try: _try,
-        ast.While: _loop,
-        ast.With: _with,
-        ast.comprehension: _comprehension,
-        ast.match_case: _case,
-    }
-    if hasattr(ast, "TryStar"):  # from Python 3.11 on
-        handlers[ast.TryStar] = _try
+
+_HANDLERS: dict[type[ast.AST], Callable[[_Tally, Any, _Place], Opened | None]] = {
+    ast.Assert: _Tally.assert_,
+    ast.AsyncFor: _Tally.loop,
+    ast.AsyncFunctionDef: _Tally.function,
+    ast.AsyncWith: _Tally.with_,
+    ast.BoolOp: _Tally.boolean,
+    ast.ClassDef: _Tally.class_,
+    ast.ExceptHandler: _Tally.handler,
+    ast.For: _Tally.loop,
+    ast.FunctionDef: _Tally.function,
+    ast.If: _Tally.if_,
+    ast.IfExp: _Tally.ternary,
+    ast.Import: _Tally.import_,
+    ast.ImportFrom: _Tally.import_,
+    ast.Match: _Tally.match,
+    ast.Try: _Tally.try_,
+    ast.While: _Tally.loop,
+    ast.With: _Tally.with_,
+    ast.comprehension: _Tally.comprehension,
+    ast.match_case: _Tally.case,
+}
+if sys.version_info >= (3, 11):
+    _HANDLERS[ast.TryStar] = _Tally.try_
+
+_STEPS = make_steps(_HANDLERS)
+
+
+def _find_depths(flat: FlatTree) -> dict[ast.AST, int]:
+    """In how many branches of ternaries and bodies of lambdas a ternary stands."""
+    depths: dict[ast.AST, int] = {}
+    ternaries = flat.members.get(ast.IfExp, ())
+    if not ternaries or len(ternaries) + len(flat.members.get(ast.Lambda, ())) < 2:
+        return depths
+    for outer in flat.select({ast.IfExp, ast.Lambda}):
+        pending: list[tuple[ast.AST, int]] = [] if outer in depths else [(outer, 0)]
+        while pending:
+            node, depth = pending.pop()
+            if isinstance(node, ast.IfExp):
+                depths[node] = depth
+                pending += ((node.test, depth), (node.body, depth + 1), (node.orelse, depth + 1))
+            elif isinstance(node, ast.Lambda):
+                depths[node] = depth
+                pending += ((node.args, depth), (node.body, depth + 1))
+            else:
+                pending += [(child, depth) for child in ast.iter_child_nodes(node)]
+    return depths
 
 
 def _deepen(place: _Place) -> _Place:

@@ -1,9 +1,14 @@
-"""A syntax tree as flat columns in preorder, the one form all other modules work on.
+"""A syntax tree as one list of nodes in preorder, the form all other modules work on.
 
 Real code nests without limit, so nothing here or above recurses over a tree: `flatten_tree` walks
-it once with an explicit stack, and encoding, metrics and symbols are loops over the columns.
+it once with an explicit stack, and encoding, metrics and symbols are loops over its rows.
 Expression contexts and operators are singletons without content or place; they are folded into
-scalar fields of their parent (``Name.ctx`` is ``"Load"``) and are no rows.
+scalar fields of their parent and are no rows.
+
+The children of a node stand in the order of its class's fields, but blocks of statements last.
+So what belongs to a statement itself follows its row at once, up to the next statement's row, and
+then come its blocks, as many statements as they hold: whoever counts statements knows at each row
+which block it is in.
 
 A `FlatTree` and what its methods answer is all that `encode` writes down and all that symbols and
 edges are made from; both take nothing else, so equal encodings have equal symbols and edges.
@@ -12,14 +17,14 @@ edges are made from; both take nothing else, so equal encodings have equal symbo
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.tasks.languages.python.names import NAMED_CLASSES, find_name_places
 from codebatch.tasks.languages.python.places import character_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 # Fields whose value is no node. What a field holds is the same in every class that has it,
 # except for the classes named below.
@@ -48,13 +53,12 @@ _SCALARS_BY_CLASS = {
 _PLACES = ("line", "column", "more_lines", "end_column")
 _NAME_PLACES = ("name_line", "name_column")
 
+# Fields that hold a block of statements, wherever they hold a list.
+_BLOCKS = frozenset({"body", "handlers", "orelse", "finalbody", "cases"})
 
-class Hole(ast.AST):
-    """Stands where a list of nodes holds None (``{**x}``, a keyword parameter's default)."""
-
-
-HOLE = Hole()
-
+# What a row holds. None is a hole: it stands where a list of nodes holds None (``{**x}``, a
+# keyword parameter without a default).
+Row = ast.AST | None
 
 # The child fields of a class, last first, and whether each holds a list.
 _Steps = tuple[tuple[str, bool], ...]
@@ -74,19 +78,21 @@ class Layout(NamedTuple):
     walk: _Steps
 
 
-class FlatTree(NamedTuple):
-    """Row ``i`` is a node, its parent's row (-1 for the root) and its field in the parent.
+_HOLE = Layout("", (), (), (), (), ())
 
-    ``members`` has the nodes of each class in the order of their rows, the classes in order of
-    first use. ``names`` is the line and the offset in characters of the names that `ast` does not
-    place, by the node that has the name (see `names`). ``wide`` has the lines, by number, where
-    bytes are not characters.
+
+class FlatTree(NamedTuple):
+    """The rows of a tree, and for each row the number of its class.
+
+    ``members`` has the rows of each class in their order, the classes in order of first use, by
+    which they are numbered. ``names`` is the line and the offset in characters of the names that
+    `ast` does not place, by the node that has the name (see `names`). ``wide`` has the lines, by
+    number, where bytes are not characters.
     """
 
-    nodes: list[ast.AST]
-    parents: list[int]
-    fields: list[str]
-    members: Mapping[type[ast.AST], list[ast.AST]]
+    rows: list[Any]
+    kinds: bytes
+    members: Mapping[type[Any], list[Any]]
     names: Mapping[ast.AST, tuple[int, int]]
     wide: Mapping[int, str]
 
@@ -95,62 +101,65 @@ class FlatTree(NamedTuple):
         text = self.wide.get(line)
         return offset if text is None else character_offset(text, offset)
 
+    def select(self, classes: Container[type[Any]]) -> Iterator[Any]:
+        """The rows of some classes, in order."""
+        wanted = bytes([cls in classes for cls in self.members])
+        return compress(self.rows, self.kinds.translate(wanted.ljust(256, b"\0")))
 
-_layouts: dict[type[ast.AST], Layout] = {}
+
+_layouts: dict[type[Any], Layout] = {type(None): _HOLE}
 
 
-def layout_of(node: ast.AST) -> Layout:
+def layout_of(node: Any) -> Layout:
     """The layout of a node's class. A field that is a list in one instance is one in all."""
-    cls = type(node)
-    layout = _layouts.get(cls)
+    layout = _layouts.get(type(node))
     if layout is None:
-        layout = _layouts[cls] = _make_layout(node)
+        layout = _layouts[type(node)] = _make_layout(node)
     return layout
 
 
 def _make_layout(node: ast.AST) -> Layout:
     cls = type(node)
-    name = "" if cls is Hole else cls.__name__
-    own = _SCALARS_BY_CLASS.get(name, set())
+    own = _SCALARS_BY_CLASS.get(cls.__name__, set())
     scalars = tuple(f for f in cls._fields if f in _SCALAR_FIELDS or f in own)
-    children = tuple(f for f in cls._fields if f not in scalars)
-    lists = tuple(f for f in children if type(getattr(node, f)) is list)
+    others = [f for f in cls._fields if f not in scalars]
+    lists = tuple(f for f in others if type(getattr(node, f)) is list)
+    children = tuple(sorted(others, key=lambda f: f in _BLOCKS and f in lists))
     walk = tuple((f, f in lists) for f in reversed(children))
     places = _PLACES if "end_lineno" in cls._attributes else ()
     names = _NAME_PLACES if cls in NAMED_CLASSES else ()
-    return Layout(name, scalars, children, lists, places + names, walk)
+    return Layout(cls.__name__, scalars, children, lists, places + names, walk)
 
 
 def flatten_tree(tree: ast.AST, lines: Sequence[str]) -> FlatTree:
-    """All nodes below ``tree`` in preorder, children in the order of the class's fields.
+    """All nodes below ``tree`` in preorder, see the module's docstring.
 
     ``lines`` is the text that was parsed.
     """
-    nodes: list[ast.AST] = []
-    parents: list[int] = []
-    fields: list[str] = []
-    members: defaultdict[type[ast.AST], list[ast.AST]] = defaultdict(list)
-    known: dict[type[ast.AST], tuple[_Steps, list[ast.AST]]] = {}
-    stack: list[tuple[ast.AST, int, str]] = [(tree, -1, "")]
-    row = 0
+    rows: list[Row] = []
+    kinds = bytearray()
+    members: dict[type[Any], list[Any]] = {}
+    known: dict[type[Any], tuple[int, Callable[[Row], None], _Steps]] = {}
+    stack: list[Row] = [tree]
+    add_row, add_kind, push, pop = rows.append, kinds.append, stack.append, stack.pop
     while stack:
-        node, parent, field = stack.pop()
-        nodes.append(node)
-        parents.append(parent)
-        fields.append(field)
+        node = pop()
+        add_row(node)
         try:
-            walk, like = known[type(node)]
+            kind, add_member, walk = known[type(node)]
         except KeyError:
-            walk, like = known[type(node)] = layout_of(node).walk, members[type(node)]
-        like.append(node)
+            same = members[type(node)] = []
+            kind, add_member, walk = len(known), same.append, layout_of(node).walk
+            known[type(node)] = kind, add_member, walk
+        add_kind(kind)
+        add_member(node)
         for name, is_list in walk:
             value = getattr(node, name)
             if is_list:
-                stack += [(HOLE if item is None else item, row, name) for item in reversed(value)]
+                stack += value[::-1]
             elif value is not None:
-                stack.append((value, row, name))
-        row += 1
+                push(value)
     wide: dict[int, str] = {}
     if not all(map(str.isascii, lines)):
         wide = {number: line for number, line in enumerate(lines, 1) if not line.isascii()}
-    return FlatTree(nodes, parents, fields, members, find_name_places(members, lines), wide)
+    return FlatTree(rows, bytes(kinds), members, find_name_places(members, lines), wide)

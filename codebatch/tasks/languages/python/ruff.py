@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import json
 import os
 import re
@@ -20,6 +19,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.tasks.languages.encodings import declared_encoding
+from codebatch.tasks.languages.versions import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +55,11 @@ class RuffFinding(NamedTuple):
     noqa_line: int
 
 
-@functools.cache
 def ruff_version() -> str:
     """The version of the installed ruff package."""
     try:
-        return importlib.metadata.version("ruff")
-    except importlib.metadata.PackageNotFoundError:
+        return package_version("ruff")
+    except ModuleNotFoundError:
         raise RuffError("ruff is not installed") from None
 
 

@@ -1,4 +1,4 @@
-"""Names a Python file defines: one loop over the rows of its tree.
+"""Names a Python file defines: one loop over the statements of its tree.
 
 Functions, methods (a function directly in a class) and classes: one symbol per definition. For
 variables, parameters, imports and exports the first in a scope counts: one symbol per scope, name
@@ -17,13 +17,15 @@ and so from its encoding.
 from __future__ import annotations
 
 import ast
+import sys
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
+from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from codebatch.tasks.languages.python.nodes import FlatTree
 
@@ -34,46 +36,25 @@ _Found = tuple[str, str, str, int, int, int]
 
 
 class _Scope:
-    """What encloses a name; ``kind`` is module, class, function or hidden (binds no symbol)."""
+    """What encloses a name; ``kind`` is module, class or function."""
 
-    __slots__ = ("foreign", "kind", "name", "outer")
+    __slots__ = ("foreign", "kind", "name")
 
-    def __init__(self, name: str, kind: str, outer: _Scope | None) -> None:
+    def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
-        self.outer = outer or self
         # Names that global and nonlocal statements give to another scope; None for "not ours".
         self.foreign: dict[str, _Scope | None] = {}
 
     def inner(self, name: str, kind: str) -> _Scope:
         qualified = name if self.kind == "module" else f"{self.name}.{name}"
-        return _Scope(qualified, kind, self)
-
-    def hidden(self) -> _Scope:
-        return _Scope(self.name, "hidden", self)
-
-
-# The scope of a node's children: one for all, or by field, "" standing for all other fields.
-_Inside = _Scope | dict[str, _Scope]
+        return _Scope(qualified, kind)
 
 
 def find_symbols(flat: FlatTree) -> list[Symbol]:
     """All symbols in source order."""
     finder = _Finder(flat)
-    inside: list[Any] = [finder.module]
-    handlers = map(_Finder.handlers.get, map(type, flat.nodes))
-    name = _Finder.handlers[ast.Name]
-    rows = zip(flat.nodes, handlers, flat.parents, flat.fields, strict=True)
-    next(rows)
-    node: Any
-    for node, handler, parent, field in rows:
-        scope = inside[parent]
-        if type(scope) is dict:
-            scope = scope.get(field) or scope[""]
-        if handler is None or (handler is name and type(node.ctx) is not ast.Store):
-            inside.append(scope)
-        else:
-            inside.append(handler(finder, node, scope))
+    walk_blocks(flat, _STEPS, finder, finder.module)
     return _first_of_each(sorted(finder.found, key=itemgetter(3, 4)))
 
 
@@ -86,25 +67,24 @@ def _first_of_each(found: list[_Found]) -> list[Symbol]:
             if key in seen:
                 continue
             seen.add(key)
-        kept.append(Symbol._make(one))
-    return kept
+        kept.append(one)
+    return [*map(Symbol._make, kept)]
 
 
 class _Finder:
-    """A handler per node class: notes what the node binds, returns the scope inside."""
+    """A handler per node class: notes what the node binds, says where its blocks stand."""
 
     def __init__(self, flat: FlatTree) -> None:
         self._flat = flat
         self._wide = bool(flat.wide)
-        self.module = _Scope(MODULE_SCOPE, "module", None)
+        self._hidden = _find_hidden(flat) if ast.NamedExpr in flat.members else frozenset()
+        self.module = _Scope(MODULE_SCOPE, "module")
         self.found: list[_Found] = []
 
     def _bind(
         self, name: str, kind: str, scope: _Scope, line: int, offset: int, end_line: int
     ) -> None:
         """Note a symbol at a line and an offset in characters."""
-        if scope.kind == "hidden":
-            return
         owner = scope.foreign.get(name, scope) if scope.foreign else scope
         if owner is not None:
             self.found.append((name, kind, owner.name, line, offset + 1, end_line))
@@ -116,69 +96,93 @@ class _Finder:
             offset = self._flat.column(line, offset)
         self._bind(name, kind, scope, line, offset, line)
 
-    def _function(self, node: ast.FunctionDef, scope: _Scope) -> _Inside:
+    def _bind_target(self, target: ast.expr | None, scope: _Scope) -> None:
+        """What an assignment to the target binds; attributes and items are no names."""
+        if isinstance(target, ast.Name):
+            self._bind_at(target, target.id, "variable", scope)
+            return
+        pending = [target]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, ast.Name):
+                self._bind_at(node, node.id, "variable", scope)
+            elif isinstance(node, (ast.List, ast.Tuple)):
+                pending += node.elts
+            elif isinstance(node, ast.Starred):
+                pending.append(node.value)
+
+    def function(self, node: ast.FunctionDef, scope: _Scope) -> Opened:
+        """A function and its parameters."""
         foreign = node.name in scope.foreign
         kind = "method" if scope.kind == "class" and not foreign else "function"
         line, offset = self._flat.names[node]
         self._bind(node.name, kind, scope, line, offset, node.end_lineno or node.lineno)
         owner = (scope.foreign[node.name] or scope) if foreign else scope
         inner = owner.inner(node.name, "function")
-        inner.outer = scope
-        return {"body": inner, "args": inner, "": scope}
+        known = node.args
+        for parameters in (known.posonlyargs, known.args, known.kwonlyargs):
+            for parameter in parameters:
+                self._bind_at(parameter, parameter.arg, "parameter", inner)
+        for rest in (known.vararg, known.kwarg):
+            if rest is not None:
+                self._bind_at(rest, rest.arg, "parameter", inner)
+        return 0, len(node.body), inner
 
-    def _class(self, node: ast.ClassDef, scope: _Scope) -> _Inside:
+    def class_(self, node: ast.ClassDef, scope: _Scope) -> Opened:
+        """A class."""
         line, offset = self._flat.names[node]
         self._bind(node.name, "class", scope, line, offset, node.end_lineno or node.lineno)
         owner = scope.foreign.get(node.name) or scope
-        return {"body": owner.inner(node.name, "class"), "": scope}
+        return 0, len(node.body), owner.inner(node.name, "class")
 
-    def _lambda(self, _: ast.Lambda, scope: _Scope) -> _Inside:
-        hidden = scope.hidden()
-        return {"body": hidden, "args": hidden, "": scope}
-
-    def _arguments(self, node: ast.arguments, scope: _Scope) -> _Inside:
-        if not node.defaults and not node.kw_defaults:
-            return scope
-        return {"defaults": scope.outer, "kw_defaults": scope.outer, "": scope}
-
-    def _parameter(self, node: ast.arg, scope: _Scope) -> _Inside:
-        self._bind_at(node, node.arg, "parameter", scope)
-        return scope.outer
-
-    def _comprehension(self, _: ast.comprehension, scope: _Scope) -> _Inside:
-        return {"target": scope.hidden(), "": scope}
-
-    def _global(self, node: ast.Global, scope: _Scope) -> _Inside:
+    def global_(self, node: ast.Global, scope: _Scope) -> None:
+        """Names of the module."""
         if scope.kind != "module":
             scope.foreign.update(dict.fromkeys(node.names, self.module))
-        return scope
 
-    def _nonlocal(self, node: ast.Nonlocal, scope: _Scope) -> _Inside:
+    def nonlocal_(self, node: ast.Nonlocal, scope: _Scope) -> None:
         """The function that owns the name binds it somewhere, and is the place of the symbol."""
         scope.foreign.update(dict.fromkeys(node.names))
-        return scope
 
-    def _name(self, node: ast.Name, scope: _Scope) -> _Inside:
-        if type(node.ctx) is ast.Store:
-            self._bind_at(node, node.id, "variable", scope)
-        return scope
+    def walrus(self, node: ast.NamedExpr, scope: _Scope) -> None:
+        """``name := value``."""
+        if node not in self._hidden:
+            self._bind_target(node.target, scope)
 
-    def _named(
-        self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar, scope: _Scope
-    ) -> _Inside:
+    def type_alias(self, node: ast.TypeAlias, scope: _Scope) -> None:
+        """``type name = value``."""
+        self._bind_target(node.name, scope)
+
+    def for_(self, node: ast.For, scope: _Scope) -> Opened:
+        """A loop over a target."""
+        self._bind_target(node.target, scope)
+        return nested(node), 0, None
+
+    def with_(self, node: ast.With, scope: _Scope) -> Opened:
+        """A block with context managers."""
+        for item in node.items:
+            self._bind_target(item.optional_vars, scope)
+        return len(node.body), 0, None
+
+    def handler(self, node: ast.ExceptHandler, scope: _Scope) -> Opened:
+        """An exception handler, which need not have a name."""
+        self.capture(node, scope)
+        return len(node.body), 0, None
+
+    def capture(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar, scope: _Scope) -> None:
         """What an exception handler or a pattern binds; not every one does."""
         place = self._flat.names.get(node)
         if place is not None and node.name is not None:
             self._bind(node.name, "variable", scope, *place, place[0])
-        return scope
 
-    def _mapping(self, node: ast.MatchMapping, scope: _Scope) -> _Inside:
+    def mapping(self, node: ast.MatchMapping, scope: _Scope) -> None:
+        """The rest of a mapping."""
         if node.rest is not None:
             place = self._flat.names[node]
             self._bind(node.rest, "variable", scope, *place, place[0])
-        return scope
 
-    def _import(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> _Inside:
+    def import_(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> None:
+        """Imported names; an alias that repeats the name is an export as well."""
         for alias in node.names:
             end_line = alias.end_lineno or alias.lineno
             if alias.asname is not None:
@@ -190,16 +194,21 @@ class _Finder:
                 local = alias.name.partition(".")[0]
                 offset = self._flat.column(alias.lineno, alias.col_offset)
                 self._bind(local, "import", scope, alias.lineno, offset, end_line)
-        return scope
 
-    def _assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: _Scope) -> _Inside:
-        if scope.kind == "module":
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(_is_all(target) for target in targets):
+    def assign(self, node: ast.Assign, scope: _Scope) -> None:
+        """An assignment to any number of targets."""
+        for target in node.targets:
+            self._bind_target(target, scope)
+            if scope.kind == "module" and _is_all(target):
                 self._export(node.value, scope)
-        return scope
 
-    def _expression(self, node: ast.Expr, scope: _Scope) -> _Inside:
+    def assign_to_one(self, node: ast.AnnAssign | ast.AugAssign, scope: _Scope) -> None:
+        """An assignment to one target, or its annotation."""
+        self._bind_target(node.target, scope)
+        if scope.kind == "module" and _is_all(node.target):
+            self._export(node.value, scope)
+
+    def expression(self, node: ast.Expr, scope: _Scope) -> None:
         """``__all__.append("x")`` and ``__all__.extend([...])``."""
         call = node.value
         if (
@@ -211,7 +220,6 @@ class _Finder:
         ):
             for argument in call.args:
                 self._export(argument, scope)
-        return scope
 
     def _export(self, value: ast.expr | None, scope: _Scope) -> None:
         for text in _literal_strings(value):
@@ -219,28 +227,48 @@ class _Finder:
             if name.isidentifier():
                 self._bind_at(text, name, "export", scope)
 
-    handlers: ClassVar[Mapping[type[ast.AST], Callable[[_Finder, Any, _Scope], _Inside]]] = {
-        ast.AnnAssign: _assign,
-        ast.Assign: _assign,
-        ast.AsyncFunctionDef: _function,
-        ast.AugAssign: _assign,
-        ast.ClassDef: _class,
-        ast.ExceptHandler: _named,
-        ast.Expr: _expression,
-        ast.FunctionDef: _function,
-        ast.Global: _global,
-        ast.Import: _import,
-        ast.ImportFrom: _import,
-        ast.Lambda: _lambda,
-        ast.MatchAs: _named,
-        ast.MatchMapping: _mapping,
-        ast.MatchStar: _named,
-        ast.Name: _name,
-        ast.Nonlocal: _nonlocal,
-        ast.arg: _parameter,
-        ast.arguments: _arguments,
-        ast.comprehension: _comprehension,
-    }
+
+_HANDLERS: dict[type[ast.AST], Callable[[_Finder, Any, _Scope], Opened | None]] = {
+    ast.AnnAssign: _Finder.assign_to_one,
+    ast.Assign: _Finder.assign,
+    ast.AsyncFor: _Finder.for_,
+    ast.AsyncFunctionDef: _Finder.function,
+    ast.AsyncWith: _Finder.with_,
+    ast.AugAssign: _Finder.assign_to_one,
+    ast.ClassDef: _Finder.class_,
+    ast.ExceptHandler: _Finder.handler,
+    ast.Expr: _Finder.expression,
+    ast.For: _Finder.for_,
+    ast.FunctionDef: _Finder.function,
+    ast.Global: _Finder.global_,
+    ast.Import: _Finder.import_,
+    ast.ImportFrom: _Finder.import_,
+    ast.MatchAs: _Finder.capture,
+    ast.MatchMapping: _Finder.mapping,
+    ast.MatchStar: _Finder.capture,
+    ast.NamedExpr: _Finder.walrus,
+    ast.Nonlocal: _Finder.nonlocal_,
+    ast.With: _Finder.with_,
+}
+if sys.version_info >= (3, 12):
+    _HANDLERS[ast.TypeAlias] = _Finder.type_alias
+
+_STEPS = make_steps(_HANDLERS)
+
+
+def _find_hidden(flat: FlatTree) -> frozenset[ast.AST]:
+    """Assignments in lambdas and in targets of comprehensions, which make no symbols."""
+    hidden: set[ast.AST] = set()
+    for outer in flat.select({ast.Lambda, ast.comprehension}):
+        if outer in hidden:
+            continue
+        pending = [outer.body if isinstance(outer, ast.Lambda) else outer.target]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, (ast.Lambda, ast.comprehension, ast.NamedExpr)):
+                hidden.add(node)
+            pending += ast.iter_child_nodes(node)
+    return frozenset(hidden)
 
 
 def _is_all(node: ast.expr) -> bool:

@@ -1,0 +1,41 @@
+"""What crosses the boundary between processes: small, frozen and plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class ShardCall(NamedTuple):
+    """Everything a worker that can open the store needs in order to run one shard.
+
+    ``earlier`` has, for files that were edited, the (new, old) object: what is remembered of
+    the old may hold for the new. ``require_reused`` forbids to compute anything. ``recheck`` is
+    the part of the files, in parts of a million, to compute again and compare with what is
+    committed; None to run the shard.
+    """
+
+    store: str
+    store_id: str
+    batch_id: str
+    shard_id: str
+    attempt: str
+    earlier: tuple[tuple[str, str], ...] = ()
+    require_reused: bool = False
+    recheck: int | None = None
+
+
+class Receipt(NamedTuple):
+    """What a worker says it did. It is believed only where the store says the same.
+
+    ``warning`` is what went wrong beside the results. A recheck says how many results of files
+    it ``checked``, and the (task id, path) of those that ``differ``.
+    """
+
+    shard_id: str
+    attempt: str
+    status: str
+    error: Mapping[str, object] | None = None
+    warning: str | None = None
+    checked: int = 0
+    differ: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,51 @@
+"""The content of one file or link of a tree, read as what it was listed as."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+from codebatch.records import SYMLINK_MODE
+from codebatch.sources.entries import SourceEntry
+from codebatch.sources.status import Status, status_of
+
+STREAM_ABOVE_BYTES = 32 * 2**20
+_PORTION = 2**20
+# Between listing and opening, the file may have become a link or a pipe: the flags refuse the
+# one and do not wait for the other.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+T = TypeVar("T")
+
+
+def read_entry(
+    root: bytes,
+    entry: SourceEntry,
+    put: Callable[[bytes], T],
+    put_stream: Callable[[Iterable[bytes]], T],
+) -> tuple[T, Status] | None:
+    """What ``put``, or ``put_stream`` for a large file, makes of the content, with the status
+    it was read under; of a link, the content is its target. None where a file is no file by now.
+    """
+    path = os.path.join(root, entry.path)
+    if entry.mode == SYMLINK_MODE:
+        target = os.readlink(path)
+        return put(target), status_of(os.lstat(path))
+    descriptor = os.open(path, _FLAGS)
+    try:
+        seen = status_of(os.fstat(descriptor))
+        if not stat.S_ISREG(seen[0]):
+            return None
+        portions = iter(partial(os.read, descriptor, _PORTION), b"")
+        size = seen[3]
+        if size > STREAM_ABOVE_BYTES:
+            return put_stream(portions), seen
+        data = os.read(descriptor, size + 1)
+        if len(data) != size:
+            data += b"".join(portions)
+        return put(data), seen
+    finally:
+        os.close(descriptor)
