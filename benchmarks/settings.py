@@ -32,6 +32,5 @@ class Settings:
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
-        """An empty folder on the measured file system, gone after the block."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as name:
-            yield Path(name)
+        """An empty folder on the measured file system, for a block; it goes with the scratch."""
+        yield Path(tempfile.mkdtemp(dir=self.scratch))

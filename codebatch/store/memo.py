@@ -239,11 +239,13 @@ def _is_key(value: object) -> bool:
 def _are_counts(counts: object) -> bool:
     if not (isinstance(counts, tuple) and len(counts) == 5 and type(counts[0]) is int):
         return False
-    return all(
-        isinstance(tally, dict)
-        and all(type(name) is str and type(n) is int for name, n in tally.items())
-        for tally in counts[1:]
-    )
+    for tally in counts[1:]:
+        if type(tally) is not dict:
+            return False
+        for name, number in tally.items():
+            if type(name) is not str or type(number) is not int:
+                return False
+    return True
 
 
 def _in(folder: Path) -> list[Path]:
