@@ -82,7 +82,7 @@ def commit_link(
         state,
         computed=0,
         reused=state.files,
-        linked=state.linked or source[0],
+        linked=source[0] if state.linked in (None, target[0]) else state.linked,
         attempt=attempt,
         started=at,
         finished=at,

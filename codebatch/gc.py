@@ -7,12 +7,13 @@ what a run cannot recall it computes.
 from __future__ import annotations
 
 import contextlib
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codebatch.clock import now_ns
-from codebatch.store import StoreDirectory
+from codebatch.store import BATCH_PREFIX, StoreDirectory
 from codebatch.store.files import remove_file
 from codebatch.store.hints import all_hints
 from codebatch.store.memo import MemoStore
@@ -98,7 +99,7 @@ def _orphans(store: StoreDirectory) -> list[_File]:
         path
         for folder in store.layout.batch_indexes()
         if folder.is_dir()
-        for path in sorted(folder.iterdir())
+        for path in sorted(folder.glob(f"{BATCH_PREFIX}-*.*"))
         if path.name.partition(".")[0] not in batches
     ]
     hints = [path for path, named in all_hints(store.layout) if batches.isdisjoint(named)]
@@ -108,5 +109,6 @@ def _orphans(store: StoreDirectory) -> list[_File]:
 def _files(paths: Iterable[Path]) -> Iterator[_File]:
     for path in paths:
         with contextlib.suppress(FileNotFoundError):  # another gc was here
-            status = path.stat()
-            yield _File(path, status.st_size, status.st_mtime_ns)
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield _File(path, status.st_size, status.st_mtime_ns)

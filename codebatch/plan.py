@@ -38,6 +38,7 @@ from codebatch.records import (
 )
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
+from codebatch.tasks.registry import find_task
 
 SHARD_COUNTS = {16: 1, 256: 2, 4096: 3}
 _FILES_PER_SHARD = 512
@@ -124,6 +125,13 @@ def _planned(task: PipelineTask, parsers: set[str]) -> PlannedTask:
         fingerprint=fingerprint(components),
         components=components,
     )
+
+
+def components_here(task: PlannedTask) -> Document:
+    """The components of a planned task as this process would run it."""
+    found = find_task(task.task)
+    config = found.resolve_config(task.config)
+    return _components(found, config, reads_tree=found.reads_tree and task.reads_tree)
 
 
 def _components(task: Task, config: Mapping[str, object], *, reads_tree: bool) -> Document:

@@ -21,12 +21,12 @@ from codebatch.errors import (
     ToolchainMismatchError,
 )
 from codebatch.messages import Receipt, ShardCall
+from codebatch.plan import components_here
 from codebatch.recheck import committed, computed_again, in_sample
 from codebatch.recollection import Recollection
 from codebatch.records import DONE, FAILED, Plan, PlannedTask
 from codebatch.shard import Surroundings, compute_shard
 from codebatch.store import StoreDirectory, open_store
-from codebatch.tasks.registry import find_task
 
 
 def run_shard(call: ShardCall) -> Receipt:
@@ -90,16 +90,19 @@ def _recheck(store: StoreDirectory, plan: Plan, call: ShardCall, part: int) -> R
 
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
-    """Raise `ToolchainMismatchError` unless the tools here are those the plan was made with."""
+    """Raise `ToolchainMismatchError` unless the tasks here are those the plan was made with:
+    their tools, and they themselves. Results are remembered under the plan's fingerprints.
+    """
     for planned in tasks:
-        here = dict(find_task(planned.task).toolchain())
-        there = planned.components["toolchain"]
-        if here != there:
-            raise ToolchainMismatchError(
-                f"task {planned.id} was planned with {_words(there)}, here is {_words(here)}",
-                hints=["make a new batch with these tools: codebatch batch init"],
-                details={"planned": there, "here": here},
-            )
+        here = components_here(planned)
+        for name, there in sorted(planned.components.items()):
+            if here.get(name) != there:
+                raise ToolchainMismatchError(
+                    f"task {planned.id} was planned with {_words(name, there)}, "
+                    f"here is {_words(name, here.get(name))}",
+                    hints=["make a new batch with these tools: codebatch batch init"],
+                    details={"component": name, "planned": there, "here": here.get(name)},
+                )
 
 
 @functools.lru_cache(maxsize=8)
@@ -113,10 +116,10 @@ def _opened(root: str, store_id: str, batch_id: str) -> tuple[StoreDirectory, Pl
     return store, plan
 
 
-def _words(toolchain: object) -> str:
-    if not isinstance(toolchain, dict):
-        return "nothing"
-    return ", ".join(f"{name} {version}" for name, version in sorted(toolchain.items()))
+def _words(name: str, component: object) -> str:
+    if name != "toolchain" or not isinstance(component, dict):
+        return f"{name} {component}"
+    return ", ".join(f"{tool} {version}" for tool, version in sorted(component.items()))
 
 
 def _receipt(call: ShardCall, error: CodeBatchError) -> Receipt:

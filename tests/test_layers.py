@@ -49,7 +49,17 @@ LAYERS: dict[str, set[str]] = {
     "schedulers": {"errors"},
     "recollection": WORDS | {"keys", "lines", "plan", "store"},
     "worker": WORDS
-    | {"clock", "collector", "commit", "recheck", "recollection", "shard", "store", "tasks"},
+    | {
+        "clock",
+        "collector",
+        "commit",
+        "plan",
+        "recheck",
+        "recollection",
+        "shard",
+        "store",
+        "tasks",
+    },
     "pool": WORDS,
     "graph": WORDS | {"pool", "worker"},
     "preload": WORDS | {"graph", "tasks", "worker"},

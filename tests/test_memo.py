@@ -21,7 +21,12 @@ from hypothesis import strategies as st
 
 import codebatch
 from codebatch.digest import canonical_json
-from codebatch.errors import ArchiveInvalidError, NotReusedError, UsageError
+from codebatch.errors import (
+    ArchiveInvalidError,
+    NotReusedError,
+    ToolchainMismatchError,
+    UsageError,
+)
 from codebatch.lines import decode_lines, encode_lines, fill_path, open_path
 from codebatch.resources import load_graph
 from codebatch.tasks import registry
@@ -217,6 +222,18 @@ def found_codes(store: codebatch.Store) -> dict[str, int]:
     return dict(store.find_batch("latest").overview().counts("symbols").by_code)
 
 
+def test_task_of_another_version_does_not_finish_a_batch(
+    tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it computes would be remembered under the fingerprint of the version planned."""
+    batch = store.batch(store.snapshot(tree), "full")
+    newer = _replaced(registry.BUILT_IN["analyze"], version=99)
+    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, "analyze": newer})
+    with pytest.raises(ToolchainMismatchError, match="analyze was planned with version 1"):
+        batch.run("sync")
+    assert segments(store) == []
+
+
 # -- whole shards --------------------------------------------------------------------------------
 
 
@@ -357,6 +374,51 @@ def test_object_that_is_gone_is_made_again(
     assert again.result == from_scratch(tmp_path, tree, changed).result
     for digest in trees:
         assert store.read_object(str(digest))
+
+
+def test_missing_tree_is_not_linked_and_resume_makes_it(tree: Path, store: codebatch.Store) -> None:
+    report = run(store, tree)
+    record = next(store.find_batch(report.batch_id).records(kind="ast", path="pkg/cart.py"))
+    digest = str(record["object"])
+    (path,) = store.path.glob(f"objects/sha256/*/*/{digest[7:]}*")
+    path.unlink()
+    write_tree(tree, {"pkg/other.py": "x = 1\n"})
+    run(store, tree)
+    assert store.read_object(digest)
+    (path,) = store.path.glob(f"objects/sha256/*/*/{digest[7:]}*")
+    path.unlink()
+    assert store.find_batch(report.batch_id).run("sync").result == report.result
+    assert store.read_object(digest)
+
+
+def test_merging_into_a_segment_that_is_there(tree: Path, store: codebatch.Store) -> None:
+    from codebatch.lines import FileLines  # noqa: PLC0415 - for this one place
+    from codebatch.records import Counts  # noqa: PLC0415 - as above
+    from codebatch.store.memo import MemoStore  # noqa: PLC0415 - as above
+
+    memo = MemoStore(store.directory.layout)
+    keys = [f"sha256:{number:064x}" for number in range(60)]
+    empty = FileLines(b"", Counts())
+    for key in keys[:48]:
+        memo.add("3", {key: empty})
+    memo.add("3", dict.fromkeys(keys[:48], empty))
+    memo.add("3", {keys[48]: empty})
+    found = memo.open("3")
+    assert all(found.recall(key) is not None for key in keys[:49])
+
+
+def test_unreadable_other_batch_is_left_alone(
+    tree: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    first = run(store, tree)
+    for state in (store.path / "batches" / first.batch_id).rglob("state.json"):
+        state.unlink()
+        state.mkdir()
+    inputs = store.path / "batches" / first.batch_id / "inputs.index.jsonl"
+    inputs.write_bytes(b"x" * inputs.stat().st_size)
+    write_tree(tree, {"pkg/cart.py": "import os\n"})
+    assert store.forecast(store.snapshot(tree)).against == first.batch_id
+    assert run(store, tree).result == from_scratch(tmp_path, tree).result
 
 
 def test_many_small_segments_become_one(tree: Path, store: codebatch.Store) -> None:
@@ -504,6 +566,16 @@ def member(name: str, data: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
     return stream.getvalue()
 
 
+def sparse_member() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("memo/x")
+        info.pax_headers = {"GNU.sparse.map": "a,b"}
+        archive.addfile(info, io.BytesIO())
+    return stream.getvalue()
+
+
+EMPTY_SEGMENT = bytes.fromhex("28b52ffd200109000090")  # a frame of an empty array
 BAD_ARCHIVES = {
     "no archive": b"hello",
     "empty": b"",
@@ -513,6 +585,10 @@ BAD_ARCHIVES = {
     "false segment": member(f"memo/3/{'0' * 64}.memo", b"x"),
     "false object": member(f"objects/{'0' * 64}.zst", b"x"),
     "link": member(f"memo/3/{'0' * 64}.memo", b"", tarfile.SYMTYPE),
+    "empty segment": member(
+        f"memo/3/{hashlib.sha256(EMPTY_SEGMENT).hexdigest()}.memo", EMPTY_SEGMENT
+    ),
+    "sparse": sparse_member(),
     "truncated": member(f"objects/{'0' * 64}.zst", b"x" * 5000)[:2000],
 }
 
@@ -530,6 +606,16 @@ def test_bad_archives(
     done = main("memo", "import", path, "--store", store.path)
     assert done.code == 2
     assert done.err.startswith("error: cannot import")
+
+
+def test_export_to_where_nothing_can_be_written(
+    tree: Path, store: codebatch.Store, tmp_path: Path, main: Callable[..., Outcome]
+) -> None:
+    run(store, tree)
+    for target in (tmp_path / "none/memo.tar", tmp_path):
+        done = main("memo", "export", target, "--store", store.path)
+        assert (done.code, done.err.splitlines()[0][:19]) == (2, "error: cannot write")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "tree"]
 
 
 def test_archive_that_is_not_there(store: codebatch.Store, tmp_path: Path) -> None:
@@ -574,11 +660,15 @@ def test_gc_removes_indexes_of_batches_that_are_gone(
     store.find_batch(report.batch_id).sql("SELECT 1")
     assert store.collect_garbage().indexes == 0
     shutil.rmtree(store.path / "batches" / report.batch_id)
+    in_use = store.path / "indexes/sql/.tmp-1-abc"
+    in_use.touch()
+    (store.path / "indexes/sql/batch-0123456789abcdef.d").mkdir()
     done = main("gc", "--store", store.path, "--json")
     document = json.loads(done.stdout)
     assert (done.code, document["dry_run"]) == (0, False)
     assert document["removed"]["indexes"] > 2
     left = [path for path in (store.path / "indexes").rglob("*") if path.is_file()]
+    left.remove(in_use)
     assert {path.relative_to(store.path).parts[1] for path in left} <= {"memo", "stat"}
 
 

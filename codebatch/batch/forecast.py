@@ -7,6 +7,7 @@ are cut off. So ``compute`` is what a run computes at most.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from functools import partial
 
 from codebatch.batch.create import store_head
 from codebatch.batch.reuse import Reuse
+from codebatch.errors import StoreError
 from codebatch.pipeline import Pipeline
 from codebatch.plan import identify, make_plan
 from codebatch.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
@@ -178,7 +180,11 @@ def _seen(store: StoreDirectory, earlier: tuple[str, Plan] | None, shard: Planne
         for other in plan.shards
         if other.shard_id.startswith(shard.shard_id) or shard.shard_id.startswith(other.shard_id)
     )
-    return frozenset(_identity(f) for other in near for f in store.load_inputs(batch_id, other))
+    seen: set[tuple[object, ...]] = set()
+    for other in near:
+        with contextlib.suppress(StoreError):  # what cannot be read of it was not seen
+            seen.update(map(_identity, store.load_inputs(batch_id, other)))
+    return frozenset(seen)
 
 
 def _identity(file: InputFile) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ batches to look at is noted below ``indexes/shards/``; a note is a hint, the pla
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
@@ -54,7 +55,8 @@ class Reuse:
                     self._store, target, source, state, attempt
                 )
             if len(linked) > before:
-                add_hint(self._store.layout, shard_inputs_key(shard), self._batch_id)
+                with contextlib.suppress(StoreError):  # derived: without it, only time is lost
+                    add_hint(self._store.layout, shard_inputs_key(shard), self._batch_id)
         return linked
 
     def linkable(self, shard: PlannedShard) -> set[str]:
@@ -132,7 +134,7 @@ class Reuse:
             found = self._tasks_for(batch_id, shard) if batch_id != self._batch_id else {}
             for closure in sorted(found.keys() & wanted.keys()):
                 source = (batch_id, found[closure], shard.shard_id)
-                state = load(*source)
+                state = _loaded(load, source)
                 if state is not None and _is_reusable(state):
                     yield wanted.pop(closure), source, state
 
@@ -148,6 +150,14 @@ class Reuse:
             return self._store.load_plan(batch_id)
         except StoreError:
             return None  # removed or damaged: nothing can be taken over from it
+
+
+def _loaded(load: LoadState, source: tuple[str, str, str]) -> ShardState | None:
+    """Another batch's state; what cannot be read of it is not needed here."""
+    try:
+        return load(*source)
+    except StoreError:
+        return None
 
 
 def _path_in(line: bytes) -> bytes:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import secrets
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -28,9 +26,9 @@ from codebatch.cli.options import (
     store_option,
     task_option,
 )
-from codebatch.errors import OutputError
 from codebatch.export import BINARY_FORMATS, FORMATS, ExportReport
 from codebatch.export.text import log_text
+from codebatch.store.destination import writing_file
 
 _STDOUT = "-"
 _LONE_RETURN = re.compile(r"\r(?!\n)")
@@ -154,32 +152,5 @@ def _target(name: str) -> Iterator[BinaryIO]:
         sys.stdout.flush()
         yield cast("BinaryIO", _Terminal()) if output.is_terminal() else sys.stdout.buffer
         return
-    real = os.path.realpath(name)
-    try:
-        if os.path.exists(name) and not os.path.isfile(name):
-            with open(name, "wb") as stream:
-                yield stream
-        else:
-            with _replacing(real) as stream:
-                yield stream
-    except OSError as error:
-        if error.filename is not None and not str(error.filename).startswith((name, real)):
-            raise  # reading the store went wrong, not writing the file
-        raise OutputError(
-            f"cannot write {name}: {error.strerror or error}",
-            hints=["name a file in a folder that exists and may be written to"],
-            details={"errno": error.errno},
-        ) from error
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
-    temporary = f"{path}.{secrets.token_hex(6)}.tmp"
-    try:
-        with open(temporary, "xb") as stream:
-            yield stream
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with writing_file(name) as stream:
+        yield stream

@@ -17,11 +17,7 @@ _MAX_BYTES = 64 * 1024
 
 def read_hints(layout: Layout, key: str) -> list[str]:
     """The batch ids noted under a key, oldest first, each once."""
-    try:
-        data = read_file(layout.shard_hint(key)) or b""
-    except StoreError:
-        return []
-    return _ids(data)
+    return _read(layout.shard_hint(key))
 
 
 def add_hint(layout: Layout, key: str, batch_id: str) -> None:
@@ -35,10 +31,14 @@ def add_hint(layout: Layout, key: str, batch_id: str) -> None:
 
 def all_hints(layout: Layout) -> list[tuple[Path, list[str]]]:
     """Every file of hints with the batch ids in it, in order."""
-    paths = sorted(layout.shard_hints.glob("*/*"))
-    return [(path, _ids(read_file(path) or b"")) for path in paths]
+    paths = sorted(path for path in layout.shard_hints.glob("*/*") if path.is_file())
+    return [(path, _read(path)) for path in paths]
 
 
-def _ids(data: bytes) -> list[str]:
+def _read(path: Path) -> list[str]:
+    try:
+        data = read_file(path) or b""
+    except StoreError:
+        return []
     lines = data[-_MAX_BYTES:].decode("ascii", "replace").split("\n")[:-1]
     return list(dict.fromkeys(line for line in lines if is_name(line)))

@@ -98,7 +98,8 @@ class MemoStore:
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
         """Put a segment that came from elsewhere into place; False where it is no segment."""
-        if _name(data) != name or not all(map(_is_entry, _entries(data) or [()])):
+        entries = _entries(data)
+        if _name(data) != name or not entries or not all(map(_is_entry, entries)):
             return False
         write_file(self._layout.memo_folder(prefix) / name, data, durable=False)
         return True
@@ -124,8 +125,8 @@ class MemoStore:
         if len(small) < _SMALL_SEGMENTS:
             return
         entries = {entry[0]: entry for path in sorted(small) for entry in load_segment(path)}
-        _write(folder, [entries[key] for key in sorted(entries)])
-        for path in small:
+        written = _write(folder, [entries[key] for key in sorted(entries)])
+        for path in set(small) - set(written):  # the sum may be there already
             remove_file(path)
 
 
@@ -183,8 +184,9 @@ def from_wire(entry: _Wire) -> FileLines:
     )
 
 
-def _write(folder: Path, wire: list[_Wire]) -> None:
-    """Write entries as one segment, or several where they are many bytes."""
+def _write(folder: Path, wire: list[_Wire]) -> list[Path]:
+    """Write entries as one segment, or several where they are many bytes; returns which."""
+    written: list[Path] = []
     portion: list[_Wire] = []
     size = 0
     for entry in wire:
@@ -192,17 +194,20 @@ def _write(folder: Path, wire: list[_Wire]) -> None:
         if length > _SEGMENT_BYTES:
             continue  # dearer to keep and load than most of what it would save
         if size + length > _SEGMENT_BYTES:
-            _write_one(folder, portion)
+            written.append(_write_one(folder, portion))
             portion, size = [], 0
         portion.append(entry)
         size += length
     if portion:
-        _write_one(folder, portion)
+        written.append(_write_one(folder, portion))
+    return written
 
 
-def _write_one(folder: Path, wire: list[_Wire]) -> None:
+def _write_one(folder: Path, wire: list[_Wire]) -> Path:
     data = compress(msgpack.packb(wire))
-    write_file(folder / _name(data), data, durable=False)
+    path = folder / _name(data)
+    write_file(path, data, durable=False)
+    return path
 
 
 def _name(data: bytes) -> str:
@@ -226,6 +231,7 @@ def _is_entry(entry: _Wire) -> bool:
         isinstance(lines, bytes)
         and (not lines or lines.endswith(b"\n"))
         and _are_counts(counts)
+        and counts[0] == sum(counts[1].values()) == lines.count(b"\n") == lines.count(b"\0")
         and isinstance(objects, tuple)
         and all(map(_is_key, objects))
         and isinstance(batch_id, str)
@@ -243,7 +249,7 @@ def _are_counts(counts: object) -> bool:
         if type(tally) is not dict:
             return False
         for name, number in tally.items():
-            if type(name) is not str or type(number) is not int:
+            if type(name) is not str or type(number) is not int or number < 0:
                 return False
     return True
 

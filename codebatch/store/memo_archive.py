@@ -10,6 +10,7 @@ for what would be computed here.
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import ArchiveInvalidError
 from codebatch.store.compression import CompressionError, compress, decompress
+from codebatch.store.destination import writing_file
+from codebatch.store.files import read_file
 from codebatch.store.layout import MEMO_SUFFIX
 from codebatch.store.memo import MemoStore, load_segment
 from codebatch.store.store import StoreDirectory
@@ -39,12 +42,17 @@ class ArchiveReport:
 
 def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
     """Write the whole memo to ``path``; the same memo gives the same bytes."""
-    segments = MemoStore(store.layout).segments()
     referenced: set[str] = set()
-    size = 0
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for shard_id, segment in segments:
-            data = segment.read_bytes()
+    size = count = 0
+    with (
+        writing_file(os.fspath(path)) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for shard_id, segment in MemoStore(store.layout).segments():
+            data = read_file(segment)
+            if data is None or not load_segment(segment):
+                continue  # trimmed meanwhile, or damaged
+            count += 1
             size += _add(archive, f"memo/{shard_id}/{segment.name}", data)
             for entry in load_segment(segment):
                 referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
@@ -52,7 +60,7 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
         for digest, data in _objects(store, sorted(referenced)):
             size += _add(archive, f"objects/{digest[len(DIGEST_PREFIX) :]}.zst", compress(data))
             objects += 1
-    return ArchiveReport(len(segments), objects, size)
+    return ArchiveReport(count, objects, size)
 
 
 def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
@@ -103,7 +111,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 if stream is None or member.size > _MAX_MEMBER_BYTES:
                     raise _invalid(path, f"it holds {member.name!r}, no file of a sensible size")
                 yield member.name, stream.read()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise _invalid(path, f"not an archive: {error}") from error
     except OSError as error:
         raise _invalid(path, str(error.strerror or error)) from error

@@ -9,6 +9,7 @@ is damaged or half-written is an error where it is needed and absent where absen
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -41,6 +42,8 @@ from codebatch.store.files import (
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
+
+_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -238,11 +241,18 @@ class StoreDirectory:
         return state if size == state.size else None
 
     def load_verified_state(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
-        """As `load_state`, but the outputs are read and must match their digest as well."""
+        """As `load_state`, but the outputs are read: they must match their digest, and the
+        objects that they refer to must be there.
+        """
         state = self.load_state(batch_id, task_id, shard_id)
         if state is None or state.status == FAILED:
             return state
-        return state if self._outputs(batch_id, task_id, shard_id, state) is not None else None
+        data = self._outputs(batch_id, task_id, shard_id, state)
+        return state if data is not None and self._has_objects(state, data) else None
+
+    def _has_objects(self, state: ShardState, outputs: bytes) -> bool:
+        digests = _OBJECT.findall(outputs) if "ast" in state.counts.by_kind else ()
+        return all(self.objects.has(digest.decode()) for digest in digests)
 
     def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
         """The lines of a finished shard, checked against its state."""

@@ -25,11 +25,15 @@ _RECURSION_LIMIT = 1_500_000
 _lock = threading.Lock()
 
 
+class NoThreadError(Exception):
+    """The machine has no memory for a large stack now."""
+
+
 def call_deep(function: Callable[[], _T]) -> _T:
     """The function's result, or its exception, from a thread with a large stack.
 
     Other threads go on meanwhile and see the raised recursion limit until the call returns.
-    RecursionError where no such thread can be started.
+    `NoThreadError` where no such thread can be started, which says nothing about the code.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
@@ -59,7 +63,7 @@ def _run_in_thread(run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name="codebatch-deep-parse")
         thread.start()
     except (RuntimeError, ValueError) as error:
-        raise RecursionError("no thread with a large stack") from error
+        raise NoThreadError("no thread with a large stack") from error
     finally:
         threading.stack_size(size)
     thread.join()

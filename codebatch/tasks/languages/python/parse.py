@@ -45,7 +45,11 @@ def parse_source(source: SourceFile) -> ast.Module | SyntaxFault:
         return _parse(content)
     except SyntaxError as error:
         return _decoding_fault(content, error) or _syntax_fault(source, error)
-    except (RecursionError, MemoryError):
+    except RecursionError:
+        return SyntaxFault(1, 1, TOO_DEEP)
+    except MemoryError as error:
+        if _DEPTH_IS_FIXED and not error.args:
+            raise  # memory is short, which says nothing about the file
         return SyntaxFault(1, 1, TOO_DEEP)
     except ValueError as error:
         return SyntaxFault(1, 1, f"invalid source: {error}")

@@ -149,7 +149,7 @@ class _Finder:
         if node not in self._hidden:
             self._bind_target(node.target, scope)
 
-    def type_alias(self, node: ast.TypeAlias, scope: _Scope) -> None:
+    def type_alias(self, node: Any, scope: _Scope) -> None:
         """``type name = value``."""
         self._bind_target(node.name, scope)
 

@@ -1,0 +1,46 @@
+"""Files outside a store that somebody names to have something written to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from codebatch.errors import OutputError
+
+
+@contextlib.contextmanager
+def writing_file(name: str) -> Iterator[BinaryIO]:
+    """A stream to a file that is no part of a store: a device as it is, or a file that appears
+    when all of it is written. `OutputError` where that cannot be.
+    """
+    real = os.path.realpath(name)
+    try:
+        if os.path.exists(name) and not os.path.isfile(name):
+            with open(name, "wb") as stream:
+                yield stream
+        else:
+            with _replacing(real) as stream:
+                yield stream
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith((name, real)):
+            raise  # reading the store went wrong, not writing the file
+        raise OutputError(
+            f"cannot write {name}: {error.strerror or error}",
+            hints=["name a file in a folder that exists and may be written to"],
+            details={"errno": error.errno},
+        ) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    temporary = f"{path}.{os.urandom(6).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as stream:
+            yield stream
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
