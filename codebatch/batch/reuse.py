@@ -32,7 +32,7 @@ LoadState = Callable[[str, str, str], "ShardState | None"]
 class Reuse:
     """Other batches of the store, as sources for one batch.
 
-    State: the plans looked at, by batch id; None for one that cannot be read.
+    State: the plans looked at, by batch id, None for one that cannot be read; and their tasks.
     """
 
     def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
@@ -41,6 +41,7 @@ class Reuse:
         self._plan = plan
         self._closures = pipeline_fingerprints(plan.tasks)
         self._load = lru_cache(maxsize=32)(self._load_plan)
+        self._tasks_of = lru_cache(maxsize=32)(self._find_tasks)
 
     def link(self, overview: BatchOverview, attempt: str) -> dict[tuple[str, str], ShardState]:
         """Link what is not done and can be taken over; the new states by (task, shard)."""
@@ -108,7 +109,7 @@ class Reuse:
         wanted = set(self._closures.values())
         for batch_id in self._newest():
             plan = self._load(batch_id)
-            if plan is not None and wanted <= set(pipeline_fingerprints(plan.tasks).values()):
+            if plan is not None and wanted <= self._tasks_of(batch_id).keys():
                 return batch_id, plan
         return None
 
@@ -143,7 +144,13 @@ class Reuse:
         plan = self._load(batch_id)
         if plan is None or not plan.has_shard(shard.shard_id, shard.digest):
             return {}
-        return {closure: task for task, closure in pipeline_fingerprints(plan.tasks).items()}
+        return self._tasks_of(batch_id)
+
+    def _find_tasks(self, batch_id: str) -> dict[str, str]:
+        """The tasks of a batch, by what they build on."""
+        plan = self._load(batch_id)
+        found = {} if plan is None else pipeline_fingerprints(plan.tasks)
+        return {closure: task for task, closure in found.items()}
 
     def _load_plan(self, batch_id: str) -> Plan | None:
         try:
