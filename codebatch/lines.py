@@ -78,6 +78,11 @@ def decode_lines(lines: bytes) -> list[Record]:
     return _without_path(lines.replace(_OPEN, b"0"))
 
 
+def count_lines_of(outputs: bytes) -> Counts:
+    """What lines come to, as they stand in an index."""
+    return Counts.of([json.loads(line) for line in outputs.splitlines()])
+
+
 def _without_path(lines: bytes) -> list[Record]:
     records: list[Record] = [json.loads(line) for line in lines.splitlines()]
     for record in records:

@@ -10,7 +10,8 @@ class ShardCall(NamedTuple):
     """Everything a worker that can open the store needs in order to run one shard.
 
     ``earlier`` has, for files that were edited, the (new, old) object: what is remembered of
-    the old may hold for the new. ``require_reused`` forbids to compute anything. ``recheck`` is
+    the old may hold for the new. ``near`` is a batch that ran the same tasks, and may have most of
+    the files as they are. ``require_reused`` forbids to compute anything. ``recheck`` is
     the part of the files, in parts of a million, to compute again and compare with what is
     committed; None to run the shard.
     """
@@ -21,6 +22,7 @@ class ShardCall(NamedTuple):
     shard_id: str
     attempt: str
     earlier: tuple[tuple[str, str], ...] = ()
+    near: str | None = None
     require_reused: bool = False
     recheck: int | None = None
 

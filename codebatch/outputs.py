@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,31 +28,57 @@ class TaskOutputs:
     origins: str
 
 
-class _PlacedFile(NamedTuple):
-    """A file's lines with its path in them; ``key`` puts the files of a shard into order."""
+class FileOutput(NamedTuple):
+    """A file's lines as they stand in outputs, and how many records and diagnostics they are.
+
+    ``key`` puts the files of a shard into order.
+    """
 
     key: bytes
     path: str
     object: str
     lines: bytes
-    counts: Counts
+    records: int
+    diagnostics: int
     origin: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Files of a shard whose outputs are taken over: their paths, and by task id their lines and
+    what the lines come to.
+    """
+
+    paths: frozenset[str]
+    outputs: Mapping[str, tuple[Sequence[FileOutput], Counts]]
+
+
+NOTHING_KEPT = Kept(frozenset(), {})
+
+
 class OutputLines:
-    """Collects the lines of one task."""
+    """Collects the lines of one task. State: ``_files`` in any order, ``_counts`` adding up."""
 
     def __init__(self) -> None:
-        self._files: list[_PlacedFile] = []
+        self._files: list[FileOutput] = []
+        self._counts: list[Counts] = []
 
     def add(self, files: Sequence[InputFile], found: FileLines, origin: str) -> None:
         """Take the lines of equal files; those after the first are equal to it."""
+        counts = found.counts
+        numbers = counts.records, counts.diagnostics
         for file in files:
             path = file.path
             lines = fill_path(found.lines, path)
-            place = _PlacedFile(path_key(path), path, file.object, lines, found.counts, origin)
-            self._files.append(place)
+            output = FileOutput(path_key(path), path, file.object, lines, *numbers, origin)
+            self._files.append(output)
+            self._counts.append(counts)
             origin = EQUAL
+
+    def add_outputs(self, files: Sequence[FileOutput], counts: Counts) -> None:
+        """Take lines that have their paths; ``counts`` is what they come to."""
+        self._files += files
+        self._counts.append(counts)
 
     def finish(self, width: int) -> TaskOutputs:
         """The outputs, for a shard whose id has ``width`` digits."""
@@ -63,7 +89,7 @@ class OutputLines:
             data=data,
             digest=digest_bytes(data),
             tree=shard_node(digests, width),
-            counts=Counts.total(file.counts for file in files),
-            per_file=tuple([(f.counts.records, f.counts.diagnostics) for f in files]),
+            counts=Counts.total(self._counts),
+            per_file=tuple([(file.records, file.diagnostics) for file in files]),
             origins="".join([file.origin for file in files]),
         )

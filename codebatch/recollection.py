@@ -7,6 +7,9 @@ tree alone), the result is found where the file was, and kept where it is now.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
+
 from codebatch.errors import StoreError
 from codebatch.keys import shard_inputs_key
 from codebatch.lines import FileLines
@@ -21,8 +24,8 @@ from codebatch.store.memo import Memo, MemoStore
 class Recollection:
     """Recalls results for the files of a shard, and keeps what the shard learns.
 
-    State: ``_memo`` is the shard's own, ``_others`` those of other shards that were needed, by
-    shard id, ``_moved`` what was found in one of these.
+    State: ``_others`` are the memos of other shards that were needed, by shard id, ``_moved``
+    what was found in one of these.
     """
 
     def __init__(self, store: StoreDirectory, call: ShardCall) -> None:
@@ -30,7 +33,6 @@ class Recollection:
         self._call = call
         self._earlier = dict(call.earlier)
         self._memos = MemoStore(store.layout)
-        self._memo = self._memos.open(call.shard_id)
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
 
@@ -54,11 +56,16 @@ class Recollection:
         try:
             add_hint(self._store.layout, shard_inputs_key(shard), batch_id)
             self._memos.add(self._call.shard_id, self._moved | by_this)
-            for memo in (self._memo, *self._others.values()):
+            for memo in self._opened():
                 memo.freshen(now_ns)
         except StoreError as error:
             return f"the results were not remembered: {error.message}"
         return None
+
+    @cached_property
+    def _memo(self) -> Memo:
+        """The shard's own; where nothing is to be recalled, it is never read."""
+        return self._memos.open(self._call.shard_id)
 
     def _elsewhere(self, digest: str) -> Memo:
         shard_id = shard_of(digest, len(self._call.shard_id))
@@ -67,6 +74,11 @@ class Recollection:
         if shard_id not in self._others:
             self._others[shard_id] = self._memos.open(shard_id)
         return self._others[shard_id]
+
+    def _opened(self) -> Iterator[Memo]:
+        yield from self._others.values()
+        if "_memo" in self.__dict__:
+            yield self._memo
 
     def _is_whole(self, found: FileLines) -> bool:
         return all(map(self._store.objects.has, found.objects))

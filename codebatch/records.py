@@ -254,6 +254,15 @@ class Counts:
         named = zip(_COUNT_FIELDS, sums, strict=True)
         return cls(records=records, **{name: dict(sorted(total.items())) for name, total in named})
 
+    def less(self, part: Counts) -> Counts:
+        """What is left without a part of what was counted."""
+        left: dict[str, dict[str, int]] = {}
+        for name in _COUNT_FIELDS:
+            taken = getattr(part, name)
+            numbers = ((key, n - taken.get(key, 0)) for key, n in getattr(self, name).items())
+            left[name] = {key: number for key, number in numbers if number}
+        return Counts(records=self.records - part.records, **left)
+
 
 _COUNT_FIELDS = ("by_kind", "by_severity", "by_code", "by_skip_reason")
 

@@ -17,9 +17,9 @@ from codebatch.digest import canonical_json
 from codebatch.errors import CodeBatchError, NotReusedError, ShardFailedError
 from codebatch.keys import file_key
 from codebatch.lines import FileLines, decode_lines, encode_lines
-from codebatch.outputs import OutputLines, TaskOutputs
+from codebatch.outputs import NOTHING_KEPT, Kept, OutputLines, TaskOutputs
 from codebatch.records import COMPUTED, REMEMBERED, Counts, InputFile, PlannedTask, Record
-from codebatch.tasks.base import FileContext
+from codebatch.tasks.base import FileContext, Preparation
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.rules import RULES, TASK_FAILED
@@ -70,11 +70,17 @@ def compute_shard(
     shard_id: str,
     inputs: Sequence[InputFile],
     around: Surroundings,
+    kept: Kept = NOTHING_KEPT,
 ) -> ShardResult:
-    """Run all tasks over the inputs of a shard, which are ordered by object."""
+    """Run all tasks over the inputs of a shard, which are ordered by object, but for the files
+    whose outputs are kept.
+    """
     lines = {task.id: OutputLines() for task in tasks}
+    for task_id, (files, counts) in kept.outputs.items():
+        lines[task_id].add_outputs(files, counts)
+    rest = [file for file in inputs if file.path not in kept.paths]
     learnt: dict[str, FileLines] = {}
-    for outcome in compute_files(tasks, inputs, around, learnt):
+    for outcome in compute_files(tasks, rest, around, learnt):
         lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
     outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
     return ShardResult(outputs, learnt)
@@ -89,12 +95,15 @@ def compute_files(
     """Run all tasks over files ordered by object; what was computed is put into ``learnt``."""
     work = _ShardWork(tasks, list(groups_of_equals(inputs)), around, learnt)
     try:
+        work.prepare()
         for files, file_work in work.files():
             for task in tasks:
                 found, origin = file_work.result(task)
                 yield FileOutcome(task.id, files, found, origin)
     except _UnreadableObjectError as error:
         raise error.reason from None  # the store's fault: nothing of it may become a result
+    finally:
+        work.close()
 
 
 def remembered(
@@ -129,8 +138,8 @@ class _ShardWork:
     """The files of a shard still to be worked on, each group of equal ones as one.
 
     State: ``_sources`` holds the sources not yet taken and ``_known`` what is remembered of
-    them, by the group's index; ``_prepared`` what each task has prepared, by index, once one
-    file needed it; ``learnt`` what was computed, by key.
+    them, by the group's index; ``_preparations`` the tools at work for tasks, ``_prepared`` what
+    they said, by index, once one file needed it; ``learnt`` what was computed, by key.
     """
 
     def __init__(
@@ -148,11 +157,32 @@ class _ShardWork:
         self._known = {
             index: remembered(tasks, group[0], around.recall) for index, group in enumerate(groups)
         }
-        self._prepared: dict[str, dict[int, object]] = {}
+        self._preparations: dict[str, tuple[list[int], Preparation]] = {}
+        self._prepared: dict[str, Mapping[int, object]] = {}
+
+    def prepare(self) -> None:
+        """Start the tools that look at many files at once, at those that may need them."""
+        if not self.around.may_compute:
+            return
+        for task in self.tasks:
+            prepare = find_task(task.task).prepare
+            wanted = [index for index, known in self._known.items() if known[task.id] is None]
+            if prepare is not None and wanted:
+                sources = [self._sources[index] for index in wanted]
+                preparation = prepare(sources, task.config)
+                looked_at = [wanted[place] for place in preparation.places]
+                self._preparations[task.id] = looked_at, preparation
+
+    def close(self) -> None:
+        """End the tools that nobody waited for."""
+        for _, preparation in self._preparations.values():
+            preparation.cancel()
 
     def files(self) -> Iterator[tuple[Sequence[InputFile], _FileWork]]:
-        """Each group with the work on its first file."""
-        for index, files in enumerate(self._groups):
+        """Each group with the work on its first file; last those that tools are at work on."""
+        awaited = {index for indexes, _ in self._preparations.values() for index in indexes}
+        for index in sorted(range(len(self._groups)), key=awaited.__contains__):
+            files = self._groups[index]
             known = self._known.pop(index)
             yield files, _FileWork(self, index, files[0], self._sources[index], known)
             self._sources.pop(index).drop_tree()
@@ -162,18 +192,13 @@ class _ShardWork:
         return self.learnt.get(key) or self.around.recall(key, file)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
-        """What the task has prepared for a group; None where it prepares nothing."""
-        prepare = find_task(task.task).prepare
-        if prepare is None:
+        """What the task has prepared for a group; None where it did not look at it."""
+        if task.id not in self._preparations:
             return None
-        values = self._prepared.setdefault(task.id, {})
-        if index not in values:
-            # Those after it that are remembered will not ask.
-            later = [i for i, known in self._known.items() if known[task.id] is None]
-            wanted = [index, *later]
-            sources = [self._sources[i] for i in wanted]
-            values.update(zip(wanted, prepare(sources, task.config), strict=True))
-        return values[index]
+        if task.id not in self._prepared:
+            indexes, preparation = self._preparations[task.id]
+            self._prepared[task.id] = dict(zip(indexes, preparation.values(), strict=True))
+        return self._prepared[task.id].get(index)
 
 
 class _FileWork:

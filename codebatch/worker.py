@@ -8,6 +8,7 @@ exception, so failure is a value, committed as a state and said in the receipt.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from codebatch.clock import now, now_ns
@@ -20,12 +21,14 @@ from codebatch.errors import (
     StoreFormatError,
     ToolchainMismatchError,
 )
+from codebatch.keys import pipeline_fingerprints
 from codebatch.messages import Receipt, ShardCall
 from codebatch.plan import components_here
 from codebatch.recheck import committed, computed_again, in_sample
 from codebatch.recollection import Recollection
 from codebatch.records import DONE, FAILED, Plan, PlannedTask
 from codebatch.shard import Surroundings, compute_shard
+from codebatch.splice import keep_unchanged
 from codebatch.store import StoreDirectory, open_store
 
 
@@ -57,7 +60,8 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
                 recollection.recall,
                 may_compute=not call.require_reused,
             )
-            result = compute_shard(tasks, call.shard_id, inputs, around)
+            kept = keep_unchanged(store, call.near, _closures(plan, tasks), call.shard_id, inputs)
+            result = compute_shard(tasks, call.shard_id, inputs, around, kept)
         commit_shard(store, call.batch_id, call.shard_id, result.outputs, call.attempt, started)
     except NotReusedError:
         raise  # nothing failed: the shard stays as it is
@@ -78,6 +82,12 @@ def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> list[Pl
         if task.id in wanted or state is None or state.status != DONE:
             wanted |= {task.id, *task.needs}
     return [task for task in plan.tasks if task.id in wanted]
+
+
+def _closures(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, str]:
+    """What some tasks of a plan build on, by their ids."""
+    closures = pipeline_fingerprints(plan.tasks)
+    return {task.id: closures[task.id] for task in tasks}
 
 
 def _recheck(store: StoreDirectory, plan: Plan, call: ShardCall, part: int) -> Receipt:

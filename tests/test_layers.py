@@ -48,15 +48,18 @@ LAYERS: dict[str, set[str]] = {
     "overview": WORDS | {"result", "store", "totals"},
     "schedulers": {"errors"},
     "recollection": WORDS | {"keys", "lines", "plan", "store"},
+    "splice": WORDS | {"keys", "lines", "outputs", "shard", "store", "tasks"},
     "worker": WORDS
     | {
         "clock",
         "collector",
         "commit",
+        "keys",
         "plan",
         "recheck",
         "recollection",
         "shard",
+        "splice",
         "store",
         "tasks",
     },
@@ -64,8 +67,8 @@ LAYERS: dict[str, set[str]] = {
     "graph": WORDS | {"pool", "worker"},
     "preload": WORDS | {"graph", "tasks", "worker"},
     "batch": WORDS
-    | {"clock", "commit", "graph", "keys", "lines", "overview", "pipeline", "plan", "recheck"}
-    | {"schedulers", "shard", "store", "tasks", "worker"},
+    | {"clock", "commit", "graph", "keys", "lines", "outputs", "overview", "pipeline", "plan"}
+    | {"recheck", "schedulers", "shard", "splice", "store", "tasks", "worker"},
     "query": WORDS | {"overview", "store", "tasks"},
     "diff": WORDS,
     "renames": WORDS,

@@ -282,10 +282,12 @@ def test_task_that_wants_to_exit_does_not_end_the_run(
 def test_shard_that_fails_as_a_whole_is_resumed(
     tree: Path, store: codebatch.Store, scanned: Scanned
 ) -> None:
-    def prepare(sources: Sequence[Any], _: object) -> Sequence[object]:
+    def prepare(sources: Sequence[Any], config: Any) -> Any:
         if any(b"class Cart" in source.content for source in sources):
             raise OSError("the tool is not there")
-        return [()] * len(sources)
+        return original.prepare(sources, {**config, "rules": []})
+
+    original = registry.BUILT_IN["lint"]
 
     batch = store.batch(store.snapshot(tree), "full")
     with pytest.MonkeyPatch.context() as patch:

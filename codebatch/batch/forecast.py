@@ -22,7 +22,7 @@ from codebatch.plan import identify, make_plan
 from codebatch.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
 from codebatch.shard import groups_of_equals, remembered
 from codebatch.store import StoreDirectory
-from codebatch.store.memo import MemoStore
+from codebatch.store.memo import Memo, MemoStore
 
 CONTENT = "content"
 UPSTREAM = "upstream"
@@ -114,15 +114,19 @@ class _Forecaster:
             return
         memo = self._memos.open(shard.shard_id)
         seen = _seen(self._store, self.earlier, shard)
-        for files in groups_of_equals(load_inputs(shard)):
-            known = {
-                task_id
-                for task_id, found in remembered(
-                    self._plan.tasks, files[0], lambda key, _: memo.recall(key)
-                ).items()
-                if found is not None
-            }
+        inputs = load_inputs(shard)
+        kept = self._reuse.kept(shard, inputs, self._tasks_without(there)).paths
+        for files in groups_of_equals(inputs):
+            known = self._known(files[0], memo) if files[0].path not in kept else set(self.tasks)
             self._add_files(files, there, known | there, seen)
+
+    def _tasks_without(self, there: set[str]) -> list[str]:
+        return [task.id for task in self._plan.tasks if task.id not in there]
+
+    def _known(self, file: InputFile, memo: Memo) -> set[str]:
+        """The tasks whose result on a file is remembered."""
+        found = remembered(self._plan.tasks, file, lambda key, _: memo.recall(key))
+        return {task_id for task_id, lines in found.items() if lines is not None}
 
     def _add_files(
         self, files: Sequence[InputFile], there: set[str], known: set[str], seen: _Seen

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 
 from codebatch.commit import commit_link
 from codebatch.digest import canonical_json
 from codebatch.errors import StoreError
 from codebatch.keys import pipeline_fingerprints, shard_inputs_key
+from codebatch.outputs import Kept
 from codebatch.overview import BatchOverview, status_of
 from codebatch.records import DONE, FileRecord, InputFile, Plan, PlannedShard, ShardState
+from codebatch.splice import is_reusable, keep_unchanged
 from codebatch.store import StoreDirectory
 from codebatch.store.hints import add_hint, read_hints
-from codebatch.tasks.rules import TASK_FAILED
 
 _NEAR_BATCHES = 8
 _BEFORE_PATH = b'"path":'
@@ -65,6 +66,13 @@ class Reuse:
         wanted = self._wanted(None, shard)
         return {task_id for task_id, _, _ in self._sources(shard, wanted, self._store.load_state)}
 
+    def kept(
+        self, shard: PlannedShard, inputs: Sequence[InputFile], task_ids: Iterable[str]
+    ) -> Kept:
+        """What a run of some tasks on a shard would keep of the nearest batch."""
+        closures = {task_id: self._closures[task_id] for task_id in task_ids}
+        return keep_unchanged(self._store, self.near, closures, shard.shard_id, inputs)
+
     def news(self, shard: PlannedShard) -> list[InputFile]:
         """The files of a shard that the nearest batch does not have as they are."""
         lines = self._store.read_shard_inputs(self._batch_id, shard).splitlines()
@@ -95,6 +103,11 @@ class Reuse:
         except (KeyError, StoreError):
             return frozenset()
         return frozenset(data.splitlines())
+
+    @property
+    def near(self) -> str | None:
+        """The id of the newest other batch that runs all of this one's tasks."""
+        return None if self._nearest is None else self._nearest[0]
 
     def predecessor(self) -> tuple[str, Plan] | None:
         """The newest other batch of a pipeline of the same name, else of any."""
@@ -136,7 +149,7 @@ class Reuse:
             for closure in sorted(found.keys() & wanted.keys()):
                 source = (batch_id, found[closure], shard.shard_id)
                 state = _loaded(load, source)
-                if state is not None and _is_reusable(state):
+                if state is not None and is_reusable(state):
                     yield wanted.pop(closure), source, state
 
     def _tasks_for(self, batch_id: str, shard: PlannedShard) -> dict[str, str]:
@@ -172,8 +185,3 @@ def _path_in(line: bytes) -> bytes:
     sake of a few would take longer than all else; canonical JSON has one place for it.
     """
     return line.partition(_BEFORE_PATH)[2].rpartition(_AFTER_PATH)[0]
-
-
-def _is_reusable(state: ShardState) -> bool:
-    """What a task failed on elsewhere may work here."""
-    return state.status == DONE and TASK_FAILED not in state.counts.by_code

@@ -123,7 +123,8 @@ class _Run:
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
     whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
-    each shard were before, as (new, old) objects. ``_done`` holds the states
+    each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
+    are. ``_done`` holds the states
     whose outputs were found to match them; in one run that is looked at once.
     """
 
@@ -142,6 +143,7 @@ class _Run:
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.earlier: dict[str, list[tuple[str, str]]] = {}
+        self.near: str | None = None
         self._progress = progress
         self._done: dict[tuple[str, str], ShardState] = {}
         self._done_before = 0
@@ -149,7 +151,7 @@ class _Run:
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
         earlier = tuple(self.earlier.get(call.shard_id, ())[:_MAX_EARLIER])
-        return call._replace(earlier=earlier, require_reused=self.require_reused)
+        return call._replace(earlier=earlier, near=self.near, require_reused=self.require_reused)
 
     def begin(self, overview: BatchOverview) -> None:
         """Count from here what progress is told about."""
@@ -223,6 +225,7 @@ def _run_pending(
     run.begin(overview)
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
     if pending:
+        run.near = reuse.near
         news = [file for shard in pending for file in reuse.news(shard)]
         for new, old in reuse.earlier_objects(news).items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))

@@ -244,11 +244,17 @@ class StoreDirectory:
         """As `load_state`, but the outputs are read: they must match their digest, and the
         objects that they refer to must be there.
         """
+        return self.load_verified_outputs(batch_id, task_id, shard_id)[0]
+
+    def load_verified_outputs(
+        self, batch_id: str, task_id: str, shard_id: str
+    ) -> tuple[ShardState | None, bytes]:
+        """The state as `load_verified_state` gives it, and the lines it vouches for."""
         state = self.load_state(batch_id, task_id, shard_id)
         if state is None or state.status == FAILED:
-            return state
+            return state, b""
         data = self._outputs(batch_id, task_id, shard_id, state)
-        return state if data is not None and self._has_objects(state, data) else None
+        return (state, data) if data is not None and self._has_objects(state, data) else (None, b"")
 
     def _has_objects(self, state: ShardState, outputs: bytes) -> bool:
         digests = _OBJECT.findall(outputs) if "ast" in state.counts.by_kind else ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from codebatch.digest import Document
 from codebatch.records import Record
@@ -23,10 +23,24 @@ Config = Mapping[str, Any]
 Upstream = Mapping[str, Sequence[Record]]
 
 
+class Preparation(Protocol):
+    """What a tool works out for many files at once, while tasks look at others."""
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The files it looks at, by their place among those it was given."""
+
+    def values(self) -> Sequence[object]:
+        """One value for each of ``places``, waited for; asked for at most once."""
+
+    def cancel(self) -> None:
+        """Nobody will ask, or nobody needs more: leave nothing behind. May be called again."""
+
+
 @dataclass(frozen=True)
 class FileContext:
     """What a task receives beside the file: its config, the records of the tasks it needs by
-    task id, and what `Task.prepare` made for this file (None without one).
+    task id, and what `Task.prepare` made for this file (None where it did not look at it).
     """
 
     config: Config
@@ -43,7 +57,7 @@ class Task:
     task's own ``max_bytes``: after an edit that leaves the tree alone it is not run again.
 
     ``prepare`` serves tools that are fast over many files at once: it sees all files of a
-    shard that may need it before the first, and answers one value a file, in order.
+    shard that may need it before the first, and starts the tool on them.
     """
 
     name: str
@@ -54,7 +68,7 @@ class Task:
     toolchain: Callable[[], Mapping[str, str]]
     facets: tuple[str, ...] = ()
     reads_tree: bool = False
-    prepare: Callable[[Sequence[SourceFile], Config], Sequence[object]] | None = None
+    prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
 
     @property
     def config_schema(self) -> str:

@@ -25,7 +25,7 @@ from typing import cast
 from codebatch.records import Record
 from codebatch.tasks.base import Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_version, run_ruff
+from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_version, start_ruff
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES
@@ -46,21 +46,25 @@ def _toolchain() -> Mapping[str, str]:
     return {**parser_versions(), "ruff": ruff_version()}
 
 
-def _prepare(sources: Sequence[SourceFile], config: Config) -> Sequence[object]:
-    """Ruff's findings for each file: one process for all Python files of the shard."""
-    results: list[object] = [()] * len(sources)
-    select = sorted(rule for rule, code in RUFF_RULES.items() if code in config["rules"])
-    wanted = [
-        index
-        for index, source in enumerate(sources)
-        if source.language == "python" and reason_to_skip(source, config) is None
-    ]
-    if not select or not wanted:
-        return results
-    inputs = [RuffInput(sources[i].content, sources[i].facets["module_role"]) for i in wanted]
-    for index, findings in zip(wanted, run_ruff(inputs, select), strict=True):
-        results[index] = findings
-    return results
+class _RuffFindings:
+    """Ruff's findings for the Python files of a shard, by one process."""
+
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        select = sorted(rule for rule, code in RUFF_RULES.items() if code in config["rules"])
+        self.places = [
+            place
+            for place, source in enumerate(sources)
+            if select and source.language == "python" and reason_to_skip(source, config) is None
+        ]
+        chosen = [sources[place] for place in self.places]
+        inputs = [RuffInput(source.content, source.facets["module_role"]) for source in chosen]
+        self._run = start_ruff(inputs, select)
+
+    def values(self) -> Sequence[object]:
+        return self._run.findings()
+
+    def cancel(self) -> None:
+        self._run.cancel()
 
 
 def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
@@ -85,7 +89,7 @@ def _text_findings(source: SourceFile, config: Config) -> Iterable[Finding]:
 
 
 def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding]:
-    for found in cast("Sequence[RuffFinding]", context.prepared):
+    for found in cast("Sequence[RuffFinding]", context.prepared or ()):
         code = RUFF_RULES[found.code]
         if not is_suppressed(source.lines, found.noqa_line, code):
             yield _finding(
@@ -111,5 +115,5 @@ TASK = Task(
     run=_lint,
     toolchain=_toolchain,
     facets=("module_role", "text_role"),
-    prepare=_prepare,
+    prepare=_RuffFindings,
 )

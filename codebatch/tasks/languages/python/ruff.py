@@ -1,4 +1,4 @@
-"""Findings of ruff over many files in one process.
+"""Findings of ruff over many files in one process, which works while its caller does other things.
 
 Ruff judges a file by its content and by its name (``__init__.py`` and ``.pyi`` are special), and
 reads neither configuration nor neighbours here: every source is written to a temporary directory
@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -63,26 +64,65 @@ def ruff_version() -> str:
         raise RuffError("ruff is not installed") from None
 
 
-def run_ruff(
-    sources: Sequence[RuffInput], select: Sequence[str], *, threads: int = 1
-) -> list[list[RuffFinding]]:
-    """Findings per file, in the files' order, sorted by place, code and message.
+class RuffRun:
+    """Ruff at work on some files. Whoever starts one asks for its findings, or cancels it.
 
-    A file that does not decode, or does not parse, has none. One thread by default: shards
-    already run on all cores.
+    State: ``_folder`` holds the sources and what ruff prints, as long as that is needed;
+    both it and ``_process`` are None where there is nothing to do.
     """
-    findings: list[list[RuffFinding]] = [[] for _ in sources]
-    with tempfile.TemporaryDirectory(prefix="codebatch-ruff-") as folder:
-        names = _write_sources(folder, sources)
-        if not names or not select:
-            return findings
-        for item in _run(folder, names, select, threads):
+
+    def __init__(self, sources: Sequence[RuffInput], select: Sequence[str], threads: int) -> None:
+        self._count = len(sources)
+        self._folder: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        if not sources or not select:
+            return
+        self._folder = tempfile.mkdtemp(prefix="codebatch-ruff-")
+        try:
+            names = _write_sources(self._folder, sources)
+            if names:
+                self._process = _start(self._folder, names, select, threads)
+        except BaseException:
+            self.cancel()
+            raise
+
+    def findings(self) -> list[list[RuffFinding]]:
+        """Findings per file, in the files' order, sorted by place, code and message.
+
+        A file that does not decode, or does not parse, has none.
+        """
+        findings: list[list[RuffFinding]] = [[] for _ in range(self._count)]
+        try:
+            items = _printed(self._folder, self._process) if self._folder and self._process else ()
+        finally:
+            self.cancel()
+        for item in items:
             finding = _finding(item)
             if finding is not None:
                 findings[_index(item["filename"])].append(finding)
-    for found in findings:
-        found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
-    return findings
+        for found in findings:
+            found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
+        return findings
+
+    def cancel(self) -> None:
+        """End the process, if it has not ended, and let go of the files."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def start_ruff(sources: Sequence[RuffInput], select: Sequence[str], *, threads: int = 1) -> RuffRun:
+    """Start ruff on files. One thread by default: shards already run on all cores."""
+    return RuffRun(sources, select, threads)
+
+
+def run_ruff(
+    sources: Sequence[RuffInput], select: Sequence[str], *, threads: int = 1
+) -> list[list[RuffFinding]]:
+    """The findings of `RuffRun`, waited for."""
+    return start_ruff(sources, select, threads=threads).findings()
 
 
 def _write_sources(folder: str, sources: Sequence[RuffInput]) -> list[str]:
@@ -116,7 +156,9 @@ def _as_utf8(content: bytes) -> bytes | None:
         return None
 
 
-def _run(folder: str, names: Sequence[str], select: Sequence[str], threads: int) -> Any:
+def _start(
+    folder: str, names: Sequence[str], select: Sequence[str], threads: int
+) -> subprocess.Popen[bytes]:
     with open(os.path.join(folder, "files"), "w", encoding="utf-8") as file:
         file.write("\n".join(names))
     # Finding it initialises sysconfig, which two threads may not do at once before 3.11.
@@ -130,22 +172,40 @@ def _run(folder: str, names: Sequence[str], select: Sequence[str], threads: int)
     environment = {name: value for name, value in os.environ.items() if name[:5] != "RUFF_"}
     environment["RAYON_NUM_THREADS"] = str(threads)
     try:
-        # A session of its own: Ctrl-C is for us to answer, by finishing the shard.
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=True,
-        )
-        if done.returncode == 0:
-            return json.loads(done.stdout)
+        # Into files: through a pipe it would wait for us after the first 64 KiB.
+        with open(_said(folder), "wb") as said, open(_complained(folder), "wb") as complained:
+            # A session of its own: Ctrl-C is for us to answer, by finishing the shard.
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=complained,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise RuffError(f"ruff cannot be run: {error}") from error
+
+
+def _printed(folder: str, process: subprocess.Popen[bytes]) -> Any:
+    code = process.wait()
+    try:
+        with open(_said(folder), "rb") as said, open(_complained(folder), "rb") as complained:
+            if code == 0:
+                return json.loads(said.read())
+            complaint = " ".join(complained.read().decode("utf-8", "replace").split())
     except (OSError, ValueError) as error:
         raise RuffError(f"ruff cannot be run: {error}") from error
-    complaint = " ".join(done.stderr.decode("utf-8", "replace").split()) or "no message"
-    raise RuffError(f"ruff failed with exit code {done.returncode}: {complaint[:500]}")
+    raise RuffError(f"ruff failed with exit code {code}: {complaint[:500] or 'no message'}")
+
+
+def _said(folder: str) -> str:
+    return os.path.join(folder, "findings")
+
+
+def _complained(folder: str) -> str:
+    return os.path.join(folder, "complaints")
 
 
 _binary_lock = threading.Lock()
