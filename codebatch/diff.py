@@ -36,7 +36,7 @@ _IDENTITY = {
 _PLACE = frozenset({"line", "column", "end_line", "path", "task_id", "shard_id"})
 _TREE_PLACE = _PLACE | {"object", "chunked"}
 # A file that does not parse, and one on which a task failed: findings in it are not looked for.
-_UNREAD = frozenset({"E0001", "E0002"})
+_UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
 
 Identity = tuple[Any, ...]
 

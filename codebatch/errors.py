@@ -252,6 +252,19 @@ class ShardFailedError(CodeBatchError):
     exit_code = EXIT_SHARDS_FAILED
 
 
+class WorkerLostError(CodeBatchError):
+    """A worker is gone and nobody can tell why, or it was told to end; no file is to blame."""
+
+    code = "WORKER_DIED"
+    exit_code = EXIT_SHARDS_FAILED
+
+
+class MemoryExhaustedError(ShardFailedError):
+    """A worker process ran out of the memory that it may have."""
+
+    code = "MEMORY_EXHAUSTED"
+
+
 class NotReusedError(CodeBatchError):
     """A run that may only reuse results met one that is not there."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from codebatch.limits import Limits
+
 
 class ShardCall(NamedTuple):
     """Everything a worker that can open the store needs in order to run one shard.
@@ -13,7 +15,8 @@ class ShardCall(NamedTuple):
     the old may hold for the new. ``near`` is a batch that ran the same tasks, and may have most of
     the files as they are. ``require_reused`` forbids to compute anything. ``recheck`` is
     the part of the files, in parts of a million, to compute again and compare with what is
-    committed; None to run the shard.
+    committed; None to run the shard. ``limits`` holds where it runs in a process of its own, and
+    ``retry_quarantined`` tries again what was given up before.
     """
 
     store: str
@@ -25,6 +28,8 @@ class ShardCall(NamedTuple):
     near: str | None = None
     require_reused: bool = False
     recheck: int | None = None
+    limits: Limits = Limits()
+    retry_quarantined: bool = False
 
 
 class Receipt(NamedTuple):

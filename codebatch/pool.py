@@ -1,71 +1,240 @@
-"""Processes of our own to run shards in, forked from a small server that has our modules loaded.
+"""Child processes to run shards in, forked from a small server that has our modules loaded.
 
-The server may be started before there is work (`start_server`), so that loading them overlaps
-with whatever comes first. Workers never run the caller's main module again: they only ever call
-us. So a script needs no ``if __name__ == "__main__"``, and a notebook has none to be missed.
+The server (`codebatch.fork_server`) may be started before there is work (`start_server`), so
+that loading its modules overlaps with whatever comes first. Children never run the caller's main
+module, so a script needs no ``if __name__ == "__main__"``; and any process may have them, those
+of Dask's workers too, which `multiprocessing` does not allow to have any.
+
+A child ends with its owner: when the owner ends, for whatever reason, the server does, and kills
+what it has forked.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from multiprocessing.process import BaseProcess
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
-_PRELOADED = ("codebatch.preload",)
+from codebatch import frames
+from codebatch.errors import WorkerLostError
+from codebatch.frames import BrokenChannelError
 
-_main_lock = threading.Lock()
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from codebatch.fork_server import main; main(int(sys.argv[2]))"
+)
+_STATUS_BYTES = 4
+_END_SECONDS = 5
+
+
+class ChildEndedError(Exception):
+    """A child ended before it answered; ``status`` is its exit code, or minus the signal."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a worker process ended with {status}")
+        self.status = status
+
+
+class Child:
+    """A process that answers messages, one at a time; see `codebatch.child`."""
+
+    def __init__(self, channel: socket.socket, lifeline: socket.socket) -> None:
+        self._channel = channel
+        self._lifeline = lifeline
+
+    def send(self, message: object) -> None:
+        """Send one message; `ChildEndedError` where nobody will read it."""
+        try:
+            self._channel.settimeout(None)
+            frames.send(self._channel, message)
+        except BrokenChannelError:
+            self._ended()
+
+    def receive(self, seconds: float | None = None) -> Any:
+        """The next message; `TimeoutError` after so many seconds without one."""
+        self._channel.settimeout(seconds)
+        try:
+            return frames.receive(self._channel)
+        except BrokenChannelError:
+            self._ended()
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Let it go: it ends at once."""
+        self._channel.close()
+        self._lifeline.close()
+
+    def _ended(self) -> None:
+        """Raise what the server says about its end."""
+        status = b""
+        while portion := self._lifeline.recv(_STATUS_BYTES):
+            status += portion
+        self.close()
+        if len(status) != _STATUS_BYTES:
+            raise WorkerLostError("the server of worker processes ended")
+        raise ChildEndedError(int.from_bytes(status, "big", signed=True))
+
+
+class Children:
+    """The children of a run, or of a worker of a cluster.
+
+    State: ``_idle`` holds those that wait for work and ``_busy`` those that somebody has; a child
+    is used by one thread at a time. ``stopped`` is true once no more work shall be begun.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._idle: list[Child] = []
+        self._busy: set[Child] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Child]:
+        """A child for a block; it is kept for the next one unless the block raises."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+            if child is not None:
+                self._busy.add(child)
+        child = child or self.start()
+        try:
+            yield child
+        except BaseException:
+            self.drop(child)
+            raise
+        with self._lock:
+            self._busy.discard(child)
+            self._idle.append(child)
+
+    def start(self) -> Child:
+        """A new child, to be given to `drop`."""
+        if self.stopped:
+            raise WorkerLostError("the run was stopped")
+        child = start_child()
+        with self._lock:
+            self._busy.add(child)
+        return child
+
+    def drop(self, child: Child) -> None:
+        """Let a child go."""
+        with self._lock:
+            self._busy.discard(child)
+        child.close()
+
+    def close(self) -> None:
+        """Let all go that wait, and kill those at work: nobody wants to know any more."""
+        self.stopped = True
+        with self._lock:
+            idle, self._idle = self._idle, []
+            busy = list(self._busy)
+        for child in idle:
+            child.close()
+        for child in busy:
+            child.kill()
 
 
 def start_server() -> None:
     """Start the server, unless it runs; it loads the modules on its own."""
-    forkserver.set_forkserver_preload(list(_PRELOADED))
-    # The server and what it forks inherit the mask: an interrupt is for the parent to handle.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        with _main_lock, _NoMainModule():
-            forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _server.lock:
+        _server.ensure_running()
 
 
-def make_pool(workers: int) -> ProcessPoolExecutor:
-    """A pool of so many processes, which leave an interrupt to their parent."""
-    start_server()
-    return ProcessPoolExecutor(workers, _WorkerContext(), initializer=_ignore_interrupts)
+def start_child() -> Child:
+    """A new child."""
+    channel, other_channel = socket.socketpair()
+    lifeline, other_lifeline = socket.socketpair()
+    with other_channel, other_lifeline, _server.lock:
+        _server.fork(other_channel, other_lifeline)
+    return Child(channel, lifeline)
 
 
-class _NoMainModule:
-    """For a block, the main module is one that nobody would want to run again."""
+class _ServerHandle:
+    """The server of this process.
 
-    def __enter__(self) -> None:
-        self._main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
+    State: ``_control`` is the socket to it and ``_process`` the process, both None before the
+    first start; ``lock`` is held by whoever calls.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        sys.modules["__main__"] = self._main
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ensure_running(self) -> socket.socket:
+        """The control socket of a server that runs, as far as one can tell."""
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()
+        if self._control is None:
+            self._control = self._start()
+        return self._control
+
+    def fork(self, channel: socket.socket, lifeline: socket.socket) -> None:
+        """Have a child forked that holds these ends."""
+        descriptors = [channel.fileno(), lifeline.fileno()]
+        try:
+            socket.send_fds(self.ensure_running(), [b"f"], descriptors)
+        except ConnectionError:  # it ended a moment ago
+            self.stop()
+            socket.send_fds(self.ensure_running(), [b"f"], descriptors)
+
+    def stop(self) -> None:
+        """End the server, and with it all children."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
+        self._control = self._process = None
+
+    def disown(self) -> None:
+        """Let go of the server of the process that this one is a fork of."""
+        if self._control is not None:
+            self._control.close()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        path = [place for place in sys.path if isinstance(place, str)]
+        # The server and what it forks inherit the mask: an interrupt is for the owner to handle.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # ours is for data
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return ours
 
 
-class _WorkerProcess(ForkServerProcess):
-    """A worker that does not run the caller's main module again."""
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the hook multiprocessing has
-        with _main_lock, _NoMainModule():
-            return ForkServerProcess._Popen(process_obj)  # noqa: SLF001 - as above
+_server = _ServerHandle()
+_inherited: list[_ServerHandle] = []
 
 
-class _WorkerContext(ForkServerContext):
-    """Starts workers from the server."""
+def _after_fork() -> None:
+    """A fork of this process has no children, and its parent's server must not outlive that."""
+    global _server  # noqa: PLW0603 - one server a process
+    _server.disown()
+    _inherited.append(_server)
+    _server = _ServerHandle()
 
-    Process = _WorkerProcess
+
+def _stop_server() -> None:
+    _server.stop()
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole process group; the parent decides, workers finish their shard."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_stop_server)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 
-import codebatch.graph.compile
 import codebatch.worker  # noqa: F401 - to have it loaded
 from codebatch.tasks.registry import BUILT_IN
 from codebatch.tasks.source import SourceFile

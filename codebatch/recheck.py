@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import BatchUnfinishedError, StoreDamagedError
 from codebatch.lines import fill_path
+from codebatch.quarantine import quarantined_lines
 from codebatch.records import DONE, InputFile, Plan, ShardState, path_key
 from codebatch.shard import Surroundings, compute_files
 from codebatch.store import StoreDirectory
+from codebatch.tasks.rules import QUARANTINED
 
 WHOLE = 1_000_000
 _SAMPLE_DIGITS = 8
@@ -25,10 +27,13 @@ def in_sample(digest: str, part: int) -> bool:
 
 
 def computed_again(
-    store: StoreDirectory, plan: Plan, inputs: Sequence[InputFile]
+    store: StoreDirectory,
+    plan: Plan,
+    inputs: Sequence[InputFile],
+    change: Callable[[Surroundings], Surroundings],
 ) -> dict[Place, str]:
     """The digest of the lines that each task now gives for each file, by (task id, path)."""
-    around = Surroundings(store.objects.read, digest_bytes)
+    around = change(Surroundings(store.objects.read, digest_bytes))
     return {
         (outcome.task_id, file.path): digest_bytes(fill_path(outcome.found.lines, file.path))
         for outcome in compute_files(plan.tasks, inputs, around, {})
@@ -49,6 +54,17 @@ def committed(
         for path, lines in lines_by_path(outputs, state, inputs).items():
             found[task.id, path] = digest_bytes(lines)
     return found
+
+
+def quarantined_objects(there: Mapping[Place, str], inputs: Sequence[InputFile]) -> frozenset[str]:
+    """The objects of files of which a task's committed lines say that they are quarantined."""
+    objects = {file.path: file.object for file in inputs}
+    given_up = [quarantined_lines(code).lines for code in sorted(QUARANTINED)]
+    return frozenset(
+        objects[path]
+        for (_, path), digest in there.items()
+        if digest in {digest_bytes(fill_path(lines, path)) for lines in given_up}
+    )
 
 
 def lines_by_path(

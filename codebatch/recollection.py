@@ -15,6 +15,7 @@ from codebatch.keys import shard_inputs_key
 from codebatch.lines import FileLines
 from codebatch.messages import ShardCall
 from codebatch.plan import shard_of
+from codebatch.quarantine import Quarantine
 from codebatch.records import InputFile, PlannedShard
 from codebatch.store import StoreDirectory
 from codebatch.store.hints import add_hint
@@ -33,6 +34,7 @@ class Recollection:
         self._call = call
         self._earlier = dict(call.earlier)
         self._memos = MemoStore(store.layout)
+        self._quarantine = Quarantine(store)
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
 
@@ -45,7 +47,9 @@ class Recollection:
             found = self._elsewhere(self._earlier[file.object]).recall(key)
             if found is not None:
                 self._moved[key] = found
-        return found if found is not None and self._is_whole(found) else None
+        if found is not None and self._is_whole(found):
+            return found
+        return None if self._call.retry_quarantined else self._quarantine.recall(key)
 
     def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
         """Remember what the shard learnt, and that this batch has it. Its results are committed
@@ -56,6 +60,8 @@ class Recollection:
         try:
             add_hint(self._store.layout, shard_inputs_key(shard), batch_id)
             self._memos.add(self._call.shard_id, self._moved | by_this)
+            for key in learnt:
+                self._quarantine.remove(key)
             for memo in self._opened():
                 memo.freshen(now_ns)
         except StoreError as error:

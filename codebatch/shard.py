@@ -19,10 +19,10 @@ from codebatch.keys import file_key
 from codebatch.lines import FileLines, decode_lines, encode_lines
 from codebatch.outputs import NOTHING_KEPT, Kept, OutputLines, TaskOutputs
 from codebatch.records import COMPUTED, REMEMBERED, Counts, InputFile, PlannedTask, Record
-from codebatch.tasks.base import FileContext, Preparation
-from codebatch.tasks.findings import Finding, diagnostic_records
+from codebatch.tasks.base import FileContext, Preparation, ToolCrashedError
+from codebatch.tasks.findings import failure_record
 from codebatch.tasks.registry import find_task
-from codebatch.tasks.rules import RULES, TASK_FAILED
+from codebatch.tasks.rules import FAILURES, TASK_FAILED
 from codebatch.tasks.source import SourceFile
 
 MAX_OBJECT_BYTES = 16 * 2**20
@@ -30,6 +30,7 @@ MAX_OBJECT_BYTES = 16 * 2**20
 ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
 Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
+Compute = Callable[["Computation"], FileLines]
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,34 @@ class Surroundings:
     ``read`` gives an object's bytes, ``put`` stores a large value and gives its digest,
     ``recall`` gives what is remembered under a key; the file comes with a key that does not cover
     its content. ``may_compute`` false makes it an error that something is not remembered.
+
+    ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
+    Where ``memory_is_limited``, memory that runs out is not an exception of the task like others.
+    ``compute`` runs a task on a file elsewhere; None is here.
     """
 
     read: ReadObject
     put: PutObject
     recall: Recall = lambda *_: None
     may_compute: bool = True
+    watch: Callable[[int], None] = lambda _: None
+    memory_is_limited: bool = False
+    compute: Compute | None = None
+
+
+@dataclass(frozen=True)
+class Computation:
+    """A task to run on a file, with all that its lines depend on.
+
+    ``later`` gives the files after it which the task may have to look at as well.
+    """
+
+    task: PlannedTask
+    key: str
+    file: InputFile
+    source: SourceFile
+    upstream: Mapping[str, FileLines]
+    later: Callable[[], Sequence[tuple[InputFile, SourceFile]]]
 
 
 @dataclass(frozen=True)
@@ -100,10 +123,25 @@ def compute_files(
             for task in tasks:
                 found, origin = file_work.result(task)
                 yield FileOutcome(task.id, files, found, origin)
-    except _UnreadableObjectError as error:
+    except UnreadableObjectError as error:
         raise error.reason from None  # the store's fault: nothing of it may become a result
     finally:
         work.close()
+        around.watch(0)
+
+
+def run_task(
+    task: PlannedTask, source: SourceFile, context: FileContext, around: Surroundings
+) -> tuple[Sequence[Record], FileLines]:
+    """The records of a task on a file, and their lines."""
+    objects: list[str] = []
+
+    def put(data: bytes) -> str:
+        objects.append(around.put(data))
+        return objects[-1]
+
+    records = _run(task, source, context, put, around)
+    return records, FileLines(encode_lines(records), Counts.of(records), tuple(objects))
 
 
 def remembered(
@@ -162,13 +200,14 @@ class _ShardWork:
 
     def prepare(self) -> None:
         """Start the tools that look at many files at once, at those that may need them."""
-        if not self.around.may_compute:
+        if not self.around.may_compute or self.around.compute is not None:
             return
         for task in self.tasks:
             prepare = find_task(task.task).prepare
             wanted = [index for index, known in self._known.items() if known[task.id] is None]
             if prepare is not None and wanted:
                 sources = [self._sources[index] for index in wanted]
+                self.around.watch(len(sources))
                 preparation = prepare(sources, task.config)
                 looked_at = [wanted[place] for place in preparation.places]
                 self._preparations[task.id] = looked_at, preparation
@@ -197,8 +236,22 @@ class _ShardWork:
             return None
         if task.id not in self._prepared:
             indexes, preparation = self._preparations[task.id]
-            self._prepared[task.id] = dict(zip(indexes, preparation.values(), strict=True))
+            self.around.watch(len(indexes))
+            try:
+                values = preparation.values()
+            except ToolCrashedError:
+                sources = [self._sources[i] for i in indexes]
+                values = find_task(task.task).prepare_apart(sources, task.config)
+            self._prepared[task.id] = dict(zip(indexes, values, strict=True))
         return self._prepared[task.id].get(index)
+
+    def later(self, task: PlannedTask) -> list[tuple[InputFile, SourceFile]]:
+        """The files to come that the task may have to look at."""
+        return [(self._groups[i][0], self._sources[i]) for i in self._later(task)]
+
+    def _later(self, task: PlannedTask) -> list[int]:
+        # Those that are remembered will not ask.
+        return [index for index, known in self._known.items() if known[task.id] is None]
 
 
 class _FileWork:
@@ -240,23 +293,27 @@ class _FileWork:
     def _compute(self, task: PlannedTask, key: str) -> FileLines:
         if not self._shard.around.may_compute:
             raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
-        objects: list[str] = []
+        compute = self._shard.around.compute
+        found = self._run(task) if compute is None else compute(self._computation(task, key))
+        if FAILURES.isdisjoint(found.counts.by_code):
+            self._shard.learnt[key] = found  # what failed here may work elsewhere
+        return found
+
+    def _run(self, task: PlannedTask) -> FileLines:
         context = FileContext(
             config=task.config,
             upstream={need: self._upstream(need) for need in task.needs},
             prepared=self._shard.prepared(task, self._index),
         )
-
-        def put(data: bytes) -> str:
-            objects.append(self._shard.around.put(data))
-            return objects[-1]
-
-        records = _run(task, self._source, context, put)
+        self._shard.around.watch(1)
+        records, found = run_task(task, self._source, context, self._shard.around)
         self._records[task.id] = records
-        found = FileLines(encode_lines(records), Counts.of(records), tuple(objects))
-        if TASK_FAILED not in found.counts.by_code:
-            self._shard.learnt[key] = found  # what failed here may work elsewhere
         return found
+
+    def _computation(self, task: PlannedTask, key: str) -> Computation:
+        upstream = {need: self._found[need] for need in task.needs}
+        later = partial(self._shard.later, task)
+        return Computation(task, key, self._file, self._source, upstream, later)
 
     def _upstream(self, need: str) -> Sequence[Record]:
         if need not in self._records:
@@ -270,7 +327,7 @@ def _source(file: InputFile, read: ReadObject) -> SourceFile:
     )
 
 
-class _UnreadableObjectError(Exception):
+class UnreadableObjectError(Exception):
     """The store could not give an object; a task that looks into a file may meet this."""
 
     def __init__(self, reason: CodeBatchError) -> None:
@@ -282,22 +339,28 @@ def _read(read: ReadObject, digest: str) -> bytes:
     try:
         return read(digest)
     except CodeBatchError as error:
-        raise _UnreadableObjectError(error) from error
+        raise UnreadableObjectError(error) from error
 
 
 def _run(
-    planned: PlannedTask, source: SourceFile, context: FileContext, put: PutObject
+    planned: PlannedTask,
+    source: SourceFile,
+    context: FileContext,
+    put: PutObject,
+    around: Surroundings,
 ) -> list[Record]:
     task = find_task(planned.task)
     try:
+        if isinstance(context.prepared, ToolCrashedError):
+            raise context.prepared
         records = list(task.run(source, context))
-    except _UnreadableObjectError:
+    except UnreadableObjectError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task does, the file gets a record
+    except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
+        if around.memory_is_limited and isinstance(error, MemoryError):
+            raise
         message = f"the task failed on this file: {type(error).__name__}: {error}"
-        rule = RULES[TASK_FAILED]
-        finding = Finding(1, 1, TASK_FAILED, rule.name, rule.severity, message)
-        return list(diagnostic_records([finding], ()))
+        return [failure_record(TASK_FAILED, message)]
     undeclared = {record["kind"] for record in records}.difference(task.kinds)
     if undeclared:
         names = ", ".join(sorted(map(str, undeclared)))

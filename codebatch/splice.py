@@ -29,12 +29,12 @@ from codebatch.records import (
 )
 from codebatch.shard import groups_of_equals
 from codebatch.store import StoreDirectory
-from codebatch.tasks.rules import TASK_FAILED
+from codebatch.tasks.rules import FAILURES
 
 
 def is_reusable(state: ShardState | None) -> bool:
     """Whether outputs may serve elsewhere: what a task failed on may work there."""
-    return state is not None and state.status == DONE and TASK_FAILED not in state.counts.by_code
+    return state is not None and state.status == DONE and FAILURES.isdisjoint(state.counts.by_code)
 
 
 def keep_unchanged(

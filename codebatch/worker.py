@@ -8,7 +8,7 @@ exception, so failure is a value, committed as a state and said in the receipt.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codebatch.clock import now, now_ns
@@ -16,37 +16,46 @@ from codebatch.collector import collector_held
 from codebatch.commit import commit_failure, commit_shard
 from codebatch.errors import (
     CodeBatchError,
+    MemoryExhaustedError,
     NotReusedError,
     ShardFailedError,
     StoreFormatError,
     ToolchainMismatchError,
+    WorkerLostError,
 )
 from codebatch.keys import pipeline_fingerprints
 from codebatch.messages import Receipt, ShardCall
 from codebatch.plan import components_here
-from codebatch.recheck import committed, computed_again, in_sample
+from codebatch.recheck import committed, computed_again, in_sample, quarantined_objects
 from codebatch.recollection import Recollection
 from codebatch.records import DONE, FAILED, Plan, PlannedTask
 from codebatch.shard import Surroundings, compute_shard
 from codebatch.splice import keep_unchanged
 from codebatch.store import StoreDirectory, open_store
 
+Change = Callable[[Surroundings], Surroundings]
 
-def run_shard(call: ShardCall) -> Receipt:
-    """Compute and commit one shard, and say what was done."""
+
+def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receipt:
+    """Compute and commit one shard, and say what was done.
+
+    ``change`` is applied to the surroundings in which the results are computed.
+    """
     try:
         store, plan = _opened(call.store, call.store_id, call.batch_id)
         with collector_held():
             if call.recheck is not None:
-                return _recheck(store, plan, call, call.recheck)
-            return _run(store, plan, call)
+                return _recheck(store, plan, call, call.recheck, change)
+            return _run(store, plan, call, change)
     except CodeBatchError as error:
         return _receipt(call, error)
+    except MemoryError:
+        return _receipt(call, MemoryExhaustedError("the worker process is out of memory"))
     except Exception as error:  # noqa: BLE001 - a scheduler must never see an exception
         return _receipt(call, ShardFailedError(f"{type(error).__name__}: {error}"))
 
 
-def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
+def _run(store: StoreDirectory, plan: Plan, call: ShardCall, change: Change) -> Receipt:
     started = now()
     tasks = _tasks_to_run(store, plan, call)
     task_ids = [task.id for task in tasks]
@@ -61,10 +70,10 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall) -> Receipt:
                 may_compute=not call.require_reused,
             )
             kept = keep_unchanged(store, call.near, _closures(plan, tasks), call.shard_id, inputs)
-            result = compute_shard(tasks, call.shard_id, inputs, around, kept)
+            result = compute_shard(tasks, call.shard_id, inputs, change(around), kept)
         commit_shard(store, call.batch_id, call.shard_id, result.outputs, call.attempt, started)
-    except NotReusedError:
-        raise  # nothing failed: the shard stays as it is
+    except (NotReusedError, WorkerLostError, MemoryError):
+        raise  # not the shard has failed: it stays as it is
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
@@ -90,11 +99,18 @@ def _closures(plan: Plan, tasks: Sequence[PlannedTask]) -> dict[str, str]:
     return {task.id: closures[task.id] for task in tasks}
 
 
-def _recheck(store: StoreDirectory, plan: Plan, call: ShardCall, part: int) -> Receipt:
-    """Compute a part of a finished shard again, store nothing, and compare."""
+def _recheck(
+    store: StoreDirectory, plan: Plan, call: ShardCall, part: int, change: Change
+) -> Receipt:
+    """Compute a part of a finished shard again, store nothing, and compare.
+
+    What is quarantined is not tried: it would end the process.
+    """
     inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
     there = committed(store, plan, call.batch_id, call.shard_id, inputs)
-    here = computed_again(store, plan, [f for f in inputs if in_sample(f.object, part)])
+    given_up = quarantined_objects(there, inputs)
+    chosen = [f for f in inputs if in_sample(f.object, part) and f.object not in given_up]
+    here = computed_again(store, plan, chosen, change)
     differ = tuple(sorted(place for place, digest in here.items() if there[place] != digest))
     return Receipt(call.shard_id, call.attempt, DONE, checked=len(here), differ=differ)
 

@@ -59,7 +59,7 @@ VIEWS: dict[str, list[list[str]]] = {
 }
 # A view does without an index, so that taking it away shows nothing; that a view reads them in
 # some cases only is for its own tests.
-DERIVED = {"indexes", "memo"}
+DERIVED = {"indexes", "memo", "quarantine"}
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:

@@ -513,7 +513,7 @@ def test_death_of_a_worker_process_costs_nothing(
     (server,) = (
         process
         for process in psutil.Process(run.process.pid).children()
-        if any("forkserver" in word for word in process.cmdline())
+        if any("fork_server" in word for word in process.cmdline())
     )
     server.children()[-1].kill()
     out, err = run.process.communicate(timeout=120)
@@ -543,6 +543,6 @@ def test_events_tell_the_story(tree: Path, store: codebatch.Store) -> None:
     (path,) = store.path.glob("batches/*/events.jsonl")
     events = [json.loads(line) for line in path.read_text().splitlines()]
     names = [event["event"] for event in events]
-    done = ["shard-done"] * report.shards["total"]
+    done = ["shard-started", "shard-done"] * report.shards["total"]
     assert names == ["run-started", *done, "run-finished"]
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)

@@ -104,6 +104,7 @@ CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.diff", "cli.error", "cli.init", "cli.regressions"),
     *("cli.export", "cli.show-object", "cli.show-snapshot", "cli.snapshot", "pipeline"),
+    "verdict",
 }
 
 

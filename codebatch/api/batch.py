@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from codebatch import limits
 from codebatch.lazy import lazy
 from codebatch.records import DONE
 from codebatch.store import open_store
@@ -57,7 +58,7 @@ class Batch:
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
 
-    def run(
+    def run(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         scheduler: str | None = None,
         *,
@@ -65,10 +66,17 @@ class Batch:
         client: Any = None,
         progress: Progress | None = None,
         require_reused: bool = False,
+        retry_quarantined: bool = False,
+        file_timeout: float | None = None,
+        memory_limit: int | str | None = None,
     ) -> RunReport:
         """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
         address or a scheduler file; or give a ``distributed.Client``. With ``require_reused``
         it is an error that something has to be computed.
+
+        A worker process may spend ``file_timeout`` seconds on a task on a file, and take
+        ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no limit. What
+        ends it by more is quarantined; ``retry_quarantined`` tries such files again.
         """
         return batches.run_batch(
             self.store.directory,
@@ -77,7 +85,11 @@ class Batch:
             workers=workers,
             client=client,
             progress=progress,
-            require_reused=require_reused,
+            settings=batches.RunSettings(
+                require_reused=require_reused,
+                retry_quarantined=retry_quarantined,
+                limits=limits.choose_limits(file_timeout, memory_limit),
+            ),
         )
 
     def recheck(
@@ -87,8 +99,12 @@ class Batch:
         *,
         workers: int | None = None,
         client: Any = None,
+        file_timeout: float | None = None,
+        memory_limit: int | str | None = None,
     ) -> RecheckReport:
-        """Compute ``sample`` percent of the files again, store nothing, and compare."""
+        """Compute ``sample`` percent of the files again, store nothing, and compare; what is
+        quarantined is left out. Limits are those of `run`.
+        """
         return batches.recheck_batch(
             self.store.directory,
             self.id,
@@ -96,6 +112,7 @@ class Batch:
             scheduler=scheduler,
             workers=workers,
             client=client,
+            limits=limits.choose_limits(file_timeout, memory_limit),
         )
 
     def forecast(self) -> Forecast:

@@ -4,6 +4,7 @@ from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.report import RecheckReport, RunReport
 from codebatch.batch.run import (
     Progress,
+    RunSettings,
     finish_run,
     pending_calls,
     recheck_batch,
@@ -15,6 +16,7 @@ __all__ = [
     "Progress",
     "RecheckReport",
     "RunReport",
+    "RunSettings",
     "finish_run",
     "init_batch",
     "pending_calls",

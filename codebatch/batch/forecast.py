@@ -19,6 +19,7 @@ from codebatch.batch.reuse import Reuse
 from codebatch.errors import StoreError
 from codebatch.pipeline import Pipeline
 from codebatch.plan import identify, make_plan
+from codebatch.quarantine import Quarantine
 from codebatch.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
 from codebatch.shard import groups_of_equals, remembered
 from codebatch.store import StoreDirectory
@@ -101,6 +102,7 @@ class _Forecaster:
         self._plan = plan
         self._reuse = Reuse(store, batch_id, plan)
         self._memos = MemoStore(store.layout)
+        self._quarantine = Quarantine(store)
         self.earlier = self._reuse.predecessor()
         self.tasks = {task.id: TaskForecast(task.id) for task in plan.tasks}
         self._changed = {task.id: _changed(task, self.earlier) for task in plan.tasks}
@@ -125,7 +127,11 @@ class _Forecaster:
 
     def _known(self, file: InputFile, memo: Memo) -> set[str]:
         """The tasks whose result on a file is remembered."""
-        found = remembered(self._plan.tasks, file, lambda key, _: memo.recall(key))
+        found = remembered(
+            self._plan.tasks,
+            file,
+            lambda key, _: memo.recall(key) or self._quarantine.recall(key),
+        )
         return {task_id for task_id, lines in found.items() if lines is not None}
 
     def _add_files(

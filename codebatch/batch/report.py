@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError
 from codebatch.messages import Receipt
 from codebatch.overview import BatchOverview
-from codebatch.records import DONE, FAILED, INTERRUPTED
+from codebatch.records import DONE, FAILED, INTERRUPTED, path_key
+from codebatch.store import StoreDirectory
+from codebatch.tasks.rules import QUARANTINED
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run came to. Files are counted per task and file; ``seconds`` is wall time."""
+    """What a run came to. Files are counted per task and file, and those that are quarantined
+    once more; ``quarantined`` names them with task and code. ``seconds`` is wall time.
+    """
 
     batch_id: str
     snapshot_id: str
@@ -23,6 +27,7 @@ class RunReport:
     files: dict[str, int]
     seconds: float
     errors: tuple[dict[str, object], ...] = ()
+    quarantined: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ def report_run(
     seconds: float,
     *,
     interrupted: bool,
+    quarantined: Sequence[dict[str, str]] = (),
 ) -> RunReport:
     """The report on a run from the states it left and the receipts by shard.
 
@@ -69,10 +75,24 @@ def report_run(
         status=status,
         result=None if disputed else overview.result,
         shards={name: shards[name] for name in ("total", "done", "failed")},
-        files=_files(overview, attempts),
+        files={**_files(overview, attempts), "quarantined": len(quarantined)},
         seconds=round(seconds, 3),
         errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
+        quarantined=tuple(quarantined),
     )
+
+
+def quarantined_files(store: StoreDirectory, overview: BatchOverview) -> list[dict[str, str]]:
+    """What is quarantined in a batch, in the order of paths, then of tasks."""
+    found = [
+        {"path": str(record["path"]), "task_id": task.id, "code": str(record["code"])}
+        for task in overview.plan.tasks
+        for shard_id, state in overview.states[task.id].items()
+        if state is not None and not QUARANTINED.isdisjoint(state.counts.by_code)
+        for record in store.iter_outputs(overview.batch_id, task.id, shard_id)
+        if record.get("code") in QUARANTINED
+    ]
+    return sorted(found, key=lambda one: path_key(one["path"]))
 
 
 def report_recheck(batch_id: str, receipts: Sequence[Receipt], seconds: float) -> RecheckReport:
@@ -105,4 +125,4 @@ def _files(overview: BatchOverview, attempts: set[str]) -> dict[str, int]:
     done = [state for state in overview.present() if state.status == DONE]
     total = sum(state.files for state in done)
     computed = sum(state.computed for state in done if state.attempt in attempts)
-    return {"computed": computed, "reused": total - computed, "quarantined": 0}
+    return {"computed": computed, "reused": total - computed}

@@ -11,14 +11,29 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from codebatch.batch.report import RecheckReport, RunReport, report_recheck, report_run
+from codebatch.batch.dispatch import Crew, run_calls, run_suspects
+from codebatch.batch.report import (
+    RecheckReport,
+    RunReport,
+    quarantined_files,
+    report_recheck,
+    report_run,
+)
 from codebatch.batch.reuse import Reuse
+from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
 from codebatch.commit import commit_failure
-from codebatch.errors import BatchUnfinishedError, NotReusedError, ShardFailedError
+from codebatch.errors import (
+    BatchUnfinishedError,
+    NotReusedError,
+    ShardFailedError,
+    WorkerLostError,
+)
+from codebatch.lazy import lazy
+from codebatch.limits import Limits, choose_limits
 from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview
 from codebatch.plan import shard_of
@@ -26,10 +41,27 @@ from codebatch.records import DONE, FAILED, ShardState
 from codebatch.schedulers import SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 
+if TYPE_CHECKING:
+    from codebatch import worker
+else:
+    worker = lazy("codebatch.worker")  # the tasks, which only work needs
+
 MAX_ROUNDS = 3
 _MAX_EARLIER = 10_000  # a call is a small message
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How to run. With ``require_reused`` nothing is computed: `NotReusedError` where something
+    would have to be. ``limits`` hold in worker processes. With ``retry_quarantined``, what was
+    given up is tried again, in shards that are done as well.
+    """
+
+    require_reused: bool = False
+    retry_quarantined: bool = False
+    limits: Limits = field(default_factory=choose_limits)
 
 
 def run_batch(
@@ -40,18 +72,20 @@ def run_batch(
     workers: int | None = None,
     client: Any = None,
     progress: Progress | None = None,
-    require_reused: bool = False,
+    settings: RunSettings | None = None,
 ) -> RunReport:
     """Run every shard of the batch that is not done, on a local scheduler or a cluster.
 
     ``client`` is a ``distributed.Client`` to use instead of ``scheduler``. An interrupt
-    (Ctrl-C) lets running shards commit and gives a report with status ``interrupted``. With
-    ``require_reused`` nothing is computed: `NotReusedError` where something would have to be.
+    (Ctrl-C) lets running shards commit and gives a report with status ``interrupted``.
     """
     began = time.monotonic()
-    run = _Run(store, batch_id, progress, require_reused=require_reused)
-    before = run.overview()
     choose_scheduler(scheduler, workers, 0)  # a wrong name is an error before anything is done
+    run = _Run(store, batch_id, progress, settings)
+    run.suspects = begun_and_lost(store, batch_id)
+    if run.settings.retry_quarantined:
+        run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())
+    before = run.overview()
     run.log("run-started", pending=before.shards()["total"] - before.shards()["done"])
     interrupted = False
     try:
@@ -70,7 +104,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     run = _Run(store, batch_id, None)
     for receipt in receipts:
         run.note(receipt)
-    _run_rounds(run, SchedulerChoice("sync", 1), None)
+    _run_rounds(run, Crew(SchedulerChoice("sync", 1)))
     return run.finish(began, interrupted=False)
 
 
@@ -82,6 +116,7 @@ def recheck_batch(
     scheduler: str | None = None,
     workers: int | None = None,
     client: Any = None,
+    limits: Limits | None = None,
 ) -> RecheckReport:
     """Compute results of a finished batch again, store nothing, and compare.
 
@@ -95,9 +130,12 @@ def recheck_batch(
             hints=[f"finish it: codebatch resume --batch {batch_id}"],
         )
     receipts: list[Receipt] = []
-    calls = [call._replace(recheck=part) for call in _calls(store, overview, set())]
+    calls = [
+        call._replace(recheck=part, limits=limits or choose_limits())
+        for call in _calls(store, overview, set())
+    ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    _run_calls(calls, choose_scheduler(scheduler, workers, work), client, receipts.append)
+    run_calls(calls, Crew(choose_scheduler(scheduler, workers, work), client), receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
 
 
@@ -111,8 +149,9 @@ def _calls(store: StoreDirectory, overview: BatchOverview, done: set[str]) -> li
     attempt = os.urandom(8).hex()
     shards = sorted(overview.plan.shards, key=lambda shard: (-shard.bytes, shard.shard_id))
     root = str(store.root.resolve())
+    limits = choose_limits()
     return [
-        ShardCall(root, store.store_id, overview.batch_id, shard.shard_id, attempt)
+        ShardCall(root, store.store_id, overview.batch_id, shard.shard_id, attempt, limits=limits)
         for shard in shards
         if shard.shard_id not in done
     ]
@@ -124,7 +163,7 @@ class _Run:
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
     whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
     each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
-    are. ``_done`` holds the states
+    are, ``suspects`` the shards that may end the process they run in. ``_done`` holds the states
     whose outputs were found to match them; in one run that is looked at once.
     """
 
@@ -133,13 +172,13 @@ class _Run:
         store: StoreDirectory,
         batch_id: str,
         progress: Progress | None,
-        *,
-        require_reused: bool = False,
+        settings: RunSettings | None = None,
     ) -> None:
         self.store = store
         self.batch_id = batch_id
         self.plan = store.load_plan(batch_id)
-        self.require_reused = require_reused
+        self.settings = settings or RunSettings()
+        self.suspects: set[str] = set()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.earlier: dict[str, list[tuple[str, str]]] = {}
@@ -151,11 +190,21 @@ class _Run:
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
         earlier = tuple(self.earlier.get(call.shard_id, ())[:_MAX_EARLIER])
-        return call._replace(earlier=earlier, near=self.near, require_reused=self.require_reused)
+        return call._replace(
+            earlier=earlier,
+            near=self.near,
+            require_reused=self.settings.require_reused,
+            limits=self.settings.limits,
+            retry_quarantined=self.settings.retry_quarantined,
+        )
 
     def begin(self, overview: BatchOverview) -> None:
         """Count from here what progress is told about."""
         self._done_before = overview.shards()["done"]
+
+    def announce(self, call: ShardCall) -> None:
+        """Log that a shard starts in this process."""
+        self.log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
 
     def note(self, receipt: Receipt) -> None:
         """Take a receipt: keep it, log it, tell whoever watches."""
@@ -199,7 +248,14 @@ class _Run:
         """Record the end, and report."""
         overview = self.overview()
         seconds = time.monotonic() - began
-        report = report_run(overview, self.arrived, self.attempts, seconds, interrupted=interrupted)
+        report = report_run(
+            overview,
+            self.arrived,
+            self.attempts,
+            seconds,
+            interrupted=interrupted,
+            quarantined=quarantined_files(self.store, overview),
+        )
         if report.status == DONE:
             self._save_result(overview)
         self.log("run-finished", status=report.status)
@@ -230,25 +286,34 @@ def _run_pending(
         for new, old in reuse.earlier_objects(news).items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
         work = sum(file.size for file in news)
-        _run_rounds(run, choose_scheduler(scheduler, workers, work), client)
+        _run_rounds(run, Crew(choose_scheduler(scheduler, workers, work), client))
 
 
-def _run_rounds(run: _Run, choice: SchedulerChoice, client: Any) -> None:
-    """Run what the store does not show as done; a shard that says it failed is not repeated."""
-    from codebatch.worker import check_toolchain  # noqa: PLC0415 - the tasks, which only work needs
+def _run_rounds(run: _Run, crew: Crew) -> None:
+    """Run what the store does not show as done; a shard that says it failed is not repeated.
 
+    What workers leave undone again and again is run by this process and a child of its own.
+    """
     for _ in range(MAX_ROUNDS):
-        calls = [
-            run.completed(call)
-            for call in pending_calls(run.store, run.overview())
-            if run.arrived.get(call.shard_id) is None or not _is_final(run.arrived[call.shard_id])
-        ]
+        calls = _next_calls(run)
         if not calls:
             break
-        check_toolchain(run.plan.tasks)
-        run.attempts.update(call.attempt for call in calls)
-        _run_calls(calls, choice, client, run.note)
+        worker.check_toolchain(run.plan.tasks)
+        run_calls(calls, crew, run.note, run.announce, run.suspects)
+    else:
+        run_suspects(_next_calls(run), run.note, run.announce)
     _record_failures(run)
+
+
+def _next_calls(run: _Run) -> list[ShardCall]:
+    """A call for each shard that is neither done nor failed."""
+    calls = [
+        run.completed(call)
+        for call in pending_calls(run.store, run.overview())
+        if run.arrived.get(call.shard_id) is None or not _is_final(run.arrived[call.shard_id])
+    ]
+    run.attempts.update(call.attempt for call in calls)
+    return calls
 
 
 def _without_files(state: ShardState) -> ShardState:
@@ -259,32 +324,7 @@ def _without_files(state: ShardState) -> ShardState:
 def _is_final(receipt: Receipt) -> bool:
     """Whether the shard itself failed; a lost worker is the scheduler's failure, not its."""
     error = receipt.error or {}
-    return receipt.status == FAILED and error.get("code") != "WORKER_DIED"
-
-
-def _run_calls(
-    calls: Sequence[ShardCall],
-    choice: SchedulerChoice,
-    client: Any,
-    note: Callable[[Receipt], None],
-) -> None:
-    if client is None and choice.name == "sync":
-        from codebatch.worker import run_shard  # noqa: PLC0415 - as above
-
-        # One after the other in this thread: no graph is needed, and importing Dask takes
-        # longer than most runs of this kind.
-        for call in calls:
-            note(run_shard(call))
-        return
-    from codebatch import graph  # noqa: PLC0415 - imports dask, which only a larger run needs
-
-    if client is not None:
-        graph.run_on_cluster(client, calls, note)
-    elif choice.is_local:
-        graph.run_locally(choice.name, calls, min(choice.workers, len(calls)), note)
-    else:
-        with graph.connect(choice.name) as connected:
-            graph.run_on_cluster(connected, calls, note)
+    return receipt.status == FAILED and error.get("code") != WorkerLostError.code
 
 
 def _record_failures(run: _Run) -> None:

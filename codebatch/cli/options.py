@@ -44,6 +44,11 @@ no_ignore_option = click.option(
     is_flag=True,
     help="Take ignored files and .git as well; only stores are left out.",
 )
+retry_option = click.option(
+    "--retry-quarantined",
+    is_flag=True,
+    help="Try again what is quarantined, in shards that are done as well.",
+)
 task_option = click.option("--task", "task_id", metavar="TASK", help="Only this task.")
 path_option = click.option("--path", metavar="GLOB", help="Only files whose path matches.")
 language_option = click.option("--language", metavar="NAME", help="Only files in this language.")
@@ -83,7 +88,20 @@ class Percent(click.ParamType[float]):
 
 
 def run_options(command: F) -> F:
-    """Where and with how many workers to run, and whether to compute."""
+    """Where and with how many workers to run, within which limits, and whether to compute."""
+    command = click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="What a worker process may take beyond what it starts with, as 2GiB; 0: no limit. "
+        "Default: $CODEBATCH_MEMORY_LIMIT, else half of the memory.",
+    )(command)
+    command = click.option(
+        "--file-timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="What a worker process may take for a task on a file; 0: no limit. "
+        "Default: $CODEBATCH_FILE_TIMEOUT, else 120.",
+    )(command)
     command = click.option(
         "--scheduler",
         metavar="WHERE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -20,6 +20,7 @@ from codebatch.cli.options import (
     no_ignore_option,
     pipeline_option,
     quiet_option,
+    retry_option,
     run_options,
     shards_option,
     store_option,
@@ -28,15 +29,19 @@ from codebatch.cli.snapshots import take
 from codebatch.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, UsageError
 from codebatch.records import DONE, FAILED, INTERRUPTED
 from codebatch.store import DATA
+from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
 
+_RUN_WRITES = ("objects", "batches", "states", "outputs", "events", "memo", "quarantine", "indexes")
+_RUN_READS = ("store", "inputs", *_RUN_WRITES)
+_MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
 
 
 @click.command(cls=OnceCommand)
-@reads(*(data for data in DATA if data not in ("tasks", "events")))
+@reads(*(data for data in DATA if data != "tasks"))
 @writes(*DATA)
 @prints("cli.run")
 @click.argument("directory", metavar="DIR")
@@ -53,6 +58,8 @@ def scan(
     scheduler: str | None,
     workers: int | None,
     require_reused: bool,
+    file_timeout: float | None,
+    memory_limit: str | None,
     shards: int | None,
     store: str | None,
     no_ignore: bool,
@@ -68,18 +75,20 @@ def scan(
     anticipate = opened.anticipation(scheduler, workers)
     taken = take(opened, directory, no_ignore=no_ignore, watch=anticipate)
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    report = _run(batch, scheduler, workers, require_reused=require_reused)
+    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
+    report = _run(batch, settings, require_reused=require_reused)
     if not quiet:
         _note_latest(batch)
     _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "objects", "batches", "inputs", "states", "outputs", "memo", "indexes")
-@writes("objects", "batches", "states", "outputs", "events", "memo", "indexes")
+@reads(*_RUN_READS)
+@writes(*_RUN_WRITES)
 @prints("cli.run", "cli.recheck")
 @batch_option
 @run_options
+@retry_option
 @click.option(
     "--recompute",
     is_flag=True,
@@ -98,7 +107,10 @@ def run(
     batch_id: str,
     scheduler: str | None,
     workers: int | None,
+    retry_quarantined: bool,
     require_reused: bool,
+    file_timeout: float | None,
+    memory_limit: str | None,
     recompute: bool,
     sample: float | None,
     store: str | None,
@@ -113,19 +125,23 @@ def run(
     if sample is not None and not recompute:
         raise UsageError("--sample says how much to compute again: give --recompute as well")
     batch = api.open_store(store).find_batch(batch_id)
-    report = _run(batch, scheduler, workers, require_reused=require_reused)
+    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
+    report = _run(
+        batch, settings, require_reused=require_reused, retry_quarantined=retry_quarantined
+    )
     if recompute and report.status == DONE:
-        _recheck(batch, 100 if sample is None else sample, scheduler, workers, as_json=as_json)
+        _recheck(batch, 100 if sample is None else sample, settings, as_json=as_json)
     else:
         _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "objects", "batches", "inputs", "states", "outputs", "memo", "indexes")
-@writes("objects", "batches", "states", "outputs", "events", "memo", "indexes")
+@reads(*_RUN_READS)
+@writes(*_RUN_WRITES)
 @prints("cli.run")
 @batch_option
 @run_options
+@retry_option
 @store_option
 @json_option
 @quiet_option
@@ -133,7 +149,10 @@ def resume(
     batch_id: str,
     scheduler: str | None,
     workers: int | None,
+    retry_quarantined: bool,
     require_reused: bool,
+    file_timeout: float | None,
+    memory_limit: str | None,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -143,7 +162,10 @@ def resume(
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    report = _run(batch, scheduler, workers, require_reused=require_reused)
+    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
+    report = _run(
+        batch, settings, require_reused=require_reused, retry_quarantined=retry_quarantined
+    )
     _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
 
@@ -163,23 +185,37 @@ def _note_latest(batch: api.Batch) -> None:
         )
 
 
+class _Settings(NamedTuple):
+    """Where to run, and what a worker process may take."""
+
+    scheduler: str | None
+    workers: int | None
+    file_timeout: float | None
+    memory_limit: str | None
+
+
 def _run(
-    batch: api.Batch, scheduler: str | None, workers: int | None, *, require_reused: bool
+    batch: api.Batch,
+    settings: _Settings,
+    *,
+    require_reused: bool,
+    retry_quarantined: bool = False,
 ) -> RunReport:
     progress = output.Progress("run", "shards")
     try:
         return batch.run(
-            scheduler, workers=workers, progress=progress, require_reused=require_reused
+            **settings._asdict(),
+            progress=progress,
+            require_reused=require_reused,
+            retry_quarantined=retry_quarantined,
         )
     finally:
         progress.close()
 
 
-def _recheck(
-    batch: api.Batch, sample: float, scheduler: str | None, workers: int | None, *, as_json: bool
-) -> None:
+def _recheck(batch: api.Batch, sample: float, settings: _Settings, *, as_json: bool) -> None:
     """Compute results again, and print how they compare; exit 1 where any differs."""
-    report = batch.recheck(sample, scheduler, workers=workers)
+    report = batch.recheck(sample, **settings._asdict())
     if as_json:
         output.write_document(asdict(report))
     else:
@@ -218,15 +254,32 @@ def _write_report(batch: api.Batch, report: RunReport, store: str | None, skippe
         output.write_line(f"  result   {report.result}")
     failed = f", {shards['failed']} failed" if shards["failed"] else ""
     output.write_line(f"  shards   {shards['done']}/{shards['total']} done{failed}")
-    output.write_line(f"  files    {files['computed']:,} computed, {files['reused']:,} reused")
+    given_up = f", {files['quarantined']:,} quarantined" if files["quarantined"] else ""
+    output.write_line(
+        f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
+    )
     for error in report.errors:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
+    _write_quarantined(report)
     if report.status == DONE:
         _write_findings(batch)
-        commands = (f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary"))
+        commands = [f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary")]
+        if report.quarantined:
+            commands.append(f"codebatch resume --batch {report.batch_id} --retry-quarantined")
         output.write_next(*commands, store=store)
     else:
         output.write_next(f"codebatch resume --batch {report.batch_id}", store=store)
+
+
+def _write_quarantined(report: RunReport) -> None:
+    for one in report.quarantined[:_MOST_NAMED]:
+        why = RULES[one["code"]].name
+        output.write_line(
+            f"  quarantined {output.printable(one['path'])}: {one['task_id']} {one['code']} {why}"
+        )
+    rest = len(report.quarantined) - _MOST_NAMED
+    if rest > 0:
+        output.write_line(f"  and {rest:,} more: codebatch errors --code {','.join(QUARANTINED)}")
 
 
 def _skipped(number: int) -> str:

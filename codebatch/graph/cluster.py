@@ -9,6 +9,7 @@ from typing import Any
 
 from codebatch.errors import ClusterError
 from codebatch.graph.compile import compile_graph
+from codebatch.isolation import run_guarded
 from codebatch.messages import Receipt, ShardCall
 from codebatch.records import FAILED
 
@@ -43,7 +44,7 @@ def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceip
     A shard whose future erred (its workers died, say) gets a failed receipt that says so; the
     futures are released at the end, so that no result stays on the cluster.
     """
-    graph = compile_graph(calls)
+    graph = compile_graph(calls, run_guarded)
     by_key = dict(zip(graph, calls, strict=True))
     futures = client.get(graph, list(graph), sync=False)
     from distributed import as_completed  # noqa: PLC0415 - as below

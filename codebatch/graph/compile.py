@@ -8,19 +8,22 @@ space for all its clients and answers an equal key with an old value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dask.task_spec import Task
 
 from codebatch.digest import DIGEST_PREFIX, digest_document
-from codebatch.messages import ShardCall
+from codebatch.isolation import run_guarded
+from codebatch.messages import Receipt, ShardCall
 from codebatch.worker import run_shard
 
 STAGE = "codebatch-files"
 
 Key = tuple[str, str]
 Graph = dict[Key, Any]
+Run = Callable[[ShardCall], Receipt]
 
 
 def shard_key(call: ShardCall) -> Key:
@@ -29,6 +32,28 @@ def shard_key(call: ShardCall) -> Key:
     return f"{STAGE}-{digest[len(DIGEST_PREFIX) :]}", call.shard_id
 
 
-def compile_graph(calls: Sequence[ShardCall]) -> Graph:
-    """The graph of the calls; its values are Dask tasks, its keys in the order of the calls."""
-    return {key: Task(key, run_shard, call) for call in calls for key in [shard_key(call)]}
+def compile_graph(calls: Sequence[ShardCall], run: Run | None = None) -> Graph:
+    """The graph of the calls; its values are Dask tasks, its keys in the order of the calls.
+
+    ``run`` is what runs one; by default that depends on where it finds itself.
+    """
+    run = run or run_anywhere
+    return {key: Task(key, run, call) for call in calls for key in [shard_key(call)]}
+
+
+def run_anywhere(call: ShardCall) -> Receipt:
+    """Run a shard: in a child process on a worker of a cluster, which must not die of a file,
+    and otherwise in this process.
+    """
+    return run_guarded(call) if _is_on_cluster() else run_shard(call)
+
+
+def _is_on_cluster() -> bool:
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True

@@ -1,86 +1,67 @@
-"""Run a graph on this machine: in this thread, in threads, or in processes of our own pool."""
+"""Run a graph on this machine: in threads, or in child processes that threads wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from functools import partial
 
-import dask.local
-import dask.multiprocessing
 import dask.threaded
 
-from codebatch.graph.compile import compile_graph
+from codebatch.graph.compile import Graph, compile_graph
+from codebatch.isolation import run_guarded
 from codebatch.messages import Receipt, ShardCall
-from codebatch.pool import make_pool
-from codebatch.records import FAILED
+from codebatch.pool import Children, start_server
+from codebatch.worker import run_shard
 
 OnReceipt = Callable[[Receipt], None]
+OnStart = Callable[[ShardCall], None]
 
 
-def run_locally(
-    scheduler: str, calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt
+def run_in_threads(
+    calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt, on_start: OnStart
 ) -> None:
-    """Run the calls with ``sync``, ``threads`` or ``processes``; receipts arrive as they come.
+    """Run the calls in this process; receipts arrive as they come.
 
     An interrupt lets the shards that are running finish their commit, and drops the others.
     """
-    if scheduler == "sync":
-        _get(dask.local.get_sync, calls, on_receipt)
-    elif scheduler == "threads":
-        with _shut_down(ThreadPoolExecutor(workers)) as pool:
-            _get(dask.threaded.get, calls, on_receipt, pool=pool, num_workers=workers)
-    else:
-        _run_in_processes(calls, workers, on_receipt)
+    graph = compile_graph(calls, run_shard)
+    by_key = dict(zip(graph, calls, strict=True))
+    with _shut_down(ThreadPoolExecutor(workers)) as pool:
+        _get(graph, pool, workers, on_receipt, lambda key, *_: on_start(by_key[key]))
 
 
-def _run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> None:
-    """Run in a pool; after a worker died, what has no receipt runs again, one shard a pool.
+def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> None:
+    """Run the calls in children; receipts arrive as they come.
 
-    A pool that breaks says nothing about which call broke it, and takes innocent calls along.
+    An interrupt lets the shards that are running finish as well, unless one has to be isolated;
+    a second one ends them.
     """
-    arrived: set[str] = set()
-
-    def note(receipt: Receipt) -> None:
-        arrived.add(receipt.shard_id)
-        on_receipt(receipt)
-
-    if not _survives(calls, workers, note):
-        for call in calls:
-            if call.shard_id in arrived:
-                continue
-            again = call._replace(attempt=f"{call.attempt}-alone")
-            if not _survives([again], 1, note):
-                note(_died(call))
-
-
-def _survives(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> bool:
-    pool = make_pool(workers)
+    start_server()
+    children = Children()
+    graph = compile_graph(calls, partial(run_guarded, children=children))
     try:
-        with _shut_down(pool):
-            _get(
-                dask.multiprocessing.get,
-                calls,
-                on_receipt,
-                pool=pool,
-                num_workers=workers,
-                chunksize=1,
-                optimize_graph=False,
-            )
-    except BrokenProcessPool:
-        return False
-    return True
+        with _shut_down(ThreadPoolExecutor(workers)) as pool:
+            try:
+                _get(graph, pool, workers, on_receipt)
+            finally:
+                children.stopped = True
+    finally:
+        children.close()
 
 
 def _get(
-    get: Callable[..., Any], calls: Sequence[ShardCall], on_receipt: OnReceipt, **options: object
+    graph: Graph,
+    pool: Executor,
+    workers: int,
+    on_receipt: OnReceipt,
+    pretask: Callable[..., None] | None = None,
 ) -> None:
     def posttask(_key: object, receipt: Receipt, *_: object) -> None:
         on_receipt(receipt)
 
-    graph = compile_graph(calls)
-    get(graph, list(graph), callbacks=[(None, None, None, posttask, None)], **options)
+    callbacks = [(None, None, pretask, posttask, None)]
+    dask.threaded.get(graph, list(graph), pool=pool, num_workers=workers, callbacks=callbacks)
 
 
 class _shut_down:  # noqa: N801 - reads as the statement it is
@@ -94,11 +75,3 @@ class _shut_down:  # noqa: N801 - reads as the statement it is
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _died(call: ShardCall) -> Receipt:
-    error = {
-        "code": "WORKER_DIED",
-        "message": f"the worker process died while it computed shard {call.shard_id}",
-    }
-    return Receipt(call.shard_id, call.attempt, FAILED, error)

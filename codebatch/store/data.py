@@ -43,6 +43,9 @@ DATA: Mapping[str, StoredData] = {
         tuple(f"indexes/memo/{'*/' * digits}*.memo" for digits in (1, 2, 3)),
         "results by key, so that nothing is computed twice; derived",
     ),
+    "quarantine": StoredData(
+        ("indexes/quarantine/*.json",), "which results are given up, by key; derived"
+    ),
     "indexes": StoredData(
         ("indexes/sql/*.sqlite", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
         "derived, may be deleted at any time",

@@ -15,6 +15,7 @@ SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
+VERDICT_SUFFIX = ".json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
@@ -142,6 +143,15 @@ class Layout:
     def memo_folder(self, prefix: str) -> Path:
         """The results of the shard with that id."""
         return self.memo.joinpath(*check_shard_id(prefix))
+
+    @property
+    def quarantine(self) -> Path:
+        """One file for each result that is given up; derived."""
+        return self.root / "indexes" / "quarantine"
+
+    def verdict(self, key: str) -> Path:
+        """Why the result of that key is given up."""
+        return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + VERDICT_SUFFIX)
 
     def shard_hint(self, key: str) -> Path:
         """Which batches may have outputs for the inputs of a shard; derived."""

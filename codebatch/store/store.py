@@ -8,6 +8,7 @@ is damaged or half-written is an error where it is needed and absent where absen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -37,12 +38,14 @@ from codebatch.store.files import (
     append_line,
     link_file,
     read_file,
+    remove_file,
     reporting_read_errors,
     write_file,
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
 
+_RUN_STARTED = b'{"event":"run-started"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
 
 T = TypeVar("T")
@@ -289,6 +292,10 @@ class StoreDirectory:
         path = self.layout.state(batch_id, task_id, shard_id)
         write_file(path, compact(state.as_document()), durable=False)
 
+    def drop_state(self, batch_id: str, task_id: str, shard_id: str) -> None:
+        """Have a shard count as pending again."""
+        remove_file(self.layout.state(batch_id, task_id, shard_id))
+
     def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
         """The records of a finished shard; their bytes are checked against the state first."""
         state = self.load_state(batch_id, task_id, shard_id)
@@ -301,6 +308,18 @@ class StoreDirectory:
     def append_event(self, batch_id: str, event: Document) -> None:
         """Add one line to the batch's ``events.jsonl``."""
         append_line(self.layout.events(batch_id), canonical_json(event))
+
+    def last_run_events(self, batch_id: str) -> list[Document]:
+        """What happened since the last run started; lines that are none are left out."""
+        data = read_file(self.layout.events(batch_id)) or b""
+        start = data.rfind(_RUN_STARTED)
+        found = []
+        for line in data[max(start, 0) :].splitlines()[1:]:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    found.append(event)
+        return found
 
 
 def _load(path: Path, missing: StoreError) -> Document:

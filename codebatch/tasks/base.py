@@ -23,6 +23,10 @@ Config = Mapping[str, Any]
 Upstream = Mapping[str, Sequence[Record]]
 
 
+class ToolCrashedError(Exception):
+    """A tool that a task calls has crashed, over one of the files perhaps."""
+
+
 class Preparation(Protocol):
     """What a tool works out for many files at once, while tasks look at others."""
 
@@ -31,7 +35,10 @@ class Preparation(Protocol):
         """The files it looks at, by their place among those it was given."""
 
     def values(self) -> Sequence[object]:
-        """One value for each of ``places``, waited for; asked for at most once."""
+        """One value for each of ``places``, waited for; asked for at most once.
+
+        `ToolCrashedError` where the tool has crashed: it is then asked about fewer files.
+        """
 
     def cancel(self) -> None:
         """Nobody will ask, or nobody needs more: leave nothing behind. May be called again."""
@@ -69,6 +76,27 @@ class Task:
     facets: tuple[str, ...] = ()
     reads_tree: bool = False
     prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
+
+    def prepare_now(self, sources: Sequence[SourceFile], config: Config) -> list[object]:
+        """What the tool says about each file, None where it does not look at one; for a file on
+        which it crashes, the error.
+        """
+        if self.prepare is None:
+            return [None] * len(sources)
+        preparation = self.prepare(sources, config)
+        try:
+            found = dict(zip(preparation.places, preparation.values(), strict=True))
+            return [found.get(place) for place in range(len(sources))]
+        except ToolCrashedError as error:
+            return [error] if len(sources) == 1 else self.prepare_apart(sources, config)
+        finally:
+            preparation.cancel()
+
+    def prepare_apart(self, sources: Sequence[SourceFile], config: Config) -> list[object]:
+        """As `prepare_now`, for files over which, taken together, the tool has crashed."""
+        middle = (len(sources) + 1) // 2
+        halves = (sources[:middle], sources[middle:])
+        return [value for half in halves if half for value in self.prepare_now(half, config)]
 
     @property
     def config_schema(self) -> str:

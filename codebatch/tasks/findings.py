@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, digest_document
 from codebatch.records import Record
+from codebatch.tasks.rules import RULES
 
 _FINGERPRINT_DIGITS = 16
 
@@ -38,3 +39,10 @@ def diagnostic_records(findings: Iterable[Finding], lines: Sequence[str]) -> Ite
         seen[key] += 1
         fingerprint = digest[len(DIGEST_PREFIX) :][:_FINGERPRINT_DIGITS]
         yield {"kind": "diagnostic", **finding._asdict(), "fingerprint": fingerprint}
+
+
+def failure_record(code: str, message: str) -> Record:
+    """The record of a file on which a task failed: it is about the file, not a place in it."""
+    rule = RULES[code]
+    (record,) = diagnostic_records([Finding(1, 1, code, rule.name, rule.severity, message)], ())
+    return record

@@ -23,9 +23,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from codebatch.records import Record
-from codebatch.tasks.base import Config, FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import (
+    Config,
+    FileContext,
+    Task,
+    ToolCrashedError,
+    reason_to_skip,
+    skip_record,
+)
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages.python.ruff import RuffFinding, RuffInput, ruff_version, start_ruff
+from codebatch.tasks.languages.python.ruff import (
+    RuffCrashedError,
+    RuffFinding,
+    RuffInput,
+    ruff_version,
+    start_ruff,
+)
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES
@@ -61,7 +74,10 @@ class _RuffFindings:
         self._run = start_ruff(inputs, select)
 
     def values(self) -> Sequence[object]:
-        return self._run.findings()
+        try:
+            return self._run.findings()
+        except RuffCrashedError as error:
+            raise ToolCrashedError(str(error)) from error
 
     def cancel(self) -> None:
         self._run.cancel()

@@ -10,6 +10,14 @@ from typing import NamedTuple
 
 SYNTAX_ERROR = "E0001"
 TASK_FAILED = "E0002"
+TASK_CRASHED = "E0003"
+TASK_TIMED_OUT = "E0004"
+TASK_OUT_OF_MEMORY = "E0005"
+
+# Codes of what is given up because it ends the process that tries, and of all that a task may
+# fail with. Such a result says something about the task, and may be another one next time.
+QUARANTINED = frozenset({TASK_CRASHED, TASK_TIMED_OUT, TASK_OUT_OF_MEMORY})
+FAILURES = QUARANTINED | {TASK_FAILED}
 
 
 class Rule(NamedTuple):
@@ -33,6 +41,24 @@ RULES = {
         "error",
         "A task failed on this file",
         "The analysis itself failed on this file, so its results are missing.",
+    ),
+    TASK_CRASHED: Rule(
+        "task-crashed",
+        "error",
+        "A task crashed on this file",
+        "The analysis ended its whole process on this file, so the file is quarantined.",
+    ),
+    TASK_TIMED_OUT: Rule(
+        "task-timed-out",
+        "error",
+        "A task exceeded the time limit on this file",
+        "The analysis took longer than the limit for one file, so the file is quarantined.",
+    ),
+    TASK_OUT_OF_MEMORY: Rule(
+        "task-out-of-memory",
+        "error",
+        "A task exceeded the memory limit on this file",
+        "The analysis needed more memory than its process may use, so the file is quarantined.",
     ),
     "L001": Rule(
         "trailing-whitespace",

@@ -36,6 +36,10 @@ class RuffError(Exception):
     """Ruff is missing, cannot be run or refused its arguments."""
 
 
+class RuffCrashedError(RuffError):
+    """Ruff was ended by a signal."""
+
+
 class RuffInput(NamedTuple):
     """A file: its bytes, and its role: ``init``, ``stub``, anything else being a module."""
 
@@ -197,6 +201,8 @@ def _printed(folder: str, process: subprocess.Popen[bytes]) -> Any:
             complaint = " ".join(complained.read().decode("utf-8", "replace").split())
     except (OSError, ValueError) as error:
         raise RuffError(f"ruff cannot be run: {error}") from error
+    if code < 0:
+        raise RuffCrashedError(f"ruff was ended by signal {-code}")
     raise RuffError(f"ruff failed with exit code {code}: {complaint[:500] or 'no message'}")
 
 

@@ -1,0 +1,85 @@
+"""Hand shard calls to a scheduler.
+
+Shards that run in this process are announced before they start: a task that crashes takes this
+process along, and the next run finds in the events which shards had begun (`codebatch.batch.
+suspects`). Suspects run in child processes, whatever the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codebatch.lazy import lazy
+from codebatch.messages import Receipt, ShardCall
+from codebatch.schedulers import SchedulerChoice
+
+if TYPE_CHECKING:
+    from codebatch import graph, isolation, pool, worker
+else:
+    graph = lazy("codebatch.graph")  # imports dask, which only a larger run needs
+    isolation = lazy("codebatch.isolation")
+    pool = lazy("codebatch.pool")
+    worker = lazy("codebatch.worker")  # the tasks, which only work needs
+
+Note = Callable[[Receipt], None]
+Announce = Callable[[ShardCall], None]
+
+
+class Crew(NamedTuple):
+    """Who does the work: a local scheduler, an address, or a client to use instead of either."""
+
+    choice: SchedulerChoice
+    client: Any = None
+
+    @property
+    def works_here(self) -> bool:
+        """Whether tasks run in this process."""
+        return self.client is None and self.choice.name in ("sync", "threads")
+
+
+def run_calls(
+    calls: Sequence[ShardCall],
+    crew: Crew,
+    note: Note,
+    announce: Announce = lambda _: None,
+    suspects: Container[str] = (),
+) -> None:
+    """Run the calls; receipts arrive at ``note`` as they come."""
+    if crew.works_here:
+        suspected = [call for call in calls if call.shard_id in suspects]
+        run_suspects(suspected, note, announce)
+        others = [call for call in calls if call.shard_id not in suspects]
+        _run_here(others, crew.choice, note, announce)
+    elif crew.client is not None:
+        graph.run_on_cluster(crew.client, calls, note)
+    elif crew.choice.is_local:
+        graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
+    else:
+        with graph.connect(crew.choice.name) as connected:
+            graph.run_on_cluster(connected, calls, note)
+
+
+def run_suspects(calls: Sequence[ShardCall], note: Note, announce: Announce) -> None:
+    """Run the calls one after the other in a child process."""
+    children = pool.Children()
+    try:
+        for call in calls:
+            announce(call)
+            note(isolation.run_guarded(call, children))
+    finally:
+        children.close()
+
+
+def _run_here(
+    calls: Sequence[ShardCall], choice: SchedulerChoice, note: Note, announce: Announce
+) -> None:
+    if choice.name == "threads" and calls:
+        workers = min(choice.workers, len(calls))
+        graph.run_in_threads(calls, workers, note, announce)
+        return
+    # One after the other in this thread: no graph is needed, and importing Dask takes longer
+    # than most runs of this kind.
+    for call in calls:
+        announce(call)
+        note(worker.run_shard(call))

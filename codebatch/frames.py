@@ -1,0 +1,51 @@
+"""Messages between a process and its children: a length, then MessagePack. No pickle.
+
+What is sent is plain: maps, lists, text, bytes and numbers of 64 bits.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+import msgpack
+
+_LENGTH = struct.Struct(">Q")
+_PORTION = 2**20
+
+
+class BrokenChannelError(Exception):
+    """The other side ended, perhaps in the middle of a message."""
+
+
+def send(channel: socket.socket, message: object) -> None:
+    """Send one message."""
+    body = msgpack.packb(message, unicode_errors="surrogatepass")
+    try:
+        channel.sendall(_LENGTH.pack(len(body)))
+        channel.sendall(body)
+    except ConnectionError as error:
+        raise BrokenChannelError from error
+
+
+def receive(channel: socket.socket) -> Any:
+    """The next message; `TimeoutError` where the socket has a timeout and nothing came."""
+    (length,) = _LENGTH.unpack(_read(channel, _LENGTH.size))
+    return msgpack.unpackb(
+        _read(channel, length), unicode_errors="surrogatepass", strict_map_key=False
+    )
+
+
+def _read(channel: socket.socket, length: int) -> bytes:
+    portions = []
+    while length:
+        try:
+            portion = channel.recv(min(length, _PORTION))
+        except ConnectionError as error:
+            raise BrokenChannelError from error
+        if not portion:
+            raise BrokenChannelError
+        portions.append(portion)
+        length -= len(portion)
+    return b"".join(portions)

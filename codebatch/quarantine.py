@@ -1,0 +1,53 @@
+"""Results that are given up: a task on a file that ends the process which runs it.
+
+Such a result is one diagnostic that says why (`E0003` to `E0005`), whatever the machine, the
+time it took or the memory it used. It is remembered under the key of the task on the file, in
+`codebatch.store.verdicts`: nobody tries again until the file, the task or its tools are others,
+or it is told to.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from codebatch.digest import Document
+from codebatch.lines import FileLines, encode_lines
+from codebatch.records import Counts
+from codebatch.store import StoreDirectory
+from codebatch.store.verdicts import Verdicts
+from codebatch.tasks.findings import failure_record
+from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
+
+_MESSAGES = {
+    TASK_CRASHED: "quarantined: the task crashes on this file",
+    TASK_TIMED_OUT: "quarantined: the task exceeds the time limit on this file",
+    TASK_OUT_OF_MEMORY: "quarantined: the task exceeds the memory limit on this file",
+}
+
+
+class Quarantine:
+    """What is given up in a store."""
+
+    def __init__(self, store: StoreDirectory) -> None:
+        self._verdicts = Verdicts(store.layout)
+
+    def recall(self, key: str) -> FileLines | None:
+        """The lines of a result that is given up; None for any other."""
+        code = self._verdicts.code(key)
+        return quarantined_lines(code) if code in _MESSAGES else None
+
+    def add(self, key: str, code: str, facts: Document) -> FileLines:
+        """Give a result up; its lines."""
+        self._verdicts.add(key, code, facts)
+        return quarantined_lines(code)
+
+    def remove(self, key: str) -> None:
+        """Note that a result could be computed after all."""
+        self._verdicts.remove(key)
+
+
+@lru_cache(maxsize=len(_MESSAGES))
+def quarantined_lines(code: str) -> FileLines:
+    """What stands for the records of a task on a file that is quarantined."""
+    record = failure_record(code, _MESSAGES[code])
+    return FileLines(encode_lines([record]), Counts.of([record]))

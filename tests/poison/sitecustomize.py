@@ -1,0 +1,102 @@
+"""Makes built-in tasks fatal on marked files, in every process that finds this on its path.
+
+``TEST_POISON`` names the tasks that are, as ``crash=parse,hang=symbols,memory=lint``; a file
+that holds ``poison: crash`` then crashes the process which runs ``parse`` on it, and so on. It
+is inherited by worker processes, those of a cluster too, as no fixture could be. Every death is
+preceded by a line in the file that ``TEST_POISON_LOG`` names.
+"""
+
+import dataclasses
+import os
+import re
+import signal
+import sys
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    """In C, and holding the interpreter's lock."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def memory() -> None:
+    portions = []
+    while True:
+        portions.append(bytes(2**24))
+
+
+def leave() -> None:
+    os._exit(0)
+
+
+DEATHS = {"crash": crash, "hang": hang, "memory": memory, "leave": leave}
+
+
+def poisoned(task, words):
+    marks = {f"poison: {word}".encode(): (word, DEATHS[word]) for word in words}
+
+    def die_of(source):
+        for mark, (word, death) in marks.items():
+            if mark in source.content:
+                with open(os.environ["TEST_POISON_LOG"], "a", encoding="ascii") as log:
+                    log.write(f"{word} {task.name}\n")
+                death()
+
+    def run(source, context):
+        die_of(source)
+        return task.run(source, context)
+
+    def prepare(sources, config):
+        for source in sources:
+            die_of(source)
+        return task.prepare(sources, config)
+
+    if task.prepare is None:
+        return dataclasses.replace(task, run=run)
+    return dataclasses.replace(task, prepare=prepare)
+
+
+RUFF = """#!{python} -S
+import os, signal, sys, time
+for name in open("files").read().split():
+    if b"poison: {word}" in open(name, "rb").read():
+        open({log!r}, "a").write(f"{word} {{os.getpid()}}\\n")
+        time.sleep(600) if "{word}" == "sleep" else os.kill(os.getpid(), signal.SIGABRT)
+os.execv({ruff!r}, [{ruff!r}, *sys.argv[1:]])
+"""
+
+
+def poison_ruff(word):
+    """Put a program in the place of ruff that is fatal to itself."""
+    from codebatch.tasks.languages.python import ruff  # noqa: PLC0415 - only where it is asked for
+
+    log = os.environ["TEST_POISON_LOG"]
+    path = f"{log}.ruff"
+    text = RUFF.format(python=sys.executable, word=word, log=log, ruff=ruff._ruff_binary())
+    if not os.path.exists(path):
+        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as program:
+            program.write(text)
+        os.chmod(f"{path}.{os.getpid()}", 0o755)
+        os.rename(f"{path}.{os.getpid()}", path)
+    ruff._ruff_binary = lambda: path
+
+
+def poison_tasks(spec):
+    from codebatch.tasks.registry import BUILT_IN  # noqa: PLC0415 - only where it is asked for
+
+    words = {}
+    for part in spec.split(","):
+        word, name = part.split("=")
+        if name == "ruff":
+            poison_ruff(word)
+        else:
+            words.setdefault(name, []).append(word)
+    for name, those in words.items():
+        BUILT_IN[name] = poisoned(BUILT_IN[name], those)
+
+
+if os.environ.get("TEST_POISON"):
+    poison_tasks(os.environ["TEST_POISON"])

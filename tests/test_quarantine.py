@@ -1,0 +1,460 @@
+"""Files that crash, hang or take all memory are quarantined; nothing else is any different.
+
+Tasks become fatal on marked files through `poison/sitecustomize.py`, in the processes of a run and
+not in those of the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
+from test_dask import dask_process, start_scheduler
+
+import codebatch
+from codebatch.errors import UsageError
+from codebatch.limits import Limits, choose_limits, parse_size
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+POISON = str(Path(__file__).parent / "poison")
+FATAL = "crash=parse,hang=symbols,memory=lint"
+LIMITS = ("--file-timeout", 2, "--memory-limit", "256MiB")
+QUARANTINED = [
+    {"path": "crash.py", "task_id": "parse", "code": "E0003"},
+    {"path": "hang.py", "task_id": "symbols", "code": "E0004"},
+    {"path": "memory.py", "task_id": "lint", "code": "E0005"},
+]
+PLACES = {(one["path"], one["task_id"]) for one in QUARANTINED}
+
+
+def marked_tree(root: Path, number: int, *words: str) -> Path:
+    """So many innocent files, and one for each word that is fatal to a task."""
+    files: dict[str, str | bytes] = {
+        f"pkg/m{index}.py": f"import os\n\n\ndef f{index}(x):\n    return x + {index}\n"
+        for index in range(number)
+    }
+    files.update((f"{word}.py", f"# poison: {word}\nimport sys\n") for word in words)
+    return write_tree(root, files)
+
+
+class Poisoned:
+    """A tree with fatal files, a store, and the command line in a world where they are fatal."""
+
+    def __init__(self, folder: Path, *words: str, number: int = 60, fatal: str = FATAL) -> None:
+        folder.mkdir(exist_ok=True)
+        self.tree = marked_tree(folder / "tree", number, *words)
+        self.store = folder / "store"
+        self.log = folder / "log"
+        self.log.touch()
+        path = os.pathsep.join(filter(None, [POISON, os.environ.get("PYTHONPATH")]))
+        self.environment: dict[str, str | None] = {
+            "PYTHONPATH": path,
+            "TEST_POISON": fatal,
+            "TEST_POISON_LOG": str(self.log),
+        }
+
+    def __call__(self, *words: object, harmless: bool = False, **options: Any) -> Outcome:
+        environment = {**self.environment, **({"TEST_POISON": None} if harmless else {})}
+        return run_cli(*words, "--store", self.store, env=environment, **options)
+
+    def json(self, *words: object, **options: Any) -> Any:
+        done = self(*words, "--json", **options)
+        assert done.code == 0, done
+        return json.loads(done.stdout)
+
+    def deaths(self) -> list[str]:
+        """What went wrong so far, in order."""
+        return self.log.read_text().splitlines()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of the newest batch, without the shard."""
+        found = codebatch.open_store(self.store).find_batch("latest").sorted_records()
+        return [{k: v for k, v in one.items() if k != "shard_id"} for one in found]
+
+
+def innocent(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in records if (one["path"], one["task_id"]) not in PLACES]
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+    """The result and the records of the tree where nothing is fatal."""
+    world = Poisoned(tmp_path_factory.mktemp("clean"), "crash", "hang", "memory")
+    report = world.json("scan", world.tree, harmless=True)
+    assert report["files"]["quarantined"] == 0
+    return report["result"], world.records()
+
+
+@pytest.fixture(scope="module")
+def scanned_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Poisoned, dict[str, Any]]:
+    """A finished batch with three fatal files, and the report on its run; to be read only."""
+    world = Poisoned(tmp_path_factory.mktemp("poisoned"), "crash", "hang", "memory")
+    return world, world.json("scan", world.tree, "--scheduler", "processes", *LIMITS)
+
+
+@pytest.fixture
+def world(scanned_once: tuple[Poisoned, dict[str, Any]], tmp_path: Path) -> Poisoned:
+    """A copy of it, to go on with."""
+    found = Poisoned(tmp_path / "world", "crash", "hang", "memory")
+    shutil.copytree(scanned_once[0].store, found.store)
+    return found
+
+
+def test_batch_completes_with_the_fatal_files_quarantined(
+    scanned_once: tuple[Poisoned, dict[str, Any]], clean: tuple[str, list[dict[str, Any]]]
+) -> None:
+    world, report = scanned_once
+    assert (report["status"], report["shards"]["failed"], report["errors"]) == ("done", 0, [])
+    assert report["quarantined"] == QUARANTINED
+    assert report["files"]["quarantined"] == len(QUARANTINED)
+    assert {word.split()[0] for word in world.deaths()} == {"crash", "hang", "memory"}
+    records = world.records()
+    assert innocent(records) == innocent(clean[1])
+    found = [one for one in records if (one["path"], one["task_id"]) in PLACES]
+    assert [(one["path"], one["code"], one["severity"], one["line"]) for one in found] == [
+        (one["path"], one["code"], "error", 1) for one in QUARANTINED
+    ]
+
+
+def test_records_say_nothing_that_was_measured(
+    scanned_once: tuple[Poisoned, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Other limits, the same result."""
+    other = Poisoned(tmp_path / "other", "crash", "hang", "memory")
+    limits = ("--file-timeout", 1.5, "--memory-limit", "400MiB", "--shards", 256)
+    report = other.json("scan", other.tree, "--scheduler", "processes", *limits)
+    assert report["result"] == scanned_once[1]["result"]
+
+
+def test_commands_tell_of_quarantined_files(world: Poisoned) -> None:
+    done = world("run")
+    assert done.code == 0
+    assert "3 quarantined" in done.out
+    assert "quarantined hang.py: symbols E0004 task-timed-out" in done.out
+    assert "--retry-quarantined" in done.out
+    summary = world.json("summary")
+    codes = {one["code"]: 1 for one in QUARANTINED}
+    assert summary["diagnostics"]["by_code"].items() >= codes.items()
+    listed = world.json("errors", "--code", "E0003,E0004,E0005")
+    assert {(one["path"], one["task_id"]) for one in listed} == PLACES
+
+
+def test_nothing_is_tried_again(
+    world: Poisoned, scanned_once: tuple[Poisoned, dict[str, Any]]
+) -> None:
+    again = world.json("resume")
+    assert (again["result"], again["files"]["computed"]) == (scanned_once[1]["result"], 0)
+    assert world.json("run", "--recompute")["differ"] == []
+    plan = world.json("plan", "--snapshot", "latest", "--pipeline", "analyze")
+    assert {row["task_id"]: row["compute"] for row in plan["tasks"]} == {"parse": 0, "analyze": 0}
+    other = world.json("scan", world.tree, "--pipeline", "analyze", "--scheduler", "sync")
+    assert other["quarantined"] == QUARANTINED[:1]
+    assert world.deaths() == []
+
+
+def test_damaged_verdict_is_none(world: Poisoned) -> None:
+    verdicts = sorted(world.store.glob("indexes/quarantine/*.json"))
+    assert len(verdicts) == len(QUARANTINED)
+    schema = json.loads((SCHEMAS / "verdict.schema.json").read_text())
+    for verdict in verdicts:
+        jsonschema.Draft202012Validator(schema).validate(json.loads(verdict.read_text()))
+    for verdict in verdicts:
+        verdict.write_bytes(verdict.read_bytes().replace(b"E0003", b"E0009"))
+    shutil.rmtree(world.store / "indexes" / "shards")
+    words = ("--pipeline", "parse", "--scheduler", "processes", *LIMITS)
+    assert world.json("scan", world.tree, *words)["quarantined"] == QUARANTINED[:1]
+    assert world.deaths()  # it had to be found out again
+
+
+def test_retry_makes_the_batch_clean(
+    world: Poisoned, clean: tuple[str, list[dict[str, Any]]]
+) -> None:
+    report = world.json("resume", "--retry-quarantined", harmless=True)
+    assert (report["status"], report["result"]) == ("done", clean[0])
+    assert (report["quarantined"], report["files"]["quarantined"]) == ([], 0)
+    assert 0 < report["files"]["computed"] < 60
+    assert world.records() == clean[1]
+    assert not list(world.store.glob("indexes/quarantine/*.json"))
+    assert world.json("run", harmless=True)["files"]["computed"] == 0
+
+
+@pytest.mark.parametrize("scheduler", ["sync", pytest.param("processes", marks=pytest.mark.slow)])
+def test_retry_in_vain_changes_nothing(
+    scheduler: str, world: Poisoned, scanned_once: tuple[Poisoned, dict[str, Any]]
+) -> None:
+    """With a scheduler, too, whose tasks run in the process itself."""
+    words = ("--retry-quarantined", "--scheduler", scheduler, *LIMITS)
+    report = world.json("run", *words)
+    assert report["quarantined"] == QUARANTINED
+    assert report["result"] == scanned_once[1]["result"]
+    assert world.deaths()
+
+
+def test_retry_that_is_killed_leaves_what_was_there(
+    world: Poisoned, scanned_once: tuple[Poisoned, dict[str, Any]]
+) -> None:
+    command = cli_command("resume", "--retry-quarantined", "--store", world.store, *LIMITS)
+    process = subprocess.Popen(command, env=cli_environment(**world.environment))
+    wait_for(lambda: world.deaths() != [])
+    process.kill()
+    process.wait()
+    again = world.json("resume", "--scheduler", "sync")
+    assert again["quarantined"] == QUARANTINED
+    assert again["result"] == scanned_once[1]["result"]
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_run_that_crashed_is_resumed_without_crashing(scheduler: str, tmp_path: Path) -> None:
+    world = Poisoned(tmp_path / "w", "crash", number=20)
+    words = ("--scheduler", scheduler, *LIMITS)
+    assert world("scan", world.tree, *words).code == -signal.SIGSEGV
+    report = world.json("resume", *words)
+    assert (report["status"], report["quarantined"]) == ("done", QUARANTINED[:1])
+
+
+def test_task_that_ends_the_process_by_itself(tmp_path: Path) -> None:
+    world = Poisoned(tmp_path / "w", "leave", number=10, fatal="leave=analyze")
+    report = world.json("scan", world.tree, "--scheduler", "processes")
+    found = {"path": "leave.py", "task_id": "analyze", "code": "E0003"}
+    assert report["quarantined"] == [found]
+
+
+def test_copies_and_later_tasks_of_a_fatal_file(tmp_path: Path) -> None:
+    """Equal files share a verdict; each task is judged on its own."""
+    world = Poisoned(tmp_path / "w", "crash", number=10, fatal="crash=parse,crash=lint")
+    shutil.copy(world.tree / "crash.py", world.tree / "twin.py")
+    report = world.json("scan", world.tree, "--scheduler", "processes")
+    assert [(one["path"], one["task_id"]) for one in report["quarantined"]] == [
+        (path, task) for path in ("crash.py", "twin.py") for task in ("parse", "lint")
+    ]
+    verdicts = list(world.store.glob("indexes/quarantine/*.json"))
+    assert len(verdicts) == 2
+    kinds = {(one["task_id"], one["kind"]) for one in world.records() if one["path"] == "twin.py"}
+    assert ("analyze", "metric") in kinds
+
+
+def test_edited_file_is_tried_again(world: Poisoned) -> None:
+    (world.tree / "hang.py").write_text("harmless = 1\n")
+    report = world.json("scan", world.tree)
+    assert [one["path"] for one in report["quarantined"]] == ["crash.py", "memory.py"]
+    assert world.deaths() == []
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+def test_tool_that_crashes_on_a_file(scheduler: str, tmp_path: Path) -> None:
+    """Ruff, in the midst of others: that is no crash of ours, and the file alone has a record."""
+    world = Poisoned(tmp_path / "w", "tool", number=20, fatal="tool=ruff")
+    report = world.json("scan", world.tree, "--scheduler", scheduler, "--shards", 16)
+    assert (report["status"], report["quarantined"]) == ("done", [])
+    (found,) = world.json("errors", "--code", "E0002")
+    assert (found["path"], found["task_id"]) == ("tool.py", "lint")
+    assert "ruff was ended by signal" in found["message"]
+    assert len(world.json("errors", "--code", "L101")) == 20
+
+
+@pytest.mark.slow
+def test_tool_that_hangs_is_ended_with_the_child(tmp_path: Path) -> None:
+    world = Poisoned(tmp_path / "w", "sleep", number=10, fatal="sleep=ruff")
+    report = world.json("scan", world.tree, "--scheduler", "processes", *LIMITS)
+    found = {"path": "sleep.py", "task_id": "lint", "code": "E0004"}
+    assert report["quarantined"] == [found]
+    pids = [int(word.split()[1]) for word in world.deaths()]
+    assert pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+# -- processes -----------------------------------------------------------------------------------
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_children_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    """One of them hangs, holding the lock of its interpreter, and has no limit."""
+    world = Poisoned(tmp_path / "w", "hang", number=10)
+    command = cli_command(
+        *("scan", world.tree, "--store", world.store),
+        *("--scheduler", "processes", "--file-timeout", 0),
+    )
+    process = subprocess.Popen(command, env=cli_environment(**world.environment))
+    wait_for(lambda: world.deaths() != [])
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 2, started  # the server and a child
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(one.is_running() for one in started))
+
+
+@pytest.mark.slow
+def test_child_that_somebody_kills_blames_no_file(tmp_path: Path) -> None:
+    world = Poisoned(tmp_path / "w", "hang", number=10)
+    command = cli_command(
+        *("scan", world.tree, "--store", world.store, "--json"),
+        *("--scheduler", "processes", "--file-timeout", 0),
+    )
+    environment = cli_environment(**world.environment)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    wait_for(lambda: world.deaths() != [])
+    (server,) = psutil.Process(process.pid).children()
+    server.kill()
+    for number in (2, 3):
+        wait_for(lambda number=number: len(world.deaths()) >= number)
+        (server,) = psutil.Process(process.pid).children()
+        server.terminate()
+    wait_for(lambda: len(world.deaths()) >= 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not list(world.store.glob("indexes/quarantine/*.json"))
+    report = world.json("resume", "--file-timeout", 2, "--scheduler", "processes")
+    assert report["quarantined"] == QUARANTINED[1:2]
+
+
+def test_second_interrupt_ends_what_hangs(tmp_path: Path) -> None:
+    world = Poisoned(tmp_path / "w", "hang", number=10)
+    command = cli_command(
+        *("scan", world.tree, "--store", world.store),
+        *("--scheduler", "processes", "--file-timeout", 0),
+    )
+    environment = cli_environment(**world.environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    wait_for(lambda: world.deaths() != [])
+    os.killpg(process.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)  # it waits for the shard
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err.decode()
+    assert b"resume --batch" in out
+    assert b"Traceback" not in err
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("268435456", 2**28), ("256MiB", 2**28), ("1.5g", 3 * 2**29), ("2 GB", 2**31)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "much", "1.2.3", "1 MiB", "5 parsecs"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+def test_limits_come_from_arguments_then_environment_then_defaults() -> None:
+    assert choose_limits(environment={}) == Limits(120, None)
+    said = {"CODEBATCH_FILE_TIMEOUT": "2.5", "CODEBATCH_MEMORY_LIMIT": "1GiB"}
+    assert choose_limits(environment=said) == Limits(2.5, 2**30)
+    assert choose_limits(0, 0, environment=said) == Limits(0, 0)
+    with pytest.raises(UsageError):
+        choose_limits(environment={"CODEBATCH_FILE_TIMEOUT": "soon"})
+
+
+@pytest.mark.parametrize(
+    "words", [("--memory-limit", "lots"), ("--file-timeout", "-1"), ("--memory-limit", "1")]
+)
+def test_wrong_limits_are_refused(words: tuple[str, ...], world: Poisoned) -> None:
+    assert world("run", *words).code == 2
+
+
+# -- a cluster -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nannies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Start a scheduler and workers under nannies, where marked files are fatal."""
+    processes = []
+
+    def start(world: Poisoned) -> Path:
+        for name, value in world.environment.items():
+            monkeypatch.setenv(name, str(value))
+        scheduler, path = start_scheduler(tmp_path)
+        processes.append(scheduler)
+        words = ("--scheduler-file", path, "--nworkers", 2, "--nthreads", 1, "--no-dashboard")
+        processes.append(dask_process("worker", *words, "--local-directory", tmp_path))
+        return path
+
+    yield start
+    family = [one for p in processes for one in psutil.Process(p.pid).children(recursive=True)]
+    for process in processes:
+        process.kill()
+        process.wait()
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
+def workers_of(scheduler_file: Path) -> set[int]:
+    """Process ids of the workers of a cluster."""
+    import distributed  # noqa: PLC0415 - only one test needs it
+
+    with distributed.Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=30)
+        return set(client.run(os.getpid).values())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::ResourceWarning")
+def test_large_batch_on_processes_and_on_a_cluster(
+    tmp_path: Path, nannies: Callable[..., Path]
+) -> None:
+    limits = ("--file-timeout", 3, "--memory-limit", "512MiB")
+    words = ("crash", "hang", "memory")
+    reports, records = [], []
+    remote = Poisoned(tmp_path / "cluster", *words, number=2000)
+    scheduler = nannies(remote)
+    workers = workers_of(scheduler)
+    for where in ("processes", scheduler):
+        world = remote if where == scheduler else Poisoned(tmp_path / "p", *words, number=2000)
+        plan = ("--shards", 256, "--scheduler", where)
+        report = world.json("scan", world.tree, *plan, *limits, timeout=300)
+        assert (report["status"], report["quarantined"]) == ("done", QUARANTINED)
+        died = len(world.deaths())
+        again = world.json("run", "--scheduler", where, *limits)
+        assert (again["files"]["computed"], again["result"]) == (0, report["result"])
+        assert len(world.deaths()) == died
+        reports.append(report)
+        records.append(world.records())
+    assert reports[0]["result"] == reports[1]["result"]
+    assert records[0] == records[1]
+    assert workers_of(scheduler) == workers, "a worker died of a file"
+
+    pure = Poisoned(tmp_path / "pure", *words, number=2000)
+    without = pure.json("scan", pure.tree, "--shards", 256, harmless=True)
+    assert innocent(records[0]) == innocent(pure.records())
+    cured = remote.json("resume", "--retry-quarantined", "--scheduler", "processes", harmless=True)
+    assert (cured["quarantined"], cured["result"]) == ([], without["result"])
+
+
+def test_cluster_whose_tasks_are_fatal(tmp_path: Path, nannies: Callable[..., Path]) -> None:
+    world = Poisoned(tmp_path / "w", "crash", "leave", number=20, fatal="crash=parse,leave=lint")
+    scheduler = nannies(world)
+    workers = workers_of(scheduler)
+    report = world.json("scan", world.tree, "--scheduler", scheduler, *LIMITS)
+    assert (report["status"], report["errors"]) == ("done", [])
+    assert [(one["path"], one["code"]) for one in report["quarantined"]] == [
+        ("crash.py", "E0003"),
+        ("leave.py", "E0003"),
+    ]
+    assert workers_of(scheduler) == workers
