@@ -31,6 +31,9 @@ class Quarantine:
     def __init__(self, store: StoreDirectory) -> None:
         self._verdicts = Verdicts(store.layout)
 
+    def __bool__(self) -> bool:
+        return bool(self._verdicts)
+
     def recall(self, key: str) -> FileLines | None:
         """The lines of a result that is given up; None for any other."""
         code = self._verdicts.code(key)

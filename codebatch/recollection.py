@@ -25,8 +25,8 @@ from codebatch.store.memo import Memo, MemoStore
 class Recollection:
     """Recalls results for the files of a shard, and keeps what the shard learns.
 
-    State: ``_others`` are the memos of other shards that were needed, by shard id, ``_moved``
-    what was found in one of these.
+    State: ``_gives_up`` tells whether results may be quarantined; ``_others`` are the memos of
+    other shards that were needed, by shard id, ``_moved`` what was found in one of these.
     """
 
     def __init__(self, store: StoreDirectory, call: ShardCall) -> None:
@@ -35,6 +35,7 @@ class Recollection:
         self._earlier = dict(call.earlier)
         self._memos = MemoStore(store.layout)
         self._quarantine = Quarantine(store)
+        self._gives_up = bool(self._quarantine) and not call.retry_quarantined
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
 
@@ -49,7 +50,7 @@ class Recollection:
                 self._moved[key] = found
         if found is not None and self._is_whole(found):
             return found
-        return None if self._call.retry_quarantined else self._quarantine.recall(key)
+        return self._quarantine.recall(key) if self._gives_up else None
 
     def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
         """Remember what the shard learnt, and that this batch has it. Its results are committed

@@ -372,9 +372,15 @@ def test_limits_come_from_arguments_then_environment_then_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--memory-limit", "lots"), ("--file-timeout", "-1"), ("--memory-limit", "1")]
+    "words",
+    [
+        ("--memory-limit", "lots"),
+        ("--file-timeout", "-1"),
+        ("--memory-limit", "1"),
+        ("--retry-quarantined", "--require-reused"),
+    ],
 )
-def test_wrong_limits_are_refused(words: tuple[str, ...], world: Poisoned) -> None:
+def test_wrong_options_are_refused(words: tuple[str, ...], world: Poisoned) -> None:
     assert world("run", *words).code == 2
 
 

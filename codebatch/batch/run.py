@@ -30,6 +30,7 @@ from codebatch.errors import (
     BatchUnfinishedError,
     NotReusedError,
     ShardFailedError,
+    UsageError,
     WorkerLostError,
 )
 from codebatch.lazy import lazy
@@ -82,6 +83,10 @@ def run_batch(
     began = time.monotonic()
     choose_scheduler(scheduler, workers, 0)  # a wrong name is an error before anything is done
     run = _Run(store, batch_id, progress, settings)
+    if run.settings.require_reused and run.settings.retry_quarantined:
+        raise UsageError(
+            "to retry what is quarantined is to compute, which --require-reused forbids"
+        )
     run.suspects = begun_and_lost(store, batch_id)
     if run.settings.retry_quarantined:
         run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())

@@ -30,6 +30,9 @@ class Verdicts:
             names = []
         self._keys = {DIGEST_PREFIX + name.removesuffix(VERDICT_SUFFIX) for name in names}
 
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
     def code(self, key: str) -> str | None:
         """The code of the diagnostic under which a result is given up, or None."""
         if key not in self._keys:
