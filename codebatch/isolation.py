@@ -72,7 +72,9 @@ def run_guarded(call: ShardCall, children: Children = _children) -> Receipt:
         return _run_isolated(call, children) if receipt is None else receipt
     except CodeBatchError as error:
         failure = {"code": error.code, "message": error.message}
-        return Receipt(call.shard_id, call.attempt, FAILED, failure)
+    except OSError as error:  # no more processes or descriptors: elsewhere, or later, there are
+        failure = {"code": WorkerLostError.code, "message": f"no worker process: {error}"}
+    return Receipt(call.shard_id, call.attempt, FAILED, failure)
 
 
 def _run_in_child(call: ShardCall, children: Children) -> Receipt | None:
