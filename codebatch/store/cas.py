@@ -2,22 +2,25 @@
 
 An object is stored once, raw or zstd-compressed, whichever is clearly smaller; the name is
 always the digest of the raw bytes. Every read checks the bytes against the name, so damage is
-reported and never handed on.
+reported and never handed on. Adding bytes that are there already restores them where they are
+damaged, whatever stands in their place.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import ObjectNotFoundError, StoreDamagedError, StoreError
 from codebatch.store.compression import COMPRESSION_LEVEL, zstd
 from codebatch.store.files import WriteGroup, read_file, reporting_read_errors
+from codebatch.store.frames import FrameDamagedError, FrameReader, FrameWriter, with_checksum
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 
 OBJECT_MODE = 0o444
@@ -38,6 +41,13 @@ class StoredObject(NamedTuple):
     digest: str
     size: int
     location: str
+
+
+class ObjectCheck(NamedTuple):
+    """A stored object that is whole: its raw size; whether damage to its form would show."""
+
+    size: int
+    has_checksum: bool
 
 
 class ObjectStore:
@@ -73,39 +83,32 @@ class ObjectStore:
     def is_intact(self, digest: str) -> bool:
         """Whether the object is there and its bytes are what its name says."""
         path = self._find(digest)
-        if path is None:
-            return False
-        hasher = hashlib.sha256()
         try:
-            with reporting_read_errors(path), _open_raw(path) as stream:
-                while portion := stream.read(_PORTION):
-                    hasher.update(portion)
-        except (StoreError, FileNotFoundError, zstd.ZstdError, EOFError):
+            return path is not None and check_object(path, digest) is not None
+        except (StoreError, FileNotFoundError, NotADirectoryError, FrameDamagedError):
             return False
-        return DIGEST_PREFIX + hasher.hexdigest() == digest
 
     def put(self, data: bytes, group: WriteGroup) -> StoredObject:
         """Add the bytes unless they are there, intact; durable when the group is."""
         digest = digest_bytes(data)
         raw = self._layout.object(digest)
-        path = self._path_of(raw, data, group)
-        if path is None:
-            compressed = _compress(data)
-            path = raw if compressed is None else raw + COMPRESSED_SUFFIX
-            group.add(path, data if compressed is None else compressed, OBJECT_MODE)
+        path, is_whole = self._path_of(raw, data, group)
+        if path is None or not is_whole:
+            path, stored = _form(raw, data, path)
+            group.add(path, stored, OBJECT_MODE)
         return StoredObject(digest, len(data), self._location(path))
 
     def put_stream(self, portions: Iterable[bytes], group: WriteGroup) -> StoredObject:
         """Add bytes of any length without holding them."""
         hasher = hashlib.sha256()
         size = 0
-        compressor = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
+        compressor = FrameWriter()
         with group.stream(self._layout.objects, OBJECT_MODE) as file:
             for portion in portions:
                 hasher.update(portion)
                 size += len(portion)
                 file.write(compressor.compress(portion))
-            file.write(compressor.flush())
+            file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
             path = self._find(digest) if self.is_intact(digest) else None
             if path is None:
@@ -150,29 +153,69 @@ class ObjectStore:
     def _location(self, path: str) -> str:
         return path[len(self._layout.objects) + 1 :]
 
-    def _path_of(self, raw: str, data: bytes, group: WriteGroup) -> str | None:
-        """Where these bytes are, or are about to be; None where they are not, or damaged."""
+    def _path_of(self, raw: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
+        """Where these bytes are, or are about to be, None where they are not; and whether what
+        is there is whole.
+        """
         if group.makes_folder(os.path.dirname(raw)):
-            return None
+            return None, False
         for path in (raw + COMPRESSED_SUFFIX, raw):
             if group.is_pending(path):
-                return path
+                return path, True
             if os.access(path, os.F_OK):
                 # The form that readers find first has to be right.
-                return path if _holds(path, data) else None
-        return None
+                return path, _holds(path, data)
+        return None, False
 
     def _candidates(self, digest: str) -> tuple[str, str]:
         return self._layout.compressed_object(digest), self._layout.object(digest)
 
 
+def measure(portions: Iterable[bytes]) -> tuple[str, int]:
+    """The digest of bytes that come in portions, and how many they are."""
+    hasher = hashlib.sha256()
+    size = 0
+    for portion in portions:
+        hasher.update(portion)
+        size += len(portion)
+    return DIGEST_PREFIX + hasher.hexdigest(), size
+
+
+def check_object(path: str, digest: str) -> ObjectCheck | None:
+    """Read a stored form of an object; None where its bytes are not what the digest says.
+
+    `FrameDamagedError` where it is not stored as it should be, `StoreReadError` where it cannot
+    be read.
+    """
+    if os.path.islink(path):
+        raise FrameDamagedError("a symbolic link stands in its place")
+    with reporting_read_errors(path), open(path, "rb") as stream:
+        reader = FrameReader(stream.read) if path.endswith(COMPRESSED_SUFFIX) else None
+        found, size = measure(reader or iter(lambda: stream.read(_PORTION), b""))
+    has_checksum = reader is None or reader.has_checksum
+    return ObjectCheck(size, has_checksum) if found == digest else None
+
+
+def _form(raw: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
+    """Where an object is written, and as what: one that is damaged in the form it has, so that
+    no reader finds the damaged one first.
+    """
+    compressed = raw + COMPRESSED_SUFFIX
+    if damaged == raw:
+        return raw, data
+    stored = _compress(data)
+    if stored is None and damaged == compressed:
+        stored = with_checksum(_compressor().compress(data))
+    return (raw, data) if stored is None else (compressed, stored)
+
+
 def _holds(path: str, data: bytes) -> bool:
     """Whether the stored object has these bytes."""
     try:
-        stored = read_file(path)
+        stored = None if os.path.islink(path) else read_file(path)
         if stored is not None and path.endswith(COMPRESSED_SUFFIX):
-            return _expand(stored, len(data)) == data
-    except (StoreError, zstd.ZstdError):
+            return b"".join(FrameReader(io.BytesIO(stored).read)) == data
+    except (StoreError, FrameDamagedError):
         return False
     return stored == data
 
@@ -197,29 +240,15 @@ def _compress(data: bytes) -> bytes | None:
     """The compressed form, or None where it would save less than an eighth."""
     if len(data) < _WORTH_COMPRESSING:
         return None
-    compressed = _compressor().compress(data)
+    compressed = with_checksum(_compressor().compress(data))
     return compressed if len(compressed) < len(data) - len(data) // 8 else None
-
-
-def _expand(stored: bytes, size: int) -> bytes | None:
-    """The bytes of a frame that holds ``size`` of them, None if it holds another number."""
-    decompressor = zstd.ZstdDecompressor()
-    data = decompressor.decompress(stored, max_length=size + 1)
-    return data if decompressor.eof and not decompressor.unused_data else None
-
-
-def _open_raw(path: str) -> BinaryIO:
-    """The raw bytes of a stored object, to be read in portions."""
-    if path.endswith(COMPRESSED_SUFFIX):
-        return cast("BinaryIO", zstd.ZstdFile(path))
-    return open(path, "rb")
 
 
 def _checked(path: str, stored: bytes, digest: str) -> bytes:
     if path.endswith(COMPRESSED_SUFFIX):
         try:
-            data = zstd.decompress(stored)
-        except (zstd.ZstdError, EOFError) as error:
+            data = b"".join(FrameReader(io.BytesIO(stored).read))
+        except FrameDamagedError as error:
             raise _damaged(digest) from error
     else:
         data = stored

@@ -227,7 +227,7 @@ class WriteGroup:
             try:
                 # In the order of adding: a document added last never appears before its data.
                 for path, temporary in self._pending.items():
-                    os.replace(temporary, path)
+                    _put_in_place(temporary, path)
             except BaseException:
                 self._discard()
                 raise
@@ -305,6 +305,15 @@ def _make_folder(folder: str) -> bool:
         _make_folder(os.path.dirname(folder))
         return _make_folder(folder)
     return True
+
+
+def _put_in_place(temporary: str, path: str) -> None:
+    try:
+        os.replace(temporary, path)
+    except IsADirectoryError:
+        # What stands there is none of ours: it steps aside, under a name that readers ignore.
+        os.rename(path, f"{os.path.dirname(path)}/{temporary_name()}")
+        os.replace(temporary, path)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
