@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def now() -> str:
@@ -24,3 +28,9 @@ def seconds_since(moment: str) -> float:
 def seconds() -> float:
     """The present in seconds since 1970, as file systems tell time."""
     return time.time()
+
+
+def moment_of(path: str | Path) -> str:
+    """When a file was last written, as `now` writes a time."""
+    changed = os.stat(path).st_mtime_ns // 1000
+    return (_EPOCH + timedelta(microseconds=changed)).isoformat(timespec="microseconds")

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
     EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
-    "--require-reused forbids, or --recompute gave other results",
+    "--require-reused forbids, --recompute gave other results, or verify found damage",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
     EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible",

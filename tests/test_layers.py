@@ -77,6 +77,9 @@ LAYERS: dict[str, set[str]] = {
     | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
     | {"plan", "pool", "quarantine", "recheck", "schedulers", "shard", "splice", "store", "tasks"}
     | {"worker"},
+    "verify": WORDS
+    | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
+    | {"tasks"},
     "query": WORDS | {"overview", "store", "tasks"},
     "diff": WORDS,
     "renames": WORDS,
@@ -84,10 +87,10 @@ LAYERS: dict[str, set[str]] = {
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
     | {"batch", "compare", "export", "gc", "graph", "overview", "pipeline", "plan", "pool", "query"}
-    | {"schedulers", "snapshot", "store"},
+    | {"schedulers", "snapshot", "store", "verify"},
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diff", "export", "pipeline", "query", "snapshot"}
-    | {"store", "tasks", "__init__"},
+    | {"store", "tasks", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }

@@ -86,6 +86,7 @@ COMMANDS = [
     ("cli.summary", ["summary"]),
     ("cli.tasks", ["tasks"]),
     ("cli.top", ["top"]),
+    ("cli.verify", ["verify", "--read-data"]),
 ]
 DOCUMENTS = {
     "batch.json": "batch",

@@ -13,6 +13,7 @@ from codebatch.api.batch import Batch
 from codebatch.errors import SourceNotFoundError, StoreNotFoundError, UsageError
 from codebatch.lazy import lazy
 from codebatch.store import StoreDirectory, init_store
+from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from codebatch import pipeline as definitions
     from codebatch import pool as pools
     from codebatch import snapshot as snapshots
+    from codebatch import verify as verification
     from codebatch.batch import Progress, RunReport
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from codebatch.snapshot import SnapshotResult
     from codebatch.store import memo_archive as archives
     from codebatch.store.memo_archive import ArchiveReport
+    from codebatch.verify import VerifyReport
 else:
     archives = lazy("codebatch.store.memo_archive")
     batches = lazy("codebatch.batch")
@@ -51,6 +54,7 @@ else:
     conditions = lazy("codebatch.query.filters")
     listing = lazy("codebatch.query.listing")
     show = lazy("codebatch.query.show")
+    verification = lazy("codebatch.verify")
 
 STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
@@ -94,6 +98,13 @@ def open_store(path: PathLike | None = None, *, create: bool = False) -> Store:
     except StoreNotFoundError:
         opened = init_store(Path(STORE_NAME))
     return Store(opened.store, created=opened.created)
+
+
+def open_damaged_store(path: PathLike | None = None) -> Store:
+    """Open a store to verify or repair it: unlike for `open_store`, its ``store.json`` may be
+    missing or damaged.
+    """
+    return Store(open_damaged(find_store(path)))
 
 
 class Store:
@@ -221,6 +232,33 @@ class Store:
         """Trim the memo by age and size, and remove indexes of batches that are gone."""
         limits = garbage.Limits.of(max_memo_bytes, max_memo_days)
         return garbage.collect_garbage(self.directory, limits, dry_run=dry_run)
+
+    def verify(
+        self,
+        *,
+        read_data: bool = False,
+        subset: str | None = None,
+        repair: bool = False,
+        source: PathLike | None = None,
+        progress: Progress | None = None,
+    ) -> VerifyReport:
+        """Check everything in the store: ``report.ok``, and ``report.problems`` with code, path and
+        what each touches. ``read_data`` reads every object, ``subset`` (``10%``, ``2/5``) a part.
+
+        With ``repair``, what can be computed again is dropped for the next run, documents are
+        written anew where what they said is certain, and lost files come from ``source``.
+        """
+        tree = None if source is None else named_path(source, SourceNotFoundError)
+        if tree is not None:
+            snapshots.check_directory(tree)
+        return verification.verify_store(
+            self.directory,
+            read_data=read_data,
+            subset=subset,
+            repair=repair,
+            source=tree,
+            progress=progress,
+        )
 
     def read_object(self, digest: str) -> bytes:
         """The bytes of an object, checked against its digest."""

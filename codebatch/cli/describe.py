@@ -31,7 +31,7 @@ from codebatch.errors import (
 )
 from codebatch.store import DATA
 
-_GATES = frozenset({"--fail-on", "--require-reused"})
+_GATES = frozenset({"--fail-on", "--read-data", "--require-reused"})
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 
 

@@ -49,6 +49,7 @@ _COMMANDS = {
     "summary": "views:summary",
     "tasks": "views:tasks",
     "top": "top:top",
+    "verify": "verify:verify",
 }
 
 

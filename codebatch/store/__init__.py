@@ -1,12 +1,20 @@
 """The store directory: durable files, names, objects, typed documents."""
 
+from codebatch.store.cas import measure
 from codebatch.store.data import DATA, StoredData
 from codebatch.store.files import WriteGroup
-from codebatch.store.identity import OpenedStore, init_store, is_store, open_store
+from codebatch.store.identity import (
+    OpenedStore,
+    init_store,
+    is_own_document,
+    is_store,
+    open_damaged_store,
+    open_store,
+)
 from codebatch.store.ids import LATEST
 from codebatch.store.indexes import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
-from codebatch.store.store import StoreDirectory
+from codebatch.store.store import StoreDirectory, pretty
 
 __all__ = [
     "BATCH_PREFIX",
@@ -20,7 +28,11 @@ __all__ = [
     "check_name",
     "init_store",
     "is_intact",
+    "is_own_document",
     "is_store",
+    "measure",
+    "open_damaged_store",
     "open_store",
+    "pretty",
     "replacing",
 ]

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.digest import seal, unseal
-from codebatch.errors import StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
+from codebatch.digest import Document, seal, unseal
+from codebatch.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreExistsError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreReadError,
+)
 from codebatch.store.files import read_file, reporting_write_errors, write_file
-from codebatch.store.layout import Layout
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
 from codebatch.store.store import StoreDirectory, pretty
 
 FORMAT = "codebatch-store"
 FORMAT_VERSION = 1
+IGNORE_LINE = b"*\n"
+
+_STORE_ID = re.compile(r"[0-9a-f]{32}\Z")
+_STORED_ID = re.compile(rb'"store_id":\s*"([0-9a-f]{32})"')
+_STORED_VERSION = re.compile(rb'"version":\s*([0-9]+)')
+_KEYS = {"digest", "format", "store_id", "version"}
 
 
 class OpenedStore(NamedTuple):
@@ -38,7 +53,7 @@ def init_store(root: Path) -> OpenedStore:
     document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": os.urandom(16).hex()}
     with reporting_write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-    write_file(layout.gitignore, b"*\n", durable=False)
+    write_file(layout.gitignore, IGNORE_LINE, durable=False)
     write_file(layout.store_document, pretty(seal(document)), durable=True)
     return OpenedStore(open_store(root), created=True)
 
@@ -70,3 +85,84 @@ def open_store(root: Path) -> StoreDirectory:
         )
     layout = Layout(Path(os.path.abspath(root)))  # a process may change its folder
     return StoreDirectory(layout, str(document["store_id"]))
+
+
+def open_damaged_store(root: Path) -> StoreDirectory:
+    """Open a store to check it: its document may be missing or damaged, if the rest shows that it
+    is a store. One of another format or version is refused as ever.
+    """
+    try:
+        return open_store(root)
+    except (StoreNotFoundError, StoreFormatError, StoreDamagedError, StoreReadError):
+        layout = Layout(Path(os.path.abspath(root)))
+        if not _looks_like_store(layout):
+            raise
+        try:
+            data = read_file(layout.store_document)
+        except StoreError:
+            data = None  # a folder, or not to be read: the check says so
+        if data is not None and _is_of_another_format(data):
+            raise
+        return StoreDirectory(layout, _stated_id(data or b""))
+
+
+def is_own_document(document: Document | None) -> bool:
+    """Whether this is all that a whole ``store.json`` of this version says."""
+    return (
+        document is not None
+        and document.keys() == _KEYS
+        and (document["format"], document["version"]) == (FORMAT, FORMAT_VERSION)
+        and _STORE_ID.match(str(document["store_id"])) is not None
+    )
+
+
+def restore_identity(store: StoreDirectory) -> bool:
+    """Write ``store.json`` anew with the id that is still legible, else a new one, on which no
+    result depends. False where it names another version, which then may be true.
+    """
+    path = store.layout.store_document
+    try:
+        data = read_file(path) or b""
+    except StoreError:
+        data = b""
+    document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": _stated_id(data)}
+    sealed = seal(document)
+    version = _STORED_VERSION.search(data)
+    is_certain = str(sealed["digest"]).encode() in data
+    if version is not None and int(version[1]) != FORMAT_VERSION and not is_certain:
+        return False
+    write_file(path, pretty(sealed), durable=True)
+    store.store_id = str(sealed["store_id"])
+    return True
+
+
+def restore_ignore_file(store: StoreDirectory) -> None:
+    """Write ``.gitignore`` anew."""
+    write_file(store.layout.gitignore, IGNORE_LINE, durable=False)
+
+
+def _stated_id(data: bytes) -> str:
+    match = _STORED_ID.search(data)
+    return os.urandom(16).hex() if match is None else match[1].decode()
+
+
+def _looks_like_store(layout: Layout) -> bool:
+    names = ((layout.snapshots, SNAPSHOT_PREFIX), (layout.batches, BATCH_PREFIX))
+    return os.path.isdir(layout.objects) or any(
+        folder.is_dir() and any(folder.glob(f"{prefix}-*")) for folder, prefix in names
+    )
+
+
+def _is_of_another_format(data: bytes) -> bool:
+    """Whether a document is whole and says that it is not ours, or not of this version."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(document, dict) or len(_KEYS & document.keys()) < len(_KEYS) - 1:
+        return True
+    try:
+        unseal(data, "store.json")
+    except (StoreDamagedError, ValueError, RecursionError):
+        return False
+    return not is_own_document(document)

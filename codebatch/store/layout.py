@@ -133,7 +133,12 @@ class Layout:
 
     def stat_cache(self, name: str) -> Path:
         """What one source tree was like when its last snapshot was taken; derived."""
-        return self.root / "indexes" / "stat" / check_name(name, "name of a stat cache")
+        return self.stat_caches / check_name(name, "name of a stat cache")
+
+    @property
+    def stat_caches(self) -> Path:
+        """The folder of all stat caches."""
+        return self.root / "indexes" / "stat"
 
     @property
     def memo(self) -> Path:

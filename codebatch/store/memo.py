@@ -98,8 +98,7 @@ class MemoStore:
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
         """Put a segment that came from elsewhere into place; False where it is no segment."""
-        entries = _entries(data)
-        if _name(data) != name or not entries or not all(map(_is_entry, entries)):
+        if not is_segment(name, data):
             return False
         write_file(self._layout.memo_folder(prefix) / name, data, durable=False)
         return True
@@ -128,6 +127,14 @@ class MemoStore:
         written = _write(folder, [entries[key] for key in sorted(entries)])
         for path in set(small) - set(written):  # the sum may be there already
             remove_file(path)
+
+
+def is_segment(name: str, data: bytes) -> bool:
+    """Whether these are the whole bytes of a segment of that name, every entry well-formed."""
+    if _name(data) != name:
+        return False
+    entries = _entries(data)
+    return bool(entries) and all(map(_is_entry, entries))
 
 
 def load_segment(path: Path) -> tuple[_Wire, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,6 +128,15 @@ class StoreDirectory:
         body = seal({"snapshot_id": snapshot_id, **document})
         group.add(self.layout.snapshot_document(snapshot_id), pretty(body))
 
+    def restore_manifest(self, snapshot_id: str, manifest: bytes) -> None:
+        """Put a manifest that gives the id into place again."""
+        write_file(self.layout.manifest(snapshot_id), manifest, durable=True)
+
+    def restore_snapshot_document(self, snapshot_id: str, document: Document) -> None:
+        """Put the document of a snapshot whose manifest is whole into place again."""
+        path = self.layout.snapshot_document(snapshot_id)
+        write_file(path, pretty(seal({**document, "snapshot_id": snapshot_id})), durable=True)
+
     # -- batches -----------------------------------------------------------------------------
 
     def list_batches(self) -> list[str]:
@@ -193,6 +202,26 @@ class StoreDirectory:
         """Replace ``batch.json``; everything written before is durable when this returns."""
         path = self.layout.batch_document(batch_id)
         write_file(path, pretty(seal(document)), durable=True)
+
+    def restore_plan(
+        self, batch_id: str, inputs: bytes, plan: Document, tasks: Iterable[tuple[str, Document]]
+    ) -> None:
+        """Put inputs, tasks and plan of a batch into place again, where they are not as given."""
+        self._restore({self.layout.inputs(batch_id): inputs})
+        self.restore_tasks(batch_id, tasks)
+        self._restore({self.layout.plan_document(batch_id): compact(plan)})
+
+    def restore_tasks(self, batch_id: str, tasks: Iterable[tuple[str, Document]]) -> None:
+        """Put the documents of tasks into place again, where they are not as given."""
+        self._restore(
+            {self.layout.task_document(batch_id, name): pretty(seal(task)) for name, task in tasks}
+        )
+
+    def _restore(self, files: Mapping[Path, bytes]) -> None:
+        with self.group(durable=True) as group:
+            for path, data in files.items():
+                if not _has(path, data):
+                    group.add(path, data)
 
     def read_inputs(self, batch_id: str) -> bytes:
         """The lines of all shards, unchecked; b"" where they are missing."""
@@ -320,6 +349,13 @@ class StoreDirectory:
                 if isinstance(event, dict):
                     found.append(event)
         return found
+
+
+def _has(path: Path, data: bytes) -> bool:
+    try:
+        return not path.is_symlink() and read_file(path) == data
+    except StoreError:
+        return False
 
 
 def _load(path: Path, missing: StoreError) -> Document:

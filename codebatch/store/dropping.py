@@ -1,0 +1,33 @@
+"""Dropping damaged files of a store, safely beside writers who may replace them meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from codebatch.store.files import remove_file, reporting_write_errors, temporary_name
+
+
+def drop_file(path: Path, is_whole: Callable[[str], bool]) -> bool:
+    """Remove a file, unless it is whole by now; whether it was removed.
+
+    It is moved aside first and looked at there, so that what is removed is what was looked at;
+    one that turns out whole is put back. A folder in its place stays aside, under a name that
+    readers ignore.
+    """
+    if not os.path.lexists(path) or is_whole(os.fspath(path)):
+        return False
+    aside = path.with_name(temporary_name() + path.suffix)
+    with reporting_write_errors(path.parent):
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        if not aside.is_symlink() and aside.is_dir():
+            return True
+        if is_whole(os.fspath(aside)):
+            os.replace(aside, path)
+            return False
+    remove_file(aside)
+    return True

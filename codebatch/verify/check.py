@@ -1,0 +1,49 @@
+"""Check a whole store: everything is looked at, and everything that is wrong is reported.
+
+Nothing is written. It is safe beside running writers: what a document refers to was written
+before it, and what is read first here is what was written last.
+"""
+
+from __future__ import annotations
+
+from codebatch.store import StoreDirectory, is_own_document
+from codebatch.store.identity import IGNORE_LINE
+from codebatch.store.places import IGNORE, STORE, Place, walk_store
+from codebatch.verify.batches import check_batches
+from codebatch.verify.derived import check_derived
+from codebatch.verify.documents import find_bytes, find_document
+from codebatch.verify.findings import Findings
+from codebatch.verify.objects import Progress, check_objects
+from codebatch.verify.selection import NONE, Selection
+from codebatch.verify.snapshots import check_snapshots
+
+
+def check_store(
+    store: StoreDirectory, selection: Selection = NONE, progress: Progress | None = None
+) -> Findings:
+    """What is in the store; objects of the selection are read."""
+    findings = Findings(store)
+    _check_root(findings)
+    check_objects(findings, selection, progress)
+    check_snapshots(findings)
+    check_batches(findings)
+    check_derived(findings)
+    return findings
+
+
+def _check_root(findings: Findings) -> None:
+    layout = findings.store.layout
+    for entry in walk_store(findings.store.root, depth=0):
+        findings.add_stray(entry)
+    found = find_document(layout.store_document)
+    if not is_own_document(found.document):
+        wrong = found.wrong or "it is not what the format says"
+        code = "UNREADABLE" if found.is_unreadable else "STORE_DOCUMENT_DAMAGED"
+        findings.add(
+            code, f"{layout.store_document.name}: {wrong}", layout.store_document, Place(STORE)
+        )
+    ignore = find_bytes(layout.gitignore)
+    if layout.gitignore.exists() and ignore.data != IGNORE_LINE:
+        wrong = ignore.wrong or "it holds something else than one line with *"
+        code = "UNREADABLE" if ignore.is_unreadable else "IGNORE_FILE_DAMAGED"
+        findings.add(code, f"{layout.gitignore.name}: {wrong}", layout.gitignore, Place(IGNORE))

@@ -1,0 +1,69 @@
+"""Sealed documents, byte for byte.
+
+A digest covers what a document says, not how it is laid out. A writer lays it out in one of two
+ways, so anything else is damage, even where it says the same.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from codebatch.digest import Document, compact, seal, unseal
+from codebatch.errors import StoreDamagedError, StoreError
+from codebatch.store import pretty
+from codebatch.store.files import read_file
+from codebatch.store.places import FOLDER, LINK, OTHER
+
+
+class Found(NamedTuple):
+    """What is in a file: its bytes, the document if it is whole, and else what is wrong.
+
+    ``is_unreadable`` says that it may be whole, and only cannot be read.
+    """
+
+    data: bytes | None = None
+    document: Document | None = None
+    wrong: str | None = None
+    is_unreadable: bool = False
+
+
+def stray_form(path: Path) -> str | None:
+    """What stands in the place of a file, where it is something else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return None  # nothing, or nothing that can be looked at: reading it says why
+    if stat.S_ISREG(mode):
+        return None
+    return LINK if stat.S_ISLNK(mode) else FOLDER if stat.S_ISDIR(mode) else OTHER
+
+
+def find_bytes(path: Path) -> Found:
+    """The bytes of a file; what is wrong where there are none, or no file."""
+    stray = stray_form(path)
+    if stray is not None:
+        return Found(wrong=f"a {stray} stands in its place")
+    try:
+        data = read_file(path)
+    except StoreError as error:
+        return Found(wrong=error.message, is_unreadable=True)
+    return Found(wrong="it is missing") if data is None else Found(data)
+
+
+def find_document(path: Path) -> Found:
+    """A sealed document, if its bytes are those that a writer writes."""
+    found = find_bytes(path)
+    if found.data is None:
+        return found
+    try:
+        document = unseal(found.data, path.name)
+        if found.data in (pretty(seal(document)), compact(document)):
+            return Found(found.data, document)
+    except StoreDamagedError as error:
+        return Found(found.data, wrong=error.message.partition(": ")[2])
+    except (ValueError, RecursionError) as error:
+        return Found(found.data, wrong=f"it holds what canonical JSON cannot: {error}")
+    return Found(found.data, wrong="it is not laid out as a writer lays it out")
