@@ -128,6 +128,25 @@ def test_a_store_that_cannot_be_opened_is_named(
     assert str(root) in json.loads(done.stdout)["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "words", ["init {}", "snapshot {}/..", "scan {}/..", "run", "summary", "gc", "verify --repair"]
+)
+def test_a_store_of_a_newer_version_is_refused_and_left(
+    words: str, tmp_path: Path, main: Callable[..., Outcome]
+) -> None:
+    root = tmp_path / "store"
+    content, code = STORE_DOCUMENTS["newer"]
+    write_tree(root, {"store.json": content or b"", "objects/sha256/new": "x", "batches/x": "x"})
+    before = {path: path.read_bytes() for path in files_of(root)}
+    command, *rest = words.format(root).split()
+    done = main(command, *rest, "--store", root, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert (done.code, error["code"]) == (4, code)
+    assert "99" in error["message"]
+    assert any("newer" in hint for hint in error["hints"])
+    assert {path: path.read_bytes() for path in files_of(root)} == before
+
+
 @pytest.mark.parametrize("command", ["snapshots", "batches", "status", "summary", "errors", "run"])
 def test_missing_store(command: str, tmp_path: Path, main: Callable[..., Outcome]) -> None:
     done = main(command, "--store", tmp_path / "nowhere", "--json")

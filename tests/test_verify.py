@@ -19,9 +19,11 @@ from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, run_cli, write_tree
 
 import codebatch
 import codebatch.shard
+import codebatch.verify.batches
 from codebatch.api import open_damaged_store
 from codebatch.digest import compact, seal
 from codebatch.store import frames, pretty
+from codebatch.store.dropping import drop_file
 from codebatch.verify import CODES, Problem, VerifyReport
 from codebatch.verify.selection import parse_subset
 
@@ -907,6 +909,72 @@ def test_verify_beside_a_run(library: Path, tmp_path: Path) -> None:
     assert running.returncode == 0
     assert checks > 1
     assert check(store, read_data=True).ok
+
+
+def test_a_batch_that_is_removed_while_it_is_checked(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever removes a batch takes its document first; what is missing then is no damage."""
+    original = codebatch.verify.batches.check_shard
+
+    def check_shard(*arguments: Any) -> Any:
+        shutil.rmtree(scanned_copy.path / "batches" / scanned_copy.batch.id, ignore_errors=True)
+        return original(*arguments)
+
+    monkeypatch.setattr(codebatch.verify.batches, "check_shard", check_shard)
+    assert check(scanned_copy.path, read_data=True).ok
+
+
+def test_a_file_that_is_put_right_meanwhile_is_not_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "file.zst"
+    path.write_bytes(b"damaged, when it was looked at first")
+    looks: list[str] = []
+
+    def is_whole(place: str) -> bool:
+        looks.append(place)
+        return len(looks) > 1
+
+    assert not drop_file(path, is_whole)
+    assert path.read_bytes() == b"damaged, when it was looked at first"
+    assert looks[0] == str(path) != looks[1]
+    assert looks[1].endswith(".zst")
+    assert not drop_file(path, lambda _: True)
+    assert drop_file(path, lambda _: False)
+    assert not drop_file(path, lambda _: False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_repair_twice_changes_nothing(scanned_copy: Scanned) -> None:
+    for glob, code, _, _ in KINDS.values():
+        if code not in ("PLAN_DAMAGED", "INPUTS_DAMAGED", "BATCH_DAMAGED"):
+            flip(one(scanned_copy.path, glob))
+    assert check(scanned_copy.path, repair=True, source=scanned_copy.tree).ok
+    before = files_of(scanned_copy.path)
+    report = check(scanned_copy.path, repair=True, source=scanned_copy.tree)
+    assert {(p.code, p.action) for p in report.problems} == {("STATE_MISSING", "none")}
+    assert files_of(scanned_copy.path) == before
+
+
+def test_a_batch_that_another_one_shares_results_with(scanned_copy: Scanned) -> None:
+    """Linked outputs are one file: damage to it is damage to both, and both are repaired."""
+    tree = scanned_copy.path.parent / "more"
+    shutil.copytree(scanned_copy.tree, tree, symlinks=True)
+    (tree / "more.py").write_text("more = 1\n")
+    batch, report = codebatch.scan(tree, scanned_copy.path, scheduler="sync")
+    path = next(
+        path
+        for path in sorted(scanned_copy.path.glob(f"{SHARD}outputs.index.jsonl"))
+        if path.stat().st_nlink > 1 and path.stat().st_size
+    )
+    with path.open("r+b") as stream:
+        stream.write(b"[")
+    found = check(scanned_copy.path)
+    assert codes(found) == ["OUTPUTS_DAMAGED"] * 2
+    assert {p.batches for p in found.problems} == {(batch.id,), (scanned_copy.batch.id,)}
+    assert check(scanned_copy.path, repair=True).ok
+    assert resume(scanned_copy.path, scanned_copy.batch.id).result == scanned_copy.report.result
+    assert resume(scanned_copy.path, batch.id).result == report.result
+    assert check(scanned_copy.path, read_data=True).ok
 
 
 def test_every_code_is_described_and_in_the_schema() -> None:

@@ -18,10 +18,10 @@ from codebatch.records import path_key
 from codebatch.snapshot import SnapshotResult
 from codebatch.store import StoreDirectory
 from codebatch.store.cas import check_object
+from codebatch.store.dropping import drop_file
 from codebatch.store.frames import FrameDamagedError
 from codebatch.store.identity import restore_identity, restore_ignore_file
 from codebatch.store.places import OBJECT, STATE, Place
-from codebatch.store.dropping import drop_file
 from codebatch.verify.check import check_store
 from codebatch.verify.derived import is_whole_index, is_whole_segment
 from codebatch.verify.findings import Findings, ObjectTrouble
@@ -144,10 +144,11 @@ def _repair_object(repair: _Repair, problem: Problem) -> str:
     digest = problem.place.digest
     trouble = repair.findings.objects[digest]
     path = repair.path(problem)
-    if _is_whole_object(digest, problem.path)(os.fspath(path)):
+    is_back = repair.store.objects.is_intact(digest) if not trouble.forms else False
+    if is_back or _is_whole_object(digest)(os.fspath(path)):
         return RESTORED  # with its snapshot, or by someone else
     if trouble.forms and _other_form_is_whole(repair, digest, path):
-        return _drop_object(repair, digest, path)
+        return _drop_object(digest, path)
     if trouble.snapshots:
         return _restore_source(repair, digest, trouble)
     return _drop_derived(repair, digest, trouble, path)
@@ -165,7 +166,7 @@ def _repair_unreadable(repair: _Repair, problem: Problem) -> str:
 def _other_form_is_whole(repair: _Repair, digest: str, path: Path) -> bool:
     layout = repair.store.layout
     forms = {layout.object(digest), layout.compressed_object(digest)} - {os.fspath(path)}
-    return any(_is_whole_object(digest, form)(form) for form in forms)
+    return any(map(_is_whole_object(digest), forms))
 
 
 def _restore_source(repair: _Repair, digest: str, trouble: ObjectTrouble) -> str:
@@ -180,7 +181,7 @@ def _drop_derived(repair: _Repair, digest: str, trouble: ObjectTrouble, path: Pa
     """Drop what only results refer to, and these; they are computed again together."""
     if not trouble.shards and not repair.findings.is_complete:
         return NO_ACTION  # a snapshot that cannot be read may refer to it
-    was_there = _drop_object(repair, digest, path) == DROPPED
+    was_there = _drop_object(digest, path) == DROPPED
     if repair.store.objects.is_intact(digest):
         return RESTORED  # by a run that is under way
     for owner, task_id, shard_id in sorted(trouble.shards):
@@ -188,12 +189,12 @@ def _drop_derived(repair: _Repair, digest: str, trouble: ObjectTrouble, path: Pa
     return DROPPED if was_there or trouble.shards else NO_ACTION
 
 
-def _drop_object(repair: _Repair, digest: str, path: Path) -> str:
-    return DROPPED if drop_file(path, _is_whole_object(digest, os.fspath(path))) else NO_ACTION
+def _drop_object(digest: str, path: Path) -> str:
+    return DROPPED if drop_file(path, _is_whole_object(digest)) else NO_ACTION
 
 
-def _is_whole_object(digest: str, name: str) -> Callable[[str], bool]:
-    """Whether a file is the object in the form that the name says."""
+def _is_whole_object(digest: str) -> Callable[[str], bool]:
+    """Whether a file is the object, in the form that its ending says."""
 
     def is_whole(path: str) -> bool:
         try:
