@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
@@ -156,7 +156,7 @@ class Findings:
         touched = set(problem.batches)
         for snapshot_id in problem.snapshots if problem.code != "FOREIGN_FILE" else ():
             touched |= self.batches_of.get(snapshot_id, set())
-        return self._with(problem, touched, set(problem.snapshots))
+        return replace(problem, batches=tuple(sorted(touched)))
 
     def _of_object(self, digest: str, trouble: ObjectTrouble) -> list[Problem]:
         batches = {batch_id for batch_id, _, _ in trouble.shards}
@@ -164,19 +164,16 @@ class Findings:
             batches |= self.batches_of.get(snapshot_id, set())
         place = Place(OBJECT, digest=digest)
         path = os.path.relpath(self.store.layout.object(digest), self.store.root)
-        message = f"object {digest[len(DIGEST_PREFIX) :][:12]} is missing"
-        missing = Problem("OBJECT_MISSING", message, path, place=place)
-        found = list(trouble.forms.values()) or [missing]
-        return [self._with(problem, batches, trouble.snapshots) for problem in found]
-
-    @staticmethod
-    def _with(problem: Problem, batches: set[str], snapshots: set[str]) -> Problem:
-        return Problem(
-            problem.code,
-            problem.message,
-            problem.path,
-            tuple(sorted(batches)),
-            tuple(sorted(snapshots)),
-            problem.place,
-            problem.action,
-        )
+        missing = Problem("OBJECT_MISSING", "it is missing", path, place=place)
+        what = f"object {digest[len(DIGEST_PREFIX) :][:12]}"
+        if trouble.files:
+            what += f", the content of {min(trouble.files)}"
+        return [
+            replace(
+                problem,
+                message=f"{what}: {problem.message}",
+                batches=tuple(sorted(batches)),
+                snapshots=tuple(sorted(trouble.snapshots)),
+            )
+            for problem in trouble.forms.values() or [missing]
+        ]
