@@ -944,6 +944,17 @@ def test_a_file_that_is_put_right_meanwhile_is_not_dropped(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_verdict_is_dropped(scanned_copy: Scanned) -> None:
+    path = scanned_copy.path / "indexes/quarantine" / f"{'0' * 64}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pretty(seal({"why": "it ends the process"})))
+    assert check(scanned_copy.path).ok
+    flip(path, 5)
+    assert the_problem(check(scanned_copy.path)).code == "INDEX_DAMAGED"
+    assert the_problem(check(scanned_copy.path, repair=True)).action == "dropped"
+    assert not path.exists()
+
+
 def test_repair_twice_changes_nothing(scanned_copy: Scanned) -> None:
     for glob, code, _, _ in KINDS.values():
         if code not in ("PLAN_DAMAGED", "INPUTS_DAMAGED", "BATCH_DAMAGED"):

@@ -12,7 +12,9 @@ from pathlib import Path
 from codebatch.errors import StoreError
 from codebatch.store import BATCH_PREFIX, StoreDirectory, is_intact
 from codebatch.store.files import TEMPORARY_PREFIX, read_file
+from codebatch.store.layout import VERDICT_SUFFIX
 from codebatch.store.memo import MemoStore, is_segment
+from codebatch.verify.documents import find_document
 from codebatch.verify.findings import Findings
 
 _CHECKSUM_DIGITS = 64
@@ -39,6 +41,8 @@ def is_whole_segment(path: Path) -> bool:
 
 def is_whole_index(store: StoreDirectory, path: Path) -> bool:
     """Whether an index matches its checksum; one that is gone does no harm."""
+    if path.parent == store.layout.quarantine:
+        return find_document(path).document is not None or not path.exists()
     if path.parent != store.layout.stat_caches:
         return is_intact(path) or not path.exists()
     try:
@@ -55,6 +59,7 @@ def _indexes(store: StoreDirectory) -> Iterator[Path]:
     for folder in store.layout.batch_indexes():
         found = sorted(folder.glob(f"{BATCH_PREFIX}-*")) if folder.is_dir() else []
         yield from (path for path in found if path.suffix in (".sqlite", ".json"))
+    yield from sorted(store.layout.quarantine.glob(f"*{VERDICT_SUFFIX}"))
     caches = store.layout.stat_caches
     for path in sorted(caches.iterdir()) if caches.is_dir() else []:
         if not path.name.startswith(TEMPORARY_PREFIX):
