@@ -62,7 +62,7 @@ def naive_run(manifest: Path, store: Path) -> None:
                 language = detect_language(file["path"], partial(bytes, data))
                 facets = {name: facet(file["path"]) for name, facet in FACETS.items()}
                 source = SourceFile(data, language, facets)
-                prepared = task.prepare([source], planned.config)[0] if task.prepare else None
+                (prepared,) = task.prepare_now([source], planned.config)
                 records = list(task.run(source, FileContext(planned.config, {}, prepared)))
                 name = hashlib.sha256(f"{planned.id} {file['path']}".encode()).hexdigest()
                 text = json.dumps(records, default=bytes.hex)
