@@ -232,6 +232,25 @@ class NonDeterminismError(StoreError):
     code = "NON_DETERMINISTIC"
 
 
+class SnapshotInUseError(UsageError):
+    """A snapshot that batches refer to cannot be removed."""
+
+    code = "SNAPSHOT_IN_USE"
+
+
+class LockedError(CodeBatchError):
+    """Another command removes or repairs something in the store."""
+
+    code = "LOCKED"
+    exit_code = EXIT_LOCKED
+
+
+class BatchRunningError(LockedError):
+    """A batch that is being run cannot be removed."""
+
+    code = "BATCH_RUNNING"
+
+
 class ClusterError(CodeBatchError):
     """The scheduler cannot be reached, or its workers cannot do this work."""
 

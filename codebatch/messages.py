@@ -16,7 +16,9 @@ class ShardCall(NamedTuple):
     the files as they are. ``require_reused`` forbids to compute anything. ``recheck`` is
     the part of the files, in parts of a million, to compute again and compare with what is
     committed; None to run the shard. ``limits`` holds where it runs in a process of its own, and
-    ``retry_quarantined`` tries again what was given up before.
+    ``retry_quarantined`` tries again what was given up before. ``run`` is the lease of the run that
+    the call belongs to, and ``since_ns`` when it began; without one, the worker holds a lease of
+    its own.
     """
 
     store: str
@@ -30,10 +32,20 @@ class ShardCall(NamedTuple):
     recheck: int | None = None
     limits: Limits = Limits()
     retry_quarantined: bool = False
+    run: str | None = None
+    since_ns: int | None = None
+
+
+class Waiting(NamedTuple):
+    """A run has nothing left to do but to wait for so many shards that these others work on."""
+
+    shards: int
+    runs: tuple[str, ...]
 
 
 class Receipt(NamedTuple):
-    """What a worker says it did. It is believed only where the store says the same.
+    """What a worker says it did. It is believed only where the store says the same. The status
+    ``claimed`` means that it did nothing, since another run is at work on the shard.
 
     ``warning`` is what went wrong beside the results. A recheck says how many results of files
     it ``checked``, and the (task id, path) of those that ``differ``.

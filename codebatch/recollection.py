@@ -88,4 +88,6 @@ class Recollection:
             yield self._memo
 
     def _is_whole(self, found: FileLines) -> bool:
-        return all(map(self._store.objects.has, found.objects))
+        # No batch may refer to these objects any more: this run needs them from now on.
+        since, objects = self._call.since_ns, self._store.objects
+        return all(objects.is_kept(digest, since) for digest in found.objects)

@@ -29,6 +29,7 @@ FAILED = "failed"
 PENDING = "pending"
 PARTIAL = "partial"
 INTERRUPTED = "interrupted"
+CLAIMED = "claimed"
 
 READS_CONTENT = "content"
 READS_TREE = "tree"

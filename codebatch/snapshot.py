@@ -11,15 +11,15 @@ cache decides about the time this takes and about nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from codebatch.clock import now, now_ns
-from codebatch.digest import Document, canonical_json, digest_bytes, short_id
+from codebatch.clock import now_ns
+from codebatch.digest import Document, canonical_json
 from codebatch.errors import InvalidIdError, SourceNotFoundError, StoreError
 from codebatch.lazy import lazy
 from codebatch.records import FileRecord, SkippedFile, path_key
@@ -36,30 +36,24 @@ from codebatch.sources.status import (
     pack,
     reader_of_files,
 )
-from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, check_name, is_store
+from codebatch.store import StoreDirectory, check_name, is_store
 from codebatch.store.stat_cache import CachedTree, StatCache
+from codebatch.storing import (
+    ObjectsGoneError,
+    SnapshotResult,
+    SnapshotWriter,
+    writing_snapshot,
+)
 
 if TYPE_CHECKING:
     from codebatch.sources import walk as walks
     from codebatch.sources.walk import TreeWalk
-    from codebatch.store.files import WriteGroup
 else:
     walks = lazy("codebatch.sources.walk")
 
 _CHANGED = "changed into something else while being read"
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class SnapshotResult:
-    """What one taking found; ``created`` is false where the store had the snapshot already."""
-
-    snapshot_id: str
-    file_count: int
-    total_bytes: int
-    skipped: tuple[SkippedFile, ...]
-    created: bool
 
 
 def take_snapshot(
@@ -78,7 +72,7 @@ def take_snapshot(
     check_directory(root)
     place = os.fsencode(root)
     cache = StatCache(store.layout, _cache_name(place, ignore=ignore), STATUS_BYTES)
-    known = cache.load() if use_cache else None
+    known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
     mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store)
@@ -86,8 +80,9 @@ def take_snapshot(
     with GitAnswers() as git:
         taken = known and _remembered(reader, known, git, mark, ignore=ignore)
         if not taken:
-            walk = walks.TreeWalk(place, mark, git, ignore)
-            taken = _Taking(reader, walk, known, progress).run()
+            taken = _walked(
+                lambda: walks.TreeWalk(place, mark, git, ignore), reader, known, progress
+            )
         elif progress is not None:
             progress(taken.result.file_count, taken.result.total_bytes)
         if taken.tree is not known:
@@ -162,14 +157,17 @@ def _renewed(
     """The tree with the changed files read again; None where that cannot be."""
     statuses, locations = bytearray(known.statuses), list(known.locations)
     total = result.total_bytes
-    lines = _manifest_lines(reader.store, result)
-    if lines is None:
-        return None
-    with reader.store.group(durable=True) as group:
+    with (
+        contextlib.suppress(ObjectsGoneError),  # the walk stores them again
+        writing_snapshot(reader.store, reader.root) as writer,
+    ):
+        lines = _manifest_lines(reader.store, result)
+        if lines is None or not writer.base_on(result.snapshot_id):
+            return None
         for place, status in changes.items():
             seen = status
             if place < len(locations):
-                file = _read_again(reader, known.paths[place], status, group)
+                file = _read_again(reader, known.paths[place], status, writer)
                 size = _size_in(lines[place], known.paths[place])
                 if file is None or size is None:
                     return None
@@ -177,16 +175,10 @@ def _renewed(
                 lines[place], locations[place] = file.line(), os.fsencode(file.location)
             statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = _evidence(seen, moment)
         manifest = b"".join(lines)
-        result = _stored(reader, manifest, result.file_count, total, result.skipped, group)
-    tree = CachedTree(
-        known.circumstances,
-        _answer(result),
-        bytes(statuses),
-        known.paths,
-        locations,
-        known.absent,
-    )
-    return _Taken(result, tree)
+        result = writer.save(manifest, result.file_count, total, result.skipped)
+        tree = known._replace(answer=_answer(result), statuses=bytes(statuses), locations=locations)
+        return _Taken(result, tree)
+    return None
 
 
 def _manifest_lines(store: StoreDirectory, result: SnapshotResult) -> list[bytes] | None:
@@ -207,10 +199,12 @@ def _size_in(line: bytes, path: bytes) -> int | None:
     return file.size if path_key(file.path) == path else None
 
 
-def _read_again(reader: _Reader, path: bytes, status: Status, group: WriteGroup) -> _File | None:
+def _read_again(
+    reader: _Reader, path: bytes, status: Status, writer: SnapshotWriter
+) -> _File | None:
     entry = entry_of(path, status)
     try:
-        return entry and reader.read(entry, group)
+        return entry and reader.read(entry, writer)
     except OSError:
         return None  # the walk says why
 
@@ -228,6 +222,19 @@ def _result(known: CachedTree) -> SnapshotResult:
 
 
 # -- a tree that is walked ---------------------------------------------------------------------
+
+
+def _walked(
+    make_walk: Callable[[], TreeWalk],
+    reader: _Reader,
+    known: CachedTree | None,
+    progress: Progress | None,
+) -> _Taken:
+    """Walk the tree; once more where objects were removed that were found in the store."""
+    try:
+        return _Taking(reader, make_walk(), known, progress).run(at_once=False)
+    except ObjectsGoneError:
+        return _Taking(reader, make_walk(), None, progress).run(at_once=True)
 
 
 class _File(NamedTuple):
@@ -254,15 +261,9 @@ class _Reader:
         self.store = store
         self.root = root
 
-    def read(self, entry: SourceEntry, group: WriteGroup) -> _File | None:
+    def read(self, entry: SourceEntry, writer: SnapshotWriter) -> _File | None:
         """The file with its bytes (a link's target) stored; None where its type changed."""
-        objects = self.store.objects
-        found = read_entry(
-            self.root,
-            entry,
-            lambda data: objects.put(data, group),
-            lambda portions: objects.put_stream(portions, group),
-        )
+        found = read_entry(self.root, entry, writer.put, writer.put_stream)
         if found is None:
             return None
         (digest, size, location), seen = found
@@ -272,7 +273,9 @@ class _Reader:
 
 
 class _Taking:
-    """One taking by a walk. State: ``_indexes`` are the places of the paths in ``known``."""
+    """One taking by a walk. State: ``_indexes`` are the places of the paths in ``known``, if its
+    snapshot is there to keep their objects.
+    """
 
     def __init__(
         self,
@@ -285,24 +288,23 @@ class _Taking:
         self._walk = walk
         self._known = known
         self._indexes: dict[bytes, int] = {}
-        if known is not None:
-            files = range(len(known.locations))
-            self._indexes = dict(zip(known.paths, files, strict=False))
         self._progress = progress
         self._moment = now_ns()
 
-    def run(self) -> _Taken:
+    def run(self, *, at_once: bool) -> _Taken:
         """Store the files and the snapshot; both are durable on return."""
-        with self._reader.store.group(durable=True) as group:
-            files = sorted(self._stored_files(group))
+        reader, known = self._reader, self._known
+        with writing_snapshot(reader.store, reader.root, at_once=at_once) as writer:
+            if known is not None and writer.base_on(str(known.answer.get("snapshot_id"))):
+                places = range(len(known.locations))
+                self._indexes = dict(zip(known.paths, places, strict=False))
+            files = sorted(self._stored_files(writer))
             skipped = sorted(self._walk.skipped, key=lambda s: (path_key(s.path), s.reason))
-            result = _stored(
-                self._reader,
+            result = writer.save(
                 b"".join(file.line() for file in files),
                 len(files),
                 sum(file.size for file in files),
                 tuple(skipped),
-                group,
             )
         return _Taken(result, self._as_cached(files, result))
 
@@ -314,7 +316,7 @@ class _Taking:
             for folder in walk.repositories
         }
         return CachedTree(
-            {"reader": reader_of_files(), "git": answers},
+            {**_whereabouts(self._reader.root), "reader": reader_of_files(), "git": answers},
             _answer(result),
             b"".join(_evidence(status, self._moment) for _, status in found),
             [path for path, _ in found],
@@ -322,11 +324,11 @@ class _Taking:
             walk.absent,
         )
 
-    def _stored_files(self, group: WriteGroup) -> Iterator[_File]:
+    def _stored_files(self, writer: SnapshotWriter) -> Iterator[_File]:
         count = total = 0
         for entry in self._walk.entries():
             try:
-                file = self._unread(entry) or self._reader.read(entry, group)
+                file = self._unread(entry) or self._reader.read(entry, writer)
             except OSError as error:
                 self._walk.fail(entry.path, walks.unreadable(error, "file"))
                 continue
@@ -353,6 +355,11 @@ class _Taking:
         return _File(entry.path, digest, entry.size, entry.mode, entry.status, location)
 
 
+def _whereabouts(root: bytes) -> Document:
+    """By which `gc` can tell that a tree is gone."""
+    return {"host": os.uname().nodename, "root": os.fsdecode(os.path.realpath(root))}
+
+
 def _evidence(status: Status, moment: int) -> bytes:
     """The packed status; of one that is too young to vouch for anything, that of `UNKNOWN`."""
     return pack(status if is_settled(status, moment) else UNKNOWN)
@@ -361,34 +368,6 @@ def _evidence(status: Status, moment: int) -> bytes:
 def _answer(result: SnapshotResult) -> Document:
     return {
         "snapshot_id": result.snapshot_id,
-        "total_bytes": result.total_bytes,
-        "skipped": [file._asdict() for file in result.skipped],
-    }
-
-
-def _stored(
-    reader: _Reader,
-    manifest: bytes,
-    file_count: int,
-    total_bytes: int,
-    skipped: tuple[SkippedFile, ...],
-    group: WriteGroup,
-) -> SnapshotResult:
-    """Add the snapshot of that manifest to the group, unless the store has it."""
-    snapshot_id = short_id(SNAPSHOT_PREFIX, digest_bytes(manifest))
-    created = not reader.store.has_snapshot(snapshot_id)
-    result = SnapshotResult(snapshot_id, file_count, total_bytes, skipped, created)
-    if created:
-        document = _document(os.fsdecode(reader.root), result)
-        reader.store.add_snapshot(snapshot_id, manifest, document, group)
-    return result
-
-
-def _document(source: str, result: SnapshotResult) -> Document:
-    return {
-        "taken": now(),
-        "source": os.path.abspath(source),
-        "file_count": result.file_count,
         "total_bytes": result.total_bytes,
         "skipped": [file._asdict() for file in result.skipped],
     }

@@ -28,10 +28,13 @@ from codebatch.messages import Receipt, ShardCall
 from codebatch.plan import components_here
 from codebatch.recheck import committed, computed_again, in_sample, quarantined_objects
 from codebatch.recollection import Recollection
-from codebatch.records import DONE, FAILED, Plan, PlannedTask
+from codebatch.records import CLAIMED, DONE, FAILED, Plan, PlannedTask
 from codebatch.shard import Surroundings, compute_shard
 from codebatch.splice import keep_unchanged
 from codebatch.store import StoreDirectory, open_store
+from codebatch.store.claims import Claims
+from codebatch.store.leases import hold_lease
+from codebatch.store.reliance import Reliance
 
 Change = Callable[[Surroundings], Surroundings]
 
@@ -46,7 +49,7 @@ def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receip
         with collector_held():
             if call.recheck is not None:
                 return _recheck(store, plan, call, call.recheck, change)
-            return _run(store, plan, call, change)
+            return _run_unclaimed(store, plan, call, change)
     except CodeBatchError as error:
         return _receipt(call, error)
     except MemoryError:
@@ -55,17 +58,37 @@ def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receip
         return _receipt(call, ShardFailedError(f"{type(error).__name__}: {error}"))
 
 
+def _run_unclaimed(store: StoreDirectory, plan: Plan, call: ShardCall, change: Change) -> Receipt:
+    """Run the shard, unless another run is at work on it."""
+    if call.run is None:
+        with hold_lease(store.layout, "run", call.batch_id) as lease:
+            leased = call._replace(run=lease.lease_id, since_ns=lease.since_ns)
+            return _run_unclaimed(store, plan, leased, change)
+    claims = Claims(store.layout, call.batch_id, call.run)
+    if claims.take(call.shard_id) is not None:
+        return Receipt(call.shard_id, call.attempt, CLAIMED)
+    try:
+        return _run(store, plan, call, change)
+    except NotReusedError:
+        claims.release(call.shard_id)  # another run may compute it
+        raise
+
+
 def _run(store: StoreDirectory, plan: Plan, call: ShardCall, change: Change) -> Receipt:
     started = now()
     tasks = _tasks_to_run(store, plan, call)
     task_ids = [task.id for task in tasks]
+    if not tasks:  # another run had it before this one claimed it
+        return Receipt(call.shard_id, call.attempt, DONE)
     recollection = Recollection(store, call)
     try:
         inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
+        since = call.since_ns or 0
+        reliance = Reliance(lambda: since)
         with store.group(durable=False) as group:
             around = Surroundings(
                 store.objects.read,
-                lambda data: store.objects.put(data, group).digest,
+                lambda data: store.objects.put(data, group, reliance).digest,
                 recollection.recall,
                 may_compute=not call.require_reused,
             )

@@ -36,7 +36,6 @@ VIEWS: dict[str, list[list[str]]] = {
     "export": [["export", "--format", "sarif", "--base", "OLD"]],
     "files": [["files"]],
     "explain": [["explain", "--task", "lint", "--file", "pkg/cart.py"]],
-    "gc": [["gc"]],
     "improvements": [["improvements", "OLD", "latest"]],
     "inspect": [["inspect", "pkg/cart.py"], ["inspect", "style.py"]],
     "memo export": [["memo", "export", "MEMO"]],
@@ -57,9 +56,9 @@ VIEWS: dict[str, list[list[str]]] = {
     "tasks": [["tasks"]],
     "top": [["top", "--language", "python"]],
 }
-# A view does without an index, so that taking it away shows nothing; that a view reads them in
-# some cases only is for its own tests.
-DERIVED = {"indexes", "memo", "quarantine"}
+# A view does without an index or a lease, so that taking it away shows nothing; that a view reads
+# them in some cases only is for its own tests.
+DERIVED = {"indexes", "memo", "quarantine", "leases"}
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:

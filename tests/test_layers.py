@@ -39,7 +39,8 @@ LAYERS: dict[str, set[str]] = {
     "sources": WORDS,
     "tasks": WORDS,
     "pipeline": WORDS | {"tasks"},
-    "snapshot": WORDS | {"clock", "sources", "store"},
+    "storing": WORDS | {"clock", "store"},
+    "snapshot": WORDS | {"clock", "sources", "store", "storing"},
     "plan": WORDS | {"keys", "pipeline", "tasks"},
     "outputs": WORDS | {"lines", "plan", "result"},
     "shard": WORDS | {"keys", "lines", "outputs", "tasks"},
@@ -87,10 +88,10 @@ LAYERS: dict[str, set[str]] = {
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
     | {"batch", "compare", "export", "gc", "graph", "overview", "pipeline", "plan", "pool", "query"}
-    | {"schedulers", "snapshot", "store", "verify"},
+    | {"schedulers", "snapshot", "store", "storing", "verify"},
     "cli": WORDS
-    | {"api", "batch", "clock", "compare", "diff", "export", "pipeline", "query", "snapshot"}
-    | {"store", "tasks", "verify", "__init__"},
+    | {"api", "batch", "clock", "compare", "diff", "export", "gc", "pipeline", "query", "snapshot"}
+    | {"store", "storing", "tasks", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }
@@ -104,6 +105,7 @@ HOMES = {
     "pandas": "query",
     "pathspec": "sources",
     "pyarrow": "export",
+    "filelock": "store",
     "tree_sitter": "tasks",
     "jsonschema": "resources",
 }

@@ -629,17 +629,17 @@ def test_archive_that_is_not_there(store: codebatch.Store, tmp_path: Path) -> No
 def test_gc_by_size_and_age(tree: Path, store: codebatch.Store) -> None:
     first = run(store, tree)
     total = sum(path.stat().st_size for path in segments(store))
-    rehearsal = store.collect_garbage(dry_run=True, max_memo_bytes=0)
-    assert (rehearsal.bytes, rehearsal.memo_bytes_kept) == (total, 0)
-    assert len(segments(store)) == rehearsal.memo
-    assert store.collect_garbage().memo == 0
+    rehearsal = store.gc(dry_run=True, max_memo_bytes=0)
+    assert (rehearsal.bytes, rehearsal.kept_bytes["memo"]) == (total, 0)
+    assert len(segments(store)) == rehearsal.removed["memo"]
+    assert store.gc().removed["memo"] == 0
     old = segments(store)[0]
     os.utime(old, (0, 0))
-    assert store.collect_garbage().memo == 1
+    assert store.gc().removed["memo"] == 1
     assert not old.exists()
-    store.collect_garbage(max_memo_bytes=total // 2)
+    store.gc(max_memo_bytes=total // 2)
     assert 0 < sum(path.stat().st_size for path in segments(store)) <= total // 2
-    store.collect_garbage(max_memo_bytes=0)
+    store.gc(max_memo_bytes=0)
     assert segments(store) == []
     assert run(store, tree).result == first.result
 
@@ -650,7 +650,7 @@ def test_use_keeps_segments_young(tree: Path, store: codebatch.Store) -> None:
         os.utime(path, (0, 0))
     shutil.rmtree(store.path / "indexes/shards")
     run(store, tree, full(lint={"max_line_length": 40}))
-    assert store.collect_garbage().memo == 0
+    assert store.gc().removed["memo"] == 0
 
 
 def test_gc_removes_indexes_of_batches_that_are_gone(
@@ -658,7 +658,7 @@ def test_gc_removes_indexes_of_batches_that_are_gone(
 ) -> None:
     report = run(store, tree)
     store.find_batch(report.batch_id).sql("SELECT 1")
-    assert store.collect_garbage().indexes == 0
+    assert store.gc().removed["indexes"] == 0
     shutil.rmtree(store.path / "batches" / report.batch_id)
     in_use = store.path / "indexes/sql/.tmp-1-abc"
     in_use.touch()

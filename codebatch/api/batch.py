@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
+    from codebatch.batch.sharing import OnWait
     from codebatch.digest import Document
     from codebatch.export import ExportReport
     from codebatch.messages import Receipt
@@ -69,6 +70,7 @@ class Batch:
         retry_quarantined: bool = False,
         file_timeout: float | None = None,
         memory_limit: int | str | None = None,
+        on_wait: OnWait | None = None,
     ) -> RunReport:
         """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
         address or a scheduler file; or give a ``distributed.Client``. With ``require_reused``
@@ -77,6 +79,9 @@ class Batch:
         A worker process may spend ``file_timeout`` seconds on a task on a file, and take
         ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no limit. What
         ends it by more is quarantined; ``retry_quarantined`` tries such files again.
+
+        Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
+        one has to wait for others.
         """
         return batches.run_batch(
             self.store.directory,
@@ -89,6 +94,7 @@ class Batch:
                 require_reused=require_reused,
                 retry_quarantined=retry_quarantined,
                 limits=limits.choose_limits(file_timeout, memory_limit),
+                on_wait=on_wait,
             ),
         )
 

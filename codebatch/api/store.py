@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from codebatch.query import listing, show
     from codebatch.query.show import Target
     from codebatch.records import FileRecord
-    from codebatch.snapshot import SnapshotResult
     from codebatch.store import memo_archive as archives
     from codebatch.store.memo_archive import ArchiveReport
+    from codebatch.storing import SnapshotResult
     from codebatch.verify import VerifyReport
 else:
     archives = lazy("codebatch.store.memo_archive")
@@ -222,16 +222,23 @@ class Store:
         """Remember what `export_memo` wrote, here or on another machine."""
         return archives.import_memo(self.directory, named_path(path))
 
-    def collect_garbage(
+    def gc(
         self,
         *,
         dry_run: bool = False,
+        grace: float | None = None,
         max_memo_bytes: int | None = None,
         max_memo_days: int | None = None,
+        wait: float = 0,
     ) -> GarbageReport:
-        """Trim the memo by age and size, and remove indexes of batches that are gone."""
-        limits = garbage.Limits.of(max_memo_bytes, max_memo_days)
-        return garbage.collect_garbage(self.directory, limits, dry_run=dry_run)
+        """Remove objects that nothing refers to and what is left of killed commands, where they
+        are older than ``grace`` seconds (default: two weeks); trim the memo and other indexes.
+
+        It is safe beside commands at work. ``wait`` is how many seconds to wait for another that
+        removes or repairs something in the store.
+        """
+        limits = garbage.Limits.of(grace, max_memo_bytes, max_memo_days)
+        return garbage.collect_garbage(self.directory, limits, dry_run=dry_run, wait_seconds=wait)
 
     def verify(
         self,

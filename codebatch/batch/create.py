@@ -10,6 +10,7 @@ from codebatch.digest import Document
 from codebatch.pipeline import Pipeline
 from codebatch.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.store import StoreDirectory
+from codebatch.store.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
 
 
@@ -35,7 +36,8 @@ def init_batch(
     batch_id = identity.batch_id
     created = not store.has_batch(batch_id)
     if created:
-        _save_plan(store, identity, shards)
+        with hold_lease(store.layout, "batch init"):
+            _save_plan(store, identity, shards)
     plan = store.load_plan(batch_id)
     ids = tuple(task.id for task in plan.tasks)
     return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)

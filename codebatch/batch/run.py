@@ -3,7 +3,8 @@
 What other batches have is linked first. Then a run trusts the store, not the scheduler: after
 every round the states of the shards are read back, and what has no valid state is run again
 under a new attempt, a few times. Nothing is held open and nothing is locked, so a run may be
-killed at any instant and resumed anywhere.
+killed at any instant and resumed anywhere. Runs of the same batch share its shards
+(`codebatch.batch.sharing`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
+from codebatch.batch.sharing import OnWait, Sharing, sharing
 from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
 from codebatch.commit import commit_failure
@@ -38,7 +40,7 @@ from codebatch.limits import Limits, choose_limits
 from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview
 from codebatch.plan import shard_of
-from codebatch.records import DONE, FAILED, ShardState
+from codebatch.records import CLAIMED, DONE, FAILED, ShardState
 from codebatch.schedulers import SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 
@@ -57,12 +59,14 @@ Progress = Callable[[int, int], None]
 class RunSettings:
     """How to run. With ``require_reused`` nothing is computed: `NotReusedError` where something
     would have to be. ``limits`` hold in worker processes. With ``retry_quarantined``, what was
-    given up is tried again, in shards that are done as well.
+    given up is tried again, in shards that are done as well. ``on_wait`` is called when all that is
+    left to do is waiting for other runs of the batch.
     """
 
     require_reused: bool = False
     retry_quarantined: bool = False
     limits: Limits = field(default_factory=choose_limits)
+    on_wait: OnWait | None = None
 
 
 def run_batch(
@@ -94,7 +98,10 @@ def run_batch(
     run.log("run-started", pending=before.shards()["total"] - before.shards()["done"])
     interrupted = False
     try:
-        _run_pending(run, before, scheduler, workers, client)
+        if before.status != DONE:
+            with sharing(store, before) as shared:
+                run.share(shared)
+                _run_pending(run, before, scheduler, workers, client)
     except KeyboardInterrupt:
         interrupted = True
     return run.finish(began, interrupted=interrupted)
@@ -107,9 +114,11 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     """
     began = time.monotonic()
     run = _Run(store, batch_id, None)
-    for receipt in receipts:
-        run.note(receipt)
-    _run_rounds(run, Crew(SchedulerChoice("sync", 1)))
+    with sharing(store, run.overview()) as shared:
+        run.share(shared)
+        for receipt in receipts:
+            run.note(receipt)
+        _run_rounds(run, Crew(SchedulerChoice("sync", 1)))
     return run.finish(began, interrupted=False)
 
 
@@ -168,9 +177,12 @@ class _Run:
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
     whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
     each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
-    are, ``suspects`` the shards that may end the process they run in. ``_done`` holds the states
-    whose outputs were found to match them; in one run that is looked at once.
+    are, ``suspects`` the shards that may end the process they run in, ``sharing`` what is left to
+    other runs. ``_done`` holds the states whose outputs were found to match them; in one run that
+    is looked at once.
     """
+
+    sharing: Sharing
 
     def __init__(
         self,
@@ -195,13 +207,25 @@ class _Run:
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
         earlier = tuple(self.earlier.get(call.shard_id, ())[:_MAX_EARLIER])
-        return call._replace(
+        return self.sharing.completed(call)._replace(
             earlier=earlier,
             near=self.near,
             require_reused=self.settings.require_reused,
             limits=self.settings.limits,
             retry_quarantined=self.settings.retry_quarantined,
         )
+
+    def share(self, sharing: Sharing) -> None:
+        """Leave to other runs what they are at."""
+        self.sharing = sharing
+
+    def await_others(self) -> bool:
+        """Wait for other runs; whether there is something to do for this one then."""
+        self.sharing.settled.update(self.arrived)
+        return self.sharing.await_others(self._states_of, self.settings.on_wait)
+
+    def _states_of(self, shard_id: str) -> list[ShardState | None]:
+        return [self._state(task.id, shard_id) for task in self.plan.tasks]
 
     def begin(self, overview: BatchOverview) -> None:
         """Count from here what progress is told about."""
@@ -213,6 +237,10 @@ class _Run:
 
     def note(self, receipt: Receipt) -> None:
         """Take a receipt: keep it, log it, tell whoever watches."""
+        if receipt.status == CLAIMED:
+            self.sharing.claimed.add(receipt.shard_id)
+            self.log("shard-claimed", shard_id=receipt.shard_id, attempt=receipt.attempt)
+            return
         self.arrived[receipt.shard_id] = receipt
         self.attempts.add(receipt.attempt)
         if receipt.status == DONE:
@@ -222,7 +250,8 @@ class _Run:
         facts = {name: getattr(receipt, name) for name in names}
         self.log(f"shard-{receipt.status}", **facts)
         if self._progress is not None:
-            self._progress(self._done_before + len(self.arrived), len(self.plan.shards))
+            ended = self.sharing.finished.union(self.arrived)
+            self._progress(self._done_before + len(ended), len(self.plan.shards))
 
     def log(self, event: str, **facts: object) -> None:
         """Add a line to the batch's events."""
@@ -278,8 +307,6 @@ def _run_pending(
     run: _Run, before: BatchOverview, scheduler: str | None, workers: int | None, client: Any
 ) -> None:
     """Link what can be linked, then run the rest on a scheduler that suits it."""
-    if before.status == DONE:
-        return
     reuse = Reuse(run.store, run.batch_id, run.plan)
     run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
@@ -295,6 +322,13 @@ def _run_pending(
 
 
 def _run_rounds(run: _Run, crew: Crew) -> None:
+    """Run what is left to do, and what other runs leave."""
+    _run_free(run, crew)
+    while run.await_others():
+        _run_free(run, crew)
+
+
+def _run_free(run: _Run, crew: Crew) -> None:
     """Run what the store does not show as done; a shard that says it failed is not repeated.
 
     What workers leave undone again and again is run by this process and a child of its own.
@@ -311,10 +345,11 @@ def _run_rounds(run: _Run, crew: Crew) -> None:
 
 
 def _next_calls(run: _Run) -> list[ShardCall]:
-    """A call for each shard that is neither done nor failed."""
+    """A call for each shard that is neither done nor failed, nor at work in another run."""
     calls = [
         run.completed(call)
-        for call in pending_calls(run.store, run.overview())
+        for call in run.sharing.ordered(pending_calls(run.store, run.overview()))
+        if run.sharing.is_free(call.shard_id)
         if run.arrived.get(call.shard_id) is None or not _is_final(run.arrived[call.shard_id])
     ]
     run.attempts.update(call.attempt for call in calls)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from codebatch.records import KINDS, SEVERITIES
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +70,36 @@ no_cache_option = click.option(
     is_flag=True,
     help="Read files again that look as they did, and restore damaged objects.",
 )
+
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another command that removes or repairs something here.",
+)
+
+
+class Age(click.ParamType[float]):
+    """A length of time: a number with s, m, h, d or w."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of seconds."""
+        text = str(value)
+        unit = _SECONDS.get(text[-1:], 0 if text.strip("0") else 1)
+        try:
+            number = float(text.rstrip("smhdw"))
+        except ValueError:
+            number = -1
+        if not (0 <= number < math.inf and unit):
+            self.fail(f"{value!r} is no length of time as 30m, 12h, 14d or 2w.", param, ctx)
+        return number * unit
 
 
 class Percent(click.ParamType[float]):

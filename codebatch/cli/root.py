@@ -27,7 +27,7 @@ _COMMANDS = {
     "explain": "explain:explain",
     "export": "export:export",
     "files": "views:files",
-    "gc": "memo:gc",
+    "gc": "garbage:gc",
     "improvements": "compare:improvements_command",
     "init": "stores:init",
     "inspect": "inspect:inspect",

@@ -33,6 +33,7 @@ from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
+    from codebatch.messages import Waiting
 
 _RUN_WRITES = ("objects", "batches", "states", "outputs", "events", "memo", "quarantine", "indexes")
 _RUN_READS = ("store", "inputs", *_RUN_WRITES)
@@ -208,9 +209,16 @@ def _run(
             progress=progress,
             require_reused=require_reused,
             retry_quarantined=retry_quarantined,
+            on_wait=_note_waiting,
         )
     finally:
         progress.close()
+
+
+def _note_waiting(waiting: Waiting) -> None:
+    number = waiting.shards
+    shards = f"{number:,} shard{'' if number == 1 else 's'}"
+    output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
 
 
 def _recheck(batch: api.Batch, sample: float, settings: _Settings, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ from codebatch.cli.output import (
 from codebatch.clock import seconds_since
 
 if TYPE_CHECKING:
-    from codebatch.snapshot import SnapshotResult
+    from codebatch.storing import SnapshotResult
 
 
 @click.command(cls=OnceCommand)

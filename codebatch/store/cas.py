@@ -22,6 +22,7 @@ from codebatch.store.compression import COMPRESSION_LEVEL, zstd
 from codebatch.store.files import WriteGroup, read_file, reporting_read_errors
 from codebatch.store.frames import FrameDamagedError, FrameReader, FrameWriter, with_checksum
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
+from codebatch.store.reliance import Reliance, kept_size
 
 OBJECT_MODE = 0o444
 _WORTH_COMPRESSING = 128
@@ -80,6 +81,14 @@ class ObjectStore:
         except OSError:
             return False
 
+    def is_kept(self, digest: str, since_ns: int | None) -> bool:
+        """As `has`, and the object is safe from `gc` for a writer with a lease since then."""
+        if since_ns is None:
+            return self.has(digest)
+        raw = self._layout.object(digest)
+        sizes = (kept_size(path, since_ns) for path in (raw + COMPRESSED_SUFFIX, raw))
+        return any(sizes)
+
     def is_intact(self, digest: str) -> bool:
         """Whether the object is there and its bytes are what its name says."""
         path = self._find(digest)
@@ -88,17 +97,22 @@ class ObjectStore:
         except (StoreError, FileNotFoundError, NotADirectoryError, FrameDamagedError):
             return False
 
-    def put(self, data: bytes, group: WriteGroup) -> StoredObject:
-        """Add the bytes unless they are there, intact; durable when the group is."""
+    def put(self, data: bytes, group: WriteGroup, reliance: Reliance | None = None) -> StoredObject:
+        """Add the bytes unless they are there, intact; durable when the group is.
+
+        Without a ``reliance`` they may be gone at any time after.
+        """
         digest = digest_bytes(data)
         raw = self._layout.object(digest)
         path, is_whole = self._path_of(raw, data, group)
-        if path is None or not is_whole:
+        if path is None or not is_whole or not self._may_stay(path, group, reliance):
             path, stored = _form(raw, data, path)
             group.add(path, stored, OBJECT_MODE)
         return StoredObject(digest, len(data), self._location(path))
 
-    def put_stream(self, portions: Iterable[bytes], group: WriteGroup) -> StoredObject:
+    def put_stream(
+        self, portions: Iterable[bytes], group: WriteGroup, reliance: Reliance | None = None
+    ) -> StoredObject:
         """Add bytes of any length without holding them."""
         hasher = hashlib.sha256()
         size = 0
@@ -111,7 +125,7 @@ class ObjectStore:
             file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
             path = self._find(digest) if self.is_intact(digest) else None
-            if path is None:
+            if path is None or not _holds_on(reliance, path):
                 path = file.path = self._layout.compressed_object(digest)
                 group.makes_folder(os.path.dirname(path))
         return StoredObject(digest, size, self._location(path))
@@ -167,6 +181,9 @@ class ObjectStore:
                 return path, _holds(path, data)
         return None, False
 
+    def _may_stay(self, path: str, group: WriteGroup, reliance: Reliance | None) -> bool:
+        return group.is_pending(path) or _holds_on(reliance, path)
+
     def _candidates(self, digest: str) -> tuple[str, str]:
         return self._layout.compressed_object(digest), self._layout.object(digest)
 
@@ -207,6 +224,10 @@ def _form(raw: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
     if stored is None and damaged == compressed:
         stored = with_checksum(_compressor().compress(data))
     return (raw, data) if stored is None else (compressed, stored)
+
+
+def _holds_on(reliance: Reliance | None, path: str) -> bool:
+    return reliance is None or reliance.holds(path)
 
 
 def _holds(path: str, data: bytes) -> bool:

@@ -39,6 +39,10 @@ DATA: Mapping[str, StoredData] = {
     "states": StoredData((f"{_SHARD}/state.json",), "outcome of a shard, with counts"),
     "outputs": StoredData((f"{_SHARD}/outputs.index.jsonl",), "records of a shard"),
     "events": StoredData((f"{_BATCH}/events.jsonl",), "what happened in a batch, and when"),
+    "leases": StoredData(
+        ("leases/*.json", "leases/*/*", "maintenance.lock", "maintenance.json"),
+        "which commands are at work, and on which shards; what locks the store for gc",
+    ),
     "memo": StoredData(
         tuple(f"indexes/memo/{'*/' * digits}*.memo" for digits in (1, 2, 3)),
         "results by key, so that nothing is computed twice; derived",

@@ -95,6 +95,20 @@ def remove_file(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def create_file(path: Path, data: bytes = b"") -> int | None:
+    """Make a new file of a few bytes and say when that was; None where there is one already."""
+    with reporting_write_errors(path.parent):
+        try:
+            descriptor = _create(os.fspath(path), 0o644)
+        except FileExistsError:
+            return None
+        try:
+            _write_all(descriptor, data)
+            return os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append one line in a single write, so that concurrent writers never mix."""
     with reporting_write_errors(path.parent):
@@ -126,15 +140,19 @@ class StreamedFile:
 class WriteGroup:
     """Files that appear together at the end of a ``with`` block, or earlier in large portions.
 
-    What was flushed is durable before anything that is added later appears. State: ``_pending``
+    What was flushed is durable before anything that is added later appears. ``before_writing``
+    is called before anything is. State: ``_pending``
     holds, by final path, where data is written but not renamed, ``_bytes`` the size of it all;
     ``_renamed`` says that names in place are still to be synced; ``_folders`` are known to be
     there. On an exception the pending files are removed, never renamed.
     """
 
-    def __init__(self, root: Path, *, durable: bool) -> None:
+    def __init__(
+        self, root: Path, *, durable: bool, before_writing: Callable[[], object] = lambda: None
+    ) -> None:
         self._root = root
         self._durable = durable
+        self._before_writing = before_writing
         self._pending: dict[str, str] = {}
         self._bytes = 0
         self._renamed = False
@@ -159,6 +177,7 @@ class WriteGroup:
 
     def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name beside ``path``."""
+        self._before_writing()
         temporary = self._beside(path)
         with reporting_write_errors(self._root):
             descriptor = _create(temporary, mode)
@@ -175,6 +194,7 @@ class WriteGroup:
     @contextlib.contextmanager
     def stream(self, folder: str, mode: int = 0o644) -> Iterator[StreamedFile]:
         """A file to be written in portions below ``folder``; the block sets its final path."""
+        self._before_writing()
         temporary = self._beside(f"{folder}/")
         with reporting_write_errors(self._root):
             stream = os.fdopen(_create(temporary, mode), "wb")

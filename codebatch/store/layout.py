@@ -91,6 +91,18 @@ class Layout:
         """The manifest from whose bytes the snapshot id is derived."""
         return self.snapshot_document(snapshot_id).with_name("files.index.jsonl")
 
+    def manifest_in(self, folder: Path) -> Path:
+        """The manifest in a folder that is, or was, that of a snapshot."""
+        return folder / "files.index.jsonl"
+
+    def inputs_in(self, folder: Path) -> Path:
+        """The inputs in a folder that is, or was, that of a batch."""
+        return folder / "inputs.index.jsonl"
+
+    def outputs_in(self, folder: Path) -> list[Path]:
+        """All outputs in a folder that is, or was, that of a batch, in order."""
+        return sorted(folder.glob("tasks/*/shards/*/outputs.index.jsonl"))
+
     def batch_document(self, batch_id: str) -> Path:
         """The batch's identity and, once it is done, its result; written last."""
         return self.batches / check_name(batch_id, "batch id") / "batch.json"
@@ -136,11 +148,6 @@ class Layout:
         return self.stat_caches / check_name(name, "name of a stat cache")
 
     @property
-    def stat_caches(self) -> Path:
-        """The folder of all stat caches."""
-        return self.root / "indexes" / "stat"
-
-    @property
     def memo(self) -> Path:
         """Results by key, in a tree of folders by hex digit of the object; derived."""
         return self.root / "indexes" / "memo"
@@ -167,6 +174,38 @@ class Layout:
     def shard_hints(self) -> Path:
         """The folder of all shard hints."""
         return self.root / "indexes" / "shards"
+
+    @property
+    def leases(self) -> Path:
+        """Who works in the store now, and in a folder a batch which shards are worked on."""
+        return self.root / "leases"
+
+    def lease(self, lease_id: str) -> Path:
+        """The lease of one command at work."""
+        return self.leases / f"{check_name(lease_id, 'lease id')}.json"
+
+    def claims(self, batch_id: str) -> Path:
+        """The shards of a batch that runs have claimed."""
+        return self.leases / check_name(batch_id, "batch id")
+
+    def claim_folders(self) -> list[Path]:
+        """The folders of claims that there are."""
+        return sorted(path for path in self.leases.glob(f"{BATCH_PREFIX}-*") if path.is_dir())
+
+    @property
+    def lock(self) -> Path:
+        """What one command at a time locks that removes or repairs."""
+        return self.root / "maintenance.lock"
+
+    @property
+    def lock_holder(self) -> Path:
+        """Who has the lock."""
+        return self.root / "maintenance.json"
+
+    @property
+    def stat_caches(self) -> Path:
+        """The folder of all stat caches."""
+        return self.root / "indexes" / "stat"
 
     def batch_indexes(self) -> tuple[Path, ...]:
         """The folders of derived files that are named after batches."""

@@ -9,10 +9,12 @@ it stores them, a fixed number of bytes for each path.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, Document, canonical_json
@@ -23,6 +25,8 @@ from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64
 _LARGEST_BYTES = 2**30
+_LARGEST_HEADER_BYTES = 2**28
+_FRESH_NS = 24 * 3600 * 10**9
 _LOCATION = re.compile(
     rb"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})(?:"
     + re.escape(COMPRESSED_SUFFIX.encode())
@@ -59,11 +63,15 @@ class StatCache:
         self._path = layout.stat_cache(hashlib.sha256(name).hexdigest()[:32])
         self._status_bytes = status_bytes
 
-    def load(self) -> CachedTree | None:
-        """What was saved last, if it is there and whole."""
+    def load(self, now_ns: int) -> CachedTree | None:
+        """What was saved last, if it is there and whole; it notes now and then that it is used."""
         try:
-            if os.stat(self._path).st_size > _LARGEST_BYTES:
+            status = os.stat(self._path)
+            if status.st_size > _LARGEST_BYTES:
                 return None
+            if now_ns - status.st_mtime_ns > _FRESH_NS:
+                with contextlib.suppress(OSError):  # not ours to change
+                    os.utime(self._path)
             data = read_file(self._path)
         except (OSError, StoreError):
             return None  # not to be read: as good as not there
@@ -87,6 +95,17 @@ class StatCache:
                 write_file(self._path, data, durable=False)
         except StoreError:
             return  # the next snapshot reads the tree again, and that is all
+
+
+def root_of(path: Path) -> tuple[str, str] | None:
+    """The machine and the folder that a cache is about; None where it does not say."""
+    try:
+        with path.open("rb") as stream:
+            header = json.loads(stream.readline(_LARGEST_HEADER_BYTES)[_CHECKSUM_BYTES:])
+        circumstances = header["circumstances"]
+        return str(circumstances["host"]), str(circumstances["root"])
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def _parse(data: bytes, status_bytes: int) -> CachedTree | None:

@@ -43,7 +43,8 @@ from codebatch.store.files import (
     write_file,
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
+from codebatch.store.reliance import Reliance
 
 _RUN_STARTED = b'{"event":"run-started"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
@@ -65,9 +66,11 @@ class StoreDirectory:
         """The store's directory."""
         return self.layout.root
 
-    def group(self, *, durable: bool) -> WriteGroup:
-        """A group of files to be written below this store."""
-        return WriteGroup(self.root, durable=durable)
+    def group(self, *, durable: bool, reliance: Reliance | None = None) -> WriteGroup:
+        """A group of files to be written below this store; with a reliance, under its lease."""
+        if reliance is None:
+            return WriteGroup(self.root, durable=durable)
+        return WriteGroup(self.root, durable=durable, before_writing=reliance.start)
 
     # -- snapshots ---------------------------------------------------------------------------
 
@@ -106,6 +109,10 @@ class StoreDirectory:
                 hints=["take the snapshot again to restore it"],
             )
         return data
+
+    def lists_snapshot(self, snapshot_id: str) -> bool:
+        """Whether the snapshot is listed: what it refers to is then safe from `gc`."""
+        return is_name(snapshot_id) and self.layout.snapshot_document(snapshot_id).is_file()
 
     def has_snapshot(self, snapshot_id: str) -> bool:
         """Whether the snapshot is there and undamaged."""

@@ -1,0 +1,120 @@
+"""Several runs of one batch at once: who works on what, and waiting for each other.
+
+A worker claims a shard when it starts on it, and passes over what another live run has claimed.
+A run that has nothing else left waits until the others have finished theirs, and takes over what
+they leave behind when they die. Before it waits it has recorded the outcome of every shard of
+its own, so that two runs never wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from codebatch.clock import now_ns
+from codebatch.errors import StoreError
+from codebatch.messages import ShardCall, Waiting
+from codebatch.overview import BatchOverview
+from codebatch.records import DONE, FAILED, ShardState
+from codebatch.store import StoreDirectory
+from codebatch.store.claims import Claims
+from codebatch.store.leases import Lease, hold_lease, runs_of
+from codebatch.store.removal import remove_tree
+
+OnWait = Callable[[Waiting], None]
+StatesOf = Callable[[str], Sequence["ShardState | None"]]
+
+_FIRST_POLL_SECONDS = 0.05
+_LAST_POLL_SECONDS = 1.0
+
+
+class Sharing:
+    """What one run leaves to others.
+
+    State: ``claimed`` are the shards that other runs were at when this one came to them,
+    ``finished`` those of them that are done by now, ``settled`` those that are not to be run
+    again, whatever became of them. ``_failed`` are the attempts that had failed before.
+    """
+
+    def __init__(self, store: StoreDirectory, lease: Lease, before: BatchOverview) -> None:
+        self.claimed: set[str] = set()
+        self.finished: set[str] = set()
+        self.settled: set[str] = set()
+        self._lease = lease
+        self._claims = Claims(store.layout, before.batch_id, lease.lease_id)
+        self._failed = {state.attempt for state in before.present() if state.status == FAILED}
+        others = runs_of(store.layout, before.batch_id, now_ns())
+        self._earlier_runs = sum(one.lease_id != lease.lease_id for one in others)
+
+    def is_free(self, shard_id: str) -> bool:
+        """Whether this run may try the shard."""
+        return shard_id not in self.claimed and shard_id not in self.settled
+
+    def completed(self, call: ShardCall) -> ShardCall:
+        """The call as one of this run."""
+        return call._replace(run=self._lease.lease_id, since_ns=self._lease.since_ns)
+
+    def ordered(self, calls: list[ShardCall]) -> list[ShardCall]:
+        """The calls in an order in which runs meet late: the second from the other end."""
+        if self._earlier_runs > 1:
+            return sorted(calls, key=self._place)
+        return calls[::-1] if self._earlier_runs else calls
+
+    def await_others(self, states_of: StatesOf, on_wait: OnWait | None) -> bool:
+        """Wait for the shards that are claimed; true as soon as this run may try some of them."""
+        pause = _FIRST_POLL_SECONDS
+        told: set[str] = set()
+        while self.claimed:
+            holders = {shard_id: self._claims.holder(shard_id) for shard_id in self.claimed}
+            free = [shard_id for shard_id in holders if self._is_left(shard_id, holders, states_of)]
+            if free:
+                return True
+            runs = {str(holder.process or "another") for holder in holders.values() if holder}
+            if self.claimed and on_wait is not None and not runs <= told:
+                told |= runs
+                on_wait(Waiting(len(self.claimed), tuple(sorted(runs))))
+            if self.claimed:
+                time.sleep(pause)
+                pause = min(2 * pause, _LAST_POLL_SECONDS)
+        return False
+
+    def _is_left(
+        self, shard_id: str, holders: dict[str, Lease | None], states_of: StatesOf
+    ) -> bool:
+        """Whether nobody is at a shard any more, and it is still to be done.
+
+        The holder was looked at before the states are: what a run has finished, it wrote first.
+        """
+        states = states_of(shard_id)
+        if all(state is not None and state.status == DONE for state in states):
+            self.finished.add(shard_id)
+        elif not any(map(self._has_failed_now, states)):
+            if holders[shard_id] is None:
+                self.claimed.discard(shard_id)
+                return True
+            return False
+        self.settled.add(shard_id)
+        self.claimed.discard(shard_id)
+        return False
+
+    def _has_failed_now(self, state: ShardState | None) -> bool:
+        return state is not None and state.status == FAILED and state.attempt not in self._failed
+
+    def _place(self, call: ShardCall) -> bytes:
+        return hashlib.sha256(f"{self._lease.lease_id} {call.shard_id}".encode()).digest()
+
+
+@contextlib.contextmanager
+def sharing(store: StoreDirectory, before: BatchOverview) -> Iterator[Sharing]:
+    """Hold the lease of a run for a block; claims go with the last run of a batch."""
+    batch_id, layout = before.batch_id, store.layout
+    try:
+        with hold_lease(layout, "run", batch_id) as lease:
+            store.load_batch(batch_id)  # from here on, nobody removes it
+            yield Sharing(store, lease, before)
+    finally:
+        with contextlib.suppress(StoreError):  # gc removes them
+            if not runs_of(layout, batch_id, now_ns()):
+                remove_tree(layout.claims(batch_id))

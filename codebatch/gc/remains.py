@@ -1,0 +1,94 @@
+"""Remove what was never finished, and what is left of snapshots and batches that were removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from codebatch.gc.report import Collected
+from codebatch.store import StoreDirectory
+from codebatch.store.files import remove_file
+from codebatch.store.inventory import (
+    ASIDE_PREFIX,
+    REMOVED_PREFIX,
+    batch_folders,
+    files_below,
+    find_file,
+    is_temporary,
+    snapshot_folders,
+)
+from codebatch.store.layout import Layout
+from codebatch.store.leases import Lease, read_leases
+from codebatch.store.removal import newest_ns, put_back, remove_tree, set_aside
+
+
+def remove_discarded(folders: list[Path], found: Collected) -> None:
+    """Delete snapshots and batches that were removed, and that no writer relies on."""
+    for folder in folders:
+        _count_tree("discarded", folder, found)
+        if not found.dry_run:
+            remove_tree(folder)
+
+
+def remove_unfinished(store: StoreDirectory, before_ns: int, found: Collected) -> None:
+    """Remove folders of snapshots and batches that were not finished, and are not being."""
+    for folder in _unfinished(store):
+        newest = newest_ns(folder)
+        if newest >= before_ns:
+            continue
+        if found.dry_run:
+            _count_tree("unfinished", folder, found)
+        elif (aside := set_aside(folder)) is not None:
+            if any(file.modified_ns > newest for file in files_below(aside)):
+                put_back(aside, folder)  # somebody has just begun to write in it
+                continue
+            _count_tree("unfinished", aside, found)
+            remove_tree(aside)
+
+
+def remove_temporaries(layout: Layout, before_ns: int, found: Collected) -> None:
+    """Remove files that somebody began to write and that are no younger than that."""
+    for file in files_below(layout.root):
+        name = file.path.rpartition("/")[2]
+        if not is_temporary(name) or f"/{REMOVED_PREFIX}" in file.path:
+            continue
+        if file.modified_ns < before_ns and not name.startswith(ASIDE_PREFIX):
+            found.add("temporaries", file)
+            if not found.dry_run:
+                remove_file(Path(file.path))
+
+
+def remove_leases(layout: Layout, now_ns: int, found: Collected) -> None:
+    """Remove leases whose holders have ended, and the claims of batches that nobody runs."""
+    leases = read_leases(layout)
+    live = [lease for lease in leases if lease.is_live(now_ns)]
+    for lease in set(leases).difference(live):
+        _remove_lease(layout, lease, found)
+    running = {lease.batch_id for lease in live}
+    for folder in layout.claim_folders():
+        if folder.name not in running:
+            _count_tree("leases", folder, found, number=0)
+            if not found.dry_run:
+                remove_tree(folder)
+
+
+def _remove_lease(layout: Layout, lease: Lease, found: Collected) -> None:
+    path = layout.lease(lease.lease_id)
+    file = find_file(path)
+    if file is not None:
+        found.add("leases", file)
+        if not found.dry_run:
+            remove_file(path)
+
+
+def _unfinished(store: StoreDirectory) -> Iterator[Path]:
+    complete = {*store.list_snapshots(), *store.list_batches()}
+    for folder in (*snapshot_folders(store.layout), *batch_folders(store.layout)):
+        if folder.name not in complete:
+            yield folder
+
+
+def _count_tree(kind: str, folder: Path, found: Collected, number: int = 1) -> None:
+    for file in files_below(folder):
+        found.add(kind, file, 0)
+    found.removed[kind] += number

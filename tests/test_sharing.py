@@ -1,0 +1,249 @@
+"""Runs of one batch at the same time share its shards; each computes what the others do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome, cli_command, cli_environment, run_cli
+
+import codebatch
+from codebatch.errors import NotReusedError
+from codebatch.messages import ShardCall, Waiting
+from codebatch.store.claims import Claims
+from codebatch.store.leases import hold_lease, read_leases
+from codebatch.worker import run_shard
+
+
+def planned(base: Path, tree: Path, shards: int = 256) -> codebatch.Batch:
+    store = codebatch.open_store(base, create=True)
+    return store.batch(store.snapshot(tree), shards=shards)
+
+
+@pytest.fixture(scope="module")
+def expected(library: Path, tmp_path_factory: pytest.TempPathFactory) -> codebatch.RunReport:
+    """What one run alone comes to."""
+    return planned(tmp_path_factory.mktemp("alone") / "store", library).run("threads", workers=2)
+
+
+def start(batch: codebatch.Batch, *arguments: object) -> subprocess.Popen[bytes]:
+    words = ("run", "--batch", batch.id, "--store", batch.path, "--json", *arguments)
+    return subprocess.Popen(
+        cli_command(*words),
+        env=cli_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def reports(processes: Sequence[subprocess.Popen[bytes]]) -> list[dict[str, Any]]:
+    found = []
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err.decode()
+        found.append(json.loads(out))
+    return found
+
+
+def wait_for_states(batch: codebatch.Batch, number: int) -> None:
+    folder = batch.path / "batches" / batch.id
+    for _ in range(6000):
+        if len(list(folder.glob("tasks/lint/shards/*/state.json"))) >= number:
+            return
+        time.sleep(0.01)
+    pytest.fail("no shard was finished in a minute")
+
+
+def events(batch: codebatch.Batch) -> list[dict[str, Any]]:
+    path = batch.path / "batches" / batch.id / "events.jsonl"
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def check_shared(
+    found: list[dict[str, Any]], batch: codebatch.Batch, expected: codebatch.RunReport
+) -> None:
+    """All said the same, and together computed each result once."""
+    assert {(one["status"], one["result"]) for one in found} == {("done", expected.result)}
+    computed = [one["files"]["computed"] for one in found]
+    total = expected.files["computed"]
+    assert sum(computed) == total
+    assert all(
+        one["files"]["reused"] == total + expected.files["reused"] - one["files"]["computed"]
+        for one in found
+    )
+    assert read_leases(batch.store.directory.layout) == []
+    assert list((batch.path / "leases").iterdir()) == []
+
+
+def test_two_runs_compute_everything_once(
+    library: Path, tmp_path: Path, expected: codebatch.RunReport
+) -> None:
+    batch = planned(tmp_path / "store", library)
+    processes = [start(batch, "--scheduler", "sync") for _ in range(2)]
+    found = reports(processes)
+    check_shared(found, batch, expected)
+    done = [event["shard_id"] for event in events(batch) if event["event"] == "shard-done"]
+    assert len(done) == len(batch.shards())
+    assert all(one["files"]["computed"] for one in found)  # neither did all of it
+
+
+def test_a_run_goes_on_where_another_was_killed(
+    library: Path, tmp_path: Path, expected: codebatch.RunReport
+) -> None:
+    batch = planned(tmp_path / "store", library)
+    first = start(batch, "--scheduler", "sync")
+    wait_for_states(batch, 5)
+    second = start(batch, "--scheduler", "sync")
+    wait_for_states(batch, 20)
+    first.send_signal(signal.SIGKILL)
+    (report,) = reports([second])
+    first.communicate()
+    assert (report["status"], report["result"]) == ("done", expected.result)
+    assert 0 < report["files"]["computed"] < expected.files["computed"]
+    assert list((batch.path / "leases").glob("batch-*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_many_runs_on_any_scheduler(
+    scheduler: str, library: Path, tmp_path: Path, expected: codebatch.RunReport
+) -> None:
+    batch = planned(tmp_path / "store", library)
+    runs = [start(batch, "--scheduler", scheduler, "--workers", 2) for _ in range(3)]
+    check_shared(reports(runs), batch, expected)
+
+
+def test_a_run_waits_for_a_shard_and_says_so(
+    tree: Path, store: codebatch.Store, cli: Callable[..., Outcome]
+) -> None:
+    """All shards but one are left to do; the other run ends and leaves it."""
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    shard_id = str(batch.shards()[0]["shard_id"])
+    with hold_lease(layout, "run", batch.id) as lease:
+        assert Claims(layout, batch.id, lease.lease_id).take(shard_id) is None
+        process = start(batch, "--scheduler", "sync")
+        assert process.stderr is not None
+        line = process.stderr.readline().decode()
+        assert line.startswith("waiting for 1 shard that process ")
+        assert batch.status()["shards"]["pending"] == 1
+    (report,) = reports([process])
+    assert report["status"] == "done"
+    assert cli("run", "--store", store.path, "-q").code == 0
+
+
+def test_what_another_run_finishes_meanwhile(tree: Path, store: codebatch.Store) -> None:
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    shard_id = str(batch.shards()[0]["shard_id"])
+    waited: list[Waiting] = []
+    with hold_lease(layout, "run", batch.id) as lease:
+        assert Claims(layout, batch.id, lease.lease_id).take(shard_id) is None
+
+        def finish(waiting: Waiting) -> None:
+            waited.append(waiting)
+            call = ShardCall(str(store.path), store.directory.store_id, batch.id, shard_id, "other")
+            run_shard(call._replace(run=lease.lease_id, since_ns=lease.since_ns))
+
+        report = batch.run("sync", on_wait=finish)
+    assert [one.shards for one in waited] == [1]
+    assert report.status == "done"
+    files = batch.shards()[0]["files"]
+    assert report.files["reused"] >= 4 * int(str(files))
+
+
+def test_a_shard_that_fails_in_another_run_is_not_run_again(
+    tree: Path, store: codebatch.Store
+) -> None:
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    digest = str(batch.inspect("pkg/cart.py")["object"]).partition(":")[2]
+    shard_id = digest[: len(str(batch.shards()[0]["shard_id"]))]
+    for path in (store.path / "objects").rglob(f"{digest}*"):
+        path.unlink()
+    with hold_lease(layout, "run", batch.id) as lease:
+        assert Claims(layout, batch.id, lease.lease_id).take(shard_id) is None
+
+        def fail(_: Waiting) -> None:
+            call = ShardCall(str(store.path), store.directory.store_id, batch.id, shard_id, "other")
+            run_shard(call._replace(run=lease.lease_id, since_ns=lease.since_ns))
+
+        report = batch.run("sync", on_wait=fail)
+    assert (report.status, report.shards["failed"]) == ("failed", 1)
+    states = store.path.glob(f"batches/*/tasks/*/shards/{shard_id}/state.json")
+    attempts = {json.loads(path.read_bytes())["attempt"] for path in states}
+    assert attempts == {"other"}
+
+
+def test_two_runs_that_may_not_compute_do_not_wait_for_each_other(
+    tree: Path, store: codebatch.Store
+) -> None:
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    with hold_lease(layout, "run", batch.id) as lease:
+        shard_id = str(batch.shards()[0]["shard_id"])
+        call = ShardCall(
+            str(store.path),
+            store.directory.store_id,
+            batch.id,
+            shard_id,
+            "other",
+            require_reused=True,
+            run=lease.lease_id,
+            since_ns=lease.since_ns,
+        )
+        assert (run_shard(call).error or {})["code"] == "NOT_REUSED"
+        with pytest.raises(NotReusedError):
+            batch.run("sync", require_reused=True)
+
+
+def test_the_second_run_starts_at_the_other_end(tree: Path, store: codebatch.Store) -> None:
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    orders = []
+    for others in range(2):
+        shutil.rmtree(store.path / "batches" / batch.id / "tasks/lint/shards", ignore_errors=True)
+        shutil.rmtree(store.path / "batches" / batch.id / "tasks/parse/shards", ignore_errors=True)
+        (store.path / "batches" / batch.id / "events.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(store.path / "indexes", ignore_errors=True)
+        if others:
+            with hold_lease(layout, "run", batch.id):
+                batch.run("sync")
+        else:
+            batch.run("sync")
+        orders.append([e["shard_id"] for e in events(batch) if e["event"] == "shard-done"])
+    assert orders[0] == orders[1][::-1]
+    assert len(orders[0]) > 3
+
+
+def test_a_dask_collection_claims_as_well(tree: Path, store: codebatch.Store) -> None:
+    batch = store.batch(store.snapshot(tree))
+    report = codebatch.RunReport(*_computed(batch))
+    assert report.status == "done"
+    assert read_leases(store.directory.layout) == []
+
+
+def _computed(batch: codebatch.Batch) -> tuple[Any, ...]:
+    import dask  # noqa: PLC0415 - heavy
+
+    (report,) = dask.compute(batch)
+    return tuple(getattr(report, name) for name in report.__dataclass_fields__)
+
+
+def test_an_interrupted_run_leaves_its_shards(library: Path, tmp_path: Path) -> None:
+    batch = planned(tmp_path / "store", library)
+    process = start(batch, "--scheduler", "sync")
+    wait_for_states(batch, 3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert os.listdir(batch.path / "leases") == []
+    assert run_cli("resume", "--store", batch.path, "-q").code == 0
