@@ -69,6 +69,7 @@ def all_commands(group: click.Group) -> Iterator[click.Command]:
             yield from all_commands(command)
         else:
             yield command
+            yield from getattr(command, "commands", {}).values()
 
 
 def test_every_command_is_found_under_its_name() -> None:

@@ -51,6 +51,7 @@ LAYERS: dict[str, set[str]] = {
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},
     "schedulers": {"errors"},
+    "remove": WORDS | {"clock", "store"},
     "recollection": WORDS | {"keys", "lines", "plan", "quarantine", "store"},
     "splice": WORDS | {"keys", "lines", "outputs", "shard", "store", "tasks"},
     "worker": WORDS
@@ -88,10 +89,10 @@ LAYERS: dict[str, set[str]] = {
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
     | {"batch", "compare", "export", "gc", "graph", "overview", "pipeline", "plan", "pool", "query"}
-    | {"schedulers", "snapshot", "store", "storing", "verify"},
+    | {"remove", "schedulers", "snapshot", "store", "storing", "verify"},
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diff", "export", "gc", "pipeline", "query", "snapshot"}
-    | {"store", "storing", "tasks", "verify", "__init__"},
+    | {"remove", "store", "storing", "tasks", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }

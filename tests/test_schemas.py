@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.diff", "cli.error", "cli.init", "cli.regressions"),
-    *("cli.export", "cli.show-object", "cli.show-snapshot", "cli.snapshot", "pipeline"),
+    *("cli.export", "cli.rm", "cli.show-object", "cli.show-snapshot", "cli.snapshot", "pipeline"),
     "verdict",
 }
 
@@ -276,6 +277,17 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
         check(output, "cli.regressions")
         assert output["items"]
         assert output.keys() <= load("cli.regressions")["properties"].keys()
+
+
+def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:
+    removing = Tree(tmp_path)
+    shutil.copytree(tree.store, removing.store)
+    snapshots = [row["snapshot_id"] for row in removing.on_store("snapshots")]
+    for row in removing.on_store("batches"):
+        check(removing.on_store("batch", "rm", row["batch_id"]), "cli.rm")
+    output = removing.on_store("snapshot", "rm", *snapshots)
+    check(output, "cli.rm")
+    assert [row["id"] for row in output["removed"]] == snapshots
 
 
 def test_failed_shard(tree: Tree, tmp_path: Path) -> None:

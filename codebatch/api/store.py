@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from codebatch import gc as garbage
     from codebatch import pipeline as definitions
     from codebatch import pool as pools
+    from codebatch import remove as removal
     from codebatch import snapshot as snapshots
     from codebatch import verify as verification
     from codebatch.batch import Progress, RunReport
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from codebatch.query import listing, show
     from codebatch.query.show import Target
     from codebatch.records import FileRecord
+    from codebatch.remove import RemovalReport
     from codebatch.store import memo_archive as archives
     from codebatch.store.memo_archive import ArchiveReport
     from codebatch.storing import SnapshotResult
@@ -47,6 +49,7 @@ else:
     garbage = lazy("codebatch.gc")
     plan = lazy("codebatch.plan")
     pools = lazy("codebatch.pool")
+    removal = lazy("codebatch.remove")
     resources = lazy("codebatch.resources")
     schedulers = lazy("codebatch.schedulers")
     definitions = lazy("codebatch.pipeline")
@@ -266,6 +269,20 @@ class Store:
             source=tree,
             progress=progress,
         )
+
+    def remove_batch(
+        self, *batches: Batch | str, dry_run: bool = False, wait: float = 0
+    ) -> RemovalReport:
+        """Remove batches: all, or none where one of them is being run."""
+        ids = [one if isinstance(one, str) else one.id for one in batches]
+        return removal.remove_batches(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
+
+    def remove_snapshot(
+        self, *snapshots: Snapshot | str, dry_run: bool = False, wait: float = 0
+    ) -> RemovalReport:
+        """Remove snapshots: all, or none where a batch needs one of them."""
+        ids = [one if isinstance(one, str) else one.id for one in snapshots]
+        return removal.remove_snapshots(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
 
     def read_object(self, digest: str) -> bytes:
         """The bytes of an object, checked against its digest."""

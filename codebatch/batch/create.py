@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from codebatch.clock import now
 from codebatch.digest import Document
+from codebatch.errors import SnapshotNotFoundError
 from codebatch.pipeline import Pipeline
 from codebatch.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.store import StoreDirectory
@@ -56,6 +57,10 @@ def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | Non
     tasks = [(task.id, asdict(task)) for task in identity.tasks]
     plan = plan_document(resolved)
     store.save_batch(identity.batch_id, resolved.inputs, plan, tasks, document)
+    if not store.lists_snapshot(identity.snapshot_id):
+        # Whoever removes a snapshot looks for batches after that, so one of the two gives way.
+        store.discard_batch(identity.batch_id)
+        raise SnapshotNotFoundError(f"snapshot {identity.snapshot_id} was removed meanwhile")
 
 
 def store_head(store: StoreDirectory) -> Callable[[str], bytes]:

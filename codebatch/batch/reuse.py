@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 
 from codebatch.commit import commit_link
 from codebatch.digest import canonical_json
-from codebatch.errors import StoreError
+from codebatch.errors import StoreError, StoreReadError
 from codebatch.keys import pipeline_fingerprints, shard_inputs_key
 from codebatch.outputs import Kept
 from codebatch.overview import BatchOverview, status_of
@@ -53,9 +53,10 @@ class Reuse:
                 shard, self._wanted(overview, shard), self._store.load_verified_state
             ):
                 target = (self._batch_id, task_id, shard.shard_id)
-                linked[task_id, shard.shard_id] = commit_link(
-                    self._store, target, source, state, attempt
-                )
+                with contextlib.suppress(StoreReadError):  # removed meanwhile: it is computed
+                    linked[task_id, shard.shard_id] = commit_link(
+                        self._store, target, source, state, attempt
+                    )
             if len(linked) > before:
                 with contextlib.suppress(StoreError):  # derived: without it, only time is lost
                     add_hint(self._store.layout, shard_inputs_key(shard), self._batch_id)

@@ -1,4 +1,4 @@
-"""``codebatch batch init`` and ``codebatch batches``."""
+"""``codebatch batch init`` and ``batch rm``, and ``codebatch batches``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from codebatch.cli.options import (
     store_option,
 )
 from codebatch.cli.output import ago, size, write_document, write_line, write_next, write_table
+from codebatch.cli.removal import batch_rm
 from codebatch.clock import seconds_since
 
 _SHORT_ID = len("snap-") + 8
@@ -26,7 +27,10 @@ _SHORT_DIGEST = len("sha256:") + 12
 
 @click.group("batch", cls=ReportingGroup)
 def batch_group() -> None:
-    """Plan batches."""
+    """Plan batches, and remove them."""
+
+
+batch_group.add_command(batch_rm)
 
 
 @batch_group.command("init", cls=OnceCommand)

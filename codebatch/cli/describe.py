@@ -14,7 +14,7 @@ import click
 from codebatch import __version__
 from codebatch.cli import output
 from codebatch.cli.access import access_of, reads
-from codebatch.cli.group import OnceCommand
+from codebatch.cli.group import LeadingCommand, OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.digest import Document
 from codebatch.errors import (
@@ -61,8 +61,11 @@ def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str,
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from iter_commands(command, f"{prefix}{name} ")
-        else:
-            yield prefix + name, command
+            continue
+        yield prefix + name, command
+        if isinstance(command, LeadingCommand):
+            for led, inner in sorted(command.commands.items()):
+                yield f"{prefix}{name} {led}", inner
 
 
 def describe(root: click.Command) -> Document:

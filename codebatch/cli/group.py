@@ -95,6 +95,28 @@ class OnceCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class LeadingCommand(OnceCommand):
+    """A command that leads others: ``snapshot DIR``, and ``snapshot rm``."""
+
+    commands: Mapping[str, click.Command] = {}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **extra: Any
+    ) -> click.Context:
+        """The context of the command that is named first, else as click's."""
+        led = self.commands.get(args[0]) if args else None
+        if led is None:
+            return super().make_context(info_name, args, *rest, **extra)
+        return led.make_context(f"{info_name} {args[0]}", args[1:], *rest, **extra)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, with the commands it leads."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Commands"):
+            rows = [(name, led.get_short_help_str()) for name, led in self.commands.items()]
+            formatter.write_dl(rows)
+
+
 @contextlib.contextmanager
 def reporting(*, as_json: bool) -> Iterator[None]:
     """Turn an exception into a message on the right stream and an exit with the right code."""

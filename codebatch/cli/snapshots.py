@@ -1,4 +1,4 @@
-"""``codebatch snapshot`` and ``codebatch snapshots``."""
+"""``codebatch snapshot``, which leads ``snapshot rm``, and ``codebatch snapshots``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from codebatch import api
 from codebatch.cli.access import reads, writes
-from codebatch.cli.group import OnceCommand
+from codebatch.cli.group import LeadingCommand, OnceCommand
 from codebatch.cli.options import (
     json_option,
     no_cache_option,
@@ -28,13 +28,18 @@ from codebatch.cli.output import (
     write_next,
     write_table,
 )
+from codebatch.cli.removal import snapshot_rm
 from codebatch.clock import seconds_since
+from codebatch.errors import UsageError
 
 if TYPE_CHECKING:
     from codebatch.storing import SnapshotResult
 
 
-@click.command(cls=OnceCommand)
+LED = {"rm": snapshot_rm}
+
+
+@click.command(cls=LeadingCommand)
 @reads("store", "objects", "snapshots", "manifests")
 @writes("objects", "snapshots", "manifests")
 @click.argument("directory", metavar="DIR")
@@ -55,7 +60,13 @@ def snapshot(
 
     Ignored files, .git and stores are left out; everything that is left out is listed with
     its reason. The same content gives the same id, wherever and whenever it is taken.
+    A directory called rm is given as ./rm.
     """
+    if directory in LED:
+        raise UsageError(
+            f"{directory} is a command",
+            hints=[f"codebatch snapshot {directory} ID...", f"the directory is ./{directory}"],
+        )
     taken = take(api.open_store(store), directory, no_ignore=no_ignore, no_cache=no_cache)
     if as_json:
         skipped = [file._asdict() for file in taken.skipped]
@@ -68,6 +79,9 @@ def snapshot(
         write_next(
             f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full", store=store
         )
+
+
+snapshot.commands = LED
 
 
 @click.command(cls=OnceCommand)

@@ -81,8 +81,10 @@ def link_file(source: Path, target: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError:  # another file system, no hard links, or too many of them
-            with source.open("rb") as stream:
-                write_file(target, stream.read(), durable=False)
+            data = read_file(source)
+            if data is None:
+                raise StoreReadError(f"cannot read {source}: it is gone") from None
+            write_file(target, data, durable=False)
         else:
             os.replace(temporary, target)
             # Renaming a file to another name of its own changes nothing.

@@ -45,6 +45,7 @@ from codebatch.store.files import (
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
 from codebatch.store.reliance import Reliance
+from codebatch.store.removal import set_aside
 
 _RUN_STARTED = b'{"event":"run-started"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
@@ -229,6 +230,10 @@ class StoreDirectory:
             for path, data in files.items():
                 if not _has(path, data):
                     group.add(path, data)
+
+    def discard_batch(self, batch_id: str) -> None:
+        """Make a batch disappear as a whole."""
+        set_aside(self.layout.batch_document(batch_id).parent)
 
     def read_inputs(self, batch_id: str) -> bytes:
         """The lines of all shards, unchecked; b"" where they are missing."""

@@ -1,0 +1,211 @@
+"""Removing snapshots and batches: as a whole, and never what something needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome, Scanned, write_tree
+
+import codebatch
+from codebatch.errors import (
+    BatchNotFoundError,
+    BatchRunningError,
+    CodeBatchError,
+    SnapshotInUseError,
+    SnapshotNotFoundError,
+)
+from codebatch.store.leases import hold_lease
+
+Main = Callable[..., Outcome]
+
+
+def folders(store: codebatch.Store, kind: str) -> list[str]:
+    return sorted(path.name for path in (store.path / kind).iterdir())
+
+
+def test_remove_a_batch_then_its_snapshot(scanned_copy: Scanned, main: Main) -> None:
+    store, batch_id = scanned_copy.store, scanned_copy.batch.id
+    snapshot_id = store.find_snapshot("latest").id
+    done = main("snapshot", "rm", snapshot_id[:9], "--store", store.path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        f"error: snapshot {snapshot_id} is needed by {batch_id}",
+        f"  remove them first: codebatch batch rm {batch_id}",
+    ]
+    done = main("batch", "rm", "latest", "--store", store.path, "--dry-run")
+    assert done.out.startswith(f"{batch_id}  would be removed, ")
+    assert [row["batch_id"] for row in store.batches()] == [batch_id]
+    done = main("batch", "rm", batch_id, "--store", store.path, "-q")
+    assert (done.code, done.out) == (0, f"{batch_id}\n")
+    assert store.batches() == []
+    with pytest.raises(BatchNotFoundError):
+        store.find_batch(batch_id)
+    done = main("snapshot", "rm", snapshot_id, "--store", store.path, "--json")
+    removed = json.loads(done.stdout)["removed"]
+    assert [row["id"] for row in removed] == [snapshot_id]
+    assert removed[0]["bytes"] > 0
+    assert store.snapshots() == []
+    report = store.gc(grace=0)
+    assert (report.removed["discarded"], report.kept["objects"]) == (2, 0)
+    assert (folders(store, "batches"), folders(store, "snapshots")) == ([], [])
+
+
+def test_all_or_none(scanned_copy: Scanned, tmp_path: Path) -> None:
+    store = scanned_copy.store
+    other = store.snapshot(write_tree(tmp_path / "other", {"a": "a"}))
+    used = store.find_snapshot(str(scanned_copy.batch.summary()["snapshot_id"]))
+    with pytest.raises(SnapshotInUseError) as error:
+        store.remove_snapshot(other, used)
+    assert error.value.details["batches"] == [scanned_copy.batch.id]
+    with pytest.raises(SnapshotNotFoundError):
+        store.remove_snapshot(other, "snap-0000000000000000")
+    assert len(store.snapshots()) == 2
+    assert [one.id for one in store.remove_snapshot(other, other.id).removed] == [other.id]
+    assert len(store.snapshots()) == 1
+
+
+def test_a_batch_that_is_being_run(scanned_copy: Scanned, main: Main) -> None:
+    store, batch = scanned_copy.store, scanned_copy.batch
+    with hold_lease(store.directory.layout, "run", batch.id):
+        done = main("batch", "rm", batch.id, "--store", store.path, "--json")
+        assert (done.code, json.loads(done.stdout)["error"]["code"]) == (5, "BATCH_RUNNING")
+    with hold_lease(store.directory.layout, "run", "batch-0000000000000000"):
+        store.remove_batch(batch)
+
+
+@pytest.mark.parametrize("kind", ["batch", "snapshot"])
+def test_what_is_needed_in_the_last_moment_comes_back(
+    kind: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, batch = scanned_copy.store, scanned_copy.batch
+    refusals = {"batch": "_refuse_running", "snapshot": "_refuse_in_use"}
+    calls = []
+
+    def refuse(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise BatchRunningError("now it is")
+
+    monkeypatch.setattr(f"codebatch.remove.{refusals[kind]}", refuse)
+    with pytest.raises(BatchRunningError):
+        store.remove_batch(batch) if kind == "batch" else store.remove_snapshot("latest")
+    assert (len(store.batches()), len(store.snapshots())) == (1, 1)
+    assert batch.status()["status"] == "done"
+
+
+def test_a_batch_of_a_snapshot_that_goes_meanwhile(
+    store: codebatch.Store, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = store.snapshot(tree)
+    save = type(store.directory).save_batch
+
+    def save_late(*arguments: Any) -> None:
+        store.remove_snapshot(snapshot)
+        save(*arguments)
+
+    monkeypatch.setattr(type(store.directory), "save_batch", save_late)
+    with pytest.raises(SnapshotNotFoundError):
+        store.batch(snapshot)
+    assert (store.batches(), store.snapshots()) == ([], [])
+
+
+def test_what_a_writer_relies_on_stays_until_it_ends(scanned_copy: Scanned, tree: Path) -> None:
+    """A snapshot is removed while another is taken that takes its objects for granted."""
+    store = scanned_copy.store
+    snapshot = store.find_snapshot("latest")
+    digests = [file.object for file in snapshot.files]
+    store.remove_batch(scanned_copy.batch)
+    with hold_lease(store.directory.layout, "snapshot"):
+        store.remove_snapshot(snapshot)
+        report = store.gc(grace=0)
+        assert report.removed["discarded"] == 1  # the batch
+        for digest in digests:
+            store.read_object(digest)
+    assert store.gc(grace=0).removed["discarded"] == 1
+    with pytest.raises(CodeBatchError):
+        store.read_object(digests[0])
+
+
+def test_results_are_not_taken_over_from_a_batch_that_is_gone(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch, tree: Path
+) -> None:
+    """It disappears when a run has just decided to link its outputs."""
+    store = scanned_copy.store
+    write_tree(tree, {"more.py": "more = 1\n"})
+    batch = store.batch(store.snapshot(tree))
+    link = type(store.directory).link_outputs
+
+    def link_late(*arguments: Any) -> None:
+        shutil.rmtree(store.path / "batches" / scanned_copy.batch.id, ignore_errors=True)
+        link(*arguments)
+
+    monkeypatch.setattr(type(store.directory), "link_outputs", link_late)
+    assert batch.run("sync").status == "done"
+
+
+def test_removing_while_others_read(scanned_copy: Scanned) -> None:
+    """A reader gets all of a batch, or an error that says what is missing."""
+    store = scanned_copy.store
+    expected = scanned_copy.batch.summary()
+    found: list[object] = []
+    ended = threading.Event()
+
+    def look() -> object:
+        try:
+            return codebatch.open_store(store.path).find_batch("latest").summary()
+        except CodeBatchError as error:
+            return error.code
+
+    def read() -> None:
+        while not ended.is_set():
+            found.append(look())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    store.remove_batch("latest")
+    ended.set()
+    thread.join()
+    wrong = [one for one in found if one not in (expected, "BATCH_NOT_FOUND", "STORE_DAMAGED")]
+    assert wrong == []
+
+
+# -- snapshot, and snapshot rm -------------------------------------------------------------------
+
+
+def test_a_directory_called_rm(
+    store: codebatch.Store, tmp_path: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tree(tmp_path / "rm", {"a": "a"})
+    done = main("snapshot", "./rm", "--store", store.path, "-q")
+    assert (done.code, done.out[:5]) == (0, "snap-")
+    for words in (["rm"], ["rm", "--json"]):
+        done = main("snapshot", *words, "--store", store.path)
+        assert done.code == 2
+        assert "a directory called rm is ./rm" in (done.out + done.err)
+    done = main("snapshot", "--store", store.path, "rm")
+    assert (done.code, "the directory is ./rm" in done.err) == (2, True)
+    assert main("batch", "rm", "--store", store.path).code == 2
+    assert len(store.snapshots()) == 1
+
+
+def test_help_of_snapshot_names_the_other_command(main: Main) -> None:
+    done = main("snapshot", "--help")
+    assert (done.code, "rm" in done.out.split("Commands:")[1]) == (0, True)
+    done = main("snapshot", "rm", "--help")
+    assert done.out.startswith("Usage: codebatch snapshot rm [OPTIONS] ID...")
+
+
+@pytest.mark.parametrize("command", [("batch", "rm"), ("snapshot", "rm")])
+def test_names_that_fit_nothing_or_are_no_names(
+    command: tuple[str, str], scanned_copy: Scanned, main: Main
+) -> None:
+    for name, code in (("nope", 4), ("../x", 2), ("", 2)):
+        assert main(*command, name, "--store", scanned_copy.path).code == code
+    assert len(scanned_copy.store.batches()) == 1
