@@ -118,10 +118,13 @@ def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False)
     load = store.load_verified_state if verify else store.load_state
 
     def read() -> States:
-        return {
+        states = {
             task.id: {s.shard_id: load(batch_id, task.id, s.shard_id) for s in plan.shards}
             for task in plan.tasks
         }
+        if any(None in of_task.values() for of_task in states.values()):
+            store.load_batch(batch_id)  # one that is removed meanwhile is not pending
+        return states
 
     def read_and_total() -> tuple[States, Totals]:
         states = read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_what_a_writer_relies_on_stays_until_it_ends(scanned_copy: Scanned, tree
     snapshot = store.find_snapshot("latest")
     digests = [file.object for file in snapshot.files]
     store.remove_batch(scanned_copy.batch)
+    time.sleep(0.05)  # the clock of the file system ticks
     with hold_lease(store.directory.layout, "snapshot"):
         store.remove_snapshot(snapshot)
         report = store.gc(grace=0)
