@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
-from codebatch.errors import TaskNotFoundError
+from codebatch.errors import BatchNotFoundError, TaskNotFoundError
 from codebatch.records import (
     DONE,
     FAILED,
@@ -122,8 +122,9 @@ def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False)
             task.id: {s.shard_id: load(batch_id, task.id, s.shard_id) for s in plan.shards}
             for task in plan.tasks
         }
-        if any(None in of_task.values() for of_task in states.values()):
-            store.load_batch(batch_id)  # one that is removed meanwhile is not pending
+        pending = any(None in of_task.values() for of_task in states.values())
+        if pending and not store.lists_batch(batch_id):  # it is not pending: it was removed
+            raise BatchNotFoundError(f"no batch {batch_id} in {store.root}")
         return states
 
     def read_and_total() -> tuple[States, Totals]:

@@ -31,6 +31,7 @@ COMMANDS = dict(iter_commands(cli))
 # all that the command may read. OLD, SNAPSHOT and OBJECT stand for ids.
 VIEWS: dict[str, list[list[str]]] = {
     "batches": [["batches"]],
+    "diagnose": [["diagnose", "--json"]],
     "diff": [["diff", "OLD", "latest"]],
     "errors": [["errors"], ["errors", "--language", "python"]],
     "export": [["export", "--format", "sarif", "--base", "OLD"]],
@@ -52,6 +53,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "snapshots": [["snapshots"]],
     "sql": [["sql", "SELECT count(*) FROM records"]],
     "status": [["status"]],
+    "store-stats": [["store-stats", "--json"]],
     "summary": [["summary"]],
     "tasks": [["tasks"]],
     "top": [["top", "--language", "python"]],
@@ -59,6 +61,10 @@ VIEWS: dict[str, list[list[str]]] = {
 # A view does without an index or a lease, so that taking it away shows nothing; that a view reads
 # them in some cases only is for its own tests.
 DERIVED = {"indexes", "memo", "quarantine", "leases"}
+
+
+# What these print depends on where and how files lie, of which there is no other copy.
+PHYSICAL = {"diagnose"}
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:
@@ -148,12 +154,13 @@ def test_every_file_of_a_store_is_of_one_kind(compared: Scanned) -> None:
     assert used >= DATA.keys() - DERIVED
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", sorted(VIEWS.keys() - PHYSICAL))
 def test_view_reads_nothing_else(name: str, compared: Scanned, tmp_path: Path) -> None:
     """It prints the same when nobody may read what it does not declare."""
     access = access_of(name, COMMANDS[name])
+    plain = shutil.copytree(compared.path, tmp_path / "plain")  # without hard links
     for number, words in enumerate(ways_of(name, compared)):
-        expected = run_cli(*words, "--store", compared.path)
+        expected = run_cli(*words, "--store", plain)
         assert (expected.code, expected.stdout != b"") == (0, True), expected.err
         copy = tmp_path / str(number)
         shutil.copytree(compared.path, copy)
@@ -161,11 +168,11 @@ def test_view_reads_nothing_else(name: str, compared: Scanned, tmp_path: Path) -
             for path in files_of(copy, data):
                 path.chmod(0)
         done = run_cli(*words, "--store", copy, before=OBEYING_PERMISSIONS)
-        out = done.out.replace(str(copy), str(compared.path))
+        out = done.out.replace(str(copy), str(plain))
         assert (done.code, out) == (0, expected.out), f"{words}: {done.err}"
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", sorted(VIEWS.keys() - PHYSICAL))
 def test_view_reads_all_it_declares(
     name: str, main: Main, compared: Scanned, tmp_path: Path
 ) -> None:

@@ -48,6 +48,8 @@ LAYERS: dict[str, set[str]] = {
     "quarantine": WORDS | {"lines", "store", "tasks"},
     "recheck": WORDS | {"lines", "quarantine", "shard", "store", "tasks"},
     "gc": WORDS | {"clock", "store"},
+    "diagnose": WORDS | {"clock", "graph", "overview", "store", "surroundings"},
+    "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},
     "schedulers": {"errors"},
@@ -74,7 +76,8 @@ LAYERS: dict[str, set[str]] = {
     "pool": WORDS | {"frames"},
     "isolation": WORDS
     | {"child", "lines", "pool", "quarantine", "shard", "store", "tasks", "worker"},
-    "graph": WORDS | {"isolation", "pool", "worker"},
+    "surroundings": WORDS | {"store", "tasks", "__init__"},
+    "graph": WORDS | {"isolation", "pool", "surroundings", "worker"},
     "batch": WORDS
     | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
     | {"plan", "pool", "quarantine", "recheck", "schedulers", "shard", "splice", "store", "tasks"}
@@ -88,11 +91,13 @@ LAYERS: dict[str, set[str]] = {
     "compare": WORDS | {"diff", "overview", "query", "renames", "store"},
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
-    | {"batch", "compare", "export", "gc", "graph", "overview", "pipeline", "plan", "pool", "query"}
-    | {"remove", "schedulers", "snapshot", "store", "storing", "verify"},
+    | {"batch", "compare", "diagnose", "export", "gc", "graph", "overview", "pipeline", "plan"}
+    | {"pool", "query"}
+    | {"remove", "schedulers", "snapshot", "stats", "store", "storing", "verify"},
     "cli": WORDS
-    | {"api", "batch", "clock", "compare", "diff", "export", "gc", "pipeline", "query", "snapshot"}
-    | {"remove", "store", "storing", "tasks", "verify", "__init__"},
+    | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
+    | {"query", "snapshot"}
+    | {"remove", "stats", "store", "storing", "tasks", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }

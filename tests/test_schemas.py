@@ -61,6 +61,7 @@ PIPELINE = {
 COMMANDS = [
     ("cli.api", ["api"]),
     ("cli.batches", ["batches"]),
+    ("cli.diagnose", ["diagnose"]),
     ("cli.errors", ["errors"]),
     ("cli.explain", ["explain", "summary"]),
     ("cli.explain-result", ["explain", "--task", "lint", "--file", "cart.py"]),
@@ -84,6 +85,7 @@ COMMANDS = [
     ("cli.snapshots", ["snapshots"]),
     ("cli.sql", ["sql", "SELECT * FROM files"]),
     ("cli.status", ["status"]),
+    ("cli.store-stats", ["store-stats"]),
     ("cli.summary", ["summary"]),
     ("cli.tasks", ["tasks"]),
     ("cli.top", ["top"]),

@@ -19,16 +19,19 @@ from codebatch.store import open_store as open_directory
 if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch import compare, plan, resources, schedulers
+    from codebatch import diagnose as diagnoses
     from codebatch import gc as garbage
     from codebatch import pipeline as definitions
     from codebatch import pool as pools
     from codebatch import remove as removal
     from codebatch import snapshot as snapshots
+    from codebatch import stats as statistics
     from codebatch import verify as verification
     from codebatch.batch import Progress, RunReport
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
     from codebatch.compare import Comparison
+    from codebatch.diagnose import Diagnosis
     from codebatch.digest import Document
     from codebatch.gc import GarbageReport
     from codebatch.pipeline import Pipeline
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from codebatch.query.show import Target
     from codebatch.records import FileRecord
     from codebatch.remove import RemovalReport
+    from codebatch.stats import StoreStats
     from codebatch.store import memo_archive as archives
     from codebatch.store.memo_archive import ArchiveReport
     from codebatch.storing import SnapshotResult
@@ -45,6 +49,7 @@ else:
     archives = lazy("codebatch.store.memo_archive")
     batches = lazy("codebatch.batch")
     compare = lazy("codebatch.compare")
+    diagnoses = lazy("codebatch.diagnose")
     forecasts = lazy("codebatch.batch.forecast")
     garbage = lazy("codebatch.gc")
     plan = lazy("codebatch.plan")
@@ -57,6 +62,7 @@ else:
     conditions = lazy("codebatch.query.filters")
     listing = lazy("codebatch.query.listing")
     show = lazy("codebatch.query.show")
+    statistics = lazy("codebatch.stats")
     verification = lazy("codebatch.verify")
 
 STORE_NAME = ".codebatch"
@@ -270,6 +276,14 @@ class Store:
             progress=progress,
         )
 
+    def stats(self, largest: int = 10) -> StoreStats:
+        """What takes the store's room: bytes by kind, what each batch added, largest objects."""
+        return statistics.store_stats(self.directory, largest)
+
+    def diagnose(self, scheduler: str | None = None) -> Diagnosis:
+        """As `codebatch.api.diagnose`, for this store."""
+        return diagnose(self, scheduler)
+
     def remove_batch(
         self, *batches: Batch | str, dry_run: bool = False, wait: float = 0
     ) -> RemovalReport:
@@ -337,6 +351,13 @@ def scan(
     taken = opened.snapshot(root, ignore=ignore, progress=watch)
     batch = opened.batch(taken, pipeline, shards=shards)
     return batch, batch.run(scheduler, workers=workers)
+
+
+def diagnose(store: Store | None = None, scheduler: str | None = None) -> Diagnosis:
+    """What there is to work with, and what stands in the way: versions, the file system of a
+    store and what is in it, and whether a Dask cluster can run its batches.
+    """
+    return diagnoses.diagnose(None if store is None else store.directory, scheduler)
 
 
 def pipelines() -> list[Document]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from codebatch.clock import now_ns
-from codebatch.errors import StoreError
+from codebatch.errors import BatchNotFoundError, StoreError
 from codebatch.messages import ShardCall, Waiting
 from codebatch.overview import BatchOverview
 from codebatch.records import DONE, FAILED, ShardState
@@ -112,7 +112,8 @@ def sharing(store: StoreDirectory, before: BatchOverview) -> Iterator[Sharing]:
     batch_id, layout = before.batch_id, store.layout
     try:
         with hold_lease(layout, "run", batch_id) as lease:
-            store.load_batch(batch_id)  # from here on, nobody removes it
+            if not store.lists_batch(batch_id):  # from here on, nobody removes it
+                raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
             yield Sharing(store, lease, before)
     finally:
         with contextlib.suppress(StoreError):  # gc removes them

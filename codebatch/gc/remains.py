@@ -10,10 +10,10 @@ from codebatch.store import StoreDirectory
 from codebatch.store.files import remove_file
 from codebatch.store.inventory import (
     ASIDE_PREFIX,
-    REMOVED_PREFIX,
     batch_folders,
     files_below,
     find_file,
+    is_removed,
     is_temporary,
     snapshot_folders,
 )
@@ -50,7 +50,7 @@ def remove_temporaries(layout: Layout, before_ns: int, found: Collected) -> None
     """Remove files that somebody began to write and that are no younger than that."""
     for file in files_below(layout.root):
         name = file.path.rpartition("/")[2]
-        if not is_temporary(name) or f"/{REMOVED_PREFIX}" in file.path:
+        if not is_temporary(name) or is_removed(file.path):
             continue
         if file.modified_ns < before_ns and not name.startswith(ASIDE_PREFIX):
             found.add("temporaries", file)

@@ -1,7 +1,7 @@
 """The store directory: durable files, names, objects, typed documents."""
 
 from codebatch.store.cas import measure
-from codebatch.store.data import DATA, StoredData
+from codebatch.store.data import DATA, StoredData, data_of
 from codebatch.store.files import WriteGroup
 from codebatch.store.identity import (
     OpenedStore,
@@ -26,6 +26,7 @@ __all__ = [
     "StoredData",
     "WriteGroup",
     "check_name",
+    "data_of",
     "init_store",
     "is_intact",
     "is_own_document",

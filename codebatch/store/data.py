@@ -6,6 +6,8 @@ stands for one name.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -55,3 +57,16 @@ DATA: Mapping[str, StoredData] = {
         "derived, may be deleted at any time",
     ),
 }
+
+
+def data_of(place: str) -> str:
+    """The kind of data of a file, named relative to the store; empty for one of no kind."""
+    for name, stored in DATA.items():
+        if any(_pattern(pattern).fullmatch(place) for pattern in stored.files):
+            return name
+    return ""
+
+
+@functools.cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(map(re.escape, pattern.split("*"))))

@@ -293,6 +293,11 @@ def sync_file_system(path: Path) -> None:
         os.close(descriptor)
 
 
+def has_syncfs() -> bool:
+    """Whether one file system can be synced, and not only all of them."""
+    return _syncfs() is not None
+
+
 @functools.cache
 def _syncfs() -> Callable[[int], int] | None:
     try:

@@ -108,6 +108,11 @@ def is_temporary(path: str) -> bool:
     return os.path.basename(path).startswith(TEMPORARY_PREFIX)
 
 
+def is_removed(place: str) -> bool:
+    """Whether it is the name of a file of a snapshot or a batch that was removed."""
+    return f"/{REMOVED_PREFIX}" in place
+
+
 def _folders(folder: Path, prefix: str) -> list[Path]:
     return [
         folder / name

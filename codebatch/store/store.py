@@ -179,6 +179,10 @@ class StoreDirectory:
         missing = StoreDamagedError(f"the plan of {batch_id} is missing")
         return _load(self.layout.plan_document(batch_id), missing)
 
+    def lists_batch(self, batch_id: str) -> bool:
+        """Whether the batch is listed."""
+        return self.layout.batch_document(batch_id).is_file()
+
     def has_batch(self, batch_id: str) -> bool:
         """Whether the batch with its plan and inputs is there and undamaged."""
         try:

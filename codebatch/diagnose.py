@@ -1,0 +1,253 @@
+"""Look at the surroundings of a store and name what stands in the way of work.
+
+The store is looked at, not verified: no object is hashed. With a scheduler, the cluster is asked
+what it runs with, and whether its workers see the store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from codebatch.clock import now_ns
+from codebatch.errors import ClusterError, StoreError
+from codebatch.lazy import lazy
+from codebatch.overview import load_overview
+from codebatch.store import StoreDirectory
+from codebatch.store.inventory import (
+    batch_folders,
+    files_below,
+    is_temporary,
+    removed_folders,
+    snapshot_folders,
+)
+from codebatch.store.leases import read_leases
+from codebatch.store.lock import lock_holder
+from codebatch.store.probe import FileSystem, probe_file_system
+from codebatch.surroundings import MISSING, VISIBLE, Facts, git_version, look_around
+
+if TYPE_CHECKING:
+    from codebatch.graph import preflight
+    from codebatch.graph.preflight import ClusterFacts
+else:
+    preflight = lazy("codebatch.graph.preflight")
+
+ERROR, WARNING = "error", "warning"
+_STALE_NS = 24 * 3600 * 10**9
+_LOW_BYTES = 2**30
+_TRANSPORT = ("dask", "distributed", "msgpack")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong: an ``error`` keeps work from being done, a ``warning`` may."""
+
+    code: str
+    severity: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is in a store at a glance. ``temporaries`` are files outside of the objects that were
+    left unfinished for more than a day; ``unfinished`` are folders of snapshots and batches without
+    their document.
+    """
+
+    snapshots: int
+    batches: int
+    batches_by_status: dict[str, int]
+    temporaries: int
+    unfinished: int
+    removed: int
+    leases: tuple[dict[str, object], ...]
+    locked_by: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything found. ``cluster`` is None where none was asked for, or it was not reached."""
+
+    facts: Facts
+    git: str | None
+    store: str | None = None
+    file_system: FileSystem | None = None
+    health: Health | None = None
+    scheduler: str | None = None
+    cluster: ClusterFacts | None = None
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def can_work(self) -> bool:
+        """Whether nothing found keeps work from being done."""
+        return all(problem.severity != ERROR for problem in self.problems)
+
+    @property
+    def cluster_can_work(self) -> bool:
+        """The same for the cluster alone."""
+        found = (problem for problem in self.problems if problem.code.startswith("CLUSTER_"))
+        return all(problem.severity != ERROR for problem in found)
+
+
+def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diagnosis:
+    """Look at this machine, at a store, and at a cluster, as far as they are given."""
+    facts, git = look_around(), git_version()
+    system = health = cluster = None
+    problems: list[Problem] = []
+    if store is not None:
+        system, health = probe_file_system(store.layout), _health(store)
+        problems += [*_file_system_problems(system, store), *_health_problems(health)]
+    if scheduler is not None:
+        root = None if store is None else os.path.realpath(store.root)
+        try:
+            store_id = None if store is None else store.store_id
+            cluster = preflight.look_at_cluster(scheduler, root, store_id)
+            problems += _cluster_problems(cluster, facts, root)
+        except ClusterError as error:
+            problems.append(
+                Problem("CLUSTER_UNREACHABLE", ERROR, error.message, " ".join(error.hints))
+            )
+    root = None if store is None else str(store.root)
+    return Diagnosis(facts, git, root, system, health, scheduler, cluster, tuple(problems))
+
+
+def _health(store: StoreDirectory) -> Health:
+    moment, layout = now_ns(), store.layout
+    snapshots, batches = store.list_snapshots(), store.list_batches()
+    folders = len(snapshot_folders(layout)) + len(batch_folders(layout))
+    stale = (
+        is_temporary(file.path) and moment - file.modified_ns > _STALE_NS
+        for file in files_below(layout.root, skip=layout.objects)  # there are very many
+    )
+    holder = lock_holder(layout)
+    return Health(
+        snapshots=len(snapshots),
+        batches=len(batches),
+        batches_by_status=dict(sorted(Counter(_status(store, one) for one in batches).items())),
+        temporaries=sum(stale),
+        unfinished=folders - len(snapshots) - len(batches),
+        removed=len(removed_folders(layout)),
+        leases=tuple(
+            {
+                "purpose": lease.purpose,
+                "batch_id": lease.batch_id,
+                "process": str(lease.process or "unknown"),
+                "live": lease.is_live(moment),
+            }
+            for lease in read_leases(layout)
+        ),
+        locked_by=None if holder is None else str(holder),
+    )
+
+
+def _status(store: StoreDirectory, batch_id: str) -> str:
+    try:
+        return load_overview(store, batch_id).status
+    except StoreError:
+        return "damaged"
+
+
+def _file_system_problems(system: FileSystem, store: StoreDirectory) -> Iterator[Problem]:
+    if not system.writable:
+        yield Problem(
+            "NOT_WRITABLE",
+            ERROR,
+            f"nothing can be written in {store.root}",
+            "give this user the right to write there; queries work all the same",
+        )
+    if system.free_bytes < _LOW_BYTES:
+        yield Problem(
+            "LITTLE_SPACE",
+            WARNING,
+            f"{system.free_bytes:,} bytes are free where the store is",
+            "free space, or remove batches and run codebatch gc",
+        )
+    if False in (system.replaces_by_rename, system.creates_exclusively):
+        yield Problem(
+            "NOT_ATOMIC",
+            ERROR,
+            "the file system does not replace or create files atomically",
+            "move the store to another file system",
+        )
+
+
+def _health_problems(health: Health) -> Iterator[Problem]:
+    damaged = health.batches_by_status.get("damaged", 0)
+    if damaged:
+        yield Problem(
+            "DAMAGED",
+            ERROR,
+            f"{damaged} batches cannot be read",
+            "make them again: codebatch batch init; or remove them: codebatch batch rm",
+        )
+    left = health.temporaries + health.unfinished
+    if left:
+        yield Problem(
+            "LEFT_OVERS",
+            WARNING,
+            f"{left} files and folders were left behind by commands that were killed",
+            "remove them: codebatch gc",
+        )
+
+
+def _cluster_problems(cluster: ClusterFacts, here: Facts, store: str | None) -> Iterator[Problem]:
+    if not cluster.workers:
+        yield Problem(
+            "CLUSTER_EMPTY", ERROR, "the cluster has no workers", "start some: dask worker ADDRESS"
+        )
+    yield from _scheduler_problems(cluster.scheduler, here)
+    for address, facts in cluster.workers.items():
+        if isinstance(facts, str):
+            yield Problem(
+                "CLUSTER_WORKER_FAILED",
+                ERROR,
+                f"worker {address} cannot answer: {facts}",
+                f"install codebatch {here.codebatch} where it runs",
+            )
+            continue
+        yield from _worker_problems(f"worker {address}", facts, here, store)
+
+
+def _scheduler_problems(versions: Mapping[str, str], here: Facts) -> Iterator[Problem]:
+    python = versions.get("python", "")
+    if _minor(python) != _minor(here.python):
+        yield _other("scheduler", "Python", python, here.python, WARNING)
+    for name in _TRANSPORT:
+        if versions.get(name) not in (None, here.packages.get(name)):
+            yield _other("scheduler", name, versions[name], here.packages.get(name), WARNING)
+
+
+def _worker_problems(who: str, facts: Facts, here: Facts, store: str | None) -> Iterator[Problem]:
+    if facts.codebatch != here.codebatch:
+        yield _other(who, "codebatch", facts.codebatch, here.codebatch, ERROR)
+    for name in sorted(facts.toolchain.keys() | here.toolchain.keys()):
+        if facts.toolchain.get(name) != here.toolchain.get(name):
+            yield _other(who, name, facts.toolchain.get(name), here.toolchain.get(name), ERROR)
+    for name in _TRANSPORT:
+        if facts.packages.get(name) != here.packages.get(name):
+            yield _other(who, name, facts.packages.get(name), here.packages.get(name), WARNING)
+    if store is not None and facts.store != VISIBLE:
+        what = "no store" if facts.store == MISSING else "another store"
+        yield Problem(
+            "CLUSTER_STORE",
+            ERROR,
+            f"{who} sees {what} at {store}",
+            "mount the folder of the store at the same path there",
+        )
+
+
+def _other(who: str, name: str, there: str | None, here: str | None, severity: str) -> Problem:
+    return Problem(
+        "CLUSTER_VERSION",
+        severity,
+        f"{who} has {name} {there or '(none)'}, here is {here or '(none)'}",
+        f"install the same {name} on both",
+    )
+
+
+def _minor(version: str) -> tuple[str, ...]:
+    return tuple(version.split(".")[:2])

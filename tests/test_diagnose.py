@@ -1,0 +1,165 @@
+"""`diagnose`: what there is to work with, and each thing in the way with its remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
+from test_dask import start_scheduler, start_worker, stop
+
+import codebatch
+from codebatch.diagnose import ERROR, WARNING, Problem, _cluster_problems
+from codebatch.graph.preflight import ClusterFacts
+from codebatch.store.leases import hold_lease
+from codebatch.surroundings import MISSING, VISIBLE, Facts, look_around
+
+Main = Callable[..., Outcome]
+
+
+def codes(problems: tuple[Problem, ...]) -> list[str]:
+    return [problem.code for problem in problems]
+
+
+def test_nothing_is_wrong(scanned: Scanned, main: Main) -> None:
+    before = sorted(scanned.path.rglob("*"))
+    found = scanned.store.diagnose()
+    assert found.problems == ()
+    assert found.can_work
+    assert found.file_system is not None
+    assert found.file_system.writable
+    assert found.file_system.creates_exclusively
+    assert found.health is not None
+    assert found.health.batches_by_status == {"done": 1}
+    assert found.facts.packages["dask"]
+    assert sorted(scanned.path.rglob("*")) == before
+    done = main("diagnose", "--store", scanned.path)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "no problems found")
+
+
+def test_without_a_store(tmp_path: Path, main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CODEBATCH_STORE", raising=False)
+    done = main("diagnose", "--json")
+    document = json.loads(done.stdout)
+    assert (done.code, document["store"], document["ok"]) == (0, None, True)
+    assert main("diagnose", "--store", tmp_path / "none").code == 4
+
+
+def test_what_is_left_over_and_who_is_at_work(scanned_copy: Scanned, main: Main) -> None:
+    store = scanned_copy.store
+    old = store.path / "batches/.tmp-1-ab"
+    old.touch()
+    os.utime(old, (0, 0))
+    next(store.path.glob("snapshots/*/snapshot.json")).unlink()
+    next(store.path.glob("batches/*/plan.json")).write_text("{")
+    with hold_lease(store.directory.layout, "snapshot"):
+        found = store.diagnose()
+        shown = main("diagnose", "--store", store.path).out
+    health = found.health
+    assert health is not None
+    assert (health.temporaries, health.unfinished, health.snapshots) == (1, 1, 0)
+    assert health.batches_by_status == {"damaged": 1}
+    assert [lease["live"] for lease in health.leases] == [True]
+    assert codes(found.problems) == ["DAMAGED", "LEFT_OVERS"]
+    assert not found.can_work
+    assert "  at work: snapshot (process " in shown
+    assert "error: 1 batches cannot be read" in shown
+
+
+def test_a_store_that_cannot_be_written(
+    store: codebatch.Store, cli: Callable[..., Outcome]
+) -> None:
+    store.path.chmod(0o555)
+    done = cli("diagnose", "--store", store.path, "--json", before=OBEYING_PERMISSIONS)
+    store.path.chmod(0o755)
+    document = json.loads(done.stdout)
+    assert (done.code, document["ok"]) == (0, False)
+    assert [problem["code"] for problem in document["problems"]] == ["NOT_WRITABLE"]
+    assert document["file_system"]["hard_links"] is None
+
+
+# -- clusters ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(scanned: Scanned) -> Facts:
+    directory = scanned.store.directory
+    return look_around(str(directory.root), directory.store_id)
+
+
+def judged(here: Facts, **changes: Any) -> list[tuple[str, str, str]]:
+    """What is said of a cluster with one worker that differs."""
+    scheduler = {**here.packages, "python": f"{here.python}.final.0"}
+    cluster = ClusterFacts(scheduler, {"tcp://w": here._replace(**changes)})
+    found = _cluster_problems(cluster, here, "/store")
+    return [(one.code, one.severity, one.message) for one in found]
+
+
+def test_a_cluster_that_fits(here: Facts) -> None:
+    assert here.store == VISIBLE
+    assert judged(here) == []
+
+
+def test_each_difference_is_named(here: Facts) -> None:
+    older = {**here.toolchain, "ruff": "0.1.0"}
+    assert judged(here, toolchain=older) == [
+        (
+            "CLUSTER_VERSION",
+            ERROR,
+            f"worker tcp://w has ruff 0.1.0, here is {here.toolchain['ruff']}",
+        )
+    ]
+    assert [one[1] for one in judged(here, codebatch="0.0.1")] == [ERROR]
+    assert [one[1] for one in judged(here, packages={**here.packages, "dask": "1"})] == [WARNING]
+    assert judged(here, store=MISSING) == [
+        ("CLUSTER_STORE", ERROR, "worker tcp://w sees no store at /store")
+    ]
+    without = {name: text for name, text in here.toolchain.items() if name != "tree-sitter"}
+    assert "(none)" in judged(here, toolchain=without)[0][2]
+
+
+def test_a_cluster_without_workers_or_with_strange_ones(here: Facts) -> None:
+    empty = ClusterFacts({"python": "2.7", "dask": "1"}, {})
+    found = list(_cluster_problems(empty, here, None))
+    assert [one.severity for one in found] == [ERROR, WARNING, WARNING]
+    failed = ClusterFacts({"python": here.python}, {"tcp://w": "ModuleNotFoundError: codebatch"})
+    (problem,) = _cluster_problems(failed, here, None)
+    assert problem.remedy == f"install codebatch {here.codebatch} where it runs"
+
+
+@pytest.fixture(scope="module")
+def scheduler_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cluster of a scheduler and a worker, as processes of their own."""
+    scheduler, path = start_scheduler(tmp_path_factory.mktemp("preflight"))
+    processes = [scheduler]
+    try:
+        processes.append(start_worker(path))
+        yield path
+    finally:
+        stop(processes)
+
+
+@pytest.mark.filterwarnings("default::ResourceWarning")
+def test_a_real_cluster(
+    scheduler_file: Path, scanned: Scanned, cli: Callable[..., Outcome]
+) -> None:
+    def ask(store: Path) -> tuple[int, dict[str, Any]]:
+        done = cli("diagnose", "--store", store, "--scheduler", scheduler_file, "--json")
+        return done.code, json.loads(done.stdout)
+
+    for _ in range(100):
+        code, document = ask(scanned.path)
+        if code == 0:
+            break
+        assert [problem["code"] for problem in document["problems"]] == ["CLUSTER_EMPTY"]
+    assert (code, document["problems"]) == (0, [])
+    (worker,) = document["cluster"]["workers"].values()
+    assert worker["store"] == "visible"
+    assert worker["toolchain"] == document["environment"]["toolchain"]
+    done = cli("diagnose", "--store", scanned.path, "--scheduler", scheduler_file)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "no problems found")
