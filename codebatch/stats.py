@@ -7,12 +7,13 @@ names it has; ``disk_bytes`` is the room that the file system gives them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX
@@ -31,7 +32,6 @@ from codebatch.store.inventory import (
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 REMOVED, TEMPORARY, OTHER = "removed", "temporaries", "other"
 OBJECT_KINDS = (SOURCE, DERIVED, UNREFERENCED)
-_LINE_OF = rb'[^\n]*"object":"(sha256:(?:%s))"[^\n]*'
 _PATHS = 5
 
 
@@ -227,18 +227,24 @@ class _Counting:
     def _paths_of(self, digests: list[bytes]) -> dict[str, set[str]]:
         """The paths that lines of manifests and outputs name together with an object."""
         paths: dict[str, set[str]] = defaultdict(set)
-        if not digests:
-            return paths
-        line = re.compile(_LINE_OF % b"|".join(digest.hex().encode() for digest in digests))
-        folders = [
-            self.store.layout.batch_document(one).parent for one in self.store.list_batches()
-        ]
+        names = [DIGEST_PREFIX + digest.hex() for digest in digests]
+        batches = self.store.list_batches()
+        folders = [self.store.layout.batch_document(batch_id).parent for batch_id in batches]
         manifests = (self.store.read_manifest(one) for one in self.store.list_snapshots())
-        for data in (*manifests, *batch_data(self.store, folders)):
-            for match in line.finditer(data):
-                record = json.loads(match[0])
-                paths[match[1].decode()].add(str(record.get("path", "")))
+        for data in chain(manifests, batch_data(self.store, folders)):
+            for name in names:
+                paths[name].update(_paths_with(data, f'"object":"{name}"'.encode()))
         return paths
+
+
+def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:
+    """The paths in the lines that hold a reference."""
+    place = data.find(reference)
+    while place >= 0:
+        end = data.find(b"\n", place) + 1 or len(data)
+        with contextlib.suppress(ValueError, RecursionError):  # a damaged line has no path
+            yield str(json.loads(data[data.rfind(b"\n", 0, place) + 1 : end]).get("path", ""))
+        place = data.find(reference, end)
 
 
 def _created(store: StoreDirectory, batch_id: str) -> str:

@@ -81,6 +81,10 @@ def test_the_largest_objects_have_paths(store: codebatch.Store, tmp_path: Path, 
     ]
     assert ("a.py",) in [one.paths for one in store.stats().largest if one.kind[0] == "d"]
     assert store.stats(largest=0).largest == ()
+    found = store.path.rglob("outputs.index.jsonl")
+    outputs = next(path for path in found if b'"object"' in path.read_bytes())
+    outputs.write_bytes(outputs.read_bytes().replace(b'"kind":', b'"kind"')[:-1])
+    assert (5000, 2) in [(one.bytes, one.path_count) for one in store.stats().largest]
     done = main("store-stats", "--store", store.path)
     assert "big and 1 more" in done.out
     assert json.loads(main("store-stats", "--store", store.path, "--json").stdout)["batches"] == 1
