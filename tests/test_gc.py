@@ -348,7 +348,8 @@ with maintenance_lock(layout, "test", "2026-11-01T00:00:00+00:00"):
 """
 
 
-def test_one_at_a_time(store: codebatch.Store, main: Main) -> None:
+def test_one_at_a_time(store: codebatch.Store, tree: Path, main: Main) -> None:
+    snapshot = store.snapshot(tree)
     with another_process(LOCKING, store.path) as process:
         with pytest.raises(LockedError):
             store.gc()
@@ -360,6 +361,9 @@ def test_one_at_a_time(store: codebatch.Store, main: Main) -> None:
         )
         assert error["details"]["pid"] == process.pid
         assert error["details"]["since"] == "2026-11-01T00:00:00+00:00"
+        for words in (["verify", "--repair"], ["snapshot", "rm", snapshot.id]):
+            assert main(*words, "--store", store.path).code == 5
+        assert main("verify", "--store", store.path).code == 0
         assert store.gc(dry_run=True).removed["objects"] == 0
         assert store.snapshot(store.path.parent).id
         process.kill()

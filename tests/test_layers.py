@@ -84,7 +84,7 @@ LAYERS: dict[str, set[str]] = {
     | {"worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
-    | {"tasks"},
+    | {"storing", "tasks"},
     "query": WORDS | {"overview", "store", "tasks"},
     "diff": WORDS,
     "renames": WORDS,

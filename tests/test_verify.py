@@ -31,7 +31,8 @@ Main = Callable[..., Outcome]
 
 
 def files_of(root: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {path: path.read_bytes() for path in files if path.name != "maintenance.lock"}
 
 
 def contents(store: Path) -> dict[Path, bytes]:

@@ -257,6 +257,7 @@ class Store:
         repair: bool = False,
         source: PathLike | None = None,
         progress: Progress | None = None,
+        wait: float = 0,
     ) -> VerifyReport:
         """Check everything in the store: ``report.ok``, and ``report.problems`` with code, path and
         what each touches. ``read_data`` reads every object, ``subset`` (``10%``, ``2/5``) a part.
@@ -274,6 +275,7 @@ class Store:
             repair=repair,
             source=tree,
             progress=progress,
+            wait_seconds=wait,
         )
 
     def stats(self, largest: int = 10) -> StoreStats:

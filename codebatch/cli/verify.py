@@ -11,7 +11,7 @@ import click
 from codebatch import api
 from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import json_option, store_option
+from codebatch.cli.options import json_option, store_option, wait_option
 from codebatch.cli.output import (
     Progress,
     printable,
@@ -46,6 +46,7 @@ else:
     metavar="DIR",
     help="With --repair: a directory that may still have files which the store has lost.",
 )
+@wait_option
 @store_option
 @json_option
 def verify(
@@ -53,6 +54,7 @@ def verify(
     subset: str | None,
     repair: bool,
     source: str | None,
+    wait: float,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -73,6 +75,7 @@ def verify(
             repair=repair,
             source=source,
             progress=progress.count,
+            wait=wait,
         )
     finally:
         progress.close()

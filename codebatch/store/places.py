@@ -1,8 +1,8 @@
 """What each file of a store is, from where it lies: the inverse of `codebatch.store.layout`.
 
 A walk gives everything in a part of a store in order, with what it should be; what the format
-has no place for is given too, so that nothing goes unseen. What is below ``indexes/`` is derived
-and not walked.
+has no place for is given too, so that nothing goes unseen. What is below ``indexes/`` is derived,
+what is below ``leases/`` passes; neither is walked.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from codebatch.store.files import TEMPORARY_PREFIX, reporting_read_errors
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name
 
 STORE, IGNORE, OBJECT = "store", "ignore", "object"
+LOCK, HOLDER = "lock", "holder"
 SNAPSHOT, MANIFEST = "snapshot", "manifest"
 BATCH, PLAN, INPUTS, EVENTS, TASK = "batch", "plan", "inputs", "events", "task"
 STATE, OUTPUTS = "state", "outputs"
@@ -38,6 +39,8 @@ _OBJECT = r"objects/sha256/(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{2})/(?P<name>(?P=a)
 
 _FILES = {
     STORE: r"store\.json",
+    LOCK: r"maintenance\.lock",
+    HOLDER: r"maintenance\.json",
     IGNORE: r"\.gitignore",
     OBJECT: rf"{_OBJECT}(\.zst)?",
     SNAPSHOT: rf"{_SNAPSHOT}/snapshot\.json",
@@ -64,7 +67,7 @@ _BY_NAME = {
     if kind != OBJECT
 }
 OBJECTS, SNAPSHOTS, BATCHES = "objects", "snapshots", "batches"
-_DERIVED = "indexes"
+_NOT_WALKED = ("indexes", "leases")
 
 
 class Place(NamedTuple):
@@ -150,7 +153,7 @@ def _entry(found: os.DirEntry[str], folder: str) -> Entry:
     path = f"{folder}/{found.name}" if folder else found.name
     if found.name.startswith(TEMPORARY_PREFIX):
         return Entry(path, TEMPORARY, None)
-    belongs = _FOLDERS.fullmatch(path) is not None or path == _DERIVED
+    belongs = _FOLDERS.fullmatch(path) is not None or path in _NOT_WALKED
     if belongs and found.is_dir():  # one that is elsewhere and linked to is no less a folder
         return Entry(path, FOLDER, None, is_folder=True)
     if found.is_symlink():

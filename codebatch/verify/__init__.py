@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codebatch.clock import now
 from codebatch.store import StoreDirectory
+from codebatch.store.lock import maintenance_lock
 from codebatch.verify.check import check_store
 from codebatch.verify.objects import Progress
 from codebatch.verify.problems import CODES, NO_ACTION, Problem, VerifyReport
@@ -33,13 +35,17 @@ def verify_store(
     repair: bool = False,
     source: Path | None = None,
     progress: Progress | None = None,
+    wait_seconds: float = 0,
 ) -> VerifyReport:
     """Check the store. With ``read_data`` every object is read, with ``subset`` (``10%``, ``2/5``)
     those of that part. ``repair`` sees to what is damaged; lost sources come from ``source``.
+
+    One command at a time repairs or removes: `LockedError` where another is not done in time.
     """
     selection = _selection(read_data, subset)
     if repair:
-        findings, problems = repair_store(store, selection, source, progress)
+        with maintenance_lock(store.layout, "verify --repair", now(), wait_seconds):
+            findings, problems = repair_store(store, selection, source, progress)
     else:
         findings = check_store(store, selection, progress)
         problems = findings.all_problems()

@@ -12,8 +12,8 @@ from codebatch.clock import moment_of, now
 from codebatch.digest import Document, seal
 from codebatch.errors import StoreError
 from codebatch.overview import load_overview
-from codebatch.snapshot import SnapshotResult
 from codebatch.store import StoreDirectory
+from codebatch.storing import SnapshotResult
 from codebatch.verify.documents import find_bytes, find_document
 
 UNKNOWN_SKIPPED = "unknown: the list of what was left out was lost"

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from codebatch.errors import StoreError
 from codebatch.records import path_key
-from codebatch.snapshot import SnapshotResult
 from codebatch.store import StoreDirectory
 from codebatch.store.cas import check_object
 from codebatch.store.dropping import drop_file
 from codebatch.store.frames import FrameDamagedError
 from codebatch.store.identity import restore_identity, restore_ignore_file
 from codebatch.store.places import OBJECT, STATE, Place
+from codebatch.storing import SnapshotResult
 from codebatch.verify.check import check_store
 from codebatch.verify.derived import is_whole_index, is_whole_segment
 from codebatch.verify.findings import Findings, ObjectTrouble

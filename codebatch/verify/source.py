@@ -13,13 +13,14 @@ from pathlib import Path
 
 from codebatch.digest import canonical_json, digest_bytes, short_id
 from codebatch.records import FileRecord
-from codebatch.snapshot import SnapshotResult, take_snapshot
+from codebatch.snapshot import take_snapshot
 from codebatch.sources.entries import StoreMark, entry_of
 from codebatch.sources.git import GitAnswers
 from codebatch.sources.reading import read_entry
 from codebatch.sources.status import status_of
 from codebatch.sources.walk import TreeWalk
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_store, measure
+from codebatch.storing import SnapshotResult
 
 Whole = Callable[[bytes], str]
 Stream = Callable[[Iterable[bytes]], str]
