@@ -14,7 +14,8 @@ from codebatch.store.identity import (
 from codebatch.store.ids import LATEST
 from codebatch.store.indexes import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
-from codebatch.store.store import StoreDirectory, pretty
+from codebatch.store.parsing import pretty
+from codebatch.store.store import StoreDirectory
 
 __all__ = [
     "BATCH_PREFIX",

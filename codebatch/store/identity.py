@@ -19,7 +19,8 @@ from codebatch.errors import (
 )
 from codebatch.store.files import read_file, reporting_write_errors, write_file
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
-from codebatch.store.store import StoreDirectory, pretty
+from codebatch.store.parsing import pretty
+from codebatch.store.store import StoreDirectory
 
 FORMAT = "codebatch-store"
 FORMAT_VERSION = 1

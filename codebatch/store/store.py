@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from codebatch.digest import (
     Document,
@@ -29,7 +28,6 @@ from codebatch.errors import (
     SnapshotNotFoundError,
     StoreDamagedError,
     StoreError,
-    UsageError,
 )
 from codebatch.records import FAILED, FileRecord, InputFile, Plan, PlannedShard, Record, ShardState
 from codebatch.store.cas import ObjectStore
@@ -44,14 +42,12 @@ from codebatch.store.files import (
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
+from codebatch.store.parsing import as_record, parse_line, parse_lines, pretty, typed
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
 
 _RUN_STARTED = b'{"event":"run-started"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
-
-T = TypeVar("T")
-V = TypeVar("V")
 
 
 class StoreDirectory:
@@ -97,7 +93,7 @@ class StoreDirectory:
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """The files of a snapshot ordered by path; checked against the snapshot's id."""
         lines = self.read_manifest(snapshot_id).splitlines()
-        return [_parsed(line, FileRecord.from_document) for line in lines]
+        return [parse_line(line, FileRecord.from_document) for line in lines]
 
     def read_manifest(self, snapshot_id: str) -> bytes:
         """The bytes of a manifest, checked against the snapshot's id."""
@@ -172,7 +168,7 @@ class StoreDirectory:
     def load_plan(self, batch_id: str) -> Plan:
         """``plan.json``, checked against its digest."""
         document = self.load_plan_document(batch_id)
-        return _typed(document, Plan.from_document, f"the plan of {batch_id}")
+        return typed(document, Plan.from_document, f"the plan of {batch_id}")
 
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
@@ -246,7 +242,7 @@ class StoreDirectory:
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """The files of one shard ordered by object."""
         data = self.read_shard_inputs(batch_id, shard)
-        return _parsed_lines(data, InputFile.from_document)
+        return parse_lines(data, InputFile.from_document)
 
     def read_shard_inputs(self, batch_id: str, shard: PlannedShard) -> bytes:
         """The lines of one shard, read as one range, checked by digest."""
@@ -348,7 +344,7 @@ class StoreDirectory:
             return
         data = self.read_outputs(batch_id, task_id, shard_id, state)
         for line in data.splitlines():
-            yield _parsed(line, _record)
+            yield parse_line(line, as_record)
 
     def append_event(self, batch_id: str, event: Document) -> None:
         """Add one line to the batch's ``events.jsonl``."""
@@ -379,33 +375,3 @@ def _load(path: Path, missing: StoreError) -> Document:
     if data is None:
         raise missing
     return unseal(data, f"{path.parent.name}/{path.name}")
-
-
-def _parsed(line: bytes, parse: Callable[[Document], T]) -> T:
-    return _typed(line, lambda text: parse(json.loads(text)), "an index line")
-
-
-def _parsed_lines(data: bytes, parse: Callable[[Document], T]) -> list[T]:
-    """All lines of an index, read as one array: there are very many."""
-    array = b"[" + b",".join(data.splitlines()) + b"]"
-    return _typed(array, lambda text: [parse(one) for one in json.loads(text)], "an index line")
-
-
-def _record(document: Document) -> Record:
-    """The document itself, if it has what every record has."""
-    if not (isinstance(document["kind"], str) and isinstance(document["path"], str)):
-        raise TypeError("a record has a kind and a path")
-    return document
-
-
-def _typed(value: V, parse: Callable[[V], T], name: str) -> T:
-    try:
-        return parse(value)
-    except (KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
-        raise StoreDamagedError(f"{name} is not what the format says: {error}") from error
-
-
-def pretty(document: Document) -> bytes:
-    """Indented JSON for people; the digest inside is of the canonical form."""
-    text = json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True)
-    return text.encode("utf-8", "backslashreplace") + b"\n"

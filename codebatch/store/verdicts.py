@@ -13,7 +13,7 @@ from codebatch.digest import DIGEST_PREFIX, Document, seal, unseal
 from codebatch.errors import InvalidIdError, StoreError
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.layout import VERDICT_SUFFIX, Layout
-from codebatch.store.store import pretty
+from codebatch.store.parsing import pretty
 
 
 class Verdicts:
