@@ -20,6 +20,14 @@ def now_ns() -> int:
     return time.time_ns()
 
 
+def is_time(text: str) -> bool:
+    """Whether the text is a time with its distance from UTC."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def seconds_since(moment: str) -> float:
     """How long ago ``moment`` was, a time as `now` writes it; negative if it is to come."""
     return (datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds()

@@ -10,6 +10,7 @@ metric     metric and name, and its number among equals
 edge       type, target, name and alias, and its number among equals
 ast        the file has one
 skip       reason, and its number among equals
+others     their number in the file
 ========== =====================================================
 
 A record that is in both but says something else (another value, severity, message) is changed.
@@ -131,7 +132,7 @@ def _by_identity(records: Iterable[Record], renames: Mapping[str, str]) -> dict[
     found: dict[Identity, Record] = {}
     for record in records:
         kind = record["kind"]
-        fields = tuple(record.get(name) for name in _IDENTITY[str(kind)])
+        fields = tuple(record.get(name) for name in _IDENTITY.get(str(kind), ()))
         identity = (record["task_id"], kind, _new_path(record, renames), fields)
         found[(*identity, seen[identity])] = record
         seen[identity] += 1
@@ -150,7 +151,9 @@ def _new_path(record: Record, renames: Mapping[str, str]) -> str:
 
 def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
     return frozenset(
-        str(identity[2]) for identity, record in records.items() if record.get("code") in _UNREAD
+        str(identity[2])
+        for identity, record in records.items()
+        if str(record.get("code")) in _UNREAD
     )
 
 

@@ -115,7 +115,8 @@ class BatchOverview:
 def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False) -> BatchOverview:
     """The states of a batch; with ``verify``, outputs must match their digests to count."""
     plan = store.load_plan(batch_id)
-    load = store.load_verified_state if verify else store.load_state
+    whole = verify and store.is_unfinished(batch_id)
+    load = partial(store.load_verified_state, whole=whole) if verify else store.load_state
 
     def read() -> States:
         states = {

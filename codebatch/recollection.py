@@ -8,7 +8,7 @@ tree alone), the result is found where the file was, and kept where it is now.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from codebatch.errors import StoreError
 from codebatch.keys import shard_inputs_key
@@ -38,6 +38,7 @@ class Recollection:
         self._gives_up = bool(self._quarantine) and not call.retry_quarantined
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
+        self._is_unfinished = lru_cache(maxsize=32)(store.is_unfinished)
 
     def recall(self, key: str, file: InputFile | None) -> FileLines | None:
         """What is remembered under a key, if the objects it refers to are there. ``file`` is
@@ -88,6 +89,10 @@ class Recollection:
             yield self._memo
 
     def _is_whole(self, found: FileLines) -> bool:
+        """Whether the objects are there, and stay; those of an unfinished batch are read."""
         # No batch may refer to these objects any more: this run needs them from now on.
         since, objects = self._call.since_ns, self._store.objects
-        return all(objects.is_kept(digest, since) for digest in found.objects)
+        if not all(objects.is_kept(digest, since) for digest in found.objects):
+            return False
+        unfinished = bool(found.objects) and self._is_unfinished(found.batch_id)
+        return not unfinished or all(map(objects.is_intact, found.objects))

@@ -23,6 +23,7 @@ from codebatch.digest import Document, canonical_json
 from codebatch.errors import InvalidIdError, SourceNotFoundError, StoreError
 from codebatch.lazy import lazy
 from codebatch.records import FileRecord, SkippedFile, path_key
+from codebatch.sources import DEFAULT_MAX_FILE_BYTES
 from codebatch.sources.changes import WalkedTree, find_changes
 from codebatch.sources.entries import SourceEntry, StoreMark, entry_of
 from codebatch.sources.git import GitAnswers
@@ -61,27 +62,34 @@ def take_snapshot(
     root: Path,
     *,
     ignore: bool = True,
+    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
     use_cache: bool = True,
     progress: Progress | None = None,
 ) -> SnapshotResult:
     """Snapshot the directory ``root``; ``progress`` is called with files and bytes so far.
+
+    Files of more than ``max_file_bytes`` are listed and not taken; None takes all.
 
     Without ``use_cache`` every file is read, and every object of the snapshot that is damaged
     in the store is restored.
     """
     check_directory(root)
     place = os.fsencode(root)
-    cache = StatCache(store.layout, _cache_name(place, ignore=ignore), STATUS_BYTES)
+    name = _cache_name(place, max_file_bytes, ignore=ignore)
+    cache = StatCache(store.layout, name, STATUS_BYTES)
     known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
     mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store)
-    reader = _Reader(store, place)
+    reader = _Reader(store, place, max_file_bytes)
     with GitAnswers() as git:
         taken = known and _remembered(reader, known, git, mark, ignore=ignore)
         if not taken:
             taken = _walked(
-                lambda: walks.TreeWalk(place, mark, git, ignore), reader, known, progress
+                lambda: walks.TreeWalk(place, mark, git, ignore, max_file_bytes),
+                reader,
+                known,
+                progress,
             )
         elif progress is not None:
             progress(taken.result.file_count, taken.result.total_bytes)
@@ -113,8 +121,9 @@ class _Taken(NamedTuple):
 # -- a tree that is known ----------------------------------------------------------------------
 
 
-def _cache_name(root: bytes, *, ignore: bool) -> bytes:
-    return b"%d %s" % (ignore, os.path.realpath(root))
+def _cache_name(root: bytes, max_file_bytes: int | None, *, ignore: bool) -> bytes:
+    limit = -1 if max_file_bytes is None else max_file_bytes
+    return b"%d %d %s" % (ignore, limit, os.path.realpath(root))
 
 
 def _remembered(
@@ -204,7 +213,7 @@ def _read_again(
 ) -> _File | None:
     entry = entry_of(path, status)
     try:
-        return entry and reader.read(entry, writer)
+        return reader.read(entry, writer) if entry and reader.is_wanted(entry) else None
     except OSError:
         return None  # the walk says why
 
@@ -257,9 +266,14 @@ class _File(NamedTuple):
 class _Reader:
     """Reads files of the tree at ``root`` into the store."""
 
-    def __init__(self, store: StoreDirectory, root: bytes) -> None:
+    def __init__(self, store: StoreDirectory, root: bytes, max_bytes: int | None) -> None:
         self.store = store
         self.root = root
+        self._max_bytes = max_bytes
+
+    def is_wanted(self, entry: SourceEntry) -> bool:
+        """Whether the file is small enough to be taken."""
+        return self._max_bytes is None or entry.size <= self._max_bytes
 
     def read(self, entry: SourceEntry, writer: SnapshotWriter) -> _File | None:
         """The file with its bytes (a link's target) stored; None where its type changed."""

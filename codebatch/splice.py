@@ -97,7 +97,9 @@ def _cut(
 ) -> tuple[Sequence[FileOutput], Counts]:
     """The lines of kept files in the outputs of a task on a shard; KeyError if not to be used."""
     batch_id, task_id, shard = place
-    state, outputs = store.load_verified_outputs(batch_id, task_id, shard.shard_id)
+    state, outputs = store.load_verified_outputs(
+        batch_id, task_id, shard.shard_id, whole=store.is_unfinished(batch_id)
+    )
     if state is None or not is_reusable(state):
         raise KeyError(task_id)
     cut: list[FileOutput] = []

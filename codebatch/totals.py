@@ -22,6 +22,7 @@ from codebatch.digest import digest_bytes
 from codebatch.errors import InvalidIdError, StoreWriteError
 from codebatch.records import Counts, Plan
 from codebatch.store import StoreDirectory, is_intact, replacing
+from codebatch.store.files import reporting_write_errors
 
 T = TypeVar("T")
 
@@ -77,7 +78,8 @@ def keep_totals(
         made.append(other)
         if stamp.newest >= tick or totals.shards["pending"]:
             raise _UnsettledError
-        temporary.write_text(json.dumps(_document(stamp.text, totals)) + "\n")
+        with reporting_write_errors(path.parent):
+            temporary.write_text(json.dumps(_document(stamp.text, totals)) + "\n")
     return made[0] if made else make()[0]
 
 

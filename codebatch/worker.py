@@ -20,6 +20,7 @@ from codebatch.errors import (
     NotReusedError,
     ShardFailedError,
     StoreFormatError,
+    StoreWriteError,
     ToolchainMismatchError,
     WorkerLostError,
 )
@@ -95,8 +96,8 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall, change: Change) -> 
             kept = keep_unchanged(store, call.near, _closures(plan, tasks), call.shard_id, inputs)
             result = compute_shard(tasks, call.shard_id, inputs, change(around), kept)
         commit_shard(store, call.batch_id, call.shard_id, result.outputs, call.attempt, started)
-    except (NotReusedError, WorkerLostError, MemoryError):
-        raise  # not the shard has failed: it stays as it is
+    except (NotReusedError, StoreWriteError, WorkerLostError, MemoryError):
+        raise  # not the shard has failed: it stays as it is, to be computed where that is possible
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
@@ -110,7 +111,7 @@ def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> list[Pl
     """The tasks that are not committed, and those they build on: their records are in keys."""
     wanted: set[str] = set()
     for task in reversed(plan.tasks):
-        state = store.load_verified_state(call.batch_id, task.id, call.shard_id)
+        state = store.load_verified_state(call.batch_id, task.id, call.shard_id, whole=True)
         if task.id in wanted or state is None or state.status != DONE:
             wanted |= {task.id, *task.needs}
     return [task for task in plan.tasks if task.id in wanted]

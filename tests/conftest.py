@@ -94,6 +94,24 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+Note = Callable[[str], None]
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Callable for what a test wants to be read even if it passes: counts, seeds, measures."""
+    return lambda text: record_property("note", text)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the notes of all tests."""
+    reports = (r for found in terminalreporter.stats.values() for r in found)
+    for report in reports:
+        for name, text in getattr(report, "user_properties", ()):
+            if name == "note" and report.when == "call":
+                terminalreporter.write_line(f"note: {text}")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a process came to."""

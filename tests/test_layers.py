@@ -20,7 +20,7 @@ PACKAGE = Path(codebatch.__file__).parent
 MAX_LINES = 400
 
 # Each part with the parts it may import, lowest first; a part may import itself.
-WORDS = {"errors", "digest", "lazy", "limits", "messages", "records", "resources"}
+WORDS = {"checks", "errors", "digest", "lazy", "limits", "messages", "records", "resources"}
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
@@ -31,6 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "messages": {"limits"},
     "frames": set(),
     "records": {"errors", "digest"},
+    "checks": {"clock", "digest", "records"},
     "resources": {"errors", "digest", "lazy"},
     "result": {"digest"},
     "lines": WORDS,
@@ -93,7 +94,7 @@ LAYERS: dict[str, set[str]] = {
     "api": WORDS
     | {"batch", "compare", "diagnose", "export", "gc", "graph", "overview", "pipeline", "plan"}
     | {"pool", "query"}
-    | {"remove", "schedulers", "snapshot", "stats", "store", "storing", "verify"},
+    | {"remove", "schedulers", "snapshot", "sources", "stats", "store", "storing", "verify"},
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
     | {"query", "snapshot"}
@@ -365,3 +366,21 @@ def test_importing_the_package_imports_no_dask() -> None:
     code = "import sys, codebatch; codebatch.open_store; print('dask' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_nothing_that_is_read_can_name_code(name: str) -> None:
+    """No pickle, no marshal, no YAML, no eval: what a store, a tree or a document holds is data."""
+    unwanted = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "code"}
+    roots = {target.split(".")[0] for target in all_imports(name)}
+    assert not roots & (unwanted | {"_pickle", "runpy", "ctypes.util"})
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "__import__", "builtins.eval"}, node.lineno
+            assert called != "compile", node.lineno
+            if called.endswith(("read_pickle", "allow_pickle")):
+                raise AssertionError(f"{name}:{node.lineno}")
+            words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert words.get("shell") in (None, "False"), f"{name}:{node.lineno}"
+            assert "allow_pickle" not in words, f"{name}:{node.lineno}"

@@ -1,4 +1,4 @@
-"""A verifier of stores that knows nothing but `SPEC.md`: it imports no code of the project.
+"""Stores are what `SPEC.md` says, by a verifier that knows nothing else (`verifier`).
 
 It runs the command line over a small tree and then recomputes, from the files of the store alone,
 every id and digest that the specification defines; it does the same with the golden store. Every
@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,16 @@ from typing import Any
 import msgpack
 import pytest
 from test_golden import unpack
+from verifier import (
+    Verifier,
+    canonical,
+    check_shard,
+    fold,
+    name_bytes,
+    sha256,
+    short,
+    tagged,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -43,116 +52,6 @@ TREE = {
     b"caf\xe9/n\xffme.py": b"import sys\n",
     "größe.py".encode(): "name = 'größe'  # ü\n".encode() * 30,
 }
-
-
-class Verifier:
-    """One store, read by the rules of the specification."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def sealed(self, name: str) -> dict[str, Any]:
-        """A sealed document, its digest recomputed."""
-        data = (self.root / name).read_bytes()
-        document: dict[str, Any] = json.loads(data)
-        body = {key: value for key, value in document.items() if key != "digest"}
-        assert document["digest"] == tagged("sealed", body), name
-        one_line = b'{"digest":"%b",%b\n' % (document["digest"].encode(), canonical(body)[1:])
-        assert data in (indented(document) + b"\n", one_line), name
-        return document
-
-    def object(self, digest: str) -> bytes:
-        """The bytes of an object, checked against its name."""
-        name = digest.removeprefix("sha256:")
-        path = self.root / "objects" / "sha256" / name[:2] / name[2:4] / name
-        compressed = path.with_name(name + ".zst")
-        data = frame_content(compressed) if compressed.exists() else path.read_bytes()
-        assert sha256(data) == digest
-        return data
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """The documents of an index, each line of which must be canonical."""
-        documents = []
-        for line in (self.root / name).read_bytes().splitlines(keepends=True):
-            documents.append(json.loads(line))
-            assert line == canonical(documents[-1]) + b"\n"
-        return documents
-
-
-def frame_content(path: Path) -> bytes:
-    """What a compressed object holds: one frame, and nothing but its checksum behind it."""
-    stored = path.read_bytes()
-    decompressor = zstd.ZstdDecompressor()
-    data: bytes = decompressor.decompress(stored)
-    assert decompressor.eof
-    assert stored[4] & 0b11011 == 0
-    frame = stored[: len(stored) - len(decompressor.unused_data)]
-    numbers = (0x184D2A5C, 4, zlib.crc32(frame))
-    checksum = b"".join(number.to_bytes(4, "little") for number in numbers)
-    assert decompressor.unused_data in (b"", checksum)
-    return data
-
-
-def indented(value: object, level: int = 0) -> bytes:
-    """The layout for people, written out by hand; without the line feed at the end."""
-    if not value or not isinstance(value, dict | list):
-        return canonical(value)
-    if isinstance(value, dict):
-        parts = [canonical(k) + b": " + indented(value[k], level + 1) for k in sorted(value)]
-    else:
-        parts = [indented(element, level + 1) for element in value]
-    opening, closing = (b"{", b"}") if isinstance(value, dict) else (b"[", b"]")
-    line = b"\n" + b" " * level
-    return opening + line + b" " + (b"," + line + b" ").join(parts) + line + closing
-
-
-def canonical(value: object) -> bytes:
-    """Canonical JSON, written out by hand."""
-    if isinstance(value, dict):
-        pairs = (canonical(key) + b":" + canonical(value[key]) for key in sorted(value))
-        return b"{" + b",".join(pairs) + b"}"
-    if isinstance(value, list):
-        return b"[" + b",".join(map(canonical, value)) + b"]"
-    if isinstance(value, str):
-        return b'"' + b"".join(map(_character, value)) + b'"'
-    if isinstance(value, bool) or value is None:
-        return {True: b"true", False: b"false", None: b"null"}[value]
-    assert isinstance(value, int), "identities hold no floats"
-    return str(value).encode()
-
-
-def _character(character: str) -> bytes:
-    short = {
-        '"': '\\"',
-        "\\": "\\\\",
-        "\b": "\\b",
-        "\f": "\\f",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\t": "\\t",
-    }
-    if character in short:
-        return short[character].encode()
-    number = ord(character)
-    if number < 0x20 or 0xD800 <= number <= 0xDFFF:
-        return f"\\u{number:04x}".encode()
-    return character.encode()
-
-
-def sha256(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def tagged(tag: str, value: object) -> str:
-    return sha256(tag.encode() + b"\n" + canonical(value))
-
-
-def short(prefix: str, digest: str) -> str:
-    return f"{prefix}-{digest.removeprefix('sha256:')[:16]}"
-
-
-def name_bytes(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
 
 
 def codebatch(folder: Path, *arguments: str) -> Any:
@@ -324,50 +223,13 @@ def test_states_and_result_digest(store: Verifier, summary: dict[str, Any]) -> N
         leaves: dict[str, list[list[str]]] = {}
         for shard in plan["shards"]:
             members = [f for f in inputs if f["object"][7:].startswith(shard["shard_id"])]
-            leaves |= _check_shard(store, f"{batch}/tasks/{task['id']}", shard["shard_id"], members)
-        roots[task["id"]] = _fold(
+            leaves |= check_shard(store, f"{batch}/tasks/{task['id']}", shard["shard_id"], members)
+        roots[task["id"]] = fold(
             {p: tagged("result-leaf", files) for p, files in leaves.items()}, 0
         )
     result = tagged("result", {task: nodes[""] for task, nodes in roots.items()})
     assert result == summary["result"]
     assert result == store.sealed(f"{batch}/batch.json")["result"]
-
-
-def _check_shard(
-    store: Verifier, task: str, shard_id: str, members: list[dict[str, Any]]
-) -> dict[str, list[list[str]]]:
-    """Check outputs and state of a shard; the leaves of the result tree that it holds."""
-    name = f"{task}/shards/{shard_id}"
-    state = store.sealed(f"{name}/state.json")
-    data = (store.root / name / "outputs.index.jsonl").read_bytes()
-    records = store.lines(f"{name}/outputs.index.jsonl")
-    assert state["status"] == "done"
-    assert (state["outputs"], state["size"]) == (sha256(data), len(data))
-    members = sorted(members, key=lambda file: name_bytes(file["path"]))
-    paths = [file["path"] for file in members]
-    assert [r["path"] for r in records] == sorted((r["path"] for r in records), key=paths.index)
-    leaves: dict[str, list[list[str]]] = {}
-    for file, counts in zip(members, state["per_file"], strict=True):
-        own = [record for record in records if record["path"] == file["path"]]
-        kinds = Counter(record["kind"] for record in own)
-        assert counts == [len(own), kinds["diagnostic"]]
-        lines = b"".join(canonical(record) + b"\n" for record in own)
-        leaves.setdefault(file["object"][7:10], []).append([file["path"], sha256(lines)])
-    nodes = _fold({p: tagged("result-leaf", files) for p, files in leaves.items()}, len(shard_id))
-    assert nodes == {shard_id: state["tree"]}
-    assert state["counts"]["records"] == len(records)
-    assert state["counts"]["by_kind"] == Counter(record["kind"] for record in records)
-    assert state["computed"] + state["reused"] == state["files"] == len(members)
-    return leaves
-
-
-def _fold(nodes: dict[str, str], depth: int) -> dict[str, str]:
-    while nodes and len(next(iter(nodes))) > depth:
-        parents: dict[str, list[list[str]]] = {}
-        for prefix, digest in sorted(nodes.items()):
-            parents.setdefault(prefix[:-1], []).append([prefix[-1], digest])
-        nodes = {prefix: tagged("result-node", children) for prefix, children in parents.items()}
-    return nodes
 
 
 def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from codebatch.api.batch import Batch
 from codebatch.errors import SourceNotFoundError, StoreNotFoundError, UsageError
 from codebatch.lazy import lazy
+from codebatch.sources import DEFAULT_MAX_FILE_BYTES
 from codebatch.store import StoreDirectory, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
@@ -139,16 +140,19 @@ class Store:
         root: PathLike,
         *,
         ignore: bool = True,
+        max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
         use_cache: bool = True,
         progress: Progress | None = None,
     ) -> Snapshot:
-        """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well, and
-        ``use_cache=False`` reads files again that look as they did.
+        """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well,
+        ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads files again that
+        look as they did.
         """
         result = snapshots.take_snapshot(
             self.directory,
             named_path(root, SourceNotFoundError),
             ignore=ignore,
+            max_file_bytes=max_file_bytes,
             use_cache=use_cache,
             progress=progress,
         )
@@ -336,7 +340,7 @@ def check_scan(
         plan.check_shards(shards)
 
 
-def scan(
+def scan(  # noqa: PLR0913 - the options of the command
     root: PathLike,
     store: PathLike | None = None,
     *,
@@ -345,12 +349,13 @@ def scan(
     workers: int | None = None,
     shards: int | None = None,
     ignore: bool = True,
+    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
 ) -> tuple[Batch, RunReport]:
     """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
     check_scan(root, pipeline, scheduler=scheduler, shards=shards)
     opened = open_store(store, create=True)
     watch = opened.anticipation(scheduler, workers)
-    taken = opened.snapshot(root, ignore=ignore, progress=watch)
+    taken = opened.snapshot(root, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch)
     batch = opened.batch(taken, pipeline, shards=shards)
     return batch, batch.run(scheduler, workers=workers)
 

@@ -65,4 +65,4 @@ def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | Non
 
 def store_head(store: StoreDirectory) -> Callable[[str], bytes]:
     """A function that gives the first bytes of an object."""
-    return lambda digest: store.objects.read(digest)[:HEAD_BYTES]
+    return lambda digest: store.objects.read_head(digest, HEAD_BYTES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError
+from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError, StoreWriteError
 from codebatch.messages import Receipt
 from codebatch.overview import BatchOverview
 from codebatch.records import DONE, FAILED, INTERRUPTED, path_key
@@ -38,6 +38,20 @@ class RecheckReport:
     checked: int
     differ: tuple[dict[str, str], ...]
     seconds: float
+
+
+def check_written(batch_id: str, receipt: Receipt) -> None:
+    """Raise `StoreWriteError` where the shard could not be stored: no other could, either."""
+    error = receipt.error or {}
+    if error.get("code") == StoreWriteError.code:
+        raise StoreWriteError(
+            str(error.get("message")),
+            hints=[
+                "free space or restore the permission",
+                f"then go on: codebatch resume --batch {batch_id}",
+            ],
+            details={"batch_id": batch_id, "shard_id": receipt.shard_id},
+        )
 
 
 def report_run(

@@ -50,7 +50,7 @@ class Reuse:
         for shard in self._plan.shards:
             before = len(linked)
             for task_id, source, state in self._sources(
-                shard, self._wanted(overview, shard), self._store.load_verified_state
+                shard, self._wanted(overview, shard), self._load_whole
             ):
                 target = (self._batch_id, task_id, shard.shard_id)
                 with contextlib.suppress(StoreReadError):  # removed meanwhile: it is computed
@@ -61,6 +61,10 @@ class Reuse:
                 with contextlib.suppress(StoreError):  # derived: without it, only time is lost
                     add_hint(self._store.layout, shard_inputs_key(shard), self._batch_id)
         return linked
+
+    def _load_whole(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
+        unfinished = self._store.is_unfinished(batch_id)
+        return self._store.load_verified_state(batch_id, task_id, shard_id, whole=unfinished)
 
     def linkable(self, shard: PlannedShard) -> set[str]:
         """The tasks whose outputs on a shard another batch has, unless they are damaged."""

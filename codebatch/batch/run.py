@@ -19,6 +19,7 @@ from codebatch.batch.dispatch import Crew, run_calls, run_suspects
 from codebatch.batch.report import (
     RecheckReport,
     RunReport,
+    check_written,
     quarantined_files,
     report_recheck,
     report_run,
@@ -179,7 +180,8 @@ class _Run:
     each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
     are, ``suspects`` the shards that may end the process they run in, ``sharing`` what is left to
     other runs. ``_done`` holds the states whose outputs were found to match them; in one run that
-    is looked at once.
+    is looked at once. ``_inherited`` is true until the states were read that earlier runs left of
+    an unfinished batch.
     """
 
     sharing: Sharing
@@ -203,6 +205,7 @@ class _Run:
         self._progress = progress
         self._done: dict[tuple[str, str], ShardState] = {}
         self._done_before = 0
+        self._inherited = store.is_unfinished(batch_id)
 
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
@@ -243,6 +246,7 @@ class _Run:
             return
         self.arrived[receipt.shard_id] = receipt
         self.attempts.add(receipt.attempt)
+        check_written(self.batch_id, receipt)
         if receipt.status == DONE:
             for task in self.plan.tasks:  # now, while other shards are still at work
                 self._state(task.id, receipt.shard_id)
@@ -263,6 +267,7 @@ class _Run:
             task.id: {s.shard_id: self._state(task.id, s.shard_id) for s in self.plan.shards}
             for task in self.plan.tasks
         }
+        self._inherited = False
         return BatchOverview(self.batch_id, self.plan, states)
 
     def know(self, states: Mapping[tuple[str, str], ShardState]) -> None:
@@ -273,7 +278,9 @@ class _Run:
     def _state(self, task_id: str, shard_id: str) -> ShardState | None:
         state = self._done.get((task_id, shard_id))
         if state is None:
-            state = self.store.load_verified_state(self.batch_id, task_id, shard_id)
+            state = self.store.load_verified_state(
+                self.batch_id, task_id, shard_id, whole=self._inherited
+            )
             if state is not None and state.status == DONE:
                 state = self._done[task_id, shard_id] = _without_files(state)
         return state

@@ -192,7 +192,7 @@ def _words(record: Record) -> str:
     place = ":".join(
         output.printable(record[name]) for name in ("path", "line", "column") if name in record
     )
-    return f"{place}: {record['kind']} {_value(record)}"
+    return f"{place}: {output.printable(record['kind'])} {_value(record)}"
 
 
 def _value(record: Record) -> str:
@@ -204,5 +204,5 @@ def _value(record: Record) -> str:
         "edge": ("edge_type", "target", "name", "alias"),
         "ast": ("language", "format"),
         "skip": ("reason",),
-    }[str(record["kind"])]
+    }.get(str(record["kind"]), ())
     return " ".join(output.printable(record[name]) for name in names if name in record)

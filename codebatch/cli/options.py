@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,26 @@ from codebatch.records import KINDS, SEVERITIES
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+
+
+class Size(click.ParamType[int | None]):
+    """A number of bytes, with or without a unit of 1,024s; ``none`` is None."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """The number of bytes."""
+        if value is None or str(value).lower() == "none":
+            return None
+        match = _SIZE.match(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a size: give bytes, or 100M, 1G, none.", param, ctx)
+        return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
 
 store_option = click.option(
     "--store",
@@ -46,6 +67,15 @@ no_ignore_option = click.option(
     "--no-ignore",
     is_flag=True,
     help="Take ignored files and .git as well; only stores are left out.",
+)
+max_file_size_option = click.option(
+    "--max-file-size",
+    "max_file_bytes",
+    type=Size(),
+    default="1G",
+    show_default=True,
+    metavar="SIZE",
+    help="Leave out larger files, and list them: bytes, or with K, M, G or T; 'none' for no limit.",
 )
 retry_option = click.option(
     "--retry-quarantined",

@@ -186,8 +186,10 @@ def _select(
 def _write_records(rows: Sequence[Row]) -> None:
     for row in rows:
         fields = {key: value for key, value in row.items() if key not in _PLACE_KEYS}
-        words = " ".join(f"{key}={output.printable(value)}" for key, value in fields.items())
-        output.write_line(f"{_place(row)}: {row['kind']} {words}")
+        words = " ".join(
+            f"{output.printable(key)}={output.printable(value)}" for key, value in fields.items()
+        )
+        output.write_line(f"{_place(row)}: {output.printable(row['kind'])} {words}")
 
 
 def _write_findings(found: Sequence[Row], limit: int | None) -> None:
@@ -201,7 +203,7 @@ def _write_findings(found: Sequence[Row], limit: int | None) -> None:
 
 def _place(row: Row) -> str:
     path = output.printable(row["path"])
-    numbers = (str(row[key]) for key in ("line", "column") if key in row)
+    numbers = (output.printable(row[key]) for key in ("line", "column") if key in row)
     return ":".join((path, *numbers))
 
 

@@ -17,6 +17,7 @@ from codebatch.cli.options import (
     Percent,
     batch_option,
     json_option,
+    max_file_size_option,
     no_ignore_option,
     pipeline_option,
     quiet_option,
@@ -51,6 +52,7 @@ _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTE
 @shards_option
 @store_option
 @no_ignore_option
+@max_file_size_option
 @json_option
 @quiet_option
 def scan(
@@ -64,6 +66,7 @@ def scan(
     shards: int | None,
     store: str | None,
     no_ignore: bool,
+    max_file_bytes: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -74,7 +77,9 @@ def scan(
     api.check_scan(directory, pipeline, scheduler=scheduler, shards=shards)
     opened = _open_or_make(store)
     anticipate = opened.anticipation(scheduler, workers)
-    taken = take(opened, directory, no_ignore=no_ignore, watch=anticipate)
+    taken = take(
+        opened, directory, no_ignore=no_ignore, max_file_bytes=max_file_bytes, watch=anticipate
+    )
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
     settings = _Settings(scheduler, workers, file_timeout, memory_limit)
     report = _run(batch, settings, require_reused=require_reused)

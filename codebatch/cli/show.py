@@ -89,7 +89,7 @@ def _write_fields(title: str, document: dict[str, Any]) -> None:
     output.write_line(title)
     for name, value in document.items():
         if isinstance(value, _SCALARS) and value != title:
-            output.write_line(f"  {name.replace('_', ' '):<12} {_words(value)}")
+            output.write_line(f"  {output.heading(name):<12} {_words(value)}")
 
 
 def _words(value: str | int | None) -> str:

@@ -13,6 +13,7 @@ from codebatch.cli.access import reads, writes
 from codebatch.cli.group import LeadingCommand, OnceCommand
 from codebatch.cli.options import (
     json_option,
+    max_file_size_option,
     no_cache_option,
     no_ignore_option,
     quiet_option,
@@ -45,6 +46,7 @@ LED = {"rm": snapshot_rm}
 @click.argument("directory", metavar="DIR")
 @store_option
 @no_ignore_option
+@max_file_size_option
 @no_cache_option
 @json_option
 @quiet_option
@@ -52,6 +54,7 @@ def snapshot(
     directory: str,
     store: str | None,
     no_ignore: bool,
+    max_file_bytes: int | None,
     no_cache: bool,
     as_json: bool,
     quiet: bool,
@@ -67,7 +70,13 @@ def snapshot(
             f"{directory} is a command",
             hints=[f"codebatch snapshot {directory} ID...", f"the directory is ./{directory}"],
         )
-    taken = take(api.open_store(store), directory, no_ignore=no_ignore, no_cache=no_cache)
+    taken = take(
+        api.open_store(store),
+        directory,
+        no_ignore=no_ignore,
+        max_file_bytes=max_file_bytes,
+        no_cache=no_cache,
+    )
     if as_json:
         skipped = [file._asdict() for file in taken.skipped]
         write_document({**vars(taken), "skipped": skipped})
@@ -103,6 +112,7 @@ def take(
     directory: str,
     *,
     no_ignore: bool,
+    max_file_bytes: int | None,
     no_cache: bool = False,
     watch: Callable[[int, int], None] | None = None,
 ) -> SnapshotResult:
@@ -116,7 +126,11 @@ def take(
 
     try:
         taken = store.snapshot(
-            directory, ignore=not no_ignore, use_cache=not no_cache, progress=tell
+            directory,
+            ignore=not no_ignore,
+            max_file_bytes=max_file_bytes,
+            use_cache=not no_cache,
+            progress=tell,
         ).taken
     finally:
         progress.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+from codebatch.checks import check_record
 from codebatch.digest import canonical_json
 from codebatch.errors import StoreDamagedError
 from codebatch.query.filters import RecordFilter
@@ -26,9 +27,9 @@ def matching(data: bytes, filters: RecordFilter) -> Iterator[Record]:
     try:
         for line in _candidates(data.decode().split("\n"), filters):
             record, end = _decode(line)
-            if end != len(line) or not isinstance(record["path"], str):
-                raise ValueError("one record with a path is a line")
-            if filters.matches(record):
+            if end != len(line):
+                raise ValueError("one record is a line")
+            if filters.matches(check_record(record)):
                 yield record
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreDamagedError(f"an index line is not what the format says: {error}") from error

@@ -48,11 +48,12 @@ def show(store: StoreDirectory, target: Target) -> Document:
     if target.type == SNAPSHOT:
         return store.load_snapshot(target.id)
     if target.type == BATCH:
+        store.load_plan(target.id)  # which checks that it is one
         return {**store.load_batch(target.id), "plan": store.load_plan_document(target.id)}
     stored = store.objects.stored_form(target.id)
     return {
         "object": target.id,
-        "size": len(store.objects.read(target.id)),
+        "size": store.objects.size(target.id),
         "compressed": stored.compressed,
         "stored_bytes": stored.size,
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from codebatch.records import SYMLINK_MODE
@@ -14,6 +14,9 @@ from codebatch.sources.status import Status, status_of
 
 STREAM_ABOVE_BYTES = 32 * 2**20
 _PORTION = 2**20
+# A file may have grown since it was looked at, or have a size that is not told; one that grows by
+# more while it is read might never end.
+_MOST_GROWTH = 64 * 2**20
 # Between listing and opening, the file may have become a link or a pipe: the flags refuse the
 # one and do not wait for the other.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,8 +42,8 @@ def read_entry(
         seen = status_of(os.fstat(descriptor))
         if not stat.S_ISREG(seen[0]):
             return None
-        portions = iter(partial(os.read, descriptor, _PORTION), b"")
         size = seen[3]
+        portions = _portions(descriptor, size + _MOST_GROWTH)
         if size > STREAM_ABOVE_BYTES:
             return put_stream(portions), seen
         data = os.read(descriptor, size + 1)
@@ -49,3 +52,13 @@ def read_entry(
         return put(data), seen
     finally:
         os.close(descriptor)
+
+
+def _portions(descriptor: int, most: int) -> Iterator[bytes]:
+    """What is still to be read, in portions; an error beyond so many bytes."""
+    read = 0
+    while portion := os.read(descriptor, _PORTION):
+        read += len(portion)
+        if read > most:
+            raise OSError(errno.EFBIG, "it grows while it is read")
+        yield portion

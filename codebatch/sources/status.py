@@ -19,7 +19,7 @@ from operator import attrgetter
 Status = tuple[int, int, int, int, int, int]
 
 # To be raised whenever a walk takes or skips the same tree in another way.
-WALK_VERSION = 1
+WALK_VERSION = 2
 # Of a file whose state is not known: no file has the mode 0.
 UNKNOWN: Status = (0, 0, 0, 0, 0, 0)
 _WORD = "Q"

@@ -10,6 +10,7 @@ and git gives the same answers, another walk takes and skips the same.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -65,7 +66,8 @@ class _Folder:
 class TreeWalk:
     """One walk: iterate `entries`; the lists grow meanwhile and are complete at the end.
 
-    A store is never source code; with ``ignore`` false everything else is taken.
+    A store is never source code, nor is a file of more than ``max_bytes`` (None: of any size);
+    with ``ignore`` false everything else is taken.
     State: ``skipped`` is what was not taken. ``watched`` holds, of each folder that was listed
     and each file that was asked, its status before that, ``absent`` the files that were not there
     to be asked, ``repositories`` where git was asked.
@@ -75,6 +77,7 @@ class TreeWalk:
     store_mark: StoreMark
     git: GitAnswers
     ignore: bool = True
+    max_bytes: int | None = None
     skipped: list[SkippedFile] = field(default_factory=list)
     watched: list[tuple[bytes, Status]] = field(default_factory=list)
     absent: list[bytes] = field(default_factory=list)
@@ -117,8 +120,11 @@ class TreeWalk:
         """What is in the folder, nothing if it is a store or cannot be listed."""
         failure = None
         try:
+            before = self._identity(folder)
             with os.scandir(self.absolute(folder.path)) as entries:
                 listed = sorted(entries, key=_by_name)
+            if self._identity(folder) != before:
+                raise NotADirectoryError(errno.ENOTDIR, "another one by now")
         except OSError as error:
             failure = unreadable(error, "directory")
             listed = []
@@ -129,6 +135,16 @@ class TreeWalk:
         if failure is not None:
             self.fail(folder.path, failure)
         return listed
+
+    def _identity(self, folder: _Folder) -> tuple[int, int]:
+        """What tells the folder from another; it is an error if it has become a link, which
+        would lead the walk out of the tree. The root may be one.
+        """
+        path = self.absolute(folder.path)
+        seen = os.lstat(path) if folder.path else os.stat(path)
+        if not stat.S_ISDIR(seen.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "no directory any more")
+        return seen.st_dev, seen.st_ino
 
     def _is_store(self, path: bytes) -> bool:
         mark = os.path.join(path, self.store_mark.name)
@@ -160,6 +176,10 @@ class TreeWalk:
         if taken is None:
             kinds = (name for test, name in _SPECIAL if test(status[0]))
             self.skip(path, next(kinds, "special file"))
+        elif self.max_bytes is not None and taken.size > self.max_bytes:
+            self.skip(path, f"larger than {self.max_bytes} bytes")
+            self.watched.append((path, status))
+            return None
         return taken
 
     def _watch(self, path: bytes, look: Callable[[], os.stat_result]) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
@@ -136,9 +136,40 @@ class ObjectStore:
             stored = read_file(path)
             if stored is not None:
                 return _checked(path, stored, digest)
-        raise StoreDamagedError(
-            f"object {digest} is missing", hints=["take the snapshot again to restore it"]
-        )
+        raise _missing(digest)
+
+    def read_head(self, digest: str, size: int) -> bytes:
+        """The first bytes, checked as `read` checks; an object of any length is not held."""
+        head = b""
+        for portion in self.portions(digest):
+            head += portion[: size - len(head)]
+        return head
+
+    def size(self, digest: str) -> int:
+        """How many raw bytes the object has, checked as `read` checks."""
+        return sum(map(len, self.portions(digest)))
+
+    def portions(self, digest: str) -> Iterator[bytes]:
+        """The raw bytes in portions. Whether they match the digest is known at the end: nothing
+        may be made of them before.
+        """
+        path = self._find(digest)
+        if path is None:
+            raise _missing(digest)
+        hasher = hashlib.sha256()
+        try:
+            with reporting_read_errors(path), open(path, "rb") as stream:
+                compressed = path.endswith(COMPRESSED_SUFFIX)
+                reader = FrameReader(stream.read) if compressed else None
+                for portion in reader or iter(lambda: stream.read(_PORTION), b""):
+                    hasher.update(portion)
+                    yield portion
+        except (FileNotFoundError, NotADirectoryError):
+            raise _missing(digest) from None
+        except FrameDamagedError as error:
+            raise _damaged(digest) from error
+        if DIGEST_PREFIX + hasher.hexdigest() != digest:
+            raise _damaged(digest)
 
     def find(self, digits: str) -> list[str]:
         """The digests that start with these hex digits (lower case, at least four), sorted."""
@@ -276,6 +307,12 @@ def _checked(path: str, stored: bytes, digest: str) -> bytes:
     if digest_bytes(data) != digest:
         raise _damaged(digest)
     return data
+
+
+def _missing(digest: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"object {digest} is missing", hints=["take the snapshot again to restore it"]
+    )
 
 
 def _damaged(digest: str) -> StoreDamagedError:

@@ -9,6 +9,7 @@ ends. Temporary names start with ``.tmp-``; readers never look at them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import itertools
 import os
@@ -86,9 +87,11 @@ def link_file(source: Path, target: Path) -> None:
                 raise StoreReadError(f"cannot read {source}: it is gone") from None
             write_file(target, data, durable=False)
         else:
-            os.replace(temporary, target)
-            # Renaming a file to another name of its own changes nothing.
-            _remove(temporary)
+            try:
+                os.replace(temporary, target)
+            finally:
+                # Renaming a file to another name of its own changes nothing.
+                _remove(temporary)
 
 
 def remove_file(path: Path) -> None:
@@ -112,11 +115,17 @@ def create_file(path: Path, data: bytes = b"") -> int | None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append one line in a single write, so that concurrent writers never mix."""
+    """Append one line in a single write, so that concurrent writers never mix.
+
+    Where a full disk takes a part of the line only, that is an error; what is there of it stays,
+    since another writer may have gone on behind it.
+    """
+    data = line + b"\n"
     with reporting_write_errors(path.parent):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line + b"\n")
+            if os.write(descriptor, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
@@ -350,5 +359,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a temporary file, where the disk lets us: one that just refused a write may refuse
+    this as well, and what it refused first is what people should read.
+    """
+    with contextlib.suppress(OSError):
         os.unlink(path)

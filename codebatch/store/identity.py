@@ -17,7 +17,12 @@ from codebatch.errors import (
     StoreNotFoundError,
     StoreReadError,
 )
-from codebatch.store.files import read_file, reporting_write_errors, write_file
+from codebatch.store.files import (
+    TEMPORARY_PREFIX,
+    read_file,
+    reporting_write_errors,
+    write_file,
+)
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
 from codebatch.store.parsing import pretty
 from codebatch.store.store import StoreDirectory
@@ -46,7 +51,7 @@ def init_store(root: Path) -> OpenedStore:
         return OpenedStore(open_store(root), created=False)
     if root.exists() and not root.is_dir():
         raise StoreExistsError(f"{root} is a file: a store is a directory")
-    if root.is_dir() and any(entry.name != ".gitignore" for entry in root.iterdir()):
+    if root.is_dir() and not all(map(_is_left_over, root.iterdir())):
         raise StoreExistsError(
             f"{root} is not empty and not a store",
             hints=["name a new or an empty directory"],
@@ -57,6 +62,11 @@ def init_store(root: Path) -> OpenedStore:
     write_file(layout.gitignore, IGNORE_LINE, durable=False)
     write_file(layout.store_document, pretty(seal(document)), durable=True)
     return OpenedStore(open_store(root), created=True)
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Whether a making of the store that was cut short leaves such a file."""
+    return entry.name == ".gitignore" or entry.name.startswith(TEMPORARY_PREFIX)
 
 
 def is_store(root: Path) -> bool:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from codebatch.errors import StoreError
 from codebatch.store.files import read_file, reporting_write_errors, temporary_name, write_file
 
 _CHECKSUM_SUFFIX = ".sha256"
@@ -31,6 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with reporting_write_errors(path.parent):
             line = f"{_checksum(temporary)}  {path.name}\n"
+            # Killed from here on, it leaves a file without a checksum, never one that differs.
+            _checksum_path(path).unlink(missing_ok=True)
             os.replace(temporary, path)
         write_file(_checksum_path(path), line.encode(), durable=False)
     finally:
@@ -43,8 +46,13 @@ def is_intact(path: Path) -> bool:
     try:
         said = read_file(_checksum_path(path))
         return said == f"{_checksum(path)}  {path.name}\n".encode()
-    except OSError:
+    except (OSError, StoreError):
         return False
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether the file is there without a checksum: nobody takes it for anything."""
+    return not os.path.lexists(_checksum_path(path))
 
 
 def _checksum_path(path: Path) -> Path:

@@ -21,7 +21,7 @@ from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import ArchiveInvalidError
 from codebatch.store.compression import CompressionError, compress, decompress
 from codebatch.store.destination import writing_file
-from codebatch.store.files import read_file
+from codebatch.store.files import WriteGroup, read_file
 from codebatch.store.layout import MEMO_SUFFIX
 from codebatch.store.memo import MemoStore, load_segment
 from codebatch.store.store import StoreDirectory
@@ -66,21 +66,24 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
 def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
     """Add what an archive remembers; `ArchiveInvalidError` at the first member that is wrong.
 
-    What was added before it stays: each member is complete in itself.
+    Segments added before it stay, and do no harm: an entry whose objects are not there is not
+    used.
     """
     memo = MemoStore(store.layout)
     segments = objects = size = 0
-    for name, data in _members(path):
-        size += len(data)
-        if match := _SEGMENT.match(name):
-            if not memo.add_segment(match[1], match[2], data):
-                raise _invalid(path, f"{name} is not a segment of a memo")
-            segments += 1
-        elif match := _OBJECT.match(name):
-            _put_object(store, path, match[1], data)
-            objects += 1
-        else:
-            raise _invalid(path, f"it holds {name!r}, which is no part of a memo")
+    # Durable, as no run will look at these objects again before it relies on them.
+    with store.group(durable=True) as group:
+        for name, data in _members(path):
+            size += len(data)
+            if match := _SEGMENT.match(name):
+                if not memo.add_segment(match[1], match[2], data):
+                    raise _invalid(path, f"{name} is not a segment of a memo")
+                segments += 1
+            elif match := _OBJECT.match(name):
+                _put_object(store, path, match[1], data, group)
+                objects += 1
+            else:
+                raise _invalid(path, f"it holds {name!r}, which is no part of a memo")
     return ArchiveReport(segments, objects, size)
 
 
@@ -91,15 +94,16 @@ def _objects(store: StoreDirectory, digests: Iterable[str]) -> Iterator[tuple[st
             yield digest, store.objects.read(digest)
 
 
-def _put_object(store: StoreDirectory, path: Path, name: str, data: bytes) -> None:
+def _put_object(
+    store: StoreDirectory, path: Path, name: str, data: bytes, group: WriteGroup
+) -> None:
     try:
         raw = decompress(data, _MAX_MEMBER_BYTES)
     except CompressionError as error:
         raise _invalid(path, f"object {name} is damaged: {error}") from error
     if digest_bytes(raw) != DIGEST_PREFIX + name:
         raise _invalid(path, f"object {name} has other bytes than its name says")
-    with store.group(durable=False) as group:
-        store.objects.put(raw, group)
+    store.objects.put(raw, group)
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
-from codebatch.digest import Document
-from codebatch.errors import StoreDamagedError, UsageError
-from codebatch.records import Record
+from codebatch.checks import check_plan
+from codebatch.digest import Document, unseal
+from codebatch.errors import StoreDamagedError, StoreError, UsageError
+from codebatch.records import Plan
+from codebatch.store.files import read_file
+from codebatch.store.layout import check_name
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -25,18 +30,44 @@ def parse_lines(data: bytes, parse: Callable[[Document], T]) -> list[T]:
     return typed(array, lambda text: [parse(one) for one in json.loads(text)], "an index line")
 
 
-def as_record(document: Document) -> Record:
-    """The document itself, if it has what every record has."""
-    if not (isinstance(document["kind"], str) and isinstance(document["path"], str)):
-        raise TypeError("a record has a kind and a path")
-    return document
+def parse_plan(batch_id: str, document: Document) -> Plan:
+    """The plan of a batch; raises where it is none, or that of another."""
+    if document["batch_id"] != batch_id:
+        raise ValueError("it is of another batch")
+    plan = Plan.from_document(document)
+    for task in plan.tasks:
+        check_name(task.id, "task id")
+    check_name(plan.snapshot_id, "snapshot id")
+    return check_plan(plan)
+
+
+def parse_events(lines: Iterable[bytes]) -> list[Document]:
+    """The events in lines, without those that are none."""
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                found.append(event)
+    return found
+
+
+def load_document(
+    path: Path, missing: StoreError, check: Callable[[Document], Document] = lambda it: it
+) -> Document:
+    """A sealed document, checked against its digest and for sense; the error if there is none."""
+    data = read_file(path)
+    if data is None:
+        raise missing
+    name = f"{path.parent.name}/{path.name}"
+    return typed(unseal(data, name), check, name)
 
 
 def typed(value: V, parse: Callable[[V], T], name: str) -> T:
     """What ``parse`` makes of a value; ``name`` says of what in the error."""
     try:
         return parse(value)
-    except (KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError, UsageError) as error:
         raise StoreDamagedError(f"{name} is not what the format says: {error}") from error
 
 

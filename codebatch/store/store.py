@@ -8,12 +8,20 @@ is damaged or half-written is an error where it is needed and absent where absen
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from codebatch.checks import (
+    check_batch,
+    check_inputs,
+    check_manifest,
+    check_record,
+    check_snapshot,
+    check_state,
+)
 from codebatch.digest import (
     Document,
     canonical_json,
@@ -42,7 +50,15 @@ from codebatch.store.files import (
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
-from codebatch.store.parsing import as_record, parse_line, parse_lines, pretty, typed
+from codebatch.store.parsing import (
+    load_document,
+    parse_events,
+    parse_line,
+    parse_lines,
+    parse_plan,
+    pretty,
+    typed,
+)
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
 
@@ -88,12 +104,15 @@ class StoreDirectory:
     def load_snapshot(self, snapshot_id: str) -> Document:
         """``snapshot.json``, checked against its digest."""
         path = self.layout.snapshot_document(snapshot_id)
-        return _load(path, SnapshotNotFoundError(f"no snapshot {snapshot_id} in {self.root}"))
+        missing = SnapshotNotFoundError(f"no snapshot {snapshot_id} in {self.root}")
+        return load_document(path, missing, partial(check_snapshot, snapshot_id=snapshot_id))
 
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """The files of a snapshot ordered by path; checked against the snapshot's id."""
         lines = self.read_manifest(snapshot_id).splitlines()
-        return [parse_line(line, FileRecord.from_document) for line in lines]
+        files = [parse_line(line, FileRecord.from_document) for line in lines]
+        typed(files, check_manifest, f"the manifest of {snapshot_id}")
+        return files
 
     def read_manifest(self, snapshot_id: str) -> bytes:
         """The bytes of a manifest, checked against the snapshot's id."""
@@ -163,21 +182,33 @@ class StoreDirectory:
     def load_batch(self, batch_id: str) -> Document:
         """``batch.json``, checked against its digest."""
         path = self.layout.batch_document(batch_id)
-        return _load(path, BatchNotFoundError(f"no batch {batch_id} in {self.root}"))
+        missing = BatchNotFoundError(f"no batch {batch_id} in {self.root}")
+        return load_document(path, missing, partial(check_batch, batch_id=batch_id))
 
     def load_plan(self, batch_id: str) -> Plan:
         """``plan.json``, checked against its digest."""
         document = self.load_plan_document(batch_id)
-        return typed(document, Plan.from_document, f"the plan of {batch_id}")
+        return typed(document, partial(parse_plan, batch_id), f"the plan of {batch_id}")
 
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
         missing = StoreDamagedError(f"the plan of {batch_id} is missing")
-        return _load(self.layout.plan_document(batch_id), missing)
+        return load_document(self.layout.plan_document(batch_id), missing)
 
     def lists_batch(self, batch_id: str) -> bool:
         """Whether the batch is listed."""
         return self.layout.batch_document(batch_id).is_file()
+
+    def is_unfinished(self, batch_id: str) -> bool:
+        """Whether the batch is there and has no result yet: until it has one, a power cut may
+        damage its outputs, its states, and the objects that they refer to.
+        """
+        try:
+            return self.load_batch(batch_id).get("result") is None
+        except BatchNotFoundError:
+            return False
+        except StoreError:
+            return True
 
     def has_batch(self, batch_id: str) -> bool:
         """Whether the batch with its plan and inputs is there and undamaged."""
@@ -242,18 +273,20 @@ class StoreDirectory:
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """The files of one shard ordered by object."""
         data = self.read_shard_inputs(batch_id, shard)
-        return parse_lines(data, InputFile.from_document)
+        files = parse_lines(data, InputFile.from_document)
+        return typed(files, partial(check_inputs, shard), f"shard {shard.shard_id} of {batch_id}")
 
     def read_shard_inputs(self, batch_id: str, shard: PlannedShard) -> bytes:
         """The lines of one shard, read as one range, checked by digest."""
         try:
             path = self.layout.inputs(batch_id)
             with reporting_read_errors(path), path.open("rb") as stream:
-                stream.seek(shard.offset)
-                data = stream.read(shard.length)
+                is_there = shard.offset + shard.length <= os.fstat(stream.fileno()).st_size
+                stream.seek(shard.offset if is_there else 0)
+                data = stream.read(shard.length if is_there else 0)
         except FileNotFoundError:
-            data = b""
-        if digest_bytes(data) != shard.digest:
+            is_there, data = False, b""
+        if not is_there or digest_bytes(data) != shard.digest:
             raise StoreDamagedError(
                 f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
             )
@@ -271,7 +304,7 @@ class StoreDirectory:
         if data is None:
             return None
         try:
-            state = ShardState.from_document(unseal(data, "state.json"))
+            state = check_state(ShardState.from_document(unseal(data, "state.json")))
         except (StoreError, KeyError, TypeError, ValueError):
             return None
         if state.status == FAILED:
@@ -284,25 +317,28 @@ class StoreDirectory:
             return None
         return state if size == state.size else None
 
-    def load_verified_state(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
+    def load_verified_state(
+        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
+    ) -> ShardState | None:
         """As `load_state`, but the outputs are read: they must match their digest, and the
-        objects that they refer to must be there.
+        objects that they refer to must be there; with ``whole``, these are read as well.
         """
-        return self.load_verified_outputs(batch_id, task_id, shard_id)[0]
+        return self.load_verified_outputs(batch_id, task_id, shard_id, whole=whole)[0]
 
     def load_verified_outputs(
-        self, batch_id: str, task_id: str, shard_id: str
+        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
     ) -> tuple[ShardState | None, bytes]:
         """The state as `load_verified_state` gives it, and the lines it vouches for."""
         state = self.load_state(batch_id, task_id, shard_id)
         if state is None or state.status == FAILED:
             return state, b""
         data = self._outputs(batch_id, task_id, shard_id, state)
-        return (state, data) if data is not None and self._has_objects(state, data) else (None, b"")
-
-    def _has_objects(self, state: ShardState, outputs: bytes) -> bool:
-        digests = _OBJECT.findall(outputs) if "ast" in state.counts.by_kind else ()
-        return all(self.objects.has(digest.decode()) for digest in digests)
+        if data is None:
+            return None, b""
+        found = self.objects.is_intact if whole else self.objects.has
+        digests = _OBJECT.findall(data) if "ast" in state.counts.by_kind else ()
+        vouched = all(found(digest.decode()) for digest in digests)
+        return (state, data) if vouched else (None, b"")
 
     def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
         """The lines of a finished shard, checked against its state."""
@@ -344,7 +380,7 @@ class StoreDirectory:
             return
         data = self.read_outputs(batch_id, task_id, shard_id, state)
         for line in data.splitlines():
-            yield parse_line(line, as_record)
+            yield parse_line(line, check_record)
 
     def append_event(self, batch_id: str, event: Document) -> None:
         """Add one line to the batch's ``events.jsonl``."""
@@ -354,13 +390,7 @@ class StoreDirectory:
         """What happened since the last run started; lines that are none are left out."""
         data = read_file(self.layout.events(batch_id)) or b""
         start = data.rfind(_RUN_STARTED)
-        found = []
-        for line in data[max(start, 0) :].splitlines()[1:]:
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    found.append(event)
-        return found
+        return parse_events(data[max(start, 0) :].splitlines()[1:])
 
 
 def _has(path: Path, data: bytes) -> bool:
@@ -368,10 +398,3 @@ def _has(path: Path, data: bytes) -> bool:
         return not path.is_symlink() and read_file(path) == data
     except StoreError:
         return False
-
-
-def _load(path: Path, missing: StoreError) -> Document:
-    data = read_file(path)
-    if data is None:
-        raise missing
-    return unseal(data, f"{path.parent.name}/{path.name}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from codebatch.errors import StoreError
 from codebatch.store import BATCH_PREFIX, StoreDirectory, is_intact
 from codebatch.store.files import TEMPORARY_PREFIX, read_file
+from codebatch.store.indexes import is_unfinished
 from codebatch.store.layout import VERDICT_SUFFIX
 from codebatch.store.memo import MemoStore, is_segment
 from codebatch.verify.documents import find_document
@@ -44,7 +45,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
     if path.parent == store.layout.quarantine:
         return find_document(path).document is not None or not path.exists()
     if path.parent != store.layout.stat_caches:
-        return is_intact(path) or not path.exists()
+        return is_intact(path) or is_unfinished(path) or not path.exists()
     try:
         data = read_file(path)
     except StoreError:

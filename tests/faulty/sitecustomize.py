@@ -1,0 +1,10 @@
+"""Installs the faults of `faults` in a process that has this folder on its path."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import faults
+
+faults.install_from_environment()
+sys.path.pop(0)
