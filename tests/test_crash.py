@@ -236,7 +236,7 @@ def die_at_steps(name: str, action: str, every: int, theatre: Theatre, note: Not
 
 @pytest.mark.parametrize("name", SCENES)
 def test_death_after_some_steps(name: str, theatre: Theatre, note: Note) -> None:
-    die_at_steps(name, "tear", 29, theatre, note)
+    die_at_steps(name, "tear", 43, theatre, note)
 
 
 @pytest.mark.slow

@@ -88,12 +88,12 @@ SCENES = (
 
 @pytest.mark.parametrize("name", SCENES)
 def test_disk_that_gets_full(name: str, theatre: Theatre, note: Note) -> None:
-    refuse_at_steps(name, "ENOSPC", 41, theatre, note)
+    refuse_at_steps(name, "ENOSPC", 67, theatre, note)
 
 
 @pytest.mark.parametrize("action", sorted(REFUSED))
 def test_disk_that_refuses(action: str, theatre: Theatre, note: Note) -> None:
-    refuse_at_steps("scan of an edited tree", action, 97, theatre, note, "threads")
+    refuse_at_steps("scan of an edited tree", action, 151, theatre, note, "threads")
 
 
 @pytest.mark.slow

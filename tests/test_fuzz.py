@@ -86,9 +86,9 @@ VIEWS = [
     *("gc --dry-run", "memo export OUT", "query symbols --language python"),
     *("query symbols --name add", "query diagnostics --severity error"),
 ]
-VIEWS += ["verify", "verify --read-data", "verify --subset 10%"]
+VIEWS += ["store-stats", "diagnose", "verify", "verify --read-data", "verify --subset 10%"]
 WORK = ["resume", "run --recompute", "batch init --snapshot S --pipeline full", "gc", "resume"]
-WORK += ["verify --repair", "resume", "verify"]
+WORK += ["verify --repair", "gc --grace 0s", "resume", "verify", "batch rm B", "snapshot rm S"]
 
 
 def commands(scene: Scene) -> Iterator[tuple[object, ...]]:
@@ -372,7 +372,7 @@ def fuzz_store(
 def test_changed_stores(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:
-    fuzz_store(15, template, tmp_path / "sandbox", note, CHANGES)
+    fuzz_store(10, template, tmp_path / "sandbox", note, CHANGES)
 
 
 @pytest.mark.slow
@@ -541,7 +541,7 @@ def _write_bytes_tree(tree: Path, files: dict[bytes, bytes]) -> None:
 
 
 def test_odd_trees(tmp_path: Path, note: Note) -> None:
-    fuzz_trees(12, tmp_path, note)
+    fuzz_trees(8, tmp_path, note)
 
 
 @pytest.mark.slow

@@ -95,8 +95,12 @@ def _lines(
     if state is None or state.status != DONE:
         return None
     outputs = store.read_outputs(batch_id, task_id, shard_id, state)
-    lines = open_path(lines_by_path(outputs, state, inputs)[path])
-    return FileLines(lines, Counts.of(decode_lines(lines)))
+    own = lines_by_path(outputs, state, inputs)[path]
+    try:
+        lines = open_path(own)
+        return FileLines(lines, Counts.of(decode_lines(lines)))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"a record about {path} is none: {error}") from error
 
 
 def _origin(
