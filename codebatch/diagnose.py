@@ -16,6 +16,7 @@ from codebatch.clock import now_ns
 from codebatch.errors import ClusterError, StoreError
 from codebatch.lazy import lazy
 from codebatch.overview import load_overview
+from codebatch.schedulers import check_cluster
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import (
     batch_folders,
@@ -95,6 +96,8 @@ class Diagnosis:
 
 def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diagnosis:
     """Look at this machine, at a store, and at a cluster, as far as they are given."""
+    if scheduler is not None:
+        check_cluster(scheduler)
     facts, git = look_around(), git_version()
     system = health = cluster = None
     problems: list[Problem] = []
@@ -182,7 +185,7 @@ def _health_problems(health: Health) -> Iterator[Problem]:
             "DAMAGED",
             ERROR,
             f"{damaged} batches cannot be read",
-            "make them again: codebatch batch init; or remove them: codebatch batch rm",
+            "repair them: codebatch verify --repair; or remove them: codebatch batch rm",
         )
     left = health.temporaries + health.unfinished
     if left:

@@ -73,10 +73,16 @@ def unseal(data: bytes, name: str) -> Document:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise StoreDamagedError(f"{name}: not a complete JSON document") from error
+        raise damaged_document(name, "not a complete JSON document") from error
     if not isinstance(document, dict) or not _is_sealed(data, document):
-        raise StoreDamagedError(f"{name}: the content does not match its digest")
+        raise damaged_document(name, "the content does not match its digest")
     return document
+
+
+def damaged_document(name: str, how: str) -> StoreDamagedError:
+    """The error for a document that is not as it was written."""
+    hints = ["see what is damaged: codebatch verify", "repair it: codebatch verify --repair"]
+    return StoreDamagedError(f"{name}: {how}", hints=hints)
 
 
 def _is_sealed(data: bytes, document: Document) -> bool:

@@ -6,19 +6,17 @@ They are in no key and no record: they decide when a file is given up, not what 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from codebatch.errors import UsageError
+from codebatch.sizes import parse_size
 
 DEFAULT_FILE_SECONDS = 120.0
 LEAST_MEMORY_BYTES = 2**26
 
 _TIMEOUT_VARIABLE = "CODEBATCH_FILE_TIMEOUT"
 _MEMORY_VARIABLE = "CODEBATCH_MEMORY_LIMIT"
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
-_POWERS = " kmgt"
 
 
 class Limits(NamedTuple):
@@ -49,15 +47,11 @@ def choose_limits(
     if file_timeout is not None:
         seconds = file_timeout
     size = environment.get(_MEMORY_VARIABLE) or None if memory_limit is None else memory_limit
-    return Limits(_seconds(seconds), None if size is None else parse_size(size))
+    return Limits(_seconds(seconds), None if size is None else _memory(size))
 
 
-def parse_size(value: int | str) -> int:
-    """A number of bytes, as a number or as text: ``2GiB``, ``512M``; units are powers of 1024."""
-    found = _SIZE.fullmatch(str(value).strip())
-    if found is None:
-        raise UsageError(f"not a size: {value}", hints=["give bytes, or a unit: 512MiB, 2GiB"])
-    size = int(float(found[1]) * 1024 ** _POWERS.index(found[2].lower() or " "))
+def _memory(value: int | str) -> int:
+    size = parse_size(value) or 0
     if 0 < size < LEAST_MEMORY_BYTES:
         raise UsageError(
             f"too small a limit of memory: {value}",

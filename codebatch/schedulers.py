@@ -49,6 +49,15 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
     return SchedulerChoice(name, workers or usable_cpus())
 
 
+def check_cluster(name: str) -> None:
+    """Raise `SchedulerInvalidError` unless this is an address, or a scheduler file."""
+    if not _ADDRESS.match(name) and not Path(name).is_file():
+        raise SchedulerInvalidError(
+            f"not the address of a cluster: {name}",
+            hints=["give tcp://host:port, or a scheduler file"],
+        )
+
+
 def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:
     """Whether a run over so much source would start worker processes."""
     return choose_scheduler(asked, workers, work_bytes).name == "processes"

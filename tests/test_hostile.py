@@ -210,12 +210,12 @@ def test_limit_of_sizes(tmp_path: Path, main: Callable[..., Outcome]) -> None:
     assert paths(1000) == ["a.py", "big.py"]
     (tree / "a.py").write_text("x = 1\n" * 1000)
     assert paths(1000) == ["big.py"]
-    for size, number in (("5", 0), ("1k", 1), ("100M", 2), ("none", 2), ("1GiB", 2)):
+    for size, number in (("5", 0), ("1k", 1), ("100M", 2), ("none", 2), ("0", 2), ("1.5GiB", 2)):
         done = main("snapshot", tree, "--store", store.path, "--max-file-size", size, "--json")
         assert f'"file_count": {number}' in done.out
-    for size in ("", "-1", "1.5G", "huge", "1X"):
+    for size in ("", "-1", "1.5.2G", "huge", "1X"):
         done = main("snapshot", tree, "--store", store.path, "--max-file-size", size)
-        assert (done.code, "is not a size" in done.err) == (2, True)
+        assert (done.code, "not a size" in done.err) == (2, True)
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_sparse_file_that_is_wanted(tmp_path: Path, note: Note) -> None:
     tree.mkdir()
     with (tree / "disk").open("wb") as stream:
         stream.truncate(3 * 2**30)
-    options = ("--store", tmp_path / "store", "--max-file-size", "none")
+    options = ("--store", tmp_path / "store", "--max-file-size", "0")
     done = measure("scan", tree, *options, "--scheduler", "sync")
     assert done.code == 0, done
     assert done.megabytes < 250

@@ -20,14 +20,25 @@ PACKAGE = Path(codebatch.__file__).parent
 MAX_LINES = 400
 
 # Each part with the parts it may import, lowest first; a part may import itself.
-WORDS = {"checks", "errors", "digest", "lazy", "limits", "messages", "records", "resources"}
+WORDS = {
+    "checks",
+    "errors",
+    "digest",
+    "lazy",
+    "limits",
+    "messages",
+    "records",
+    "resources",
+    "sizes",
+}
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "collector": set(),
     "lazy": set(),
     "digest": {"errors"},
-    "limits": {"errors"},
+    "sizes": {"errors"},
+    "limits": {"errors", "sizes"},
     "messages": {"limits"},
     "frames": set(),
     "records": {"errors", "digest"},
@@ -49,7 +60,7 @@ LAYERS: dict[str, set[str]] = {
     "quarantine": WORDS | {"lines", "store", "tasks"},
     "recheck": WORDS | {"lines", "quarantine", "shard", "store", "tasks"},
     "gc": WORDS | {"clock", "store"},
-    "diagnose": WORDS | {"clock", "graph", "overview", "store", "surroundings"},
+    "diagnose": WORDS | {"clock", "graph", "overview", "schedulers", "store", "surroundings"},
     "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},

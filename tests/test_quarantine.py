@@ -25,7 +25,7 @@ from test_dask import dask_process, start_scheduler
 
 import codebatch
 from codebatch.errors import UsageError
-from codebatch.limits import Limits, choose_limits, parse_size
+from codebatch.limits import Limits, choose_limits
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 POISON = str(Path(__file__).parent / "poison")
@@ -350,16 +350,23 @@ def test_second_interrupt_ends_what_hangs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("0", 0), ("268435456", 2**28), ("256MiB", 2**28), ("1.5g", 3 * 2**29), ("2 GB", 2**31)],
+    [
+        ("0", 0),
+        ("none", 0),
+        ("268435456", 2**28),
+        ("256MiB", 2**28),
+        ("1.5g", 3 * 2**29),
+        ("2 GB", 2**31),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
+    assert choose_limits(memory_limit=text).memory_bytes == size
 
 
 @pytest.mark.parametrize("text", ["", "-1", "much", "1.2.3", "1 MiB", "5 parsecs"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UsageError):
-        parse_size(text)
+        choose_limits(memory_limit=text)
 
 
 def test_limits_come_from_arguments_then_environment_then_defaults() -> None:

@@ -387,4 +387,4 @@ def _record_failures(run: _Run) -> None:
             continue
         said = error.get("message", "the shard left no valid result in the store")
         failure = ShardFailedError(str(said))
-        commit_failure(run.store, run.batch_id, task_ids, shard_id, failure, "driver")
+        commit_failure(run.store, run.batch_id, task_ids, shard_id, failure, receipt.attempt)

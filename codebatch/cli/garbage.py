@@ -9,7 +9,7 @@ import click
 from codebatch import api
 from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import Age, json_option, store_option, wait_option
+from codebatch.cli.options import Age, Size, json_option, store_option, wait_option
 from codebatch.cli.output import size, write_document, write_line, write_note
 from codebatch.store import DATA
 
@@ -40,9 +40,9 @@ _WORDS = {
 )
 @click.option(
     "--max-memo-bytes",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Keep at most so many bytes of the memo, the last used. Default: 2 GiB.",
+    type=Size(),
+    metavar="SIZE",
+    help="Keep at most so much of the memo, the last used, as 512MiB. Default: 2GiB.",
 )
 @click.option(
     "--max-memo-days",

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import math
-import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from codebatch.errors import UsageError
 from codebatch.records import KINDS, SEVERITIES
+from codebatch.sizes import parse_size
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 
-
-class Size(click.ParamType[int | None]):
-    """A number of bytes, with or without a unit of 1,024s; ``none`` is None."""
+class Size(click.ParamType[int]):
+    """A number of bytes, with or without a unit of 1,024s; ``none`` is more than there can be."""
 
     name = "size"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of bytes."""
-        if value is None or str(value).lower() == "none":
-            return None
-        match = _SIZE.match(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a size: give bytes, or 100M, 1G, none.", param, ctx)
-        return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+        try:
+            size = parse_size(value)
+            return sys.maxsize if size is None else size
+        except UsageError as error:
+            self.fail(f"{error.message}: {error.hints[0]}.", param, ctx)
 
 
 store_option = click.option(
@@ -72,10 +69,11 @@ max_file_size_option = click.option(
     "--max-file-size",
     "max_file_bytes",
     type=Size(),
+    callback=lambda _, __, size: size or sys.maxsize,
     default="1G",
     show_default=True,
     metavar="SIZE",
-    help="Leave out larger files, and list them: bytes, or with K, M, G or T; 'none' for no limit.",
+    help="Leave out larger files, and list them: bytes, or as 100M, 2GiB; 0: no limit.",
 )
 retry_option = click.option(
     "--retry-quarantined",

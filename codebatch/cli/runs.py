@@ -66,7 +66,7 @@ def scan(
     shards: int | None,
     store: str | None,
     no_ignore: bool,
-    max_file_bytes: int | None,
+    max_file_bytes: int,
     as_json: bool,
     quiet: bool,
 ) -> None:

@@ -54,7 +54,7 @@ def snapshot(
     directory: str,
     store: str | None,
     no_ignore: bool,
-    max_file_bytes: int | None,
+    max_file_bytes: int,
     no_cache: bool,
     as_json: bool,
     quiet: bool,
@@ -112,7 +112,7 @@ def take(
     directory: str,
     *,
     no_ignore: bool,
-    max_file_bytes: int | None,
+    max_file_bytes: int,
     no_cache: bool = False,
     watch: Callable[[int, int], None] | None = None,
 ) -> SnapshotResult:

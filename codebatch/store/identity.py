@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.digest import Document, seal, unseal
+from codebatch.digest import Document, damaged_document, seal, unseal
 from codebatch.errors import (
     StoreDamagedError,
     StoreError,
@@ -87,6 +87,8 @@ def open_store(root: Path) -> StoreDirectory:
     if data is None:
         raise StoreNotFoundError(f"{root} is not a store: it has no store.json", hints=hints)
     if not is_store(root):
+        if _looks_like_store(Layout(root)) and not _is_of_another_format(data):
+            raise damaged_document(f"{root}/store.json", "names no format")
         raise StoreFormatError(f"{root} is not a CodeBatch store: store.json names another format")
     document = unseal(data, f"{root}/store.json")
     if document.get("version") != FORMAT_VERSION:
