@@ -30,6 +30,7 @@ from verifier import sha256, short, verify_store
 import codebatch
 from codebatch.cli.root import main as run_command_line
 from codebatch.errors import EXIT_BUG, EXIT_CODES
+from codebatch.resources import list_pipelines, load_graph
 
 FORBIDDEN = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 SMALL = {
@@ -392,8 +393,7 @@ def test_many_changed_stores(
 def fuzz_pipelines(
     examples: int, template: tuple[Path, tuple[str, str, str]], sandbox: Path, note: Note
 ) -> None:
-    graphs = Path(codebatch.__file__).parent.parent / "graphs"
-    valid = [json.loads(path.read_bytes()) for path in sorted(graphs.glob("*.json"))]
+    valid = [load_graph(name) for name in list_pipelines()]
     codes: Counter[int] = Counter()
     scene = Scene(sandbox, *template)
     path = sandbox / "a" / "memo.tar"  # the one file that may be beside the store
