@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def describe_machine(scratch: Path) -> dict[str, str]:
     return {
         "processor": _processor(),
         "cores": f"{len(os.sched_getaffinity(0))} used of {os.cpu_count()}",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {_kernel()}",
         "file system": _file_system(scratch),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "git": subprocess.check_output(["git", "--version"], text=True).split()[2],
@@ -38,6 +39,12 @@ def _processor() -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.machine()
+
+
+def _kernel() -> str:
+    """The version without what a distribution or a host has made of it."""
+    found = re.match(r"\d+(\.\d+)?", platform.release())
+    return found[0] if found else ""
 
 
 def _file_system(folder: Path) -> str:

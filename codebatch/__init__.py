@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.errors import CodeBatchError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Batch",

@@ -22,12 +22,16 @@ EXIT_INTERRUPTED = 130
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
     EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
-    "--require-reused forbids, --recompute gave other results, or verify found damage",
+    "--require-reused forbids, --recompute gave other results, or verify found damage, with "
+    "--repair damage that is left",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
-    EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible",
-    EXIT_LOCKED: "the store is locked",
-    EXIT_CLUSTER: "the cluster cannot be reached, or its workers have other tool versions",
+    EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible, or the "
+    "store cannot be written",
+    EXIT_LOCKED: "another command removes or repairs something in the store, or runs the batch to "
+    "be removed",
+    EXIT_CLUSTER: "the cluster cannot be reached, or this command has other tool versions than the "
+    "plan; from diagnose --scheduler: the cluster cannot run batches of this store",
     EXIT_BUG: "a bug in codebatch",
     EXIT_INTERRUPTED: "interrupted",
 }

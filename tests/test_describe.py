@@ -244,6 +244,29 @@ def test_api_says_what_a_parameter_takes() -> None:
     assert described["init"]["arguments"][0]["required"] is False
 
 
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("api", {4}),
+        ("batch rm", {4, 5}),
+        ("diagnose", {4, 6}),
+        ("diff", {1, 4}),
+        ("gc", {4, 5}),
+        ("pipelines", {4}),
+        ("resume", {1, 3, 4, 6}),
+        ("run", {1, 3, 4, 6}),
+        ("scan", {1, 3, 4, 6}),
+        ("snapshot rm", {4, 5}),
+        ("summary", {4}),
+        ("verify", {1, 4, 5}),
+    ],
+)
+def test_api_says_how_a_command_can_end(name: str, codes: set[int]) -> None:
+    commands: Any = describe(cli)["commands"]
+    described = {command["name"]: command for command in commands}
+    assert set(described[name]["exit_codes"]) == {0, 2, 70, 130} | codes
+
+
 def test_schemas_are_named_where_there_are_any() -> None:
     for name, command in COMMANDS.items():
         schemas = access_of(name, command).schemas

@@ -19,7 +19,7 @@ import codebatch
 PACKAGE = Path(codebatch.__file__).parent
 MAX_LINES = 400
 
-# Each part with the parts it may import, lowest first; a part may import itself.
+# Each part with the parts it may import; a part may import itself.
 WORDS = {
     "checks",
     "errors",

@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import msgpack
 import pytest
 from test_golden import unpack
@@ -31,6 +32,8 @@ from verifier import (
     short,
     tagged,
 )
+
+from codebatch.resources import load_schema
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,6 +54,20 @@ TREE = {
     b"lines.txt": b"again \n" * 3,
     b"caf\xe9/n\xffme.py": b"import sys\n",
     "größe.py".encode(): "name = 'größe'  # ü\n".encode() * 30,
+}
+
+
+# What of the specification's examples is of which schema, by a field that only these have.
+EXAMPLES = {
+    "store_id": "store",
+    "mode": "file",
+    "file_count": "snapshot",
+    "components": "task",
+    "facets": "input",
+    "created": "batch",
+    "per_file": "state",
+    "event": "event",
+    "key": "verdict",
 }
 
 
@@ -114,22 +131,31 @@ def test_every_document_is_sealed(store: Verifier) -> None:
 
 
 def test_examples_of_the_specification() -> None:
-    """The examples that are whole documents have the digests they state."""
-    checked = 0
+    """The examples that are whole documents fit their schemas and have the digests they state."""
+    checked = Counter()
     for block in re.findall(r"^```json\n(.*?)^```$", SPEC, re.MULTILINE | re.DOTALL):
-        if "…" in block or block.count("\n{"):
+        if "…" in block:
             continue
-        document = json.loads(block)
-        if "digest" in document:
-            body = {key: value for key, value in document.items() if key != "digest"}
-            assert document["digest"] == tagged("sealed", body), block
-            checked += 1
-        elif "components" in document:
-            assert document["fingerprint"] == tagged("fingerprint", document["components"])
-            checked += 1
-        else:
-            assert canonical(document).decode() + "\n" == block
-    assert checked >= 5
+        lines = block.splitlines(keepends=True)
+        is_lines = all(line.startswith("{") and line.endswith("}\n") for line in lines)
+        for text in lines if is_lines else [block]:
+            checked[_check_example(text)] += 1
+    assert checked.keys() == set(EXAMPLES.values())
+
+
+def _check_example(text: str) -> str:
+    """Check one document of the specification; gives the name of its schema."""
+    document = json.loads(text)
+    (name,) = (schema for field, schema in EXAMPLES.items() if field in document)
+    jsonschema.Draft202012Validator(load_schema(name)).validate(document)
+    if "digest" in document:
+        body = {key: value for key, value in document.items() if key != "digest"}
+        assert document["digest"] == tagged("sealed", body), text
+    else:
+        assert canonical(document).decode() + "\n" == text
+    if name == "task":
+        assert document["fingerprint"] == tagged("fingerprint", document["components"])
+    return name
 
 
 def test_every_object_bears_the_digest_of_its_raw_bytes(store: Verifier) -> None:

@@ -2,9 +2,9 @@
 
 What other batches have is linked first. Then a run trusts the store, not the scheduler: after
 every round the states of the shards are read back, and what has no valid state is run again
-under a new attempt, a few times. Nothing is held open and nothing is locked, so a run may be
-killed at any instant and resumed anywhere. Runs of the same batch share its shards
-(`codebatch.batch.sharing`).
+under a new attempt, a few times. A run holds a lease and claims shards, which end with it; nothing
+is locked, so a run may be killed at any instant and resumed anywhere. Runs of the same batch share
+its shards (`codebatch.batch.sharing`).
 """
 
 from __future__ import annotations

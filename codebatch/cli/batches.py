@@ -35,7 +35,7 @@ batch_group.add_command(batch_rm)
 
 @batch_group.command("init", cls=OnceCommand)
 @reads("store", "snapshots", "manifests", "objects", "batches", "inputs")
-@writes("batches", "inputs", "tasks", "events")
+@writes("batches", "inputs", "tasks", "events", "leases")
 @click.option(
     "--snapshot",
     "snapshot_id",

@@ -23,6 +23,7 @@ from codebatch.errors import (
     EXIT_CODES,
     EXIT_GATE,
     EXIT_INTERRUPTED,
+    EXIT_LOCKED,
     EXIT_OK,
     EXIT_SHARDS_FAILED,
     EXIT_STORE,
@@ -31,7 +32,7 @@ from codebatch.errors import (
 )
 from codebatch.store import DATA
 
-_GATES = frozenset({"--fail-on", "--read-data", "--require-reused"})
+_GATES = frozenset({"--fail-on", "--recompute", "--repair", "--require-reused"})
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 
 
@@ -150,15 +151,21 @@ def _type(kind: click.ParamType[Any]) -> Document:
 
 
 def _exit_codes(command: click.Command) -> list[int]:
-    """A scheduler may be out of reach and shards fail on it; only a gate can say no."""
+    """A scheduler may be out of reach, and only what has workers runs shards, which may fail;
+    only a gate can say no; only what takes the lock of removal and repair waits for it.
+    """
     names = {name for parameter in command.params for name in parameter.opts}
     codes = set(_ALWAYS)
     if "--store" in names:
         codes.add(EXIT_STORE)
     if names & _GATES:
         codes.add(EXIT_GATE)
+    if "--workers" in names:
+        codes.add(EXIT_SHARDS_FAILED)
+    if "--wait" in names:
+        codes.add(EXIT_LOCKED)
     if "--scheduler" in names:
-        codes |= {EXIT_SHARDS_FAILED, EXIT_CLUSTER}
+        codes.add(EXIT_CLUSTER)
     return sorted(codes)
 
 

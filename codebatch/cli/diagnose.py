@@ -12,7 +12,7 @@ from codebatch import api
 from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
-from codebatch.cli.output import printable, size, write_document, write_line
+from codebatch.cli.output import counted, printable, size, write_document, write_line
 from codebatch.digest import Document
 from codebatch.errors import EXIT_CLUSTER, EXIT_OK, StoreNotFoundError
 
@@ -107,9 +107,12 @@ def _write(found: Diagnosis) -> None:
 
 def _write_health(health: Health) -> None:
     statuses = ", ".join(f"{number:,} {name}" for name, number in health.batches_by_status.items())
-    write_line(f"  {health.snapshots:,} snapshots, {health.batches:,} batches: {statuses or '-'}")
+    snapshots = counted(health.snapshots, "snapshot")
+    batches = counted(health.batches, "batch", "batches")
+    write_line(f"  {snapshots}, {batches}: {statuses or '-'}")
     write_line(
-        f"  left over: {health.temporaries:,} temporary files, {health.unfinished:,} unfinished, "
+        f"  left over: {counted(health.temporaries, 'temporary file')}, "
+        f"{health.unfinished:,} unfinished, "
         f"{health.removed:,} removed"
     )
     for lease in health.leases:

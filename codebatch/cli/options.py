@@ -167,7 +167,7 @@ def run_options(command: F) -> F:
         "--scheduler",
         metavar="WHERE",
         help="auto, sync, threads, processes, tcp://host:port, or a scheduler file. "
-        "Default: $CODEBATCH_SCHEDULER, else auto.",
+        "Default: $CODEBATCH_SCHEDULER, else $DASK_SCHEDULER_ADDRESS, else auto.",
     )(command)
     command = click.option(
         "--require-reused",

@@ -53,6 +53,11 @@ def printable(text: object) -> str:
     return shown if shown.isprintable() else re.sub(_CONTROL, _escape, shown)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things: ``1 file``, ``2 files``; ``many`` where no s makes it."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def write_document(document: object) -> None:
     """One JSON document on stdout."""
     indent = 2 if is_terminal() else None

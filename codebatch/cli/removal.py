@@ -23,7 +23,7 @@ dry_run_option = click.option(
 
 @click.command("rm", cls=OnceCommand)
 @reads("store", "batches", "leases")
-@writes("batches", "inputs", "tasks", "states", "outputs", "events")
+@writes("batches", "inputs", "tasks", "states", "outputs", "events", "leases")
 @prints("cli.rm")
 @click.argument("ids", metavar="ID...", nargs=-1)
 @dry_run_option
@@ -47,12 +47,12 @@ def batch_rm(
     if not ids:
         raise UsageError("no batch is named", hints=["list them: codebatch batches"])
     report = api.open_store(store).remove_batch(*ids, dry_run=dry_run, wait=wait)
-    _write(report, store, as_json=as_json, quiet=quiet)
+    _write("batch rm", report, store, as_json=as_json, quiet=quiet)
 
 
 @click.command("rm", cls=OnceCommand)
-@reads("store", "snapshots", "batches")
-@writes("snapshots", "manifests")
+@reads("store", "snapshots", "batches", "leases")
+@writes("snapshots", "manifests", "leases")
 @prints("cli.rm")
 @click.argument("ids", metavar="ID...", nargs=-1)
 @dry_run_option
@@ -79,10 +79,12 @@ def snapshot_rm(
             hints=["list them: codebatch snapshots", "a directory called rm is ./rm"],
         )
     report = api.open_store(store).remove_snapshot(*ids, dry_run=dry_run, wait=wait)
-    _write(report, store, as_json=as_json, quiet=quiet)
+    _write("snapshot rm", report, store, as_json=as_json, quiet=quiet)
 
 
-def _write(report: RemovalReport, store: str | None, *, as_json: bool, quiet: bool) -> None:
+def _write(
+    command: str, report: RemovalReport, store: str | None, *, as_json: bool, quiet: bool
+) -> None:
     if as_json:
         removed = [vars(one) for one in report.removed]
         write_document({"dry_run": report.dry_run, "removed": removed})
@@ -91,4 +93,5 @@ def _write(report: RemovalReport, store: str | None, *, as_json: bool, quiet: bo
         verb = "would be removed" if report.dry_run else "removed"
         write_line(one.id if quiet else f"{one.id}  {verb}, {size(one.bytes)}")
     if not quiet:
-        write_next("codebatch gc", store=store)
+        ids = " ".join(one.id for one in report.removed)
+        write_next(f"codebatch {command} {ids}" if report.dry_run else "codebatch gc", store=store)

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.messages import Waiting
 
-_RUN_WRITES = ("objects", "batches", "states", "outputs", "events", "memo", "quarantine", "indexes")
+_RUN_WRITES = (
+    *("objects", "batches", "states", "outputs", "events"),
+    *("leases", "memo", "quarantine", "indexes"),
+)
 _RUN_READS = ("store", "inputs", *_RUN_WRITES)
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
@@ -221,8 +224,7 @@ def _run(
 
 
 def _note_waiting(waiting: Waiting) -> None:
-    number = waiting.shards
-    shards = f"{number:,} shard{'' if number == 1 else 's'}"
+    shards = output.counted(waiting.shards, "shard")
     output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
 
 

@@ -41,8 +41,8 @@ LED = {"rm": snapshot_rm}
 
 
 @click.command(cls=LeadingCommand)
-@reads("store", "objects", "snapshots", "manifests")
-@writes("objects", "snapshots", "manifests")
+@reads("store", "objects", "snapshots", "manifests", "indexes")
+@writes("objects", "snapshots", "manifests", "leases", "indexes")
 @click.argument("directory", metavar="DIR")
 @store_option
 @no_ignore_option

@@ -12,6 +12,7 @@ from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.output import (
+    counted,
     printable,
     size,
     write_document,
@@ -70,10 +71,9 @@ def _document(stats: StoreStats) -> Document:
 
 
 def _write_totals(stats: StoreStats) -> None:
-    write_line(
-        f"{stats.snapshots:,} snapshots with {stats.files:,} files, {size(stats.logical_bytes)}; "
-        f"{stats.batches:,} batches"
-    )
+    snapshots, files = counted(stats.snapshots, "snapshot"), counted(stats.files, "file")
+    batches = counted(stats.batches, "batch", "batches")
+    write_line(f"{snapshots} with {files}, {size(stats.logical_bytes)}; {batches}")
     if stats.saving is not None:
         write_line(
             f"different contents {size(stats.distinct_bytes)} ({stats.deduplication} times less), "

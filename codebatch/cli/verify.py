@@ -14,6 +14,7 @@ from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option, wait_option
 from codebatch.cli.output import (
     Progress,
+    counted,
     printable,
     size,
     write_document,
@@ -60,9 +61,10 @@ def verify(
 ) -> None:
     """Check everything in a store, and report all damage with what it touches.
 
-    Ends with exit code 1 if there is any. --repair changes damaged files alone: results and
-    indexes are dropped, for resume to compute again; documents are written anew where what they
-    said is certain; lost files are looked for in --source.
+    Ends with exit code 1 if there is any damage, with --repair only if some is left. --repair
+    changes damaged files alone: results and indexes are dropped, and count as missing until
+    resume computes them again; documents are written anew where what they said is certain; lost
+    files are looked for in --source.
     """
     if source is not None and not repair:
         raise UsageError("--source is for --repair alone")
@@ -111,15 +113,15 @@ def _write_report(report: VerifyReport, store: str | None, *, repaired: bool) ->
         _write_problem(problem)
     checked = report.checked
     read = f"{checked.read:,} read ({size(checked.bytes)})" if checked.read else "none read"
-    write_line(
-        f"checked {checked.objects:,} objects, {read}; {checked.snapshots:,} snapshots, "
-        f"{checked.batches:,} batches, {checked.shards:,} results of shards"
-    )
+    objects, snapshots = counted(checked.objects, "object"), counted(checked.snapshots, "snapshot")
+    batches = counted(checked.batches, "batch", "batches")
+    shards = counted(checked.shards, "result of a shard", "results of shards")
+    write_line(f"checked {objects}, {read}; {snapshots}, {batches}, {shards}")
     for name, number in asdict(report.notes).items():
         if number:
             write_line(f"  no damage: {number:,} {name.replace('_', ' ')}")
     number = len(report.problems)
-    write_line(f"{number:,} problem{'' if number == 1 else 's'}" if number else "no problems")
+    write_line(counted(number, "problem") if number else "no problems")
     commands = _next(report, repaired=repaired)
     if commands:
         write_next(*commands, store=store)
@@ -136,8 +138,9 @@ def _write_problem(problem: Problem) -> None:
 
 def _next(report: VerifyReport, *, repaired: bool) -> list[str]:
     """What to do now: repair, then compute again what was dropped."""
-    if report.problems and not repaired:
-        return ["codebatch verify --repair"]
+    if not repaired:
+        can_help = any(problem.code != "FOREIGN_FILE" for problem in report.problems)
+        return ["codebatch verify --repair"] if can_help else []
     pending = [
         p for p in report.problems if p.action == problems.DROPPED or p.code == "STATE_MISSING"
     ]

@@ -89,7 +89,10 @@ class Findings:
             add("FOREIGN_FILE", "a file stands in the place of a folder")
         elif entry.place is None:
             what = {LINK: "symbolic link", OTHER: "special file"}.get(entry.form, entry.form)
-            add("FOREIGN_FILE", f"the format has no place for this {what}")
+            add(
+                "FOREIGN_FILE",
+                f"the format has no place for this {what}: move it away or delete it",
+            )
         elif entry.place.kind == EVENTS and entry.form != FILE:
             add("FOREIGN_FILE", f"a {entry.form} stands in its place")
         else:
