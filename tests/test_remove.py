@@ -37,10 +37,11 @@ def test_remove_a_batch_then_its_snapshot(scanned_copy: Scanned, main: Main) -> 
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
         f"error: snapshot {snapshot_id} is needed by {batch_id}",
-        f"  remove them first: codebatch batch rm {batch_id}",
+        f"  remove them first: codebatch batch rm {batch_id} --store {store.path}",
     ]
     done = main("batch", "rm", "latest", "--store", store.path, "--dry-run")
     assert done.out.startswith(f"{batch_id}  would be removed, ")
+    assert f"\nnext: codebatch batch rm {batch_id} --store {store.path}\n" in done.out
     assert [row["batch_id"] for row in store.batches()] == [batch_id]
     done = main("batch", "rm", batch_id, "--store", store.path, "-q")
     assert (done.code, done.out) == (0, f"{batch_id}\n")

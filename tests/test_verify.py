@@ -403,6 +403,16 @@ def test_what_does_not_belong_is_reported_and_left(
     assert (scanned_copy.path / name).read_text() == "mine"
 
 
+def test_repair_is_offered_where_it_can_help(scanned_copy: Scanned, main: Main) -> None:
+    (scanned_copy.path / "notes").write_text("mine")
+    alone = main("verify", "--store", scanned_copy.path)
+    assert "notes: FOREIGN_FILE\n  the format has no place for this file: move it away" in alone.out
+    assert (alone.code, "next:" in alone.out) == (1, False)
+    flip(one(scanned_copy.path, "batches/*/tasks/lint/shards/*/state.json"), 5)
+    beside = main("verify", "--store", scanned_copy.path)
+    assert f"next: codebatch verify --repair --store {scanned_copy.path}" in beside.out
+
+
 def test_events_may_be_anything_but_no_folder(scanned_copy: Scanned) -> None:
     path = one(scanned_copy.path, "batches/*/events.jsonl")
     overwrite(path, b"\xff not even a line")

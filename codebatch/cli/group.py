@@ -7,6 +7,7 @@ import errno
 import importlib
 import itertools
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -33,6 +34,8 @@ else:
     output = lazy("codebatch.cli.output")
     traceback = lazy("traceback")
 
+# A hint is a command, or ends with one after a colon. `init` names a store to make.
+_STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|explain [a-z]|.*--help)")
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
@@ -42,13 +45,13 @@ class ReportingGroup(click.Group):
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """As click's, with mistakes in the command line reported."""
         arguments = args[1] if len(args) > 1 else kwargs.get("args", [])
-        with reporting(as_json=_wants_json(arguments)):
+        with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click's, with everything that goes wrong reported."""
         arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
-        with reporting(as_json=_wants_json(arguments)):
+        with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().invoke(ctx)
 
 
@@ -118,8 +121,11 @@ class LeadingCommand(OnceCommand):
 
 
 @contextlib.contextmanager
-def reporting(*, as_json: bool) -> Iterator[None]:
-    """Turn an exception into a message on the right stream and an exit with the right code."""
+def reporting(*, as_json: bool, store: str | None = None) -> Iterator[None]:
+    """Turn an exception into a message on the right stream and an exit with the right code.
+
+    Commands that hints name are those of ``store``, where it was given.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -130,6 +136,7 @@ def reporting(*, as_json: bool) -> Iterator[None]:
         click.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except CodeBatchError as error:
+        error.hints = tuple(_in_store(hint, store) for hint in error.hints)
         _report(error, as_json=as_json)
     except click.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
@@ -162,8 +169,23 @@ def _options(args: Sequence[str]) -> list[str]:
 
 def _wants_json(args: Sequence[str]) -> bool:
     """Whether stdout is to hold one JSON document."""
-    pairs = (*itertools.pairwise(args), *(word.partition("=")[::2] for word in args))
-    return "--json" in args or any(pair == ("--format", "json") for pair in pairs)
+    return "--json" in args or ("--format", "json") in _pairs(args)
+
+
+def _in_store(hint: str, store: str | None) -> str:
+    """The hint; a command on what is in a store, with which it ends, is for the same store."""
+    return hint + output.store_option(store) if _STORE_COMMAND.search(hint) else hint
+
+
+def _value_of(option: str, args: Sequence[str]) -> str | None:
+    """The value of an option, if it is given one."""
+    return dict(_pairs(args)).get(option)
+
+
+def _pairs(args: Sequence[str]) -> list[tuple[str, str]]:
+    """Every word with the one after it, and what stands on both sides of an equals sign."""
+    split = (word.partition("=") for word in args if "=" in word)
+    return [*itertools.pairwise(args), *((name, value) for name, _, value in split)]
 
 
 def _report(error: CodeBatchError, *, as_json: bool) -> None:

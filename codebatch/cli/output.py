@@ -102,10 +102,15 @@ def note_unfinished(batch_id: str, status: str, shards: Mapping[str, int]) -> No
 
 def write_next(*commands: str, store: str | None = None) -> None:
     """The commands that make sense now; ``store`` is the option as it was given, if it was."""
-    option = "" if store is None else f" --store {shlex.quote(store)}"
+    option = store_option(store)
     write_line()
     for index, command in enumerate(commands):
         write_line(f"{'next: ' if index == 0 else '      '}{printable(command + option)}")
+
+
+def store_option(store: str | None) -> str:
+    """What a command needs in order to be about the same store."""
+    return "" if store is None else f" --store {shlex.quote(store)}"
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
