@@ -468,6 +468,18 @@ def test_mistake_is_one_line_on_stderr(
     assert not CONTROL.search(done.err)
 
 
+def test_hints_are_about_the_store_that_was_given(
+    scanned: Scanned, main: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    for words in (["--store", scanned.path], [f"--store={scanned.path}"]):
+        unknown = main("status", "--batch", "nope", *words)
+        assert unknown.err.endswith(f"\n  list them: codebatch batches --store {scanned.path}\n")
+    missing = main("status", "--store", tmp_path / "none")
+    assert f"\n  make one: codebatch init {tmp_path / 'none'}\n" in missing.err
+    wrong = main("status", "--nope", "--store", scanned.path)
+    assert wrong.err.endswith("\n  see codebatch status --help\n")
+
+
 @pytest.mark.parametrize(
     "mistake", [m for m in MISTAKES if m not in ("", "batch", "query")], ids=repr
 )
