@@ -141,6 +141,22 @@ def test_a_lease_that_cannot_be_read_protects_everything_for_a_while(
     assert not found.is_live(found.touched_ns + EXPIRY_NS)
 
 
+def test_odd_files_among_the_leases_stop_nobody(store: codebatch.Store, tree: Path) -> None:
+    """A name that no lease has is none; what has the name of one and cannot be read is one."""
+    layout = store.directory.layout
+    layout.leases.mkdir()
+    for name in ("._x.json", ".json", "a b.json", f"{'x' * 120}.json", "notes.txt"):
+        (layout.leases / name).write_bytes(b"odd")
+    layout.lease("folder").mkdir()
+    layout.lease("loop").symlink_to("loop.json")
+    found = read_leases(layout)
+    assert [lease.lease_id for lease in found] == ["folder", "loop"]
+    assert {(lease.since_ns, lease.process) for lease in found} == {(0, None)}
+    assert all(lease.is_live(lease.touched_ns + 1) for lease in found)
+    assert store.batch(store.snapshot(tree)).run("sync").status == "done"
+    assert len(store.gc(grace=0).protected_by) == 2
+
+
 def test_leases_of_commands(store: codebatch.Store, tree: Path, monkeypatch: pytest.MonkeyPatch):
     """Each that writes holds one, and those that write nothing hold none."""
     held: list[str] = []

@@ -22,8 +22,14 @@ from typing import cast
 
 from codebatch.digest import Document, compact, unseal
 from codebatch.errors import StoreError
-from codebatch.store.files import create_file, read_file, remove_file, write_file
-from codebatch.store.layout import Layout
+from codebatch.store.files import (
+    create_file,
+    read_file,
+    remove_file,
+    reporting_read_errors,
+    write_file,
+)
+from codebatch.store.layout import Layout, is_name
 
 TOUCH_SECONDS = 5.0
 EXPIRY_NS = 60 * 10**9
@@ -86,12 +92,14 @@ def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Ite
 
 
 def read_leases(layout: Layout) -> list[Lease]:
-    """All leases, live or not, by id."""
+    """All leases, live or not, by id; a file whose name no lease has is none."""
     try:
-        names = sorted(os.listdir(layout.leases))
+        with reporting_read_errors(layout.leases):
+            names = sorted(os.listdir(layout.leases))
     except FileNotFoundError:
         return []
     ids = [name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX)]
+    ids = [lease_id for lease_id in ids if is_name(lease_id)]
     return [lease for lease_id in ids if (lease := read_lease(layout, lease_id)) is not None]
 
 
@@ -99,19 +107,21 @@ def read_lease(layout: Layout, lease_id: str) -> Lease | None:
     """One lease; None where it is gone."""
     touched = touched_ns(layout, lease_id)
     path = layout.lease(lease_id)
-    data = None if touched is None else read_file(path)
-    if touched is None or data is None:
+    if touched is None:
         return None
     try:
-        return _parsed(lease_id, touched, unseal(data, path.name))
+        data = read_file(path)
+        return None if data is None else _parsed(lease_id, touched, unseal(data, path.name))
     except (StoreError, KeyError, TypeError, ValueError):
         return Lease(lease_id, "", None, 0, touched, None)
 
 
 def touched_ns(layout: Layout, lease_id: str) -> int | None:
     """When the holder of a lease last showed that it is alive; None where there is none."""
+    path = layout.lease(lease_id)
     try:
-        return os.stat(layout.lease(lease_id)).st_mtime_ns
+        with reporting_read_errors(path):
+            return os.lstat(path).st_mtime_ns
     except FileNotFoundError:
         return None
 
