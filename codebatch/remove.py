@@ -6,9 +6,8 @@ refers to any more, go with the next `gc` that is allowed to take them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from codebatch.errors import (
     StoreError,
 )
 from codebatch.store import StoreDirectory
-from codebatch.store.inventory import files_below
+from codebatch.store.inventory import files_below, users_of
 from codebatch.store.leases import runs_of
 from codebatch.store.lock import maintenance_lock
 from codebatch.store.removal import put_back, set_aside
@@ -73,13 +72,15 @@ def remove_snapshots(
 
 
 class _Removal:
-    """Removes folders of one kind. ``refuse`` raises where something needs one of those named."""
+    """Removes folders of one kind. ``refuse`` raises where something needs one of those named,
+    at a time of the file system's.
+    """
 
     def __init__(
         self,
         store: StoreDirectory,
         folders: Mapping[str, Path],
-        refuse: Callable[[StoreDirectory, Sequence[str]], None],
+        refuse: Callable[[StoreDirectory, Sequence[str], int], None],
         missing: type[StoreError],
     ) -> None:
         self._store = store
@@ -91,14 +92,14 @@ class _Removal:
         """Remove, or only find out whether that could be."""
         ids = list(self._folders)
         locked = maintenance_lock(self._store.layout, command, now(), wait_seconds)
-        with nullcontext() if dry_run else locked:
-            self._refuse(self._store, ids)
+        with nullcontext(now_ns()) if dry_run else locked as moment:
+            self._refuse(self._store, ids, moment)
             sizes = [Removed(one, _size(self._folders[one])) for one in ids]
             if not dry_run:
-                self._set_aside(ids)
+                self._set_aside(ids, moment)
         return RemovalReport(dry_run, tuple(sizes))
 
-    def _set_aside(self, ids: Sequence[str]) -> None:
+    def _set_aside(self, ids: Sequence[str], moment: int) -> None:
         """Whoever comes to need one before it is gone is seen after; who comes later sees that
         it is gone.
         """
@@ -109,16 +110,16 @@ class _Removal:
                 if aside is None:
                     raise self._missing(f"{one} was removed meanwhile")
                 done.append((aside, self._folders[one]))
-            self._refuse(self._store, ids)
+            self._refuse(self._store, ids, moment)
         except CodeBatchError:
             for aside, folder in reversed(done):
                 put_back(aside, folder)
             raise
 
 
-def _refuse_running(store: StoreDirectory, ids: Sequence[str]) -> None:
+def _refuse_running(store: StoreDirectory, ids: Sequence[str], moment: int) -> None:
     for batch_id in ids:
-        runs = runs_of(store.layout, batch_id, now_ns())
+        runs = runs_of(store.layout, batch_id, moment)
         if runs:
             names = [str(run.process or "another command") for run in runs]
             raise BatchRunningError(
@@ -128,28 +129,28 @@ def _refuse_running(store: StoreDirectory, ids: Sequence[str]) -> None:
             )
 
 
-def _refuse_in_use(store: StoreDirectory, ids: Sequence[str]) -> None:
-    users: dict[str, list[str]] = defaultdict(list)
-    for batch_id in store.list_batches():
-        users[_snapshot_of(store, batch_id)].append(batch_id)
-    for snapshot_id in ids:
-        batches = users.get(snapshot_id, [])
+def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:
+    for snapshot_id, batches in users_of(store.layout, ids).items():
         if batches:
             more = f" and {len(batches) - _NAMED} more" if len(batches) > _NAMED else ""
             raise SnapshotInUseError(
                 f"snapshot {snapshot_id} is needed by {', '.join(batches[:_NAMED])}{more}",
-                hints=[f"remove them first: codebatch batch rm {' '.join(batches)}"],
+                hints=_hints(store, batches),
                 details={"snapshot_id": snapshot_id, "batches": batches},
             )
 
 
-def _snapshot_of(store: StoreDirectory, batch_id: str) -> str:
-    """The snapshot of a batch, of which either document will do; empty where both are damaged."""
-    with suppress(StoreError):
-        return str(store.load_batch(batch_id).get("snapshot_id"))
-    with suppress(StoreError):
-        return str(store.load_plan_document(batch_id).get("snapshot_id"))
-    return ""
+def _hints(store: StoreDirectory, batches: Sequence[str]) -> list[str]:
+    """How to be rid of batches; those that are not listed have no name that `batch rm` knows."""
+    complete = set(store.list_batches())
+    listed = [one for one in batches if one in complete]
+    hints = [f"remove them first: codebatch batch rm {' '.join(listed)}"] if listed else []
+    if len(listed) < len(batches):
+        hints.append(
+            "a batch that is not listed: verify --repair restores it, or gc removes what was "
+            "never begun"
+        )
+    return hints
 
 
 def _distinct(ids: map[str]) -> list[str]:

@@ -188,12 +188,17 @@ def test_temporary_files_go_when_they_are_old(scanned_copy: Scanned) -> None:
     assert [path.exists() for path in files] == [True, False, False, False]
 
 
-@pytest.mark.parametrize(
-    "document", ["snapshots/snap-*/snapshot.json", "batches/batch-*/batch.json"]
-)
-def test_what_was_never_finished_goes_when_it_is_old(document: str, scanned_copy: Scanned) -> None:
-    store = scanned_copy.store
-    path = next(store.path.glob(document))
+DOCUMENTS = {"snapshots": "snapshot.json", "batches": "batch.json"}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_what_was_never_finished_goes_when_it_is_old(
+    kind: str, store: codebatch.Store, tree: Path
+) -> None:
+    snapshot = store.snapshot(tree)
+    if kind == "batches":
+        store.batch(snapshot)
+    path = next(store.path.glob(f"{kind}/*/{DOCUMENTS[kind]}"))
     path.unlink()
     assert store.gc().removed["unfinished"] == 0
     age_all(store, 30 * DAY)
@@ -201,6 +206,21 @@ def test_what_was_never_finished_goes_when_it_is_old(document: str, scanned_copy
     assert path.parent.exists()
     assert store.gc().removed["unfinished"] == 1
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("kinds", [["batches"], ["snapshots"], ["batches", "snapshots"]])
+def test_what_lacks_its_document_alone_stays(kinds: list[str], scanned_copy: Scanned) -> None:
+    """A batch that has states was begun, and what a batch names was a snapshot."""
+    store = scanned_copy.store
+    for kind in kinds:
+        next(store.path.glob(f"{kind}/*/{DOCUMENTS[kind]}")).unlink()
+    age_all(store, 30 * DAY)
+    number = len(objects(store))
+    report = store.gc()
+    assert (report.removed["unfinished"], report.removed["objects"]) == (0, 0)
+    assert len(objects(store)) == number
+    assert store.verify(repair=True).ok
+    assert is_whole(store, scanned_copy.batch)
 
 
 def test_stat_caches_of_trees_that_are_gone_or_unused(store: codebatch.Store, tmp_path: Path):

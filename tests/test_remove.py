@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -21,7 +22,8 @@ from codebatch.errors import (
     SnapshotInUseError,
     SnapshotNotFoundError,
 )
-from codebatch.store.leases import hold_lease
+from codebatch.store import leases
+from codebatch.store.leases import Lease, Process, hold_lease
 
 Main = Callable[..., Outcome]
 
@@ -79,6 +81,42 @@ def test_a_batch_that_is_being_run(scanned_copy: Scanned, main: Main) -> None:
         assert (done.code, json.loads(done.stdout)["error"]["code"]) == (5, "BATCH_RUNNING")
     with hold_lease(store.directory.layout, "run", "batch-0000000000000000"):
         store.remove_batch(batch)
+
+
+def test_a_snapshot_of_a_batch_that_is_not_listed(scanned_copy: Scanned) -> None:
+    """Whichever of its documents is left names it."""
+    store, batch = scanned_copy.store, scanned_copy.batch
+    folder = store.path / "batches" / batch.id
+    document = (folder / "batch.json").read_bytes()
+    (folder / "batch.json").unlink()
+    with pytest.raises(SnapshotInUseError) as error:
+        store.remove_snapshot("latest")
+    assert error.value.details["batches"] == [batch.id]
+    assert error.value.hints[0].startswith("a batch that is not listed: verify --repair")
+    (folder / "plan.json").unlink()
+    (folder / "batch.json").write_bytes(document)
+    with pytest.raises(SnapshotInUseError):
+        store.remove_snapshot("latest")
+    assert len(store.snapshots()) == 1
+
+
+ELSEWHERE = Process("elsewhere", "elsewhere boot pid", 1, "1")
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_run_elsewhere_lives_by_the_clock_of_the_file_system(
+    behind: bool, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of this machine may say what it likes."""
+    layout, batch = scanned_copy.store.directory.layout, scanned_copy.batch
+    clock = time.time_ns() + (10**12 if behind else -(10**12))
+    monkeypatch.setattr("codebatch.remove.now_ns", lambda: clock)
+    lease = Lease("a", "run", batch.id, 0, 0, ELSEWHERE)
+    leases._write(layout, lease)
+    with pytest.raises(BatchRunningError):
+        scanned_copy.store.remove_batch(batch)
+    os.utime(layout.lease("a"), (0, 0))
+    scanned_copy.store.remove_batch(batch)
 
 
 @pytest.mark.parametrize("kind", ["batch", "snapshot"])

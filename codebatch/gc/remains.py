@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from codebatch.gc.report import Collected
@@ -13,9 +12,11 @@ from codebatch.store.inventory import (
     batch_folders,
     files_below,
     find_file,
+    is_begun,
     is_removed,
     is_temporary,
     snapshot_folders,
+    users_of,
 )
 from codebatch.store.layout import Layout
 from codebatch.store.leases import Lease, read_leases
@@ -32,7 +33,7 @@ def remove_discarded(folders: list[Path], found: Collected) -> None:
 
 def remove_unfinished(store: StoreDirectory, before_ns: int, found: Collected) -> None:
     """Remove folders of snapshots and batches that were not finished, and are not being."""
-    for folder in _unfinished(store):
+    for folder in [*_unfinished_snapshots(store), *_unfinished_batches(store)]:
         newest = newest_ns(folder)
         if newest >= before_ns:
             continue
@@ -81,11 +82,18 @@ def _remove_lease(layout: Layout, lease: Lease, found: Collected) -> None:
             remove_file(path)
 
 
-def _unfinished(store: StoreDirectory) -> Iterator[Path]:
-    complete = {*store.list_snapshots(), *store.list_batches()}
-    for folder in (*snapshot_folders(store.layout), *batch_folders(store.layout)):
-        if folder.name not in complete:
-            yield folder
+def _unfinished_snapshots(store: StoreDirectory) -> list[Path]:
+    """Those that are not listed; where a batch names one, it was, and its document is lost."""
+    complete = set(store.list_snapshots())
+    folders = [one for one in snapshot_folders(store.layout) if one.name not in complete]
+    users = users_of(store.layout, [folder.name for folder in folders])
+    return [folder for folder in folders if not users[folder.name]]
+
+
+def _unfinished_batches(store: StoreDirectory) -> list[Path]:
+    """Those of which nothing was computed; a batch that lacks its document alone is damaged."""
+    folders = batch_folders(store.layout)
+    return [folder for folder in folders if not is_begun(store.layout, folder)]
 
 
 def _count_tree(kind: str, folder: Path, found: Collected, number: int = 1) -> None:

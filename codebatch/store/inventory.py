@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.store.files import TEMPORARY_PREFIX
+from codebatch.store.files import TEMPORARY_PREFIX, read_file
 from codebatch.store.layout import BATCH_PREFIX, COMPRESSED_SUFFIX, SNAPSHOT_PREFIX, Layout
 
 REMOVED_PREFIX = f"{TEMPORARY_PREFIX}removed-"
@@ -75,6 +75,26 @@ def snapshot_folders(layout: Layout) -> list[Path]:
 def batch_folders(layout: Layout) -> list[Path]:
     """The folder of each batch, complete or not."""
     return _folders(layout.batches, f"{BATCH_PREFIX}-")
+
+
+def is_begun(layout: Layout, folder: Path) -> bool:
+    """Whether a batch has a document, or states, which are written after it."""
+    _, document = layout.batch_documents_in(folder)
+    return os.path.lexists(document) or any(True for _ in layout.states_in(folder))
+
+
+def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]]:
+    """The batches, listed or not, whose plan or document names each of these snapshots.
+
+    `StoreReadError` where one cannot be read: what it names is not known.
+    """
+    users: dict[str, list[str]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
+    for folder in batch_folders(layout) if users else ():
+        documents = b"".join(read_file(path) or b"" for path in layout.batch_documents_in(folder))
+        for snapshot_id, batches in users.items():
+            if f'"{snapshot_id}"'.encode() in documents:
+                batches.append(folder.name)
+    return users
 
 
 def removed_folders(layout: Layout) -> list[Path]:

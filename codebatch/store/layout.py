@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -102,6 +103,14 @@ class Layout:
     def outputs_in(self, folder: Path) -> list[Path]:
         """All outputs in a folder that is, or was, that of a batch, in order."""
         return sorted(folder.glob("tasks/*/shards/*/outputs.index.jsonl"))
+
+    def states_in(self, folder: Path) -> Iterator[Path]:
+        """All states in a folder that is, or was, that of a batch."""
+        return folder.glob("tasks/*/shards/*/state.json")
+
+    def batch_documents_in(self, folder: Path) -> tuple[Path, Path]:
+        """The plan in a folder that is, or was, that of a batch, and the document."""
+        return folder / "plan.json", folder / "batch.json"
 
     def batch_document(self, batch_id: str) -> Path:
         """The batch's identity and, once it is done, its result; written last."""
