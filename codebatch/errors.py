@@ -250,7 +250,7 @@ class LockedError(CodeBatchError):
 
 
 class BatchRunningError(LockedError):
-    """A batch that is being run cannot be removed."""
+    """A batch that is being run can be neither removed nor tried again."""
 
     code = "BATCH_RUNNING"
 

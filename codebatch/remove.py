@@ -14,7 +14,6 @@ from pathlib import Path
 from codebatch.clock import now, now_ns
 from codebatch.errors import (
     BatchNotFoundError,
-    BatchRunningError,
     CodeBatchError,
     SnapshotInUseError,
     SnapshotNotFoundError,
@@ -22,7 +21,7 @@ from codebatch.errors import (
 )
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import files_below, users_of
-from codebatch.store.leases import runs_of
+from codebatch.store.leases import refuse_beside, runs_of
 from codebatch.store.lock import maintenance_lock
 from codebatch.store.removal import put_back, set_aside
 
@@ -119,14 +118,7 @@ class _Removal:
 
 def _refuse_running(store: StoreDirectory, ids: Sequence[str], moment: int) -> None:
     for batch_id in ids:
-        runs = runs_of(store.layout, batch_id, moment)
-        if runs:
-            names = [str(run.process or "another command") for run in runs]
-            raise BatchRunningError(
-                f"batch {batch_id} is being run by {', '.join(names)}",
-                hints=["interrupt the run, or wait until it has ended"],
-                details={"batch_id": batch_id, "runs": names},
-            )
+        refuse_beside(runs_of(store.layout, batch_id, moment), batch_id)
 
 
 def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:

@@ -16,12 +16,46 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
 import psutil
 import pytest
 from conftest import Outcome, Scanned, cli_command, cli_environment, make_tree, write_tree
 
 import codebatch
+from codebatch.store import StoreDirectory, files
 from codebatch.tasks import registry
+
+# -- what is computed anew is durable -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dask_runs", [False, True])
+def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
+    dask_runs: bool, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = scanned_copy.batch
+    document = scanned_copy.path / "batches" / batch.id / "batch.json"
+    result = json.loads(document.read_bytes())["result"]
+    state = next(document.parent.glob("tasks/*/shards/*/state.json"))
+    state.unlink()
+    written: list[object] = []
+    save, sync = StoreDirectory.save_state, files.sync_file_system
+
+    def save_state(*arguments: Any) -> None:
+        written.append(json.loads(document.read_bytes())["result"])
+        save(*arguments)
+
+    def sync_all(path: Path) -> None:
+        written.append("synced")
+        sync(path)
+
+    monkeypatch.setattr(StoreDirectory, "save_state", save_state)
+    monkeypatch.setattr(files, "sync_file_system", sync_all)
+    report = dask.compute(batch)[0] if dask_runs else batch.run("sync")
+    last = max(index for index, one in enumerate(written) if one != "synced")
+    assert {one for one in written if one != "synced"} == {None}
+    assert "synced" in written[last:]
+    assert (report.status, json.loads(document.read_bytes())["result"]) == ("done", result)
+
 
 # -- determinism ---------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,10 +17,13 @@ import pytest
 from conftest import Outcome, cli_command, cli_environment, run_cli
 
 import codebatch
+from codebatch.batch.sharing import retrying
 from codebatch.errors import NotReusedError
 from codebatch.messages import ShardCall, Waiting
+from codebatch.store import leases
 from codebatch.store.claims import Claims
-from codebatch.store.leases import hold_lease, read_leases
+from codebatch.store.dropping import drop_result
+from codebatch.store.leases import Lease, Process, hold_lease, read_leases
 from codebatch.worker import run_shard
 
 
@@ -222,6 +226,69 @@ def test_the_second_run_starts_at_the_other_end(tree: Path, store: codebatch.Sto
         orders.append([e["shard_id"] for e in events(batch) if e["event"] == "shard-done"])
     assert orders[0] == orders[1][::-1]
     assert len(orders[0]) > 3
+
+
+def test_a_retry_beside_a_run_is_refused(
+    tree: Path, store: codebatch.Store, main: Callable[..., Outcome]
+) -> None:
+    """The run may have read the states that a retry would drop."""
+    batch = store.batch(store.snapshot(tree))
+    result = batch.run("sync").result
+    before = events(batch)
+    words = ("run", "--retry-quarantined", "--store", store.path)
+    with hold_lease(store.directory.layout, "run", batch.id):
+        done = main(*words, "--json")
+        error = json.loads(done.stdout)["error"]
+        assert (done.code, error["code"]) == (5, "BATCH_RUNNING")
+        assert error["message"].startswith(
+            f"batch {batch.id} is being run by process {os.getpid()}"
+        )
+    assert events(batch) == before
+    assert batch.run("sync", retry_quarantined=True).result == result
+
+
+def test_a_run_looks_when_a_retry_has_dropped_states(
+    tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it read before would be named by a result, and be gone."""
+    batch = store.batch(store.snapshot(tree))
+    result = batch.run("sync").result
+    states = list((store.path / "batches" / batch.id).glob("tasks/lint/shards/*/state.json"))
+    drop_result(store.directory, batch.id)
+    ended = []
+
+    def end(seconds: float) -> None:
+        ended.append(seconds)
+        for path in states:
+            path.unlink(missing_ok=True)
+        retry.close()
+
+    monkeypatch.setattr("codebatch.batch.sharing.time.sleep", end)
+    with contextlib.ExitStack() as retry:
+        retry.enter_context(retrying(store.directory, batch.id))
+        assert batch.run("sync").result == result
+    assert len(ended) == 1
+    assert all(path.exists() for path in states)
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("seconds", [-1000, 1000])
+def test_claims_go_by_the_clock_of_the_file_system(
+    seconds: int, tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a run on another machine stay while it lives, and go when it has died."""
+    batch = store.batch(store.snapshot(tree))
+    layout = store.directory.layout
+    elsewhere = Process("elsewhere", "elsewhere boot pid", 1, "1")
+    leases._write(layout, Lease("other", "run", batch.id, 0, 0, elsewhere))
+    monkeypatch.setattr("time.time_ns", lambda real=time.time_ns: real() + seconds * 10**9)
+    batch.run("sync")
+    assert layout.claims(batch.id).exists()
+    path = layout.lease("other")
+    os.utime(path, (path.stat().st_mtime - 100,) * 2)
+    drop_result(store.directory, batch.id)
+    batch.run("sync")
+    assert not layout.claims(batch.id).exists()
 
 
 def test_a_dask_collection_claims_as_well(tree: Path, store: codebatch.Store) -> None:

@@ -25,7 +25,7 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.batch.sharing import OnWait, Sharing, sharing
+from codebatch.batch.sharing import OnWait, Sharing, retrying, sharing
 from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
 from codebatch.commit import commit_failure
@@ -44,6 +44,7 @@ from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
 from codebatch.schedulers import SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
+from codebatch.store.dropping import drop_result
 
 if TYPE_CHECKING:
     from codebatch import worker
@@ -94,15 +95,15 @@ def run_batch(
         )
     run.suspects = begun_and_lost(store, batch_id)
     if run.settings.retry_quarantined:
-        run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())
-    before = run.overview()
-    run.log("run-started", pending=before.shards()["total"] - before.shards()["done"])
+        with retrying(store, batch_id):
+            run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())
     interrupted = False
     try:
-        if before.status != DONE:
-            with sharing(store, before) as shared:
+        if not run.is_settled():
+            with sharing(store, batch_id, run.look) as shared:
                 run.share(shared)
-                _run_pending(run, before, scheduler, workers, client)
+                if shared.before.status != DONE:
+                    _run_pending(run, shared.before, scheduler, workers, client)
     except KeyboardInterrupt:
         interrupted = True
     return run.finish(began, interrupted=interrupted)
@@ -115,7 +116,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     """
     began = time.monotonic()
     run = _Run(store, batch_id, None)
-    with sharing(store, run.overview()) as shared:
+    with sharing(store, batch_id, run.overview) as shared:
         run.share(shared)
         for receipt in receipts:
             run.note(receipt)
@@ -155,9 +156,15 @@ def recheck_batch(
 
 
 def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardCall]:
-    """A call for each shard that is not done, largest first, under a fresh attempt."""
+    """A call for each shard that is not done, largest first, under a fresh attempt.
+
+    Where there are some, the batch has no result until they are done: it vouches for all states.
+    """
     done = {s for s in overview.shard_ids if overview.shard_status(s) == DONE}
-    return _calls(store, overview, done)
+    calls = _calls(store, overview, done)
+    if calls:
+        drop_result(store, overview.batch_id)
+    return calls
 
 
 def _calls(store: StoreDirectory, overview: BatchOverview, done: set[str]) -> list[ShardCall]:
@@ -181,7 +188,7 @@ class _Run:
     are, ``suspects`` the shards that may end the process they run in, ``sharing`` what is left to
     other runs. ``_done`` holds the states whose outputs were found to match them; in one run that
     is looked at once. ``_inherited`` is true until the states were read that earlier runs left of
-    an unfinished batch.
+    an unfinished batch. ``_is_settled`` says that there was nothing to do.
     """
 
     sharing: Sharing
@@ -206,6 +213,7 @@ class _Run:
         self._done: dict[tuple[str, str], ShardState] = {}
         self._done_before = 0
         self._inherited = store.is_unfinished(batch_id)
+        self._is_settled = False
 
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
@@ -229,6 +237,31 @@ class _Run:
 
     def _states_of(self, shard_id: str) -> list[ShardState | None]:
         return [self._state(task.id, shard_id) for task in self.plan.tasks]
+
+    def is_settled(self) -> bool:
+        """Whether the states give the result that the batch has, so that nothing is to be done.
+
+        Then nothing is written either: no lease says that this run relies on the states.
+        """
+        if self._inherited:
+            return False
+        overview = self.overview()
+        result = self.store.load_batch(self.batch_id).get("result")
+        self._is_settled = overview.status == DONE and overview.result == result
+        if self._is_settled:
+            self._log_start(overview)
+        else:
+            self._done.clear()  # to be looked at again when the lease is held
+        return self._is_settled
+
+    def look(self) -> BatchOverview:
+        """The states that the run starts from."""
+        overview = self.overview()
+        self._log_start(overview)
+        return overview
+
+    def _log_start(self, overview: BatchOverview) -> None:
+        self.log("run-started", pending=overview.shards()["total"] - overview.shards()["done"])
 
     def begin(self, overview: BatchOverview) -> None:
         """Count from here what progress is told about."""
@@ -297,7 +330,7 @@ class _Run:
             interrupted=interrupted,
             quarantined=quarantined_files(self.store, overview),
         )
-        if report.status == DONE:
+        if report.status == DONE and not self._is_settled:
             self._save_result(overview)
         self.log("run-finished", status=report.status)
         return report
@@ -314,6 +347,7 @@ def _run_pending(
     run: _Run, before: BatchOverview, scheduler: str | None, workers: int | None, client: Any
 ) -> None:
     """Link what can be linked, then run the rest on a scheduler that suits it."""
+    drop_result(run.store, run.batch_id)
     reuse = Reuse(run.store, run.batch_id, run.plan)
     run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()

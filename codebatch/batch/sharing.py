@@ -13,19 +13,19 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from codebatch.clock import now_ns
 from codebatch.errors import BatchNotFoundError, StoreError
 from codebatch.messages import ShardCall, Waiting
 from codebatch.overview import BatchOverview
 from codebatch.records import DONE, FAILED, ShardState
 from codebatch.store import StoreDirectory
 from codebatch.store.claims import Claims
-from codebatch.store.leases import Lease, hold_lease, runs_of
+from codebatch.store.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
 from codebatch.store.removal import remove_tree
 
 OnWait = Callable[[Waiting], None]
 StatesOf = Callable[[str], Sequence["ShardState | None"]]
 
+_RETRY = "retry"
 _FIRST_POLL_SECONDS = 0.05
 _LAST_POLL_SECONDS = 1.0
 
@@ -33,20 +33,23 @@ _LAST_POLL_SECONDS = 1.0
 class Sharing:
     """What one run leaves to others.
 
-    State: ``claimed`` are the shards that other runs were at when this one came to them,
-    ``finished`` those of them that are done by now, ``settled`` those that are not to be run
-    again, whatever became of them. ``_failed`` are the attempts that had failed before.
+    State: ``before`` is the batch as this run found it, ``claimed`` are the shards that other runs
+    were at when this one came to them, ``finished`` those of them that are done by now, ``settled``
+    those that are not to be run again, whatever became of them. ``_failed`` are the attempts that
+    had failed before.
     """
 
-    def __init__(self, store: StoreDirectory, lease: Lease, before: BatchOverview) -> None:
+    def __init__(
+        self, store: StoreDirectory, lease: Lease, before: BatchOverview, earlier_runs: int
+    ) -> None:
+        self.before = before
         self.claimed: set[str] = set()
         self.finished: set[str] = set()
         self.settled: set[str] = set()
         self._lease = lease
         self._claims = Claims(store.layout, before.batch_id, lease.lease_id)
         self._failed = {state.attempt for state in before.present() if state.status == FAILED}
-        others = runs_of(store.layout, before.batch_id, now_ns())
-        self._earlier_runs = sum(one.lease_id != lease.lease_id for one in others)
+        self._earlier_runs = earlier_runs
 
     def is_free(self, shard_id: str) -> bool:
         """Whether this run may try the shard."""
@@ -107,15 +110,54 @@ class Sharing:
 
 
 @contextlib.contextmanager
-def sharing(store: StoreDirectory, before: BatchOverview) -> Iterator[Sharing]:
-    """Hold the lease of a run for a block; claims go with the last run of a batch."""
-    batch_id, layout = before.batch_id, store.layout
+def sharing(
+    store: StoreDirectory, batch_id: str, look: Callable[[], BatchOverview]
+) -> Iterator[Sharing]:
+    """Hold the lease of a run for a block; claims go with the last run of a batch.
+
+    ``look`` reads the states when the lease is held: from then on, nobody drops any for a retry.
+    """
+    layout = store.layout
+    moment = 0  # of the file system; at first, whoever has a lease may be at work
     try:
         with hold_lease(layout, "run", batch_id) as lease:
-            if not store.lists_batch(batch_id):  # from here on, nobody removes it
-                raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
-            yield Sharing(store, lease, before)
+            try:
+                if not store.lists_batch(batch_id):  # from here on, nobody removes it
+                    raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
+                earlier_runs = len(_others(store, batch_id, lease))
+                _await_retry(store, batch_id, lease)
+                yield Sharing(store, lease, look(), earlier_runs)
+            finally:
+                moment = _moment(store, lease)
     finally:
         with contextlib.suppress(StoreError):  # gc removes them
-            if not runs_of(layout, batch_id, now_ns()):
+            if not runs_of(layout, batch_id, moment):
                 remove_tree(layout.claims(batch_id))
+
+
+@contextlib.contextmanager
+def retrying(store: StoreDirectory, batch_id: str) -> Iterator[None]:
+    """Keep runs of the batch from looking at its states for a block in which some are dropped.
+
+    `BatchRunningError` where one has looked already. It sees this lease, or this sees its.
+    """
+    with hold_lease(store.layout, _RETRY, batch_id) as lease:
+        refuse_beside(_others(store, batch_id, lease), batch_id)
+        yield
+
+
+def _await_retry(store: StoreDirectory, batch_id: str, lease: Lease) -> None:
+    while any(one.purpose == _RETRY for one in _others(store, batch_id, lease)):
+        time.sleep(_FIRST_POLL_SECONDS)
+
+
+def _others(store: StoreDirectory, batch_id: str, lease: Lease) -> list[Lease]:
+    runs = runs_of(store.layout, batch_id, _moment(store, lease))
+    return [one for one in runs if one.lease_id != lease.lease_id]
+
+
+def _moment(store: StoreDirectory, lease: Lease) -> int:
+    """The time of the file system: when the lease was touched last."""
+    with contextlib.suppress(StoreError):
+        return touched_ns(store.layout, lease.lease_id) or lease.touched_ns
+    return lease.touched_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from codebatch.overview import BatchOverview
 from codebatch.records import DONE, PlannedTask
 from codebatch.store import StoreDirectory
+from codebatch.store.dropping import drop_result
 from codebatch.tasks.rules import QUARANTINED
 
 
@@ -32,9 +33,7 @@ def drop_quarantined(store: StoreDirectory, overview: BatchOverview) -> set[str]
         for task_id in _to_retry(overview, shard_id)
     ]
     if dropped:
-        document = store.load_batch(overview.batch_id)
-        document.pop("finished", None)
-        store.save_batch_document(overview.batch_id, {**document, "result": None})
+        drop_result(store, overview.batch_id)
     for task_id, shard_id in dropped:
         store.drop_state(overview.batch_id, task_id, shard_id)
     return {shard_id for _, shard_id in dropped}

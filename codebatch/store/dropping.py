@@ -1,4 +1,4 @@
-"""Dropping damaged files of a store, safely beside writers who may replace them meanwhile."""
+"""Dropping what is damaged or outdated, safely beside writers who may replace it meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from codebatch.errors import StoreError
 from codebatch.store.files import remove_file, reporting_write_errors, temporary_name
+from codebatch.store.store import StoreDirectory
+
+
+def drop_result(store: StoreDirectory, batch_id: str) -> None:
+    """Have a batch count as unfinished, durably: what is computed of it from now on is neither
+    durable nor believed before it has a result again.
+
+    A document that cannot be read is left to whoever restores it, by the states.
+    """
+    try:
+        document = store.load_batch(batch_id)
+    except StoreError:
+        return
+    if document.get("result") is not None:
+        document.pop("finished", None)
+        store.save_batch_document(batch_id, {**document, "result": None})
 
 
 def drop_file(path: Path, is_whole: Callable[[str], bool]) -> bool:

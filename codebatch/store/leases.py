@@ -16,12 +16,12 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
 from codebatch.digest import Document, compact, unseal
-from codebatch.errors import StoreError
+from codebatch.errors import BatchRunningError, StoreError
 from codebatch.store.files import (
     create_file,
     read_file,
@@ -134,6 +134,17 @@ def live_leases(layout: Layout, now_ns: int) -> list[Lease]:
 def runs_of(layout: Layout, batch_id: str, now_ns: int) -> list[Lease]:
     """The live leases of runs of a batch."""
     return [lease for lease in live_leases(layout, now_ns) if lease.batch_id == batch_id]
+
+
+def refuse_beside(runs: Sequence[Lease], batch_id: str) -> None:
+    """`BatchRunningError`, which names the holders, where there are runs of the batch."""
+    if runs:
+        names = [str(run.process or "another command") for run in runs]
+        raise BatchRunningError(
+            f"batch {batch_id} is being run by {', '.join(names)}",
+            hints=["interrupt the run, or wait until it has ended"],
+            details={"batch_id": batch_id, "runs": names},
+        )
 
 
 def this_process() -> Process:
