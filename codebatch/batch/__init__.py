@@ -1,12 +1,12 @@
 """Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
 
+from codebatch.batch.calls import pending_calls
 from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.report import RecheckReport, RunReport
 from codebatch.batch.run import (
     Progress,
     RunSettings,
     finish_run,
-    pending_calls,
     recheck_batch,
     run_batch,
 )

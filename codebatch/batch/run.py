@@ -9,12 +9,12 @@ its shards (`codebatch.batch.sharing`).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from codebatch.batch.calls import all_calls, pending_calls
 from codebatch.batch.dispatch import Crew, run_calls, run_suspects
 from codebatch.batch.report import (
     RecheckReport,
@@ -148,35 +148,11 @@ def recheck_batch(
     receipts: list[Receipt] = []
     calls = [
         call._replace(recheck=part, limits=limits or choose_limits())
-        for call in _calls(store, overview, set())
+        for call in all_calls(store, overview, set())
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
     run_calls(calls, Crew(choose_scheduler(scheduler, workers, work), client), receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
-
-
-def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardCall]:
-    """A call for each shard that is not done, largest first, under a fresh attempt.
-
-    Where there are some, the batch has no result until they are done: it vouches for all states.
-    """
-    done = {s for s in overview.shard_ids if overview.shard_status(s) == DONE}
-    calls = _calls(store, overview, done)
-    if calls:
-        drop_result(store, overview.batch_id)
-    return calls
-
-
-def _calls(store: StoreDirectory, overview: BatchOverview, done: set[str]) -> list[ShardCall]:
-    attempt = os.urandom(8).hex()
-    shards = sorted(overview.plan.shards, key=lambda shard: (-shard.bytes, shard.shard_id))
-    root = str(store.root.resolve())
-    limits = choose_limits()
-    return [
-        ShardCall(root, store.store_id, overview.batch_id, shard.shard_id, attempt, limits=limits)
-        for shard in shards
-        if shard.shard_id not in done
-    ]
 
 
 class _Run:
