@@ -101,7 +101,7 @@ def run_batch(
     try:
         if not run.is_settled():
             with sharing(store, batch_id, run.look) as shared:
-                run.share(shared)
+                run.sharing = shared
                 if shared.before.status != DONE:
                     _run_pending(run, shared.before, scheduler, workers, client)
     except KeyboardInterrupt:
@@ -117,7 +117,9 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     began = time.monotonic()
     run = _Run(store, batch_id, None)
     with sharing(store, batch_id, run.overview) as shared:
-        run.share(shared)
+        run.sharing = shared
+        if receipts:
+            drop_result(store, batch_id)  # a graph may be older than the result
         for receipt in receipts:
             run.note(receipt)
         _run_rounds(run, Crew(SchedulerChoice("sync", 1)))
@@ -201,10 +203,6 @@ class _Run:
             limits=self.settings.limits,
             retry_quarantined=self.settings.retry_quarantined,
         )
-
-    def share(self, sharing: Sharing) -> None:
-        """Leave to other runs what they are at."""
-        self.sharing = sharing
 
     def await_others(self) -> bool:
         """Wait for other runs; whether there is something to do for this one then."""
