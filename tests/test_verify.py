@@ -279,6 +279,9 @@ def test_damage_is_found_named_and_repaired(
         before.pop(path.with_name("state.json"), None)
     else:
         before.pop(path, None)
+    if kind in ("state", "outputs"):  # the batch was finished again
+        document = scanned_copy.path / "batches" / scanned_copy.batch.id / "batch.json"
+        assert b'"finished"' in before.pop(document)
     after = contents(scanned_copy.path)
     assert {path: after.get(path) for path in before} == before
 
