@@ -112,8 +112,13 @@ class BatchOverview:
         return list(self.totals.errors)
 
 
-def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False) -> BatchOverview:
-    """The states of a batch; with ``verify``, outputs must match their digests to count."""
+def load_overview(
+    store: StoreDirectory, batch_id: str, *, verify: bool = False, listed: bool = True
+) -> BatchOverview:
+    """The states of a batch; with ``verify``, outputs must match their digests to count.
+
+    With ``listed`` false, it need not be in the list: its document may be lost.
+    """
     plan = store.load_plan(batch_id)
     whole = verify and store.is_unfinished(batch_id)
     load = partial(store.load_verified_state, whole=whole) if verify else store.load_state
@@ -124,7 +129,7 @@ def load_overview(store: StoreDirectory, batch_id: str, *, verify: bool = False)
             for task in plan.tasks
         }
         pending = any(None in of_task.values() for of_task in states.values())
-        if pending and not store.lists_batch(batch_id):  # it is not pending: it was removed
+        if listed and pending and not store.lists_batch(batch_id):  # not pending, but removed
             raise BatchNotFoundError(f"no batch {batch_id} in {store.root}")
         return states
 

@@ -204,6 +204,44 @@ def test_chunked_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert check(tmp_path / "store", read_data=True).ok
 
 
+@pytest.fixture
+def chunked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[codebatch.Batch, list[str]]:
+    """A finished batch with a tree in chunks; the objects of that tree, the list first."""
+    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 60)
+    tree = write_tree(tmp_path / "tree", {"a.py": "def f(a, b):\n    return [a, b, {a: b}]\n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
+    (record,) = batch.records(kind="ast")
+    listing = str(record["object"])
+    return batch, [listing, *json.loads(batch.store.read_object(listing))["chunks"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "damage"),
+    [(0, Path.unlink), (0, lambda path: overwrite(path, b"{}")), (-1, Path.unlink)],
+    ids=["no-list", "odd-list", "no-chunk"],
+)
+def test_shard_is_done_only_with_all_chunks(
+    number: int, damage: Callable[[Path], None], chunked: tuple[codebatch.Batch, list[str]]
+) -> None:
+    batch, objects = chunked
+    result = batch.overview().result
+    damage(object_file(batch.store.path, objects[number]))
+    report = resume(batch.store.path, batch.id)
+    assert (report.status, report.result) == ("done", result)
+    assert check(batch.store.path, read_data=True).ok
+
+
+def test_chunks_are_read_where_objects_are(chunked: tuple[codebatch.Batch, list[str]]) -> None:
+    batch, objects = chunked
+    directory = batch.store.directory
+    (shard,) = directory.load_plan(batch.id).shards
+    place = (batch.id, "parse", shard.shard_id)
+    assert directory.load_verified_state(*place, whole=True) is not None
+    flip(object_file(batch.store.path, objects[-1]))
+    assert directory.load_verified_state(*place) is not None
+    assert directory.load_verified_state(*place, whole=True) is None
+
+
 # -- every kind of damage, its name and what it touches ----------------------------------------
 
 BATCH = "batches/*/"
@@ -765,6 +803,18 @@ def test_a_batch_document_is_rebuilt_from_plan_and_states(scanned_copy: Scanned)
         k: v for k, v in before.items() if k not in unknown
     }
     assert after.keys() == before.keys()
+    assert check(scanned_copy.path).ok
+
+
+def test_a_batch_document_is_rebuilt_of_an_unfinished_batch(scanned_copy: Scanned) -> None:
+    path = one(scanned_copy.path, "batches/*/batch.json")
+    result = json.loads(path.read_bytes())["result"]
+    path.unlink()
+    one(scanned_copy.path, f"{SHARD}state.json").unlink()
+    report = check(scanned_copy.path, repair=True)
+    assert "rewritten" in {found.action for found in report.problems}
+    assert json.loads(path.read_bytes())["result"] is None
+    assert resume(scanned_copy.path, path.parent.name).result == result
     assert check(scanned_copy.path).ok
 
 

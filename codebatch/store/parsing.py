@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from codebatch.checks import check_plan
-from codebatch.digest import Document, unseal
+from codebatch.digest import Document, check_digest, unseal
 from codebatch.errors import StoreDamagedError, StoreError, UsageError
 from codebatch.records import Plan
 from codebatch.store.files import read_file
@@ -39,6 +39,13 @@ def parse_plan(batch_id: str, document: Document) -> Plan:
         check_name(task.id, "task id")
     check_name(plan.snapshot_id, "snapshot id")
     return check_plan(plan)
+
+
+def parse_chunks(data: bytes) -> list[str]:
+    """The objects that the value is cut into whose object holds these bytes."""
+    return typed(
+        data, lambda text: [check_digest(one) for one in json.loads(text)["chunks"]], "a chunk list"
+    )
 
 
 def parse_events(lines: Iterable[bytes]) -> list[Document]:

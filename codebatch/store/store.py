@@ -52,6 +52,7 @@ from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
 from codebatch.store.parsing import (
     load_document,
+    parse_chunks,
     parse_events,
     parse_line,
     parse_lines,
@@ -64,6 +65,7 @@ from codebatch.store.removal import set_aside
 
 _RUN_STARTED = b'{"event":"run-started"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
+_CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
 
 
 class StoreDirectory:
@@ -335,10 +337,25 @@ class StoreDirectory:
         data = self._outputs(batch_id, task_id, shard_id, state)
         if data is None:
             return None, b""
-        found = self.objects.is_intact if whole else self.objects.has
-        digests = _OBJECT.findall(data) if "ast" in state.counts.by_kind else ()
-        vouched = all(found(digest.decode()) for digest in digests)
+        vouched = "ast" not in state.counts.by_kind or self.has_objects_of(data, whole=whole)
         return (state, data) if vouched else (None, b"")
+
+    def has_objects_of(self, outputs: bytes, *, whole: bool) -> bool:
+        """Whether the objects that outputs refer to are there, and the chunks of these.
+
+        With ``whole``, they are read; a list of chunks always is.
+        """
+        found = self.objects.is_intact if whole else self.objects.has
+        if not all(found(digest.decode()) for digest in _OBJECT.findall(outputs)):
+            return False
+        for digest in _CHUNKED.findall(outputs):
+            try:
+                chunks = parse_chunks(self.objects.read(digest.decode()))
+            except StoreError:
+                return False
+            if not all(map(found, chunks)):
+                return False
+        return True
 
     def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
         """The lines of a finished shard, checked against its state."""

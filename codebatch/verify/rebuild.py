@@ -77,7 +77,7 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
     if _says(find_document(path).document, known):
         return True  # it was put right meanwhile
     data = find_bytes(path).data
-    overview = load_overview(store, batch_id, verify=True)
+    overview = load_overview(store, batch_id, verify=True, listed=False)
     document = _confirmed(data, known)
     if document is None:
         created = min(map(moment_of, (plan_path, store.layout.inputs(batch_id))))
