@@ -50,7 +50,7 @@ def keep_unchanged(
     if near is None:
         return NOTHING_KEPT
     try:
-        plan, tasks = _planned(store, near)
+        plan, tasks = _planned(store, near, store.plan_stamp(near))
         shard = plan.shard(shard_id)
         before = {file.path: file for file in store.load_inputs(near, shard)}
         kept = _unchanged(inputs, before)
@@ -66,8 +66,8 @@ def keep_unchanged(
 
 
 @lru_cache(maxsize=8)
-def _planned(store: StoreDirectory, batch_id: str) -> tuple[Plan, dict[str, str]]:
-    """A batch's plan, and its tasks by what they build on; neither ever changes."""
+def _planned(store: StoreDirectory, batch_id: str, stamp: object) -> tuple[Plan, dict[str, str]]:
+    """A batch's plan, and its tasks by what they build on; ``stamp`` tells plans apart."""
     plan = store.load_plan(batch_id)
     found = pipeline_fingerprints(plan.tasks)
     return plan, {closure: task_id for task_id, closure in found.items()}

@@ -15,6 +15,7 @@ from codebatch.clock import now, now_ns
 from codebatch.collector import collector_held
 from codebatch.commit import commit_failure, commit_shard
 from codebatch.errors import (
+    BatchNotFoundError,
     CodeBatchError,
     MemoryExhaustedError,
     NotReusedError,
@@ -39,6 +40,14 @@ from codebatch.store.reliance import Reliance
 
 Change = Callable[[Surroundings], Surroundings]
 
+_LEFT_AS_IT_IS = (
+    BatchNotFoundError,
+    MemoryError,
+    NotReusedError,
+    StoreWriteError,
+    WorkerLostError,
+)
+
 
 def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receipt:
     """Compute and commit one shard, and say what was done.
@@ -46,7 +55,7 @@ def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receip
     ``change`` is applied to the surroundings in which the results are computed.
     """
     try:
-        store, plan = _opened(call.store, call.store_id, call.batch_id)
+        store, plan = _opened(call)
         with collector_held():
             if call.recheck is not None:
                 return _recheck(store, plan, call, call.recheck, change)
@@ -69,8 +78,9 @@ def _run_unclaimed(store: StoreDirectory, plan: Plan, call: ShardCall, change: C
     if claims.take(call.shard_id) is not None:
         return Receipt(call.shard_id, call.attempt, CLAIMED)
     try:
+        _check_listed(store, call)
         return _run(store, plan, call, change)
-    except NotReusedError:
+    except (NotReusedError, BatchNotFoundError):
         claims.release(call.shard_id)  # another run may compute it
         raise
 
@@ -95,12 +105,14 @@ def _run(store: StoreDirectory, plan: Plan, call: ShardCall, change: Change) -> 
             )
             kept = keep_unchanged(store, call.near, _closures(plan, tasks), call.shard_id, inputs)
             result = compute_shard(tasks, call.shard_id, inputs, change(around), kept)
+        _check_listed(store, call)
         commit_shard(store, call.batch_id, call.shard_id, result.outputs, call.attempt, started)
-    except (NotReusedError, StoreWriteError, WorkerLostError, MemoryError):
+    except _LEFT_AS_IT_IS:
         raise  # not the shard has failed: it stays as it is, to be computed where that is possible
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
+        _check_listed(store, call)
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
     warning = recollection.keep(plan.shard(call.shard_id), result.learnt, now_ns())
@@ -155,15 +167,33 @@ def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
                 )
 
 
+def _opened(call: ShardCall) -> tuple[StoreDirectory, Plan]:
+    store = _opened_store(call.store, call.store_id)
+    _check_listed(store, call)
+    return store, _loaded_plan(store, call.batch_id, store.plan_stamp(call.batch_id))
+
+
 @functools.lru_cache(maxsize=8)
-def _opened(root: str, store_id: str, batch_id: str) -> tuple[StoreDirectory, Plan]:
-    """The store and the plan, once per process; a batch's plan never changes."""
+def _opened_store(root: str, store_id: str) -> StoreDirectory:
+    """The store, once per process."""
     store = open_store(Path(root))
     if store.store_id != store_id:
         raise StoreFormatError(f"{root} is another store here than where the run was started")
+    return store
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded_plan(store: StoreDirectory, batch_id: str, stamp: object) -> Plan:
+    """The plan, once per process; ``stamp`` tells it from that of a batch of the same id."""
     plan = store.load_plan(batch_id)
     check_toolchain(plan.tasks)
-    return store, plan
+    return plan
+
+
+def _check_listed(store: StoreDirectory, call: ShardCall) -> None:
+    """Raise `BatchNotFoundError` where the batch was removed: nothing may be put into it."""
+    if not store.lists_batch(call.batch_id):
+        raise BatchNotFoundError(f"batch {call.batch_id} was removed meanwhile")
 
 
 def _words(name: str, component: object) -> str:

@@ -22,8 +22,11 @@ from codebatch.errors import (
     SnapshotInUseError,
     SnapshotNotFoundError,
 )
+from codebatch.messages import ShardCall
+from codebatch.shard import Surroundings
 from codebatch.store import leases
 from codebatch.store.leases import Lease, Process, hold_lease
+from codebatch.worker import run_shard
 
 Main = Callable[..., Outcome]
 
@@ -250,3 +253,52 @@ def test_names_that_fit_nothing_or_are_no_names(
     for name, code in (("nope", 4), ("../x", 2), ("", 2)):
         assert main(*command, name, "--store", scanned_copy.path).code == code
     assert len(scanned_copy.store.batches()) == 1
+
+
+def test_a_batch_made_again_may_have_another_width(tree: Path, store: codebatch.Store) -> None:
+    """In one process, which has run the batch that was removed."""
+    snapshot = store.snapshot(tree)
+    first = store.batch(snapshot, "full", shards=16)
+    result = first.run("sync").result
+    store.remove_batch(first.id)
+    again = store.batch(snapshot, "full", shards=256)
+    assert again.id == first.id
+    report = again.run("sync")
+    assert (report.status, report.errors) == ("done", ())
+    assert (report.shards["failed"], report.result) == (0, result)
+
+
+def call_of(batch: codebatch.Batch) -> ShardCall:
+    """A call for a shard, as a scheduler hands it to a worker."""
+    store = batch.store.directory
+    shard_id = str(batch.shards()[0]["shard_id"])
+    return ShardCall(str(store.root), store.store_id, batch.id, shard_id, "late")
+
+
+def test_a_late_worker_leaves_a_removed_batch_alone(tree: Path, store: codebatch.Store) -> None:
+    snapshot = store.snapshot(tree)
+    batch = store.batch(snapshot, "full", shards=16)
+    call = call_of(batch)
+    assert run_shard(call).status == "done"  # it knows the batch
+    store.remove_batch(batch.id)
+    assert (run_shard(call).error or {})["code"] == "BATCH_NOT_FOUND"
+    assert not (store.path / "batches" / batch.id).exists()
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_batch_removed_while_a_shard_is_computed(
+    fails: bool, tree: Path, store: codebatch.Store
+) -> None:
+    """By a machine that takes its run for dead: neither results nor failures are left."""
+    batch = store.batch(store.snapshot(tree), "full", shards=16)
+
+    def remove(around: Surroundings) -> Surroundings:
+        store.directory.discard_batch(batch.id)
+        if fails:
+            raise RuntimeError("it fails as well")
+        return around
+
+    assert (run_shard(call_of(batch), remove).error or {})["code"] == "BATCH_NOT_FOUND"
+    assert not (store.path / "batches" / batch.id).exists()
+    assert store.verify().ok

@@ -192,6 +192,19 @@ class StoreDirectory:
         document = self.load_plan_document(batch_id)
         return typed(document, partial(parse_plan, batch_id), f"the plan of {batch_id}")
 
+    def plan_stamp(self, batch_id: str) -> tuple[int, int, int] | None:
+        """What tells this plan from one that the batch has had or will have; None without one.
+
+        A batch that was removed and made again may have other shards.
+        """
+        path = self.layout.plan_document(batch_id)
+        try:
+            with reporting_read_errors(path):
+                status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
         missing = StoreDamagedError(f"the plan of {batch_id} is missing")
