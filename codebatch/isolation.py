@@ -5,7 +5,8 @@ that child alone. Then the shard is run again *isolated*: this process goes thro
 has a child run one task on one file at a time, so it is known what a child was at when it ended.
 No file is blamed for what it may have met: what ended a child that had been used before, or that
 prepared several files at once, is repeated in a fresh one, which is given nothing else. Only what
-ends that as well is quarantined. Whatever came out stays, so each end costs one computation; and
+ends that as well is quarantined. What may be the doing of somebody else, who killed or stopped the
+child, has to happen twice. Whatever came out stays, so each end costs one computation; and
 how many files are prepared together is halved each time when it was none of the one at hand.
 
 This process looks into no file and runs no task on any.
@@ -54,13 +55,13 @@ Source = tuple[InputFile, SourceFile]
 class _ChildDiedError(Exception):
     """A child ended over a computation; ``code`` is what the file would be quarantined under.
 
-    ``by_kill`` is true where somebody else may have killed it.
+    ``by_other`` is true where somebody else may have killed it, or stopped it for so long.
     """
 
-    def __init__(self, code: str, *, by_kill: bool = False) -> None:
+    def __init__(self, code: str, *, by_other: bool = False) -> None:
         super().__init__(code)
         self.code = code
-        self.by_kill = by_kill
+        self.by_other = by_other
 
 
 def run_guarded(call: ShardCall, children: Children = _children) -> Receipt:
@@ -131,7 +132,7 @@ class _Isolation:
     def _compute(self, around: Surroundings, work: Computation) -> FileLines:
         company = self._company(work)
         in_company = len(company)
-        killed = False
+        seen: set[str] = set()  # what may have been the doing of others
         while True:
             alone = not company and self._child is None
             try:
@@ -139,9 +140,10 @@ class _Isolation:
             except _ChildDiedError as death:
                 # A limit of time is for one file: what stands beside it makes no difference.
                 proven = alone or (not company and death.code == TASK_TIMED_OUT)
-                if proven and (killed or not death.by_kill):
+                if proven and (death.code in seen or not death.by_other):
                     return self._condemn(work, death.code)
-                killed = killed or (proven and death.by_kill)
+                if proven:
+                    seen.add(death.code)
                 company = []
                 continue
             if in_company and not company:
@@ -193,7 +195,7 @@ class _Isolation:
                 answer = child.receive(seconds)
             except TimeoutError:
                 child.kill()
-                raise _ChildDiedError(TASK_TIMED_OUT) from None
+                raise _ChildDiedError(TASK_TIMED_OUT, by_other=True) from None
             if "want" not in answer:
                 return answer
             child.send(sources[answer["want"]][1].content)
@@ -215,10 +217,10 @@ def _death(status: int) -> Exception:
     """What the end of a child says about what it was at."""
     if status in _TOLD_TO_END:
         return WorkerLostError("a worker process was told to end")
-    if status == -signal.SIGALRM:
-        return _ChildDiedError(TASK_TIMED_OUT)
+    if status == -signal.SIGALRM:  # its time goes on while it is stopped
+        return _ChildDiedError(TASK_TIMED_OUT, by_other=True)
     if status == -signal.SIGKILL:  # as the kernel does where memory runs out
-        return _ChildDiedError(TASK_OUT_OF_MEMORY, by_kill=True)
+        return _ChildDiedError(TASK_OUT_OF_MEMORY, by_other=True)
     return _ChildDiedError(TASK_CRASHED)
 
 

@@ -325,6 +325,15 @@ def test_child_that_somebody_kills_blames_no_file(tmp_path: Path) -> None:
     assert report["quarantined"] == QUARANTINED[1:2]
 
 
+def test_child_that_somebody_stops_blames_no_file(tmp_path: Path) -> None:
+    """Its time goes on: the limit ends the child that runs the shard, and one on its own."""
+    world = Poisoned(tmp_path / "w", "pause", number=3, fatal="pause=parse")
+    words = ("--scheduler", "processes", "--file-timeout", 1)
+    report = world.json("scan", world.tree, "--pipeline", "parse", *words)
+    assert world.deaths() == ["pause parse"] * 3
+    assert (report["status"], report["quarantined"]) == ("done", [])
+
+
 def test_second_interrupt_ends_what_hangs(tmp_path: Path) -> None:
     world = Poisoned(tmp_path / "w", "hang", number=10)
     command = cli_command(
