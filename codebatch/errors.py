@@ -283,7 +283,7 @@ class WorkerLostError(CodeBatchError):
 
 
 class MemoryExhaustedError(ShardFailedError):
-    """A worker process ran out of the memory that it may have."""
+    """A process ran out of memory, or of what else there is a limit to; no file is to blame."""
 
     code = "MEMORY_EXHAUSTED"
 

@@ -3,18 +3,25 @@
 Files are taken object by object: equal content is computed once, however many paths it has.
 What is remembered under the key of a task on a file is taken over; the rest is computed, all
 tasks looking at a file before the next is read, so that they share its parsed tree and at most
-one tree is alive. What a task raises on a file becomes a diagnostic record of that file.
+one tree is alive. What a task raises on a file becomes a diagnostic record of that file, unless it
+says that this process ran short of memory or handles: for that, the shard fails.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
 from codebatch.digest import canonical_json
-from codebatch.errors import CodeBatchError, NotReusedError, ShardFailedError
+from codebatch.errors import (
+    CodeBatchError,
+    MemoryExhaustedError,
+    NotReusedError,
+    ShardFailedError,
+)
 from codebatch.keys import file_key
 from codebatch.lines import FileLines, decode_lines, encode_lines
 from codebatch.outputs import NOTHING_KEPT, Kept, OutputLines, TaskOutputs
@@ -26,6 +33,8 @@ from codebatch.tasks.rules import FAILURES, TASK_FAILED
 from codebatch.tasks.source import SourceFile
 
 MAX_OBJECT_BYTES = 16 * 2**20
+
+_SHORTAGES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
@@ -42,7 +51,8 @@ class Surroundings:
     its content. ``may_compute`` false makes it an error that something is not remembered.
 
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
-    Where ``memory_is_limited``, memory that runs out is not an exception of the task like others.
+    Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
+    be to blame for; elsewhere it is a `MemoryExhaustedError`, for which the shard fails.
     ``compute`` runs a task on a file elsewhere; None is here.
     """
 
@@ -357,8 +367,9 @@ def _run(
     except UnreadableObjectError:
         raise
     except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
-        if around.memory_is_limited and isinstance(error, MemoryError):
-            raise
+        shortage = _shortage(error, around)
+        if shortage is not None:
+            raise shortage from error
         message = f"the task failed on this file: {type(error).__name__}: {error}"
         return [failure_record(TASK_FAILED, message)]
     undeclared = {record["kind"] for record in records}.difference(task.kinds)
@@ -366,6 +377,20 @@ def _run(
         names = ", ".join(sorted(map(str, undeclared)))
         raise ShardFailedError(f"task {task.name} yields undeclared kinds: {names}")
     return [_stored(record, put) if "data" in record else record for record in records]
+
+
+def _shortage(error: BaseException, around: Surroundings) -> Exception | None:
+    """What to raise where a task met that this process is short of something: it says nothing
+    about the file, and elsewhere, or later, there may be enough. None where it is no such thing.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
+    if no_memory and around.memory_is_limited:
+        return MemoryError(str(error))
+    if no_memory or code in _SHORTAGES:
+        what = ": ".join(filter(None, (type(error).__name__, str(error))))
+        return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
+    return None
 
 
 def _stored(record: Record, put: PutObject) -> Record:

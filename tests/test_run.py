@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from conftest import Outcome, Scanned, cli_command, cli_environment, make_tree, 
 import codebatch
 from codebatch.store import StoreDirectory, files
 from codebatch.tasks import registry
+from codebatch.tasks.languages.python.deep import NoThreadError
 
 # -- what is computed anew is durable -----------------------------------------------------------
 
@@ -268,12 +270,11 @@ def broken_task(error: Callable[[], BaseException]) -> Callable[..., Iterator[di
     [
         lambda: RuntimeError("boom"),
         lambda: RecursionError("too deep"),
-        MemoryError,
         lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         lambda: codebatch.CodeBatchError("of our own"),
         lambda: ValueError("lone \udcff and \x1b[31m"),
     ],
-    ids="runtime recursion memory unicode own odd-text".split(),
+    ids="runtime recursion unicode own odd-text".split(),
 )
 def test_task_that_fails_on_one_file_leaves_a_record(
     error: Callable[[], BaseException],
@@ -298,6 +299,36 @@ def test_task_that_fails_on_one_file_leaves_a_record(
         return [r for r in records if (r["path"], r["task_id"]) != ("pkg/cart.py", "symbols")]
 
     assert others(batch.sorted_records()) == others(scanned.batch.sorted_records())
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError,
+        lambda: NoThreadError("no thread with a large stack"),
+        lambda: OSError(errno.ENOMEM, "no memory"),
+        lambda: OSError(errno.EAGAIN, "no process"),
+        lambda: OSError(errno.EMFILE, "no descriptor"),
+    ],
+    ids="memory thread enomem eagain emfile".split(),
+)
+def test_shortage_of_the_process_is_no_result(
+    scheduler: str,
+    error: Callable[[], BaseException],
+    tree: Path,
+    store: codebatch.Store,
+    scanned: Scanned,
+) -> None:
+    batch = store.batch(store.snapshot(tree), "full")
+    with pytest.MonkeyPatch.context() as patch:
+        replace_task(patch, "symbols", run=broken_task(error))
+        report = batch.run(scheduler)
+    assert (report.status, report.result, report.shards["failed"]) == ("failed", None, 1)
+    assert [found["code"] for found in report.errors] == ["MEMORY_EXHAUSTED"]
+    assert list(batch.records(code="E0002")) == []
+    report = batch.run(scheduler)
+    assert (report.status, report.result) == ("done", scanned.batch.overview().result)
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])

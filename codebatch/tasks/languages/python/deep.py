@@ -25,7 +25,7 @@ _RECURSION_LIMIT = 1_500_000
 _lock = threading.Lock()
 
 
-class NoThreadError(Exception):
+class NoThreadError(MemoryError):
     """The machine has no memory for a large stack now."""
 
 

@@ -16,7 +16,7 @@ import tokenize
 from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import SyntaxFault
-from codebatch.tasks.languages.python.deep import call_deep
+from codebatch.tasks.languages.python.deep import NoThreadError, call_deep
 from codebatch.tasks.languages.python.places import line_at
 from codebatch.tasks.languages.python.warnings_off import warnings_off
 
@@ -48,11 +48,18 @@ def parse_source(source: SourceFile) -> ast.Module | SyntaxFault:
     except RecursionError:
         return SyntaxFault(1, 1, TOO_DEEP)
     except MemoryError as error:
-        if _DEPTH_IS_FIXED and not error.args:
-            raise  # memory is short, which says nothing about the file
+        if _is_shortage(error):
+            raise
         return SyntaxFault(1, 1, TOO_DEEP)
     except ValueError as error:
         return SyntaxFault(1, 1, f"invalid source: {error}")
+
+
+def _is_shortage(error: MemoryError) -> bool:
+    """Whether memory is short, which says nothing about the file; else it is too deep. What
+    the parser of an older Python says of both is the same.
+    """
+    return isinstance(error, NoThreadError) or (_DEPTH_IS_FIXED and not error.args)
 
 
 def _parse(content: bytes | str) -> ast.Module:
@@ -72,7 +79,10 @@ def _syntax_fault(source: SourceFile, error: SyntaxError) -> SyntaxFault:
         _parse(source.text)
     except SyntaxError as exact:
         error = exact
-    except (RecursionError, MemoryError, ValueError):
+    except MemoryError as again:
+        if _is_shortage(again):
+            raise
+    except (RecursionError, ValueError):
         pass
     lines = source.lines
     number = min(max(error.lineno or 1, 1), max(len(lines), 1))
