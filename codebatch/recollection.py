@@ -20,6 +20,7 @@ from codebatch.records import InputFile, PlannedShard
 from codebatch.store import StoreDirectory
 from codebatch.store.hints import add_hint
 from codebatch.store.memo import Memo, MemoStore
+from codebatch.store.references import has_objects_of
 
 
 class Recollection:
@@ -98,4 +99,4 @@ class Recollection:
             return True
         # As for a shard: where one is not done for the sake of an object, this computes it again.
         whole = self._is_unfinished(found.batch_id)
-        return self._store.has_objects_of(found.lines, whole=whole)
+        return has_objects_of(objects, found.lines, whole=whole)

@@ -9,7 +9,6 @@ says that this process ran short of memory or handles: for that, the shard fails
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,6 @@ from itertools import groupby
 from codebatch.digest import canonical_json
 from codebatch.errors import (
     CodeBatchError,
-    MemoryExhaustedError,
     NotReusedError,
     ShardFailedError,
 )
@@ -26,6 +24,7 @@ from codebatch.keys import file_key
 from codebatch.lines import FileLines, decode_lines, encode_lines
 from codebatch.outputs import NOTHING_KEPT, Kept, OutputLines, TaskOutputs
 from codebatch.records import COMPUTED, REMEMBERED, Counts, InputFile, PlannedTask, Record
+from codebatch.shortage import shortage_of
 from codebatch.tasks.base import FileContext, Preparation, ToolCrashedError
 from codebatch.tasks.findings import failure_record
 from codebatch.tasks.registry import find_task
@@ -33,8 +32,6 @@ from codebatch.tasks.rules import FAILURES, TASK_FAILED
 from codebatch.tasks.source import SourceFile
 
 MAX_OBJECT_BYTES = 16 * 2**20
-
-_SHORTAGES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
@@ -367,7 +364,7 @@ def _run(
     except UnreadableObjectError:
         raise
     except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
-        shortage = _shortage(error, around)
+        shortage = shortage_of(error, memory_is_limited=around.memory_is_limited)
         if shortage is not None:
             raise shortage from error
         message = f"the task failed on this file: {type(error).__name__}: {error}"
@@ -377,20 +374,6 @@ def _run(
         names = ", ".join(sorted(map(str, undeclared)))
         raise ShardFailedError(f"task {task.name} yields undeclared kinds: {names}")
     return [_stored(record, put) if "data" in record else record for record in records]
-
-
-def _shortage(error: BaseException, around: Surroundings) -> Exception | None:
-    """What to raise where a task met that this process is short of something: it says nothing
-    about the file, and elsewhere, or later, there may be enough. None where it is no such thing.
-    """
-    code = error.errno if isinstance(error, OSError) else None
-    no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
-    if no_memory and around.memory_is_limited:
-        return MemoryError(str(error))
-    if no_memory or code in _SHORTAGES:
-        what = ": ".join(filter(None, (type(error).__name__, str(error))))
-        return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
-    return None
 
 
 def _stored(record: Record, put: PutObject) -> Record:

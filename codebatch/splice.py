@@ -29,6 +29,7 @@ from codebatch.records import (
 )
 from codebatch.shard import groups_of_equals
 from codebatch.store import StoreDirectory
+from codebatch.store.files import file_stamp
 from codebatch.tasks.rules import FAILURES
 
 
@@ -50,7 +51,7 @@ def keep_unchanged(
     if near is None:
         return NOTHING_KEPT
     try:
-        plan, tasks = _planned(store, near, store.plan_stamp(near))
+        plan, tasks = _planned(store, near, file_stamp(store.layout.plan_document(near)))
         shard = plan.shard(shard_id)
         before = {file.path: file for file in store.load_inputs(near, shard)}
         kept = _unchanged(inputs, before)

@@ -35,6 +35,7 @@ from codebatch.shard import Surroundings, compute_shard
 from codebatch.splice import keep_unchanged
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.claims import Claims
+from codebatch.store.files import file_stamp
 from codebatch.store.leases import hold_lease
 from codebatch.store.reliance import Reliance
 
@@ -170,7 +171,9 @@ def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
 def _opened(call: ShardCall) -> tuple[StoreDirectory, Plan]:
     store = _opened_store(call.store, call.store_id)
     _check_listed(store, call)
-    return store, _loaded_plan(store, call.batch_id, store.plan_stamp(call.batch_id))
+    # A batch that was removed and made again may have other shards.
+    stamp = file_stamp(store.layout.plan_document(call.batch_id))
+    return store, _loaded_plan(store, call.batch_id, stamp)
 
 
 @functools.lru_cache(maxsize=8)

@@ -68,6 +68,16 @@ def read_file(path: str | Path) -> bytes | None:
         return None
 
 
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from another one in its place; None where there is none."""
+    try:
+        with reporting_read_errors(path):
+            status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def write_file(path: Path, data: bytes, *, durable: bool) -> None:
     """Put one file into place atomically; with ``durable``, it survives a power cut."""
     with WriteGroup(path.parent, durable=durable) as group:

@@ -9,7 +9,6 @@ is damaged or half-written is an error where it is needed and absent where absen
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -52,7 +51,6 @@ from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
 from codebatch.store.parsing import (
     load_document,
-    parse_chunks,
     parse_events,
     parse_line,
     parse_lines,
@@ -60,12 +58,11 @@ from codebatch.store.parsing import (
     pretty,
     typed,
 )
+from codebatch.store.references import has_objects_of
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
 
 _RUN_STARTED = b'{"event":"run-started"'
-_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
-_CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
 
 
 class StoreDirectory:
@@ -191,19 +188,6 @@ class StoreDirectory:
         """``plan.json``, checked against its digest."""
         document = self.load_plan_document(batch_id)
         return typed(document, partial(parse_plan, batch_id), f"the plan of {batch_id}")
-
-    def plan_stamp(self, batch_id: str) -> tuple[int, int, int] | None:
-        """What tells this plan from one that the batch has had or will have; None without one.
-
-        A batch that was removed and made again may have other shards.
-        """
-        path = self.layout.plan_document(batch_id)
-        try:
-            with reporting_read_errors(path):
-                status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
@@ -350,25 +334,9 @@ class StoreDirectory:
         data = self._outputs(batch_id, task_id, shard_id, state)
         if data is None:
             return None, b""
-        vouched = "ast" not in state.counts.by_kind or self.has_objects_of(data, whole=whole)
+        has_trees = "ast" in state.counts.by_kind
+        vouched = not has_trees or has_objects_of(self.objects, data, whole=whole)
         return (state, data) if vouched else (None, b"")
-
-    def has_objects_of(self, outputs: bytes, *, whole: bool) -> bool:
-        """Whether the objects that outputs refer to are there, and the chunks of these.
-
-        With ``whole``, they are read; a list of chunks always is.
-        """
-        found = self.objects.is_intact if whole else self.objects.has
-        if not all(found(digest.decode()) for digest in _OBJECT.findall(outputs)):
-            return False
-        for digest in _CHUNKED.findall(outputs):
-            try:
-                chunks = parse_chunks(self.objects.read(digest.decode()))
-            except StoreError:
-                return False
-            if not all(map(found, chunks)):
-                return False
-        return True
 
     def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
         """The lines of a finished shard, checked against its state."""

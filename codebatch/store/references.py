@@ -1,0 +1,30 @@
+"""Whether what lines of outputs refer to is in the store. No state."""
+
+from __future__ import annotations
+
+import re
+
+from codebatch.errors import StoreError
+from codebatch.store.cas import ObjectStore
+from codebatch.store.parsing import parse_chunks
+
+_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
+_CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
+
+
+def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
+    """Whether the objects of `ast` records are there, and the chunks of these.
+
+    With ``whole``, they are read; a list of chunks always is.
+    """
+    found = objects.is_intact if whole else objects.has
+    if not all(found(digest.decode()) for digest in _OBJECT.findall(lines)):
+        return False
+    for digest in _CHUNKED.findall(lines):
+        try:
+            chunks = parse_chunks(objects.read(digest.decode()))
+        except StoreError:
+            return False
+        if not all(map(found, chunks)):
+            return False
+    return True
