@@ -7,6 +7,7 @@ when something needs one of them; totals that were kept (`codebatch.totals`) spa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 
 from codebatch.errors import BatchNotFoundError, TaskNotFoundError
@@ -157,6 +158,11 @@ def total_states(plan: Plan, states: States) -> Totals:
         for task_id, of_task in states.items()
     }
     return Totals(tasks, shards, result_digest(nodes) if done else None, tuple(_errors(states)))
+
+
+def without_files(state: ShardState) -> ShardState:
+    """The state without what it says of each file: a run keeps the states of all shards."""
+    return replace(state, per_file=(), origins="")
 
 
 def status_of(state: ShardState | None) -> str:

@@ -611,3 +611,17 @@ def test_events_tell_the_story(tree: Path, store: codebatch.Store) -> None:
     done = ["shard-started", "shard-done"] * report.shards["total"]
     assert names == ["run-started", *done, "run-finished"]
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+
+
+def test_damaged_tree_of_an_unfinished_batch_is_made_again(scanned_copy: Scanned) -> None:
+    """As a power cut leaves it: all states are there, an object they refer to is damaged."""
+    batch, directory = scanned_copy.batch, scanned_copy.store.directory
+    record = next(record for record in batch.records(kind="ast") if record["path"] == "pkg/cart.py")
+    document = directory.load_batch(batch.id)
+    directory.save_batch_document(batch.id, {**document, "result": None})
+    (path,) = scanned_copy.path.glob(f"objects/*/*/*/{str(record['object'])[len('sha256:') :]}*")
+    path.chmod(0o644)
+    path.write_bytes(b"{}")
+    report = batch.run("sync")
+    assert (report.status, report.result) == ("done", scanned_copy.report.result)
+    assert scanned_copy.store.verify(read_data=True).problems == ()

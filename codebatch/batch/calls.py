@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from codebatch.errors import WorkerLostError
 from codebatch.limits import choose_limits
-from codebatch.messages import ShardCall
+from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview
-from codebatch.records import DONE
+from codebatch.records import DONE, FAILED
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
 
@@ -35,3 +36,9 @@ def all_calls(store: StoreDirectory, overview: BatchOverview, done: set[str]) ->
         for shard in shards
         if shard.shard_id not in done
     ]
+
+
+def is_final(receipt: Receipt) -> bool:
+    """Whether the shard itself failed; a lost worker is the scheduler's failure, not its."""
+    error = receipt.error or {}
+    return receipt.status == FAILED and error.get("code") != WorkerLostError.code

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from codebatch.batch.calls import all_calls, pending_calls
+from codebatch.batch.calls import all_calls, is_final, pending_calls
 from codebatch.batch.dispatch import Crew, run_calls, run_suspects
 from codebatch.batch.report import (
     RecheckReport,
@@ -30,16 +30,16 @@ from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
 from codebatch.commit import commit_failure
 from codebatch.errors import (
+    BatchNotFoundError,
     BatchUnfinishedError,
     NotReusedError,
     ShardFailedError,
     UsageError,
-    WorkerLostError,
 )
 from codebatch.lazy import lazy
 from codebatch.limits import Limits, choose_limits
 from codebatch.messages import Receipt, ShardCall
-from codebatch.overview import BatchOverview
+from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
 from codebatch.schedulers import SchedulerChoice, choose_scheduler
@@ -166,7 +166,8 @@ class _Run:
     are, ``suspects`` the shards that may end the process they run in, ``sharing`` what is left to
     other runs. ``_done`` holds the states whose outputs were found to match them; in one run that
     is looked at once. ``_inherited`` is true until the states were read that earlier runs left of
-    an unfinished batch. ``_is_settled`` says that there was nothing to do.
+    an unfinished batch; ``_wanting`` are the shards of which objects were damaged then.
+    ``_is_settled`` says that there was nothing to do.
     """
 
     sharing: Sharing
@@ -191,6 +192,7 @@ class _Run:
         self._done: dict[tuple[str, str], ShardState] = {}
         self._done_before = 0
         self._inherited = store.is_unfinished(batch_id)
+        self._wanting: set[str] = set()
         self._is_settled = False
 
     def completed(self, call: ShardCall) -> ShardCall:
@@ -274,22 +276,28 @@ class _Run:
             task.id: {s.shard_id: self._state(task.id, s.shard_id) for s in self.plan.shards}
             for task in self.plan.tasks
         }
+        if self._inherited:
+            self._wanting = {s for t in states for s in states[t] if self._is_wanting(states, t, s)}
         self._inherited = False
         return BatchOverview(self.batch_id, self.plan, states)
+
+    def _is_wanting(self, states: States, task_id: str, shard_id: str) -> bool:
+        """Whether there is a state that, read whole, does not count."""
+        read = states[task_id][shard_id]
+        return read is None and self.store.load_state(self.batch_id, task_id, shard_id) is not None
 
     def know(self, states: Mapping[tuple[str, str], ShardState]) -> None:
         """Take over states that are known to be done and whole, by (task, shard)."""
         for place, state in states.items():
-            self._done[place] = _without_files(state)
+            self._done[place] = without_files(state)
 
     def _state(self, task_id: str, shard_id: str) -> ShardState | None:
         state = self._done.get((task_id, shard_id))
         if state is None:
-            state = self.store.load_verified_state(
-                self.batch_id, task_id, shard_id, whole=self._inherited
-            )
+            whole = self._inherited or shard_id in self._wanting.difference(self.arrived)
+            state = self.store.load_verified_state(self.batch_id, task_id, shard_id, whole=whole)
             if state is not None and state.status == DONE:
-                state = self._done[task_id, shard_id] = _without_files(state)
+                state = self._done[task_id, shard_id] = without_files(state)
         return state
 
     def finish(self, began: float, *, interrupted: bool) -> RunReport:
@@ -365,21 +373,10 @@ def _next_calls(run: _Run) -> list[ShardCall]:
         run.completed(call)
         for call in run.sharing.ordered(pending_calls(run.store, run.overview()))
         if run.sharing.is_free(call.shard_id)
-        if run.arrived.get(call.shard_id) is None or not _is_final(run.arrived[call.shard_id])
+        if run.arrived.get(call.shard_id) is None or not is_final(run.arrived[call.shard_id])
     ]
     run.attempts.update(call.attempt for call in calls)
     return calls
-
-
-def _without_files(state: ShardState) -> ShardState:
-    """The state without what it says of each file: a run keeps the states of all shards."""
-    return replace(state, per_file=(), origins="")
-
-
-def _is_final(receipt: Receipt) -> bool:
-    """Whether the shard itself failed; a lost worker is the scheduler's failure, not its."""
-    error = receipt.error or {}
-    return receipt.status == FAILED and error.get("code") != WorkerLostError.code
 
 
 def _record_failures(run: _Run) -> None:
@@ -393,6 +390,8 @@ def _record_failures(run: _Run) -> None:
         error = receipt.error or {}
         if error.get("code") == NotReusedError.code:
             continue
+        if error.get("code") == BatchNotFoundError.code:
+            raise BatchNotFoundError(str(error.get("message")))
         said = error.get("message", "the shard left no valid result in the store")
         failure = ShardFailedError(str(said))
         commit_failure(run.store, run.batch_id, task_ids, shard_id, failure, receipt.attempt)
