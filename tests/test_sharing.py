@@ -94,8 +94,9 @@ def test_two_runs_compute_everything_once(
     processes = [start(batch, "--scheduler", "sync") for _ in range(2)]
     found = reports(processes)
     check_shared(found, batch, expected)
-    done = [event["shard_id"] for event in events(batch) if event["event"] == "shard-done"]
-    assert len(done) == len(batch.shards())
+    # A run that comes upon a shard when the other has ended may say once more that it is done.
+    done = {event["shard_id"] for event in events(batch) if event["event"] == "shard-done"}
+    assert done == {shard["shard_id"] for shard in batch.shards()}
     assert all(one["files"]["computed"] for one in found)  # neither did all of it
 
 
