@@ -29,7 +29,7 @@ EXIT_CODES: Mapping[int, str] = {
     EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible, or the "
     "store cannot be written",
     EXIT_LOCKED: "another command removes or repairs something in the store, or runs the batch to "
-    "be removed",
+    "be removed or tried again",
     EXIT_CLUSTER: "the cluster cannot be reached, or this command has other tool versions than the "
     "plan; from diagnose --scheduler: the cluster cannot run batches of this store",
     EXIT_BUG: "a bug in codebatch",

@@ -152,7 +152,8 @@ def _type(kind: click.ParamType[Any]) -> Document:
 
 def _exit_codes(command: click.Command) -> list[int]:
     """A scheduler may be out of reach, and only what has workers runs shards, which may fail;
-    only a gate can say no; only what takes the lock of removal and repair waits for it.
+    only a gate can say no; only what takes the lock of removal and repair waits for it, and
+    only a retry must be alone.
     """
     names = {name for parameter in command.params for name in parameter.opts}
     codes = set(_ALWAYS)
@@ -162,7 +163,7 @@ def _exit_codes(command: click.Command) -> list[int]:
         codes.add(EXIT_GATE)
     if "--workers" in names:
         codes.add(EXIT_SHARDS_FAILED)
-    if "--wait" in names:
+    if names & {"--wait", "--retry-quarantined"}:
         codes.add(EXIT_LOCKED)
     if "--scheduler" in names:
         codes.add(EXIT_CLUSTER)
