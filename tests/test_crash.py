@@ -200,6 +200,9 @@ def check_after_death(scene: Scene, store: Path, server: Server, *, gc_first: bo
     """Nothing is damaged or lost, and the command does its work when it is given again."""
     if gc_first and (store / "store.json").exists():
         collect(store, server)
+    half_written = [path for path in (store / "leases").rglob("*") if path.stat().st_size == 0]
+    if half_written:  # readable ones are known for dead at once
+        let_leases_age(store)
     if (store / "store.json").exists():
         check_store(store)
     kept = files_of(store)
