@@ -26,8 +26,9 @@ from codebatch.records import (
     path_key,
 )
 
-# An empty component, `.` or `..`, or a NUL byte; so also a leading or a trailing slash.
-_BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+# An empty component, `.` or `..`, or a NUL byte; so also a leading or a trailing slash. A lone
+# surrogate other than those that stand for a byte is no part of any name.
+_BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\0\ud800-\udc7f\udd00-\udfff]")
 _SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
 _CODE = re.compile(r"[A-Z]+[0-9]+\Z")
 _LARGEST = 2**63 - 1

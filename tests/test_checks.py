@@ -28,7 +28,20 @@ def seal_again(path: Path, change: Change) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../x", "a/../../x", "a/..", "..", ".", "a/./b", "a//b", "a/", "", "a\0b"],
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a/..",
+        "..",
+        ".",
+        "a/./b",
+        "a//b",
+        "a/",
+        "",
+        "a\0b",
+        "\ud800",
+    ],
 )
 def test_path_that_leads_out_of_the_tree(path: str, scanned_copy: Scanned) -> None:
     """In a manifest; its snapshot has the id that belongs to it."""
