@@ -384,7 +384,7 @@ def test_many_changed_stores(
     tmp_path: Path,
     note: Note,
 ) -> None:
-    fuzz_store(150, template, tmp_path / "sandbox", note, [change])
+    fuzz_store(60, template, tmp_path / "sandbox", note, [change])
 
 
 # -- pipeline documents ---------------------------------------------------------------------------
@@ -453,7 +453,7 @@ def test_changed_pipelines(
 def test_many_changed_pipelines(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:
-    fuzz_pipelines(2000, template, tmp_path / "sandbox", note)
+    fuzz_pipelines(1000, template, tmp_path / "sandbox", note)
 
 
 # -- trees ----------------------------------------------------------------------------------------
@@ -546,4 +546,4 @@ def test_odd_trees(tmp_path: Path, note: Note) -> None:
 
 @pytest.mark.slow
 def test_many_odd_trees(tmp_path: Path, note: Note) -> None:
-    fuzz_trees(400, tmp_path, note)
+    fuzz_trees(200, tmp_path, note)
