@@ -368,6 +368,8 @@ def test_a_damaged_tree_is_computed_again(how: str, scanned_copy: Scanned) -> No
     assert report.result == scanned_copy.report.result
     assert report.files["computed"] > 0  # what is remembered of it does not count
     after = contents(scanned_copy.path)
+    document = scanned_copy.path / "batches" / scanned_copy.batch.id / "batch.json"
+    assert b'"finished"' in before.pop(document)  # the batch was finished again
     states = {p for p in before if p.name == "state.json" and before[p] != after[p]}
     assert {p.parent.parent.parent.name for p in states} == {"parse"}
     assert {p: after[p] for p in before if p not in states} == {
