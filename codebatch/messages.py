@@ -47,6 +47,7 @@ class Receipt(NamedTuple):
     """What a worker says it did. It is believed only where the store says the same. The status
     ``claimed`` means that it did nothing, since another run is at work on the shard.
 
+    ``worker`` is the name of the cluster's worker that did it, None on this machine.
     ``warning`` is what went wrong beside the results. A recheck says how many results of files
     it ``checked``, and the (task id, path) of those that ``differ``.
     """
@@ -58,3 +59,4 @@ class Receipt(NamedTuple):
     warning: str | None = None
     checked: int = 0
     differ: tuple[tuple[str, str], ...] = ()
+    worker: str | None = None

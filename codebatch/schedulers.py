@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codebatch.errors import SchedulerInvalidError
+from codebatch.errors import SchedulerInvalidError, UsageError
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
+SHARED, SHIPPED = "shared", "shipped"
+TRANSPORTS = (AUTO, SHARED, SHIPPED)
 
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx|inproc)://\S+\Z")
 _TINY_WORK_BYTES = 2**19
@@ -33,6 +36,38 @@ class SchedulerChoice:
     def is_local(self) -> bool:
         """Whether it runs on this machine alone."""
         return self.name in LOCAL
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """How a run uses a cluster; without effect on a local scheduler.
+
+    ``transport`` is one of `TRANSPORTS`. ``timeout`` is how many seconds to wait for a cluster that
+    has lost its scheduler or all of its workers. Dask's report on the run is written to the file
+    ``performance_report``. ``on_notice`` is told what a person may want to know, in one line.
+    """
+
+    transport: str = AUTO
+    timeout: float | None = None
+    performance_report: str | None = None
+    on_notice: Callable[[str], None] = lambda _: None
+
+
+def choose_cluster_settings(
+    transport: str | None = None,
+    timeout: float | None = None,
+    performance_report: str | os.PathLike[str] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> ClusterSettings:
+    """What was asked for, checked; `UsageError` where it makes no sense."""
+    if transport not in (None, *TRANSPORTS):
+        raise UsageError(
+            f"unknown transport: {transport}", hints=[f"choose {', '.join(TRANSPORTS)}"]
+        )
+    if timeout is not None and not 0 <= timeout < float("inf"):
+        raise UsageError(f"not a number of seconds: {timeout}")
+    report = None if performance_report is None else os.fspath(performance_report)
+    return ClusterSettings(transport or AUTO, timeout, report, on_notice or (lambda _: None))
 
 
 def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) -> SchedulerChoice:

@@ -110,7 +110,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
     | {"query", "snapshot"}
-    | {"remove", "stats", "store", "storing", "tasks", "verify", "__init__"},
+    | {"remove", "schedulers", "stats", "store", "storing", "tasks", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }

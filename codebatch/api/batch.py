@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from codebatch import limits
+from codebatch import limits, schedulers
 from codebatch.lazy import lazy
 from codebatch.records import DONE
 from codebatch.store import open_store
@@ -71,6 +72,10 @@ class Batch:
         file_timeout: float | None = None,
         memory_limit: int | str | None = None,
         on_wait: OnWait | None = None,
+        transport: str | None = None,
+        cluster_timeout: float | None = None,
+        performance_report: str | PathLike[str] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> RunReport:
         """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
         address or a scheduler file; or give a ``distributed.Client``. With ``require_reused``
@@ -82,6 +87,11 @@ class Batch:
 
         Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
         one has to wait for others.
+
+        On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
+        ``shipped`` (they never see it) or ``auto``. A cluster that has lost its scheduler or all of
+        its workers is waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is told.
+        Dask's report on the run is written to ``performance_report``.
         """
         return batches.run_batch(
             self.store.directory,
@@ -95,10 +105,13 @@ class Batch:
                 retry_quarantined=retry_quarantined,
                 limits=limits.choose_limits(file_timeout, memory_limit),
                 on_wait=on_wait,
+                cluster=schedulers.choose_cluster_settings(
+                    transport, cluster_timeout, performance_report, on_notice
+                ),
             ),
         )
 
-    def recheck(
+    def recheck(  # noqa: PLR0913 - as above
         self,
         sample: float = 100,
         scheduler: str | None = None,
@@ -107,9 +120,13 @@ class Batch:
         client: Any = None,
         file_timeout: float | None = None,
         memory_limit: int | str | None = None,
+        transport: str | None = None,
+        cluster_timeout: float | None = None,
+        performance_report: str | PathLike[str] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
-        quarantined is left out. Limits are those of `run`.
+        quarantined is left out. The other parameters are those of `run`.
         """
         return batches.recheck_batch(
             self.store.directory,
@@ -118,7 +135,12 @@ class Batch:
             scheduler=scheduler,
             workers=workers,
             client=client,
-            limits=limits.choose_limits(file_timeout, memory_limit),
+            settings=batches.RunSettings(
+                limits=limits.choose_limits(file_timeout, memory_limit),
+                cluster=schedulers.choose_cluster_settings(
+                    transport, cluster_timeout, performance_report, on_notice
+                ),
+            ),
         )
 
     def forecast(self) -> Forecast:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
-from codebatch.schedulers import SchedulerChoice
+from codebatch.schedulers import ClusterSettings, SchedulerChoice
 
 if TYPE_CHECKING:
     from codebatch import graph, isolation, pool, worker
@@ -31,6 +31,7 @@ class Crew(NamedTuple):
 
     choice: SchedulerChoice
     client: Any = None
+    cluster: ClusterSettings = ClusterSettings()
 
     @property
     def works_here(self) -> bool:

@@ -42,7 +42,7 @@ from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
-from codebatch.schedulers import SchedulerChoice, choose_scheduler
+from codebatch.schedulers import ClusterSettings, SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
 
@@ -69,6 +69,7 @@ class RunSettings:
     retry_quarantined: bool = False
     limits: Limits = field(default_factory=choose_limits)
     on_wait: OnWait | None = None
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 
 def run_batch(
@@ -134,13 +135,14 @@ def recheck_batch(
     scheduler: str | None = None,
     workers: int | None = None,
     client: Any = None,
-    limits: Limits | None = None,
+    settings: RunSettings | None = None,
 ) -> RecheckReport:
     """Compute results of a finished batch again, store nothing, and compare.
 
     ``part`` is how many files of a million to take; which ones follows from their content.
     """
     began = time.monotonic()
+    settings = settings or RunSettings()
     overview = _Run(store, batch_id, None).overview()
     if overview.status != DONE:
         raise BatchUnfinishedError(
@@ -149,11 +151,12 @@ def recheck_batch(
         )
     receipts: list[Receipt] = []
     calls = [
-        call._replace(recheck=part, limits=limits or choose_limits())
+        call._replace(recheck=part, limits=settings.limits)
         for call in all_calls(store, overview, set())
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    run_calls(calls, Crew(choose_scheduler(scheduler, workers, work), client), receipts.append)
+    choice = choose_scheduler(scheduler, workers, work)
+    run_calls(calls, Crew(choice, client, settings.cluster), receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
 
 
@@ -341,7 +344,8 @@ def _run_pending(
         for new, old in reuse.earlier_objects(news).items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
         work = sum(file.size for file in news)
-        _run_rounds(run, Crew(choose_scheduler(scheduler, workers, work), client))
+        choice = choose_scheduler(scheduler, workers, work)
+        _run_rounds(run, Crew(choice, client, run.settings.cluster))
 
 
 def _run_rounds(run: _Run, crew: Crew) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
 from codebatch.errors import UsageError
 from codebatch.records import KINDS, SEVERITIES
+from codebatch.schedulers import TRANSPORTS
 from codebatch.sizes import parse_size
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -80,6 +82,11 @@ retry_option = click.option(
     is_flag=True,
     help="Try again what is quarantined, in shards that are done as well.",
 )
+require_reused_option = click.option(
+    "--require-reused",
+    is_flag=True,
+    help="Fail instead of computing anything that is not there yet.",
+)
 task_option = click.option("--task", "task_id", metavar="TASK", help="Only this task.")
 path_option = click.option("--path", metavar="GLOB", help="Only files whose path matches.")
 language_option = click.option("--language", metavar="NAME", help="Only files in this language.")
@@ -148,35 +155,73 @@ class Percent(click.ParamType[float]):
         return number
 
 
+class RunOptions(NamedTuple):
+    """Where and with how many workers to run, and within which limits."""
+
+    scheduler: str | None
+    workers: int | None
+    file_timeout: float | None
+    memory_limit: str | None
+    transport: str | None
+    cluster_timeout: float | None
+    performance_report: str | None
+
+
 def run_options(command: F) -> F:
-    """Where and with how many workers to run, within which limits, and whether to compute."""
-    command = click.option(
-        "--memory-limit",
-        metavar="SIZE",
-        help="What a worker process may take beyond what it starts with, as 2GiB; 0: no limit. "
-        "Default: $CODEBATCH_MEMORY_LIMIT, else half of the memory.",
-    )(command)
-    command = click.option(
+    """The options of `RunOptions`, which the command gets as ``options``."""
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:
+        taken = {name: given.pop(name) for name in RunOptions._fields}
+        return command(options=RunOptions(**taken), **given)
+
+    for option in reversed(_RUN_OPTIONS):
+        with_options = option(with_options)
+    return cast("F", with_options)
+
+
+_RUN_OPTIONS = (
+    click.option(
+        "--scheduler",
+        metavar="WHERE",
+        help="auto, sync, threads, processes, tcp://host:port, tls://host:port, or a scheduler "
+        "file. Default: $CODEBATCH_SCHEDULER, else $DASK_SCHEDULER_ADDRESS, else auto.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Local workers. Default: the processors there are.",
+    ),
+    click.option(
         "--file-timeout",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
         help="What a worker process may take for a task on a file; 0: no limit. "
         "Default: $CODEBATCH_FILE_TIMEOUT, else 120.",
-    )(command)
-    command = click.option(
-        "--scheduler",
-        metavar="WHERE",
-        help="auto, sync, threads, processes, tcp://host:port, or a scheduler file. "
-        "Default: $CODEBATCH_SCHEDULER, else $DASK_SCHEDULER_ADDRESS, else auto.",
-    )(command)
-    command = click.option(
-        "--require-reused",
-        is_flag=True,
-        help="Fail instead of computing anything that is not there yet.",
-    )(command)
-    return click.option(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Local workers. Default: the processors there are.",
-    )(command)
+    ),
+    click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="What a worker process may take beyond what it starts with, as 2GiB; 0: no limit. "
+        "Default: $CODEBATCH_MEMORY_LIMIT, else half of the memory.",
+    ),
+    click.option(
+        "--transport",
+        type=click.Choice(TRANSPORTS),
+        help="On a cluster: workers open the store (shared), or never see it (shipped). "
+        "Default: what its workers can do.",
+    ),
+    click.option(
+        "--cluster-timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long to wait for a cluster that has lost its scheduler or all of its workers. "
+        "Default: 600 for a scheduler, without end for workers.",
+    ),
+    click.option(
+        "--performance-report",
+        metavar="FILE",
+        help="On a cluster: write Dask's report on the run there, as HTML.",
+    ),
+)

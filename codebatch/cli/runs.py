@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +15,14 @@ from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     Percent,
+    RunOptions,
     batch_option,
     json_option,
     max_file_size_option,
     no_ignore_option,
     pipeline_option,
     quiet_option,
+    require_reused_option,
     retry_option,
     run_options,
     shards_option,
@@ -52,6 +54,7 @@ _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTE
 @click.argument("directory", metavar="DIR")
 @pipeline_option
 @run_options
+@require_reused_option
 @shards_option
 @store_option
 @no_ignore_option
@@ -61,11 +64,8 @@ _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTE
 def scan(
     directory: str,
     pipeline: str,
-    scheduler: str | None,
-    workers: int | None,
+    options: RunOptions,
     require_reused: bool,
-    file_timeout: float | None,
-    memory_limit: str | None,
     shards: int | None,
     store: str | None,
     no_ignore: bool,
@@ -77,15 +77,14 @@ def scan(
 
     Where there is no store yet, one is made in .codebatch (or where --store says).
     """
-    api.check_scan(directory, pipeline, scheduler=scheduler, shards=shards)
+    api.check_scan(directory, pipeline, scheduler=options.scheduler, shards=shards)
     opened = _open_or_make(store)
-    anticipate = opened.anticipation(scheduler, workers)
+    anticipate = opened.anticipation(options.scheduler, options.workers)
     taken = take(
         opened, directory, no_ignore=no_ignore, max_file_bytes=max_file_bytes, watch=anticipate
     )
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
-    report = _run(batch, settings, require_reused=require_reused)
+    report = _run(batch, options, require_reused=require_reused)
     if not quiet:
         _note_latest(batch)
     _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
@@ -97,6 +96,7 @@ def scan(
 @prints("cli.run", "cli.recheck")
 @batch_option
 @run_options
+@require_reused_option
 @retry_option
 @click.option(
     "--recompute",
@@ -114,12 +114,9 @@ def scan(
 @quiet_option
 def run(
     batch_id: str,
-    scheduler: str | None,
-    workers: int | None,
+    options: RunOptions,
     retry_quarantined: bool,
     require_reused: bool,
-    file_timeout: float | None,
-    memory_limit: str | None,
     recompute: bool,
     sample: float | None,
     store: str | None,
@@ -134,12 +131,11 @@ def run(
     if sample is not None and not recompute:
         raise UsageError("--sample says how much to compute again: give --recompute as well")
     batch = api.open_store(store).find_batch(batch_id)
-    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
     report = _run(
-        batch, settings, require_reused=require_reused, retry_quarantined=retry_quarantined
+        batch, options, require_reused=require_reused, retry_quarantined=retry_quarantined
     )
     if recompute and report.status == DONE:
-        _recheck(batch, 100 if sample is None else sample, settings, as_json=as_json)
+        _recheck(batch, 100 if sample is None else sample, options, as_json=as_json)
     else:
         _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
@@ -150,18 +146,16 @@ def run(
 @prints("cli.run")
 @batch_option
 @run_options
+@require_reused_option
 @retry_option
 @store_option
 @json_option
 @quiet_option
 def resume(
     batch_id: str,
-    scheduler: str | None,
-    workers: int | None,
+    options: RunOptions,
     retry_quarantined: bool,
     require_reused: bool,
-    file_timeout: float | None,
-    memory_limit: str | None,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -171,9 +165,8 @@ def resume(
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    settings = _Settings(scheduler, workers, file_timeout, memory_limit)
     report = _run(
-        batch, settings, require_reused=require_reused, retry_quarantined=retry_quarantined
+        batch, options, require_reused=require_reused, retry_quarantined=retry_quarantined
     )
     _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
@@ -194,18 +187,9 @@ def _note_latest(batch: api.Batch) -> None:
         )
 
 
-class _Settings(NamedTuple):
-    """Where to run, and what a worker process may take."""
-
-    scheduler: str | None
-    workers: int | None
-    file_timeout: float | None
-    memory_limit: str | None
-
-
 def _run(
     batch: api.Batch,
-    settings: _Settings,
+    options: RunOptions,
     *,
     require_reused: bool,
     retry_quarantined: bool = False,
@@ -213,11 +197,12 @@ def _run(
     progress = output.Progress("run", "shards")
     try:
         return batch.run(
-            **settings._asdict(),
+            **options._asdict(),
             progress=progress,
             require_reused=require_reused,
             retry_quarantined=retry_quarantined,
             on_wait=_note_waiting,
+            on_notice=output.write_note,
         )
     finally:
         progress.close()
@@ -228,9 +213,9 @@ def _note_waiting(waiting: Waiting) -> None:
     output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
 
 
-def _recheck(batch: api.Batch, sample: float, settings: _Settings, *, as_json: bool) -> None:
+def _recheck(batch: api.Batch, sample: float, options: RunOptions, *, as_json: bool) -> None:
     """Compute results again, and print how they compare; exit 1 where any differs."""
-    report = batch.recheck(sample, **settings._asdict())
+    report = batch.recheck(sample, **options._asdict(), on_notice=output.write_note)
     if as_json:
         output.write_document(asdict(report))
     else:
