@@ -5,11 +5,11 @@ from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.report import RecheckReport, RunReport
 from codebatch.batch.run import (
     Progress,
-    RunSettings,
     finish_run,
     recheck_batch,
     run_batch,
 )
+from codebatch.batch.settings import RunSettings
 
 __all__ = [
     "BatchResult",

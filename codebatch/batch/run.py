@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codebatch.batch.calls import all_calls, is_final, pending_calls
@@ -25,7 +24,8 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.batch.sharing import OnWait, Sharing, retrying, sharing
+from codebatch.batch.settings import RunSettings
+from codebatch.batch.sharing import Sharing, retrying, sharing
 from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
 from codebatch.commit import commit_failure
@@ -37,12 +37,11 @@ from codebatch.errors import (
     UsageError,
 )
 from codebatch.lazy import lazy
-from codebatch.limits import Limits, choose_limits
 from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
-from codebatch.schedulers import ClusterSettings, SchedulerChoice, choose_scheduler
+from codebatch.schedulers import SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
 
@@ -55,21 +54,6 @@ MAX_ROUNDS = 3
 _MAX_EARLIER = 10_000  # a call is a small message
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How to run. With ``require_reused`` nothing is computed: `NotReusedError` where something
-    would have to be. ``limits`` hold in worker processes. With ``retry_quarantined``, what was
-    given up is tried again, in shards that are done as well. ``on_wait`` is called when all that is
-    left to do is waiting for other runs of the batch.
-    """
-
-    require_reused: bool = False
-    retry_quarantined: bool = False
-    limits: Limits = field(default_factory=choose_limits)
-    on_wait: OnWait | None = None
-    cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 
 def run_batch(
