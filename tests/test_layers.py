@@ -69,13 +69,15 @@ LAYERS: dict[str, set[str]] = {
     "remove": WORDS | {"clock", "store"},
     "recollection": WORDS | {"keys", "lines", "plan", "quarantine", "store"},
     "splice": WORDS | {"keys", "lines", "outputs", "shard", "store", "tasks"},
+    "opening": WORDS | {"plan", "store"},
     "worker": WORDS
     | {
         "clock",
         "collector",
         "commit",
         "keys",
-        "plan",
+        "opening",
+        "outputs",
         "recheck",
         "recollection",
         "shard",
@@ -94,7 +96,7 @@ LAYERS: dict[str, set[str]] = {
     "batch": WORDS
     | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
     | {"plan", "pool", "quarantine", "recheck", "schedulers", "shard", "splice", "store", "tasks"}
-    | {"worker"},
+    | {"opening", "worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},

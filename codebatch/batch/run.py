@@ -46,9 +46,9 @@ from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
 
 if TYPE_CHECKING:
-    from codebatch import worker
+    from codebatch import opening
 else:
-    worker = lazy("codebatch.worker")  # the tasks, which only work needs
+    opening = lazy("codebatch.opening")  # the tasks, which only work needs
 
 MAX_ROUNDS = 3
 _MAX_EARLIER = 10_000  # a call is a small message
@@ -348,7 +348,7 @@ def _run_free(run: _Run, crew: Crew) -> None:
         calls = _next_calls(run)
         if not calls:
             break
-        worker.check_toolchain(run.plan.tasks)
+        opening.check_toolchain(run.plan.tasks)
         run_calls(calls, crew, run.note, run.announce, run.suspects)
     else:
         run_suspects(_next_calls(run), run.note, run.announce)
