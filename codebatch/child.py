@@ -14,7 +14,6 @@ Messages and their answers are described at `_Serving`. The process ends when it
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import signal
@@ -33,6 +32,16 @@ from codebatch.frames import BrokenChannelError
 from codebatch.limits import Limits
 from codebatch.lines import decode_lines
 from codebatch.messages import Receipt, ShardCall
+from codebatch.parcels import (
+    ContentMissingError,
+    Parcel,
+    compute_parcel,
+    error_of,
+    pack_results,
+    parcel_from,
+    reader_of,
+    task_from,
+)
 from codebatch.records import PlannedTask
 from codebatch.shard import Surroundings, run_task
 from codebatch.tasks.base import FileContext
@@ -61,11 +70,11 @@ def serve(channel: socket.socket) -> None:
 
 
 class _Serving:
-    """Answers ``{"run": call}`` with ``{"receipt": …}``, and ``{"compute": …}``, which holds what
-    a task on a file depends on, with its lines. In the midst of the latter it may ask
-    ``{"want": n}`` for the content of the n-th file it was told of. What goes wrong with all of
-    a task is ``{"failed": message}``; ``{"exhausted": true}`` says that memory has run out, after
-    which it answers no more.
+    """Answers ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
+    `Answer` that is not empty; and ``{"compute": …}``, which holds what a task on a file depends
+    on, with its lines. In the midst of the latter it may ask ``{"want": n}`` for the content of the
+    n-th file it was told of. What goes wrong with all of a task is ``{"failed": message}``;
+    ``{"exhausted": true}`` says that memory has run out, after which it answers no more.
 
     State: ``_source`` is the file that was looked at last, under ``_name``; ``_prepared`` what
     tasks have prepared for files, by task and name.
@@ -86,6 +95,8 @@ class _Serving:
             limit_memory(limits)
             if "run" in message:
                 return self._run(_call_from(message["run"]), watch)
+            if "parcel" in message:
+                return self._serve(parcel_from(message["parcel"]), watch)
             return self._compute(message["compute"], watch)
         except MemoryError:
             self.exhausted = True
@@ -100,12 +111,25 @@ class _Serving:
     def _run(self, call: ShardCall, watch: Watch) -> Message:
         limited = partial(replace, watch=watch, memory_is_limited=True)
         receipt = run_shard(call, limited)
-        if (receipt.error or {}).get("code") == MemoryExhaustedError.code:
+        self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
+        return {"exhausted": True} if self.exhausted else {"receipt": receipt}
+
+    def _serve(self, parcel: Parcel, watch: Watch) -> Message:
+        limited = partial(replace, watch=watch, memory_is_limited=True)
+        try:
+            with collector_held():
+                results = compute_parcel(parcel, reader_of(parcel.contents), limited)
+            return {"results": pack_results(results)}
+        except ContentMissingError as error:
+            return {"missing": [error.digest]}
+        except MemoryExhaustedError:
             self.exhausted = True
-        return {"receipt": receipt}
+            return {"exhausted": True}
+        except CodeBatchError as error:
+            return {"error": error_of(error)}
 
     def _compute(self, work: Message, watch: Watch) -> Message:
-        task = _task_from(work["task"])
+        task = task_from(work["task"])
         self._look_at(work["files"][0])
         blobs: list[bytes] = []
 
@@ -214,11 +238,6 @@ def receipt_from(wire: Sequence[Any]) -> Receipt:
     """The receipt that a child has sent."""
     receipt = Receipt(*wire)
     return receipt._replace(differ=tuple((task, path) for task, path in receipt.differ))
-
-
-@lru_cache(maxsize=64)
-def _task_from(wire: bytes) -> PlannedTask:
-    return PlannedTask.from_document(json.loads(wire))
 
 
 def _name_of(file: Sequence[Any]) -> object:

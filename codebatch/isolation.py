@@ -14,32 +14,29 @@ This process looks into no file and runs no task on any.
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from codebatch.child import receipt_from
-from codebatch.digest import Document, canonical_json
-from codebatch.errors import (
-    CodeBatchError,
-    MemoryExhaustedError,
-    ShardFailedError,
-    WorkerLostError,
-)
+from codebatch.digest import canonical_json
+from codebatch.errors import CodeBatchError, ShardFailedError, WorkerLostError
+from codebatch.limits import Limits
 from codebatch.lines import FileLines
 from codebatch.messages import Receipt, ShardCall
 from codebatch.pool import Child, ChildEndedError, Children
-from codebatch.quarantine import Quarantine, quarantined_lines
-from codebatch.records import FAILED, Counts, InputFile
+from codebatch.quarantine import Quarantine
+from codebatch.records import Counts, InputFile
 from codebatch.shard import Computation, Surroundings
 from codebatch.store import open_store
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 from codebatch.tasks.source import SourceFile
-from codebatch.worker import run_shard
+from codebatch.worker import Change, refusal, run_shard
 
 # The kernel ends a child in time; this is for one whose timer a task has taken.
 _GRACE_SECONDS = 5
@@ -47,9 +44,10 @@ _GRACE_SECONDS = 5
 _TOLD_TO_END = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT}
 
 # Those of a worker of a cluster: they wait for its next shard.
-_children = Children()
+CHILDREN = Children()
 
 Source = tuple[InputFile, SourceFile]
+Condemn = Callable[[Computation, str], FileLines]
 
 
 class _ChildDiedError(Exception):
@@ -64,62 +62,75 @@ class _ChildDiedError(Exception):
         self.by_other = by_other
 
 
-def run_guarded(call: ShardCall, children: Children = _children) -> Receipt:
+def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
     """As `run_shard`, in a child; a file that ends it is quarantined, all others are computed."""
     try:
-        receipt = _run_in_child(call, children)
-        if receipt is None and children.stopped:
-            raise WorkerLostError("the run was stopped")
-        return _run_isolated(call, children) if receipt is None else receipt
+        answer = ask_child(children, {"run": call, "limits": call.limits})
+        if answer is not None and "receipt" in answer:
+            return receipt_from(answer["receipt"])
+        quarantine = Quarantine(open_store(Path(call.store)))
+        with isolated(call.limits, children, partial(_give_up, quarantine, call)) as change:
+            return run_shard(call, change)
     except CodeBatchError as error:
-        failure = {"code": error.code, "message": error.message}
-    except OSError as error:  # no more processes or descriptors: elsewhere, or later, there are
-        failure = {"code": WorkerLostError.code, "message": f"no worker process: {error}"}
-    return Receipt(call.shard_id, call.attempt, FAILED, failure)
+        return refusal(call, error)
 
 
-def _run_in_child(call: ShardCall, children: Children) -> Receipt | None:
-    """Run a shard whole; None where the child did not live to say what came of it."""
+def ask_child(children: Children, message: object) -> Any:
+    """What a child answers; None where it did not live to answer, or has no memory left to."""
     try:
         with children.borrow() as child:
-            child.send({"run": call, "limits": call.limits})
+            child.send(message)
             answer = child.receive()
-            receipt = receipt_from(answer["receipt"]) if "receipt" in answer else None
-            if receipt is None or (receipt.error or {}).get("code") == MemoryExhaustedError.code:
-                raise ChildEndedError(0)  # it has no memory left to serve with
-            return receipt
+            if "exhausted" in answer:
+                raise ChildEndedError(0)
+            return answer
     except ChildEndedError as end:
         if end.status in _TOLD_TO_END:
             raise WorkerLostError("a worker process was told to end") from None
+        if children.stopped:
+            raise WorkerLostError("the run was stopped") from None
         return None
+    except OSError as error:  # no more processes or descriptors: elsewhere, or later, there are
+        raise WorkerLostError(f"no worker process: {error}") from error
 
 
-def _run_isolated(call: ShardCall, children: Children) -> Receipt:
-    isolation = _Isolation(call, children)
+@contextlib.contextmanager
+def isolated(limits: Limits, children: Children, condemn: Condemn) -> Iterator[Change]:
+    """For a block, what makes surroundings in which every result is computed in a child.
+
+    A result that ends its child is given up: ``condemn`` gives the lines that stand for it.
+    """
+    isolation = _Isolation(limits, children, condemn)
     try:
-        return run_shard(call, isolation.around)
+        yield isolation.around
+    except OSError as error:
+        raise WorkerLostError(f"no worker process: {error}") from error
     finally:
         isolation.close()
 
 
+def _give_up(quarantine: Quarantine, call: ShardCall, work: Computation, code: str) -> FileLines:
+    return quarantine.give_up(call, work.task.id, work.file, work.key, code)
+
+
 class _Isolation:
-    """Computes the results of one shard in children, one at a time.
+    """Computes the results of files in children, one at a time.
 
     State: ``_child`` is the child in use, None where the next computation starts one;
     ``_prepared`` the tasks and files it has prepared; ``_together`` how many files may be
     prepared at once.
     """
 
-    def __init__(self, call: ShardCall, children: Children) -> None:
-        self._call = call
+    def __init__(self, limits: Limits, children: Children, condemn: Condemn) -> None:
+        self._limits = limits
         self._children = children
-        self._quarantine = Quarantine(open_store(Path(call.store)))
+        self._condemn = condemn
         self._child: Child | None = None
         self._prepared: set[tuple[str, tuple[object, ...]]] = set()
         self._together = 2**30
 
     def around(self, around: Surroundings) -> Surroundings:
-        """The surroundings of the shard, with its results computed in children."""
+        """The surroundings, with results computed in children."""
         return replace(around, compute=partial(self._compute, around))
 
     def close(self) -> None:
@@ -187,8 +198,8 @@ class _Isolation:
         upstream = {need: found.lines for need, found in work.upstream.items()}
         task = canonical_json(asdict(work.task))
         described = {"task": task, "files": files, "upstream": upstream}
-        child.send({"compute": described, "limits": self._call.limits})
-        limit = self._call.limits.seconds_for(len(sources))
+        child.send({"compute": described, "limits": self._limits})
+        limit = self._limits.seconds_for(len(sources))
         seconds = limit + _GRACE_SECONDS if limit else None
         while True:
             try:
@@ -199,18 +210,6 @@ class _Isolation:
             if "want" not in answer:
                 return answer
             child.send(sources[answer["want"]][1].content)
-
-    def _condemn(self, work: Computation, code: str) -> FileLines:
-        """Quarantine a result; what only checks results gives none up."""
-        if self._call.recheck is not None:
-            return quarantined_lines(code)
-        facts: Document = {
-            "batch_id": self._call.batch_id,
-            "task_id": work.task.id,
-            "path": work.file.path,
-            "object": work.file.object,
-        }
-        return self._quarantine.add(work.key, code, facts)
 
 
 def _death(status: int) -> Exception:

@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from codebatch.digest import Document
 from codebatch.lines import FileLines, encode_lines
-from codebatch.records import Counts
+from codebatch.messages import ShardCall
+from codebatch.records import Counts, InputFile
 from codebatch.store import StoreDirectory
 from codebatch.store.verdicts import Verdicts
 from codebatch.tasks.findings import failure_record
@@ -43,6 +44,15 @@ class Quarantine:
         """Give a result up; its lines."""
         self._verdicts.add(key, code, facts)
         return quarantined_lines(code)
+
+    def give_up(
+        self, call: ShardCall, task_id: str, file: InputFile, key: str, code: str
+    ) -> FileLines:
+        """Give up the result of a task on a file; what only checks results gives none up."""
+        if call.recheck is not None:
+            return quarantined_lines(code)
+        facts = {"batch_id": call.batch_id, "task_id": task_id}
+        return self.add(key, code, {**facts, "path": file.path, "object": file.object})
 
     def remove(self, key: str) -> None:
         """Note that a result could be computed after all."""

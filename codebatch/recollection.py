@@ -7,7 +7,7 @@ tree alone), the result is found where the file was, and kept where it is now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 
 from codebatch.errors import StoreError
@@ -21,6 +21,8 @@ from codebatch.store import StoreDirectory
 from codebatch.store.hints import add_hint
 from codebatch.store.memo import Memo, MemoStore
 from codebatch.store.references import has_objects_of
+
+Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
 
 
 class Recollection:
@@ -53,6 +55,14 @@ class Recollection:
         if found is not None and self._is_whole(found):
             return found
         return self._quarantine.recall(key) if self._gives_up else None
+
+    def recall_before(self, file: InputFile) -> tuple[InputFile, Recall] | None:
+        """A file as it was before it was edited, with what recalls its results."""
+        if file.object not in self._earlier:
+            return None
+        old = file._replace(object=self._earlier[file.object])
+        memo = self._elsewhere(old.object)
+        return old, lambda key, _: memo.recall(key)
 
     def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
         """Remember what the shard learnt, and that this batch has it. Its results are committed

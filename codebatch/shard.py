@@ -113,7 +113,9 @@ def compute_shard(
     for outcome in compute_files(tasks, rest, around, learnt):
         lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
     outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
-    return ShardResult(outputs, learnt)
+    # What failed here may work elsewhere.
+    kept_in_mind = {k: f for k, f in learnt.items() if FAILURES.isdisjoint(f.counts.by_code)}
+    return ShardResult(outputs, kept_in_mind)
 
 
 def compute_files(
@@ -302,8 +304,7 @@ class _FileWork:
             raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
         compute = self._shard.around.compute
         found = self._run(task) if compute is None else compute(self._computation(task, key))
-        if FAILURES.isdisjoint(found.counts.by_code):
-            self._shard.learnt[key] = found  # what failed here may work elsewhere
+        self._shard.learnt[key] = found
         return found
 
     def _run(self, task: PlannedTask) -> FileLines:

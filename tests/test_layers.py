@@ -46,8 +46,9 @@ LAYERS: dict[str, set[str]] = {
     "resources": {"errors", "digest", "lazy"},
     "result": {"digest"},
     "lines": WORDS,
+    "entries": WORDS | {"lines"},
     "keys": WORDS | {"lines"},
-    "store": WORDS | {"lines"},
+    "store": WORDS | {"entries", "lines"},
     "sources": WORDS,
     "tasks": WORDS,
     "pipeline": WORDS | {"tasks"},
@@ -86,11 +87,16 @@ LAYERS: dict[str, set[str]] = {
         "tasks",
     },
     "preload": WORDS | {"tasks", "worker"},
-    "child": WORDS | {"collector", "frames", "lines", "shard", "tasks", "worker"},
+    "parcels": WORDS | {"entries", "lines", "shard", "store"},
+    "child": WORDS | {"collector", "frames", "lines", "parcels", "shard", "tasks", "worker"},
     "fork_server": {"child", "preload"},
     "pool": WORDS | {"frames"},
     "isolation": WORDS
     | {"child", "lines", "pool", "quarantine", "shard", "store", "tasks", "worker"},
+    "object_cache": {"store"},
+    "serving": WORDS
+    | {"isolation", "lines", "object_cache", "parcels", "pool", "quarantine", "shard"},
+    "shipping": WORDS | {"entries", "lines", "parcels", "quarantine", "shard", "worker"},
     "surroundings": WORDS | {"store", "tasks", "__init__"},
     "graph": WORDS | {"isolation", "pool", "surroundings", "worker"},
     "batch": WORDS

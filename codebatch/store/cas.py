@@ -44,6 +44,14 @@ class StoredObject(NamedTuple):
     location: str
 
 
+class StoredBytes(NamedTuple):
+    """An object as it lies in the store, unchecked; `open_stored` gives the raw bytes."""
+
+    digest: str
+    compressed: bool
+    data: bytes
+
+
 class ObjectCheck(NamedTuple):
     """A stored object that is whole: its raw size; whether damage to its form would show."""
 
@@ -132,10 +140,14 @@ class ObjectStore:
 
     def read(self, digest: str) -> bytes:
         """The raw bytes, checked against the digest."""
+        return open_stored(self.read_stored(digest))
+
+    def read_stored(self, digest: str) -> StoredBytes:
+        """The bytes as they lie in the store."""
         for path in self._candidates(digest):
             stored = read_file(path)
             if stored is not None:
-                return _checked(path, stored, digest)
+                return StoredBytes(digest, path.endswith(COMPRESSED_SUFFIX), stored)
         raise _missing(digest)
 
     def read_head(self, digest: str, size: int) -> bytes:
@@ -229,6 +241,19 @@ def measure(portions: Iterable[bytes]) -> tuple[str, int]:
     return DIGEST_PREFIX + hasher.hexdigest(), size
 
 
+def open_stored(stored: StoredBytes) -> bytes:
+    """The raw bytes of an object, checked against its digest."""
+    data = stored.data
+    if stored.compressed:
+        try:
+            data = b"".join(FrameReader(io.BytesIO(data).read))
+        except FrameDamagedError as error:
+            raise _damaged(stored.digest) from error
+    if digest_bytes(data) != stored.digest:
+        raise _damaged(stored.digest)
+    return data
+
+
 def check_object(path: str, digest: str) -> ObjectCheck | None:
     """Read a stored form of an object; None where its bytes are not what the digest says.
 
@@ -294,19 +319,6 @@ def _compress(data: bytes) -> bytes | None:
         return None
     compressed = with_checksum(_compressor().compress(data))
     return compressed if len(compressed) < len(data) - len(data) // 8 else None
-
-
-def _checked(path: str, stored: bytes, digest: str) -> bytes:
-    if path.endswith(COMPRESSED_SUFFIX):
-        try:
-            data = b"".join(FrameReader(io.BytesIO(stored).read))
-        except FrameDamagedError as error:
-            raise _damaged(digest) from error
-    else:
-        data = stored
-    if digest_bytes(data) != digest:
-        raise _damaged(digest)
-    return data
 
 
 def _missing(digest: str) -> StoreDamagedError:

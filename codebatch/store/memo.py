@@ -7,10 +7,7 @@ its folder, of those above (shards were wider) and below (shards were narrower).
 bytes do not give its name, or do not hold what they should, counts as absent. So writers need no
 lock, a sudden death costs no more than a segment, and anyone may delete any of it at any time.
 
-A segment is an array of entries ordered by key. An entry is ``[key, lines, counts, objects,
-batch]``: the 32 bytes of the key; lines with the path open (a NUL byte, see `codebatch.lines`);
-``[records, by_kind, by_severity, by_code, by_skip_reason]``; the 32 bytes of each object that
-the lines refer to; and the id of the batch that computed them.
+A segment is an array of entries (`codebatch.entries`) ordered by key.
 """
 
 from __future__ import annotations
@@ -22,14 +19,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import msgpack
 
-from codebatch.digest import DIGEST_PREFIX
+from codebatch.entries import Entry, entry_key, from_entry, has_key, is_entry, to_entry
 from codebatch.errors import StoreError
 from codebatch.lines import FileLines
-from codebatch.records import Counts
 from codebatch.store.compression import CompressionError, compress, decompress
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.layout import MEMO_SUFFIX, Layout
@@ -42,8 +37,6 @@ _TINY_BYTES = 32 * 2**10
 _SMALL_SEGMENTS = 48
 _FRESH_NS = 24 * 3600 * 10**9
 
-_Wire = tuple[Any, ...]
-
 
 class Memo:
     """What is remembered for one shard.
@@ -52,7 +45,7 @@ class Memo:
     """
 
     def __init__(self, segments: Iterable[Path]) -> None:
-        self._entries: dict[bytes, _Wire] = {}
+        self._entries: dict[bytes, Entry] = {}
         self._places: dict[bytes, Path] = {}
         self._used: set[Path] = set()
         for path in segments:
@@ -62,12 +55,12 @@ class Memo:
 
     def recall(self, key: str) -> FileLines | None:
         """The lines under a key, or None."""
-        wire_key = bytes.fromhex(key[len(DIGEST_PREFIX) :])
+        wire_key = entry_key(key)
         entry = self._entries.get(wire_key)
         if entry is None:
             return None
         self._used.add(self._places[wire_key])
-        return from_wire(entry) if _is_entry(entry) else None
+        return from_entry(entry) if is_entry(entry) else None
 
     def freshen(self, now_ns: int) -> None:
         """Note on each segment that was of use when that was: `gc` trims by age of use."""
@@ -93,7 +86,7 @@ class MemoStore:
             return
         folder = self._layout.memo_folder(shard_id)
         self._merge_small(folder)
-        wire = sorted(to_wire(key, result) for key, result in results.items())
+        wire = sorted(to_entry(key, result) for key, result in results.items())
         _write(folder, wire)
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
@@ -134,10 +127,10 @@ def is_segment(name: str, data: bytes) -> bool:
     if _name(data) != name:
         return False
     entries = _entries(data)
-    return bool(entries) and all(map(_is_entry, entries))
+    return bool(entries) and all(map(is_entry, entries))
 
 
-def load_segment(path: Path) -> tuple[_Wire, ...]:
+def load_segment(path: Path) -> tuple[Entry, ...]:
     """The entries of a segment; none where it is gone or damaged.
 
     What is in them but their keys is as the file has it, and checked when it is recalled.
@@ -148,7 +141,7 @@ def load_segment(path: Path) -> tuple[_Wire, ...]:
     return _load_small(path) if size <= _SMALL_BYTES else _load(path)
 
 
-def _load(path: Path) -> tuple[_Wire, ...]:
+def _load(path: Path) -> tuple[Entry, ...]:
     try:
         data = read_file(path)
     except StoreError:
@@ -162,39 +155,10 @@ _load_tiny = lru_cache(maxsize=256)(_load)
 _load_small = lru_cache(maxsize=32)(_load)
 
 
-def to_wire(key: str, result: FileLines) -> _Wire:
-    """An entry as a segment holds it."""
-    counts = result.counts
-    return (
-        bytes.fromhex(key[len(DIGEST_PREFIX) :]),
-        result.lines,
-        (
-            counts.records,
-            dict(counts.by_kind),
-            dict(counts.by_severity),
-            dict(counts.by_code),
-            dict(counts.by_skip_reason),
-        ),
-        [bytes.fromhex(digest[len(DIGEST_PREFIX) :]) for digest in result.objects],
-        result.batch_id,
-    )
-
-
-def from_wire(entry: _Wire) -> FileLines:
-    """The result in an entry."""
-    _, lines, (records, *tallies), objects, batch_id = entry
-    return FileLines(
-        lines=lines,
-        counts=Counts(records, *tallies),
-        objects=tuple(DIGEST_PREFIX + digest.hex() for digest in objects),
-        batch_id=batch_id,
-    )
-
-
-def _write(folder: Path, wire: list[_Wire]) -> list[Path]:
+def _write(folder: Path, wire: list[Entry]) -> list[Path]:
     """Write entries as one segment, or several where they are many bytes; returns which."""
     written: list[Path] = []
-    portion: list[_Wire] = []
+    portion: list[Entry] = []
     size = 0
     for entry in wire:
         length = len(entry[1])
@@ -210,7 +174,7 @@ def _write(folder: Path, wire: list[_Wire]) -> list[Path]:
     return written
 
 
-def _write_one(folder: Path, wire: list[_Wire]) -> Path:
+def _write_one(folder: Path, wire: list[Entry]) -> Path:
     data = compress(msgpack.packb(wire))
     path = folder / _name(data)
     write_file(path, data, durable=False)
@@ -221,7 +185,7 @@ def _name(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
 
 
-def _entries(data: bytes) -> tuple[_Wire, ...]:
+def _entries(data: bytes) -> tuple[Entry, ...]:
     try:
         # Twice a segment's lines: what is around them is far smaller than that.
         entries = msgpack.unpackb(decompress(data, 2 * _SEGMENT_BYTES), use_list=False)
@@ -229,36 +193,7 @@ def _entries(data: bytes) -> tuple[_Wire, ...]:
         return ()
     if not isinstance(entries, tuple):
         return ()
-    return tuple([e for e in entries if isinstance(e, tuple) and len(e) == 5 and _is_key(e[0])])
-
-
-def _is_entry(entry: _Wire) -> bool:
-    _, lines, counts, objects, batch_id = entry
-    return (
-        isinstance(lines, bytes)
-        and (not lines or lines.endswith(b"\n"))
-        and _are_counts(counts)
-        and counts[0] == sum(counts[1].values()) == lines.count(b"\n") == lines.count(b"\0")
-        and isinstance(objects, tuple)
-        and all(map(_is_key, objects))
-        and isinstance(batch_id, str)
-    )
-
-
-def _is_key(value: object) -> bool:
-    return isinstance(value, bytes) and len(value) == hashlib.sha256().digest_size
-
-
-def _are_counts(counts: object) -> bool:
-    if not (isinstance(counts, tuple) and len(counts) == 5 and type(counts[0]) is int):
-        return False
-    for tally in counts[1:]:
-        if type(tally) is not dict:
-            return False
-        for name, number in tally.items():
-            if type(name) is not str or type(number) is not int or number < 0:
-                return False
-    return True
+    return tuple(filter(has_key, entries))
 
 
 def _in(folder: Path) -> list[Path]:
