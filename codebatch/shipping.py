@@ -6,7 +6,7 @@ shard as if it had been computed in place: the same keys, the same order, the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from codebatch.worker import OpenShard, answered, finish_shard
 
 _NEVER_READ = frozenset({"symlink", "binary"})
 
-Knows = Callable[[str], bool]
+Has = Callable[[str], bool]
 
 
 class ParcelLimits(NamedTuple):
@@ -69,17 +69,17 @@ class Shipment:
         """Whether every portion was answered."""
         return len(self._results) == len(self.portions)
 
-    def parcel(self, index: int, knows: Knows | None) -> Parcel:
-        """A portion with the contents of its files that tasks may read and ``knows`` is false for;
-        all contents where it is None.
+    def parcel(self, index: int, has: Has, asked: Container[str]) -> Parcel:
+        """A portion with the contents that were asked for, and those of its files that tasks may
+        read and the worker does not have.
         """
         portion, store = self.portions[index], self.shard.store
         largest = _most_read(self.shard.tasks)
         wanted = [
             file.object
             for file in portion.files
-            if knows is None
-            or not (file.language in _NEVER_READ or file.size > largest or knows(file.object))
+            if file.object in asked
+            or not (file.language in _NEVER_READ or file.size > largest or has(file.object))
         ]
         return Parcel(
             tasks=self._tasks,

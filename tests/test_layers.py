@@ -98,11 +98,14 @@ LAYERS: dict[str, set[str]] = {
     | {"isolation", "lines", "object_cache", "parcels", "pool", "quarantine", "shard"},
     "shipping": WORDS | {"entries", "lines", "parcels", "quarantine", "shard", "worker"},
     "surroundings": WORDS | {"store", "tasks", "__init__"},
-    "graph": WORDS | {"isolation", "pool", "surroundings", "worker"},
+    "usage": {"digest"},
+    "graph": WORDS
+    | {"isolation", "parcels", "pool", "schedulers", "serving", "shipping", "surroundings"}
+    | {"usage", "worker"},
     "batch": WORDS
     | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
     | {"plan", "pool", "quarantine", "recheck", "schedulers", "shard", "splice", "store", "tasks"}
-    | {"opening", "worker"},
+    | {"opening", "usage", "worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},

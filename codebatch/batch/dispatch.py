@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
-from codebatch.schedulers import ClusterSettings, SchedulerChoice
+from codebatch.schedulers import SHARED, SHIPPED, ClusterSettings, SchedulerChoice
+from codebatch.usage import ClusterUsage
 
 if TYPE_CHECKING:
     from codebatch import graph, isolation, pool, worker
+    from codebatch.graph import Cluster
 else:
     graph = lazy("codebatch.graph")  # imports dask, which only a larger run needs
     isolation = lazy("codebatch.isolation")
@@ -30,8 +32,9 @@ class Crew(NamedTuple):
     """Who does the work: a local scheduler, an address, or a client to use instead of either."""
 
     choice: SchedulerChoice
-    client: Any = None
-    cluster: ClusterSettings = ClusterSettings()
+    client: Any
+    cluster: ClusterSettings
+    usage: ClusterUsage
 
     @property
     def works_here(self) -> bool:
@@ -53,12 +56,19 @@ def run_calls(
         others = [call for call in calls if call.shard_id not in suspects]
         _run_here(others, crew.choice, note, announce)
     elif crew.client is not None:
-        graph.run_on_cluster(crew.client, calls, note)
+        _run_on(graph.Cluster(crew.client, crew.cluster), calls, crew, note)
     elif crew.choice.is_local:
         graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
     else:
-        with graph.connect(crew.choice.name) as connected:
-            graph.run_on_cluster(connected, calls, note)
+        with graph.connected(crew.choice.name, crew.cluster) as cluster:
+            _run_on(cluster, calls, crew, note)
+
+
+def _run_on(cluster: Cluster, calls: Sequence[ShardCall], crew: Crew, note: Note) -> None:
+    """Run the calls on a cluster, with the transport that fits it."""
+    crew.usage.transport = SHIPPED if crew.cluster.transport == SHIPPED else SHARED
+    run = graph.run_shipped if crew.usage.transport == SHIPPED else graph.run_shared
+    run(cluster, calls, note, crew.usage)
 
 
 def run_suspects(calls: Sequence[ShardCall], note: Note, announce: Announce) -> None:

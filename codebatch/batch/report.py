@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from codebatch.digest import Document
 from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError, StoreWriteError
 from codebatch.messages import Receipt
 from codebatch.overview import BatchOverview
@@ -16,7 +17,8 @@ from codebatch.tasks.rules import QUARANTINED
 @dataclass(frozen=True)
 class RunReport:
     """What a run came to. Files are counted per task and file, and those that are quarantined
-    once more; ``quarantined`` names them with task and code. ``seconds`` is wall time.
+    once more; ``quarantined`` names them with task and code. ``seconds`` is wall time. ``cluster``
+    is what `codebatch.usage` gives, None where none was used.
     """
 
     batch_id: str
@@ -28,6 +30,7 @@ class RunReport:
     seconds: float
     errors: tuple[dict[str, object], ...] = ()
     quarantined: tuple[dict[str, str], ...] = ()
+    cluster: Document | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def report_run(
     *,
     interrupted: bool,
     quarantined: Sequence[dict[str, str]] = (),
+    cluster: Document | None = None,
 ) -> RunReport:
     """The report on a run from the states it left and the receipts by shard.
 
@@ -93,6 +97,7 @@ def report_run(
         seconds=round(seconds, 3),
         errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
         quarantined=tuple(quarantined),
+        cluster=cluster,
     )
 
 

@@ -41,9 +41,10 @@ from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
-from codebatch.schedulers import SchedulerChoice, choose_scheduler
+from codebatch.schedulers import ClusterSettings, SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
+from codebatch.usage import ClusterUsage
 
 if TYPE_CHECKING:
     from codebatch import opening
@@ -107,7 +108,8 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
             drop_result(store, batch_id)  # a graph may be older than the result
         for receipt in receipts:
             run.note(receipt)
-        _run_rounds(run, Crew(SchedulerChoice("sync", 1)))
+        here = SchedulerChoice("sync", 1)
+        _run_rounds(run, Crew(here, None, ClusterSettings(), run.usage))
     return run.finish(began, interrupted=False)
 
 
@@ -140,7 +142,7 @@ def recheck_batch(
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
     choice = choose_scheduler(scheduler, workers, work)
-    run_calls(calls, Crew(choice, client, settings.cluster), receipts.append)
+    run_calls(calls, Crew(choice, client, settings.cluster, ClusterUsage()), receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
 
 
@@ -150,11 +152,11 @@ class _Run:
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
     whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
     each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
-    are, ``suspects`` the shards that may end the process they run in, ``sharing`` what is left to
-    other runs. ``_done`` holds the states whose outputs were found to match them; in one run that
-    is looked at once. ``_inherited`` is true until the states were read that earlier runs left of
-    an unfinished batch; ``_wanting`` are the shards of which objects were damaged then.
-    ``_is_settled`` says that there was nothing to do.
+    are, ``suspects`` the shards that may end the process they run in, ``usage`` what is used of a
+    cluster, ``sharing`` what is left to other runs. ``_done`` holds the states whose outputs were
+    found to match them; in one run that is looked at once. ``_inherited`` is true until the states
+    were read that earlier runs left of an unfinished batch; ``_wanting`` are the shards of which
+    objects were damaged then. ``_is_settled`` says that there was nothing to do.
     """
 
     sharing: Sharing
@@ -171,6 +173,7 @@ class _Run:
         self.plan = store.load_plan(batch_id)
         self.settings = settings or RunSettings()
         self.suspects: set[str] = set()
+        self.usage = ClusterUsage()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.earlier: dict[str, list[tuple[str, str]]] = {}
@@ -298,6 +301,7 @@ class _Run:
             seconds,
             interrupted=interrupted,
             quarantined=quarantined_files(self.store, overview),
+            cluster=self.usage.as_document(),
         )
         if report.status == DONE and not self._is_settled:
             self._save_result(overview)
@@ -329,7 +333,7 @@ def _run_pending(
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
         work = sum(file.size for file in news)
         choice = choose_scheduler(scheduler, workers, work)
-        _run_rounds(run, Crew(choice, client, run.settings.cluster))
+        _run_rounds(run, Crew(choice, client, run.settings.cluster, run.usage))
 
 
 def _run_rounds(run: _Run, crew: Crew) -> None:

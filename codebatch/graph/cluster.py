@@ -1,21 +1,154 @@
-"""Run a graph on a Dask cluster whose workers can open the store's directory."""
+"""A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
+
+State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
+have, ``_names`` the names of workers by address; ``_avoided`` are the workers that get no more work
+of this run, by name with the reason. ``_lonely_since`` is since when there is no worker, or no
+scheduler, and ``_told`` when that was last said.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import distributed
 
 from codebatch.errors import ClusterError
-from codebatch.graph.compile import compile_graph
-from codebatch.isolation import run_guarded
-from codebatch.messages import Receipt, ShardCall
-from codebatch.records import FAILED
+from codebatch.graph.keys import Key
+from codebatch.schedulers import ClusterSettings
 
 CONNECT_TIMEOUT_SECONDS = 15
+_SCHEDULER_PATIENCE_SECONDS = 600
+_FIRST_NOTICE_SECONDS = 2
+_NOTICE_SECONDS = 30
+_RETRY_SECONDS = 1.0
 
-OnReceipt = Callable[[Receipt], None]
+Open = Callable[[], Any]
+T = TypeVar("T")
+
+
+class Cluster:
+    """A cluster, by a client. ``reopen`` makes another client when that one has lost its scheduler
+    for good; None where the client is somebody else's.
+    """
+
+    def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
+        self.client = client
+        self.threads = 1
+        self._settings = settings
+        self._reopen = reopen
+        self._names: dict[str, str] = {}
+        self._avoided: dict[str, str] = {}
+        self._lonely_since: float | None = None
+        self._told = 0.0
+        self._look_at_workers()
+
+    def submit(self, graph: Mapping[Key, Any], prefer: str | None) -> list[Any]:
+        """The futures of the tasks of a graph, in its order."""
+        workers = self._choice(prefer)
+        futures: list[Any] = self.client.get(
+            dict(graph),
+            list(graph),
+            sync=False,
+            workers=workers,
+            allow_other_workers=bool(workers) and not self._avoided,
+        )
+        return futures
+
+    def cancel(self, futures: Sequence[Any]) -> None:
+        """Take tasks back, if the cluster is there to be told."""
+        if self.client.status == "running":
+            with contextlib.suppress(OSError, distributed.TimeoutError):
+                self.client.cancel(futures, asynchronous=None)
+
+    def look(self) -> bool:
+        """See how the cluster is, and wait where it cannot work; whether there is another client.
+
+        `ClusterError` where it did not come back in time.
+        """
+        client = self.client
+        if client.status != "running":
+            self._await_scheduler()
+        elif self._look_at_workers():
+            self._lonely_since = None
+        else:
+            self._wait("workers", f"waiting for workers of {self._where()}", self._settings.timeout)
+        return self.client is not client
+
+    @property
+    def addresses(self) -> list[str]:
+        """The workers there were when that was last looked at."""
+        return sorted(self._names)
+
+    def address_of(self, name: str | None) -> str:
+        """The address of a worker; "" where it is gone."""
+        return next((a for a, known in self._names.items() if known == name), "")
+
+    def ask(self, question: Callable[[], T]) -> dict[str, T]:
+        """What each worker says that can answer, by its address."""
+        with contextlib.suppress(OSError, distributed.TimeoutError):
+            answers: dict[str, T] = self.client.run(question, on_error="ignore")
+            return answers
+        return {}
+
+    def avoid(self, name: str, reason: str) -> bool:
+        """Give a worker no more work; false, and nothing changes, where no other is left."""
+        self._look_at_workers()
+        others = set(self._names.values()) - {name, *self._avoided}
+        if name in self._avoided or not others:
+            return bool(others)
+        self._avoided[name] = reason
+        self._settings.on_notice(f"worker {name} gets no more work of this run: {reason}")
+        return True
+
+    def _choice(self, prefer: str | None) -> list[str] | None:
+        """The workers that may have a task; None is all. The preferred one need not be there."""
+        if not self._avoided:
+            return None if prefer is None else [prefer]
+        fit = [a for a, name in sorted(self._names.items()) if name not in self._avoided]
+        return [prefer] if prefer in fit else fit
+
+    def _look_at_workers(self) -> bool:
+        """Whether there are workers that may work."""
+        with contextlib.suppress(OSError, distributed.TimeoutError):
+            workers = self.client.scheduler_info()["workers"]
+            self._names = {address: str(one["name"]) for address, one in workers.items()}
+            self.threads = sum(int(one["nthreads"]) for one in workers.values())
+        return bool(set(self._names.values()) - self._avoided.keys())
+
+    def _await_scheduler(self) -> None:
+        """Wait until there is a client that is connected."""
+        timeout = self._settings.timeout
+        patience = _SCHEDULER_PATIENCE_SECONDS if timeout is None else timeout
+        while self.client.status != "running":
+            what = f"lost the Dask scheduler at {self._where()}, waiting for it"
+            self._wait("scheduler", what, patience)
+            if self.client.status == "closed":
+                if self._reopen is None:
+                    raise _gone(f"the client has lost the Dask scheduler at {self._where()}")
+                with contextlib.suppress(ClusterError):  # not there yet
+                    self.client = self._reopen()
+            time.sleep(_RETRY_SECONDS)
+        self._lonely_since = None
+        self._look_at_workers()
+
+    def _wait(self, what: str, message: str, patience: float | None) -> None:
+        """Say now and then that something is waited for; `ClusterError` when that is too long."""
+        now = time.monotonic()
+        if self._lonely_since is None:
+            self._lonely_since, self._told = now, now - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
+        waited = now - self._lonely_since
+        if patience is not None and waited > patience:
+            raise _gone(f"the cluster at {self._where()} had no {what} for {waited:.0f} s")
+        if now - self._told >= _NOTICE_SECONDS:
+            self._told = now
+            self._settings.on_notice(f"{message}; what is done is stored")
+
+    def _where(self) -> str:
+        return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
 
 
 @contextlib.contextmanager
@@ -24,52 +157,38 @@ def connect(scheduler: str) -> Iterator[Any]:
 
     TLS files come from Dask's own configuration.
     """
-    target = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
-    try:
-        client = _client(target)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(
-            f"cannot reach a Dask scheduler at {scheduler}: {error}",
-            hints=["is it running (dask scheduler), and is the address right?"],
-        ) from error
+    client = open_client(scheduler)
     try:
         yield client
     finally:
         client.close()
 
 
-def run_on_cluster(client: Any, calls: Sequence[ShardCall], on_receipt: OnReceipt) -> None:
-    """Run the calls; receipts arrive as they come.
-
-    A shard whose future erred (its workers died, say) gets a failed receipt that says so; the
-    futures are released at the end, so that no result stays on the cluster.
-    """
-    graph = compile_graph(calls, run_guarded)
-    by_key = dict(zip(graph, calls, strict=True))
-    futures = client.get(graph, list(graph), sync=False)
-    from distributed import as_completed  # noqa: PLC0415 - as below
-
-    completed = as_completed(  # type: ignore[no-untyped-call]
-        futures, with_results=True, raise_errors=False, loop=client.loop
-    )
+def open_client(scheduler: str) -> Any:
+    """A client for an address or a scheduler file; `ClusterError` where it does not answer."""
+    target = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        for future, result in completed:
-            on_receipt(
-                result if isinstance(result, Receipt) else _erred(by_key[future.key], result)
-            )
+        return distributed.Client(  # type: ignore[no-untyped-call]
+            timeout=CONNECT_TIMEOUT_SECONDS, set_as_default=False, **target
+        )
+    except (OSError, distributed.TimeoutError, ValueError) as error:
+        raise ClusterError(
+            f"cannot reach a Dask scheduler at {scheduler}: {error}",
+            hints=["is it running (dask scheduler), and is the address right?"],
+        ) from error
+
+
+@contextlib.contextmanager
+def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
+    """The cluster at an address or of a scheduler file, for a block."""
+    cluster = Cluster(open_client(scheduler), settings, lambda: open_client(scheduler))
+    try:
+        yield cluster
     finally:
-        client.cancel(futures)
+        cluster.client.close()
 
 
-def _client(target: dict[str, str]) -> Any:
-    import distributed  # noqa: PLC0415 - 0.3 s that local runs do not need
-
-    timeout = CONNECT_TIMEOUT_SECONDS
-    return distributed.Client(timeout=timeout, set_as_default=False, **target)  # type: ignore[no-untyped-call]
-
-
-def _erred(call: ShardCall, result: object) -> Receipt:
-    # distributed hands out (type, exception, traceback) for a future that erred.
-    error = result[1] if isinstance(result, tuple) and len(result) == 3 else result
-    message = f"{type(error).__name__}: {error}"
-    return Receipt(call.shard_id, call.attempt, FAILED, {"code": "WORKER_DIED", "message": message})
+def _gone(message: str) -> ClusterError:
+    return ClusterError(
+        message, hints=["what is done is stored: codebatch resume, when the cluster is there"]
+    )
