@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from codebatch.digest import Document
+from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True)
 class WorkerUsage:
     """One worker: how many calls it answered, how many bytes it was sent and sent back.
 
     Where workers open the store, what is sent is next to nothing, and not counted.
     """
 
+    name: str
     address: str
     calls: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClusterUsage:
-    """The workers of a run by name; ``transport`` is None until a cluster was used."""
+    """The transport, and the workers that answered, by name."""
 
-    transport: str | None = None
-    workers: dict[str, WorkerUsage] = field(default_factory=dict)
+    transport: str
+    workers: tuple[WorkerUsage, ...]
+
+
+class UsageTally:
+    """Adds up. State: ``transport`` is None until a cluster is used, ``_workers`` is by name."""
+
+    def __init__(self) -> None:
+        self.transport: str | None = None
+        self._workers: dict[str, WorkerUsage] = {}
 
     def count(self, name: str, address: str, sent: int = 0, received: int = 0) -> None:
         """Add a call that a worker has answered."""
-        worker = self.workers.setdefault(name, WorkerUsage(address))
-        worker.address = address
-        worker.calls += 1
-        worker.sent_bytes += sent
-        worker.received_bytes += received
+        one = self._workers.get(name, WorkerUsage(name, address))
+        total = one.calls + 1, one.sent_bytes + sent, one.received_bytes + received
+        self._workers[name] = WorkerUsage(name, address, *total)
 
-    def as_document(self) -> Document | None:
-        """The ``cluster`` of a report; None where none was used."""
+    def usage(self) -> ClusterUsage | None:
+        """What was used; None where no cluster was."""
         if self.transport is None:
             return None
-        workers = [{"name": name, **vars(self.workers[name])} for name in sorted(self.workers)]
-        return {"transport": self.transport, "workers": workers}
+        return ClusterUsage(self.transport, tuple(self._workers[n] for n in sorted(self._workers)))

@@ -98,7 +98,7 @@ LAYERS: dict[str, set[str]] = {
     | {"isolation", "lines", "object_cache", "parcels", "pool", "quarantine", "shard"},
     "shipping": WORDS | {"entries", "lines", "parcels", "quarantine", "shard", "worker"},
     "surroundings": WORDS | {"store", "tasks", "__init__"},
-    "usage": {"digest"},
+    "usage": set(),
     "graph": WORDS
     | {"isolation", "parcels", "pool", "schedulers", "serving", "shipping", "surroundings"}
     | {"usage", "worker"},
@@ -121,7 +121,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
     | {"query", "snapshot"}
-    | {"remove", "schedulers", "stats", "store", "storing", "tasks", "verify", "__init__"},
+    | {"remove", "schedulers", "stats", "store", "storing", "tasks", "usage", "verify", "__init__"},
     "__init__": {"api", "batch", "errors"},
     "__main__": {"cli"},
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.schedulers import SHARED, SHIPPED, ClusterSettings, SchedulerChoice
-from codebatch.usage import ClusterUsage
+from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
     from codebatch import graph, isolation, pool, worker
@@ -34,7 +34,7 @@ class Crew(NamedTuple):
     choice: SchedulerChoice
     client: Any
     cluster: ClusterSettings
-    usage: ClusterUsage
+    usage: UsageTally
 
     @property
     def works_here(self) -> bool:

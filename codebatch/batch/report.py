@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codebatch.digest import Document
 from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError, StoreWriteError
 from codebatch.messages import Receipt
 from codebatch.overview import BatchOverview
 from codebatch.records import DONE, FAILED, INTERRUPTED, path_key
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
+from codebatch.usage import ClusterUsage
 
 
 @dataclass(frozen=True)
 class RunReport:
     """What a run came to. Files are counted per task and file, and those that are quarantined
     once more; ``quarantined`` names them with task and code. ``seconds`` is wall time. ``cluster``
-    is what `codebatch.usage` gives, None where none was used.
+    is what was used of one.
     """
 
     batch_id: str
@@ -30,7 +30,7 @@ class RunReport:
     seconds: float
     errors: tuple[dict[str, object], ...] = ()
     quarantined: tuple[dict[str, str], ...] = ()
-    cluster: Document | None = None
+    cluster: ClusterUsage | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def report_run(
     *,
     interrupted: bool,
     quarantined: Sequence[dict[str, str]] = (),
-    cluster: Document | None = None,
+    cluster: ClusterUsage | None = None,
 ) -> RunReport:
     """The report on a run from the states it left and the receipts by shard.
 

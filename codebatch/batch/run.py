@@ -44,7 +44,7 @@ from codebatch.records import CLAIMED, DONE, FAILED, ShardState
 from codebatch.schedulers import ClusterSettings, SchedulerChoice, choose_scheduler
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
-from codebatch.usage import ClusterUsage
+from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
     from codebatch import opening
@@ -142,7 +142,7 @@ def recheck_batch(
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
     choice = choose_scheduler(scheduler, workers, work)
-    run_calls(calls, Crew(choice, client, settings.cluster, ClusterUsage()), receipts.append)
+    run_calls(calls, Crew(choice, client, settings.cluster, UsageTally()), receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
 
 
@@ -173,7 +173,7 @@ class _Run:
         self.plan = store.load_plan(batch_id)
         self.settings = settings or RunSettings()
         self.suspects: set[str] = set()
-        self.usage = ClusterUsage()
+        self.usage = UsageTally()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.earlier: dict[str, list[tuple[str, str]]] = {}
@@ -301,7 +301,7 @@ class _Run:
             seconds,
             interrupted=interrupted,
             quarantined=quarantined_files(self.store, overview),
-            cluster=self.usage.as_document(),
+            cluster=self.usage.usage(),
         )
         if report.status == DONE and not self._is_settled:
             self._save_result(overview)

@@ -37,6 +37,7 @@ from codebatch.tasks.rules import QUARANTINED, RULES
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.messages import Waiting
+    from codebatch.usage import ClusterUsage, WorkerUsage
 
 _RUN_WRITES = (
     *("objects", "batches", "states", "outputs", "events"),
@@ -258,6 +259,8 @@ def _write_report(batch: api.Batch, report: RunReport, store: str | None, skippe
     output.write_line(
         f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
     )
+    if report.cluster is not None:
+        output.write_line(f"  cluster  {_used(report.cluster)}")
     for error in report.errors:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
     _write_quarantined(report)
@@ -280,6 +283,24 @@ def _write_quarantined(report: RunReport) -> None:
     rest = len(report.quarantined) - _MOST_NAMED
     if rest > 0:
         output.write_line(f"  and {rest:,} more: codebatch errors --code {','.join(QUARANTINED)}")
+
+
+def _used(cluster: ClusterUsage) -> str:
+    """``shipped, 2 workers: w1 (7 calls, 2.6 MiB sent, 2.4 MiB received), …``."""
+    workers = [
+        f"{output.printable(one.name)} ({_done_by(one)})" for one in cluster.workers[:_MOST_NAMED]
+    ]
+    more = ", …" if len(cluster.workers) > _MOST_NAMED else ""
+    count = output.counted(len(cluster.workers), "worker")
+    return f"{cluster.transport}, {count}: {', '.join(workers)}{more}"
+
+
+def _done_by(worker: WorkerUsage) -> str:
+    calls = output.counted(worker.calls, "call")
+    if not worker.sent_bytes:
+        return calls
+    sent, received = output.size(worker.sent_bytes), output.size(worker.received_bytes)
+    return f"{calls}, {sent} sent, {received} received"
 
 
 def _skipped(number: int) -> str:

@@ -14,7 +14,7 @@ from codebatch.graph.retries import is_worth_after_loss, is_worth_another_try
 from codebatch.graph.window import Bounds, Job, Lost, Window, drive, odd
 from codebatch.isolation import run_guarded
 from codebatch.messages import Receipt, ShardCall
-from codebatch.usage import ClusterUsage
+from codebatch.usage import UsageTally
 from codebatch.worker import refusal
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
@@ -36,7 +36,7 @@ class _Try(NamedTuple):
 
 
 def run_shared(
-    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: ClusterUsage
+    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: UsageTally
 ) -> None:
     """Run the calls; receipts arrive as they come.
 

@@ -27,7 +27,7 @@ from codebatch.parcels import Answer, parcel_bytes
 from codebatch.records import FAILED
 from codebatch.serving import CACHE, serve_parcel
 from codebatch.shipping import ParcelLimits, Shipment, pack_shard
-from codebatch.usage import ClusterUsage
+from codebatch.usage import UsageTally
 from codebatch.worker import answered, open_shard, refusal
 
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)
@@ -52,7 +52,7 @@ class _Parcel(NamedTuple):
 
 
 def run_shipped(
-    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: ClusterUsage
+    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: UsageTally
 ) -> None:
     """Run the calls; receipts arrive as they come."""
     shipping = _Shipping(cluster, on_receipt, usage)
@@ -73,7 +73,7 @@ def cached_digests() -> list[str]:
 class _Shipping:
     """The parcels of one run."""
 
-    def __init__(self, cluster: Cluster, on_receipt: OnReceipt, usage: ClusterUsage) -> None:
+    def __init__(self, cluster: Cluster, on_receipt: OnReceipt, usage: UsageTally) -> None:
         self._cluster = cluster
         self._on_receipt = on_receipt
         self._usage = usage
