@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parent.parent
 ROWS = {
     *("cold", "cold-library", "one-file", "again", "branch", "size"),
     *("snapshot", "unchanged", "unchanged-plain"),
-    *("growth", "memory", "summary", "status", "errors"),
+    *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
 }
 
 
