@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+# What is shown where a test fails, as (title, text), while it is in here.
+evidence: set[Callable[[], Iterable[tuple[str, str]]]] = set()
 Note = Callable[[str], None]
 
 
@@ -101,6 +103,15 @@ Note = Callable[[str], None]
 def note(record_property: Callable[[str, object], None]) -> Note:
     """Callable for what a test wants to be read even if it passes: counts, seeds, measures."""
     return lambda text: record_property("note", text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Show what processes beside a test have printed where it fails."""
+    report = yield
+    if report.failed:
+        report.sections += [section for show in list(evidence) for section in show()]
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

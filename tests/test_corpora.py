@@ -12,18 +12,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
-import tarfile
 import tokenize
 import warnings
-import zipfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 import ruff
+from corpora import django, npm_package, standard_library
 
 import codebatch
 from codebatch.diff import improvements, regressions
@@ -32,37 +29,6 @@ from codebatch.pipeline import load_pipeline, pipeline_document
 pytestmark = pytest.mark.slow
 
 Place = tuple[str, int, int, str]
-
-
-def django(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "django==5.1", "--no-deps"]
-    subprocess.run([*command, "--dest", str(folder)], check=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder / "tree")
-    return folder / "tree"
-
-
-def standard_library(folder: Path) -> Path:
-    ignore = shutil.ignore_patterns("site-packages", "__pycache__")
-    shutil.copytree(sysconfig.get_path("stdlib"), folder / "tree", ignore=ignore, symlinks=True)
-    return folder / "tree"
-
-
-def npm_package(folder: Path) -> Path:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so its packages cannot be fetched")
-    command = ["npm", "pack", "--silent", "@docusaurus/theme-classic@3.10.2", "create-vite@9.3.0"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    for archive in folder.glob("*.tgz"):
-        with tarfile.open(archive) as package:
-            for member in package.getmembers():
-                if member.isfile():
-                    target = folder / "tree" / archive.stem / member.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    stream = package.extractfile(member)
-                    assert stream is not None
-                    target.write_bytes(stream.read())
-    return folder / "tree"
 
 
 @pytest.fixture(

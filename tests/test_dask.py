@@ -6,67 +6,21 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dask
 import distributed
 import pytest
+from clusters import Cluster
 from conftest import Outcome, Scanned, cli_command, cli_environment
 
 import codebatch
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
-START_SECONDS = 30
-
-
-@dataclass
-class Cluster:
-    """Where a scheduler with two workers, all processes of their own, is to be found."""
-
-    address: str
-    scheduler_file: Path
-
-
-def dask_process(*arguments: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dask", *map(str, arguments)],
-        env=cli_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def start_scheduler(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """A scheduler on a free port, and the file that says where it is."""
-    path = folder / "scheduler.json"
-    where = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", path)
-    process = dask_process("scheduler", *where, "--no-dashboard")
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists() or not path.read_text().rstrip().endswith("}"):
-        assert process.poll() is None, "the scheduler did not start"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process, path
-
-
-def start_worker(scheduler_file: Path) -> subprocess.Popen[bytes]:
-    """A worker that is one process, so that killing it leaves nothing."""
-    alone = ("--nthreads", 1, "--no-nanny", "--no-dashboard")
-    scratch = ("--local-directory", scheduler_file.parent)
-    return dask_process("worker", "--scheduler-file", scheduler_file, *alone, *scratch)
-
-
-def stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """At once: a worker that is asked kindly first waits for its scheduler."""
-    for process in processes:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +49,9 @@ def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, unreachable: object) -> Iterator[Cluster]:
-    scheduler, path = start_scheduler(tmp_path_factory.mktemp("cluster"))
-    processes = [scheduler]
-    try:
-        processes += [start_worker(path) for _ in range(2)]
-        address = json.loads(path.read_text())["address"]
-        with distributed.Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=START_SECONDS)
-        yield Cluster(address, path)
-    finally:
-        stop(processes)
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        started.start_workers(2)
+        yield started
 
 
 @pytest.fixture
@@ -279,30 +226,3 @@ def test_unreachable_address(unreachable: Callable[[], Outcome], cluster: Cluste
     assert len(lines) == 1, done.err
     assert "tcp://127.0.0.1:9" in lines[0]
     assert done.stdout == b""
-
-
-@pytest.mark.slow
-def test_killed_worker_costs_nothing(library: Path, tmp_path: Path) -> None:
-    scheduler, path = start_scheduler(tmp_path)
-    processes = [scheduler]
-    try:
-        processes += [start_worker(path) for _ in range(2)]
-        store = tmp_path / "store"
-        words = ("scan", library, "--store", store, "--shards", 256, "--json")
-        run = subprocess.Popen(
-            cli_command(*words, "--scheduler", path),
-            env=cli_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        while sum(1 for _ in store.glob("batches/*/tasks/*/shards/*/state.json")) < 20:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.005)
-        processes[1].kill()
-        out, err = run.communicate(timeout=120)
-    finally:
-        stop(processes)
-    assert run.returncode == 0, err
-    _, report = codebatch.scan(library, tmp_path / "local", scheduler="threads")
-    document = json.loads(out)
-    assert (document["status"], document["result"]) == ("done", report.result)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import Cluster
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
-from test_dask import start_scheduler, start_worker, stop
 
 import codebatch
 from codebatch.diagnose import ERROR, WARNING, Problem, _cluster_problems
@@ -132,34 +132,17 @@ def test_a_cluster_without_workers_or_with_strange_ones(here: Facts) -> None:
     assert problem.remedy == f"install codebatch {here.codebatch} where it runs"
 
 
-@pytest.fixture(scope="module")
-def scheduler_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cluster of a scheduler and a worker, as processes of their own."""
-    scheduler, path = start_scheduler(tmp_path_factory.mktemp("preflight"))
-    processes = [scheduler]
-    try:
-        processes.append(start_worker(path))
-        yield path
-    finally:
-        stop(processes)
-
-
-@pytest.mark.filterwarnings("default::ResourceWarning")
-def test_a_real_cluster(
-    scheduler_file: Path, scanned: Scanned, cli: Callable[..., Outcome]
-) -> None:
-    def ask(store: Path) -> tuple[int, dict[str, Any]]:
-        done = cli("diagnose", "--store", store, "--scheduler", scheduler_file, "--json")
-        return done.code, json.loads(done.stdout)
-
-    for _ in range(100):
-        code, document = ask(scanned.path)
-        if code == 0:
-            break
+def test_a_real_cluster(scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        words = ("diagnose", "--store", scanned.path, "--scheduler", cluster.scheduler_file)
+        document = json.loads(cli(*words, "--json").stdout)
         assert [problem["code"] for problem in document["problems"]] == ["CLUSTER_EMPTY"]
-    assert (code, document["problems"]) == (0, [])
-    (worker,) = document["cluster"]["workers"].values()
-    assert worker["store"] == "visible"
-    assert worker["toolchain"] == document["environment"]["toolchain"]
-    done = cli("diagnose", "--store", scanned.path, "--scheduler", scheduler_file)
-    assert (done.code, done.out.splitlines()[-1]) == (0, "no problems found")
+        cluster.start_workers(1)
+        done = cli(*words, "--json")
+        document = json.loads(done.stdout)
+        assert (done.code, document["problems"]) == (0, [])
+        (worker,) = document["cluster"]["workers"].values()
+        assert worker["store"] == "visible"
+        assert worker["toolchain"] == document["environment"]["toolchain"]
+        done = cli(*words)
+        assert (done.code, done.out.splitlines()[-1]) == (0, "no problems found")

@@ -20,8 +20,8 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+from clusters import Cluster
 from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
-from test_dask import dask_process, start_scheduler
 
 import codebatch
 from codebatch.errors import UsageError
@@ -404,49 +404,28 @@ def test_wrong_options_are_refused(words: tuple[str, ...], world: Poisoned) -> N
 
 
 @pytest.fixture
-def nannies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
-    """Start a scheduler and workers under nannies, where marked files are fatal."""
-    processes = []
+def nannies(tmp_path: Path) -> Iterator[Callable[[Poisoned], Cluster]]:
+    """Start a scheduler and two workers under nannies, where marked files are fatal."""
+    with contextlib.ExitStack() as started:
 
-    def start(world: Poisoned) -> Path:
-        for name, value in world.environment.items():
-            monkeypatch.setenv(name, str(value))
-        scheduler, path = start_scheduler(tmp_path)
-        processes.append(scheduler)
-        words = ("--scheduler-file", path, "--nworkers", 2, "--nthreads", 1, "--no-dashboard")
-        processes.append(dask_process("worker", *words, "--local-directory", tmp_path))
-        return path
+        def start(world: Poisoned) -> Cluster:
+            cluster = Cluster(tmp_path / "cluster", environment=world.environment)
+            started.enter_context(cluster).start_workers(2, nanny=True)
+            return cluster
 
-    yield start
-    family = [one for p in processes for one in psutil.Process(p.pid).children(recursive=True)]
-    for process in processes:
-        process.kill()
-        process.wait()
-    for one in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
-
-
-def workers_of(scheduler_file: Path) -> set[int]:
-    """Process ids of the workers of a cluster."""
-    import distributed  # noqa: PLC0415 - only one test needs it
-
-    with distributed.Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=30)
-        return set(client.run(os.getpid).values())
+        yield start
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default::ResourceWarning")
 def test_large_batch_on_processes_and_on_a_cluster(
-    tmp_path: Path, nannies: Callable[..., Path]
+    tmp_path: Path, nannies: Callable[[Poisoned], Cluster]
 ) -> None:
     limits = ("--file-timeout", 3, "--memory-limit", "512MiB")
     words = ("crash", "hang", "memory")
     reports, records = [], []
     remote = Poisoned(tmp_path / "cluster", *words, number=2000)
-    scheduler = nannies(remote)
-    workers = workers_of(scheduler)
+    cluster = nannies(remote)
+    scheduler, workers = cluster.address, cluster.wait_for_workers(2)
     for where in ("processes", scheduler):
         world = remote if where == scheduler else Poisoned(tmp_path / "p", *words, number=2000)
         plan = ("--shards", 256, "--scheduler", where)
@@ -460,7 +439,7 @@ def test_large_batch_on_processes_and_on_a_cluster(
         records.append(world.records())
     assert reports[0]["result"] == reports[1]["result"]
     assert records[0] == records[1]
-    assert workers_of(scheduler) == workers, "a worker died of a file"
+    assert cluster.wait_for_workers(2) == workers, "a worker died of a file"
 
     pure = Poisoned(tmp_path / "pure", *words, number=2000)
     without = pure.json("scan", pure.tree, "--shards", 256, harmless=True)
@@ -469,14 +448,16 @@ def test_large_batch_on_processes_and_on_a_cluster(
     assert (cured["quarantined"], cured["result"]) == ([], without["result"])
 
 
-def test_cluster_whose_tasks_are_fatal(tmp_path: Path, nannies: Callable[..., Path]) -> None:
+def test_cluster_whose_tasks_are_fatal(
+    tmp_path: Path, nannies: Callable[[Poisoned], Cluster]
+) -> None:
     world = Poisoned(tmp_path / "w", "crash", "leave", number=20, fatal="crash=parse,leave=lint")
-    scheduler = nannies(world)
-    workers = workers_of(scheduler)
-    report = world.json("scan", world.tree, "--scheduler", scheduler, *LIMITS)
+    cluster = nannies(world)
+    workers = cluster.wait_for_workers(2)
+    report = world.json("scan", world.tree, "--scheduler", cluster.address, *LIMITS)
     assert (report["status"], report["errors"]) == ("done", [])
     assert [(one["path"], one["code"]) for one in report["quarantined"]] == [
         ("crash.py", "E0003"),
         ("leave.py", "E0003"),
     ]
-    assert workers_of(scheduler) == workers
+    assert cluster.wait_for_workers(2) == workers

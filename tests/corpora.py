@@ -1,0 +1,44 @@
+"""Real packages from the registries, as the tests of corpora and clusters use them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+
+def django(folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "django==5.1", "--no-deps"]
+    subprocess.run([*command, "--dest", str(folder)], check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "tree")
+    return folder / "tree"
+
+
+def standard_library(folder: Path) -> Path:
+    ignore = shutil.ignore_patterns("site-packages", "__pycache__")
+    shutil.copytree(sysconfig.get_path("stdlib"), folder / "tree", ignore=ignore, symlinks=True)
+    return folder / "tree"
+
+
+def npm_package(folder: Path) -> Path:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, so its packages cannot be fetched")
+    command = ["npm", "pack", "--silent", "@docusaurus/theme-classic@3.10.2", "create-vite@9.3.0"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for archive in folder.glob("*.tgz"):
+        with tarfile.open(archive) as package:
+            for member in package.getmembers():
+                if member.isfile():
+                    target = folder / "tree" / archive.stem / member.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    stream = package.extractfile(member)
+                    assert stream is not None
+                    target.write_bytes(stream.read())
+    return folder / "tree"
