@@ -263,8 +263,8 @@ class Cluster:
     def start_workers(self, number: int, **options: Any) -> dict[str, int]:
         """Start so many, and wait for them; their process ids by name."""
         running = sum(member.is_running for member in self.members.values()) - 1
-        for index in range(number):
-            self.start_worker(f"w{len(self.members)}-{index}", **options)
+        for _ in range(number):
+            self.start_worker(f"w{len(self.members)}", **options)
         return self.wait_for_workers(running + number)
 
     def wait_for_workers(self, number: int, host: Host | None = None) -> dict[str, int]:
