@@ -269,10 +269,18 @@ class ToolchainMismatchError(ClusterError):
 
 
 class ShardFailedError(CodeBatchError):
-    """A shard as a whole could not be computed; the batch goes on with the others."""
+    """A shard as a whole could not be computed; the batch goes on with the others.
+
+    ``code`` is that of the reason, where a worker has said one.
+    """
 
     code = "SHARD_FAILED"
     exit_code = EXIT_SHARDS_FAILED
+
+    def __init__(self, message: str, *, code: object = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = str(code)
 
 
 class WorkerLostError(CodeBatchError):

@@ -385,5 +385,5 @@ def _record_failures(run: _Run) -> None:
         if error.get("code") == BatchNotFoundError.code:
             raise BatchNotFoundError(str(error.get("message")))
         said = error.get("message", "the shard left no valid result in the store")
-        failure = ShardFailedError(str(said))
+        failure = ShardFailedError(str(said), code=error.get("code"))
         commit_failure(run.store, run.batch_id, task_ids, shard_id, failure, receipt.attempt)

@@ -151,7 +151,6 @@ class Cluster:
         return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
 
 
-
 @contextlib.contextmanager
 def connect(scheduler: str) -> Iterator[Any]:
     """A client for an address (``tcp://…``, ``tls://…``) or a scheduler file, for a block.

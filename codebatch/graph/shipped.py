@@ -30,6 +30,7 @@ from codebatch.shipping import ParcelLimits, Shipment, pack_shard
 from codebatch.usage import UsageTally
 from codebatch.worker import answered, open_shard, refusal
 
+PARCELS = ParcelLimits()
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)
 
 OnReceipt = Callable[[Receipt], None]
@@ -84,7 +85,7 @@ class _Shipping:
         """The parcels of all shards; each is opened when its first is asked for."""
         for call in calls:
             shard = open_shard(call)
-            packed = shard if isinstance(shard, Receipt) else pack_shard(shard, ParcelLimits())
+            packed = shard if isinstance(shard, Receipt) else pack_shard(shard, PARCELS)
             if isinstance(packed, Receipt):
                 self._on_receipt(packed)
                 continue

@@ -1,0 +1,260 @@
+"""Both transports give what a local run gives, and workers are sent no more than they need.
+
+The contract is run on `processes`, and on a cluster whose workers open the store or never see it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import distributed
+import pytest
+from clusters import Cluster
+from conftest import Scanned, write_tree
+from test_quarantine import LIMITS, QUARANTINED, Poisoned
+from verifier import verify_store
+
+import codebatch
+from codebatch.errors import NotReusedError, UsageError
+from codebatch.shipping import ParcelLimits
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+Run = Callable[..., codebatch.RunReport]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        started.start_workers(2)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Any]:
+    with distributed.Client(cluster.address, set_as_default=False) as connected:
+        yield connected
+
+
+@pytest.fixture(params=["processes", "shared", "shipped"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a batch one way or the other."""
+    if request.param == "processes":
+        return lambda batch, **options: batch.run("processes", workers=2, **options)
+    client = request.getfixturevalue("client")
+    return lambda batch, **options: batch.run(client=client, transport=request.param, **options)
+
+
+@pytest.fixture
+def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
+    """The batch of `scanned`, planned anew in an empty store."""
+    return store.batch(store.snapshot(scanned.tree), "full")
+
+
+def ship(batch: codebatch.Batch, client: Any, **options: Any) -> codebatch.RunReport:
+    return batch.run(client=client, transport="shipped", **options)
+
+
+def sent(report: codebatch.RunReport) -> int:
+    assert report.cluster is not None
+    return sum(worker.sent_bytes for worker in report.cluster.workers)
+
+
+# -- the contract --------------------------------------------------------------------------------
+
+
+def test_same_result_and_same_counts(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
+    report = run(batch)
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert report.files == scanned.report.files
+    assert batch.sorted_records() == scanned.batch.sorted_records()
+    verify_store(batch.path)
+    assert batch.store.verify(read_data=True).problems == ()
+
+
+def test_files_of_a_store_are_the_same(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
+    run(batch)
+
+    def outputs(of: codebatch.Batch) -> dict[str, bytes]:
+        root = of.path / "batches" / of.id / "tasks"
+        found = sorted(root.rglob("outputs.index.jsonl"))
+        return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+    def objects(of: codebatch.Batch) -> set[str]:
+        root = of.path / "objects"
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+    assert outputs(batch) == outputs(scanned.batch)
+    assert objects(batch) == objects(scanned.batch)
+
+
+def test_nothing_is_computed_twice(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
+    run(batch)
+    again = run(batch)
+    assert (again.files["computed"], again.result) == (0, scanned.report.result)
+    narrower = batch.store.batch("latest", "parse")
+    assert run(narrower).files["computed"] == 0
+
+
+def test_comment_is_cut_off_where_the_tree_is_the_same(
+    run: Run, store: codebatch.Store, tmp_path: Path
+) -> None:
+    tree = write_tree(
+        tmp_path / "t", {f"m{n}.py": f"def f{n}(x):\n    return x\n" for n in range(8)}
+    )
+    run(store.batch(store.snapshot(tree), "full"))
+    with (tree / "m3.py").open("a") as stream:
+        stream.write("# a comment\n")
+    report = run(store.batch(store.snapshot(tree), "full"))
+    assert report.files["computed"] == 3, "parse, analyze and lint, and not symbols"
+
+
+def test_config_of_one_task(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
+    run(batch)
+    document = {
+        "name": "short",
+        "tasks": [
+            {"id": "parse", "task": "parse"},
+            {"id": "lint", "task": "lint", "needs": ["parse"], "config": {"max_line_length": 20}},
+        ],
+    }
+    local = codebatch.open_store(batch.path.parent / "other", create=True)
+    expected = local.batch(local.snapshot(scanned.tree), document).run("sync")
+    report = run(batch.store.batch("latest", document))
+    assert report.result == expected.result
+    assert 0 < report.files["computed"] < expected.files["computed"]
+
+
+def test_only_what_is_there(run: Run, batch: codebatch.Batch) -> None:
+    with pytest.raises(NotReusedError):
+        run(batch, require_reused=True)
+    assert run(batch).status == "done"
+    assert run(batch, require_reused=True).status == "done"
+
+
+def test_recheck(client: Any, batch: codebatch.Batch) -> None:
+    batch.run("sync")
+    found = batch.recheck(client=client, transport="shipped")
+    assert (found.checked > 0, found.differ) == (True, ())
+
+
+def test_damaged_source_fails_its_shard_alone(
+    run: Run, store: codebatch.Store, tmp_path: Path
+) -> None:
+    files = {f"m{n}.py": f"x = {os.urandom(90).hex()!r}\n" for n in range(40)}  # no worker has it
+    batch = store.batch(store.snapshot(write_tree(tmp_path / "t", files)), "full")
+    digest = batch.store.find_snapshot("latest").files[7].object
+    path = next(batch.path.glob(f"objects/sha256/??/??/{digest[7:]}*"))
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    report = run(batch)
+    assert (report.status, report.shards["failed"]) == ("failed", 1)
+    assert [error["code"] for error in report.errors] == ["STORE_DAMAGED"]
+    assert digest in str(report.errors[0]["message"])
+
+
+@pytest.mark.parametrize("transport", ["shared", "shipped"])
+def test_fatal_files_are_quarantined(transport: str, tmp_path: Path) -> None:
+    words = ("crash", "hang", "memory")
+    local = Poisoned(tmp_path / "local", *words, number=20)
+    expected = local.json("scan", local.tree, "--scheduler", "processes", *LIMITS)
+    world = Poisoned(tmp_path / "world", *words, number=20)
+    environment = {**world.environment, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with Cluster(tmp_path / "cluster", environment=environment) as cluster:
+        pids = cluster.start_workers(2)
+        where = ("--scheduler", cluster.address, "--transport", transport)
+        report = world.json("scan", world.tree, *where, *LIMITS)
+        assert cluster.wait_for_workers(2) == pids, "no worker has died"
+        assert (report["result"], report["quarantined"]) == (expected["result"], QUARANTINED)
+        seen = len(world.deaths())
+        assert world.json("resume", *where)["files"]["computed"] == 0
+        assert len(world.deaths()) == seen, "what is given up is not tried again"
+
+
+# -- what is sent --------------------------------------------------------------------------------
+
+
+def test_report_says_what_was_sent_and_to_whom(
+    cluster: Cluster, batch: codebatch.Batch, cli: Callable[..., Any]
+) -> None:
+    where = ("run", "--store", batch.path, "--scheduler", cluster.address)
+    document = json.loads(cli(*where, "--transport", "shipped", "--json").stdout)
+    used = document["cluster"]
+    assert used["transport"] == "shipped"
+    assert {one["name"] for one in used["workers"]} <= {"w1", "w2"}
+    for one in used["workers"]:
+        assert one["address"].startswith("tcp://127.0.0.1:")
+        assert min(one["calls"], one["sent_bytes"], one["received_bytes"]) > 0
+    text = cli(*where, "--transport", "shared").stdout.decode()
+    assert "cluster" not in text, "there was nothing to do, and no worker did it"
+
+
+def test_local_run_uses_no_cluster(scanned: Scanned) -> None:
+    assert asdict(scanned.report)["cluster"] is None
+
+
+def test_file_is_sent_once_per_worker(client: Any, tmp_path: Path) -> None:
+    """Another store, the same files: workers have them. Of noise, little else is sent."""
+    noise = {f"m{n}.py": f"x = {os.urandom(4000).hex()!r}\n" for n in range(24)}
+    tree = write_tree(tmp_path / "t", noise)
+    volume = []
+    for name in ("one", "two", "three"):
+        store = codebatch.open_store(tmp_path / name, create=True)
+        report = ship(store.batch(store.snapshot(tree), "parse"), client)
+        assert report.files["computed"] == len(noise)
+        volume.append(sent(report))
+    assert volume[0] > 4000 * len(noise)
+    # With two workers, a parcel may go to the one that does not have it: then it has it as well.
+    assert volume[2] < volume[0] / 2
+
+
+def test_what_a_worker_has_forgotten_is_sent_again(client: Any, tmp_path: Path) -> None:
+    noise = {f"m{n}.py": f"x = {os.urandom(500).hex()!r}\n" for n in range(8)}
+    tree = write_tree(tmp_path / "t", noise)
+    one, two = (codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two"))
+    first = ship(one.batch(one.snapshot(tree), "full"), client)
+    batch = two.batch(two.snapshot(tree), "full")
+
+    def forget() -> None:
+        from codebatch.serving import CACHE  # noqa: PLC0415 - on a worker
+
+        CACHE.completed((), (), 0)
+
+    # What a worker has is asked for when the run begins: it is forgotten after that.
+    again = ship(batch, client, progress=lambda *_: client.run(forget))
+    assert (again.status, again.result) == ("done", first.result)
+
+
+def test_contents_that_no_task_reads_stay_here(client: Any, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "t", {"a.bin": b"\0" + os.urandom(300_000), "m.py": "x = 1\n"})
+    store = codebatch.open_store(tmp_path / "s", create=True)
+    report = ship(store.batch(store.snapshot(tree), "full"), client)
+    assert report.status == "done"
+    assert sent(report) < 50_000
+
+
+def test_large_shards_are_sent_in_parts(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree(tmp_path / "t", {f"m{n}.py": f"x = {n}\n" for n in range(120)})
+    monkeypatch.setattr("codebatch.graph.shipped.PARCELS", ParcelLimits(source_bytes=30))
+    stores = [codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two")]
+    there, here = (store.batch(store.snapshot(tree), "full") for store in stores)
+    report, expected = ship(there, client), here.run("sync")
+    assert (report.result, report.files) == (expected.result, expected.files)
+    assert report.cluster is not None
+    assert sum(one.calls for one in report.cluster.workers) >= 30, "some 6 bytes a file"
+    assert there.sorted_records() == here.sorted_records()
+
+
+def test_unknown_transport(batch: codebatch.Batch, cli: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="unknown transport: pigeon"):
+        batch.run(transport="pigeon")
+    assert cli("run", "--store", batch.path, "--transport", "pigeon").code == 2
