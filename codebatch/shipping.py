@@ -53,7 +53,7 @@ class Shipment:
     """One shard on its way.
 
     State: ``portions`` are what is to be sent, none where everything is known; ``_results`` and
-    ``_condemned`` what came back, by the portion's index.
+    ``_condemned`` what came back, by the portion's index, ``_workers`` the names of who sent it.
     """
 
     def __init__(self, shard: OpenShard, limits: ParcelLimits) -> None:
@@ -63,6 +63,7 @@ class Shipment:
         self._tasks = tuple(map(task_bytes, shard.tasks))
         self._results: dict[int, Results] = {}
         self._condemned: dict[str, str] = {}
+        self._workers: set[str] = set()
 
     @property
     def is_complete(self) -> bool:
@@ -94,15 +95,17 @@ class Shipment:
         """Take the answer to a parcel; `WorkerLostError` where it cannot be read."""
         self._results[index] = unpack_results(answer.results)
         self._condemned.update(answer.condemned)
+        self._workers.add(answer.worker)
 
     def finish(self) -> Receipt:
         """Commit the shard with what came back."""
         results = merged([self._results[index] for index in sorted(self._results)])
         self._results.clear()
         compute = partial(self._received, results)
-        return finish_shard(
+        receipt = finish_shard(
             self.shard, lambda around: replace(around, compute=partial(compute, around))
         )
+        return receipt._replace(worker=", ".join(sorted(self._workers)) or None)
 
     def _received(self, results: Results, around: Surroundings, work: Computation) -> FileLines:
         code = self._condemned.get(work.key)

@@ -1,7 +1,7 @@
 """A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
-have, ``_names`` the names of workers by address; ``_avoided`` are the workers that get no more work
+have, ``_names`` the names of workers by address, as ``_listed`` last; ``_avoided`` are the workers that get no more work
 of this run, by name with the reason. ``_lonely_since`` is since when there is no worker, or no
 scheduler, and ``_told`` when that was last said.
 """
@@ -25,6 +25,7 @@ _SCHEDULER_PATIENCE_SECONDS = 600
 _FIRST_NOTICE_SECONDS = 2
 _NOTICE_SECONDS = 30
 _RETRY_SECONDS = 1.0
+_LIST_SECONDS = 10
 
 Open = Callable[[], Any]
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Cluster:
         self._reopen = reopen
         self._names: dict[str, str] = {}
         self._avoided: dict[str, str] = {}
+        self._listed = 0.0
         self._lonely_since: float | None = None
         self._told = 0.0
         self._look_at_workers()
@@ -112,11 +114,17 @@ class Cluster:
         return [prefer] if prefer in fit else fit
 
     def _look_at_workers(self) -> bool:
-        """Whether there are workers that may work."""
+        """Whether there are workers that may work. What a scheduler says of each is asked for now
+        and then alone: there may be very many.
+        """
         with contextlib.suppress(OSError, distributed.TimeoutError):
-            workers = self.client.scheduler_info()["workers"]
-            self._names = {address: str(one["name"]) for address, one in workers.items()}
-            self.threads = sum(int(one["nthreads"]) for one in workers.values())
+            number = self.client.scheduler_info(n_workers=0).get("n_workers")
+            now = time.monotonic()
+            if number != len(self._names) or now - self._listed > _LIST_SECONDS:
+                workers = self.client.scheduler_info(n_workers=-1)["workers"]
+                self._names = {address: str(one["name"]) for address, one in workers.items()}
+                self.threads = sum(int(one["nthreads"]) for one in workers.values())
+                self._listed = now
         return bool(set(self._names.values()) - self._avoided.keys())
 
     def _await_scheduler(self) -> None:

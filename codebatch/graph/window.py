@@ -16,6 +16,7 @@ import contextlib
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
 import dask
@@ -146,8 +147,10 @@ class Window:
                 return future.result(timeout=_RESULT_SECONDS)
             except distributed.TimeoutError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
+            except (CancelledError, OSError) as error:  # the connection was lost
                 return Lost(f"{type(error).__name__}: {error}", is_blamed=False)
+            except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
+                return Lost(f"{type(error).__name__}: {error}", is_blamed=True)
         if future.status == "error":
             raised = future.exception(timeout=_RESULT_SECONDS)
             return Lost(f"{type(raised).__name__}: {raised}", is_blamed=True)
