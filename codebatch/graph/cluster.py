@@ -1,9 +1,10 @@
 """A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
-have, ``_names`` the names of workers by address, as ``_listed`` last; ``_avoided`` are the workers that get no more work
-of this run, by name with the reason. ``_lonely_since`` is since when there is no worker, or no
-scheduler, and ``_told`` when that was last said.
+have, ``_names`` the names of workers by address, and ``_listed`` when they were asked for;
+``_avoided`` are the workers that get no more work of this run, by name with the reason.
+``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
+last said.
 """
 
 from __future__ import annotations
