@@ -28,6 +28,12 @@ _NOTICE_SECONDS = 30
 _RETRY_SECONDS = 1.0
 _LIST_SECONDS = 10
 
+_HINT = "is it running (dask scheduler), and is the address right?"
+_TLS_HINT = (
+    "name the certificates to Dask: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT "
+    "and …__TLS__CLIENT__KEY"
+)
+
 Open = Callable[[], Any]
 T = TypeVar("T")
 
@@ -180,10 +186,10 @@ def open_client(scheduler: str) -> Any:
         return distributed.Client(  # type: ignore[no-untyped-call]
             timeout=CONNECT_TIMEOUT_SECONDS, set_as_default=False, **target
         )
-    except (OSError, distributed.TimeoutError, ValueError) as error:
+    except (OSError, distributed.TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(
-            f"cannot reach a Dask scheduler at {scheduler}: {error}",
-            hints=["is it running (dask scheduler), and is the address right?"],
+            f"cannot reach a Dask scheduler at {scheduler}: {_words(error)}",
+            hints=[_HINT, *([_TLS_HINT] if _is_of_tls(scheduler, error) else [])],
         ) from error
 
 
@@ -195,6 +201,17 @@ def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.client.close()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TypeError):  # of distributed, which has no context for TLS
+        return "Dask's configuration names no certificates"
+    return " ".join(str(error).split())
+
+
+def _is_of_tls(scheduler: str, error: Exception) -> bool:
+    """Whether certificates may be wrong: `RuntimeError` where nothing but TLS is allowed."""
+    return scheduler.startswith("tls:") or isinstance(error, TypeError | RuntimeError)
 
 
 def _gone(message: str) -> ClusterError:
