@@ -22,7 +22,7 @@ DEPLOY = Path(__file__).parent.parent / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
-_COMMAND = re.compile(r"^(?:.* )?((?:dask|codebatch) .*)$", re.MULTILINE)
+_COMMAND = re.compile(r"^(?:.* (?:--|client) )?((?:dask|codebatch) .*)$")
 _WITH_SUBCOMMANDS = ("batch", "snapshot", "memo", "query")
 
 
@@ -62,8 +62,7 @@ def check_command(words: list[str]) -> None:
 def commands_in(text: str) -> list[list[str]]:
     """The commands of dask and codebatch in a script, whatever starts them."""
     lines = text.replace("\\\n", " ").splitlines()
-    shown = (line for line in lines if not line.lstrip().startswith("#"))
-    return [match[1].split() for line in shown for match in _COMMAND.finditer(line)]
+    return [match[1].split() for line in lines if (match := _COMMAND.match(line.strip()))]
 
 
 def shell_blocks(language: str = "sh") -> list[str]:
