@@ -1,9 +1,9 @@
 """What an API server of Kubernetes with Dask's operator would say to a document.
 
-Its schemas come out of two wheels, which are only read: the operator's own, and that of the Python
-client, whose models are made from the API of Kubernetes. Both have very many dependencies, and the
-operator makes every start of `dask` slower, so that neither is installed. The wheels are in the folder
-that the environment variable KUBERNETES_WHEELS names:
+Its schemas come out of two wheels, which are only read: the operator's own, and that of the
+Python client, whose models are made from the API of Kubernetes. Neither is installed: together
+they bring 300 MB of dependencies, and the operator is loaded at every start of `dask` and writes
+into the home folder. The wheels are in the folder that KUBERNETES_WHEELS names:
 
     pip download --no-deps --dest FOLDER dask-kubernetes kubernetes
 

@@ -35,7 +35,7 @@ _Loader.add_constructor("!reset", lambda *_: None)
 
 def load_yaml(name: str) -> list[Any]:
     """The documents of a file of the folder."""
-    return list(yaml.load_all((DEPLOY / name).read_text(encoding="utf-8"), _Loader))  # noqa: S506 - a SafeLoader
+    return list(yaml.load_all((DEPLOY / name).read_text(encoding="utf-8"), _Loader))
 
 
 @cache

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -35,12 +37,9 @@ def official_schema(naming: bytes, is_it: Callable[[dict[str, Any]], bool]) -> d
 
 def _document(value: bytes) -> dict[str, Any] | None:
     """The JSON object that begins near the start of a stored answer."""
-    start = value.find(b"{")
-    while 0 <= start < _HEAD_BYTES:
-        try:
-            found, _ = json.JSONDecoder().raw_decode(value[start:].decode("utf-8", "replace"))
-        except ValueError:
-            start = value.find(b"{", start + 1)
-        else:
-            return found if isinstance(found, dict) else None
+    for start in re.finditer(rb"\{", value[:_HEAD_BYTES]):
+        text = value[start.start() :].decode("utf-8", "replace")
+        with contextlib.suppress(ValueError):
+            found: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
+            return found
     return None

@@ -183,8 +183,8 @@ def test_the_store_has_one_path() -> None:
     assert f"mkdir {path} " in DOCKERFILE
     assert not instructions("VOLUME"), "each container would get a store of its own"
     for services, names in ((SERVICES, {"worker", "client"}), (merged(), {"client"})):
-        stores = {name: mounts(services[name]).get("store") for name in services}
-        assert {name: store for name, store in stores.items() if store} == dict.fromkeys(names, path)
+        found = {name: mounts(services[name]).get("store") for name in services}
+        assert {name: at for name, at in found.items() if at} == dict.fromkeys(names, path)
     assert set(COMPOSE["volumes"]) == {"store"}
     assert option(merged()["client"]["command"], "--transport") == "shipped"
 

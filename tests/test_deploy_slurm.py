@@ -1,4 +1,4 @@
-"""`deploy/slurm/` gives dask-jobqueue what it knows, and works where a stand-in takes SLURM's place."""
+"""`deploy/slurm/` gives dask-jobqueue what it knows, and works with a stand-in for SLURM."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def jobqueue() -> Path:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A copy of `deploy/`, where jobs are small processes of this machine, on its loopback address."""
+    """A copy of `deploy/`, where jobs are small processes of this machine, on loopback."""
     jobqueue()
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     file = tmp_path / "deploy/slurm/jobqueue.yaml"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import make_tree
-from deployed import Processes, fetch, free_ports, load_yaml
+from deployed import Processes, fetch, free_ports
 from test_deploy import SERVICES, merged
 from test_deploy_kubernetes import cluster_of, find
 
@@ -59,11 +59,17 @@ def test_a_scan(setup: Setup, tmp_path: Path) -> None:
     tree, store = make_tree(tmp_path / "tree"), tmp_path / "store"
     address = f"tcp://127.0.0.1:{port}"
     here = {
-        **{"8786": str(port), "tcp://scheduler:8786": address, "0.0.0.0": "127.0.0.1"},
-        **{f"{host}:8787": f"127.0.0.1:{health}" for host in ("", "127.0.0.1")},
-        **{f"{host}:8788": f"127.0.0.1:{worker_health}" for host in ("", "127.0.0.1")},
-        **{"$(DASK_WORKER_NAME)": "one", "/source": str(tree)},
+        "8786": str(port),
+        "0.0.0.0": "127.0.0.1",
+        "tcp://scheduler:8786": address,
+        "$(DASK_WORKER_NAME)": "one",
+        "/source": str(tree),
     }
+    for host in ("", "127.0.0.1"):
+        here |= {
+            f"{host}:8787": f"127.0.0.1:{health}",
+            f"{host}:8788": f"127.0.0.1:{worker_health}",
+        }
 
     def moved(words: list[str]) -> list[str]:
         return [here.get(word, word) for word in words]

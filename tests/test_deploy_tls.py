@@ -136,6 +136,7 @@ def test_a_failure_of_openssl_is_shown(tmp_path: Path) -> None:
 
 # -- a cluster -----------------------------------------------------------------------------------
 
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::ResourceWarning")
 def test_only_who_has_a_certificate_is_let_in(
@@ -146,8 +147,8 @@ def test_only_who_has_a_certificate_is_let_in(
     tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
     file = tmp_path / "scheduler.json"
     with Processes(tmp_path) as processes:
-        scheduler = f"dask scheduler --protocol tls --host 127.0.0.1 --port 0 --scheduler-file {file}"
-        processes.start([*scheduler.split(), "--no-dashboard"], **environment)
+        scheduler = "dask scheduler --protocol tls --host 127.0.0.1 --port 0 --no-dashboard"
+        processes.start([*scheduler.split(), "--scheduler-file", str(file)], **environment)
         processes.wait_for(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
         address = json.loads(file.read_text())["address"]
         assert address.startswith("tls://")
@@ -155,7 +156,8 @@ def test_only_who_has_a_certificate_is_let_in(
         processes.start([*worker, "--local-directory", str(tmp_path)], **environment)
 
         def scan(to: str, **given: str) -> Outcome:
-            return run_cli("scan", tree, "--store", tmp_path / "s", "--scheduler", to, env=dict(given))
+            where = ("--store", tmp_path / "s", "--scheduler", to)
+            return run_cli("scan", tree, *where, env=dict(given))
 
         done = scan(address, **environment)
         assert done.code == 0, done.err + processes.logs()
