@@ -21,6 +21,8 @@ fi
 days=${2:-365}
 mkdir -p -- "$1"
 folder=$(cd -- "$1" && pwd)
+# Keys are not to be committed, wherever the folder is.
+[ -e "$folder/.gitignore" ] || echo '*' >"$folder/.gitignore"
 pending=$(mktemp -d -- "$folder/.tls.XXXXXX")
 trap 'rm -rf -- "$pending"' EXIT
 

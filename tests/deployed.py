@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import cli_environment
+from clusters import Member, wait_for
+from conftest import cli_environment, evidence
+
+import codebatch
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+IMAGE = f"codebatch:{codebatch.__version__}"
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
-_COMMAND = re.compile(r"^(?:.* (?:--|client) )?((?:dask|codebatch) .*)$")
+_COMMAND = re.compile(r"^(?:.* (?:--|client) +)?((?:dask|codebatch) .*)$")
 _WITH_SUBCOMMANDS = ("batch", "snapshot", "memo", "query")
 
 
@@ -70,63 +72,55 @@ def shell_blocks(language: str = "sh") -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+def compose_services(*files: str) -> dict[str, dict[str, Any]]:
+    """The services of files of Docker Compose, each on top of the one before."""
+    services: dict[str, dict[str, Any]] = {}
+    for file in files:
+        (document,) = load_yaml(file)
+        for name, service in document["services"].items():
+            services[name] = {**services.get(name, {}), **service}
+    return services
+
+
 def option(words: list[str], name: str) -> str:
     """The value that follows an option."""
     return words[words.index(name) + 1]
 
 
-class Processes:
-    """Programs that were started, and are killed at the end of the block."""
+class Started:
+    """Commands of dask that run for a block; pytest shows what they print where a test fails."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._folder = folder
+        self._members: list[Member] = []
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Started:
+        evidence.add(self._printed)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self._started):
-            process.kill()
-            process.wait()
+        evidence.discard(self._printed)
+        for member in reversed(self._members):
+            member.end()
 
-    def start(self, words: list[str], **changes: str | None) -> subprocess.Popen[bytes]:
-        """Start a command of dask or codebatch, its output in a file; environment as given."""
-        log = self.folder / f"{len(self._started)}-{words[0]}-{words[1]}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *words],
-                env=cli_environment(**changes),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-            )
-        self._started.append(process)
-        return process
+    def start(self, words: list[str], **changes: str | None) -> None:
+        """Start one, with changes to the environment."""
+        name = words[1]
+        command = [sys.executable, "-m", *words]
+        log = self._folder / f"{name}.log"
+        self._members.append(Member(name, command, cli_environment(**changes), log))
 
-    def logs(self) -> str:
-        """What all of them have written, for whoever reads why a test failed."""
-        logs = sorted(self.folder.glob("*.log"))
-        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until something is true, or one of them has ended."""
+        wait_for(lambda: condition() or not self._all_run(), what)
+        assert self._all_run(), f"{what}: one has ended"
 
-    def wait_for(self, what: Callable[[], Any], seconds: float = 30) -> Any:
-        """What the call returns as soon as that is true."""
-        deadline = time.monotonic() + seconds
-        while not (found := what()):
-            dead = [process.args for process in self._started if process.poll() is not None]
-            assert not dead, f"{dead}\n{self.logs()}"
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.05)
-        return found
+    def _all_run(self) -> bool:
+        return all(member.is_running for member in self._members)
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address on which nobody listens."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    def _printed(self) -> Iterator[tuple[str, str]]:
+        for member in self._members:
+            yield member.name, member.output()
 
 
 def fetch(port: int, path: str, body: str | None = None) -> str | None:

@@ -13,17 +13,26 @@ from typing import Any
 import distributed
 import jsonschema
 import pytest
-from deployed import DEPLOY, README, check_command, commands_in, load_yaml, option, shell_blocks
+from deployed import (
+    DEPLOY,
+    DOCKERFILE,
+    IMAGE,
+    README,
+    check_command,
+    commands_in,
+    compose_services,
+    load_yaml,
+    option,
+    shell_blocks,
+)
 from official import official_schema
 
-import codebatch
 from codebatch.sizes import parse_size
 
 COMPOSE: dict[str, Any] = load_yaml("compose.yaml")[0]
 SHIPPED: dict[str, Any] = load_yaml("compose.shipped.yaml")[0]
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-IMAGE = f"codebatch:{codebatch.__version__}"
+SERVICES = compose_services("compose.yaml")
+WITHOUT_STORE = compose_services("compose.yaml", "compose.shipped.yaml")
 SCRIPTS = sorted(
     path.relative_to(DEPLOY) for path in DEPLOY.rglob("*") if path.suffix in (".sh", ".sbatch")
 )
@@ -141,11 +150,6 @@ def test_git_trusts_the_tree_that_is_mounted() -> None:
 # -- compose -------------------------------------------------------------------------------------
 
 
-def merged() -> dict[str, dict[str, Any]]:
-    """The services with compose.shipped.yaml on top."""
-    return {name: {**old, **SHIPPED["services"].get(name, {})} for name, old in SERVICES.items()}
-
-
 @pytest.mark.oracle
 @pytest.mark.parametrize("document", [COMPOSE, SHIPPED], ids=["shared", "shipped"])
 def test_compose_files_are_valid(document: dict[str, Any]) -> None:
@@ -160,7 +164,7 @@ def test_compose_files_are_valid(document: dict[str, Any]) -> None:
     assert not validator.is_valid({**document, "services": services})
 
 
-@pytest.mark.parametrize("services", [SERVICES, merged()], ids=["shared", "shipped"])
+@pytest.mark.parametrize("services", [SERVICES, WITHOUT_STORE], ids=["shared", "shipped"])
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_commands_of_services_exist(services: dict[str, Any], service: str) -> None:
     check_command(services[service]["command"])
@@ -182,15 +186,15 @@ def test_the_store_has_one_path() -> None:
     (path,) = re.findall(r"CODEBATCH_STORE=(\S+)", DOCKERFILE)
     assert f"mkdir {path} " in DOCKERFILE
     assert not instructions("VOLUME"), "each container would get a store of its own"
-    for services, names in ((SERVICES, {"worker", "client"}), (merged(), {"client"})):
+    for services, names in ((SERVICES, {"worker", "client"}), (WITHOUT_STORE, {"client"})):
         found = {name: mounts(services[name]).get("store") for name in services}
         assert {name: at for name, at in found.items() if at} == dict.fromkeys(names, path)
     assert set(COMPOSE["volumes"]) == {"store"}
-    assert option(merged()["client"]["command"], "--transport") == "shipped"
+    assert option(WITHOUT_STORE["client"]["command"], "--transport") == "shipped"
 
 
 def test_source_is_mounted_where_the_client_reads_it() -> None:
-    for services in (SERVICES, merged()):
+    for services in (SERVICES, WITHOUT_STORE):
         client = services["client"]
         mount = next(volume for volume in client["volumes"] if "SOURCE" in volume)
         assert mount.endswith(f":{client['command'][2]}:ro")

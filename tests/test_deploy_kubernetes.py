@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from apiserver import complaints
-from deployed import DEPLOY, check_command, load_yaml, option
-from test_deploy import DOCKERFILE, IMAGE
+from deployed import DEPLOY, DOCKERFILE, IMAGE, check_command, load_yaml, option
 
 from codebatch.sizes import parse_size
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import make_tree
-from deployed import Processes, fetch, free_ports
-from test_deploy import SERVICES, merged
-from test_deploy_kubernetes import cluster_of, find
+from clusters import free_port
+from conftest import make_tree, run_cli
+from deployed import Started, compose_services, fetch, load_yaml
 
 import codebatch
 
@@ -25,37 +23,48 @@ class Setup:
     scheduler: list[str]
     worker: list[str]
     client: list[str]
-    environment: dict[str, str]
-    operated: bool = False
+    transport: str = "shared"
+    environment: dict[str, str] | None = None
 
 
-def of_compose(services: dict[str, Any]) -> Setup:
-    return Setup(*(services[name]["command"] for name in ("scheduler", "worker", "client")), {})
+def of_compose(*files: str) -> tuple[list[str], ...]:
+    services = compose_services(*files)
+    return tuple(services[name]["command"] for name in ("scheduler", "worker", "client"))
 
 
-def of_kubernetes(file: str) -> Setup:
-    (scheduler,) = cluster_of(file)["scheduler"]["spec"]["containers"]
-    (worker,) = cluster_of(file)["worker"]["spec"]["containers"]
+def of_kubernetes(file: str) -> tuple[list[str], list[str], list[str], dict[str, str]]:
+    spec = load_yaml(f"kubernetes/{file}")[-1]["spec"]
+    cluster = spec["cluster"]["spec"] if "cluster" in spec else spec
+    (scheduler,) = cluster["scheduler"]["spec"]["containers"]
+    (worker,) = cluster["worker"]["spec"]["containers"]
     client = ["codebatch", "scan", "/source"]
-    if file == "job.yaml":
-        client = find(file, "DaskJob")["spec"]["job"]["spec"]["containers"][0]["args"]
+    if "job" in spec:
+        client = spec["job"]["spec"]["containers"][0]["args"]
     environment = {it["name"]: it["value"] for it in scheduler["env"]}
     # There each pod has an address of its own.
     own = [*scheduler["args"], "--host", "127.0.0.1"]
-    return Setup(own, worker["args"], client, environment, operated=True)
+    return own, worker["args"], client, environment
 
 
-SETUPS = {
-    "compose.yaml": of_compose(SERVICES),
-    "compose.shipped.yaml": of_compose(merged()),
-    "cluster.yaml": of_kubernetes("cluster.yaml"),
-    "job.yaml": of_kubernetes("job.yaml"),
-}
+def setups() -> dict[str, Setup]:
+    """By the name of the file."""
+    shipped = ("compose.yaml", "compose.shipped.yaml")
+    found = {
+        "compose.yaml": Setup(*of_compose("compose.yaml")),
+        "compose.shipped.yaml": Setup(*of_compose(*shipped), transport="shipped"),
+    }
+    for file, transport in (("cluster.yaml", "shared"), ("job.yaml", "shipped")):
+        *commands, environment = of_kubernetes(file)
+        found[file] = Setup(*commands, transport, environment)
+    return found
+
+
+SETUPS = setups()
 
 
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=list(SETUPS))
 def test_a_scan(setup: Setup, tmp_path: Path) -> None:
-    port, health, worker_health = free_ports(3)
+    port, health, worker_health = free_port(), free_port(), free_port()
     tree, store = make_tree(tmp_path / "tree"), tmp_path / "store"
     address = f"tcp://127.0.0.1:{port}"
     here = {
@@ -74,21 +83,24 @@ def test_a_scan(setup: Setup, tmp_path: Path) -> None:
     def moved(words: list[str]) -> list[str]:
         return [here.get(word, word) for word in words]
 
-    with Processes(tmp_path) as processes:
-        processes.start(moved(setup.scheduler), **setup.environment)
-        assert processes.wait_for(lambda: fetch(health, "/health")) == "ok"
+    with Started(tmp_path) as started:
+        started.start(moved(setup.scheduler), **(setup.environment or {}))
+        started.wait_for(lambda: fetch(health, "/health") == "ok", "the scheduler is healthy")
         local = ["--local-directory", str(tmp_path)]
-        processes.start([*moved(setup.worker), *local], DASK_SCHEDULER_ADDRESS=address)
-        assert processes.wait_for(lambda: fetch(worker_health, "/health")) == "ok"
-        client = processes.start(
-            moved(setup.client), DASK_SCHEDULER_ADDRESS=address, CODEBATCH_STORE=str(store)
-        )
-        assert client.wait(timeout=60) == 0, processes.logs()
-        if setup.operated:
+        started.start([*moved(setup.worker), *local], DASK_SCHEDULER_ADDRESS=address)
+        started.wait_for(lambda: fetch(worker_health, "/health") == "ok", "the worker is")
+        given: dict[str, str | None] = {"DASK_SCHEDULER_ADDRESS": address}
+        words = (*moved(setup.client)[1:], "--json")
+        done = run_cli(*words, env={**given, "CODEBATCH_STORE": str(store)})
+        assert done.code == 0, done.err
+        used = json.loads(done.stdout)["cluster"]
+        assert used["transport"] == setup.transport
+        if setup.environment:
             assert_the_operator_is_answered(health)
     alone, report = codebatch.scan(tree, tmp_path / "other", scheduler="sync")
     (row,) = codebatch.open_store(store).batches()
     assert (row["batch_id"], row["result"]) == (alone.id, report.result)
+    assert setup.environment is None or [it["name"] for it in used["workers"]] == ["one"]
 
 
 def assert_the_operator_is_answered(port: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome, run_cli, write_tree
-from deployed import DEPLOY, Processes
+from deployed import DEPLOY, Started
 
 import codebatch
 
@@ -50,13 +50,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[s
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".gitignore"}
 
 
 def test_keys_are_private(certificates: tuple[Path, dict[str, str]]) -> None:
     folder, _ = certificates
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in contents(folder)}
     assert set(modes) == FILES, "nothing is left behind"
+    assert (folder / ".gitignore").read_text() == "*\n"
     assert all(mode == (0o600 if name.endswith(".key") else 0o644) for name, mode in modes.items())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -146,21 +147,23 @@ def test_only_who_has_a_certificate_is_let_in(
     _, environment = certificates
     tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
     file = tmp_path / "scheduler.json"
-    with Processes(tmp_path) as processes:
+    with Started(tmp_path) as started:
         scheduler = "dask scheduler --protocol tls --host 127.0.0.1 --port 0 --no-dashboard"
-        processes.start([*scheduler.split(), "--scheduler-file", str(file)], **environment)
-        processes.wait_for(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        started.start([*scheduler.split(), "--scheduler-file", str(file)], **environment)
+        started.wait_for(
+            lambda: file.exists() and file.read_text().rstrip().endswith("}"), "the scheduler runs"
+        )
         address = json.loads(file.read_text())["address"]
         assert address.startswith("tls://")
         worker = ["dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        processes.start([*worker, "--local-directory", str(tmp_path)], **environment)
+        started.start([*worker, "--local-directory", str(tmp_path)], **environment)
 
         def scan(to: str, **given: str) -> Outcome:
             where = ("--store", tmp_path / "s", "--scheduler", to)
             return run_cli("scan", tree, *where, env=dict(given))
 
         done = scan(address, **environment)
-        assert done.code == 0, done.err + processes.logs()
+        assert done.code == 0, done.err
         batch = codebatch.open_store(tmp_path / "s").find_batch("latest")
         assert len(list(batch.records(kind="diagnostic", code="L101"))) == 1
         write_tree(tree, {"b.py": "import sys\n"})
