@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codebatch.errors import SchedulerInvalidError, UsageError
+from codebatch.store.destination import check_writable
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
@@ -91,6 +92,20 @@ def check_cluster(name: str) -> None:
             f"not the address of a cluster: {name}",
             hints=["give tcp://host:port, or a scheduler file"],
         )
+
+
+def check_report(path: str | None, choice: SchedulerChoice, client: object = None) -> None:
+    """Raise where Dask's report on a run is asked for and cannot be had: `UsageError` without a
+    cluster, `OutputError` where the file cannot be written.
+    """
+    if path is None:
+        return
+    if client is None and choice.is_local:
+        raise UsageError(
+            f"only a cluster makes a performance report, and the scheduler is {choice.name}",
+            hints=["give --scheduler tcp://host:port, or leave out --performance-report"],
+        )
+    check_writable(path)
 
 
 def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:

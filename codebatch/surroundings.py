@@ -20,7 +20,7 @@ from codebatch.tasks.registry import BUILT_IN
 PACKAGES = (
     *("dask", "distributed", "ruff", "tree-sitter", "tree-sitter-javascript"),
     *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "filelock", "jsonschema"),
-    *("pathspec", "pyarrow", "pandas"),
+    *("pathspec", "pyarrow", "pandas", "bokeh"),
 )
 VISIBLE, OTHER, MISSING = "visible", "another store", "missing"
 _TIMEOUT_SECONDS = 10

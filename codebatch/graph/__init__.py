@@ -7,6 +7,7 @@ from dask.threaded import get as get_in_threads
 
 from codebatch.graph.cluster import Cluster, connect, connected
 from codebatch.graph.compile import compile_graph
+from codebatch.graph.insight import reporting
 from codebatch.graph.local import run_in_processes, run_in_threads
 from codebatch.graph.shared import run_shared
 from codebatch.graph.shipped import run_shipped
@@ -17,6 +18,7 @@ __all__ = [
     "connect",
     "connected",
     "get_in_threads",
+    "reporting",
     "run_in_processes",
     "run_in_threads",
     "run_shared",

@@ -13,7 +13,7 @@ from typing import Any
 from dask.task_spec import Task
 
 from codebatch.graph.keys import Key, shard_key
-from codebatch.isolation import run_guarded
+from codebatch.graph.shared import run_on_worker
 from codebatch.messages import Receipt, ShardCall
 from codebatch.worker import run_shard
 
@@ -34,7 +34,7 @@ def run_anywhere(call: ShardCall) -> Receipt:
     """Run a shard: in a child process on a worker of a cluster, which must not die of a file,
     and otherwise in this process.
     """
-    return run_guarded(call) if _is_on_cluster() else run_shard(call)
+    return run_on_worker(call) if _is_on_cluster() else run_shard(call)
 
 
 def _is_on_cluster() -> bool:

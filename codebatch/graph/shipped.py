@@ -124,7 +124,7 @@ class _Shipping:
             taken = answered(call, lambda: shipment.take(parcel.number, answer))
             error = taken.error if isinstance(taken, Receipt) else None
         if error is None:
-            self._finish_if_complete(call)
+            self._finish_if_complete(call, answer.worker)
         elif is_worth_another_try(self._cluster, error, answer.worker, parcel.failed):
             yield from self._job(parcel.again(failed=True))
         else:
@@ -150,11 +150,12 @@ class _Shipping:
         key = parcel_key(call, parcel.number, parcel.sent)
         yield Job(key, compute_on_worker, message, parcel, home, len(message))
 
-    def _finish_if_complete(self, call: ShardCall) -> None:
+    def _finish_if_complete(self, call: ShardCall, worker: str | None = None) -> None:
+        """Commit a shard that nothing is missing of; ``worker`` is the last that answered."""
         shipment = self._shipments.get(call.shard_id)
         if shipment is not None and shipment.is_complete:
             del self._shipments[call.shard_id]
-            self._on_receipt(shipment.finish())
+            self._on_receipt(shipment.finish()._replace(worker=worker))
 
     def _fail(self, receipt: Receipt) -> None:
         del self._shipments[receipt.shard_id]

@@ -33,6 +33,18 @@ def writing_file(name: str) -> Iterator[BinaryIO]:
         ) from error
 
 
+def check_writable(name: str) -> None:
+    """Raise what `writing_file` would raise later; nothing is changed."""
+    if not name or "\0" in name:
+        raise OutputError(f"no file can have the name {name!r}", hints=["is a variable not set?"])
+    with contextlib.suppress(_OnlyAskedError), writing_file(name):
+        raise _OnlyAskedError
+
+
+class _OnlyAskedError(Exception):
+    """Ends a file before it appears."""
+
+
 @contextlib.contextmanager
 def _replacing(path: str) -> Iterator[BinaryIO]:
     temporary = f"{path}.{os.urandom(6).hex()}.tmp"
