@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     )
     from codebatch.batch import RunReport
     from codebatch.errors import CodeBatchError
+    from codebatch.progress import RunProgress, TaskProgress
 
 __version__ = "0.2.0.dev0"
 
 __all__ = [
     "Batch",
     "CodeBatchError",
+    "RunProgress",
     "RunReport",
     "Snapshot",
     "Store",
+    "TaskProgress",
     "__version__",
     "find_store",
     "open_store",
@@ -36,7 +39,12 @@ __all__ = [
     "scan",
 ]
 
-_HOMES = {"CodeBatchError": "codebatch.errors", "RunReport": "codebatch.batch"}
+_HOMES = {
+    "CodeBatchError": "codebatch.errors",
+    "RunProgress": "codebatch.progress",
+    "RunReport": "codebatch.batch",
+    "TaskProgress": "codebatch.progress",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -163,7 +163,7 @@ def test_api_on_a_cluster_with_a_client(
     client: Any, batch: codebatch.Batch, scanned: Scanned
 ) -> None:
     seen: list[int] = []
-    report = batch.run(client=client, progress=lambda done, _: seen.append(done))
+    report = batch.run(client=client, progress=lambda far: seen.append(far.done))
     assert (report.status, report.result) == ("done", scanned.report.result)
     assert report.files == scanned.report.files
     assert seen[-1] == report.shards["total"]

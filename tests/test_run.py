@@ -240,10 +240,14 @@ def test_every_file_has_a_record_of_every_task_that_looks_at_it(scanned: Scanned
 
 def test_progress_counts_every_shard(tree: Path, store: codebatch.Store) -> None:
     batch = store.batch(store.snapshot(tree), "parse")
-    seen: list[tuple[int, int]] = []
-    report = batch.run("threads", workers=2, progress=lambda *counts: seen.append(counts))
+    seen: list[codebatch.RunProgress] = []
+    report = batch.run("threads", workers=2, progress=seen.append)
     total = report.shards["total"]
-    assert seen == [(number, total) for number in range(1, total + 1)]
+    assert [(one.done, one.total) for one in seen] == [(n, total) for n in range(total + 1)]
+    (task,) = seen[-1].tasks
+    files = len(batch.files())
+    assert (task.task_id, task.shards_done, task.files_done) == ("parse", total, files)
+    assert (task.shards_total, task.files_total, task.seconds_left) == (total, files, 0)
 
 
 # -- failures --------------------------------------------------------------------------------------

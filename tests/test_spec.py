@@ -258,6 +258,28 @@ def test_states_and_result_digest(store: Verifier, summary: dict[str, Any]) -> N
     assert result == store.sealed(f"{batch}/batch.json")["result"]
 
 
+EVENT_FIELDS = {
+    "run-started": {"pending", "scheduler"},
+    "shard-started": {"shard_id", "attempt"},
+    "shard-claimed": {"shard_id", "attempt"},
+    "shard-done": {"shard_id", "attempt", "status", "error", "warning", "worker"},
+    "shard-failed": {"shard_id", "attempt", "status", "error", "warning", "worker"},
+    "run-finished": {"status"},
+}
+
+
+def test_events(store: Verifier, summary: dict[str, Any]) -> None:
+    """Those of the golden store are of an earlier writer."""
+    later = {"scheduler", "worker"} if store.root.name == "golden" else set()
+    events = store.lines(f"batches/{summary['batch_id']}/events.jsonl")
+    schema = jsonschema.Draft202012Validator(load_schema("event"))
+    for event in events:
+        schema.validate(event)
+        fields = EVENT_FIELDS[event["event"]] - later
+        assert event.keys() - {"warning"} == {"event", "time", *fields} - {"warning"}
+    assert {event["event"] for event in events} >= {"run-started", "shard-done", "run-finished"}
+
+
 def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -> None:
     """Each file is one that the specification names, and its bytes are what it says."""
     batch = re.escape(summary["batch_id"])

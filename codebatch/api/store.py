@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from codebatch import snapshot as snapshots
     from codebatch import stats as statistics
     from codebatch import verify as verification
-    from codebatch.batch import Progress, RunReport
+    from codebatch.batch import RunReport
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
     from codebatch.compare import Comparison
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from codebatch.query.show import Target
     from codebatch.records import FileRecord
     from codebatch.remove import RemovalReport
+    from codebatch.snapshot import Progress
     from codebatch.stats import StoreStats
     from codebatch.store import memo_archive as archives
     from codebatch.store.memo_archive import ArchiveReport
@@ -330,12 +331,17 @@ def _resolved(pipeline: str | Mapping[str, object]) -> Pipeline:
 
 
 def check_scan(
-    root: PathLike, pipeline: str, *, scheduler: str | None = None, shards: int | None = None
+    root: PathLike,
+    pipeline: str,
+    *,
+    scheduler: str | None = None,
+    shards: int | None = None,
+    performance_report: str | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
     snapshots.check_directory(named_path(root, SourceNotFoundError))
     definitions.load_pipeline(pipeline)
-    schedulers.choose_scheduler(scheduler, None, 0)
+    schedulers.check_report(performance_report, schedulers.choose_scheduler(scheduler, None, 0))
     if shards is not None:
         plan.check_shards(shards)
 

@@ -2,13 +2,10 @@
 
 from codebatch.batch.calls import pending_calls
 from codebatch.batch.create import BatchResult, init_batch
+from codebatch.batch.journal import Progress
+from codebatch.batch.recheck import recheck_batch
 from codebatch.batch.report import RecheckReport, RunReport
-from codebatch.batch.run import (
-    Progress,
-    finish_run,
-    recheck_batch,
-    run_batch,
-)
+from codebatch.batch.run import finish_run, run_batch
 from codebatch.batch.settings import RunSettings
 
 __all__ = [

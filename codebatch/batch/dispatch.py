@@ -7,7 +7,8 @@ suspects`). Suspects run in child processes, whatever the scheduler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+import contextlib
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.lazy import lazy
@@ -24,22 +25,50 @@ else:
     pool = lazy("codebatch.pool")
     worker = lazy("codebatch.worker")  # the tasks, which only work needs
 
+CLUSTER = "cluster"
+
 Note = Callable[[Receipt], None]
 Announce = Callable[[ShardCall], None]
 
 
 class Crew(NamedTuple):
-    """Who does the work: a local scheduler, an address, or a client to use instead of either."""
+    """Who does the work: a local scheduler, an address, or a client to use instead of either.
+
+    ``on`` is the cluster of a crew that is at work on one.
+    """
 
     choice: SchedulerChoice
     client: Any
     cluster: ClusterSettings
     usage: UsageTally
+    on: Cluster | None = None
 
     @property
     def works_here(self) -> bool:
         """Whether tasks run in this process."""
         return self.client is None and self.choice.name in ("sync", "threads")
+
+    @property
+    def kind(self) -> str:
+        """The kind of scheduler: a local one by its name, or ``cluster``."""
+        return self.choice.name if self.client is None and self.choice.is_local else CLUSTER
+
+
+@contextlib.contextmanager
+def at_work(crew: Crew) -> Iterator[Crew]:
+    """The crew at work for a block: on a cluster, it is connected for all of it, and Dask's report
+    is on all of it.
+    """
+    if crew.kind != CLUSTER:
+        yield crew
+        return
+    with contextlib.ExitStack() as stack:
+        if crew.client is not None:
+            on = graph.Cluster(crew.client, crew.cluster)
+        else:
+            on = stack.enter_context(graph.connected(crew.choice.name, crew.cluster))
+        stack.enter_context(graph.reporting(on, crew.cluster))
+        yield crew._replace(on=on)
 
 
 def run_calls(
@@ -49,19 +78,16 @@ def run_calls(
     announce: Announce = lambda _: None,
     suspects: Container[str] = (),
 ) -> None:
-    """Run the calls; receipts arrive at ``note`` as they come."""
+    """Run the calls with a crew that is at work; receipts arrive at ``note`` as they come."""
     if crew.works_here:
         suspected = [call for call in calls if call.shard_id in suspects]
         run_suspects(suspected, note, announce)
         others = [call for call in calls if call.shard_id not in suspects]
         _run_here(others, crew.choice, note, announce)
-    elif crew.client is not None:
-        _run_on(graph.Cluster(crew.client, crew.cluster), calls, crew, note)
-    elif crew.choice.is_local:
-        graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
+    elif crew.on is not None:
+        _run_on(crew.on, calls, crew, note)
     else:
-        with graph.connected(crew.choice.name, crew.cluster) as cluster:
-            _run_on(cluster, calls, crew, note)
+        graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
 
 
 def _run_on(cluster: Cluster, calls: Sequence[ShardCall], crew: Crew, note: Note) -> None:

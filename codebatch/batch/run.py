@@ -10,17 +10,16 @@ its shards (`codebatch.batch.sharing`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from codebatch.batch.calls import all_calls, is_final, pending_calls
-from codebatch.batch.dispatch import Crew, run_calls, run_suspects
+from codebatch.batch.calls import is_final, pending_calls
+from codebatch.batch.dispatch import Crew, at_work, run_calls, run_suspects
+from codebatch.batch.journal import Journal, Progress
 from codebatch.batch.report import (
-    RecheckReport,
     RunReport,
     check_written,
     quarantined_files,
-    report_recheck,
     report_run,
 )
 from codebatch.batch.reuse import Reuse
@@ -31,7 +30,6 @@ from codebatch.clock import now
 from codebatch.commit import commit_failure
 from codebatch.errors import (
     BatchNotFoundError,
-    BatchUnfinishedError,
     NotReusedError,
     ShardFailedError,
     UsageError,
@@ -41,7 +39,12 @@ from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
-from codebatch.schedulers import ClusterSettings, SchedulerChoice, choose_scheduler
+from codebatch.schedulers import (
+    ClusterSettings,
+    SchedulerChoice,
+    check_report,
+    choose_scheduler,
+)
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
 from codebatch.usage import UsageTally
@@ -53,8 +56,6 @@ else:
 
 MAX_ROUNDS = 3
 _MAX_EARLIER = 10_000  # a call is a small message
-
-Progress = Callable[[int, int], None]
 
 
 def run_batch(
@@ -73,22 +74,27 @@ def run_batch(
     (Ctrl-C) lets running shards commit and gives a report with status ``interrupted``.
     """
     began = time.monotonic()
-    choose_scheduler(scheduler, workers, 0)  # a wrong name is an error before anything is done
+    # What cannot be is an error before anything is done.
+    settings = settings or RunSettings()
+    named = choose_scheduler(scheduler, workers, 0)
+    check_report(settings.cluster.performance_report, named, client)
     run = _Run(store, batch_id, progress, settings)
-    if run.settings.require_reused and run.settings.retry_quarantined:
+    if settings.require_reused and settings.retry_quarantined:
         raise UsageError(
             "to retry what is quarantined is to compute, which --require-reused forbids"
         )
     run.suspects = begun_and_lost(store, batch_id)
-    if run.settings.retry_quarantined:
+    if settings.retry_quarantined:
         with retrying(store, batch_id):
             run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())
     interrupted = False
     try:
         if not run.is_settled():
-            with sharing(store, batch_id, run.look) as shared:
+            with sharing(store, batch_id, run.overview) as shared:
                 run.sharing = shared
-                if shared.before.status != DONE:
+                if shared.before.status == DONE:
+                    run.note_idle(0)
+                else:
                     _run_pending(run, shared.before, scheduler, workers, client)
     except KeyboardInterrupt:
         interrupted = True
@@ -113,39 +119,6 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     return run.finish(began, interrupted=False)
 
 
-def recheck_batch(
-    store: StoreDirectory,
-    batch_id: str,
-    part: int,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    settings: RunSettings | None = None,
-) -> RecheckReport:
-    """Compute results of a finished batch again, store nothing, and compare.
-
-    ``part`` is how many files of a million to take; which ones follows from their content.
-    """
-    began = time.monotonic()
-    settings = settings or RunSettings()
-    overview = _Run(store, batch_id, None).overview()
-    if overview.status != DONE:
-        raise BatchUnfinishedError(
-            f"batch {batch_id} is not done: there is nothing to compare with",
-            hints=[f"finish it: codebatch resume --batch {batch_id}"],
-        )
-    receipts: list[Receipt] = []
-    calls = [
-        call._replace(recheck=part, limits=settings.limits)
-        for call in all_calls(store, overview, set())
-    ]
-    work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    choice = choose_scheduler(scheduler, workers, work)
-    run_calls(calls, Crew(choice, client, settings.cluster, UsageTally()), receipts.append)
-    return report_recheck(batch_id, receipts, time.monotonic() - began)
-
-
 class _Run:
     """One run in progress.
 
@@ -153,10 +126,11 @@ class _Run:
     whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
     each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
     are, ``suspects`` the shards that may end the process they run in, ``usage`` what is used of a
-    cluster, ``sharing`` what is left to other runs. ``_done`` holds the states whose outputs were
-    found to match them; in one run that is looked at once. ``_inherited`` is true until the states
-    were read that earlier runs left of an unfinished batch; ``_wanting`` are the shards of which
-    objects were damaged then. ``_is_settled`` says that there was nothing to do.
+    cluster, ``sharing`` what is left to other runs, ``journal`` what is told of it all. ``_done``
+    holds the states whose outputs were found to match them; in one run that is looked at once.
+    ``_inherited`` is true until the states were read that earlier runs left of an unfinished batch;
+    ``_wanting`` are the shards of which objects were damaged then. ``_is_settled`` says that there
+    was nothing to do.
     """
 
     sharing: Sharing
@@ -178,9 +152,8 @@ class _Run:
         self.attempts: set[str] = set()
         self.earlier: dict[str, list[tuple[str, str]]] = {}
         self.near: str | None = None
-        self._progress = progress
+        self.journal = Journal(store, batch_id, progress)
         self._done: dict[tuple[str, str], ShardState] = {}
-        self._done_before = 0
         self._inherited = store.is_unfinished(batch_id)
         self._wanting: set[str] = set()
         self._is_settled = False
@@ -199,7 +172,12 @@ class _Run:
     def await_others(self) -> bool:
         """Wait for other runs; whether there is something to do for this one then."""
         self.sharing.settled.update(self.arrived)
-        return self.sharing.await_others(self._states_of, self.settings.on_wait)
+        return self.sharing.await_others(self._states_of_others, self.settings.on_wait)
+
+    def _states_of_others(self, shard_id: str) -> list[ShardState | None]:
+        states = self._states_of(shard_id)
+        self.journal.settle(shard_id, states)
+        return states
 
     def _states_of(self, shard_id: str) -> list[ShardState | None]:
         return [self._state(task.id, shard_id) for task in self.plan.tasks]
@@ -215,50 +193,30 @@ class _Run:
         result = self.store.load_batch(self.batch_id).get("result")
         self._is_settled = overview.status == DONE and overview.result == result
         if self._is_settled:
-            self._log_start(overview)
+            self.note_idle(0)
         else:
             self._done.clear()  # to be looked at again when the lease is held
         return self._is_settled
 
-    def look(self) -> BatchOverview:
-        """The states that the run starts from."""
-        overview = self.overview()
-        self._log_start(overview)
-        return overview
-
-    def _log_start(self, overview: BatchOverview) -> None:
-        self.log("run-started", pending=overview.shards()["total"] - overview.shards()["done"])
-
-    def begin(self, overview: BatchOverview) -> None:
-        """Count from here what progress is told about."""
-        self._done_before = overview.shards()["done"]
-
-    def announce(self, call: ShardCall) -> None:
-        """Log that a shard starts in this process."""
-        self.log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
+    def note_idle(self, pending: int) -> None:
+        """Tell that there is nothing to run, though so many shards were not done at first."""
+        self.journal.start(pending)
+        cluster = self.settings.cluster
+        if cluster.performance_report is not None:
+            cluster.on_notice("there was nothing to run, and so nothing for a performance report")
 
     def note(self, receipt: Receipt) -> None:
-        """Take a receipt: keep it, log it, tell whoever watches."""
+        """Take a receipt: keep it, and tell of it."""
         if receipt.status == CLAIMED:
             self.sharing.claimed.add(receipt.shard_id)
-            self.log("shard-claimed", shard_id=receipt.shard_id, attempt=receipt.attempt)
+            self.journal.claimed(receipt)
             return
         self.arrived[receipt.shard_id] = receipt
         self.attempts.add(receipt.attempt)
         check_written(self.batch_id, receipt)
-        if receipt.status == DONE:
-            for task in self.plan.tasks:  # now, while other shards are still at work
-                self._state(task.id, receipt.shard_id)
-        names = ("shard_id", "attempt", "status", "error", "warning")
-        facts = {name: getattr(receipt, name) for name in names}
-        self.log(f"shard-{receipt.status}", **facts)
-        if self._progress is not None:
-            ended = self.sharing.finished.union(self.arrived)
-            self._progress(self._done_before + len(ended), len(self.plan.shards))
-
-    def log(self, event: str, **facts: object) -> None:
-        """Add a line to the batch's events."""
-        self.store.append_event(self.batch_id, {"event": event, "time": now(), **facts})
+        states = self._states_of(receipt.shard_id)  # now, while other shards are still at work
+        self.journal.end(receipt)
+        self.journal.settle(receipt.shard_id, states, failed=is_final(receipt))
 
     def overview(self) -> BatchOverview:
         """The states as the store has them now, outputs verified."""
@@ -305,7 +263,7 @@ class _Run:
         )
         if report.status == DONE and not self._is_settled:
             self._save_result(overview)
-        self.log("run-finished", status=report.status)
+        self.journal.finish(report.status)
         return report
 
     def _save_result(self, overview: BatchOverview) -> None:
@@ -324,16 +282,22 @@ def _run_pending(
     reuse = Reuse(run.store, run.batch_id, run.plan)
     run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
-    run.begin(overview)
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
+    news = [file for shard in pending for file in reuse.news(shard)]
+    choice = choose_scheduler(scheduler, workers, sum(file.size for file in news))
+    crew = Crew(choice, client, run.settings.cluster, run.usage)
+    not_done = before.shards()["total"] - before.shards()["done"]
+    if not pending:
+        run.note_idle(not_done)
+    else:
+        run.journal.start(not_done, crew.kind)
+    run.journal.watch(run.plan, overview.states)
     if pending:
         run.near = reuse.near
-        news = [file for shard in pending for file in reuse.news(shard)]
         for new, old in reuse.earlier_objects(news).items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
-        work = sum(file.size for file in news)
-        choice = choose_scheduler(scheduler, workers, work)
-        _run_rounds(run, Crew(choice, client, run.settings.cluster, run.usage))
+        with at_work(crew) as ready:
+            _run_rounds(run, ready)
 
 
 def _run_rounds(run: _Run, crew: Crew) -> None:
@@ -353,9 +317,9 @@ def _run_free(run: _Run, crew: Crew) -> None:
         if not calls:
             break
         opening.check_toolchain(run.plan.tasks)
-        run_calls(calls, crew, run.note, run.announce, run.suspects)
+        run_calls(calls, crew, run.note, run.journal.announce, run.suspects)
     else:
-        run_suspects(_next_calls(run), run.note, run.announce)
+        run_suspects(_next_calls(run), run.note, run.journal.announce)
     _record_failures(run)
 
 

@@ -6,13 +6,14 @@ from codebatch.overview import BatchOverview
 from codebatch.records import DONE, PlannedTask
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
+from codebatch.store.events import last_run_events
 from codebatch.tasks.rules import QUARANTINED
 
 
 def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
     """The shards that the last run had begun in its own process when it ended without a word."""
     begun: set[str] = set()
-    for event in store.last_run_events(batch_id):
+    for event in last_run_events(store.layout, batch_id):
         name, shard_id = event.get("event"), str(event.get("shard_id"))
         if name == "run-finished":
             return set()

@@ -1,4 +1,4 @@
-"""What the command line writes: documents and lines on stdout, progress and errors on stderr.
+"""What the command line writes: documents and lines on stdout, notes and errors on stderr.
 
 Names and messages come from untrusted trees: whatever could steer a terminal is escaped before
 it is written.
@@ -7,10 +7,8 @@ it is written.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,7 +32,6 @@ _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interr
 _PLACES = frozenset({"line", "column", "end_line"})
 _CUT = "..."
 _LEAST = 16
-_PROGRESS_SECONDS = 5.0
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),
@@ -43,7 +40,6 @@ _UNITS = (
     ("hour", 3_600),
     ("minute", 60),
 )
-_TERMINAL_SECONDS = 0.1
 
 
 def printable(text: object) -> str:
@@ -216,45 +212,6 @@ def ago(seconds: float) -> str:
         if number > 0:
             return f"{number} {unit}{'' if number == 1 else 's'} ago"
     return "just now"
-
-
-class Progress:
-    """A line on stderr: redrawn on a terminal, elsewhere a new one every few seconds.
-
-    State: ``_last`` is when it was last written, ``_drawn`` whether a terminal line is open.
-    """
-
-    def __init__(self, label: str, unit: str) -> None:
-        self._label = label
-        self._unit = unit
-        self._live = is_terminal(sys.stderr) and "CI" not in os.environ
-        self._last = time.monotonic() if not self._live else 0.0
-        self._drawn = False
-
-    def __call__(self, done: int, total: int) -> None:
-        """Progress of a known total."""
-        self._write(f"{self._label}: {done}/{total} {self._unit}", final=done == total)
-
-    def count(self, files: int, total_bytes: int) -> None:
-        """Progress of an unknown total."""
-        self._write(f"{self._label}: {files} {self._unit}, {size(total_bytes)}", final=False)
-
-    def close(self) -> None:
-        """Leave the terminal line."""
-        if self._drawn:
-            click.echo(err=True)
-            self._drawn = False
-
-    def _write(self, text: str, *, final: bool) -> None:
-        wait = _TERMINAL_SECONDS if self._live else _PROGRESS_SECONDS
-        if time.monotonic() - self._last < wait and not (final and self._live):
-            return
-        self._last = time.monotonic()
-        if self._live:
-            click.echo(f"\r{text}\x1b[K", err=True, nl=False, color=True)
-            self._drawn = True
-        else:
-            click.echo(text, err=True)
 
 
 def _padded(text: str, column: str, width: int, *, to_the_right: bool) -> str:

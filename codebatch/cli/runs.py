@@ -28,6 +28,7 @@ from codebatch.cli.options import (
     shards_option,
     store_option,
 )
+from codebatch.cli.progress import TaskLines
 from codebatch.cli.snapshots import take
 from codebatch.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, UsageError
 from codebatch.records import DONE, FAILED, INTERRUPTED
@@ -78,7 +79,13 @@ def scan(
 
     Where there is no store yet, one is made in .codebatch (or where --store says).
     """
-    api.check_scan(directory, pipeline, scheduler=options.scheduler, shards=shards)
+    api.check_scan(
+        directory,
+        pipeline,
+        scheduler=options.scheduler,
+        shards=shards,
+        performance_report=options.performance_report,
+    )
     opened = _open_or_make(store)
     anticipate = opened.anticipation(options.scheduler, options.workers)
     taken = take(
@@ -195,23 +202,23 @@ def _run(
     require_reused: bool,
     retry_quarantined: bool = False,
 ) -> RunReport:
-    progress = output.Progress("run", "shards")
+    lines = TaskLines()
     try:
         return batch.run(
             **options._asdict(),
-            progress=progress,
+            progress=lines,
             require_reused=require_reused,
             retry_quarantined=retry_quarantined,
-            on_wait=_note_waiting,
-            on_notice=output.write_note,
+            on_wait=lambda waiting: lines.note(_waiting(waiting)),
+            on_notice=lines.note,
         )
     finally:
-        progress.close()
+        lines.close()
 
 
-def _note_waiting(waiting: Waiting) -> None:
+def _waiting(waiting: Waiting) -> str:
     shards = output.counted(waiting.shards, "shard")
-    output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
+    return f"waiting for {shards} that {', '.join(waiting.runs)} is at"
 
 
 def _recheck(batch: api.Batch, sample: float, options: RunOptions, *, as_json: bool) -> None:

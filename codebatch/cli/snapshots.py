@@ -20,7 +20,6 @@ from codebatch.cli.options import (
     store_option,
 )
 from codebatch.cli.output import (
-    Progress,
     ago,
     printable,
     size,
@@ -29,6 +28,7 @@ from codebatch.cli.output import (
     write_next,
     write_table,
 )
+from codebatch.cli.progress import Progress
 from codebatch.cli.removal import snapshot_rm
 from codebatch.clock import seconds_since
 from codebatch.errors import UsageError

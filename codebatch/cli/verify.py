@@ -13,7 +13,6 @@ from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option, wait_option
 from codebatch.cli.output import (
-    Progress,
     counted,
     printable,
     size,
@@ -21,6 +20,7 @@ from codebatch.cli.output import (
     write_line,
     write_next,
 )
+from codebatch.cli.progress import Progress
 from codebatch.digest import Document
 from codebatch.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.lazy import lazy

@@ -23,7 +23,6 @@ from codebatch.checks import (
 )
 from codebatch.digest import (
     Document,
-    canonical_json,
     compact,
     digest_bytes,
     seal,
@@ -40,7 +39,6 @@ from codebatch.records import FAILED, FileRecord, InputFile, Plan, PlannedShard,
 from codebatch.store.cas import ObjectStore
 from codebatch.store.files import (
     WriteGroup,
-    append_line,
     link_file,
     read_file,
     remove_file,
@@ -51,7 +49,6 @@ from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
 from codebatch.store.parsing import (
     load_document,
-    parse_events,
     parse_line,
     parse_lines,
     parse_plan,
@@ -61,8 +58,6 @@ from codebatch.store.parsing import (
 from codebatch.store.references import has_objects_of
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
-
-_RUN_STARTED = b'{"event":"run-started"'
 
 
 class StoreDirectory:
@@ -379,16 +374,6 @@ class StoreDirectory:
         data = self.read_outputs(batch_id, task_id, shard_id, state)
         for line in data.splitlines():
             yield parse_line(line, check_record)
-
-    def append_event(self, batch_id: str, event: Document) -> None:
-        """Add one line to the batch's ``events.jsonl``."""
-        append_line(self.layout.events(batch_id), canonical_json(event))
-
-    def last_run_events(self, batch_id: str) -> list[Document]:
-        """What happened since the last run started; lines that are none are left out."""
-        data = read_file(self.layout.events(batch_id)) or b""
-        start = data.rfind(_RUN_STARTED)
-        return parse_events(data[max(start, 0) :].splitlines()[1:])
 
 
 def _has(path: Path, data: bytes) -> bool:
