@@ -38,7 +38,17 @@ def seconds() -> float:
     return time.time()
 
 
+def seconds_at(moment: str) -> float | None:
+    """A time as `now` writes it, in seconds since 1970; None for a text that is none."""
+    return datetime.fromisoformat(moment).timestamp() if is_time(moment) else None
+
+
+def moment_at(nanoseconds: int) -> str:
+    """A time in nanoseconds since 1970, as `now` writes it."""
+    passed = timedelta(microseconds=nanoseconds // 1000)
+    return (_EPOCH + passed).isoformat(timespec="microseconds")
+
+
 def moment_of(path: str | Path) -> str:
     """When a file was last written, as `now` writes a time."""
-    changed = os.stat(path).st_mtime_ns // 1000
-    return (_EPOCH + timedelta(microseconds=changed)).isoformat(timespec="microseconds")
+    return moment_at(os.stat(path).st_mtime_ns)

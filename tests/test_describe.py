@@ -58,9 +58,9 @@ VIEWS: dict[str, list[list[str]]] = {
     "tasks": [["tasks"]],
     "top": [["top", "--language", "python"]],
 }
-# A view does without an index or a lease, so that taking it away shows nothing; that a view reads
-# them in some cases only is for its own tests.
-DERIVED = {"indexes", "memo", "quarantine", "leases"}
+# A view does without an index, a lease or an event, so that taking it away shows nothing; that a
+# view reads them in some cases only is for its own tests.
+DERIVED = {"indexes", "memo", "quarantine", "leases", "events"}
 
 
 # What these print depends on where and how files lie, of which there is no other copy.

@@ -66,7 +66,9 @@ LAYERS: dict[str, set[str]] = {
     "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},
-    "schedulers": {"errors"},
+    "progress": WORDS | {"tasks"},
+    "activity": WORDS | {"clock", "overview", "progress", "store"},
+    "schedulers": {"errors", "store"},
     "remove": WORDS | {"clock", "store"},
     "recollection": WORDS | {"keys", "lines", "plan", "quarantine", "store"},
     "splice": WORDS | {"keys", "lines", "outputs", "shard", "store", "tasks"},
@@ -100,12 +102,12 @@ LAYERS: dict[str, set[str]] = {
     "surroundings": WORDS | {"store", "tasks", "__init__"},
     "usage": set(),
     "graph": WORDS
-    | {"isolation", "parcels", "pool", "schedulers", "serving", "shipping", "surroundings"}
-    | {"usage", "worker"},
+    | {"isolation", "parcels", "pool", "schedulers", "serving", "shipping", "store"}
+    | {"surroundings", "usage", "worker"},
     "batch": WORDS
     | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
-    | {"plan", "pool", "quarantine", "recheck", "schedulers", "shard", "splice", "store", "tasks"}
-    | {"opening", "usage", "worker"},
+    | {"opening", "plan", "pool", "progress", "quarantine", "recheck", "schedulers", "shard"}
+    | {"splice", "store", "tasks", "usage", "worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},
@@ -115,14 +117,14 @@ LAYERS: dict[str, set[str]] = {
     "compare": WORDS | {"diff", "overview", "query", "renames", "store"},
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
-    | {"batch", "compare", "diagnose", "export", "gc", "graph", "overview", "pipeline", "plan"}
-    | {"pool", "query"}
-    | {"remove", "schedulers", "snapshot", "sources", "stats", "store", "storing", "verify"},
+    | {"activity", "batch", "compare", "diagnose", "export", "gc", "graph", "overview"}
+    | {"pipeline", "plan", "pool", "query", "remove", "schedulers", "snapshot", "sources"}
+    | {"stats", "store", "storing", "verify"},
     "cli": WORDS
     | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
-    | {"query", "snapshot"}
-    | {"remove", "schedulers", "stats", "store", "storing", "tasks", "usage", "verify", "__init__"},
-    "__init__": {"api", "batch", "errors"},
+    | {"progress", "query", "remove", "schedulers", "snapshot", "stats", "store", "storing"}
+    | {"tasks", "usage", "verify", "__init__"},
+    "__init__": {"api", "batch", "errors", "progress"},
     "__main__": {"cli"},
 }
 # Outside packages that have one home each.

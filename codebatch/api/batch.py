@@ -13,6 +13,7 @@ from codebatch.records import DONE
 from codebatch.store import open_store
 
 if TYPE_CHECKING:
+    from codebatch import activity as activities
     from codebatch import batch as batches
     from codebatch import export, graph
     from codebatch import overview as overviews
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from codebatch.query.records import Records
     from codebatch.records import Record
 else:
+    activities = lazy("codebatch.activity")
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
     export = lazy("codebatch.export")
@@ -92,6 +94,9 @@ class Batch:
         ``shipped`` (they never see it) or ``auto``. A cluster that has lost its scheduler or all of
         its workers is waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is told.
         Dask's report on the run is written to ``performance_report``.
+
+        ``progress`` is called with a `codebatch.progress.RunProgress`, first with what is done
+        already, and then whenever a shard is done or has failed.
         """
         return batches.run_batch(
             self.store.directory,
@@ -156,8 +161,12 @@ class Batch:
         return overviews.load_overview(self.store.directory, self.id)
 
     def status(self) -> Document:
-        """How far the batch is; the document that ``codebatch status --json`` prints."""
-        return views.status(self.overview())
+        """How far the batch is, and who runs it; the document that ``codebatch status --json``
+        prints.
+        """
+        overview = self.overview()
+        activity = activities.load_activity(self.store.directory, overview)
+        return {**views.status(overview), **activity.as_document()}
 
     def summary(self) -> Document:
         """What it holds; the document that ``codebatch summary --json`` prints."""

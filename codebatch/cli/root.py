@@ -46,7 +46,7 @@ _COMMANDS = {
     "snapshot": "snapshots:snapshot",
     "snapshots": "snapshots:snapshots",
     "sql": "sql:sql",
-    "status": "views:status",
+    "status": "status:status",
     "store-stats": "stats:store_stats",
     "summary": "views:summary",
     "tasks": "views:tasks",

@@ -1,4 +1,4 @@
-"""``codebatch status``, ``summary``, ``tasks``, ``shards`` and ``files``."""
+"""``codebatch summary``, ``tasks``, ``shards`` and ``files``."""
 
 from __future__ import annotations
 
@@ -16,34 +16,6 @@ from codebatch.cli.options import batch_option, json_option, store_option, task_
 from codebatch.cli.selection import Selection, selection_options
 from codebatch.query.fields import FILE_FIELDS
 from codebatch.query.order import check_sort, sorted_rows
-
-
-@click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "indexes")
-@writes("indexes")
-@batch_option
-@store_option
-@json_option
-def status(batch_id: str, store: str | None, as_json: bool) -> None:
-    """How far a batch is."""
-    batch = api.open_store(store).find_batch(batch_id)
-    document = cast("dict[str, Any]", batch.status())
-    if as_json:
-        output.write_document(document)
-        return
-    shards = document["shards"]
-    output.write_line(f"{batch.id}  {output.status(document['status'])}")
-    output.write_line(
-        f"  {shards['done']}/{shards['total']} shards done, "
-        f"{shards['failed']} failed, {shards['pending']} pending"
-    )
-    for task in document["tasks"]:
-        done, total = task["shards"]["done"], task["shards"]["total"]
-        output.write_line(f"  {task['task_id']:<12} {output.status(task['status'])} {done}/{total}")
-    for error in document["errors"]:
-        output.write_error(f"shard {error['shard_id']}: {error['message']}")
-    following = {"done": "summary", "pending": "run"}.get(document["status"], "resume")
-    output.write_next(f"codebatch {following} --batch {batch.id}", store=store)
 
 
 @click.command(cls=OnceCommand)
