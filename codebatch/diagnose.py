@@ -6,16 +6,20 @@ what it runs with, and whether its workers see the store.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from codebatch.clock import now_ns
 from codebatch.errors import ClusterError, StoreError
+from codebatch.fitness import ERROR, WARNING, ClusterFacts, Needs, Problem, judge_cluster
 from codebatch.lazy import lazy
 from codebatch.overview import load_overview
+from codebatch.pipeline import load_pipeline
+from codebatch.plan import plan_tasks
 from codebatch.schedulers import check_cluster
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import (
@@ -28,28 +32,17 @@ from codebatch.store.inventory import (
 from codebatch.store.leases import read_leases
 from codebatch.store.lock import lock_holder
 from codebatch.store.probe import FileSystem, probe_file_system
-from codebatch.surroundings import MISSING, VISIBLE, Facts, git_version, look_around
+from codebatch.surroundings import Facts, git_version, look_around, store_probe
 
 if TYPE_CHECKING:
-    from codebatch.graph import preflight
-    from codebatch.graph.preflight import ClusterFacts
+    from codebatch.graph import connection, inquiry
 else:
-    preflight = lazy("codebatch.graph.preflight")
+    connection = lazy("codebatch.graph.connection")
+    inquiry = lazy("codebatch.graph.inquiry")
 
-ERROR, WARNING = "error", "warning"
 _STALE_NS = 24 * 3600 * 10**9
 _LOW_BYTES = 2**30
-_TRANSPORT = ("dask", "distributed", "msgpack")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong: an ``error`` keeps work from being done, a ``warning`` may."""
-
-    code: str
-    severity: str
-    message: str
-    remedy: str
+_EVERYTHING = "full"  # the pipeline with every built-in task
 
 
 @dataclass(frozen=True)
@@ -105,17 +98,30 @@ def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diag
         system, health = probe_file_system(store.layout), _health(store)
         problems += [*_file_system_problems(system, store), *_health_problems(health)]
     if scheduler is not None:
-        root = None if store is None else os.path.realpath(store.root)
         try:
-            store_id = None if store is None else store.store_id
-            cluster = preflight.look_at_cluster(scheduler, root, store_id)
-            problems += _cluster_problems(cluster, facts, root)
+            cluster, found = _look_at_cluster(scheduler, store, facts)
+            problems += found
         except ClusterError as error:
             problems.append(
                 Problem("CLUSTER_UNREACHABLE", ERROR, error.message, " ".join(error.hints))
             )
     root = None if store is None else str(store.root)
     return Diagnosis(facts, git, root, system, health, scheduler, cluster, tuple(problems))
+
+
+def _look_at_cluster(
+    scheduler: str, store: StoreDirectory | None, here: Facts
+) -> tuple[ClusterFacts, list[Problem]]:
+    """The facts of a cluster, and what keeps it from running what would be planned here."""
+    tasks = plan_tasks(load_pipeline(_EVERYTHING))
+    root = None if store is None else os.path.realpath(store.root)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(connection.connect(scheduler))
+        probe = None
+        if store is not None and root is not None:
+            probe = stack.enter_context(store_probe(root, store.store_id))
+        cluster = inquiry.look_at_cluster(client, tasks, probe)
+    return cluster, judge_cluster(cluster, Needs(here, tasks, root))
 
 
 def _health(store: StoreDirectory) -> Health:
@@ -195,62 +201,3 @@ def _health_problems(health: Health) -> Iterator[Problem]:
             f"{left} files and folders were left behind by commands that were killed",
             "remove them: codebatch gc",
         )
-
-
-def _cluster_problems(cluster: ClusterFacts, here: Facts, store: str | None) -> Iterator[Problem]:
-    if not cluster.workers:
-        yield Problem(
-            "CLUSTER_EMPTY", ERROR, "the cluster has no workers", "start some: dask worker ADDRESS"
-        )
-    yield from _scheduler_problems(cluster.scheduler, here)
-    for address, facts in cluster.workers.items():
-        if isinstance(facts, str):
-            yield Problem(
-                "CLUSTER_WORKER_FAILED",
-                ERROR,
-                f"worker {address} cannot answer: {facts}",
-                f"install codebatch {here.codebatch} where it runs",
-            )
-            continue
-        yield from _worker_problems(f"worker {address}", facts, here, store)
-
-
-def _scheduler_problems(versions: Mapping[str, str], here: Facts) -> Iterator[Problem]:
-    python = versions.get("python", "")
-    if _minor(python) != _minor(here.python):
-        yield _other("scheduler", "Python", python, here.python, WARNING)
-    for name in _TRANSPORT:
-        if versions.get(name) not in (None, here.packages.get(name)):
-            yield _other("scheduler", name, versions[name], here.packages.get(name), WARNING)
-
-
-def _worker_problems(who: str, facts: Facts, here: Facts, store: str | None) -> Iterator[Problem]:
-    if facts.codebatch != here.codebatch:
-        yield _other(who, "codebatch", facts.codebatch, here.codebatch, ERROR)
-    for name in sorted(facts.toolchain.keys() | here.toolchain.keys()):
-        if facts.toolchain.get(name) != here.toolchain.get(name):
-            yield _other(who, name, facts.toolchain.get(name), here.toolchain.get(name), ERROR)
-    for name in _TRANSPORT:
-        if facts.packages.get(name) != here.packages.get(name):
-            yield _other(who, name, facts.packages.get(name), here.packages.get(name), WARNING)
-    if store is not None and facts.store != VISIBLE:
-        what = "no store" if facts.store == MISSING else "another store"
-        yield Problem(
-            "CLUSTER_STORE",
-            ERROR,
-            f"{who} sees {what} at {store}",
-            "mount the folder of the store at the same path there",
-        )
-
-
-def _other(who: str, name: str, there: str | None, here: str | None, severity: str) -> Problem:
-    return Problem(
-        "CLUSTER_VERSION",
-        severity,
-        f"{who} has {name} {there or '(none)'}, here is {here or '(none)'}",
-        f"install the same {name} on both",
-    )
-
-
-def _minor(version: str) -> tuple[str, ...]:
-    return tuple(version.split(".")[:2])

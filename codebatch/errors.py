@@ -30,8 +30,8 @@ EXIT_CODES: Mapping[int, str] = {
     "store cannot be written",
     EXIT_LOCKED: "another command removes or repairs something in the store, or runs the batch to "
     "be removed or tried again",
-    EXIT_CLUSTER: "the cluster cannot be reached, or this command has other tool versions than the "
-    "plan; from diagnose --scheduler: the cluster cannot run batches of this store",
+    EXIT_CLUSTER: "the cluster cannot be reached or cannot run this batch, or this command has "
+    "other tool versions than the plan",
     EXIT_BUG: "a bug in codebatch",
     EXIT_INTERRUPTED: "interrupted",
 }
@@ -256,10 +256,16 @@ class BatchRunningError(LockedError):
 
 
 class ClusterError(CodeBatchError):
-    """The scheduler cannot be reached, or its workers cannot do this work."""
+    """The cluster cannot be reached, or does not answer."""
 
     code = "CLUSTER_UNREACHABLE"
     exit_code = EXIT_CLUSTER
+
+
+class ClusterMismatchError(ClusterError):
+    """The scheduler or workers of a cluster are not such that they can do this work."""
+
+    code = "CLUSTER_MISMATCH"
 
 
 class ToolchainMismatchError(ClusterError):

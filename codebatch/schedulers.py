@@ -1,27 +1,43 @@
 """Which scheduler a run uses: the choice, without importing dask.
 
-Order: what was asked for, ``CODEBATCH_SCHEDULER``, the address in Dask's environment
-(``DASK_SCHEDULER_ADDRESS``), else a local scheduler that suits the amount of work.
+Order: what was asked for, ``CODEBATCH_SCHEDULER``, the client that a program works with already,
+the address in Dask's configuration (``DASK_SCHEDULER_ADDRESS``, or ``scheduler-address`` in a YAML
+file), else a local scheduler that suits the amount of work.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
+import site
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from codebatch.errors import SchedulerInvalidError, UsageError
+from codebatch.lazy import lazy
 from codebatch.store.destination import check_writable
+
+if TYPE_CHECKING:
+    from codebatch.graph import configuration, connection
+else:
+    configuration = lazy("codebatch.graph.configuration")
+    connection = lazy("codebatch.graph.connection")
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
-SHARED, SHIPPED = "shared", "shipped"
-TRANSPORTS = (AUTO, SHARED, SHIPPED)
+VARIABLE = "CODEBATCH_SCHEDULER"
+DASK_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
-_ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx|inproc)://\S+\Z")
+_ADDRESS = re.compile(r"(?:tcp|tls)://(?:[^\s/:\[\]]+|\[\S+\]):([0-9]{1,5})\Z")
+_OTHER_ADDRESS = re.compile(r"(?:ws|wss|ucx|inproc)://\S+\Z")
+_SETTING = re.compile(rb"^[^#\n]*\bscheduler[-_]address\b", re.MULTILINE)
+_SETTINGS_SUFFIXES = (".yaml", ".yml", ".json")
+_MAX_SETTINGS_BYTES = 2**20
 _TINY_WORK_BYTES = 2**19
 _SMALL_WORK_BYTES = 2 * 2**20
 
@@ -39,45 +55,12 @@ class SchedulerChoice:
         return self.name in LOCAL
 
 
-@dataclass(frozen=True)
-class ClusterSettings:
-    """How a run uses a cluster; without effect on a local scheduler.
-
-    ``transport`` is one of `TRANSPORTS`. ``timeout`` is how many seconds to wait for a cluster that
-    has lost its scheduler or all of its workers. Dask's report on the run is written to the file
-    ``performance_report``. ``on_notice`` is told what a person may want to know, in one line.
-    """
-
-    transport: str = AUTO
-    timeout: float | None = None
-    performance_report: str | None = None
-    on_notice: Callable[[str], None] = lambda _: None
-
-
-def choose_cluster_settings(
-    transport: str | None = None,
-    timeout: float | None = None,
-    performance_report: str | os.PathLike[str] | None = None,
-    on_notice: Callable[[str], None] | None = None,
-) -> ClusterSettings:
-    """What was asked for, checked; `UsageError` where it makes no sense."""
-    if transport not in (None, *TRANSPORTS):
-        raise UsageError(
-            f"unknown transport: {transport}", hints=[f"choose {', '.join(TRANSPORTS)}"]
-        )
-    if timeout is not None and not 0 <= timeout < float("inf"):
-        raise UsageError(f"not a number of seconds: {timeout}")
-    report = None if performance_report is None else os.fspath(performance_report)
-    return ClusterSettings(transport or AUTO, timeout, report, on_notice or (lambda _: None))
-
-
 def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) -> SchedulerChoice:
     """The scheduler for a run over ``work_bytes`` of source."""
-    name = asked or os.environ.get("CODEBATCH_SCHEDULER")
-    name = name or os.environ.get("DASK_SCHEDULER_ADDRESS") or AUTO
+    name = asked or os.environ.get(VARIABLE) or _configured_for_dask() or AUTO
     if name == AUTO:
         name = _local_for(work_bytes)
-    elif name not in LOCAL and not _ADDRESS.match(name) and not Path(name).is_file():
+    elif name not in LOCAL and not _is_cluster(name):
         raise SchedulerInvalidError(
             f"unknown scheduler: {name}",
             hints=[f"choose {', '.join((AUTO, *LOCAL))}, tcp://host:port, or a scheduler file"],
@@ -85,9 +68,18 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
     return SchedulerChoice(name, workers or usable_cpus())
 
 
+def current_client(asked: str | None) -> Any:
+    """The client that a program works with already, a notebook say, unless something more definite
+    names a scheduler; else None.
+    """
+    if asked or os.environ.get(VARIABLE) or "distributed" not in sys.modules:
+        return None
+    return connection.current_client()
+
+
 def check_cluster(name: str) -> None:
     """Raise `SchedulerInvalidError` unless this is an address, or a scheduler file."""
-    if not _ADDRESS.match(name) and not Path(name).is_file():
+    if not _is_cluster(name):
         raise SchedulerInvalidError(
             f"not the address of a cluster: {name}",
             hints=["give tcp://host:port, or a scheduler file"],
@@ -110,6 +102,8 @@ def check_report(path: str | None, choice: SchedulerChoice, client: object = Non
 
 def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:
     """Whether a run over so much source would start worker processes."""
+    if current_client(asked) is not None:
+        return False
     return choose_scheduler(asked, workers, work_bytes).name == "processes"
 
 
@@ -128,3 +122,51 @@ def _local_for(work_bytes: int) -> str:
         return "sync"
     free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
     return "threads" if free_threaded or work_bytes < _SMALL_WORK_BYTES else "processes"
+
+
+def _is_cluster(name: str) -> bool:
+    """Whether this is the address of a cluster, or a file that may hold one."""
+    match = _ADDRESS.match(name)
+    if match is not None:
+        return 0 < int(match[1]) < 2**16
+    return _OTHER_ADDRESS.match(name) is not None or Path(name).is_file()
+
+
+def _configured_for_dask() -> str | None:
+    """The address in Dask's configuration.
+
+    To import Dask takes a tenth of a second: where it is not loaded yet, its files are read by it
+    only if one of them speaks of an address.
+    """
+    named = os.environ.get(DASK_VARIABLE) or None
+    if "dask" not in sys.modules and (named or not _is_in(tuple(_settings_places()))):
+        return named
+    return configuration.scheduler_address() or named
+
+
+def _settings_places() -> Iterator[str]:
+    """Where Dask looks for its YAML files."""
+    yield os.environ.get("DASK_ROOT_CONFIG", "/etc/dask")
+    yield from (os.path.join(prefix, "etc", "dask") for prefix in (sys.prefix, *site.PREFIXES))
+    yield os.path.join(os.path.expanduser("~"), ".config", "dask")
+    yield os.environ.get("DASK_CONFIG", "")
+
+
+@functools.cache
+def _is_in(places: tuple[str, ...]) -> bool:
+    """Whether a file in one of the folders, or a file named itself, sets an address."""
+    return any(_SETTING.search(data) for place in places if place for data in _read(place))
+
+
+def _read(place: str) -> Iterator[bytes]:
+    """The start of each file in the folder, or of the file itself."""
+    try:
+        names = [name for name in os.listdir(place) if name.lower().endswith(_SETTINGS_SUFFIXES)]
+        paths = [os.path.join(place, name) for name in names]
+    except NotADirectoryError:
+        paths = [place]
+    except OSError:  # most of the places do not exist
+        return
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, "rb") as stream:  # as Dask passes it by
+            yield stream.read(_MAX_SETTINGS_BYTES)

@@ -5,17 +5,25 @@ Workers of a cluster answer with it, so it is small and plain.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from codebatch import __version__
-from codebatch.errors import StoreError
+from codebatch.digest import Document
+from codebatch.errors import CodeBatchError, StoreError
+from codebatch.plan import components_here
+from codebatch.records import PlannedTask
 from codebatch.store import open_store
-from codebatch.tasks.registry import BUILT_IN
+from codebatch.store.layout import Layout
+from codebatch.store.probe import can_write, is_marked, marked
+from codebatch.tasks.languages.python.ruff import RuffError
+from codebatch.tasks.registry import BUILT_IN, find_task
 
 PACKAGES = (
     *("dask", "distributed", "ruff", "tree-sitter", "tree-sitter-javascript"),
@@ -23,32 +31,69 @@ PACKAGES = (
     *("pathspec", "pyarrow", "pandas", "bokeh"),
 )
 VISIBLE, OTHER, MISSING = "visible", "another store", "missing"
+COPY, READ_ONLY = "a copy", "not writable"
 _TIMEOUT_SECONDS = 10
+
+
+class StoreProbe(NamedTuple):
+    """A store to look for: where it is, which it is, and a mark that was left in it (None if
+    nothing can be written there).
+    """
+
+    root: str
+    store_id: str
+    mark: str | None
 
 
 class Facts(NamedTuple):
     """Versions here, and whether a store is the one that is meant, seen from here.
 
     ``toolchain`` is what the fingerprints of built-in tasks cover: plans made with other versions
-    cannot be run here.
+    cannot be run here. ``tasks`` has, by the id of each planned task that was asked about, its
+    components as they would be here, or an ``error``, with ``found`` true if only something that
+    the task needs is missing. ``name`` is that of a worker.
     """
 
     host: str
     codebatch: str
     python: str
-    toolchain: dict[str, str]
-    packages: dict[str, str]
-    store: str | None
+    toolchain: Mapping[str, str]
+    packages: Mapping[str, str]
+    store: str | None = None
+    tasks: Mapping[str, Document] = {}
+    name: str | None = None
 
 
-def look_around(store: str | None = None, store_id: str | None = None) -> Facts:
+def look_around(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = None) -> Facts:
     """The facts of the process that calls."""
-    toolchain = {
-        name: text for task in BUILT_IN.values() for name, text in task.toolchain().items()
-    }
     packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
-    seen = None if store is None else _seen(store, store_id)
-    return Facts(platform.node(), __version__, platform.python_version(), toolchain, packages, seen)
+    return Facts(
+        platform.node(),
+        __version__,
+        platform.python_version(),
+        _toolchain(),
+        packages,
+        None if store is None else _seen(store),
+        {task.id: _components(task) for task in tasks},
+    )
+
+
+def own_version() -> str:
+    """The version of codebatch in the process that calls."""
+    return __version__
+
+
+def tasks_fit(facts: Facts, tasks: Sequence[PlannedTask]) -> bool:
+    """Whether the tasks are, where the facts are from, what they were planned with."""
+    return all(facts.tasks.get(task.id) == task.components for task in tasks)
+
+
+@contextlib.contextmanager
+def store_probe(root: str, store_id: str) -> Iterator[StoreProbe]:
+    """What others have to look for, for a block in which the store is marked."""
+    layout = Layout(Path(root))
+    with marked(layout) as mark:
+        yield StoreProbe(root, store_id, mark)
 
 
 def git_version() -> str | None:
@@ -69,9 +114,40 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _seen(store: str, store_id: str | None) -> str:
+def _toolchain() -> dict[str, str]:
+    """The tools of the built-in tasks, as far as they are there."""
+    found: dict[str, str] = {}
+    for task in BUILT_IN.values():
+        with contextlib.suppress(ImportError, RuffError):
+            found.update(task.toolchain())
+    return found
+
+
+def _components(task: PlannedTask) -> Document:
+    """The components of a planned task here; whatever keeps it from being run is only told."""
     try:
-        found = open_store(Path(store)).store_id
+        find_task(task.task)
+    except Exception as error:  # noqa: BLE001 - the module of a task is the user's
+        return {"error": _words(error), "found": False}
+    try:
+        return components_here(task)
+    except Exception as error:  # noqa: BLE001 - as above
+        return {"error": _words(error), "found": True}
+
+
+def _words(error: Exception) -> str:
+    known = isinstance(error, CodeBatchError)
+    text = str(error).partition("\n")[0]
+    return text if known else f"{type(error).__name__}: {text}"
+
+
+def _seen(store: StoreProbe) -> str:
+    try:
+        found = open_store(Path(store.root))
     except StoreError:
         return MISSING
-    return VISIBLE if found == store_id else OTHER
+    if found.store_id != store.store_id:
+        return OTHER
+    if store.mark is not None and not is_marked(found.layout, store.mark):
+        return COPY
+    return VISIBLE if can_write(found.layout) else READ_ONLY

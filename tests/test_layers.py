@@ -62,13 +62,16 @@ LAYERS: dict[str, set[str]] = {
     "quarantine": WORDS | {"lines", "store", "tasks"},
     "recheck": WORDS | {"lines", "quarantine", "shard", "store", "tasks"},
     "gc": WORDS | {"clock", "store"},
-    "diagnose": WORDS | {"clock", "graph", "overview", "schedulers", "store", "surroundings"},
+    "diagnose": WORDS
+    | {"clock", "fitness", "graph", "overview", "pipeline", "plan", "schedulers", "store"}
+    | {"surroundings"},
     "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},
     "progress": WORDS | {"tasks"},
     "activity": WORDS | {"clock", "overview", "progress", "store"},
-    "schedulers": {"errors", "store"},
+    "cluster_settings": {"errors"},
+    "schedulers": {"errors", "graph", "lazy", "store"},
     "remove": WORDS | {"clock", "store"},
     "recollection": WORDS | {"keys", "lines", "plan", "quarantine", "store"},
     "splice": WORDS | {"keys", "lines", "outputs", "shard", "store", "tasks"},
@@ -99,15 +102,16 @@ LAYERS: dict[str, set[str]] = {
     "serving": WORDS
     | {"isolation", "lines", "object_cache", "parcels", "pool", "quarantine", "shard"},
     "shipping": WORDS | {"entries", "lines", "parcels", "quarantine", "shard", "worker"},
-    "surroundings": WORDS | {"store", "tasks", "__init__"},
+    "surroundings": WORDS | {"plan", "store", "tasks", "__init__"},
     "usage": set(),
+    "fitness": WORDS | {"cluster_settings", "surroundings"},
     "graph": WORDS
-    | {"isolation", "parcels", "pool", "schedulers", "serving", "shipping", "store"}
-    | {"surroundings", "usage", "worker"},
+    | {"cluster_settings", "fitness", "isolation", "parcels", "pool", "serving", "shipping"}
+    | {"store", "surroundings", "usage", "worker"},
     "batch": WORDS
-    | {"clock", "commit", "graph", "isolation", "keys", "lines", "outputs", "overview", "pipeline"}
-    | {"opening", "plan", "pool", "progress", "quarantine", "recheck", "schedulers", "shard"}
-    | {"splice", "store", "tasks", "usage", "worker"},
+    | {"clock", "cluster_settings", "commit", "graph", "isolation", "keys", "lines", "outputs"}
+    | {"overview", "pipeline", "plan", "pool", "progress", "quarantine", "recheck", "schedulers"}
+    | {"shard", "splice", "store", "tasks", "opening", "usage", "worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},
@@ -117,13 +121,13 @@ LAYERS: dict[str, set[str]] = {
     "compare": WORDS | {"diff", "overview", "query", "renames", "store"},
     "export": WORDS | {"compare", "overview", "query", "store", "tasks", "__init__"},
     "api": WORDS
-    | {"activity", "batch", "compare", "diagnose", "export", "gc", "graph", "overview"}
-    | {"pipeline", "plan", "pool", "query", "remove", "schedulers", "snapshot", "sources"}
-    | {"stats", "store", "storing", "verify"},
+    | {"activity", "batch", "cluster_settings", "compare", "diagnose", "export", "gc", "graph"}
+    | {"overview", "pipeline", "plan", "pool", "query", "remove", "schedulers", "snapshot"}
+    | {"sources", "stats", "store", "storing", "verify"},
     "cli": WORDS
-    | {"api", "batch", "clock", "compare", "diagnose", "diff", "export", "gc", "pipeline"}
-    | {"progress", "query", "remove", "schedulers", "snapshot", "stats", "store", "storing"}
-    | {"tasks", "usage", "verify", "__init__"},
+    | {"api", "batch", "clock", "cluster_settings", "compare", "diagnose", "diff", "export"}
+    | {"gc", "pipeline", "progress", "query", "remove", "schedulers", "snapshot", "stats"}
+    | {"store", "storing", "surroundings", "tasks", "usage", "verify", "__init__"},
     "__init__": {"api", "batch", "errors", "progress"},
     "__main__": {"cli"},
 }

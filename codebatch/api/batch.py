@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from codebatch import limits, schedulers
+from codebatch import cluster_settings, limits
 from codebatch.lazy import lazy
 from codebatch.records import DONE
 from codebatch.store import open_store
@@ -110,7 +110,7 @@ class Batch:
                 retry_quarantined=retry_quarantined,
                 limits=limits.choose_limits(file_timeout, memory_limit),
                 on_wait=on_wait,
-                cluster=schedulers.choose_cluster_settings(
+                cluster=cluster_settings.choose_cluster_settings(
                     transport, cluster_timeout, performance_report, on_notice
                 ),
             ),
@@ -142,7 +142,7 @@ class Batch:
             client=client,
             settings=batches.RunSettings(
                 limits=limits.choose_limits(file_timeout, memory_limit),
-                cluster=schedulers.choose_cluster_settings(
+                cluster=cluster_settings.choose_cluster_settings(
                     transport, cluster_timeout, performance_report, on_notice
                 ),
             ),

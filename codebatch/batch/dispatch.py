@@ -11,9 +11,12 @@ import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from codebatch.cluster_settings import AUTO, SHIPPED, ClusterSettings
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
-from codebatch.schedulers import SHARED, SHIPPED, ClusterSettings, SchedulerChoice
+from codebatch.records import PlannedTask
+from codebatch.schedulers import SchedulerChoice
+from codebatch.store import StoreDirectory
 from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
@@ -34,13 +37,15 @@ Announce = Callable[[ShardCall], None]
 class Crew(NamedTuple):
     """Who does the work: a local scheduler, an address, or a client to use instead of either.
 
-    ``on`` is the cluster of a crew that is at work on one.
+    ``tasks`` are those of the plan, which a cluster has to be fit for; ``on`` is the cluster of a
+    crew that is at work on one.
     """
 
     choice: SchedulerChoice
     client: Any
     cluster: ClusterSettings
     usage: UsageTally
+    tasks: tuple[PlannedTask, ...]
     on: Cluster | None = None
 
     @property
@@ -55,19 +60,30 @@ class Crew(NamedTuple):
 
 
 @contextlib.contextmanager
-def at_work(crew: Crew) -> Iterator[Crew]:
-    """The crew at work for a block: on a cluster, it is connected for all of it, and Dask's report
-    is on all of it.
+def at_work(crew: Crew, store: StoreDirectory) -> Iterator[Crew]:
+    """The crew at work for a block: a cluster is connected for all of it, and found fit for the
+    tasks before; Dask's report is on all of it.
     """
     if crew.kind != CLUSTER:
         yield crew
         return
+    settings = graph.completed(crew.cluster)
     with contextlib.ExitStack() as stack:
         if crew.client is not None:
-            on = graph.Cluster(crew.client, crew.cluster)
+            on = graph.Cluster(crew.client, settings)
         else:
-            on = stack.enter_context(graph.connected(crew.choice.name, crew.cluster))
-        stack.enter_context(graph.reporting(on, crew.cluster))
+            on = stack.enter_context(graph.connected(crew.choice.name, settings))
+        fitness = graph.examine(
+            on.client,
+            crew.tasks,
+            str(store.root.resolve()),
+            store.store_id,
+            settings.transport or AUTO,
+            settings.on_notice,
+            settings.timeout,
+        )
+        crew.usage.transport = fitness.transport
+        stack.enter_context(graph.reporting(on, settings))
         yield crew._replace(on=on)
 
 
@@ -92,7 +108,6 @@ def run_calls(
 
 def _run_on(cluster: Cluster, calls: Sequence[ShardCall], crew: Crew, note: Note) -> None:
     """Run the calls on a cluster, with the transport that fits it."""
-    crew.usage.transport = SHIPPED if crew.cluster.transport == SHIPPED else SHARED
     run = graph.run_shipped if crew.usage.transport == SHIPPED else graph.run_shared
     run(cluster, calls, note, crew.usage)
 

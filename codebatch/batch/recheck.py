@@ -13,7 +13,7 @@ from codebatch.errors import BatchUnfinishedError
 from codebatch.messages import Receipt
 from codebatch.overview import load_overview
 from codebatch.records import DONE
-from codebatch.schedulers import check_report, choose_scheduler
+from codebatch.schedulers import AUTO, check_report, choose_scheduler, current_client
 from codebatch.store import StoreDirectory
 from codebatch.usage import UsageTally
 
@@ -46,8 +46,10 @@ def recheck_batch(
         for call in all_calls(store, overview, set())
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    choice = choose_scheduler(scheduler, workers, work)
+    client = client or current_client(scheduler)
+    choice = choose_scheduler(scheduler if client is None else AUTO, workers, work)
     check_report(settings.cluster.performance_report, choice, client)
-    with at_work(Crew(choice, client, settings.cluster, UsageTally())) as crew:
-        run_calls(calls, crew, receipts.append)
+    crew = Crew(choice, client, settings.cluster, UsageTally(), overview.plan.tasks)
+    with at_work(crew, store) as ready:
+        run_calls(calls, ready, receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)

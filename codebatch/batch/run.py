@@ -27,6 +27,7 @@ from codebatch.batch.settings import RunSettings
 from codebatch.batch.sharing import Sharing, retrying, sharing
 from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.clock import now
+from codebatch.cluster_settings import ClusterSettings
 from codebatch.commit import commit_failure
 from codebatch.errors import (
     BatchNotFoundError,
@@ -40,10 +41,11 @@ from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
 from codebatch.records import CLAIMED, DONE, FAILED, ShardState
 from codebatch.schedulers import (
-    ClusterSettings,
+    AUTO,
     SchedulerChoice,
     check_report,
     choose_scheduler,
+    current_client,
 )
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
@@ -70,13 +72,15 @@ def run_batch(
 ) -> RunReport:
     """Run every shard of the batch that is not done, on a local scheduler or a cluster.
 
-    ``client`` is a ``distributed.Client`` to use instead of ``scheduler``. An interrupt
-    (Ctrl-C) lets running shards commit and gives a report with status ``interrupted``.
+    ``client`` is a ``distributed.Client`` to use instead of ``scheduler``; where neither is given,
+    the current one is taken, if there is one. An interrupt (Ctrl-C) lets running shards commit and
+    gives a report with status ``interrupted``.
     """
     began = time.monotonic()
     # What cannot be is an error before anything is done.
     settings = settings or RunSettings()
-    named = choose_scheduler(scheduler, workers, 0)
+    client = client or current_client(scheduler)
+    named = choose_scheduler(scheduler if client is None else AUTO, workers, 0)
     check_report(settings.cluster.performance_report, named, client)
     run = _Run(store, batch_id, progress, settings)
     if settings.require_reused and settings.retry_quarantined:
@@ -115,7 +119,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
         for receipt in receipts:
             run.note(receipt)
         here = SchedulerChoice("sync", 1)
-        _run_rounds(run, Crew(here, None, ClusterSettings(), run.usage))
+        _run_rounds(run, Crew(here, None, ClusterSettings(), run.usage, run.plan.tasks))
     return run.finish(began, interrupted=False)
 
 
@@ -284,8 +288,9 @@ def _run_pending(
     overview = run.overview()
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
     news = [file for shard in pending for file in reuse.news(shard)]
-    choice = choose_scheduler(scheduler, workers, sum(file.size for file in news))
-    crew = Crew(choice, client, run.settings.cluster, run.usage)
+    work = sum(file.size for file in news)
+    choice = choose_scheduler(scheduler if client is None else AUTO, workers, work)
+    crew = Crew(choice, client, run.settings.cluster, run.usage, run.plan.tasks)
     not_done = before.shards()["total"] - before.shards()["done"]
     if not pending:
         run.note_idle(not_done)
@@ -296,7 +301,7 @@ def _run_pending(
         run.near = reuse.near
         for new, old in reuse.earlier_objects(news).items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
-        with at_work(crew) as ready:
+        with at_work(crew, run.store) as ready:
             _run_rounds(run, ready)
 
 

@@ -14,7 +14,7 @@ import click
 from codebatch import __version__
 from codebatch.cli import output
 from codebatch.cli.access import access_of, reads
-from codebatch.cli.group import LeadingCommand, OnceCommand
+from codebatch.cli.group import LeadingCommand, OnceCommand, root_command
 from codebatch.cli.options import json_option, store_option
 from codebatch.digest import Document
 from codebatch.errors import (
@@ -43,7 +43,7 @@ _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 @click.pass_context
 def api_command(ctx: click.Context, store: str | None, as_json: bool) -> None:
     """Describe every command: arguments, options, exit codes, schema of its JSON."""
-    document = describe(ctx.find_root().command)
+    document = describe(root_command(ctx))
     if as_json:
         output.write_document(document)
         return

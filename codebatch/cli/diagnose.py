@@ -11,13 +11,17 @@ import click
 from codebatch import api
 from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
+from codebatch.cli.logs import libraries_silenced
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.output import counted, printable, size, write_document, write_line
 from codebatch.digest import Document
 from codebatch.errors import EXIT_CLUSTER, EXIT_OK, StoreNotFoundError
+from codebatch.surroundings import Facts
 
 if TYPE_CHECKING:
     from codebatch.diagnose import Diagnosis, Health
+
+_SILENT = "no answer"
 
 
 @click.command("diagnose", cls=OnceCommand)
@@ -35,7 +39,8 @@ def diagnose(scheduler: str | None, store: str | None, as_json: bool) -> None:
     Versions, the file system of the store, what is in it and who works in it; nothing is
     verified. With --scheduler, exit 6 unless the cluster can run batches of this store.
     """
-    found = api.diagnose(_store(store), scheduler)
+    with libraries_silenced():
+        found = api.diagnose(_store(store), scheduler)
     if as_json:
         write_document(_document(found))
     else:
@@ -58,14 +63,12 @@ def _document(found: Diagnosis) -> Document:
     if found.cluster is not None:
         workers = found.cluster.workers.items()
         cluster = {
-            "scheduler": found.cluster.scheduler,
-            "workers": {
-                address: {"error": facts} if isinstance(facts, str) else facts._asdict()
-                for address, facts in workers
-            },
+            "scheduler": dict(found.cluster.scheduler.packages),
+            "workers": {address: _worker_document(facts) for address, facts in workers},
         }
     facts = found.facts._asdict()
-    facts.pop("store")
+    for name in ("store", "tasks", "name"):  # of workers
+        facts.pop(name)
     return {
         "ok": found.can_work,
         "environment": {**facts, "git": found.git},
@@ -76,6 +79,14 @@ def _document(found: Diagnosis) -> Document:
         "cluster": cluster,
         "problems": [asdict(problem) for problem in found.problems],
     }
+
+
+def _worker_document(facts: Facts | str | None) -> Document:
+    if not isinstance(facts, Facts):
+        return {"error": facts or _SILENT}
+    document = facts._asdict()
+    document.pop("tasks")
+    return document
 
 
 def _write(found: Diagnosis) -> None:
@@ -95,7 +106,8 @@ def _write(found: Diagnosis) -> None:
     if found.cluster is not None:
         write_line(f"cluster {printable(found.scheduler)}")
         for address, worker in found.cluster.workers.items():
-            said = worker if isinstance(worker, str) else f"{worker.host}, store {worker.store}"
+            seen = f"{worker.host}, store {worker.store}" if isinstance(worker, Facts) else worker
+            said = seen or _SILENT
             write_line(f"  {address}: {printable(said)}")
     for problem in found.problems:
         severity = problem.severity

@@ -10,7 +10,7 @@ from codebatch import api
 from codebatch.cli import output
 from codebatch.cli.access import prints, reads
 from codebatch.cli.describe import explain_command
-from codebatch.cli.group import OnceCommand
+from codebatch.cli.group import OnceCommand, root_command
 from codebatch.cli.options import batch_option, json_option, store_option
 from codebatch.digest import Document, canonical_json
 from codebatch.errors import UsageError
@@ -49,7 +49,7 @@ def explain(
     store it reads and writes, and the schema of its JSON.
     """
     if command and (task_id, path) == (None, None):
-        document = explain_command(ctx.find_root().command, " ".join(command))
+        document = explain_command(root_command(ctx), " ".join(command))
         write = _write_command
     elif task_id is not None and path is not None and not command:
         document = api.open_store(store).find_batch(batch_id).explain(task_id, path)

@@ -55,6 +55,15 @@ class ReportingGroup(click.Group):
             return super().invoke(ctx)
 
 
+def root_command(ctx: click.Context) -> click.Group:
+    """Our own root, which may be a command of another program, as in ``dask codebatch``."""
+    contexts = [ctx]
+    while contexts[-1].parent is not None:
+        contexts.append(contexts[-1].parent)
+    groups = (one.command for one in reversed(contexts))
+    return next(group for group in groups if isinstance(group, ReportingGroup))
+
+
 class CommandTable(MutableMapping[str, click.Command]):
     """The commands of a group by name; one is imported when it is asked for.
 

@@ -13,6 +13,7 @@ from codebatch import api
 from codebatch.cli import output
 from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
+from codebatch.cli.logs import libraries_silenced
 from codebatch.cli.options import (
     Percent,
     RunOptions,
@@ -204,14 +205,15 @@ def _run(
 ) -> RunReport:
     lines = TaskLines()
     try:
-        return batch.run(
-            **options._asdict(),
-            progress=lines,
-            require_reused=require_reused,
-            retry_quarantined=retry_quarantined,
-            on_wait=lambda waiting: lines.note(_waiting(waiting)),
-            on_notice=lines.note,
-        )
+        with libraries_silenced():
+            return batch.run(
+                **options._asdict(),
+                progress=lines,
+                require_reused=require_reused,
+                retry_quarantined=retry_quarantined,
+                on_wait=lambda waiting: lines.note(_waiting(waiting)),
+                on_notice=lines.note,
+            )
     finally:
         lines.close()
 
@@ -223,7 +225,8 @@ def _waiting(waiting: Waiting) -> str:
 
 def _recheck(batch: api.Batch, sample: float, options: RunOptions, *, as_json: bool) -> None:
     """Compute results again, and print how they compare; exit 1 where any differs."""
-    report = batch.recheck(sample, **options._asdict(), on_notice=output.write_note)
+    with libraries_silenced():
+        report = batch.recheck(sample, **options._asdict(), on_notice=output.write_note)
     if as_json:
         output.write_document(asdict(report))
     else:

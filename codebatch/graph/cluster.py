@@ -12,27 +12,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import distributed
 
+from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError
+from codebatch.graph.connection import close_client, open_client
 from codebatch.graph.keys import Key
-from codebatch.schedulers import ClusterSettings
 
-CONNECT_TIMEOUT_SECONDS = 15
 _SCHEDULER_PATIENCE_SECONDS = 600
 _FIRST_NOTICE_SECONDS = 2
 _NOTICE_SECONDS = 30
 _RETRY_SECONDS = 1.0
 _LIST_SECONDS = 10
-
-_HINT = "is it running (dask scheduler), and is the address right?"
-_TLS_HINT = (
-    "name the certificates to Dask: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT "
-    "and …__TLS__CLIENT__KEY"
-)
 
 Open = Callable[[], Any]
 T = TypeVar("T")
@@ -167,51 +160,15 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connect(scheduler: str) -> Iterator[Any]:
-    """A client for an address (``tcp://…``, ``tls://…``) or a scheduler file, for a block.
-
-    TLS files come from Dask's own configuration.
-    """
-    client = open_client(scheduler)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def open_client(scheduler: str) -> Any:
-    """A client for an address or a scheduler file; `ClusterError` where it does not answer."""
-    target = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
-    try:
-        return distributed.Client(  # type: ignore[no-untyped-call]
-            timeout=CONNECT_TIMEOUT_SECONDS, set_as_default=False, **target
-        )
-    except (OSError, distributed.TimeoutError, ValueError, TypeError, RuntimeError) as error:
-        raise ClusterError(
-            f"cannot reach a Dask scheduler at {scheduler}: {_words(error)}",
-            hints=[_HINT, *([_TLS_HINT] if _is_of_tls(scheduler, error) else [])],
-        ) from error
-
-
-@contextlib.contextmanager
 def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
     """The cluster at an address or of a scheduler file, for a block."""
-    cluster = Cluster(open_client(scheduler), settings, lambda: open_client(scheduler))
+    cluster = Cluster(
+        open_client(scheduler, settings.on_notice), settings, lambda: open_client(scheduler)
+    )
     try:
         yield cluster
     finally:
-        cluster.client.close()
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TypeError):  # of distributed, which has no context for TLS
-        return "Dask's configuration names no certificates"
-    return " ".join(str(error).split())
-
-
-def _is_of_tls(scheduler: str, error: Exception) -> bool:
-    """Whether certificates may be wrong: `RuntimeError` where nothing but TLS is allowed."""
-    return scheduler.startswith("tls:") or isinstance(error, TypeError | RuntimeError)
+        close_client(cluster.client)
 
 
 def _gone(message: str) -> ClusterError:

@@ -16,9 +16,9 @@ from typing import Any
 
 import distributed
 
+from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError, MissingExtraError
 from codebatch.graph.cluster import Cluster
-from codebatch.schedulers import ClusterSettings
 from codebatch.store.destination import writing_file
 
 _MAKE_SECONDS = 120

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from codebatch.errors import StoreWriteError
 from codebatch.store.files import create_file, has_syncfs, temporary_name
 from codebatch.store.layout import Layout
 
@@ -47,6 +48,39 @@ def probe_file_system(layout: Layout) -> FileSystem:
         return _tried(folder, kind, free)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def marked(layout: Layout) -> Iterator[str | None]:
+    """Leave a mark in the store for a block, to be looked for by others who may see it; None where
+    nothing can be written.
+    """
+    path = layout.root / temporary_name()
+    try:
+        create_file(path)
+    except StoreWriteError:
+        yield None
+        return
+    try:
+        yield path.name
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def is_marked(layout: Layout, mark: str) -> bool:
+    """Whether the mark is in the store as it is seen from here."""
+    return (layout.root / Path(mark).name).exists()
+
+
+def can_write(layout: Layout) -> bool:
+    """Whether this process can write in the store, found out by trying it."""
+    path = layout.root / temporary_name()
+    try:
+        create_file(path)
+        path.unlink()
+    except (OSError, StoreWriteError):
+        return False
+    return True
 
 
 def _tried(folder: Path, kind: str | None, free: int) -> FileSystem:

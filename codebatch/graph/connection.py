@@ -1,0 +1,186 @@
+"""Connect to a Dask scheduler, by its address or a scheduler file; every failure is one line.
+
+TLS files, the time limit and whether encryption is required come from Dask's configuration. A
+scheduler that cannot be reached yet is tried again until the time limit; what waiting does not
+mend is said at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import queue
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codebatch.errors import ClusterError
+from codebatch.graph.configuration import connect_seconds
+from codebatch.graph.doors import find_door
+from codebatch.graph.knock import Door, NoAnswerError, knock
+from codebatch.lazy import lazy
+
+if TYPE_CHECKING:
+    import distributed
+    from distributed import versions
+else:
+    distributed = lazy("distributed")  # a tenth of a second that local runs do not need
+    versions = lazy("distributed.versions")
+
+OnNotice = Callable[[str], None]
+
+_FILE_SECONDS = 1.0  # a scheduler may be about to write its file
+_RETRY_SECONDS = 0.25
+_NOTICE_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
+
+
+def ignore(_notice: str) -> None:
+    """Where nobody wants to be told."""
+
+
+@contextlib.contextmanager
+def connect(scheduler: str, on_notice: OnNotice = ignore) -> Iterator[Any]:
+    """A client for an address (``tcp://…``, ``tls://…``) or a scheduler file, for a block.
+
+    `ClusterError` where no scheduler can be reached; ``on_notice`` is told what is waited for.
+    """
+    client = open_client(scheduler, on_notice)
+    try:
+        yield client
+    finally:
+        close_client(client)
+
+
+def open_client(scheduler: str, on_notice: OnNotice = ignore) -> Any:
+    """As `connect`, to be closed by the caller with `close_client`."""
+    address = _address_in(scheduler) if Path(scheduler).is_file() else scheduler
+    shown = scheduler if address == scheduler else f"{address} (from {scheduler})"
+    seconds = connect_seconds()
+    deadline = time.monotonic() + seconds
+    try:
+        door = find_door(address)
+        if door is not None:
+            _await_answer(door, shown, seconds, on_notice)
+    except NoAnswerError as error:
+        raise _unreachable(shown, error.message, error.hint) from error
+    left = max(deadline - time.monotonic(), _GRACE_SECONDS)
+    make = _made if door is None else _made_of_scheduler
+    return _in_time(lambda: make(address, left), shown, left + _GRACE_SECONDS)
+
+
+def close_client(client: Any) -> None:
+    """Close a client; a scheduler that has gone, or hangs, is not waited for."""
+    with contextlib.suppress(OSError, distributed.TimeoutError):
+        client.close(timeout=_GRACE_SECONDS)
+
+
+def current_client() -> Any:
+    """The client that the program at hand works with (`distributed.default_client`), if any.
+
+    One made for asynchronous use is none: a run waits for its results.
+    """
+    if "distributed" not in sys.modules:
+        return None
+    try:
+        client = distributed.default_client()  # type: ignore[no-untyped-call]
+    except ValueError:
+        return None
+    return None if client.asynchronous or client.status != "running" else client
+
+
+def _address_in(path: str) -> str:
+    """What a scheduler file says; a moment is waited for one that is being written."""
+    deadline = time.monotonic() + _FILE_SECONDS
+    while True:
+        try:
+            document = json.loads(Path(path).read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not a JSON document"
+        else:
+            address = document.get("address") if isinstance(document, dict) else None
+            if isinstance(address, str) and "://" in address:
+                return address
+            why = "it names no address"
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"{path} is no scheduler file: {why}",
+                hints=["dask scheduler --scheduler-file FILE writes one when it starts"],
+            )
+        time.sleep(0.05)
+
+
+def _await_answer(door: Door, shown: str, seconds: float, on_notice: OnNotice) -> None:
+    """Knock until a scheduler answers; `NoAnswerError` when none will, or the time is over."""
+    began = time.monotonic()
+    is_told = False
+    while True:
+        left = began + seconds - time.monotonic()
+        try:
+            knock(door, max(left, 0.1))
+        except NoAnswerError as error:
+            left = began + seconds - time.monotonic()
+            if not error.may_pass or left <= 0:
+                raise
+            if not is_told and seconds - left > _NOTICE_SECONDS:
+                is_told = True
+                on_notice(f"waiting for a Dask scheduler at {shown}: {error.message}")
+            time.sleep(min(_RETRY_SECONDS, left))
+        else:
+            return
+
+
+def _in_time(make: Callable[[], Any], shown: str, seconds: float) -> Any:
+    """A client, made in a thread of its own: parts of the making have no time limit."""
+    made: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            made.put(make())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            made.put(error)
+
+    threading.Thread(target=run, name="codebatch-connect", daemon=True).start()
+    try:
+        client = made.get(timeout=seconds)
+    except queue.Empty:
+        what = f"it does not let us in within {seconds:.0f} s"
+        raise _unreachable(shown, what, "is it stopped or very busy?") from None
+    if isinstance(client, Exception):
+        what = str(client).partition("\n")[0] or type(client).__name__
+        raise _unreachable(shown, what, "is it the scheduler, and its Dask like ours?") from client
+    return client
+
+
+def _made_of_scheduler(address: str, seconds: float) -> Any:
+    """As `_made`; ValueError where it is another process of Dask that listens there."""
+    kind = asyncio.run(asyncio.wait_for(_kind(address), seconds))
+    if kind != "Scheduler":
+        raise ValueError(f"it is a {kind.lower()} that listens there, and no scheduler")
+    return _made(address, seconds)
+
+
+def _made(address: str, seconds: float) -> Any:
+    with warnings.catch_warnings():  # which versions differ is said by the preflight
+        warnings.simplefilter("ignore", versions.VersionMismatchWarning)
+        return distributed.Client(address, timeout=seconds, set_as_default=False)  # type: ignore[no-untyped-call]
+
+
+async def _kind(address: str) -> str:
+    """What kind of process of Dask listens: a scheduler, a worker, a nanny."""
+    arguments = distributed.Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+    async with distributed.rpc(address, connection_args=arguments) as process:  # type: ignore[no-untyped-call]
+        try:
+            identity = await process.identity(n_workers=0)
+        except TypeError:  # a worker, or a scheduler of a version that says more
+            identity = await process.identity()
+    return str(identity["type"])
+
+
+def _unreachable(shown: str, what: str, hint: str) -> ClusterError:
+    return ClusterError(f"cannot reach a Dask scheduler at {shown}: {what}", hints=[hint])
