@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from codebatch.clock import now_ns
+from codebatch.cluster_settings import AUTO, ClusterSettings
 from codebatch.errors import ClusterError, StoreError
 from codebatch.fitness import ERROR, WARNING, ClusterFacts, Needs, Problem, judge_cluster
 from codebatch.lazy import lazy
@@ -35,8 +36,9 @@ from codebatch.store.probe import FileSystem, probe_file_system
 from codebatch.surroundings import Facts, git_version, look_around, store_probe
 
 if TYPE_CHECKING:
-    from codebatch.graph import connection, inquiry
+    from codebatch.graph import configuration, connection, inquiry
 else:
+    configuration = lazy("codebatch.graph.configuration")
     connection = lazy("codebatch.graph.connection")
     inquiry = lazy("codebatch.graph.inquiry")
 
@@ -114,6 +116,7 @@ def _look_at_cluster(
 ) -> tuple[ClusterFacts, list[Problem]]:
     """The facts of a cluster, and what keeps it from running what would be planned here."""
     tasks = plan_tasks(load_pipeline(_EVERYTHING))
+    transport = configuration.completed(ClusterSettings()).transport or AUTO
     root = None if store is None else os.path.realpath(store.root)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(connection.connect(scheduler))
@@ -121,7 +124,7 @@ def _look_at_cluster(
         if store is not None and root is not None:
             probe = stack.enter_context(store_probe(root, store.store_id))
         cluster = inquiry.look_at_cluster(client, tasks, probe)
-    return cluster, judge_cluster(cluster, Needs(here, tasks, root))
+    return cluster, judge_cluster(cluster, Needs(here, tasks, root, transport))
 
 
 def _health(store: StoreDirectory) -> Health:

@@ -245,8 +245,10 @@ def _component_problems(
 def _store_problems(who: str, address: str, facts: Facts, needs: Needs) -> Iterator[Problem]:
     if needs.store is None or needs.transport == SHIPPED or facts.store in (None, VISIBLE):
         return
-    severity = ERROR if needs.transport == SHARED else WARNING
     what, remedy = _SEEN[facts.store]
+    severity = ERROR
+    if needs.transport == AUTO:
+        severity, remedy = WARNING, f"files are shipped to workers then; or {remedy}"
     message = f"{who} {what.format(store=needs.store)}"
     yield Problem("CLUSTER_STORE", severity, message, remedy, address)
 

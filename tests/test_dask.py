@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import dask
 import distributed
 import pytest
 from clusters import Cluster
-from conftest import Outcome, Scanned, cli_command, cli_environment
+from conftest import Outcome, Scanned, cli_environment
 
 import codebatch
 
@@ -24,31 +25,7 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
-def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Outcome]]:
-    """A run on a port where nobody listens, started early: it has to wait for its time limit."""
-    base = tmp_path_factory.mktemp("unreachable")
-    (base / "t").mkdir()
-    (base / "t/a.py").write_text("x = 1\n")
-    command = cli_command("scan", base / "t", "--store", base / "s", "--scheduler")
-    process = subprocess.Popen(
-        [*command, "tcp://127.0.0.1:9"],
-        env=cli_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 30
-
-    def result() -> Outcome:
-        out, err = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
-        return Outcome(process.returncode, out, err)
-
-    yield result
-    process.kill()
-    process.communicate()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, unreachable: object) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("cluster")) as started:
         started.start_workers(2)
         yield started
@@ -131,6 +108,34 @@ def test_computing_twice_computes_once(batch: codebatch.Batch) -> None:
     (again,) = dask.compute(batch, scheduler="sync")
     assert (again.status, again.files["computed"]) == ("done", 0)
     assert batch.__dask_graph__() == {}
+
+
+# -- as a command of dask ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("status --json", 0),
+        ("status --batch none --json", 4),
+        ("explain snapshot rm --json", 0),
+        ("run --scheduler nowhere --json", 2),
+    ],
+)
+def test_dask_codebatch_is_codebatch(
+    words: str, code: int, scanned: Scanned, main: Callable[..., Outcome]
+) -> None:
+    arguments = [*words.split(), "--store", str(scanned.path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "dask", "codebatch", *arguments],
+        env=cli_environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    here = main(*arguments)
+    assert (here.code, here.stdout, here.stderr) == (code, done.stdout, done.stderr)
 
 
 # -- on a cluster --------------------------------------------------------------------------------
@@ -216,13 +221,3 @@ def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codeba
         assert (again.status, again.result) == ("done", first.result)
         assert path.exists()
         assert (again.files["computed"] > 0) == forget
-
-
-def test_unreachable_address(unreachable: Callable[[], Outcome], cluster: Cluster) -> None:
-    done = unreachable()
-    assert done.code == 6
-    lines = done.err.splitlines()
-    lines = [line for line in lines if not line.startswith(("  ", "made a store"))]
-    assert len(lines) == 1, done.err
-    assert "tcp://127.0.0.1:9" in lines[0]
-    assert done.stdout == b""

@@ -6,17 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clusters import Cluster
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
 
 import codebatch
-from codebatch.diagnose import ERROR, WARNING, Problem, _cluster_problems
-from codebatch.graph.preflight import ClusterFacts
+from codebatch.diagnose import Problem
 from codebatch.store.leases import hold_lease
-from codebatch.surroundings import MISSING, VISIBLE, Facts, look_around
 
 Main = Callable[..., Outcome]
 
@@ -84,52 +81,6 @@ def test_a_store_that_cannot_be_written(
 
 
 # -- clusters ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def here(scanned: Scanned) -> Facts:
-    directory = scanned.store.directory
-    return look_around(str(directory.root), directory.store_id)
-
-
-def judged(here: Facts, **changes: Any) -> list[tuple[str, str, str]]:
-    """What is said of a cluster with one worker that differs."""
-    scheduler = {**here.packages, "python": f"{here.python}.final.0"}
-    cluster = ClusterFacts(scheduler, {"tcp://w": here._replace(**changes)})
-    found = _cluster_problems(cluster, here, "/store")
-    return [(one.code, one.severity, one.message) for one in found]
-
-
-def test_a_cluster_that_fits(here: Facts) -> None:
-    assert here.store == VISIBLE
-    assert judged(here) == []
-
-
-def test_each_difference_is_named(here: Facts) -> None:
-    older = {**here.toolchain, "ruff": "0.1.0"}
-    assert judged(here, toolchain=older) == [
-        (
-            "CLUSTER_VERSION",
-            ERROR,
-            f"worker tcp://w has ruff 0.1.0, here is {here.toolchain['ruff']}",
-        )
-    ]
-    assert [one[1] for one in judged(here, codebatch="0.0.1")] == [ERROR]
-    assert [one[1] for one in judged(here, packages={**here.packages, "dask": "1"})] == [WARNING]
-    assert judged(here, store=MISSING) == [
-        ("CLUSTER_STORE", ERROR, "worker tcp://w sees no store at /store")
-    ]
-    without = {name: text for name, text in here.toolchain.items() if name != "tree-sitter"}
-    assert "(none)" in judged(here, toolchain=without)[0][2]
-
-
-def test_a_cluster_without_workers_or_with_strange_ones(here: Facts) -> None:
-    empty = ClusterFacts({"python": "2.7", "dask": "1"}, {})
-    found = list(_cluster_problems(empty, here, None))
-    assert [one.severity for one in found] == [ERROR, WARNING, WARNING]
-    failed = ClusterFacts({"python": here.python}, {"tcp://w": "ModuleNotFoundError: codebatch"})
-    (problem,) = _cluster_problems(failed, here, None)
-    assert problem.remedy == f"install codebatch {here.codebatch} where it runs"
 
 
 def test_a_real_cluster(scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]) -> None:

@@ -63,7 +63,17 @@ LAYERS: dict[str, set[str]] = {
     "recheck": WORDS | {"lines", "quarantine", "shard", "store", "tasks"},
     "gc": WORDS | {"clock", "store"},
     "diagnose": WORDS
-    | {"clock", "fitness", "graph", "overview", "pipeline", "plan", "schedulers", "store"}
+    | {
+        "clock",
+        "cluster_settings",
+        "fitness",
+        "graph",
+        "overview",
+        "pipeline",
+        "plan",
+        "schedulers",
+        "store",
+    }
     | {"surroundings"},
     "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},

@@ -185,7 +185,7 @@ _RUN_OPTIONS = (
         "--scheduler",
         metavar="WHERE",
         help="auto, sync, threads, processes, tcp://host:port, tls://host:port, or a scheduler "
-        "file. Default: $CODEBATCH_SCHEDULER, else $DASK_SCHEDULER_ADDRESS, else auto.",
+        "file. Default: $CODEBATCH_SCHEDULER, else what Dask's configuration names, else auto.",
     ),
     click.option(
         "--workers",

@@ -97,12 +97,18 @@ def ask_workers(
         try:
             return await ask(addresses)
         except asyncio.TimeoutError:  # somebody is silent, which only asking each tells
-            known = client.scheduler.ncores()
-            each = addresses or list(await asyncio.wait_for(known, ANSWER_SECONDS))
-            return await _one_by_one(each, ask)
+            known = addresses
+            if known is None:
+                known = await asyncio.wait_for(_known(client), ANSWER_SECONDS)
+            return await _one_by_one(known, ask)
 
     answers = _reporting(client, ask_all)
     return {address: _understood(answers[address]) for address in sorted(answers)}
+
+
+async def _known(client: Any) -> list[str]:
+    """The addresses of all workers that the scheduler knows."""
+    return list(await client.scheduler.ncores())
 
 
 async def _one_by_one(addresses: Sequence[str], ask: Any) -> dict[str, Any]:
@@ -158,6 +164,6 @@ def has_workers(client: Any) -> bool:
     """Whether the scheduler knows any worker."""
 
     async def ask() -> bool:
-        return bool(await client.scheduler.ncores())
+        return bool(await _known(client))
 
     return _ask(client, ask)

@@ -1,0 +1,483 @@
+"""Connecting to a scheduler: what can go wrong is one line, soon, and nothing else is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed
+import pytest
+from clusters import Cluster, Tls, free_port, make_certificates
+from conftest import Outcome, Scanned, cli_environment
+
+import codebatch
+from codebatch import schedulers
+from codebatch.cluster_settings import ClusterSettings
+from codebatch.errors import ClusterError, SchedulerInvalidError, UsageError
+from codebatch.graph import configuration, knock
+from codebatch.graph.connection import connect
+
+Cli = Callable[..., Outcome]
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="there is no openssl to make certificates with"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Time limits as short as they can be where nothing is waited for in vain."""
+    monkeypatch.setattr(knock, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(knock, "_TEST_SECONDS", 0.2)
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        yield
+
+
+@contextlib.contextmanager
+def in_process(**options: Any) -> Iterator[str]:
+    """The address of a scheduler without workers, in this process."""
+    quiet = {
+        "n_workers": 0,
+        "processes": False,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": False,
+    }
+    with distributed.LocalCluster(host="127.0.0.1", **quiet, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with in_process(protocol="tcp") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """Certificates of another authority."""
+    return make_certificates(tmp_path_factory.mktemp("strangers"))
+
+
+@pytest.fixture(scope="module")
+def secure(certificates: Tls) -> Iterator[str]:
+    """The address of a scheduler that talks to nobody without a certificate."""
+    security = distributed.Security(
+        tls_ca_file=str(certificates.ca),
+        **{
+            f"tls_{role}_{kind}": str(path)
+            for role in ("scheduler", "client", "worker")
+            for kind, path in (("cert", certificates.certificate), ("key", certificates.key))
+        },
+    )
+    with in_process(protocol="tls", security=security) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def service(serve: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The address of something else that listens; ``serve`` is called with each connection."""
+    open_connections = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    open_connections.append(connection)
+                    serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    for connection in open_connections:
+        connection.close()
+
+
+def answer_requests(connection: socket.socket) -> None:
+    """A web server: silent until it is asked."""
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while request := connection.recv(4096):
+                if request.startswith(b"GET "):
+                    connection.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+def failure(address: str) -> tuple[str, str]:
+    """The message after the address, and the hint, of a connection that fails."""
+    with pytest.raises(ClusterError) as caught, connect(address):
+        pass
+    error = caught.value
+    start = f"cannot reach a Dask scheduler at {address}: "
+    assert (error.code, error.exit_code) == ("CLUSTER_UNREACHABLE", 6)
+    assert error.message.startswith(start), error.message
+    assert "\n" not in error.message
+    (hint,) = error.hints
+    return error.message.removeprefix(start), hint
+
+
+def configured(tls: Tls, **changes: Any) -> Any:
+    """Dask's configuration for a client with these certificates."""
+    files = {"ca-file": tls.ca, "client.cert": tls.certificate, "client.key": tls.key, **changes}
+    return dask.config.set({f"distributed.comm.tls.{n}": str(p) for n, p in files.items() if p})
+
+
+# -- tcp -----------------------------------------------------------------------------------------
+
+
+def test_connects_by_address_and_by_file(scheduler: str, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text(json.dumps({"type": "Scheduler", "address": scheduler}))
+    for where in (scheduler, str(path)):
+        with connect(where) as client:
+            assert client.scheduler.address == scheduler
+            assert distributed.client._get_global_client() is not client
+        assert client.status == "closed"
+
+
+def test_nobody_listens() -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    assert failure(address)[0] == "Connection refused"
+    assert 0.9 < time.monotonic() - began < 3
+    with pytest.raises(ClusterError, match="does not resolve"), connect("tcp://no.invalid:8786"):
+        pass
+
+
+def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
+    """Who waits is told; here, a port that is forwarded after a while."""
+    notices: list[str] = []
+    port, target = free_port(), int(scheduler.rpartition(":")[2])
+    address = f"tcp://127.0.0.1:{port}"
+    processes: list[threading.Thread] = []
+
+    def forward() -> None:
+        time.sleep(1.5)
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            listener.settimeout(10)
+            for _ in range(4):  # the knock, the question what it is, and two of the client
+                with contextlib.suppress(TimeoutError):
+                    near, _ = listener.accept()
+                    far = socket.create_connection(("127.0.0.1", target))
+                    for one, other in ((near, far), (far, near)):
+                        thread = threading.Thread(target=pump, args=(one, other), daemon=True)
+                        thread.start()
+                        processes.append(thread)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with source, sink, contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+    starter = threading.Thread(target=forward)
+    starter.start()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "20s"}),
+        connect(address, notices.append) as client,
+    ):
+        assert client.scheduler_info()["type"] == "Scheduler"
+    starter.join(20)
+    assert notices == [f"waiting for a Dask scheduler at {address}: Connection refused"]
+
+
+def test_something_else_listens() -> None:
+    with service(answer_requests) as address:
+        assert failure(address)[0] == "a web server answers there, Dask's dashboard perhaps"
+    with service(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n")) as address:
+        assert failure(address)[0] == "what answers there is not a Dask scheduler"
+    with service(lambda connection: connection.close()) as address:
+        assert failure(address)[0].startswith("the connection is closed before anything is said")
+    with service(lambda _: None) as address:
+        message, hint = failure(address)
+        assert message == "something listens there, but does not answer within 1 s"
+        assert hint.startswith("is it stopped or very busy?")
+
+
+def test_a_worker_listens(scheduler: str) -> None:
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        (worker,) = cluster.workers.values()
+        message, _ = failure(worker.address)
+    assert message == "it is a worker that listens there, and no scheduler"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"address": "tcp://127', "it is not a JSON document"),
+        ("", "it is not a JSON document"),
+        ("{}", "it names no address"),
+        ('{"address": 3}', "it names no address"),
+        ("[]", "it names no address"),
+    ],
+)
+def test_no_scheduler_file(
+    content: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codebatch.graph.connection._FILE_SECONDS", 0.1)
+    path = tmp_path / "scheduler.json"
+    path.write_text(content)
+    with pytest.raises(ClusterError) as caught, connect(str(path)):
+        pass
+    assert caught.value.message == f"{path} is no scheduler file: {why}"
+
+
+def test_a_scheduler_file_that_is_being_written(scheduler: str, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text('{"address": ')
+    late = threading.Timer(0.3, path.write_text, [json.dumps({"address": scheduler})])
+    late.start()
+    with connect(str(path)) as client:
+        assert client.scheduler.address == scheduler
+    late.join()
+
+
+def test_a_frozen_scheduler_is_named_and_left(tmp_path: Path) -> None:
+    """Neither connecting to one nor leaving one hangs."""
+    with Cluster(tmp_path / "cluster") as cluster:
+        with connect(cluster.address):
+            cluster.scheduler.freeze()
+            began = time.monotonic()
+        message, _ = failure(cluster.address)
+        assert time.monotonic() - began < 12
+        assert "does not answer" in message
+        os.kill(cluster.scheduler.pid, signal.SIGCONT)
+
+
+# -- TLS -----------------------------------------------------------------------------------------
+
+
+@needs_openssl
+def test_certificates_come_from_the_configuration_of_dask(secure: str, certificates: Tls) -> None:
+    with configured(certificates), connect(secure) as client:
+        assert client.scheduler_info()["type"] == "Scheduler"
+
+
+@needs_openssl
+def test_certificates_that_do_not_fit(secure: str, certificates: Tls, strangers: Tls) -> None:
+    with configured(strangers):
+        message, hint = failure(secure)
+        assert message.startswith(f"its certificate is not one of the authority {strangers.ca}: ")
+        assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in hint
+    with configured(strangers, **{"ca-file": certificates.ca}):
+        message, hint = failure(secure)
+        assert message.startswith(f"it refuses the certificate {strangers.certificate}: ")
+        assert "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT" in hint
+    with configured(certificates, **{"client.key": strangers.key}):
+        assert "cannot be used: [X509: KEY_VALUES_MISMATCH]" in failure(secure)[0]
+
+
+@needs_openssl
+def test_certificates_that_are_not_there(secure: str, certificates: Tls, tmp_path: Path) -> None:
+    message, hint = failure(secure)
+    assert message == (
+        "TLS needs certificates, and Dask's configuration has no distributed.comm.tls.ca-file "
+        "and no distributed.comm.tls.client.cert"
+    )
+    assert "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY" in hint
+    with dask.config.set({"distributed.comm.tls.ca-file": str(certificates.ca)}):
+        assert failure(secure)[0].endswith("has no distributed.comm.tls.client.cert")
+    with configured(certificates, **{"client.cert": tmp_path / "none.pem"}):
+        missing = f"there is no file {tmp_path / 'none.pem'} (distributed.comm.tls.client.cert)"
+        assert failure(secure)[0].endswith(missing)
+
+
+@needs_openssl
+def test_tls_where_there_is_none_and_none_where_there_is(
+    scheduler: str, secure: str, certificates: Tls
+) -> None:
+    message, hint = failure(secure.replace("tls:", "tcp:"))
+    assert message == "what listens there speaks TLS"
+    assert "tls://" in hint
+    with configured(certificates):
+        message, hint = failure(scheduler.replace("tcp:", "tls:"))
+        assert message == "what listens there does not speak TLS"
+        assert "tcp://" in hint
+        with service(answer_requests) as address:
+            message, _ = failure(address.replace("tcp:", "tls:"))
+            assert message == "a web server answers there, Dask's dashboard perhaps"
+
+
+def test_encryption_may_be_required(scheduler: str) -> None:
+    with dask.config.set({"distributed.comm.require-encryption": True}):
+        message, hint = failure(scheduler)
+    assert "requires encryption (distributed.comm.require-encryption)" in message
+    assert "tls://" in hint
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_command_line_says_it_in_one_line(
+    as_json: bool, scanned: Scanned, tmp_path: Path, cli: Cli
+) -> None:
+    where = f"tcp://127.0.0.1:{free_port()}"
+    words = ["scan", scanned.tree, "--store", tmp_path / "s", "--scheduler", where]
+    limit = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+    done = cli(*words, *["--json"] * as_json, env=limit)
+    assert done.code == 6
+    said = f"cannot reach a Dask scheduler at {where}: Connection refused"
+    if as_json:
+        error = json.loads(done.stdout)["error"]
+        assert (error["code"], error["message"]) == ("CLUSTER_UNREACHABLE", said)
+    else:
+        lines = [line for line in done.err.splitlines() if not line.startswith("made a store")]
+        assert lines == [
+            f"error: {said}",
+            "  is it running (dask scheduler), and is the address right?",
+        ]
+
+
+# -- which one -----------------------------------------------------------------------------------
+
+
+def printed(code: str, **environment: str | None) -> str:
+    """What a process of its own prints: Dask's configuration is read once in each."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=cli_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+CHOICE = """
+import sys
+from codebatch.schedulers import choose_scheduler
+print(choose_scheduler(None, 1, 0).name, "dask" in sys.modules)
+"""
+
+
+def test_order_of_what_names_a_scheduler(tmp_path: Path) -> None:
+    """Dask is loaded only where one of its files speaks of a scheduler."""
+    yaml = tmp_path / "one.yaml"
+    for text, expected in (
+        ("# scheduler-address: tcp://yaml:1\nx: 1\n", "sync False"),
+        ("scheduler-address: tcp://yaml:1\n", "tcp://yaml:1 True"),
+        ("{scheduler_address: tcp://yaml:1}\n", "tcp://yaml:1 True"),
+    ):
+        yaml.write_text(text)
+        assert printed(CHOICE, DASK_CONFIG=str(tmp_path)) == expected
+    assert printed(CHOICE, DASK_CONFIG=str(yaml)) == expected
+    both = {"DASK_CONFIG": str(tmp_path), "DASK_SCHEDULER_ADDRESS": "tcp://dask:2"}
+    assert printed(CHOICE, **both) == "tcp://dask:2 False"
+    all_three = {**both, "CODEBATCH_SCHEDULER": "tcp://ours:3"}
+    assert printed(CHOICE, **all_three) == "tcp://ours:3 False"
+
+
+def test_no_viewing_command_reads_the_configuration_of_dask(
+    scanned: Scanned, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "broken.yaml").write_text("scheduler-address: [")
+    environment = {"DASK_CONFIG": str(tmp_path)}
+    assert cli("--help", env=environment).code == 0
+    assert cli("status", "--store", scanned.path, env=environment).code == 0
+    done = cli("scan", scanned.tree, "--store", tmp_path / "s", env=environment)
+    assert done.code == 2
+    assert f"a dask config file at '{tmp_path}/broken.yaml' is malformed" in done.err.lower()
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "name", ["tcp://host", "tcp://host:0", "tcp://host:65536", "tcp://:1", "tcp://host:1/x", "hi"]
+)
+def test_what_is_no_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SchedulerInvalidError):
+        schedulers.choose_scheduler(name, None, 0)
+    with pytest.raises(SchedulerInvalidError):
+        schedulers.check_cluster(name)
+
+
+@pytest.mark.parametrize("name", ["tcp://host:8786", "tls://[::1]:1", "ws://host:1", "inproc://x"])
+def test_what_is_an_address(name: str) -> None:
+    assert schedulers.choose_scheduler(name, None, 0).name == name
+
+
+def test_defaults_are_a_section_of_the_configuration_of_dask() -> None:
+    asked = ClusterSettings()
+    assert configuration.completed(asked).transport == "auto"
+    assert configuration.completed(asked).timeout is None
+    with dask.config.set({"codebatch.transport": "shipped", "codebatch.cluster-timeout": "2m"}):
+        found = configuration.completed(asked)
+        assert (found.transport, found.timeout) == ("shipped", 120)
+        kept = configuration.completed(ClusterSettings("shared", 0))
+        assert (kept.transport, kept.timeout) == ("shared", 0)
+    for name, value in (("transport", "pigeons"), ("cluster-timeout", "soon")):
+        with dask.config.set({f"codebatch.{name}": value}), pytest.raises(UsageError, match=value):
+            configuration.completed(asked)
+
+
+def test_time_limit_follows_dask_where_it_is_set() -> None:
+    """Dask's own default is not a choice of anybody's."""
+    assert configuration.connect_seconds() == 1
+    with dask.config.set({"distributed.comm.timeouts.connect": "30s"}):
+        assert configuration.connect_seconds() == configuration.CONNECT_SECONDS
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "long"}),
+        pytest.raises(UsageError, match="long"),
+    ):
+        configuration.connect_seconds()
+    code = "from codebatch.graph.configuration import connect_seconds as c; print(c())"
+    limit = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
+    assert printed(code, **limit) == "30.0"
+
+
+# -- the client at hand --------------------------------------------------------------------------
+
+
+def test_current_client_runs_what_names_no_scheduler(
+    scanned: Scanned, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODEBATCH_SCHEDULER", raising=False)
+    batch = store.batch(store.snapshot(scanned.tree), "full")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert schedulers.current_client(None) is client
+        assert not schedulers.needs_processes(None, None, 2**40)
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nonsense")  # comes after it
+        assert schedulers.current_client("auto") is None
+        monkeypatch.setenv("CODEBATCH_SCHEDULER", "sync")
+        assert schedulers.current_client(None) is None
+        monkeypatch.delenv("CODEBATCH_SCHEDULER")
+        report = batch.run()
+        assert (report.status, report.result) == ("done", scanned.report.result)
+        assert report.cluster is not None
+        assert client.status == "running"
+    assert schedulers.current_client(None) is None
