@@ -73,16 +73,14 @@ def at_work(crew: Crew, store: StoreDirectory) -> Iterator[Crew]:
             on = graph.Cluster(crew.client, settings)
         else:
             on = stack.enter_context(graph.connected(crew.choice.name, settings))
+        place = crew.tasks, str(store.root.resolve()), store.store_id
         fitness = graph.examine(
-            on.client,
-            crew.tasks,
-            str(store.root.resolve()),
-            store.store_id,
-            settings.transport or AUTO,
-            settings.on_notice,
-            settings.timeout,
+            on.client, *place, settings.transport or AUTO, settings.on_notice, settings.timeout
         )
         crew.usage.transport = fitness.transport
+        on.settle(
+            fitness, lambda some: graph.examine_workers(on.client, some, *place, fitness.transport)
+        )
         stack.enter_context(graph.reporting(on, settings))
         yield crew._replace(on=on)
 

@@ -2,9 +2,10 @@
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
 have, ``_names`` the names of workers by address, and ``_listed`` when they were asked for;
-``_avoided`` are the workers that get no more work of this run, by name with the reason.
-``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
-last said.
+``_avoided`` are the names of workers that get no work of this run, ``_judged`` the addresses of
+those that were found fit, ``_asked`` when one was last asked, and ``_restricted`` those that tasks
+were sent to alone, since others are avoided. ``_lonely_since`` is since when there is no worker, or
+no scheduler, and ``_told`` when that was last said.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any, TypeVar
 import distributed
 
 from codebatch.cluster_settings import ClusterSettings
-from codebatch.errors import ClusterError
+from codebatch.errors import ClusterError, UsageError
+from codebatch.fitness import Fitness, Problem
 from codebatch.graph.connection import close_client, open_client
+from codebatch.graph.inquiry import ask_briefly
 from codebatch.graph.keys import Key
 
 _SCHEDULER_PATIENCE_SECONDS = 600
@@ -26,8 +29,10 @@ _FIRST_NOTICE_SECONDS = 2
 _NOTICE_SECONDS = 30
 _RETRY_SECONDS = 1.0
 _LIST_SECONDS = 10
+_ASK_AGAIN_SECONDS = 60
 
 Open = Callable[[], Any]
+Judge = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
 T = TypeVar("T")
 
 
@@ -37,13 +42,18 @@ class Cluster:
     """
 
     def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
+        if client.asynchronous:
+            raise UsageError("the client is asynchronous, and a run is not: give it another")
         self.client = client
         self.threads = 1
         self._settings = settings
         self._reopen = reopen
         self._names: dict[str, str] = {}
-        self._avoided: dict[str, str] = {}
-        self._listed = 0.0
+        self._avoided: set[str] = set()
+        self._restricted: set[str] = set()
+        self._judge: Judge | None = None
+        self._judged: set[str] = set()
+        self._listed = self._asked = 0.0
         self._lonely_since: float | None = None
         self._told = 0.0
         self._look_at_workers()
@@ -51,6 +61,8 @@ class Cluster:
     def submit(self, graph: Mapping[Key, Any], prefer: str | None) -> list[Any]:
         """The futures of the tasks of a graph, in its order."""
         workers = self._choice(prefer)
+        if self._avoided:
+            self._restricted.update(workers or ())
         futures: list[Any] = self.client.get(
             dict(graph),
             list(graph),
@@ -67,9 +79,8 @@ class Cluster:
                 self.client.cancel(futures, asynchronous=None)
 
     def look(self) -> bool:
-        """See how the cluster is, and wait where it cannot work; whether there is another client.
-
-        `ClusterError` where it did not come back in time.
+        """See how the cluster is, and wait where it cannot work; whether what was sent there is
+        lost. `ClusterError` where it did not come back in time.
         """
         client = self.client
         if client.status != "running":
@@ -78,7 +89,7 @@ class Cluster:
             self._lonely_since = None
         else:
             self._wait("workers", f"waiting for workers of {self._where()}", self._settings.timeout)
-        return self.client is not client
+        return self.client is not client or self._has_lost_all_chosen()
 
     @property
     def addresses(self) -> list[str]:
@@ -91,20 +102,33 @@ class Cluster:
 
     def ask(self, question: Callable[[], T]) -> dict[str, T]:
         """What each worker says that can answer, by its address."""
-        with contextlib.suppress(OSError, distributed.TimeoutError):
-            answers: dict[str, T] = self.client.run(question, on_error="ignore")
-            return answers
-        return {}
+        return ask_briefly(self.client, question)
+
+    def settle(self, fitness: Fitness, judge: Judge) -> None:
+        """Take over what the preflight found; whoever joins later is judged then."""
+        self._judge = judge
+        self._judged = set(fitness.workers)
+        self._asked = time.monotonic()
+        self._avoided.update(self._names.get(address, address) for address in fitness.silent)
 
     def avoid(self, name: str, reason: str) -> bool:
         """Give a worker no more work; false, and nothing changes, where no other is left."""
         self._look_at_workers()
         others = set(self._names.values()) - {name, *self._avoided}
-        if name in self._avoided or not others:
-            return bool(others)
-        self._avoided[name] = reason
-        self._settings.on_notice(f"worker {name} gets no more work of this run: {reason}")
-        return True
+        if name not in self._avoided and others:
+            self._leave_out(name, reason)
+        return bool(others)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._avoided.add(name)
+        self._settings.on_notice(f"worker {name} gets no work of this run: {reason}")
+
+    def _has_lost_all_chosen(self) -> bool:
+        """Whether tasks wait for workers that were chosen for them and are all gone."""
+        is_lost = bool(self._restricted) and self._restricted.isdisjoint(self._names)
+        if is_lost:
+            self._restricted.clear()
+        return is_lost
 
     def _choice(self, prefer: str | None) -> list[str] | None:
         """The workers that may have a task; None is all. The preferred one need not be there."""
@@ -125,7 +149,24 @@ class Cluster:
                 self._names = {address: str(one["name"]) for address, one in workers.items()}
                 self.threads = sum(int(one["nthreads"]) for one in workers.values())
                 self._listed = now
-        return bool(set(self._names.values()) - self._avoided.keys())
+            self._judge_others(now)
+        return bool(set(self._names.values()) - self._avoided)
+
+    def _judge_others(self, now: float) -> None:
+        """Look at the workers that have joined, and now and then at those that were silent."""
+        others = self._names.keys() - self._judged
+        joined = {address for address in others if self._names[address] not in self._avoided}
+        is_due = now - self._asked > _ASK_AGAIN_SECONDS
+        if self._judge is None or not (joined or (others and is_due)):
+            return
+        self._asked = now
+        for address, problems in sorted(self._judge(sorted(others)).items()):
+            name = self._names[address]
+            if not problems:
+                self._judged.add(address)
+                self._avoided.discard(name)
+            elif name not in self._avoided:
+                self._leave_out(name, f"{problems[0].message} ({problems[0].remedy})")
 
     def _await_scheduler(self) -> None:
         """Wait until there is a client that is connected."""

@@ -106,6 +106,21 @@ def ask_workers(
     return {address: _understood(answers[address]) for address in sorted(answers)}
 
 
+def ask_briefly(client: Any, question: Callable[[], T]) -> dict[str, T]:
+    """What each worker answers to a question of no consequence; nothing where one is silent."""
+
+    async def ask() -> dict[str, T]:
+        said = client.run(question, on_error="ignore")
+        found: dict[str, T] = await asyncio.wait_for(said, ANSWER_SECONDS)
+        return found
+
+    try:
+        answers: dict[str, T] = client.sync(ask)
+    except (asyncio.TimeoutError, OSError):
+        return {}
+    return answers
+
+
 async def _known(client: Any) -> list[str]:
     """The addresses of all workers that the scheduler knows."""
     return list(await client.scheduler.ncores())
