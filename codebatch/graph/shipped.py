@@ -10,7 +10,7 @@ each worker is believed to have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from codebatch.graph.retries import is_worth_after_loss, is_worth_another_try
 from codebatch.graph.shelves import Shelves
 from codebatch.graph.window import Bounds, Job, Lost, Window, drive, odd
 from codebatch.messages import Receipt, ShardCall
-from codebatch.parcels import Answer, parcel_bytes
+from codebatch.parcels import Answer, error_of, parcel_bytes
 from codebatch.records import FAILED
 from codebatch.serving import CACHE, serve_parcel
 from codebatch.shipping import ParcelLimits, Shipment, pack_shard
@@ -113,18 +113,16 @@ class _Shipping:
     def _take_answer(self, parcel: _Parcel, answer: Answer) -> Iterator[Job]:
         call, shipment = parcel.call, self._shipments[parcel.call.shard_id]
         objects = [file.object for file in shipment.portions[parcel.number].files]
-        if answer.missing:
+        if answer.missing and parcel.asked != frozenset(objects):
             self._shelves.drop(answer.address, objects)
-            again = parcel.again(failed=False)
-            yield from self._job(again._replace(asked=parcel.asked.union(answer.missing)))
+            # What was asked for; and all, if that was not all.
+            asked = frozenset(objects if parcel.asked else answer.missing)
+            yield from self._job(parcel.again(failed=False)._replace(asked=asked))
             return
         self._shelves.put(answer.address, objects)
-        error = answer.error
+        error = _error_in(answer, parcel, shipment)
         if error is None:
-            taken = answered(call, lambda: shipment.take(parcel.number, answer))
-            error = taken.error if isinstance(taken, Receipt) else None
-        if error is None:
-            self._finish_if_complete(call, answer.worker)
+            self._finish_if_complete(call)
         elif is_worth_another_try(self._cluster, error, answer.worker, parcel.failed):
             yield from self._job(parcel.again(failed=True))
         else:
@@ -150,13 +148,23 @@ class _Shipping:
         key = parcel_key(call, parcel.number, parcel.sent)
         yield Job(key, compute_on_worker, message, parcel, home, len(message))
 
-    def _finish_if_complete(self, call: ShardCall, worker: str | None = None) -> None:
-        """Commit a shard that nothing is missing of; ``worker`` is the last that answered."""
+    def _finish_if_complete(self, call: ShardCall) -> None:
+        """Commit a shard that nothing is missing of."""
         shipment = self._shipments.get(call.shard_id)
         if shipment is not None and shipment.is_complete:
             del self._shipments[call.shard_id]
-            self._on_receipt(shipment.finish()._replace(worker=worker))
+            self._on_receipt(shipment.finish())
 
     def _fail(self, receipt: Receipt) -> None:
         del self._shipments[receipt.shard_id]
         self._on_receipt(receipt)
+
+
+def _error_in(answer: Answer, parcel: _Parcel, shipment: Shipment) -> Mapping[str, object] | None:
+    """Have a shipment take an answer; what is wrong with it, if something is."""
+    if answer.missing:
+        return error_of(WorkerLostError("a worker lacks what it was sent"))
+    if answer.error is not None:
+        return answer.error
+    taken = answered(parcel.call, lambda: shipment.take(parcel.number, answer))
+    return taken.error if isinstance(taken, Receipt) else None
