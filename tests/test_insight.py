@@ -19,11 +19,11 @@ from distributed.utils import key_split
 
 import codebatch
 from codebatch import graph
+from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import MissingExtraError, OutputError, UsageError
 from codebatch.graph import reporting
 from codebatch.graph.keys import parcel_key, shard_key
 from codebatch.messages import ShardCall
-from codebatch.schedulers import ClusterSettings
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
