@@ -73,6 +73,7 @@ def at_work(crew: Crew, store: StoreDirectory) -> Iterator[Crew]:
             on = graph.Cluster(crew.client, settings)
         else:
             on = stack.enter_context(graph.connected(crew.choice.name, settings))
+        graph.check_reporting(on.client, settings)
         place = crew.tasks, str(store.root.resolve()), store.store_id
         fitness = graph.examine(
             on.client, *place, settings.transport or AUTO, settings.on_notice, settings.timeout

@@ -16,7 +16,7 @@ except ValueError as error:
 from codebatch.graph.cluster import Cluster, connected
 from codebatch.graph.compile import compile_graph
 from codebatch.graph.configuration import completed
-from codebatch.graph.insight import reporting
+from codebatch.graph.insight import check_reporting, reporting
 from codebatch.graph.local import run_in_processes, run_in_threads
 from codebatch.graph.preflight import examine, examine_workers
 from codebatch.graph.shared import run_shared
@@ -24,6 +24,7 @@ from codebatch.graph.shipped import run_shipped
 
 __all__ = [
     "Cluster",
+    "check_reporting",
     "compile_graph",
     "completed",
     "connected",

@@ -30,7 +30,6 @@ def reporting(cluster: Cluster, settings: ClusterSettings) -> Iterator[None]:
     if settings.performance_report is None:
         yield
         return
-    _check_scheduler(cluster.client)
     with tempfile.TemporaryDirectory() as folder:
         # Under a name of ours: Dask would take a part of some names for a protocol or a filter.
         made = os.path.join(folder, "report.html")
@@ -73,7 +72,10 @@ def can_import(name: str) -> bool:
     return True
 
 
-def _check_scheduler(client: Any) -> None:
+def check_reporting(client: Any, settings: ClusterSettings) -> None:
+    """Raise `MissingExtraError` where a report is asked for and the scheduler cannot make one."""
+    if settings.performance_report is None:
+        return
     if not client.run_on_scheduler(can_import, "bokeh"):
         raise MissingExtraError(
             "a performance report needs bokeh, which the scheduler does not have",
