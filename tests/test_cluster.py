@@ -11,8 +11,9 @@ from typing import Any
 
 import distributed
 import pytest
-from clusters import Cluster, make_certificates
+from clusters import Cluster, Member, Run, apart, make_certificates
 from conftest import Outcome, Scanned
+from networks import Network, why_no_network
 from verifier import verify_store
 
 import codebatch
@@ -75,6 +76,11 @@ def test_two_clients_with_a_store_each_run_the_same_batch(
     assert key_collisions(cluster) == 0
 
 
+def sees(member: Member, store: Path) -> bool:
+    """Whether the process has the store in its file system."""
+    return Path(f"/proc/{member.pid}/root{store}/store.json").exists()
+
+
 def key_collisions(cluster: Cluster) -> int:
     """How many tasks had a key that the scheduler knew with another content."""
     with distributed.Client(cluster.address, set_as_default=False) as client:
@@ -83,6 +89,34 @@ def key_collisions(cluster: Cluster) -> int:
     assert len(updates) >= 2
     assert {event["status"] for event in updates} == {"OK"}
     return sum(event["metrics"]["key_collisions"] for event in updates)
+
+
+# -- hosts of their own ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(why_no_network()), reason=f"no network: {why_no_network()}")
+def test_hosts_that_have_no_access_to_the_store(scanned: Scanned, tmp_path: Path) -> None:
+    """Workers that see neither the store nor the sources are sent what they need."""
+    store = tmp_path / "client" / "store"
+    store.parent.mkdir()
+    hidden = [f"mount -t tmpfs none {path}" for path in (store.parent, scanned.tree)]
+    with Network("client", "scheduler", "one", "two") as network:
+        host = apart(*hidden, host=network["scheduler"])
+        with Cluster(tmp_path / "cluster", host=host) as cluster:
+            for name in ("one", "two"):
+                cluster.start_worker(name, host=apart(*hidden, host=network[name]))
+            cluster.wait_for_workers(2)
+            with Run(
+                *(store, "scan", scanned.tree, "--scheduler", cluster.address),
+                host=network["client"],
+            ) as run:
+                report = run.report()
+            assert not any(sees(cluster.members[name], store) for name in cluster.members)
+    assert report["result"] == scanned.report.result
+    assert report["files"] == scanned.report.files
+    assert report["cluster"]["transport"] == "shipped"
+    assert {one["name"] for one in report["cluster"]["workers"]} == {"one", "two"}
+    check_same(store, scanned.batch)
 
 
 # -- mutual TLS ----------------------------------------------------------------------------------

@@ -1,0 +1,307 @@
+"""Clusters that break while a batch runs: what comes out is what comes out of a quiet one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from clusters import Cluster, Member, Run, apart, wait_for, why_not_apart
+from conftest import Note
+from corpora import django
+from networks import Network, Proxy, why_no_network
+from verifier import verify_store
+
+import codebatch
+
+pytestmark = pytest.mark.slow
+
+SHARDS = 4096  # about one for each file
+KILL_SECONDS = 2
+# Dask gives up soon whom it does not hear of.
+SOON: dict[str, str | None] = {
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "5s",
+}
+TRANSPORTS = ["shared", "shipped"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree, and its batch as it was run here: what every other run has to come to."""
+
+    tree: Path
+    batch: codebatch.Batch
+    report: codebatch.RunReport
+
+    def start(self, store: Path, scheduler: object, *words: object, **options: Any) -> Run:
+        """Scan it on a cluster."""
+        where = ("--shards", SHARDS, "--scheduler", scheduler)
+        return Run(store, "scan", self.tree, *where, *words, **options)
+
+    def check(self, run: Run, seconds: float = 180) -> None:
+        """The run ends well, and every shard is byte by byte as it is here: nothing is missing,
+        nothing is there twice.
+        """
+        report = run.report(seconds)
+        assert report["result"] == self.report.result
+        assert report["shards"] == self.report.shards
+        self.check_store(run.store)
+
+    def check_store(self, store: Path) -> None:
+        verify_store(store)
+        assert codebatch.open_store(store).verify().ok
+        assert outputs(store) == outputs(self.batch.path)
+
+
+def outputs(store: Path) -> dict[str, bytes]:
+    """The records of each task and shard of the only batch, as they are on disk."""
+    found = store.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl")
+    return {str(path.parent.relative_to(store)): path.read_bytes() for path in found}
+
+
+def scanned_here(tree: Path, store: Path) -> Source:
+    batch, report = codebatch.scan(tree, store, shards=SHARDS, scheduler="processes")
+    assert report.status == "done"
+    return Source(tree, batch, report)
+
+
+@pytest.fixture(scope="session")
+def source(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Some hundred files."""
+    return scanned_here(library, tmp_path_factory.mktemp("here") / "store")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A scheduler that gives workers up soon, and no workers yet."""
+    with Cluster(tmp_path / "cluster", environment=SOON) as started:
+        yield started
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The words that choose one."""
+    return ("--transport", request.param)
+
+
+# -- workers ---------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_killed_every_few_seconds(
+    transport: tuple[str, str],
+    cluster: Cluster,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    note: Note,
+) -> None:
+    """Two are started again by a nanny, two by the test."""
+    base = tmp_path_factory.getbasetemp()
+    if not (base / "django").exists():
+        (base / "django").mkdir()
+        django(base / "django")
+    whole = scanned_here(base / "django" / "tree", base / "django" / "store")
+    cluster.start_workers(2)
+    cluster.start_workers(2, nanny=True)
+    victims = itertools.cycle([name for name in cluster.members if name != "scheduler"])
+    killed = 0
+    with whole.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(1)
+        while run.is_running and killed < 100:
+            killed += kill_worker(cluster, next(victims))
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: not run.is_running, "the run ends", KILL_SECONDS)
+        whole.check(run)
+    assert killed >= 5
+    note(f"{killed} workers were killed in a run of Django, {transport[1]}")
+
+
+def kill_worker(cluster: Cluster, name: str) -> bool:
+    """Kill a worker, and see that there is another soon; whether there was one to kill."""
+    member = cluster.members[name]
+    workers = [one for one in member.family() if is_worker(one, member)]
+    for worker in workers:
+        worker.kill()
+    if not has_nanny(member):
+        member.kill()
+        cluster.start_worker(name)
+    return bool(workers)
+
+
+def has_nanny(member: Member) -> bool:
+    return "--nanny" in psutil.Process(member.pid).cmdline()
+
+
+def is_worker(process: psutil.Process, member: Member) -> bool:
+    """Whether this is the worker itself: the member, or what its nanny has spawned."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if has_nanny(member):
+            return process.ppid() == member.pid and "spawn_main" in " ".join(process.cmdline())
+        return process.pid == member.pid
+    return False
+
+
+def test_workers_that_are_frozen(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """They wake up when others have done their work, and nobody waits for theirs."""
+    cluster.start_workers(3)
+    frozen = [cluster.members[name] for name in ("w1", "w2")]
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        for member in frozen:
+            member.freeze()
+        source.check(run)
+    for member in frozen:
+        member.thaw()
+    wait_for(lambda: not any(member.is_running for member in frozen), "those given up end")
+    source.check_store(tmp_path / "store")
+
+
+def test_a_worker_that_joins_late(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_message("waiting for")
+        cluster.start_worker("first")
+        run.wait_for_shards(5)
+        cluster.start_worker("second")
+        source.check(run)
+
+
+def test_all_workers_are_lost_for_a_while(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    cluster.start_workers(2)
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        for name in ("w1", "w2"):
+            cluster.members[name].kill()
+        run.wait_for_message("waiting for")
+        cluster.start_worker("another")
+        source.check(run)
+
+
+# -- disks -----------------------------------------------------------------------------------------
+
+needs_mounts = pytest.mark.skipif(bool(why_not_apart()), reason=f"no mounts: {why_not_apart()}")
+
+
+@needs_mounts
+def test_a_worker_that_cannot_write_the_store(
+    cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """It is no worker for a run whose workers open the store, and one like others where the run
+    may choose.
+    """
+    store = codebatch.open_store(tmp_path / "store", create=True).path
+    read_only = apart(f"mount --bind {store} {store}", f"mount -o remount,bind,ro {store}")
+    cluster.start_worker("reader", host=read_only)
+    cluster.start_workers(1)
+    with source.start(store, cluster.address, "--transport", "shared") as run:
+        done = run.outcome()
+    assert done.code == 6
+    assert "cannot write" in json.loads(done.stdout)["error"]["message"]
+    assert run.shards_done() == 0
+    with source.start(store, cluster.address) as run:
+        source.check(run)
+    assert run.report()["cluster"]["transport"] == "shipped"
+
+
+@needs_mounts
+def test_a_worker_whose_disk_is_full(
+    transport: tuple[str, str], source: Source, tmp_path: Path
+) -> None:
+    """Tools that need temporary files cannot have any there: that says nothing about a file."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    full = apart(
+        f"mount -t tmpfs -o size=64k none {disk}",
+        f"(dd if=/dev/zero of={disk}/all bs=4k 2>{disk}/null; true)",
+    )
+    with Cluster(tmp_path / "cluster", environment={"TMPDIR": str(disk)}) as cluster:
+        cluster.start_worker("full", host=full)
+        cluster.start_workers(1)
+        with source.start(tmp_path / "store", cluster.address, *transport) as run:
+            source.check(run)
+
+
+# -- scheduler and client --------------------------------------------------------------------------
+
+
+def test_the_scheduler_is_restarted(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """At the same address, knowing nothing; its workers end with it, and new ones come."""
+    names = cluster.start_workers(2)
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        cluster.scheduler.kill()
+        run.wait_for_message("waiting for")
+        cluster.start_scheduler()
+        for name in names:
+            cluster.members[name].end()
+            cluster.start_worker(name)
+        source.check(run)
+
+
+def test_a_client_is_killed_and_another_goes_on_elsewhere(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """It knows the store under another path, as another machine may."""
+    cluster.start_workers(2)
+    store, moved = tmp_path / "store", tmp_path / "elsewhere" / "store"
+    moved.parent.mkdir()
+    with source.start(store, cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        run.kill()
+    store.rename(moved)
+    with Run(moved, "resume", "--scheduler", cluster.address, *transport) as run:
+        source.check(run)
+    assert not store.exists()
+
+
+def test_the_connection_is_cut_and_healed(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    cluster.start_workers(2)
+    with Proxy(cluster.port) as proxy:
+        address = f"tcp://127.0.0.1:{proxy.port}"
+        with source.start(tmp_path / "store", address, *transport) as run:
+            run.wait_for_shards(10)
+            proxy.cut()
+            run.wait_for_message("waiting for")
+            proxy.heal()
+            source.check(run)
+
+
+# -- hosts of a network ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(why_no_network()), reason=f"no network: {why_no_network()}")
+@pytest.mark.parametrize("unreachable", ["client", "one"])
+def test_a_host_that_cannot_be_reached_for_a_while(
+    unreachable: str, transport: tuple[str, str], source: Source, tmp_path: Path
+) -> None:
+    """Nobody is told that a link is down: packets stay away."""
+    with Network("client", "scheduler", "one", "two") as network:
+        place = {"host": network["scheduler"], "environment": SOON}
+        with Cluster(tmp_path / "cluster", **place) as cluster:
+            for name in ("one", "two"):
+                cluster.start_worker(name, host=network[name])
+            cluster.wait_for_workers(2)
+            words = (tmp_path / "store", cluster.address, *transport)
+            there = {"host": network["client"], "environment": SOON}
+            with source.start(*words, **there) as run:
+                run.wait_for_shards(10)
+                network.cut(unreachable)
+                if unreachable == "client":
+                    run.wait_for_message("waiting for")
+                    network.heal("client")
+                source.check(run)
