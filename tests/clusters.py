@@ -391,7 +391,7 @@ class Run:
     def report(self, seconds: float = 180) -> dict[str, Any]:
         """Wait for its end; its document, of a batch that is done."""
         done = self.outcome(seconds)
-        assert done.code == 0, done.err
+        assert done.code == 0, f"{done.code}: {done.err}{done.out}"
         document: dict[str, Any] = json.loads(done.stdout)
         assert document["status"] == "done", document
         return document

@@ -27,7 +27,7 @@ KILL_SECONDS = 2
 # Dask gives up soon whom it does not hear of.
 SOON: dict[str, str | None] = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "5s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
 }
 TRANSPORTS = ["shared", "shipped"]
 
