@@ -264,7 +264,8 @@ def test_a_client_is_killed_and_another_goes_on_elsewhere(
     store.rename(moved)
     with Run(moved, "resume", "--scheduler", cluster.address, *transport) as run:
         source.check(run)
-    assert not store.exists()
+    # Workers that were at a shard have left objects at most where the store was.
+    assert not {path.name for path in store.glob("*")} - {"objects"}
 
 
 def test_the_connection_is_cut_and_healed(
