@@ -132,14 +132,27 @@ class Member:
     """A process of a cluster, and what it has started: a nanny its worker, that its children."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: dict[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        log: Path,
+        *,
+        nanny: bool = False,
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as stream:
+        self._command = command
+        self._environment = environment
+        self.is_nanny = nanny
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again where it has ended."""
+        with self.log.open("ab") as stream:
             self._process = subprocess.Popen(
-                command,
-                env=environment,
+                self._command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -150,6 +163,20 @@ class Member:
     @property
     def is_running(self) -> bool:
         return self._process.poll() is None
+
+    def worker(self) -> psutil.Process | None:
+        """The process that runs tasks: it, or what it watches over as a nanny, while there is one.
+
+        A nanny has a second child, which tracks what the first one shares.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            if not self.is_nanny:
+                return process if self.is_running else None
+            for child in process.children():
+                if any("spawn_main" in word for word in child.cmdline()):
+                    return child
+        return None
 
     def family(self) -> list[psutil.Process]:
         """It and what it has started, as far as it runs."""
@@ -239,17 +266,16 @@ class Cluster:
     def start_scheduler(self) -> Member:
         """Start it, and wait until it listens; at the same address where it had ended."""
         self.scheduler_file.unlink(missing_ok=True)
-        where = ("--host", self.host.address, "--port", self.port)
-        words = ("scheduler", *where, "--scheduler-file", self.scheduler_file, "--no-dashboard")
-        member = self._start("scheduler", words, self.host)
+        member = self.members.get("scheduler")
+        if member is not None:
+            member.start()
+        else:
+            where = ("--host", self.host.address, "--port", self.port, "--no-dashboard")
+            words = ("scheduler", *where, "--scheduler-file", self.scheduler_file)
+            member = self._start("scheduler", words, self.host)
         wait_for(lambda: self._is_written() or not member.is_running, "the scheduler starts")
         assert member.is_running, member.output()
         return member
-
-    def restart_scheduler(self) -> Member:
-        """Kill it, and start another at its address, which knows nothing."""
-        self.scheduler.kill()
-        return self.start_scheduler()
 
     def start_worker(
         self, name: str, *words: object, nanny: bool = False, host: Host | None = None
@@ -258,7 +284,8 @@ class Cluster:
         host = host or self.host
         place = ("--host", host.address, "--name", name, "--local-directory", self.folder / name)
         kind = ("--nthreads", 1, "--nanny" if nanny else "--no-nanny", "--no-dashboard")
-        return self._start(name, ("worker", self.address, *place, *kind, *words), host)
+        words = ("worker", self.address, *place, *kind, *words)
+        return self._start(name, words, host, nanny=nanny)
 
     def start_workers(self, number: int, **options: Any) -> dict[str, int]:
         """Start so many, and wait for them; their process ids by name."""
@@ -298,13 +325,15 @@ class Cluster:
             for process in self._marked():
                 _signalled(process, signal.SIGKILL)
 
-    def _start(self, name: str, words: tuple[object, ...], host: Host) -> Member:
-        assert name not in self.members or not self.members[name].is_running, name
+    def _start(
+        self, name: str, words: tuple[object, ...], host: Host, *, nanny: bool = False
+    ) -> Member:
+        assert name not in self.members, name
         options = self.tls.options() if self.tls else ()
         command = [*host.launcher, sys.executable, "-m", "dask", *map(str, (*words, *options))]
         environment = cli_environment(**self._environment)
         environment[MARK] = self._mark
-        member = Member(name, command, environment, self.folder / f"{name}.log")
+        member = Member(name, command, environment, self.folder / f"{name}.log", nanny=nanny)
         self.members[name] = member
         return member
 

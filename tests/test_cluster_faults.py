@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from clusters import Cluster, Member, Run, apart, wait_for, why_not_apart
 from conftest import Note
@@ -22,8 +21,7 @@ import codebatch
 
 pytestmark = pytest.mark.slow
 
-SHARDS = 4096  # about one for each file
-KILL_SECONDS = 2
+KILL_SECONDS = 3
 # Dask gives up soon whom it does not hear of.
 SOON: dict[str, str | None] = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
@@ -37,12 +35,13 @@ class Source:
     """A tree, and its batch as it was run here: what every other run has to come to."""
 
     tree: Path
+    shards: int
     batch: codebatch.Batch
     report: codebatch.RunReport
 
     def start(self, store: Path, scheduler: object, *words: object, **options: Any) -> Run:
         """Scan it on a cluster."""
-        where = ("--shards", SHARDS, "--scheduler", scheduler)
+        where = ("--shards", self.shards, "--scheduler", scheduler)
         return Run(store, "scan", self.tree, *where, *words, **options)
 
     def check(self, run: Run, seconds: float = 180) -> None:
@@ -50,6 +49,7 @@ class Source:
         nothing is there twice.
         """
         report = run.report(seconds)
+        assert "Traceback" not in run.messages()
         assert report["result"] == self.report.result
         assert report["shards"] == self.report.shards
         self.check_store(run.store)
@@ -66,16 +66,23 @@ def outputs(store: Path) -> dict[str, bytes]:
     return {str(path.parent.relative_to(store)): path.read_bytes() for path in found}
 
 
-def scanned_here(tree: Path, store: Path) -> Source:
-    batch, report = codebatch.scan(tree, store, shards=SHARDS, scheduler="processes")
+def scanned_here(tree: Path, store: Path, shards: int) -> Source:
+    batch, report = codebatch.scan(tree, store, shards=shards, scheduler="processes")
     assert report.status == "done"
-    return Source(tree, batch, report)
+    return Source(tree, shards, batch, report)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def source(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Some hundred files."""
-    return scanned_here(library, tmp_path_factory.mktemp("here") / "store")
+    """Some hundred files, about one a shard."""
+    return scanned_here(library, tmp_path_factory.mktemp("here") / "store", 4096)
+
+
+@pytest.fixture(scope="module")
+def whole_django(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Some thousand files."""
+    base = tmp_path_factory.mktemp("django")
+    return scanned_here(django(base), base / "store", 256)
 
 
 @pytest.fixture
@@ -97,54 +104,35 @@ def transport(request: pytest.FixtureRequest) -> tuple[str, str]:
 def test_a_worker_is_killed_every_few_seconds(
     transport: tuple[str, str],
     cluster: Cluster,
+    whole_django: Source,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
     note: Note,
 ) -> None:
     """Two are started again by a nanny, two by the test."""
-    base = tmp_path_factory.getbasetemp()
-    if not (base / "django").exists():
-        (base / "django").mkdir()
-        django(base / "django")
-    whole = scanned_here(base / "django" / "tree", base / "django" / "store")
     cluster.start_workers(2)
     cluster.start_workers(2, nanny=True)
-    victims = itertools.cycle([name for name in cluster.members if name != "scheduler"])
+    victims = itertools.cycle(set(cluster.members.values()) - {cluster.scheduler})
     killed = 0
-    with whole.start(tmp_path / "store", cluster.address, *transport) as run:
+    with whole_django.start(tmp_path / "store", cluster.address, *transport) as run:
         run.wait_for_shards(1)
         while run.is_running and killed < 100:
-            killed += kill_worker(cluster, next(victims))
+            killed += kill_worker(next(victims))
             with contextlib.suppress(AssertionError):
                 wait_for(lambda: not run.is_running, "the run ends", KILL_SECONDS)
-        whole.check(run)
+        whole_django.check(run)
     assert killed >= 5
     note(f"{killed} workers were killed in a run of Django, {transport[1]}")
 
 
-def kill_worker(cluster: Cluster, name: str) -> bool:
-    """Kill a worker, and see that there is another soon; whether there was one to kill."""
-    member = cluster.members[name]
-    workers = [one for one in member.family() if is_worker(one, member)]
-    for worker in workers:
+def kill_worker(member: Member) -> bool:
+    """Kill a worker, and start it again unless a nanny does; whether there was one to kill."""
+    worker = member.worker()
+    if worker is not None:
         worker.kill()
-    if not has_nanny(member):
+    if not member.is_nanny:
         member.kill()
-        cluster.start_worker(name)
-    return bool(workers)
-
-
-def has_nanny(member: Member) -> bool:
-    return "--nanny" in psutil.Process(member.pid).cmdline()
-
-
-def is_worker(process: psutil.Process, member: Member) -> bool:
-    """Whether this is the worker itself: the member, or what its nanny has spawned."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        if has_nanny(member):
-            return process.ppid() == member.pid and "spawn_main" in " ".join(process.cmdline())
-        return process.pid == member.pid
-    return False
+        member.start()
+    return worker is not None
 
 
 def test_workers_that_are_frozen(
@@ -247,7 +235,7 @@ def test_the_scheduler_is_restarted(
         cluster.start_scheduler()
         for name in names:
             cluster.members[name].end()
-            cluster.start_worker(name)
+            cluster.members[name].start()
         source.check(run)
 
 
