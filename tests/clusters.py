@@ -305,7 +305,7 @@ class Cluster:
             timeout=START_SECONDS + 60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
         found: dict[str, int] = json.loads(done.stdout)
         return found
 

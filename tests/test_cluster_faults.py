@@ -82,7 +82,7 @@ def source(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
 def whole_django(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """Some thousand files."""
     base = tmp_path_factory.mktemp("django")
-    return scanned_here(django(base), base / "store", 256)
+    return scanned_here(django(base), base / "store", 4096)
 
 
 @pytest.fixture
