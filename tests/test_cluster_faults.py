@@ -21,7 +21,7 @@ import codebatch
 
 pytestmark = pytest.mark.slow
 
-KILL_SECONDS = 3
+KILL_SECONDS = 2
 # Dask gives up soon whom it does not hear of.
 SOON: dict[str, str | None] = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
@@ -82,7 +82,7 @@ def source(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
 def whole_django(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """Some thousand files."""
     base = tmp_path_factory.mktemp("django")
-    return scanned_here(django(base), base / "store", 4096)
+    return scanned_here(django(base), base / "store", 256)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_worker_is_killed_every_few_seconds(
             with contextlib.suppress(AssertionError):
                 wait_for(lambda: not run.is_running, "the run ends", KILL_SECONDS)
         whole_django.check(run)
-    assert killed >= 5
+    assert killed >= 3
     note(f"{killed} workers were killed in a run of Django, {transport[1]}")
 
 
