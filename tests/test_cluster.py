@@ -62,17 +62,21 @@ def test_four_workers_give_the_local_result(
     check_same(tmp_path / "store", scanned.batch)
 
 
+@pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_two_clients_with_a_store_each_run_the_same_batch(
-    cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Cli
+    transport: str, cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Cli
 ) -> None:
     """One key space for all clients: an equal key would be answered with the other's value."""
-    stores = [tmp_path / "one", tmp_path / "two"]
+
+    def scan_into(name: str) -> dict[str, Any]:
+        return scan(cli, scanned.tree, tmp_path / name, cluster, "--transport", transport)
+
     with ThreadPoolExecutor(2) as pool:
-        documents = pool.map(lambda store: scan(cli, scanned.tree, store, cluster), stores)
-        found = {(one["result"], one["files"]["computed"]) for one in documents}
-    assert found == {(scanned.report.result, scanned.report.files["computed"])}
-    for store in stores:
-        check_same(store, scanned.batch)
+        documents = list(pool.map(scan_into, ["one", "two"]))
+    for name, document in zip(("one", "two"), documents, strict=True):
+        assert document["result"] == scanned.report.result
+        assert document["files"] == scanned.report.files
+        check_same(tmp_path / name, scanned.batch)
     assert key_collisions(cluster) == 0
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,25 +187,6 @@ def test_client_computes_a_batch(client: Any, batch: codebatch.Batch, scanned: S
     assert future.result(timeout=60).result == scanned.report.result
     (report,) = client.gather(client.compute([batch.store.find_batch(batch.id)]))
     assert (report.status, report.result) == ("done", scanned.report.result)
-
-
-def test_two_stores_run_the_same_batch_at_once(
-    cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]
-) -> None:
-    """One key space for all clients: an equal key would be answered with the other's value."""
-
-    def scan(name: str) -> dict[str, Any]:
-        words = ("scan", scanned.tree, "--store", tmp_path / name, "--scheduler", cluster.address)
-        document: dict[str, Any] = json.loads(cli(*words, "--json").stdout)
-        return document
-
-    with ThreadPoolExecutor(2) as pool:
-        documents = list(pool.map(scan, ["one", "two"]))
-    for name, document in zip(("one", "two"), documents, strict=True):
-        assert document["result"] == scanned.report.result
-        assert document["files"] == scanned.report.files
-        stored = codebatch.open_store(tmp_path / name).find_batch("latest")
-        assert stored.sorted_records() == scanned.batch.sorted_records()
 
 
 def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codebatch.Batch) -> None:
