@@ -203,21 +203,39 @@ def test_a_worker_that_cannot_write_the_store(
 
 
 @needs_mounts
-def test_a_worker_whose_disk_is_full(
-    transport: tuple[str, str], source: Source, tmp_path: Path
+@pytest.mark.parametrize("when", ["from the start", "later"])
+def test_a_worker_without_room_for_temporary_files(
+    when: str, transport: tuple[str, str], source: Source, tmp_path: Path
 ) -> None:
-    """Tools that need temporary files cannot have any there: that says nothing about a file."""
+    """Tools that need some cannot work there: that says nothing about any file."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    full = apart(
-        f"mount -t tmpfs -o size=64k none {disk}",
-        f"(dd if=/dev/zero of={disk}/all bs=4k 2>{disk}/null; true)",
+    alone = apart(
+        f"mount --bind {tmp_path} {tmp_path}",
+        f"mount -t tmpfs -o size=256k none {disk}",
+        "for other in / /tmp /var/tmp; do mount -o remount,bind,ro $other 2>/dev/null; done; cd /",
     )
     with Cluster(tmp_path / "cluster", environment={"TMPDIR": str(disk)}) as cluster:
-        cluster.start_worker("full", host=full)
+        full = cluster.start_worker("full", host=alone)
         cluster.start_workers(1)
+        if when == "from the start":
+            fill(full, disk)
         with source.start(tmp_path / "store", cluster.address, *transport) as run:
+            if when == "later":
+                run.wait_for_shards(10)
+                fill(full, disk)
             source.check(run)
+
+
+def fill(member: Member, disk: Path) -> None:
+    """Leave no room in a folder as a process sees it."""
+    with (
+        contextlib.suppress(OSError),
+        Path(f"/proc/{member.pid}/root{disk}/all").open("wb") as file,
+    ):
+        while True:
+            file.write(bytes(1024))
+            file.flush()
 
 
 # -- scheduler and client --------------------------------------------------------------------------
