@@ -302,6 +302,12 @@ class MemoryExhaustedError(ShardFailedError):
     code = "MEMORY_EXHAUSTED"
 
 
+class DiskExhaustedError(ShardFailedError):
+    """A process has no room for temporary files; no file is to blame."""
+
+    code = "DISK_EXHAUSTED"
+
+
 class NotReusedError(CodeBatchError):
     """A run that may only reuse results met one that is not there."""
 

@@ -4,7 +4,7 @@ Files are taken object by object: equal content is computed once, however many p
 What is remembered under the key of a task on a file is taken over; the rest is computed, all
 tasks looking at a file before the next is read, so that they share its parsed tree and at most
 one tree is alive. What a task raises on a file becomes a diagnostic record of that file, unless it
-says that this process ran short of memory or handles: for that, the shard fails.
+says that this process ran short of memory, handles or room: for that, the shard fails.
 """
 
 from __future__ import annotations
@@ -134,6 +134,13 @@ def compute_files(
                 yield FileOutcome(task.id, files, found, origin)
     except UnreadableObjectError as error:
         raise error.reason from None  # the store's fault: nothing of it may become a result
+    except (CodeBatchError, MemoryError):
+        raise
+    except Exception as error:  # of what was prepared for many files
+        shortage = shortage_of(error, memory_is_limited=around.memory_is_limited)
+        if shortage is None:
+            raise
+        raise shortage from error
     finally:
         work.close()
         around.watch(0)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import errno
 
-from codebatch.errors import MemoryExhaustedError
+from codebatch.errors import DiskExhaustedError, MemoryExhaustedError
 
 _NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_NO_ROOM = {errno.EDQUOT, errno.ENOSPC, errno.EROFS}
 
 
 def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
     """What to raise where a task met that this process is short of something: it says nothing
     about the file, and elsewhere, or later, there may be enough. None where it is no such thing.
 
-    Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame.
+    Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
+    a store cannot write is no `OSError`, so a disk without room is that of temporary files.
     """
-    code = error.errno if isinstance(error, OSError) else None
+    code = _number_of(error)
     no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
     if no_memory and memory_is_limited:
         return MemoryError(str(error))
+    what = ": ".join(filter(None, (type(error).__name__, str(error))))
     if no_memory or code in _NO_HANDLES:
-        what = ": ".join(filter(None, (type(error).__name__, str(error))))
         return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
+    if code in _NO_ROOM:
+        return DiskExhaustedError(f"this process has no room for temporary files: {what}")
     return None
+
+
+def _number_of(error: BaseException) -> int | None:
+    """The number of an error of the system, or of one that was the cause."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return found.errno if isinstance(found, OSError) else None

@@ -222,7 +222,7 @@ def test_a_worker_without_room_for_temporary_files(
             fill(full, disk)
         with source.start(tmp_path / "store", cluster.address, *transport) as run:
             if when == "later":
-                run.wait_for_shards(10)
+                run.wait_for_shards(5)
                 fill(full, disk)
             source.check(run)
 

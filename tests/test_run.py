@@ -25,6 +25,7 @@ from conftest import Outcome, Scanned, cli_command, cli_environment, make_tree, 
 import codebatch
 from codebatch.store import StoreDirectory, files
 from codebatch.tasks import registry
+from codebatch.tasks.languages.python import ruff
 from codebatch.tasks.languages.python.deep import NoThreadError
 
 # -- what is computed anew is durable -----------------------------------------------------------
@@ -307,19 +308,22 @@ def test_task_that_fails_on_one_file_leaves_a_record(
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 @pytest.mark.parametrize(
-    "error",
+    ("error", "code"),
     [
-        MemoryError,
-        lambda: NoThreadError("no thread with a large stack"),
-        lambda: OSError(errno.ENOMEM, "no memory"),
-        lambda: OSError(errno.EAGAIN, "no process"),
-        lambda: OSError(errno.EMFILE, "no descriptor"),
+        (MemoryError, "MEMORY_EXHAUSTED"),
+        (lambda: NoThreadError("no thread with a large stack"), "MEMORY_EXHAUSTED"),
+        (lambda: OSError(errno.ENOMEM, "no memory"), "MEMORY_EXHAUSTED"),
+        (lambda: OSError(errno.EAGAIN, "no process"), "MEMORY_EXHAUSTED"),
+        (lambda: OSError(errno.EMFILE, "no descriptor"), "MEMORY_EXHAUSTED"),
+        (lambda: OSError(errno.ENOSPC, "no room"), "DISK_EXHAUSTED"),
+        (lambda: OSError(errno.EROFS, "nothing may be written"), "DISK_EXHAUSTED"),
     ],
-    ids="memory thread enomem eagain emfile".split(),
+    ids="memory thread enomem eagain emfile enospc erofs".split(),
 )
 def test_shortage_of_the_process_is_no_result(
     scheduler: str,
     error: Callable[[], BaseException],
+    code: str,
     tree: Path,
     store: codebatch.Store,
     scanned: Scanned,
@@ -329,9 +333,35 @@ def test_shortage_of_the_process_is_no_result(
         replace_task(patch, "symbols", run=broken_task(error))
         report = batch.run(scheduler)
     assert (report.status, report.result, report.shards["failed"]) == ("failed", None, 1)
-    assert [found["code"] for found in report.errors] == ["MEMORY_EXHAUSTED"]
+    assert [found["code"] for found in report.errors] == [code]
     assert list(batch.records(code="E0002")) == []
     report = batch.run(scheduler)
+    assert (report.status, report.result) == ("done", scanned.batch.overview().result)
+
+
+@pytest.mark.parametrize("first", ["of a file", "of what ruff says"])
+def test_no_room_for_temporary_files_is_no_result(
+    first: str,
+    tree: Path,
+    store: codebatch.Store,
+    scanned: Scanned,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ruff ends with an error where it cannot write its findings, and cannot say why."""
+
+    def no_room(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "no room")
+
+    batch = store.batch(store.snapshot(tree), "full")
+    with monkeypatch.context() as patch:
+        if first == "of a file":
+            patch.setattr(ruff.tempfile, "mkdtemp", no_room)
+        else:
+            patch.setattr(ruff, "_ruff_binary", lambda: shutil.which("false"))
+            patch.setattr(ruff, "_lack_of_room", lambda _: OSError(errno.ENOSPC, "no room"))
+        report = batch.run("sync")
+    assert {found["code"] for found in report.errors} == {"DISK_EXHAUSTED"}
+    report = batch.run("sync")
     assert (report.status, report.result) == ("done", scanned.batch.overview().result)
 
 

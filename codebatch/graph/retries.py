@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codebatch.errors import (
+    DiskExhaustedError,
     MemoryExhaustedError,
     StoreFormatError,
     StoreNotFoundError,
@@ -22,6 +23,7 @@ MAX_TRIES = 4
 _UNFIT = frozenset(
     error.code
     for error in (
+        DiskExhaustedError,
         StoreFormatError,
         StoreNotFoundError,
         StoreReadError,

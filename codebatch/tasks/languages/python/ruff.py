@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAMES = {"init": "{}/__init__.py", "stub": "{}.pyi"}
 _MODULE = "{}.py"
+_ROOM_BYTES = 2**20
 
 # Faults (``invalid-syntax``) are the parse task's to report; rule codes look like F401.
 _RULE_CODE = re.compile(r"[A-Z]+[0-9]+")
@@ -203,7 +204,18 @@ def _printed(folder: str, process: subprocess.Popen[bytes]) -> Any:
         raise RuffError(f"ruff cannot be run: {error}") from error
     if code < 0:
         raise RuffCrashedError(f"ruff was ended by signal {-code}")
-    raise RuffError(f"ruff failed with exit code {code}: {complaint[:500] or 'no message'}")
+    failure = RuffError(f"ruff failed with exit code {code}: {complaint[:500] or 'no message'}")
+    raise failure from _lack_of_room(folder)
+
+
+def _lack_of_room(folder: str) -> OSError | None:
+    """The error of writing as much as ruff may have to say: it cannot say so itself."""
+    try:
+        with open(os.path.join(folder, "room"), "wb") as file:
+            file.write(bytes(_ROOM_BYTES))
+    except OSError as error:
+        return error
+    return None
 
 
 def _said(folder: str) -> str:
