@@ -142,13 +142,15 @@ class Cluster:
         and then alone: there may be very many.
         """
         with contextlib.suppress(OSError, distributed.TimeoutError):
-            number = self.client.scheduler_info(n_workers=0).get("n_workers")
             now = time.monotonic()
+            number = self.client.scheduler_info(n_workers=0).get("n_workers")
             if number != len(self._names) or now - self._listed > _LIST_SECONDS:
-                workers = self.client.scheduler_info(n_workers=-1)["workers"]
-                self._names = {address: str(one["name"]) for address, one in workers.items()}
-                self.threads = sum(int(one["nthreads"]) for one in workers.values())
-                self._listed = now
+                # Nothing where the connection was lost a moment ago.
+                workers = self.client.scheduler_info(n_workers=-1).get("workers")
+                if workers is not None:
+                    self._names = {address: str(one["name"]) for address, one in workers.items()}
+                    self.threads = sum(int(one["nthreads"]) for one in workers.values())
+                    self._listed = now
             self._judge_others(now)
         return bool(set(self._names.values()) - self._avoided)
 
