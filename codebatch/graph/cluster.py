@@ -141,7 +141,7 @@ class Cluster:
         """Whether there are workers that may work. What a scheduler says of each is asked for now
         and then alone: there may be very many.
         """
-        with contextlib.suppress(OSError, distributed.TimeoutError):
+        with contextlib.suppress(ClusterError, OSError, distributed.TimeoutError):
             now = time.monotonic()
             number = self.client.scheduler_info(n_workers=0).get("n_workers")
             if number != len(self._names) or now - self._listed > _LIST_SECONDS:
