@@ -98,7 +98,7 @@ def check_manifest(files: Sequence[FileRecord]) -> Sequence[FileRecord]:
         check_path(file.path)
         if file.mode not in ("100644", "100755", "120000"):
             raise ValueError(f"unknown mode {file.mode!r}")
-    _check_ascending([path_key(file.path) for file in files], "the files of a manifest")
+    _check_ascending((path_key(file.path) for file in files), "the files of a manifest")
     return files
 
 
@@ -111,7 +111,7 @@ def check_inputs(shard: PlannedShard, files: list[InputFile]) -> list[InputFile]
             raise ValueError(f"{file.path!r} is in the wrong shard")
     if (len(files), sum(file.size for file in files)) != (shard.files, shard.bytes):
         raise ValueError("a shard has other files than its plan says")
-    _check_ascending([(file.object, path_key(file.path)) for file in files], "inputs")
+    _check_ascending(((file.object, path_key(file.path)) for file in files), "inputs")
     return files
 
 

@@ -8,11 +8,13 @@ sharded is not part of it.
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import groupby
+from operator import attrgetter
 
 from codebatch.digest import (
     DIGEST_PREFIX,
@@ -34,7 +36,6 @@ from codebatch.records import (
     Plan,
     PlannedShard,
     PlannedTask,
-    path_key,
 )
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
@@ -85,26 +86,31 @@ def make_plan(
     read_head: Callable[[str], bytes],
     shards: int | None = None,
 ) -> ResolvedPlan:
-    """Plan a batch over the files of its snapshot.
+    """Plan a batch over the files of its snapshot, which are ordered by path.
 
     ``read_head`` gives the first bytes of an object, for files whose name does not tell their
     language. ``shards`` is 16, 256 or 4096; without it the number of files decides.
     """
     facets = sorted({facet for task in identity.tasks for facet in task.facets})
-    inputs = sorted(
-        (_input_file(file, facets, read_head) for file in files),
-        key=lambda file: (file.object, path_key(file.path)),
-    )
-    lines = list(map(_input_line, inputs))
+    by_object = sorted(files, key=attrgetter("object"))  # and by path, since sorting is stable
+    width = _width(len(files), shards)
+    languages: Counter[str] = Counter()
+    lines = io.BytesIO()
+    planned: list[PlannedShard] = []
+    for shard_id, group in groupby(by_object, key=lambda file: shard_of(file.object, width)):
+        # As input files and as lines, those of one shard alone are held at a time.
+        inputs = [_input_file(file, facets, read_head) for file in group]
+        languages.update(file.language for file in inputs)
+        planned.append(_write_shard(shard_id, inputs, lines))
     plan = Plan(
         snapshot_id=identity.snapshot_id,
         pipeline=identity.pipeline,
         tasks=identity.tasks,
-        shards=tuple(_shards(inputs, lines, _width(len(files), shards))),
+        shards=tuple(planned),
         files=len(files),
-        languages=dict(sorted(Counter(file.language for file in inputs).items())),
+        languages=dict(sorted(languages.items())),
     )
-    return ResolvedPlan(identity, plan, b"".join(lines))
+    return ResolvedPlan(identity, plan, lines.getvalue())
 
 
 def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
@@ -190,18 +196,13 @@ def check_shards(shards: int) -> int:
     return SHARD_COUNTS[shards]
 
 
-def _shards(
-    inputs: Sequence[InputFile], lines: Sequence[bytes], width: int
-) -> Iterable[PlannedShard]:
-    """The non-empty shards; the inputs are ordered by object, so each is one range of lines."""
-    offset = 0
-    pairs = zip(inputs, lines, strict=True)
-    for shard_id, group in groupby(pairs, key=lambda pair: shard_of(pair[0].object, width)):
-        members = list(group)
-        data = b"".join(line for _, line in members)
-        size = sum(file.size for file, _ in members)
-        yield PlannedShard(shard_id, len(members), size, offset, len(data), digest_bytes(data))
-        offset += len(data)
+def _write_shard(shard_id: str, inputs: Sequence[InputFile], lines: io.BytesIO) -> PlannedShard:
+    """Add the lines of a shard to those of the shards before it: each is one range of lines."""
+    data = b"".join(map(_input_line, inputs))
+    size = sum(file.size for file in inputs)
+    offset = lines.tell()
+    lines.write(data)
+    return PlannedShard(shard_id, len(inputs), size, offset, len(data), digest_bytes(data))
 
 
 def shard_of(digest: str, width: int) -> str:

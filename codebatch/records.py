@@ -6,6 +6,7 @@ on them.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class FileRecord(NamedTuple):
             path=_text(document["path"]),
             object=check_digest(document["object"]),
             size=_count(document["size"]),
-            mode=_text(document["mode"]),
+            mode=sys.intern(_text(document["mode"])),
         )
 
 
@@ -86,7 +87,7 @@ class InputFile(NamedTuple):
             path=_text(document["path"]),
             object=check_digest(document["object"]),
             size=_count(document["size"]),
-            language=_text(document["language"]),
+            language=sys.intern(_text(document["language"])),
             facets={_text(k): _text(v) for k, v in _mapping(document["facets"]).items()},
         )
 
@@ -371,7 +372,13 @@ def _numbers(value: object) -> dict[str, int]:
 
 
 def _pairs(value: object) -> tuple[tuple[int, int], ...]:
-    pairs = tuple((first, second) for first, second in cast("list[list[int]]", value))
+    # Most files have as many records as another: one pair serves them all.
+    known: dict[tuple[int, int], tuple[int, int]] = {}
+    pairs = tuple(
+        known.setdefault(pair, pair)
+        for first, second in cast("list[list[int]]", value)
+        for pair in [(first, second)]
+    )
     if any(type(a) is not int or type(b) is not int or a < 0 or b < 0 for a, b in pairs):
         raise ValueError("expected pairs of counts")
     return pairs

@@ -12,6 +12,7 @@ cache decides about the time this takes and about nothing else.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -174,15 +175,15 @@ def _renewed(
         if lines is None or not writer.base_on(result.snapshot_id):
             return None
         for place, status in changes.items():
-            seen = status
+            evidence = _evidence(status, moment)
             if place < len(locations):
-                file = _read_again(reader, known.paths[place], status, writer)
+                file = _read_again(reader, known.paths[place], status, writer, moment)
                 size = _size_in(lines[place], known.paths[place])
                 if file is None or size is None:
                     return None
-                seen, total = file.status, total - size + file.size
-                lines[place], locations[place] = file.line(), os.fsencode(file.location)
-            statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = _evidence(seen, moment)
+                evidence, total = file.evidence, total - size + file.size
+                lines[place], locations[place] = file.line(), file.location
+            statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = evidence
         manifest = b"".join(lines)
         result = writer.save(manifest, result.file_count, total, result.skipped)
         tree = known._replace(answer=_answer(result), statuses=bytes(statuses), locations=locations)
@@ -209,11 +210,11 @@ def _size_in(line: bytes, path: bytes) -> int | None:
 
 
 def _read_again(
-    reader: _Reader, path: bytes, status: Status, writer: SnapshotWriter
+    reader: _Reader, path: bytes, status: Status, writer: SnapshotWriter, moment: int
 ) -> _File | None:
     entry = entry_of(path, status)
     try:
-        return reader.read(entry, writer) if entry and reader.is_wanted(entry) else None
+        return reader.read(entry, writer, moment) if entry and reader.is_wanted(entry) else None
     except OSError:
         return None  # the walk says why
 
@@ -247,14 +248,17 @@ def _walked(
 
 
 class _File(NamedTuple):
-    """A line of the manifest, the status that vouches for it, and where its object is."""
+    """A line of the manifest, the packed status that vouches for it, and where its object is.
+
+    All files of a tree are held at once, in the form in which they are remembered.
+    """
 
     path: bytes
     digest: str
     size: int
     mode: str
-    status: Status
-    location: str
+    evidence: bytes
+    location: bytes
 
     def line(self) -> bytes:
         """As it stands in the manifest."""
@@ -275,15 +279,18 @@ class _Reader:
         """Whether the file is small enough to be taken."""
         return self._max_bytes is None or entry.size <= self._max_bytes
 
-    def read(self, entry: SourceEntry, writer: SnapshotWriter) -> _File | None:
-        """The file with its bytes (a link's target) stored; None where its type changed."""
+    def read(self, entry: SourceEntry, writer: SnapshotWriter, moment: int) -> _File | None:
+        """The file with its bytes (a link's target) stored, read after ``moment``; None where its
+        type changed.
+        """
         found = read_entry(self.root, entry, writer.put, writer.put_stream)
         if found is None:
             return None
         (digest, size, location), seen = found
         # A file that another one replaced, or that has more bytes than it says, is read again.
         status = seen if seen == entry.status and size == entry.size else UNKNOWN
-        return _File(entry.path, digest, size, entry.mode, status, location)
+        evidence = _evidence(status, moment)
+        return _File(entry.path, digest, size, entry.mode, evidence, os.fsencode(location))
 
 
 class _Taking:
@@ -314,17 +321,14 @@ class _Taking:
                 self._indexes = dict(zip(known.paths, places, strict=False))
             files = sorted(self._stored_files(writer))
             skipped = sorted(self._walk.skipped, key=lambda s: (path_key(s.path), s.reason))
-            result = writer.save(
-                b"".join(file.line() for file in files),
-                len(files),
-                sum(file.size for file in files),
-                tuple(skipped),
-            )
+            manifest = io.BytesIO()
+            manifest.writelines(file.line() for file in files)  # joining would list all first
+            size = sum(file.size for file in files)
+            result = writer.save(manifest.getvalue(), len(files), size, tuple(skipped))
         return _Taken(result, self._as_cached(files, result))
 
     def _as_cached(self, files: list[_File], result: SnapshotResult) -> CachedTree:
         walk = self._walk
-        found = [*((file.path, file.status) for file in files), *walk.watched]
         answers = {
             os.fsdecode(folder): walk.git.digest(walk.absolute(folder))
             for folder in walk.repositories
@@ -332,9 +336,9 @@ class _Taking:
         return CachedTree(
             {**_whereabouts(self._reader.root), "reader": reader_of_files(), "git": answers},
             _answer(result),
-            b"".join(_evidence(status, self._moment) for _, status in found),
-            [path for path, _ in found],
-            [os.fsencode(file.location) for file in files],
+            b"".join([f.evidence for f in files] + [self._evidence(s) for _, s in walk.watched]),
+            [*(file.path for file in files), *(path for path, _ in walk.watched)],
+            [file.location for file in files],
             walk.absent,
         )
 
@@ -342,7 +346,7 @@ class _Taking:
         count = total = 0
         for entry in self._walk.entries():
             try:
-                file = self._unread(entry) or self._reader.read(entry, writer)
+                file = self._unread(entry) or self._reader.read(entry, writer, self._moment)
             except OSError as error:
                 self._walk.fail(entry.path, walks.unreadable(error, "file"))
                 continue
@@ -366,7 +370,11 @@ class _Taking:
         location = digest and self._reader.store.objects.location(digest)
         if not digest or not location:
             return None
-        return _File(entry.path, digest, entry.size, entry.mode, entry.status, location)
+        evidence = self._evidence(entry.status)
+        return _File(entry.path, digest, entry.size, entry.mode, evidence, os.fsencode(location))
+
+    def _evidence(self, status: Status) -> bytes:
+        return _evidence(status, self._moment)
 
 
 def _whereabouts(root: bytes) -> Document:

@@ -60,12 +60,17 @@ def parse_events(lines: Iterable[bytes]) -> list[Document]:
 
 
 def load_document(
-    path: Path, missing: StoreError, check: Callable[[Document], Document] = lambda it: it
+    path: Path,
+    missing: Callable[[], StoreError],
+    check: Callable[[Document], Document] = lambda it: it,
 ) -> Document:
-    """A sealed document, checked against its digest and for sense; the error if there is none."""
+    """A sealed document, checked against its digest and for sense; what ``missing`` makes is
+    raised if there is none. An error that a frame of its own traceback held would keep what all
+    callers hold, be it a whole tree, until garbage is collected.
+    """
     data = read_file(path)
     if data is None:
-        raise missing
+        raise missing()
     name = f"{path.parent.name}/{path.name}"
     return typed(unseal(data, name), check, name)
 

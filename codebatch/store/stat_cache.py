@@ -87,9 +87,8 @@ class StatCache:
             "counts": [len(tree.paths), len(tree.locations), len(tree.absent)],
             "bytes": [len(tree.statuses), len(paths), len(absent)],
         }
-        body = canonical_json(header) + b"\n"
-        body += tree.statuses + paths + absent + b"\0".join(tree.locations)
-        data = hashlib.sha256(body).hexdigest().encode() + body
+        blocks = (tree.statuses, paths, absent, b"\0".join(tree.locations))
+        data = _with_checksum(canonical_json(header) + b"\n", *blocks)
         try:
             if read_file(self._path) != data:
                 write_file(self._path, data, durable=False)
@@ -106,6 +105,14 @@ def root_of(path: Path) -> tuple[str, str] | None:
         return str(circumstances["host"]), str(circumstances["root"])
     except (OSError, KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def _with_checksum(*parts: bytes) -> bytes:
+    """The parts behind their checksum, put together once: they may be very large."""
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+    return b"".join((checksum.hexdigest().encode(), *parts))
 
 
 def _parse(data: bytes, status_bytes: int) -> CachedTree | None:

@@ -8,6 +8,7 @@ is damaged or half-written is an error where it is needed and absent where absen
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -98,12 +99,12 @@ class StoreDirectory:
     def load_snapshot(self, snapshot_id: str) -> Document:
         """``snapshot.json``, checked against its digest."""
         path = self.layout.snapshot_document(snapshot_id)
-        missing = SnapshotNotFoundError(f"no snapshot {snapshot_id} in {self.root}")
+        missing = partial(SnapshotNotFoundError, f"no snapshot {snapshot_id} in {self.root}")
         return load_document(path, missing, partial(check_snapshot, snapshot_id=snapshot_id))
 
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """The files of a snapshot ordered by path; checked against the snapshot's id."""
-        lines = self.read_manifest(snapshot_id).splitlines()
+        lines = io.BytesIO(self.read_manifest(snapshot_id))  # one at a time: there are very many
         files = [parse_line(line, FileRecord.from_document) for line in lines]
         typed(files, check_manifest, f"the manifest of {snapshot_id}")
         return files
@@ -176,7 +177,7 @@ class StoreDirectory:
     def load_batch(self, batch_id: str) -> Document:
         """``batch.json``, checked against its digest."""
         path = self.layout.batch_document(batch_id)
-        missing = BatchNotFoundError(f"no batch {batch_id} in {self.root}")
+        missing = partial(BatchNotFoundError, f"no batch {batch_id} in {self.root}")
         return load_document(path, missing, partial(check_batch, batch_id=batch_id))
 
     def load_plan(self, batch_id: str) -> Plan:
@@ -186,7 +187,7 @@ class StoreDirectory:
 
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
-        missing = StoreDamagedError(f"the plan of {batch_id} is missing")
+        missing = partial(StoreDamagedError, f"the plan of {batch_id} is missing")
         return load_document(self.layout.plan_document(batch_id), missing)
 
     def lists_batch(self, batch_id: str) -> bool:
