@@ -20,15 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codebatch
-from codebatch.digest import canonical_json
+from codebatch.digest import canonical_json, digest_bytes
 from codebatch.errors import (
     ArchiveInvalidError,
     NotReusedError,
     ToolchainMismatchError,
     UsageError,
 )
-from codebatch.lines import decode_lines, encode_lines, fill_path, open_path
+from codebatch.lines import FileLines, decode_lines, encode_lines, fill_path, open_path
+from codebatch.records import Counts
 from codebatch.resources import load_graph
+from codebatch.store import memo
+from codebatch.store.memo import MemoStore
 from codebatch.tasks import registry
 
 FILES = len(TREE) + 1
@@ -555,6 +558,20 @@ def test_export_is_reproducible(tree: Path, store: codebatch.Store, tmp_path: Pa
     time.sleep(1.1)
     store.export_memo(tmp_path / "two.tar")
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
+def test_many_small_results_are_all_remembered(
+    store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around a short line an entry has more bytes than in it: segments must stay small enough to
+    be read again.
+    """
+    monkeypatch.setattr(memo, "_SEGMENT_BYTES", 2**14)
+    lines = FileLines(b'{"kind":"skip","path":\0,"reason":"binary"}\n', Counts(1, {"skip": 1}))
+    learnt = {digest_bytes(b"%d" % number): lines for number in range(2000)}
+    MemoStore(store.directory.layout).add("3f", learnt)
+    remembered = MemoStore(store.directory.layout).open("3f")
+    assert [key for key in learnt if remembered.recall(key) is None] == []
 
 
 def member(name: str, data: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:

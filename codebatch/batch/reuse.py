@@ -8,9 +8,11 @@ batches to look at is noted below ``indexes/shards/``; a note is a hint, the pla
 from __future__ import annotations
 
 import contextlib
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from codebatch.commit import commit_link
 from codebatch.digest import canonical_json
@@ -28,6 +30,15 @@ _BEFORE_PATH = b'"path":'
 _AFTER_PATH = b',"size":'
 
 LoadState = Callable[[str, str, str], "ShardState | None"]
+
+
+class News(NamedTuple):
+    """The files that the nearest batch does not have as they are: the sum of their sizes, and
+    what those were when it saw their paths, as old objects by new ones.
+    """
+
+    size: int
+    earlier: Mapping[str, str]
 
 
 class Reuse:
@@ -78,25 +89,35 @@ class Reuse:
         closures = {task_id: self._closures[task_id] for task_id in task_ids}
         return keep_unchanged(self._store, self.near, closures, shard.shard_id, inputs)
 
-    def news(self, shard: PlannedShard) -> list[InputFile]:
-        """The files of a shard that the nearest batch does not have as they are."""
-        lines = self._store.read_shard_inputs(self._batch_id, shard).splitlines()
-        known = self._known_lines(shard.shard_id)
-        return [InputFile.from_document(json.loads(line)) for line in lines if line not in known]
-
-    def earlier_objects(self, files: Iterable[InputFile]) -> dict[str, str]:
-        """What files were when the nearest batch saw their paths: old objects by new ones."""
+    def news(self, shards: Sequence[PlannedShard]) -> News:
+        """What is new in shards. Without a nearest batch all is, and no file is looked at."""
         if self._nearest is None:
-            return {}
-        wanted = {canonical_json(file.path): file.object for file in files}
+            return News(sum(shard.bytes for shard in shards), {})
+        size = 0
+        objects: dict[bytes, str] = {}  # and nothing else of files that may be very many
+        for shard in shards:
+            for file in self._new_files(shard):
+                size += file.size
+                objects[canonical_json(file.path)] = file.object
+        return News(size, self._earlier_objects(self._nearest[1].snapshot_id, objects))
+
+    def _new_files(self, shard: PlannedShard) -> Iterator[InputFile]:
+        """The files of a shard that the nearest batch does not have as they are."""
+        known = self._known_lines(shard.shard_id)
+        for line in self._store.read_shard_inputs(self._batch_id, shard).splitlines():
+            if line not in known:
+                yield InputFile.from_document(json.loads(line))
+
+    def _earlier_objects(self, snapshot_id: str, objects: Mapping[bytes, str]) -> dict[str, str]:
+        """What files, given by path, were in a snapshot: old objects by new ones."""
         try:
-            manifest = self._store.read_manifest(self._nearest[1].snapshot_id) if wanted else b""
+            manifest = self._store.read_manifest(snapshot_id) if objects else b""
         except StoreError:
             return {}
         return {
-            wanted[path]: FileRecord.from_document(json.loads(line)).object
-            for line in manifest.splitlines()
-            if (path := _path_in(line)) in wanted
+            objects[path]: FileRecord.from_document(json.loads(line)).object
+            for line in io.BytesIO(manifest)
+            if (path := _path_in(line)) in objects
         }
 
     def _known_lines(self, shard_id: str) -> frozenset[bytes]:

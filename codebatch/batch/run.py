@@ -287,9 +287,8 @@ def _run_pending(
     run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
-    news = [file for shard in pending for file in reuse.news(shard)]
-    work = sum(file.size for file in news)
-    choice = choose_scheduler(scheduler if client is None else AUTO, workers, work)
+    news = reuse.news(pending)
+    choice = choose_scheduler(scheduler if client is None else AUTO, workers, news.size)
     crew = Crew(choice, client, run.settings.cluster, run.usage, run.plan.tasks)
     not_done = before.shards()["total"] - before.shards()["done"]
     if not pending:
@@ -299,7 +298,7 @@ def _run_pending(
     run.journal.watch(run.plan, overview.states)
     if pending:
         run.near = reuse.near
-        for new, old in reuse.earlier_objects(news).items():
+        for new, old in news.earlier.items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
         with at_work(crew, run.store) as ready:
             _run_rounds(run, ready)

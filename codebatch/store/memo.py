@@ -32,6 +32,7 @@ from codebatch.store.layout import MEMO_SUFFIX, Layout
 _SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
 _DIGITS = frozenset("0123456789abcdef")
 _SEGMENT_BYTES = 64 * 2**20
+_KEY_BYTES, _AROUND_NAME, _AROUND_LINES = 34, 8, 16
 _SMALL_BYTES = 256 * 2**10
 _TINY_BYTES = 32 * 2**10
 _SMALL_SEGMENTS = 48
@@ -161,7 +162,7 @@ def _write(folder: Path, wire: list[Entry]) -> list[Path]:
     portion: list[Entry] = []
     size = 0
     for entry in wire:
-        length = len(entry[1])
+        length = _length(entry)
         if length > _SEGMENT_BYTES:
             continue  # dearer to keep and load than most of what it would save
         if size + length > _SEGMENT_BYTES:
@@ -172,6 +173,13 @@ def _write(folder: Path, wire: list[Entry]) -> list[Path]:
     if portion:
         written.append(_write_one(folder, portion))
     return written
+
+
+def _length(entry: Entry) -> int:
+    """About how many bytes an entry has packed: around short lines there are more than in them."""
+    _, lines, (_, *tallies), objects, batch_id = entry
+    names = [len(name) + _AROUND_NAME for tally in tallies for name in tally]
+    return len(lines) + sum(names) + _KEY_BYTES * (1 + len(objects)) + len(batch_id) + _AROUND_LINES
 
 
 def _write_one(folder: Path, wire: list[Entry]) -> Path:
@@ -187,7 +195,7 @@ def _name(data: bytes) -> str:
 
 def _entries(data: bytes) -> tuple[Entry, ...]:
     try:
-        # Twice a segment's lines: what is around them is far smaller than that.
+        # Twice what a segment was meant to have: how much an entry takes is an estimate.
         entries = msgpack.unpackb(decompress(data, 2 * _SEGMENT_BYTES), use_list=False)
     except (CompressionError, ValueError):
         return ()
