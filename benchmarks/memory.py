@@ -25,7 +25,7 @@ def run_watched(command: Sequence[str]) -> tuple[Run, int]:
         began = time.perf_counter()
         process = start(command, out, err, None)
         while True:
-            peak = max(peak, *map(_peak_bytes, _family(process.pid)))
+            peak = max(peak, *map(peak_bytes, _family(process.pid)))
             try:
                 process.wait(_INTERVAL_SECONDS)
                 break
@@ -44,10 +44,16 @@ def _family(root: int) -> Iterator[int]:
             pending.extend(map(int, _text(children).split()))
 
 
-def _peak_bytes(process: int) -> int:
+def peak_bytes(process: int) -> int:
+    """The most bytes that were resident in a process; 0 where it has ended."""
+    return memory_bytes("VmHWM", process)
+
+
+def memory_bytes(name: str, process: int | str = "self") -> int:
+    """What ``/proc`` says of the memory of a process under a name."""
     for line in _text(Path(f"/proc/{process}/status")).splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmHWM":
+        key, _, value = line.partition(":")
+        if key == name:
             return int(value.split()[0]) * _KIBIBYTE
     return 0
 

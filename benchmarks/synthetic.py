@@ -60,6 +60,18 @@ def make_files(count: int, edition: int = 0) -> Iterator[FileRecord]:
         yield FileRecord(_path(number, look), DIGEST_PREFIX + digest.hex(), size, FILE_MODE)
 
 
+def make_tree(root: Path, count: int) -> Path:
+    """A real tree of files of those paths and of a few bytes, no two of them equal."""
+    folders: set[Path] = set()
+    for number, file in enumerate(make_files(count)):
+        path = root / file.path
+        if path.parent not in folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folders.add(path.parent)
+        path.write_bytes(b"x = %d\n" % number)
+    return root
+
+
 def pipeline_without_work() -> Document:
     """The document of ``full``, with limits that let no task look into a file."""
     document = pipeline_document(load_pipeline("full"))

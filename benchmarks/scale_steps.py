@@ -1,0 +1,134 @@
+"""The steps of `benchmarks.scale`, each run by a process of its own.
+
+    python -m benchmarks.scale_steps STEP STORE '{"files": 1000, "shards": 256}'
+
+Prints one JSON document: seconds of wall time and of processor time of this process alone, the
+most memory that it ever held, and the step's own facts. What is imported with `codebatch.api` is
+not counted, what a step imports on first use is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import codebatch
+from benchmarks.memory import memory_bytes
+from benchmarks.synthetic import make_snapshot, pipeline_without_work
+from codebatch import graph, worker
+from codebatch.batch import calls
+from codebatch.batch.reuse import Reuse
+from codebatch.records import FAILED
+
+Settings = Mapping[str, Any]
+Facts = dict[str, Any]
+T = TypeVar("T")
+
+
+def make(store: codebatch.Store, settings: Settings) -> Facts:
+    """Make the snapshot of a size and an edition. What this takes is no product's concern."""
+    return {"snapshot": make_snapshot(store.path, settings["files"], settings.get("edition", 0))}
+
+
+def snapshot(store: codebatch.Store, settings: Settings) -> Facts:
+    """`snapshot` of a real tree: walk it, read and store each file, write the manifest."""
+    taken = store.snapshot(settings["tree"]).taken
+    return {"files": taken.file_count if taken else 0}
+
+
+def plan(store: codebatch.Store, settings: Settings) -> Facts:
+    """`batch init`: read the manifest, find languages and facets, write inputs and plan."""
+    batch = _batch(store, settings)
+    layout = store.directory.layout
+    manifest = layout.manifest(store.directory.load_batch(batch.id)["snapshot_id"])
+    sizes = [manifest, layout.inputs(batch.id), layout.plan_document(batch.id)]
+    return {"bytes": {path.name: path.stat().st_size for path in sizes}}
+
+
+def find(store: codebatch.Store, settings: Settings) -> Facts:
+    """`batch init` of a batch that is there: its inputs are read and checked."""
+    batch = _batch(store, settings)
+    return {"created": batch.made is not None and batch.made.created}
+
+
+def ask(store: codebatch.Store, _: Settings) -> Facts:
+    """What a run asks for: plan, states, calls, and the graph of all of them."""
+    overview = store.find_batch("latest").overview()
+    return {"keys": len(graph.compile_graph(calls.pending_calls(store.directory, overview)))}
+
+
+def shard(store: codebatch.Store, _: Settings) -> Facts:
+    """What a worker does for one shard, the largest that is not done; that alone is measured."""
+    batch = store.find_batch("latest")
+    call = calls.pending_calls(store.directory, batch.overview())[0]
+    receipt, usage = _measured(worker.run_shard, call)
+    if receipt.status == FAILED:
+        raise SystemExit(str(receipt.error))
+    return {**usage, "files": store.directory.load_plan(batch.id).shard(call.shard_id).files}
+
+
+def run(store: codebatch.Store, settings: Settings) -> Facts:
+    """Run what is pending, as a driver: the shards run in other processes."""
+    report = store.find_batch("latest").run(settings["scheduler"], workers=settings["workers"])
+    if report.status != "done":
+        raise SystemExit(f"the run ended with {report.status}: {report.errors[:1]}")
+    return {"files": report.files, "result": report.result}
+
+
+def status(store: codebatch.Store, _: Settings) -> Facts:
+    """`status` and `summary` of a batch that was just run: all states are read."""
+    overview = store.find_batch("latest").overview()
+    return {"status": overview.status, "bytes": overview.output_bytes}
+
+
+def news(store: codebatch.Store, _: Settings) -> Facts:
+    """What a run finds to be new, and what edited files were before."""
+    batch = store.find_batch("latest")
+    planned = store.directory.load_plan(batch.id)
+    return {"edited": len(Reuse(store.directory, batch.id, planned).news(planned.shards).earlier)}
+
+
+def stats(store: codebatch.Store, _: Settings) -> Facts:
+    """`store-stats`: files and bytes by kind, and of the sources."""
+    found = store.stats()
+    kinds = {one.kind: [one.files, one.bytes] for one in found.kinds}
+    return {"kinds": kinds, "sources": [found.files, found.logical_bytes]}
+
+
+STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
+    step.__name__: step
+    for step in (make, snapshot, plan, find, ask, shard, run, status, news, stats)
+}
+
+
+def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:
+    pipeline = settings.get("pipeline") or pipeline_without_work()
+    return store.batch("latest", pipeline, shards=settings["shards"])
+
+
+def _measured(work: Callable[..., T], *arguments: Any) -> tuple[T, Facts]:
+    """What a function returns, and what it took."""
+    before = memory_bytes("VmRSS")
+    began, used = time.perf_counter(), time.process_time()
+    value = work(*arguments)
+    return value, {
+        "seconds": time.perf_counter() - began,
+        "processor_seconds": time.process_time() - used,
+        "before_bytes": before,
+        "peak_bytes": memory_bytes("VmHWM"),
+    }
+
+
+def main() -> None:
+    """Run the step that was named, and print what it took."""
+    name, root, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    store = codebatch.open_store(root, create=True)
+    facts, usage = _measured(STEPS[name], store, settings)
+    print(json.dumps({**usage, **facts}))
+
+
+if __name__ == "__main__":
+    main()
