@@ -58,13 +58,12 @@ class Step(NamedTuple):
         )
 
 
-class Bench:
+class Bench(NamedTuple):
     """Runs steps on one store."""
 
-    def __init__(self, store: Path, files: int, shards: int) -> None:
-        self.store = store
-        self.files = files
-        self.shards = shards
+    store: Path
+    files: int
+    shards: int
 
     def step(self, name: str, what: str = "", **settings: object) -> Step:
         """Run a step in a process of its own, on a file system that has nothing left to write."""
@@ -122,17 +121,27 @@ def measure_walk(folder: Path, files: int) -> Iterator[Step]:
     yield bench.step("snapshot", "`snapshot`, unchanged", tree=str(tree))
 
 
-def measure_tree(folder: Path, tree: Path) -> Iterator[Step]:
-    """A real tree with pipeline ``full``: run by a driver, and by one process that does it all."""
-    files = len(files_below(tree))
-    for scheduler, what in (("processes", "`run` of a real tree"), ("sync", "all in one process")):
-        bench = Bench(folder / f"tree-{scheduler}", files, min(SHARD_COUNTS))
-        bench.step("snapshot", tree=str(tree))
-        bench.step("plan", pipeline="full")
-        done = bench.step("run", what, scheduler=scheduler, workers=WORKERS)
-        stats = bench.step("stats").facts
-        kinds = ", ".join(f"{n} {b / files:,.0f}" for n, (_, b) in stats["kinds"].items() if b)
-        yield done._replace(facts={**done.facts, "stats": stats, "note": f"bytes a file: {kinds}"})
+def measure_tree(folder: Path, tree: Path, *, clusters: bool) -> Iterator[Step]:
+    """A real tree with pipeline ``full``: by one process that does it all, and by drivers."""
+    bench = Bench(folder / "tree-here", len(files_below(tree)), min(SHARD_COUNTS))
+    yield from _run_tree(bench, tree, "real tree, one process", scheduler="sync")
+    bench = bench._replace(store=folder / "tree-processes")
+    yield from _run_tree(bench, tree, "real tree, processes", scheduler="processes")
+    for transport in ("shared", "shipped") if clusters else ():
+        bench = bench._replace(store=folder / f"tree-{transport}")
+        with running_cluster(WORKERS, folder) as cluster:
+            where = {"scheduler": str(cluster.scheduler_file), "transport": transport}
+            yield from _run_tree(bench, tree, f"real tree, {transport}", **where)
+
+
+def _run_tree(bench: Bench, tree: Path, what: str, **settings: str) -> Iterator[Step]:
+    bench.step("snapshot", tree=str(tree))
+    bench.step("plan", pipeline="full")
+    done = bench.step("run", what, workers=WORKERS, **settings)
+    found = bench.step("stats").facts
+    sizes = {kind: size / bench.files for kind, (_, size) in found["kinds"].items()}
+    note = ", ".join(f"{kind} {size:,.0f}" for kind, size in sizes.items() if size >= 1)
+    yield done._replace(facts={**done.facts, "stats": found, "note": f"bytes a file: {note}"})
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
@@ -144,7 +153,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
     if not arguments.no_cluster:
         yield from measure_cluster(folder, max(arguments.files), max(arguments.shards))
     if arguments.tree:
-        yield from measure_tree(folder, arguments.tree)
+        yield from measure_tree(folder, arguments.tree, clusters=not arguments.no_cluster)
     if arguments.walk:
         yield from measure_walk(folder, arguments.walk)
 

@@ -72,7 +72,10 @@ def shard(store: codebatch.Store, _: Settings) -> Facts:
 
 def run(store: codebatch.Store, settings: Settings) -> Facts:
     """Run what is pending, as a driver: the shards run in other processes."""
-    report = store.find_batch("latest").run(settings["scheduler"], workers=settings["workers"])
+    batch = store.find_batch("latest")
+    report = batch.run(
+        settings["scheduler"], workers=settings["workers"], transport=settings.get("transport")
+    )
     if report.status != "done":
         raise SystemExit(f"the run ended with {report.status}: {report.errors[:1]}")
     return {"files": report.files, "result": report.result}

@@ -19,6 +19,7 @@ from codebatch.worker import refusal
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
 _BOUNDS = Bounds(calls=1000, calls_per_thread=10)
+_EARLIER_BYTES = 200  # two digests, pickled; all else in a call is small
 
 OnReceipt = Callable[[Receipt], None]
 
@@ -32,7 +33,8 @@ class _Try(NamedTuple):
 
     def job(self) -> Job:
         """The call as a task of its own key."""
-        return Job(shard_key(self.call, self.sent), run_on_worker, self.call, self)
+        key, size = shard_key(self.call, self.sent), _EARLIER_BYTES * len(self.call.earlier)
+        return Job(key, run_on_worker, self.call, self, size=size)
 
 
 def run_shared(
