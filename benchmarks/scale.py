@@ -25,12 +25,13 @@ from typing import Any, NamedTuple
 
 from benchmarks.clusters import running_cluster
 from benchmarks.commands import PYTHON, BenchmarkError, run, settle
-from benchmarks.corpus import files_below
+from benchmarks.corpus import files_below, make_corpus
 from benchmarks.machine import describe_machine, use_two_cores
 from benchmarks.synthetic import make_tree
 from codebatch.plan import SHARD_COUNTS
 
 WORKERS = 2
+_CORPUS = 20_000
 _HEADS = ("step", "files", "shards", "seconds", "processor", "memory", "a file", "a shard", "note")
 
 
@@ -97,8 +98,22 @@ def measure_shards(folder: Path, files: int) -> Iterator[Step]:
         bench = Bench(folder / f"shard-{files}-{shards}", files, shards)
         bench.step("make")
         bench.step("plan")
-        found = bench.step("shard", "one shard")
-        yield found._replace(files=found.facts["files"], shards=0)
+        yield _one_shard(bench, "one shard")
+
+
+def measure_real_shards(folder: Path, tree: Path) -> Iterator[Step]:
+    """The same with pipeline ``full``, and files that are those of a tree with a comment added."""
+    corpus = make_corpus(tree, folder / "corpus", _CORPUS)
+    for shards in sorted(SHARD_COUNTS):
+        bench = Bench(folder / f"real-shard-{shards}", _CORPUS, shards)
+        bench.step("snapshot", tree=str(corpus))
+        bench.step("plan", pipeline="full")
+        yield _one_shard(bench, "one shard of real files")
+
+
+def _one_shard(bench: Bench, what: str) -> Step:
+    found = bench.step("shard", what)
+    return found._replace(files=found.facts["files"], shards=0)
 
 
 def measure_cluster(folder: Path, files: int, shards: int) -> Iterator[Step]:
@@ -153,6 +168,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
     if not arguments.no_cluster:
         yield from measure_cluster(folder, max(arguments.files), max(arguments.shards))
     if arguments.tree:
+        yield from measure_real_shards(folder, arguments.tree)
         yield from measure_tree(folder, arguments.tree, clusters=not arguments.no_cluster)
     if arguments.walk:
         yield from measure_walk(folder, arguments.walk)

@@ -1,0 +1,207 @@
+"""What large numbers cost, by counting: calls and bytes, never seconds. And the figures of the text
+on scale, as far as they follow from the program's constants.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import re
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_tree
+
+import codebatch
+from codebatch.batch import reuse
+from codebatch.pipeline import parse_pipeline
+from codebatch.plan import BatchIdentity, identify, make_plan
+from codebatch.records import FileRecord, path_key
+from codebatch.store import StoreDirectory
+
+REPOSITORY = Path(__file__).parent.parent
+FILES = 10_000
+
+
+@pytest.fixture(scope="module")
+def synthetic() -> Iterator[Any]:
+    """`benchmarks.synthetic`, which belongs to the checkout and to no installation."""
+    sys.path.insert(0, str(REPOSITORY))
+    try:
+        yield importlib.import_module("benchmarks.synthetic")
+    finally:
+        sys.path.remove(str(REPOSITORY))
+
+
+@pytest.fixture(scope="module")
+def identity(synthetic: Any) -> BatchIdentity:
+    return identify("snap-0", parse_pipeline(synthetic.pipeline_without_work()))
+
+
+@pytest.fixture(scope="module")
+def files(synthetic: Any) -> list[FileRecord]:
+    return sorted(synthetic.make_files(FILES), key=lambda file: path_key(file.path))
+
+
+def operations(work: Callable[[], object]) -> int:
+    """How many functions are called, those of C as well."""
+    count = 0
+
+    def look(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(look)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """The most bytes that are allocated at a time, beyond those before."""
+    tracemalloc.start()
+    try:
+        kept = work()  # noqa: F841 - what is returned counts as well
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def read_nothing(digest: str) -> bytes:
+    raise AssertionError(f"{digest} is read")
+
+
+def test_planning_costs_files_and_not_shards(
+    identity: BatchIdentity, files: list[FileRecord]
+) -> None:
+    def cost(count: int, shards: int) -> int:
+        chosen = files[:count]
+        return operations(lambda: make_plan(identity, chosen, read_nothing, shards))
+
+    one = cost(FILES // 2, 16)
+    assert cost(FILES, 16) < 2.05 * one
+    shards = len(make_plan(identity, files, read_nothing, 4096).plan.shards)
+    assert shards > 3500
+    assert cost(FILES, 4096) - cost(FILES, 16) < 20 * shards, "a few calls for each shard"
+
+
+def test_planning_holds_few_bytes_of_a_file(
+    synthetic: Any, identity: BatchIdentity, store: codebatch.Store
+) -> None:
+    snapshot_id = synthetic.make_snapshot(store.path, FILES)
+
+    def plan() -> object:
+        listed = store.directory.load_manifest(snapshot_id)
+        return make_plan(identity, listed, read_nothing, 256)
+
+    plan()  # what is imported and cached on first use is no file's
+    assert peak_bytes(plan) < 800 * FILES
+
+
+def test_the_order_of_inputs_is_by_object_and_path(
+    identity: BatchIdentity, files: list[FileRecord]
+) -> None:
+    lines = make_plan(identity, files, read_nothing, 16).inputs.splitlines()
+    fields = [re.search(rb'"object":"(.*?)","path":"(.*?)"', line) for line in lines]
+    keys = [match.groups() for match in fields if match]
+    assert len(keys) == FILES
+    assert keys == sorted(keys)
+    assert len({key[0] for key in keys}) < FILES, "there are copies, in the order of their paths"
+
+
+@pytest.fixture(scope="module")
+def run_costs(synthetic: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, int]:
+    """How many calls a run of 400 files makes, by the number of shards."""
+
+    def cost(shards: int) -> tuple[int, int]:
+        root = tmp_path_factory.mktemp("run")
+        synthetic.make_snapshot(root, 400)
+        pipeline = synthetic.pipeline_without_work()
+        batch = codebatch.open_store(root).batch("latest", pipeline, shards=shards)
+        calls = operations(lambda: batch.run("sync", progress=lambda *_: None))
+        return batch.overview().shards()["done"], calls
+
+    cost(16)  # imports, and what is cached for the process
+    return dict(map(cost, (16, 256, 4096)))
+
+
+def test_a_run_costs_shards_and_not_their_square(run_costs: dict[int, int]) -> None:
+    few, some, many = run_costs
+    assert (few, some, many) == (16, 198, 379)
+    first = (run_costs[some] - run_costs[few]) / (some - few)
+    second = (run_costs[many] - run_costs[some]) / (many - some)
+    assert second < 1.1 * first
+
+
+def test_where_all_is_new_no_inputs_are_read(
+    synthetic: Any, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic.make_snapshot(store.path, 100)
+    batch = store.batch("latest", synthetic.pipeline_without_work())
+    plan = store.directory.load_plan(batch.id)
+    monkeypatch.setattr(StoreDirectory, "read_shard_inputs", read_nothing)
+    news = reuse.Reuse(store.directory, batch.id, plan).news(plan.shards)
+    assert news == (sum(shard.bytes for shard in plan.shards), {})
+
+
+def test_news_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> None:
+    def planned(edition: int) -> codebatch.Batch:
+        synthetic.make_snapshot(store.path, 1000, edition)
+        return store.batch("latest", synthetic.pipeline_without_work())
+
+    planned(0).run("sync")
+    batch = planned(1)
+    before, after = ({f.path: f for f in synthetic.make_files(1000, e)} for e in (0, 1))
+    edited = {path for path in after if after[path] != before[path]}
+    assert len(edited) == 10
+    plan = store.directory.load_plan(batch.id)
+    news = reuse.Reuse(store.directory, batch.id, plan).news(plan.shards)
+    assert news.size == sum(after[path].size for path in edited)
+    assert news.earlier == {after[path].object: before[path].object for path in edited}
+    assert batch.run("sync").files["computed"] == 4 * len(edited)
+
+
+def test_states_share_what_they_say_of_files(synthetic: Any, store: codebatch.Store) -> None:
+    synthetic.make_snapshot(store.path, 1000)
+    batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
+    batch.run("sync")
+    for state in batch.overview().present():
+        assert len(state.per_file) > 16
+        assert len(set(map(id, state.per_file))) == len(set(state.per_file))
+
+
+def test_a_snapshot_holds_few_bytes_of_a_file_and_none_after(
+    synthetic: Any, store: codebatch.Store, tmp_path: Path
+) -> None:
+    tree = synthetic.make_tree(tmp_path / "tree", 3000)
+    small = write_tree(tmp_path / "small", {"a.py": "x = 1\n"})
+    store.snapshot(small)
+    gc.collect()
+    gc.disable()  # nothing may have to wait for it
+    tracemalloc.start()
+    try:
+        store.snapshot(tree)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert peak < 1500 * 3000
+    assert left < 150 * 3000
+
+
+# -- the text ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    """The section on scale, on one line."""
+    spec = (REPOSITORY / "SPEC.md").read_text(encoding="utf-8")
+    section = spec.partition("\n## Scale\n")[2].partition("\n## ")[0]
+    assert section
+    return " ".join(section.split())
