@@ -52,12 +52,12 @@ def make_snapshot(root: Path, count: int, edition: int = 0) -> str:
 def make_files(count: int, edition: int = 0) -> Iterator[FileRecord]:
     """The lines of a manifest, in no order."""
     for number in range(count):
-        look = _digest("look", number)
         content = number - 1 if number % _COPIES == 1 else number
         edited = edition if number % _EDITED == 0 else 0
         digest = _digest(f"content {edited}", content)
         size = 64 + int.from_bytes(digest[4:6], "big") // (1 + digest[6] % 16)
-        yield FileRecord(_path(number, look), DIGEST_PREFIX + digest.hex(), size, FILE_MODE)
+        path = f"{_stem(number)}.{_EXTENSIONS[_digest('extension', content)[0]]}"
+        yield FileRecord(path, DIGEST_PREFIX + digest.hex(), size, FILE_MODE)
 
 
 def make_tree(root: Path, count: int) -> Path:
@@ -81,12 +81,13 @@ def pipeline_without_work() -> Document:
     return {**document, "name": "without-work", "tasks": limited}
 
 
-def _path(number: int, look: bytes) -> str:
-    """Some dozen files share a folder, whose depth is 3 to 6."""
+def _stem(number: int) -> str:
+    """The path without an extension. Some dozen files share a folder, whose depth is 3 to 6."""
+    look = _digest("name", number)
     folder = _digest("folder", number // _PER_FOLDER)
     names = [_WORDS[byte % len(_WORDS)] for byte in folder[1 : 3 + folder[0] % 4]]
     name = f"{_WORDS[look[1] % len(_WORDS)]}_{_WORDS[look[2] % len(_WORDS)]}_{number}"
-    return f"src/{'/'.join(names)}/{name}.{_EXTENSIONS[look[0]]}"
+    return f"src/{'/'.join(names)}/{name}"
 
 
 def _digest(what: str, number: int) -> bytes:

@@ -83,3 +83,34 @@ def test_naive(tree: Path) -> None:
     done = benchmark("benchmarks/naive.py", tree)
     assert done.returncode == 0, done.stderr
     assert "ratio" in done.stdout
+
+
+def test_scale(tmp_path: Path) -> None:
+    written = tmp_path / "steps.json"
+    done = benchmark(
+        *("-m", "benchmarks.scale", "--files", 300, "--shards", 16, "--walk", 40),
+        *("--no-cluster", "--scratch", tmp_path, "--json", written),
+    )
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(written.read_text())["steps"]
+    assert [cells[0] for cells in table_of(done.stdout)] == [step["name"] for step in steps]
+    planner, rest = steps[:8], [step["name"] for step in steps[8:]]
+    assert [step["shards"] for step in planner] == [16] * 8
+    assert rest == [*["one shard"] * 3, "`snapshot`", "`snapshot`, unchanged"]
+    runs = [step["facts"]["files"] for step in planner if step["name"].startswith("`run`")]
+    # Of 300 files, six are copies; a run again computes nothing, and after an edit three files.
+    assert [found["computed"] for found in runs] == [4 * 294, 0, 4 * 3]
+    assert all(step["facts"]["peak_bytes"] > 2**20 for step in steps)
+    assert list(tmp_path.iterdir()) == [written]
+
+
+@pytest.mark.slow
+def test_scale_on_a_cluster(tree: Path, tmp_path: Path) -> None:
+    done = benchmark(
+        *("-m", "benchmarks.scale", "--files", 300, "--shards", 16, "--tree", tree),
+        *("--scratch", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    names = [cells[0] for cells in table_of(done.stdout)]
+    assert names[11] == "`run` on a cluster"
+    assert names[-2:] == ["real tree, shared", "real tree, shipped"]
