@@ -57,7 +57,9 @@ else:
     opening = lazy("codebatch.opening")  # the tasks, which only work needs
 
 MAX_ROUNDS = 3
-_MAX_EARLIER = 10_000  # a call is a small message
+# For an edited file a worker may have to read all that is remembered of another shard. Of more
+# results than these, to compute one anew takes less time and far less memory.
+_MAX_EARLIER_RESULTS = 40_000
 
 
 def run_batch(
@@ -164,7 +166,8 @@ class _Run:
 
     def completed(self, call: ShardCall) -> ShardCall:
         """The call with what this run adds to it."""
-        earlier = tuple(self.earlier.get(call.shard_id, ())[:_MAX_EARLIER])
+        results = len(self.plan.tasks) * self.plan.shard(call.shard_id).files
+        earlier = tuple(self.earlier.get(call.shard_id, ())[: _MAX_EARLIER_RESULTS // results])
         return self.sharing.completed(call)._replace(
             earlier=earlier,
             near=self.near,
