@@ -9,7 +9,7 @@ import importlib
 import re
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pytest
 from conftest import write_tree
 
 import codebatch
-from codebatch.batch import reuse
+from codebatch.batch import dispatch, reuse, run
+from codebatch.messages import ShardCall
 from codebatch.pipeline import parse_pipeline
 from codebatch.plan import BatchIdentity, identify, make_plan
 from codebatch.records import FileRecord, path_key
@@ -165,6 +166,27 @@ def test_news_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> No
     assert news.size == sum(after[path].size for path in edited)
     assert news.earlier == {after[path].object: before[path].object for path in edited}
     assert batch.run("sync").files["computed"] == 4 * len(edited)
+
+
+def test_workers_look_for_few_edited_files(
+    synthetic: Any, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each of them one may read the memo of another shard: edits times results is too much."""
+    calls: list[ShardCall] = []
+
+    def run_calls(asked: Sequence[ShardCall], *others: Any) -> None:
+        calls.extend(asked)
+        dispatch.run_calls(asked, *others)
+
+    monkeypatch.setattr(run, "run_calls", run_calls)
+    for edition in (0, 1, 2):
+        monkeypatch.setattr(run, "_MAX_EARLIER_RESULTS", 40_000 if edition == 1 else 200)
+        synthetic.make_snapshot(store.path, 2000, edition)
+        batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
+        assert batch.run("sync").files["computed"] == 4 * (1960 if edition == 0 else 20)
+    # A shard has some 125 files, with 500 results.
+    by_edition = [sum(len(call.earlier) for call in calls[i : i + 16]) for i in (0, 16, 32)]
+    assert by_edition == [0, 20, 0]
 
 
 def test_states_share_what_they_say_of_files(synthetic: Any, store: codebatch.Store) -> None:
