@@ -13,15 +13,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import codebatch
 from benchmarks.memory import memory_bytes
 from benchmarks.synthetic import make_snapshot, pipeline_without_work
-from codebatch import graph, worker
 from codebatch.batch import calls
 from codebatch.batch.reuse import Reuse
+from codebatch.lazy import lazy
 from codebatch.records import FAILED
+
+if TYPE_CHECKING:
+    from codebatch import graph, worker
+else:
+    graph = lazy("codebatch.graph")  # commands that do not need Dask do not import it either
+    worker = lazy("codebatch.worker")
 
 Settings = Mapping[str, Any]
 Facts = dict[str, Any]
