@@ -8,7 +8,8 @@ planner, claims, states, outputs, memo, Dask, processes that run shards, the ver
 they committed. Each step runs in a process of its own, and its seconds of processor time and its
 memory are those of that process alone; where a step is a driver, the shards run in others.
 
-With ``--tree`` a real tree is run as well, for what a file takes in time and in the store.
+With ``--tree`` real files are run as well, those of a tree with a comment added to each, for what
+a file takes in time and in the store.
 ``--walk`` makes a tree of so many tiny files, and takes a snapshot of it; that needs two inodes a
 file. Exit status: 0, or 1 where a step failed.
 """
@@ -25,13 +26,12 @@ from typing import Any, NamedTuple
 
 from benchmarks.clusters import running_cluster
 from benchmarks.commands import PYTHON, BenchmarkError, run, settle
-from benchmarks.corpus import files_below, make_corpus
+from benchmarks.corpus import make_corpus
 from benchmarks.machine import describe_machine, use_two_cores
 from benchmarks.synthetic import make_tree
 from codebatch.plan import SHARD_COUNTS
 
 WORKERS = 2
-_CORPUS = 20_000
 _HEADS = ("step", "files", "shards", "seconds", "processor", "memory", "a file", "a shard", "note")
 
 
@@ -101,14 +101,13 @@ def measure_shards(folder: Path, files: int) -> Iterator[Step]:
         yield _one_shard(bench, "one shard")
 
 
-def measure_real_shards(folder: Path, tree: Path) -> Iterator[Step]:
-    """The same with pipeline ``full``, and files that are those of a tree with a comment added."""
-    corpus = make_corpus(tree, folder / "corpus", _CORPUS)
+def measure_real_shards(folder: Path, corpus: Path, files: int) -> Iterator[Step]:
+    """The same with pipeline ``full`` and real files."""
     for shards in sorted(SHARD_COUNTS):
-        bench = Bench(folder / f"real-shard-{shards}", _CORPUS, shards)
+        bench = Bench(folder / f"real-shard-{shards}", files, shards)
         bench.step("snapshot", tree=str(corpus))
         bench.step("plan", pipeline="full")
-        yield _one_shard(bench, "one shard of real files")
+        yield _one_shard(bench, "one shard, real files")
 
 
 def _one_shard(bench: Bench, what: str) -> Step:
@@ -136,21 +135,21 @@ def measure_walk(folder: Path, files: int) -> Iterator[Step]:
     yield bench.step("snapshot", "`snapshot`, unchanged", tree=str(tree))
 
 
-def measure_tree(folder: Path, tree: Path, *, clusters: bool) -> Iterator[Step]:
-    """A real tree with pipeline ``full``: by one process that does it all, and by drivers."""
-    bench = Bench(folder / "tree-here", len(files_below(tree)), min(SHARD_COUNTS))
-    yield from _run_tree(bench, tree, "real tree, one process", scheduler="sync")
-    bench = bench._replace(store=folder / "tree-processes")
-    yield from _run_tree(bench, tree, "real tree, processes", scheduler="processes")
+def measure_real_runs(folder: Path, corpus: Path, files: int, *, clusters: bool) -> Iterator[Step]:
+    """Real files with pipeline ``full``: by one process that does it all, and by drivers."""
+    bench = Bench(folder / "real-sync", files, 256)
+    yield from _real_run(bench, corpus, "real files, one process", scheduler="sync")
+    bench = bench._replace(store=folder / "real-processes")
+    yield from _real_run(bench, corpus, "real files, processes", scheduler="processes")
     for transport in ("shared", "shipped") if clusters else ():
-        bench = bench._replace(store=folder / f"tree-{transport}")
+        bench = bench._replace(store=folder / f"real-{transport}")
         with running_cluster(WORKERS, folder) as cluster:
             where = {"scheduler": str(cluster.scheduler_file), "transport": transport}
-            yield from _run_tree(bench, tree, f"real tree, {transport}", **where)
+            yield from _real_run(bench, corpus, f"real files, {transport}", **where)
 
 
-def _run_tree(bench: Bench, tree: Path, what: str, **settings: str) -> Iterator[Step]:
-    bench.step("snapshot", tree=str(tree))
+def _real_run(bench: Bench, corpus: Path, what: str, **settings: str) -> Iterator[Step]:
+    bench.step("snapshot", tree=str(corpus))
     bench.step("plan", pipeline="full")
     done = bench.step("run", what, workers=WORKERS, **settings)
     found = bench.step("stats").facts
@@ -168,8 +167,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
     if not arguments.no_cluster:
         yield from measure_cluster(folder, max(arguments.files), max(arguments.shards))
     if arguments.tree:
-        yield from measure_real_shards(folder, arguments.tree)
-        yield from measure_tree(folder, arguments.tree, clusters=not arguments.no_cluster)
+        files = arguments.real_files
+        corpus = make_corpus(arguments.tree, folder / "corpus", files)
+        yield from measure_real_shards(folder, corpus, files)
+        yield from measure_real_runs(folder, corpus, files, clusters=not arguments.no_cluster)
     if arguments.walk:
         yield from measure_walk(folder, arguments.walk)
 
@@ -216,7 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--files", type=_numbers, default=(10_000, 100_000, 1_000_000), metavar="N,N")
     add("--shards", type=_numbers, default=(256, 4096), metavar="N,N", help="of 16, 256, 4096")
-    add("--tree", type=Path, metavar="DIR", help="run pipeline full over a real tree as well")
+    add("--tree", type=Path, metavar="DIR", help="run pipeline full over real files")
+    add("--real-files", type=int, default=20_000, metavar="N", help="how many of these")
     add("--walk", type=int, default=0, metavar="N", help="take a snapshot of N real, tiny files")
     add("--no-cluster", action="store_true", help="start no Dask cluster")
     add("--scratch", type=Path, help="where to work; default: the folder for temporary files")

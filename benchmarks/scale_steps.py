@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import codebatch
@@ -62,8 +62,9 @@ def find(store: codebatch.Store, settings: Settings) -> Facts:
 
 def ask(store: codebatch.Store, _: Settings) -> Facts:
     """What a run asks for: plan, states, calls, and the graph of all of them."""
-    overview = store.find_batch("latest").overview()
-    return {"keys": len(graph.compile_graph(calls.pending_calls(store.directory, overview)))}
+    graph.compile_graph([])  # imports Dask
+    found, usage = _measured(_pending, store)
+    return {**usage, "keys": len(found)}
 
 
 def shard(store: codebatch.Store, _: Settings) -> Facts:
@@ -77,14 +78,17 @@ def shard(store: codebatch.Store, _: Settings) -> Facts:
 
 
 def run(store: codebatch.Store, settings: Settings) -> Facts:
-    """Run what is pending, as a driver: the shards run in other processes."""
-    batch = store.find_batch("latest")
-    report = batch.run(
-        settings["scheduler"], workers=settings["workers"], transport=settings.get("transport")
-    )
+    """Run what is pending, as a driver: the shards run in other processes, unless the scheduler is
+    ``sync``. Dask is imported before, which takes a moment whatever there is to do.
+    """
+    batch, scheduler = store.find_batch("latest"), settings["scheduler"]
+    if scheduler != "sync":
+        graph.compile_graph([])
+    more = {"workers": settings["workers"], "transport": settings.get("transport")}
+    report, usage = _measured(lambda: batch.run(scheduler, **more))
     if report.status != "done":
         raise SystemExit(f"the run ended with {report.status}: {report.errors[:1]}")
-    return {"files": report.files, "result": report.result}
+    return {**usage, "files": report.files, "result": report.result}
 
 
 def status(store: codebatch.Store, _: Settings) -> Facts:
@@ -111,6 +115,11 @@ STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
     step.__name__: step
     for step in (make, snapshot, plan, find, ask, shard, run, status, news, stats)
 }
+
+
+def _pending(store: codebatch.Store) -> Sized:
+    overview = store.find_batch("latest").overview()
+    return graph.compile_graph(calls.pending_calls(store.directory, overview))
 
 
 def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:

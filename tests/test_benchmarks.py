@@ -105,12 +105,12 @@ def test_scale(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scale_on_a_cluster(tree: Path, tmp_path: Path) -> None:
+def test_scale_with_real_files_and_a_cluster(tree: Path, tmp_path: Path) -> None:
     done = benchmark(
         *("-m", "benchmarks.scale", "--files", 300, "--shards", 16, "--tree", tree),
-        *("--scratch", tmp_path),
+        *("--real-files", 40, "--scratch", tmp_path),
     )
     assert done.returncode == 0, done.stderr
     names = [cells[0] for cells in table_of(done.stdout)]
     assert names[11] == "`run` on a cluster"
-    assert names[-2:] == ["real tree, shared", "real tree, shipped"]
+    assert names[-2:] == ["real files, shared", "real files, shipped"]
