@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.clusters import running_cluster
 from benchmarks.commands import PYTHON, BenchmarkError, run, settle
-from benchmarks.corpus import make_corpus
+from benchmarks.corpus import files_below, make_corpus
 from benchmarks.machine import describe_machine, use_two_cores
 from benchmarks.synthetic import make_tree
 from codebatch.plan import SHARD_COUNTS
@@ -167,8 +167,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
     if not arguments.no_cluster:
         yield from measure_cluster(folder, max(arguments.files), max(arguments.shards))
     if arguments.tree:
-        files = arguments.real_files
-        corpus = make_corpus(arguments.tree, folder / "corpus", files)
+        tree, files = arguments.tree, arguments.real_files
+        bench = Bench(folder / "tree", len(files_below(tree)), min(SHARD_COUNTS))
+        yield from _real_run(bench, tree, "the tree itself", scheduler="sync")
+        corpus = make_corpus(tree, folder / "corpus", files)
         yield from measure_real_shards(folder, corpus, files)
         yield from measure_real_runs(folder, corpus, files, clusters=not arguments.no_cluster)
     if arguments.walk:
