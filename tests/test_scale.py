@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import re
 import sys
 import tracemalloc
@@ -17,12 +18,14 @@ import pytest
 from conftest import write_tree
 
 import codebatch
+from codebatch import plan as planning
 from codebatch.batch import dispatch, reuse, run
+from codebatch.graph import shared, shipped
 from codebatch.messages import ShardCall
 from codebatch.pipeline import parse_pipeline
 from codebatch.plan import BatchIdentity, identify, make_plan
 from codebatch.records import FileRecord, path_key
-from codebatch.store import StoreDirectory
+from codebatch.store import StoreDirectory, memo, stat_cache
 
 REPOSITORY = Path(__file__).parent.parent
 FILES = 10_000
@@ -168,6 +171,24 @@ def test_news_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> No
     assert batch.run("sync").files["computed"] == 4 * len(edited)
 
 
+def test_the_nearest_batch_is_one_of_the_same_tree(store: codebatch.Store, tmp_path: Path) -> None:
+    """However many other trees were looked at since, of those among the newest batches."""
+    batches = {}
+    for name in ("a", "b", "c"):
+        files = {f"{name}{n}.py": f"{name} = {n}\n" for n in range(40)}
+        tree = write_tree(tmp_path / name, files)
+        batches[name] = store.batch(store.snapshot(tree), "analyze")
+        batches[name].run("sync")
+    for name, before in batches.items():
+        write_tree(tmp_path / name, {f"{name}1.py": f"{name} = None\n"})
+        batch = store.batch(store.snapshot(tmp_path / name), "analyze")
+        plan = store.directory.load_plan(batch.id)
+        found = reuse.Reuse(store.directory, batch.id, plan)
+        assert found.near == before.id
+        assert len(found.news(plan.shards).earlier) == 1
+        assert batch.run("sync").files["computed"] == len(plan.tasks)
+
+
 def test_workers_look_for_few_edited_files(
     synthetic: Any, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,11 +240,102 @@ def test_a_snapshot_holds_few_bytes_of_a_file_and_none_after(
 
 # -- the text ----------------------------------------------------------------------------------
 
+TASKS = 4
+REPOSITORIES, FILES_OF_ONE = 10_000, 100_000
+OBJECTS_OF_A_FILE = 1.2
+FOLDERS, FOLDERS_ABOVE = 256**2, 256
+MARK_BYTES = 40
+
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    """The section on scale, on one line."""
+    """The section on scale, each paragraph and each row on one line."""
     spec = (REPOSITORY / "SPEC.md").read_text(encoding="utf-8")
     section = spec.partition("\n## Scale\n")[2].partition("\n## ")[0]
-    assert section
-    return " ".join(section.split())
+    return re.sub(r"(?<!\n)\n(?![|\n]) *", " ", section)
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """The cells of the table that has this head."""
+    table = text[text.index(head) :].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def size(value: float) -> str:
+    return f"{value / 1e9:,.1f} GB" if value >= 1e9 else f"{value / 1e6:,.1f} MB"
+
+
+def measured(text: str, pattern: str) -> float:
+    """The figure in the text that a pattern names."""
+    found = re.findall(pattern, text)
+    assert len(found) == 1, f"{pattern}: {found}"
+    return float(found[0].replace(",", ""))
+
+
+def test_shards_and_documents_of_the_text(text: str) -> None:
+    table = rows(text, "| files | shards |")
+    manifest = measured(text, r"manifest: (\d+) F \(m\)")
+    inputs = measured(text, r"inputs: (\d+) F \(m\)")
+    for files, shards, each, results, *sizes in table:
+        count = 16 ** planning._width(number(files), None)
+        assert number(shards) == count
+        assert number(each) == round(number(files) / count)
+        assert number(results) == 2 * TASKS * count
+        assert sizes == [size(manifest * number(files)), size(inputs * number(files))]
+    assert [number(row[0]) for row in table] == [10**n for n in (4, 5, 6, 7, 8, 9)]
+    assert [planning._width(n, None) for n in (8192, 8193, 1_048_576, 1_048_577)] == [1, 2, 2, 3]
+    assert "16 shards for up to 8,192 files, 256 for up to 1,048,576, and 4,096 for more" in text
+
+
+def test_stores_of_the_text(text: str) -> None:
+    for row in rows(text, "| repositories a store |"):
+        repositories, stores, files = map(number, row[:3])
+        assert repositories * stores == REPOSITORIES
+        assert files == repositories * FILES_OF_ONE
+        objects = OBJECTS_OF_A_FILE * files
+        used = FOLDERS * (1 - math.exp(-objects / FOLDERS)) + FOLDERS_ABOVE
+        assert row[3:] == [
+            f"{objects / FOLDERS:,.1f}",
+            f"{used * stores / 1e6:,.1f} million",
+            size(MARK_BYTES * objects),
+        ]
+    assert f"10⁹ distinct sources alone are {round(1e9 / FOLDERS):,} a folder" in text
+
+
+def test_an_object_lies_as_deep_as_the_text_says(store: codebatch.Store) -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    place = Path(store.directory.layout.object(digest)).relative_to(store.directory.layout.objects)
+    assert place.parts[:-1] == ("01", "23")
+
+
+def test_windows_and_limits_of_the_text(text: str) -> None:
+    calls, parcels = shared._BOUNDS, shipped._BOUNDS
+    assert f"at most {calls.calls:,} of them, or {calls.calls_per_thread} a thread" in text
+    assert f"{parcels.calls}, or {parcels.calls_per_thread} a thread, and 64 MiB" in text
+    assert parcels.bytes == 64 * 2**20
+    assert f"among the {reuse._NEAR_BATCHES} newest of the store" in text
+    assert f"some {run._MAX_EARLIER_RESULTS:,} results" in text
+    segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
+    assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
+    assert f"beyond {stat_cache._LARGEST_BYTES // 2**30} GiB" in text
+
+
+def test_times_of_the_text(text: str) -> None:
+    worker = measured(text, r"([\d.]+) ms \(without its files that are no text\)") * 1000
+    take = measured(text, r"`snapshot` of new files / of an unchanged tree \| (\d+) µs")
+    plan_one = measured(text, r"driver: `batch init` \| (\d+) µs")
+    a_file, a_shard = 26, 1700
+    assert f"`run` on a cluster, shared | {a_file} µs, and {a_shard / 1000} ms a shard" in text
+    hours = 1e9 * worker / 1e6 / 3600
+    assert f"or {hours:.0f} hours" in text
+    assert f"{math.ceil(hours):,} for an hour, {math.ceil(hours / 8)} for eight hours" in text
+    driver = FILES_OF_ONE * (take + plan_one + a_file) / 1e6 + 256 * a_shard / 1e6
+    assert f"= {driver:.1f} s; all of them, {REPOSITORIES * driver / 3600:.0f} hours" in text
+    assert f"eight hours take {math.ceil(REPOSITORIES * driver / 3600 / 8)} drivers" in text
+    of_shard = a_shard / (FILES_OF_ONE / 256)
+    assert f"keeps {worker / (a_file + of_shard):.0f} workers busy" in text
+    assert f"these are {worker / (300 + of_shard):.0f}:" in text

@@ -103,7 +103,7 @@ class Reuse:
 
     def _new_files(self, shard: PlannedShard) -> Iterator[InputFile]:
         """The files of a shard that the nearest batch does not have as they are."""
-        known = self._known_lines(shard.shard_id)
+        known = self._lines_of(self._nearest, shard.shard_id) if self._nearest else frozenset()
         for line in self._store.read_shard_inputs(self._batch_id, shard).splitlines():
             if line not in known:
                 yield InputFile.from_document(json.loads(line))
@@ -120,10 +120,9 @@ class Reuse:
             if (path := _path_in(line)) in objects
         }
 
-    def _known_lines(self, shard_id: str) -> frozenset[bytes]:
-        if self._nearest is None:
-            return frozenset()
-        batch_id, plan = self._nearest
+    def _lines_of(self, batch: tuple[str, Plan], shard_id: str) -> frozenset[bytes]:
+        """The inputs of a shard of a batch; none where it has no such shard, or not whole."""
+        batch_id, plan = batch
         try:
             data = self._store.read_shard_inputs(batch_id, plan.shard(shard_id))
         except (KeyError, StoreError):
@@ -132,7 +131,7 @@ class Reuse:
 
     @property
     def near(self) -> str | None:
-        """The id of the newest other batch that runs all of this one's tasks."""
+        """The id of the other batch that runs all of this one's tasks on most of its files."""
         return None if self._nearest is None else self._nearest[0]
 
     def predecessor(self) -> tuple[str, Plan] | None:
@@ -144,13 +143,20 @@ class Reuse:
 
     @cached_property
     def _nearest(self) -> tuple[str, Plan] | None:
-        """The newest other batch that runs all of this one's tasks."""
+        """Of the newest other batches that run all of this one's tasks, the one that has most files
+        of the largest shard as they are; the newest of several. A store may hold many trees.
+        """
         wanted = set(self._closures.values())
-        for batch_id in self._newest():
-            plan = self._load(batch_id)
-            if plan is not None and wanted <= self._tasks_of(batch_id).keys():
-                return batch_id, plan
-        return None
+        found = [
+            (batch_id, plan)
+            for batch_id in self._newest()
+            if (plan := self._load(batch_id)) and wanted <= self._tasks_of(batch_id).keys()
+        ]
+        if len(found) < 2 or not self._plan.shards:
+            return found[0] if found else None
+        largest = max(self._plan.shards, key=lambda shard: shard.files)
+        lines = self._lines_of((self._batch_id, self._plan), largest.shard_id)
+        return max(found, key=lambda batch: len(lines & self._lines_of(batch, largest.shard_id)))
 
     def _newest(self) -> list[str]:
         others = self._store.newest_batches()
