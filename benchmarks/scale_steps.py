@@ -49,7 +49,7 @@ def plan(store: codebatch.Store, settings: Settings) -> Facts:
     """`batch init`: read the manifest, find languages and facets, write inputs and plan."""
     batch = _batch(store, settings)
     layout = store.directory.layout
-    manifest = layout.manifest(store.directory.load_batch(batch.id)["snapshot_id"])
+    manifest = layout.manifest(str(store.directory.load_batch(batch.id)["snapshot_id"]))
     sizes = [manifest, layout.inputs(batch.id), layout.plan_document(batch.id)]
     return {"bytes": {path.name: path.stat().st_size for path in sizes}}
 
