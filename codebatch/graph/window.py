@@ -12,11 +12,12 @@ threads.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from typing import Any, NamedTuple
 
 import dask
@@ -27,7 +28,7 @@ from codebatch.graph.cluster import Cluster
 from codebatch.graph.keys import Key
 
 _POLL_SECONDS = 0.5
-_RESULT_SECONDS = 60
+_REASON_SECONDS = 60
 _LARGE_BYTES = 8 * 2**20  # Dask warns of a larger graph
 
 
@@ -49,6 +50,9 @@ class Lost(NamedTuple):
 
     message: str
     is_blamed: bool
+
+
+_DISCONNECTED = Lost("the connection to the scheduler was lost", is_blamed=False)
 
 
 def odd(result: object) -> Lost:
@@ -109,12 +113,7 @@ class Window:
             job, current = self._flying.get(future.key, (None, None))
             if job is None or current is not future:
                 continue
-            try:
-                result = self._result_of(future)
-            except distributed.TimeoutError:
-                self._ended.put(future)  # it is still on its way, or where it was is gone
-                self._cluster.look()
-                continue
+            result = self._result_of(future)
             self._forget(job)
             return job, result
 
@@ -137,25 +136,44 @@ class Window:
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._ended.get(timeout=_POLL_SECONDS)
-            if self._cluster.look():  # another client: the futures of the old one are gone
-                for _, future in self._flying.values():
-                    self._ended.put(future)
+            self._look()
+
+    def _look(self) -> bool:
+        """See how the cluster is; whether what was sent there is lost, all of which has ended."""
+        if not self._cluster.look():
+            return False
+        for _, future in self._flying.values():
+            self._ended.put(future)
+        return True
 
     def _result_of(self, future: Any) -> object:
-        if future.status == "finished":
-            try:
-                return future.result(timeout=_RESULT_SECONDS)
-            except distributed.TimeoutError:
-                raise
-            except (CancelledError, OSError) as error:  # the connection was lost
-                return Lost(f"{type(error).__name__}: {error}", is_blamed=False)
-            except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
-                return Lost(f"{type(error).__name__}: {error}", is_blamed=True)
-        if future.status == "error":
-            raised = future.exception(timeout=_RESULT_SECONDS)
-            return Lost(f"{type(raised).__name__}: {raised}", is_blamed=True)
-        self._cluster.look()
-        return Lost("the connection to the scheduler was lost", is_blamed=False)
+        try:
+            if future.status == "finished":
+                return self._fetched(future)
+            if future.status == "error":
+                raised = future.exception(timeout=_REASON_SECONDS)
+                return Lost(f"{type(raised).__name__}: {raised}", is_blamed=True)
+        except (CancelledError, OSError, distributed.TimeoutError) as error:  # it was lost
+            return Lost(f"{type(error).__name__}: {error}", is_blamed=False)
+        except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
+            return Lost(f"{type(error).__name__}: {error}", is_blamed=True)
+        self._look()
+        return _DISCONNECTED
+
+    def _fetched(self, future: Any) -> object:
+        """The value of a future. It may have to be computed anew where its worker has gone, so the
+        cluster is looked after while it comes.
+        """
+        client = future.client
+        value = client.gather(future, asynchronous=True)
+        coming = asyncio.run_coroutine_threadsafe(value, client.loop.asyncio_loop)
+        while True:
+            wait([coming], _POLL_SECONDS)
+            if coming.done():
+                return coming.result()
+            if self._look():
+                coming.cancel()
+                return _DISCONNECTED
 
     def _forget(self, job: Job) -> None:
         _, future = self._flying.pop(job.key)
