@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,6 +274,55 @@ def test_a_client_is_killed_and_another_goes_on_elsewhere(
         source.check(run)
     # Workers that were at a shard have left objects at most where the store was.
     assert not {path.name for path in store.glob("*")} - {"objects"}
+
+
+@pytest.mark.parametrize("lost", ["scheduler", "workers"])
+def test_a_run_that_shall_not_wait_for_long(
+    lost: str, transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """What it has done is kept for the next one."""
+    cluster.start_workers(2)
+    words = (*transport, "--cluster-timeout", 3)
+    with source.start(tmp_path / "store", cluster.address, *words) as run:
+        run.wait_for_shards(10)
+        for name in ("scheduler",) if lost == "scheduler" else ("w1", "w2"):
+            cluster.members[name].kill()
+        done = run.outcome()
+    assert done.code == 6
+    assert "codebatch resume" in " ".join(json.loads(done.stdout)["error"]["hints"])
+    kept = run.shards_done()
+    with Run(run.store, "resume", "--scheduler", "processes") as resumed:
+        assert resumed.report()["files"]["computed"] < source.report.files["computed"]
+        source.check(resumed)
+    assert kept >= 10
+
+
+def test_a_run_that_is_interrupted(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    cluster.start_workers(2)
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        os.kill(run.pid, signal.SIGINT)
+        done = run.outcome()
+    assert (done.code, json.loads(done.stdout)["status"]) == (130, "interrupted")
+    with Run(run.store, "resume", "--scheduler", cluster.address, *transport) as resumed:
+        source.check(resumed)
+
+
+def test_two_clients_share_a_batch(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    """They run it in one store at the same time: each computes what the other does not."""
+    cluster.start_workers(2)
+    with source.start(tmp_path / "store", cluster.address, *transport) as first:
+        first.wait_for_shards(5)
+        where = ("--scheduler", cluster.address, *transport)
+        with Run(first.store, "resume", *where) as second:
+            source.check(second)
+            source.check(first)
+            computed = [run.report()["files"]["computed"] for run in (first, second)]
+    assert sum(computed) == source.report.files["computed"]
 
 
 def test_the_connection_is_cut_and_healed(
