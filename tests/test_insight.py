@@ -18,10 +18,10 @@ from conftest import Outcome, Scanned
 from distributed.utils import key_split
 
 import codebatch
-from codebatch import graph
 from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import MissingExtraError, OutputError, UsageError
-from codebatch.graph import reporting
+from codebatch.graph import cluster as cluster_of_a_run
+from codebatch.graph.insight import reporting
 from codebatch.graph.keys import parcel_key, shard_key
 from codebatch.messages import ShardCall
 
@@ -172,7 +172,7 @@ def test_no_report_of_a_scheduler_that_is_lost(cluster: Cluster, tmp_path: Path)
     settings = ClusterSettings(performance_report=str(path), on_notice=notices.append)
     with (
         distributed.Client(cluster.address, set_as_default=False) as client,
-        reporting(graph.Cluster(client, settings), settings),
+        reporting(cluster_of_a_run.Cluster(client, settings), settings),
     ):
         client.close()
     assert notices == ["no performance report: ClusterError: the scheduler is lost"]

@@ -423,3 +423,21 @@ def test_nothing_that_is_read_can_name_code(name: str) -> None:
             words = {word.arg: ast.unparse(word.value) for word in node.keywords}
             assert words.get("shell") in (None, "False"), f"{name}:{node.lineno}"
             assert "allow_pickle" not in words, f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_runs_on_this_machine_do_not_import_distributed(
+    scheduler: str, tree: Path, tmp_path: Path
+) -> None:
+    words = ["scan", tree, "--store", tmp_path / "store", "--scheduler", scheduler, "-q"]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *map(str, words)],
+        env=cli_environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    heavy = done.stdout.splitlines()[-1]
+    assert heavy.startswith("HEAVY 0")
+    assert "'dask'" in heavy
+    assert "distributed" not in heavy

@@ -19,8 +19,9 @@ from conftest import Outcome, Scanned
 import codebatch
 from codebatch.errors import ClusterError, ClusterMismatchError
 from codebatch.fitness import Problem
-from codebatch.graph import examine, examine_workers, inquiry
+from codebatch.graph import inquiry
 from codebatch.graph.connection import connect
+from codebatch.graph.preflight import examine, examine_workers
 
 Cli = Callable[..., Outcome]
 

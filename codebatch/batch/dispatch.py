@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from codebatch.cluster_settings import AUTO, SHIPPED, ClusterSettings
+from codebatch.cluster_settings import ClusterSettings
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.records import PlannedTask
@@ -21,11 +21,13 @@ from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
     from codebatch import graph, isolation, pool, worker
-    from codebatch.graph import Cluster
+    from codebatch.graph import session
+    from codebatch.graph.session import Session
 else:
     graph = lazy("codebatch.graph")  # imports dask, which only a larger run needs
     isolation = lazy("codebatch.isolation")
     pool = lazy("codebatch.pool")
+    session = lazy("codebatch.graph.session")  # imports distributed as well
     worker = lazy("codebatch.worker")  # the tasks, which only work needs
 
 CLUSTER = "cluster"
@@ -37,8 +39,8 @@ Announce = Callable[[ShardCall], None]
 class Crew(NamedTuple):
     """Who does the work: a local scheduler, an address, or a client to use instead of either.
 
-    ``tasks`` are those of the plan, which a cluster has to be fit for; ``on`` is the cluster of a
-    crew that is at work on one.
+    ``tasks`` are those of the plan, which a cluster has to be fit for; ``on`` is what a crew has of
+    one that it is at work on.
     """
 
     choice: SchedulerChoice
@@ -46,7 +48,7 @@ class Crew(NamedTuple):
     cluster: ClusterSettings
     usage: UsageTally
     tasks: tuple[PlannedTask, ...]
-    on: Cluster | None = None
+    on: Session | None = None
 
     @property
     def works_here(self) -> bool:
@@ -67,23 +69,10 @@ def at_work(crew: Crew, store: StoreDirectory) -> Iterator[Crew]:
     if crew.kind != CLUSTER:
         yield crew
         return
-    settings = graph.completed(crew.cluster)
-    with contextlib.ExitStack() as stack:
-        if crew.client is not None:
-            on = graph.Cluster(crew.client, settings)
-        else:
-            on = stack.enter_context(graph.connected(crew.choice.name, settings))
-        graph.check_reporting(on.client, settings)
-        place = crew.tasks, str(store.root.resolve()), store.store_id
-        fitness = graph.examine(
-            on.client, *place, settings.transport or AUTO, settings.on_notice, settings.timeout
-        )
-        crew.usage.transport = fitness.transport
-        on.settle(
-            fitness, lambda some: graph.examine_workers(on.client, some, *place, fitness.transport)
-        )
-        stack.enter_context(graph.reporting(on, settings))
-        yield crew._replace(on=on)
+    work = session.Work(crew.tasks, str(store.root.resolve()), store.store_id)
+    where = crew.choice.name if crew.client is None else crew.client
+    with session.open_session(where, crew.cluster, work, crew.usage) as opened:
+        yield crew._replace(on=opened)
 
 
 def run_calls(
@@ -100,15 +89,9 @@ def run_calls(
         others = [call for call in calls if call.shard_id not in suspects]
         _run_here(others, crew.choice, note, announce)
     elif crew.on is not None:
-        _run_on(crew.on, calls, crew, note)
+        crew.on.run(calls, note)
     else:
         graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
-
-
-def _run_on(cluster: Cluster, calls: Sequence[ShardCall], crew: Crew, note: Note) -> None:
-    """Run the calls on a cluster, with the transport that fits it."""
-    run = graph.run_shipped if crew.usage.transport == SHIPPED else graph.run_shared
-    run(cluster, calls, note, crew.usage)
 
 
 def run_suspects(calls: Sequence[ShardCall], note: Note, announce: Announce) -> None:

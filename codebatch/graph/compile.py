@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import Task
 
 from codebatch.graph.keys import Key, shard_key
-from codebatch.graph.shared import run_on_worker
+from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.worker import run_shard
+
+if TYPE_CHECKING:
+    from codebatch.graph import shared
+else:
+    shared = lazy("codebatch.graph.shared")  # imports distributed
 
 Graph = dict[Key, Any]
 Run = Callable[[ShardCall], Receipt]
@@ -34,7 +39,7 @@ def run_anywhere(call: ShardCall) -> Receipt:
     """Run a shard: in a child process on a worker of a cluster, which must not die of a file,
     and otherwise in this process.
     """
-    return run_on_worker(call) if _is_on_cluster() else run_shard(call)
+    return shared.run_on_worker(call) if _is_on_cluster() else run_shard(call)
 
 
 def _is_on_cluster() -> bool:
