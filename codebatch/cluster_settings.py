@@ -18,10 +18,10 @@ TRANSPORTS = (AUTO, SHARED, SHIPPED)
 class ClusterSettings:
     """How a run uses a cluster; without effect on a local scheduler.
 
-    ``transport`` is one of `TRANSPORTS`, ``timeout`` how many seconds to wait for a cluster that
-    has lost its scheduler or all of its workers; Dask's configuration may fill in either where it
-    is None. Dask's report on the run is written to the file ``performance_report``. ``on_notice``
-    is told what a person may want to know, in one line.
+    ``transport`` is one of `TRANSPORTS`, ``timeout`` how many seconds to wait for a scheduler or
+    for workers that are not there, yet or any more; Dask's configuration may fill in either where
+    it is None. Dask's report on the run is written to the file ``performance_report``.
+    ``on_notice`` is told what a person may want to know, in one line.
     """
 
     transport: str | None = None

@@ -26,7 +26,7 @@ import codebatch
 from codebatch import schedulers
 from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError, SchedulerInvalidError, UsageError
-from codebatch.graph import configuration, knock
+from codebatch.graph import configuration, connected, knock
 from codebatch.graph.connection import connect
 
 Cli = Callable[..., Outcome]
@@ -166,12 +166,10 @@ def test_nobody_listens() -> None:
         pass
 
 
-def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
-    """Who waits is told; here, a port that is forwarded after a while."""
-    notices: list[str] = []
+@contextlib.contextmanager
+def forwarded_later(scheduler: str) -> Iterator[str]:
+    """The address of a port that is forwarded to a scheduler, but only after a while."""
     port, target = free_port(), int(scheduler.rpartition(":")[2])
-    address = f"tcp://127.0.0.1:{port}"
-    processes: list[threading.Thread] = []
 
     def forward() -> None:
         time.sleep(1.5)
@@ -182,9 +180,7 @@ def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
                     near, _ = listener.accept()
                     far = socket.create_connection(("127.0.0.1", target))
                     for one, other in ((near, far), (far, near)):
-                        thread = threading.Thread(target=pump, args=(one, other), daemon=True)
-                        thread.start()
-                        processes.append(thread)
+                        threading.Thread(target=pump, args=(one, other), daemon=True).start()
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with source, sink, contextlib.suppress(OSError):
@@ -194,13 +190,52 @@ def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
 
     starter = threading.Thread(target=forward)
     starter.start()
+    yield f"tcp://127.0.0.1:{port}"
+    starter.join(20)
+
+
+def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
+    """Who waits is told."""
+    notices: list[str] = []
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "20s"}),
+        forwarded_later(scheduler) as address,
         connect(address, notices.append) as client,
     ):
         assert client.scheduler_info()["type"] == "Scheduler"
-    starter.join(20)
     assert notices == [f"waiting for a Dask scheduler at {address}: Connection refused"]
+
+
+def test_the_time_limit_for_a_cluster_holds_from_the_start(scheduler: str) -> None:
+    """Beyond that of a connection, and below it: who does not want to wait does not."""
+    notices: list[str] = []
+    patient = ClusterSettings(timeout=20, on_notice=notices.append)
+    with forwarded_later(scheduler) as address, connected(address, patient) as cluster:
+        assert cluster.client.scheduler_info()["type"] == "Scheduler"
+    assert notices == [f"waiting for a Dask scheduler at {address}: Connection refused"]
+    address = f"tcp://127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "20s"}),
+        pytest.raises(ClusterError, match="Connection refused"),
+        connected(address, ClusterSettings(timeout=0)),
+    ):
+        pass
+    assert time.monotonic() - began < 2
+
+
+def test_a_scheduler_that_starts_elsewhere_is_found_by_its_file(
+    scheduler: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text(json.dumps({"address": f"tcp://127.0.0.1:{free_port()}"}))
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps({"address": scheduler}))
+    late = threading.Timer(1.5, new.replace, [path])
+    late.start()
+    with connected(str(path), ClusterSettings(timeout=20)) as cluster:
+        assert cluster.client.scheduler.address == scheduler
+    late.join()
 
 
 def test_something_else_listens() -> None:

@@ -91,9 +91,9 @@ class Batch:
         one has to wait for others.
 
         On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
-        ``shipped`` (they never see it) or ``auto``. A cluster that has lost its scheduler or all of
-        its workers is waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is told.
-        Dask's report on the run is written to ``performance_report``.
+        ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet
+        or any more, are waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is
+        told. Dask's report on the run is written to ``performance_report``.
 
         ``progress`` is called with a `codebatch.progress.RunProgress`, first with what is done
         already, and then whenever a shard is done or has failed.

@@ -222,8 +222,8 @@ _RUN_OPTIONS = (
         "--cluster-timeout",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        help="How long to wait for a cluster that has lost its scheduler or all of its workers. "
-        "Default: 600 for a scheduler, without end for workers.",
+        help="How long to wait for a scheduler or workers that are not there, yet or any more. "
+        "Default: 15 for a scheduler to start, 600 for one to come back; for workers, no limit.",
     ),
     click.option(
         "--performance-report",

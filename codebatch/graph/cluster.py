@@ -204,10 +204,9 @@ class Cluster:
 
 @contextlib.contextmanager
 def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
-    """The cluster at an address or of a scheduler file, for a block."""
-    cluster = Cluster(
-        open_client(scheduler, settings.on_notice), settings, lambda: open_client(scheduler)
-    )
+    """The cluster at an address or of a scheduler file, for a block; it may be about to start."""
+    client = open_client(scheduler, settings.on_notice, settings.timeout)
+    cluster = Cluster(client, settings, lambda: open_client(scheduler))
     try:
         yield cluster
     finally:

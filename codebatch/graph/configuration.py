@@ -3,8 +3,8 @@
 Section ``codebatch:`` of Dask's YAML files, or ``DASK_CODEBATCH__…`` in the environment:
 
 - ``transport``: ``auto``, ``shared`` or ``shipped``
-- ``cluster-timeout``: how long to wait for a cluster that has lost its workers or its scheduler;
-  null for as long as it takes
+- ``cluster-timeout``: how long to wait for a scheduler or workers that are not there, yet or any
+  more; null for what suits each
 
 It is read where a run is started, never on a worker.
 """

@@ -1,8 +1,8 @@
 """Connect to a Dask scheduler, by its address or a scheduler file; every failure is one line.
 
-TLS files, the time limit and whether encryption is required come from Dask's configuration. A
-scheduler that cannot be reached yet is tried again until the time limit; what waiting does not
-mend is said at once.
+TLS files, the time limit of an answer and whether encryption is required come from Dask's
+configuration. A scheduler that is not there yet is waited for, that long or as long as asked; what
+waiting does not mend is said at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.errors import ClusterError
 from codebatch.graph.configuration import connect_seconds
@@ -36,7 +36,8 @@ OnNotice = Callable[[str], None]
 
 _FILE_SECONDS = 1.0  # a scheduler may be about to write its file
 _RETRY_SECONDS = 0.25
-_NOTICE_SECONDS = 1.0
+_FIRST_NOTICE_SECONDS = 1.0
+_NOTICE_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 
 
@@ -57,21 +58,18 @@ def connect(scheduler: str, on_notice: OnNotice = ignore) -> Iterator[Any]:
         close_client(client)
 
 
-def open_client(scheduler: str, on_notice: OnNotice = ignore) -> Any:
-    """As `connect`, to be closed by the caller with `close_client`."""
-    address = _address_in(scheduler) if Path(scheduler).is_file() else scheduler
-    shown = scheduler if address == scheduler else f"{address} (from {scheduler})"
+def open_client(
+    scheduler: str, on_notice: OnNotice = ignore, patience: float | None = None
+) -> Any:
+    """As `connect`, to be closed by the caller with `close_client`. A scheduler that is not there
+    yet is waited for ``patience`` seconds, else as long as one may take to answer.
+    """
     seconds = connect_seconds()
-    deadline = time.monotonic() + seconds
-    try:
-        door = find_door(address)
-        if door is not None:
-            _await_answer(door, shown, seconds, on_notice)
-    except NoAnswerError as error:
-        raise _unreachable(shown, error.message, error.hint) from error
-    left = max(deadline - time.monotonic(), _GRACE_SECONDS)
-    make = _made if door is None else _made_of_scheduler
-    return _in_time(lambda: make(address, left), shown, left + _GRACE_SECONDS)
+    until = time.monotonic() + (seconds if patience is None else patience)
+    place = _await_answer(scheduler, seconds, until, on_notice)
+    left = max(min(until - time.monotonic(), seconds), _GRACE_SECONDS)
+    make = _made if place.door is None else _made_of_scheduler
+    return _in_time(lambda: make(place.address, left), place.shown, left + _GRACE_SECONDS)
 
 
 def close_client(client: Any) -> None:
@@ -115,24 +113,37 @@ def _address_in(path: str) -> str:
         time.sleep(0.05)
 
 
-def _await_answer(door: Door, shown: str, seconds: float, on_notice: OnNotice) -> None:
-    """Knock until a scheduler answers; `NoAnswerError` when none will, or the time is over."""
-    began = time.monotonic()
-    is_told = False
+class _Place(NamedTuple):
+    """Where a scheduler is said to be, also in words; where to knock, if that is known."""
+
+    address: str
+    shown: str
+    door: Door | None
+
+
+def _await_answer(scheduler: str, seconds: float, until: float, on_notice: OnNotice) -> _Place:
+    """Knock until a scheduler answers; `ClusterError` when none will, or the time is over.
+
+    A scheduler file is read each time: another scheduler may have written it anew.
+    """
+    told = time.monotonic() - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
     while True:
-        left = began + seconds - time.monotonic()
+        address = _address_in(scheduler) if Path(scheduler).is_file() else scheduler
+        shown = scheduler if address == scheduler else f"{address} (from {scheduler})"
         try:
-            knock(door, max(left, 0.1))
+            door = find_door(address)
+            if door is not None:
+                knock(door, seconds)
         except NoAnswerError as error:
-            left = began + seconds - time.monotonic()
+            left = until - time.monotonic()
             if not error.may_pass or left <= 0:
-                raise
-            if not is_told and seconds - left > _NOTICE_SECONDS:
-                is_told = True
+                raise _unreachable(shown, error.message, error.hint) from error
+            if time.monotonic() - told > _NOTICE_SECONDS:
+                told = time.monotonic()
                 on_notice(f"waiting for a Dask scheduler at {shown}: {error.message}")
             time.sleep(min(_RETRY_SECONDS, left))
         else:
-            return
+            return _Place(address, shown, door)
 
 
 def _in_time(make: Callable[[], Any], shown: str, seconds: float) -> Any:
