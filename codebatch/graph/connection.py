@@ -58,9 +58,7 @@ def connect(scheduler: str, on_notice: OnNotice = ignore) -> Iterator[Any]:
         close_client(client)
 
 
-def open_client(
-    scheduler: str, on_notice: OnNotice = ignore, patience: float | None = None
-) -> Any:
+def open_client(scheduler: str, on_notice: OnNotice = ignore, patience: float | None = None) -> Any:
     """As `connect`, to be closed by the caller with `close_client`. A scheduler that is not there
     yet is waited for ``patience`` seconds, else as long as one may take to answer.
     """
