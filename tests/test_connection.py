@@ -26,7 +26,7 @@ import codebatch
 from codebatch import schedulers
 from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError, SchedulerInvalidError, UsageError
-from codebatch.graph import configuration, connected, knock
+from codebatch.graph import configuration, knock
 from codebatch.graph.connection import connect
 
 Cli = Callable[..., Outcome]
