@@ -24,6 +24,7 @@ from codebatch.entries import Entry, from_entry, is_entry, key_of, to_entry
 from codebatch.errors import CodeBatchError, WorkerLostError
 from codebatch.limits import Limits
 from codebatch.lines import FileLines
+from codebatch.opening import check_toolchain
 from codebatch.records import InputFile, PlannedTask
 from codebatch.shard import Surroundings, compute_files
 from codebatch.store.cas import StoredBytes, open_stored
@@ -103,6 +104,14 @@ def task_from(wire: bytes) -> PlannedTask:
     return PlannedTask.from_document(json.loads(wire))
 
 
+@lru_cache(maxsize=8)
+def _checked_tasks(wires: tuple[bytes, ...]) -> tuple[PlannedTask, ...]:
+    """The planned tasks, which are the same here: a worker may be sent work before it is judged."""
+    tasks = tuple(map(task_from, wires))
+    check_toolchain(tasks)
+    return tasks
+
+
 def parcel_file(file: InputFile) -> File:
     """A file as a parcel has it: without its path."""
     return file.object, file.size, file.language, tuple(sorted(file.facets.items()))
@@ -137,7 +146,10 @@ def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
 def compute_parcel(
     parcel: Parcel, read: ReadObject, change: Change = lambda around: around
 ) -> Results:
-    """What is not known of the files of a parcel. ``change`` is applied to the surroundings."""
+    """What is not known of the files of a parcel. ``change`` is applied to the surroundings.
+
+    `ToolchainMismatchError` where the tasks are not here what they were planned as.
+    """
     objects: dict[str, bytes] = {}
 
     def put(data: bytes) -> str:
@@ -145,7 +157,7 @@ def compute_parcel(
         objects[digest] = data
         return digest
 
-    tasks = [task_from(wire) for wire in parcel.tasks]
+    tasks = _checked_tasks(parcel.tasks)
     files = [InputFile("", *file[:3], dict(file[3])) for file in parcel.files]
     known = _results_in(parcel.known)
     around = change(Surroundings(read, put, lambda key, _: known.get(key)))

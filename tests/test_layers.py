@@ -102,7 +102,7 @@ LAYERS: dict[str, set[str]] = {
         "tasks",
     },
     "preload": WORDS | {"tasks", "worker"},
-    "parcels": WORDS | {"entries", "lines", "shard", "store"},
+    "parcels": WORDS | {"entries", "lines", "opening", "shard", "store"},
     "child": WORDS | {"collector", "frames", "lines", "parcels", "shard", "tasks", "worker"},
     "fork_server": {"child", "preload"},
     "pool": WORDS | {"frames"},
