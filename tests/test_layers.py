@@ -108,7 +108,7 @@ LAYERS: dict[str, set[str]] = {
     "pool": WORDS | {"frames"},
     "isolation": WORDS
     | {"child", "lines", "pool", "quarantine", "shard", "store", "tasks", "worker"},
-    "object_cache": {"store"},
+    "object_cache": WORDS | {"store"},
     "serving": WORDS
     | {"isolation", "lines", "object_cache", "parcels", "pool", "quarantine", "shard"},
     "shipping": WORDS | {"entries", "lines", "parcels", "quarantine", "shard", "worker"},
@@ -116,8 +116,8 @@ LAYERS: dict[str, set[str]] = {
     "usage": set(),
     "fitness": WORDS | {"cluster_settings", "surroundings"},
     "graph": WORDS
-    | {"cluster_settings", "fitness", "isolation", "parcels", "pool", "serving", "shipping"}
-    | {"store", "surroundings", "usage", "worker"},
+    | {"cluster_settings", "fitness", "isolation", "object_cache", "parcels", "pool", "serving"}
+    | {"shipping", "store", "surroundings", "usage", "worker"},
     "batch": WORDS
     | {"clock", "cluster_settings", "commit", "graph", "isolation", "keys", "lines", "outputs"}
     | {"overview", "pipeline", "plan", "pool", "progress", "quarantine", "recheck", "schedulers"}

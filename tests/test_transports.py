@@ -16,6 +16,7 @@ import distributed
 import pytest
 from clusters import Cluster
 from conftest import Scanned, write_tree
+from test_preflight import with_other_ruff
 from test_quarantine import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
@@ -158,6 +159,47 @@ def test_damaged_source_fails_its_shard_alone(
     assert (report.status, report.shards["failed"]) == ("failed", 1)
     assert [error["code"] for error in report.errors] == ["STORE_DAMAGED"]
     assert digest in str(report.errors[0]["message"])
+
+
+def test_damage_in_one_store_is_none_of_another(client: Any, tmp_path: Path) -> None:
+    """Workers were sent damaged bytes, and keep none of them."""
+    tree = write_tree(tmp_path / "t", {"m.py": f"x = {os.urandom(90).hex()!r}\n"})
+    damaged, other = (codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two"))
+    batch = damaged.batch(damaged.snapshot(tree), "full")
+    (path,) = (p for p in damaged.path.glob("objects/sha256/??/??/*") if p.stat().st_size > 90)
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[:-9] + bytes(9))
+    for _ in range(3):  # by now, each of the two workers has had it
+        assert ship(batch, client).status == "failed"
+    assert ship(other.batch(other.snapshot(tree), "full"), client).status == "done"
+    path.write_bytes(whole)
+    assert ship(batch, client).status == "done"
+
+
+@pytest.mark.parametrize("transport", ["shared", "shipped"])
+def test_a_worker_that_nobody_has_judged_judges_itself(
+    transport: str,
+    batch: codebatch.Batch,
+    scanned: Scanned,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It joins with other tools when the preflight is over, and is sent work at once."""
+    notices: list[str] = []
+    with Cluster(tmp_path / "cluster") as cluster:
+        cluster.start_workers(1)
+
+        def settle(*_: object) -> None:
+            cluster.start_worker("other", host=with_other_ruff(tmp_path / "ruff"))
+            cluster.wait_for_workers(2)
+
+        monkeypatch.setattr("codebatch.graph.cluster.Cluster.settle", settle)
+        with distributed.Client(cluster.address, set_as_default=False) as client:
+            report = batch.run(client=client, transport=transport, on_notice=notices.append)
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert [one.partition(":")[0] for one in notices] == ["worker other gets no work of this run"]
+    assert "ruff 0.0.1" in notices[0]
 
 
 @pytest.mark.parametrize("transport", ["shared", "shipped"])

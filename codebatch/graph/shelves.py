@@ -1,40 +1,46 @@
 """Which worker was sent which objects, as far as the client knows: a belief that may be wrong.
 
-State: ``_shelves`` has the objects of each worker by its address, as numbers made of the first
-digits of digests; ``_busy`` how many calls each was preferred for that are not answered.
+What a call costs here does not depend on how many workers there are.
+
+State: ``_holders`` has the addresses of the workers that have an object, by its short digest;
+``_busy`` how many calls each was preferred for that are not answered.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
-from codebatch.digest import DIGEST_PREFIX
+from codebatch.object_cache import SHORT_BYTES, short
 
-_DIGITS = 16
-_MOST = 50_000  # of a worker; what is forgotten is sent once more
+_MOST = 500_000  # objects; what is forgotten is sent once more
+_MOST_HOLDERS = 8  # of an object
 _MOST_WAITING = 3
 
 
 class Shelves:
-    """What workers are believed to have."""
+    """What workers are believed to have; at first, what they say: short digests, one after the
+    other.
+    """
 
-    def __init__(self, known: Mapping[str, Iterable[str]]) -> None:
-        self._shelves = {address: set(map(_number, digests)) for address, digests in known.items()}
+    def __init__(self, known: Mapping[str, bytes]) -> None:
+        self._holders: dict[bytes, tuple[str, ...]] = {}
         self._busy: Counter[str] = Counter()
+        for address, shorts in known.items():
+            self._add(address, _split(shorts))
 
-    def best(self, digests: Iterable[str], present: Iterable[str]) -> str | None:
+    def best(self, digests: Iterable[str], present: Container[str]) -> str | None:
         """The worker of those present that has most of the objects, unless it has enough to do."""
-        numbers = set(map(_number, digests))
-        held = {one: len(numbers & self._shelves[one]) for one in present if one in self._shelves}
-        best = max(sorted(held), key=lambda one: held[one], default=None)
-        if best is None or not held[best] or self._busy[best] >= _MOST_WAITING:
-            return None
-        return best
+        held: Counter[str] = Counter()
+        for digest in digests:
+            held.update(self._holders.get(short(digest), ()))
+        found = sorted(address for address in held if address in present)
+        best = max(found, key=lambda one: held[one], default=None)
+        return None if best is None or self._busy[best] >= _MOST_WAITING else best
 
     def has(self, address: str | None, digest: str) -> bool:
         """Whether a worker is believed to have an object."""
-        return address is not None and _number(digest) in self._shelves.get(address, ())
+        return address in self._holders.get(short(digest), ())
 
     def expect(self, address: str | None) -> None:
         """A call was sent to this worker by preference."""
@@ -48,15 +54,25 @@ class Shelves:
 
     def put(self, address: str, digests: Iterable[str]) -> None:
         """A worker has seen these objects."""
-        shelf = self._shelves.setdefault(address, set())
-        if len(shelf) > _MOST:
-            shelf.clear()
-        shelf.update(map(_number, digests))
+        self._add(address, map(short, digests))
 
     def drop(self, address: str, digests: Iterable[str]) -> None:
         """A worker does not have these objects any more."""
-        self._shelves.get(address, set()).difference_update(map(_number, digests))
+        for name in map(short, digests):
+            if name in self._holders:
+                self._holders[name] = _without(self._holders[name], address)
+
+    def _add(self, address: str, names: Iterable[bytes]) -> None:
+        if len(self._holders) > _MOST:
+            self._holders.clear()
+        for name in names:
+            others = _without(self._holders.get(name, ()), address)
+            self._holders[name] = (address, *others)[:_MOST_HOLDERS]
 
 
-def _number(digest: str) -> int:
-    return int(digest[len(DIGEST_PREFIX) :][:_DIGITS], 16)
+def _without(addresses: tuple[str, ...], address: str) -> tuple[str, ...]:
+    return tuple(one for one in addresses if one != address)
+
+
+def _split(shorts: bytes) -> Iterator[bytes]:
+    return (shorts[at : at + SHORT_BYTES] for at in range(0, len(shorts), SHORT_BYTES))

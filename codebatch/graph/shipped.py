@@ -66,9 +66,9 @@ def compute_on_worker(message: bytes) -> Answer:
     return serve_parcel(message, str(worker.name), str(worker.address))
 
 
-def cached_digests() -> list[str]:
+def cached_shorts() -> bytes:
     """What the worker that this process is keeps of what it was sent."""
-    return CACHE.digests()
+    return CACHE.shorts()
 
 
 class _Shipping:
@@ -79,7 +79,7 @@ class _Shipping:
         self._on_receipt = on_receipt
         self._usage = usage
         self._shipments: dict[str, Shipment] = {}
-        self._shelves = Shelves(cluster.ask(cached_digests))
+        self._shelves = Shelves(cluster.ask(cached_shorts))
 
     def jobs(self, calls: Iterable[ShardCall]) -> Iterator[Job]:
         """The parcels of all shards; each is opened when its first is asked for."""
