@@ -1,11 +1,11 @@
 """A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
-have, ``_names`` the names of workers by address, and ``_listed`` when they were asked for;
-``_avoided`` are the names of workers that get no work of this run, ``_judged`` the addresses of
-those that were found fit, ``_asked`` when one was last asked, and ``_restricted`` those that tasks
-were sent to alone, since others are avoided. ``_lonely_since`` is since when there is no worker, or
-no scheduler, and ``_told`` when that was last said.
+have, ``_names`` the names of workers by address, ``_addresses`` the reverse, and ``_listed`` when
+they were asked for; ``_avoided`` are the names of workers that get no work of this run, ``_judged``
+the addresses of those that were found fit, and ``_asked`` when one was last asked.
+``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
+last said.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Cluster:
         self._settings = settings
         self._reopen = reopen
         self._names: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
         self._avoided: set[str] = set()
-        self._restricted: set[str] = set()
         self._judge: Judge | None = None
         self._judged: set[str] = set()
         self._listed = self._asked = 0.0
@@ -58,19 +58,30 @@ class Cluster:
         self._told = 0.0
         self._look_at_workers()
 
-    def submit(self, graph: Mapping[Key, Any], prefer: str | None) -> list[Any]:
-        """The futures of the tasks of a graph, in its order."""
-        workers = self._choice(prefer)
-        if self._avoided:
-            self._restricted.update(workers or ())
+    def submit(
+        self, graph: Mapping[Key, Any], prefer: str | None
+    ) -> tuple[list[Any], frozenset[str]]:
+        """The futures of the tasks of a graph, in its order, and which workers alone may run them:
+        none is all. Waits until somebody may.
+        """
+        self._await_fit()
+        only = self.addresses if self._avoided else []
+        may_prefer = not only or prefer in only  # it need not be there
+        workers = [prefer] if prefer is not None and may_prefer else only
         futures: list[Any] = self.client.get(
             dict(graph),
             list(graph),
             sync=False,
-            workers=workers,
-            allow_other_workers=bool(workers) and not self._avoided,
+            workers=workers or None,
+            allow_other_workers=bool(workers) and not only,
         )
-        return futures
+        return futures, frozenset(workers if only else ())
+
+    def has_lost(self, future: Any, only: frozenset[str]) -> bool:
+        """Whether a task will never end: it was sent by another client, or to workers alone that
+        are all gone.
+        """
+        return future.client is not self.client or (bool(only) and only.isdisjoint(self._names))
 
     def cancel(self, futures: Sequence[Any]) -> None:
         """Take tasks back, if the cluster is there to be told."""
@@ -78,27 +89,25 @@ class Cluster:
             with contextlib.suppress(OSError, distributed.TimeoutError):
                 self.client.cancel(futures, asynchronous=None)
 
-    def look(self) -> bool:
-        """See how the cluster is, and wait where it cannot work; whether what was sent there is
-        lost. `ClusterError` where it did not come back in time.
+    def look(self) -> None:
+        """See how the cluster is, and wait for its scheduler. `ClusterError` where that, or a
+        worker, did not come back in time.
         """
-        client = self.client
-        if client.status != "running":
+        if self.client.status != "running":
             self._await_scheduler()
         elif self._look_at_workers():
             self._lonely_since = None
         else:
             self._wait("workers", f"waiting for workers of {self._where()}", self._settings.timeout)
-        return self.client is not client or self._has_lost_all_chosen()
 
     @property
     def addresses(self) -> list[str]:
-        """The workers there were when that was last looked at."""
-        return sorted(self._names)
+        """The workers that may have work, of those there were when that was last looked at."""
+        return [a for a, name in sorted(self._names.items()) if name not in self._avoided]
 
-    def address_of(self, name: str | None) -> str:
+    def address_of(self, name: str) -> str:
         """The address of a worker; "" where it is gone."""
-        return next((a for a, known in self._names.items() if known == name), "")
+        return self._addresses.get(name, "")
 
     def ask(self, question: Callable[[], T]) -> dict[str, T]:
         """What each worker says that can answer, by its address."""
@@ -123,19 +132,11 @@ class Cluster:
         self._avoided.add(name)
         self._settings.on_notice(f"worker {name} gets no work of this run: {reason}")
 
-    def _has_lost_all_chosen(self) -> bool:
-        """Whether tasks wait for workers that were chosen for them and are all gone."""
-        is_lost = bool(self._restricted) and self._restricted.isdisjoint(self._names)
-        if is_lost:
-            self._restricted.clear()
-        return is_lost
-
-    def _choice(self, prefer: str | None) -> list[str] | None:
-        """The workers that may have a task; None is all. The preferred one need not be there."""
-        if not self._avoided:
-            return None if prefer is None else [prefer]
-        fit = [a for a, name in sorted(self._names.items()) if name not in self._avoided]
-        return [prefer] if prefer in fit else fit
+    def _await_fit(self) -> None:
+        """Wait until work can be sent: where some are avoided, until there is another."""
+        while self.client.status != "running" or (self._avoided and not self.addresses):
+            self.look()
+            time.sleep(_RETRY_SECONDS)
 
     def _look_at_workers(self) -> bool:
         """Whether there are workers that may work. What a scheduler says of each is asked for now
@@ -149,6 +150,7 @@ class Cluster:
                 workers = self.client.scheduler_info(n_workers=-1).get("workers")
                 if workers is not None:
                     self._names = {address: str(one["name"]) for address, one in workers.items()}
+                    self._addresses = {name: address for address, name in self._names.items()}
                     self.threads = sum(int(one["nthreads"]) for one in workers.values())
                     self._listed = now
             self._judge_others(now)

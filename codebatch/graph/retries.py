@@ -11,6 +11,7 @@ from codebatch.errors import (
     StoreNotFoundError,
     StoreReadError,
     StoreWriteError,
+    TaskNotFoundError,
     ToolchainMismatchError,
     WorkerLostError,
 )
@@ -28,6 +29,7 @@ _UNFIT = frozenset(
         StoreNotFoundError,
         StoreReadError,
         StoreWriteError,
+        TaskNotFoundError,
         ToolchainMismatchError,
     )
 )

@@ -48,7 +48,8 @@ def run_shared(
     def take(job: Job, result: object) -> Iterator[Job]:
         call, sent, failed = job.tag
         if isinstance(result, Receipt):
-            usage.count(str(result.worker), cluster.address_of(result.worker))
+            name = str(result.worker)
+            usage.count(name, cluster.address_of(name))
             again = is_worth_another_try(cluster, result.error, result.worker, failed)
             following = _Try(call, sent + 1, failed + 1)
         else:

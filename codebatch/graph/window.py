@@ -5,9 +5,9 @@ than workers take. What the cluster loses (a worker that died with its task too 
 that was restarted, a connection that was cut) comes back as `Lost`, to be asked for again under
 another key: the scheduler may still know the old one.
 
-State of `Window`: ``_flying`` has the jobs that are on the cluster, by key, each with its future;
-``_bytes`` is how many bytes they take; ``_ended`` the futures that ended, put there by Dask's own
-threads.
+State of `Window`: ``_flying`` has the jobs that are on the cluster, by key; ``_bytes`` is how many
+bytes they take; ``_ended`` the futures that ended, put there by Dask's own threads; ``_due`` when
+the cluster is to be looked at, also where answers never pause.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, wait
@@ -45,6 +46,14 @@ class Job(NamedTuple):
     size: int = 0
 
 
+class Sent(NamedTuple):
+    """A job on the cluster. Only workers at the addresses ``only`` may run it; all, without any."""
+
+    job: Job
+    future: Any
+    only: frozenset[str]
+
+
 class Lost(NamedTuple):
     """Instead of an answer. ``is_blamed`` where the call itself may be the reason."""
 
@@ -52,7 +61,7 @@ class Lost(NamedTuple):
     is_blamed: bool
 
 
-_DISCONNECTED = Lost("the connection to the scheduler was lost", is_blamed=False)
+_GONE = Lost("the scheduler or the workers for it were lost", is_blamed=False)
 
 
 def odd(result: object) -> Lost:
@@ -76,10 +85,11 @@ class Window:
     def __init__(self, cluster: Cluster, bounds: Bounds) -> None:
         self._cluster = cluster
         self._bounds = bounds
-        self._flying: dict[Key, tuple[Job, Any]] = {}
+        self._flying: dict[Key, Sent] = {}
         self._bytes = 0
         self._fresh: list[Job] = []
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._due = 0.0
 
     def __len__(self) -> int:
         return len(self._flying) + len(self._fresh)
@@ -110,16 +120,16 @@ class Window:
         """
         while True:
             future = self._next_ended()
-            job, current = self._flying.get(future.key, (None, None))
-            if job is None or current is not future:
+            sent = self._flying.get(future.key)
+            if sent is None or sent.future is not future:
                 continue
-            result = self._result_of(future)
-            self._forget(job)
-            return job, result
+            result = self._result_of(sent)
+            self._forget(sent)
+            return sent.job, result
 
     def close(self) -> None:
         """Take back what is still on the cluster; nothing of it stays there."""
-        futures = [future for _, future in self._flying.values()]
+        futures = [sent.future for sent in self._flying.values()]
         self._flying.clear()
         self._cluster.cancel(futures)
 
@@ -127,29 +137,32 @@ class Window:
         graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
         size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
-            futures = self._cluster.submit(graph, prefer)
+            futures, only = self._cluster.submit(graph, prefer)
         for job, future in zip(jobs, futures, strict=True):
-            self._flying[job.key] = job, future
+            self._flying[job.key] = Sent(job, future, only)
             future.add_done_callback(self._ended.put)
 
     def _next_ended(self) -> Any:
         while True:
+            left = self._due - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                return self._ended.get(timeout=_POLL_SECONDS)
+                if left > 0:
+                    return self._ended.get(timeout=left)
             self._look()
 
-    def _look(self) -> bool:
-        """See how the cluster is; whether what was sent there is lost, all of which has ended."""
-        if not self._cluster.look():
-            return False
-        for _, future in self._flying.values():
-            self._ended.put(future)
-        return True
+    def _look(self) -> None:
+        """See how the cluster is; what cannot end any more has ended."""
+        self._cluster.look()
+        for sent in self._flying.values():
+            if self._cluster.has_lost(sent.future, sent.only):
+                self._ended.put(sent.future)
+        self._due = time.monotonic() + _POLL_SECONDS
 
-    def _result_of(self, future: Any) -> object:
+    def _result_of(self, sent: Sent) -> object:
+        future = sent.future
         try:
             if future.status == "finished":
-                return self._fetched(future)
+                return self._fetched(sent)
             if future.status == "error":
                 raised = future.exception(timeout=_REASON_SECONDS)
                 return Lost(f"{type(raised).__name__}: {raised}", is_blamed=True)
@@ -157,28 +170,28 @@ class Window:
             return Lost(f"{type(error).__name__}: {error}", is_blamed=False)
         except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
             return Lost(f"{type(error).__name__}: {error}", is_blamed=True)
-        self._look()
-        return _DISCONNECTED
+        return _GONE
 
-    def _fetched(self, future: Any) -> object:
+    def _fetched(self, sent: Sent) -> object:
         """The value of a future. It may have to be computed anew where its worker has gone, so the
         cluster is looked after while it comes.
         """
-        client = future.client
-        value = client.gather(future, asynchronous=True)
+        client = sent.future.client
+        value = client.gather(sent.future, asynchronous=True)
         coming = asyncio.run_coroutine_threadsafe(value, client.loop.asyncio_loop)
         while True:
             wait([coming], _POLL_SECONDS)
             if coming.done():
                 return coming.result()
-            if self._look():
+            self._look()
+            if self._cluster.has_lost(sent.future, sent.only):
                 coming.cancel()
-                return _DISCONNECTED
+                return _GONE
 
-    def _forget(self, job: Job) -> None:
-        _, future = self._flying.pop(job.key)
-        self._bytes -= job.size
-        future.release()
+    def _forget(self, sent: Sent) -> None:
+        del self._flying[sent.job.key]
+        self._bytes -= sent.job.size
+        sent.future.release()
 
 
 def drive(

@@ -1,0 +1,127 @@
+"""Tasks on a cluster that changes while they wait: each comes back, and none runs elsewhere.
+
+Workers are threads of this process: what matters is what the scheduler does with tasks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import distributed
+import pytest
+
+from codebatch.cluster_settings import ClusterSettings
+from codebatch.errors import ClusterError
+from codebatch.graph.cluster import Cluster
+from codebatch.graph.window import Bounds, Job, Lost, Window, drive
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def local() -> Iterator[Any]:
+    """A cluster of two workers of one thread."""
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def client(local: Any) -> Iterator[Any]:
+    with distributed.Client(local, set_as_default=False) as connected:
+        yield connected
+
+
+def name_here(seconds: float) -> str:
+    time.sleep(seconds)
+    return str(distributed.get_worker().name)
+
+
+def job(seconds: float, prefer: str | None = None) -> Job:
+    return Job(("codebatch-test", str(next(NUMBERS))), name_here, seconds, seconds, prefer)
+
+
+def drive_all(cluster: Cluster, jobs: Iterator[Job]) -> list[object]:
+    """What came of the jobs; those that are lost are sent again, and noted as well."""
+    results: list[object] = []
+
+    def take(done: Job, result: object) -> Iterator[Job]:
+        results.append(result)
+        if isinstance(result, Lost):
+            assert not result.is_blamed, result
+            yield job(done.tag)
+
+    drive(Window(cluster, Bounds()), jobs, take)
+    return results
+
+
+def later(seconds: float, act: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    return timer
+
+
+def test_a_chosen_worker_that_goes_takes_no_task_along(local: Any, client: Any) -> None:
+    """One worker is avoided, so tasks are sent to the others alone; one of these ends."""
+    local.scale(3)
+    client.wait_for_workers(3)
+    cluster = Cluster(client, ClusterSettings())
+    unfit, going, staying = (worker.address for worker in local.workers.values())
+    assert cluster.avoid("0", "a test")
+    timer = later(0.3, lambda: client.retire_workers([going], close_workers=True))
+    results = drive_all(cluster, iter([*(job(1, going) for _ in range(3)), job(0, staying)]))
+    timer.join()
+    assert cluster.addresses == [staying], unfit
+    assert sum(isinstance(one, Lost) for one in results) >= 2
+    assert [one for one in results if not isinstance(one, Lost)] == ["2"] * 4
+
+
+def test_no_task_goes_to_a_worker_that_is_avoided(local: Any, client: Any) -> None:
+    """Where no other is left, one is waited for."""
+    notices: list[str] = []
+    cluster = Cluster(client, ClusterSettings(on_notice=notices.append))
+    assert cluster.avoid("0", "a test")
+    client.retire_workers([local.workers[1].address], close_workers=True)
+    timer = later(3, lambda: local.scale(3))
+    *lost, name = drive_all(cluster, iter([job(0)]))
+    timer.join()
+    assert name in ("1", "2")
+    assert all(isinstance(one, Lost) for one in lost)
+    assert any(one.startswith("waiting for workers") for one in notices)
+
+
+def test_waiting_for_a_worker_has_an_end(local: Any, client: Any) -> None:
+    cluster = Cluster(client, ClusterSettings(timeout=0.5))
+    assert cluster.avoid("0", "a test")
+    client.retire_workers([local.workers[1].address], close_workers=True)
+    with pytest.raises(ClusterError, match="had no workers for"):
+        drive_all(cluster, iter([job(0)]))
+
+
+def test_a_window_grows_with_the_cluster_while_answers_never_pause(local: Any, client: Any) -> None:
+    cluster = Cluster(client, ClusterSettings())
+    widest = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal widest
+        local.scale(6)
+        end = time.monotonic() + 20
+        while widest < 8 and time.monotonic() < end:
+            yield job(0.05)
+            widest = max(widest, len(window))
+
+    window = Window(cluster, Bounds(calls=2, calls_per_thread=2))
+    drive(window, jobs(), lambda *_: ())
+    assert widest >= 8, "two calls for each of six threads; it was four"
