@@ -27,6 +27,7 @@ from codebatch import schedulers
 from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError, SchedulerInvalidError, UsageError
 from codebatch.graph import configuration, knock
+from codebatch.graph.cluster import connected
 from codebatch.graph.connection import connect
 
 Cli = Callable[..., Outcome]

@@ -6,7 +6,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
@@ -19,14 +19,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-if TYPE_CHECKING:
-    _FloatType = click.ParamType[float]
-    _IntType = click.ParamType[int]
-else:  # generic in recent versions of click alone
-    _FloatType = _IntType = click.ParamType
 
-
-class Size(_IntType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions alone
     """A number of bytes, with or without a unit of 1,024s; ``none`` is more than there can be."""
 
     name = "size"
@@ -123,7 +117,7 @@ wait_option = click.option(
 )
 
 
-class Age(_FloatType):
+class Age(click.ParamType):  # type: ignore[type-arg]  # as above
     """A length of time: a number with s, m, h, d or w."""
 
     name = "age"
@@ -143,7 +137,7 @@ class Age(_FloatType):
         return number * unit
 
 
-class Percent(_FloatType):
+class Percent(click.ParamType):  # type: ignore[type-arg]  # as above
     """A share of a whole, above 0 and at most 100, with or without a percent sign."""
 
     name = "percent"
