@@ -517,3 +517,28 @@ def test_current_client_runs_what_names_no_scheduler(
         assert report.cluster is not None
         assert client.status == "running"
     assert schedulers.current_client(None) is None
+
+
+def test_a_client_that_cannot_be_used(scheduler: str, store: codebatch.Store, tree: Path) -> None:
+    batch = store.batch(store.snapshot(tree), "parse")
+    with distributed.Client(scheduler, set_as_default=False) as client:
+        pass
+    with pytest.raises(UsageError, match="the client is closed"):
+        batch.run(client=client)
+
+
+def test_a_scheduler_that_ends_while_workers_are_waited_for(
+    store: codebatch.Store, tree: Path
+) -> None:
+    batch = store.batch(store.snapshot(tree), "parse")
+    with contextlib.ExitStack() as running:
+        address = running.enter_context(in_process(protocol="tcp"))
+
+        def end(notice: str) -> None:
+            assert notice == "waiting for workers: the cluster has none"
+            running.close()
+
+        with pytest.raises(ClusterError) as caught:
+            batch.run(address, on_notice=end)
+    assert caught.value.message == "the connection to the scheduler is lost"
+    assert caught.value.exit_code == 6

@@ -106,15 +106,20 @@ def _write(found: Diagnosis) -> None:
     if found.cluster is not None:
         write_line(f"cluster {printable(found.scheduler)}")
         for address, worker in found.cluster.workers.items():
-            seen = f"{worker.host}, store {worker.store}" if isinstance(worker, Facts) else worker
-            said = seen or _SILENT
-            write_line(f"  {address}: {printable(said)}")
+            write_line(f"  {address}: {printable(_said(worker))}")
     for problem in found.problems:
         severity = problem.severity
         write_line(f"{_colored(severity)}: {printable(problem.message)}")
         write_line(f"  {printable(problem.remedy)}")
     if not found.problems:
         write_line("no problems found")
+
+
+def _said(worker: Facts | str | None) -> str:
+    if not isinstance(worker, Facts):
+        return worker or _SILENT
+    seen = "" if worker.store is None else f", store {worker.store}"
+    return f"{worker.host}, Python {worker.python}{seen}"
 
 
 def _write_health(health: Health) -> None:

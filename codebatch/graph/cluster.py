@@ -44,6 +44,8 @@ class Cluster:
     def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
         if client.asynchronous:
             raise UsageError("the client is asynchronous, and a run is not: give it another")
+        if client.status == "closed":
+            raise UsageError("the client is closed: give a run one that is connected")
         self.client = client
         self.threads = 1
         self._settings = settings

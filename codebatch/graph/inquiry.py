@@ -52,6 +52,10 @@ def _reporting(client: Any, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         answer: T = client.sync(ask)
     except (asyncio.TimeoutError, OSError) as error:
+        if client.status != "running":
+            raise ClusterError(
+                "the connection to the scheduler is lost", hints=["is the scheduler still running?"]
+            ) from error
         raise ClusterError(
             f"the scheduler does not answer: {_words(error)}", hints=["is it stopped or very busy?"]
         ) from error
