@@ -118,7 +118,7 @@ def judge_scheduler(facts: SchedulerFacts, here: Facts) -> list[Problem]:
     there = facts.packages.get("codebatch", here.codebatch)
     if there != here.codebatch:
         problems.append(_other(who, SCHEDULER, "codebatch", there, here.codebatch))
-    python = facts.packages.get("python", here.python)
+    python = ".".join(facts.packages.get("python", here.python).split(".")[:3])  # 3.13.0.final.0
     if _minor(python) != _minor(here.python):
         problems.append(_other(who, SCHEDULER, "Python", python, _minor(here.python)))
     return [*problems, *_carrier_problems(who, SCHEDULER, facts.packages, here)]
