@@ -88,6 +88,29 @@ def test_a_chosen_worker_that_goes_takes_no_task_along(local: Any, client: Any) 
     assert [one for one in results if not isinstance(one, Lost)] == ["2"] * 4
 
 
+def test_tasks_that_prefer_workers_which_are_all_gone_run_on_others(
+    local: Any, client: Any
+) -> None:
+    """Dask gives a task to another where its worker goes; where all go at once, it forgets to."""
+    cluster = Cluster(client, ClusterSettings())
+    going = [worker.address for worker in local.workers.values()]
+    timers = [
+        later(0.3, lambda: client.retire_workers(going, close_workers=True)),
+        later(1.5, lambda: local.scale(4)),
+    ]
+    results: list[object] = []
+    jobs = iter([job(0.5, address) for address in going for _ in range(4)])
+    driver = threading.Thread(target=lambda: results.extend(drive_all(cluster, jobs)), daemon=True)
+    driver.start()
+    driver.join(30)
+    for timer in timers:
+        timer.join()
+    assert not driver.is_alive(), "it waits for workers that are gone"
+    names = [one for one in results if not isinstance(one, Lost)]
+    assert len(names) == 8
+    assert {"2", "3"} & set(names)
+
+
 def test_no_task_goes_to_a_worker_that_is_avoided(local: Any, client: Any) -> None:
     """Where no other is left, one is waited for."""
     notices: list[str] = []

@@ -63,8 +63,9 @@ class Cluster:
     def submit(
         self, graph: Mapping[Key, Any], prefer: str | None
     ) -> tuple[list[Any], frozenset[str]]:
-        """The futures of the tasks of a graph, in its order, and which workers alone may run them:
-        none is all. Waits until somebody may.
+        """The futures of the tasks of a graph, in its order, and for which workers they are: for
+        the preferred one, or for those alone that may run them; none is all. Waits until somebody
+        may.
         """
         self._await_fit()
         only = self.addresses if self._avoided else []
@@ -77,13 +78,14 @@ class Cluster:
             workers=workers or None,
             allow_other_workers=bool(workers) and not only,
         )
-        return futures, frozenset(workers if only else ())
+        return futures, frozenset(workers)
 
-    def has_lost(self, future: Any, only: frozenset[str]) -> bool:
-        """Whether a task will never end: it was sent by another client, or to workers alone that
-        are all gone.
+    def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
+        """Whether a task may never end: it was sent by another client, or is for workers that are
+        all gone. Others get those that only preferred one, but where there was none at that time,
+        Dask keeps them from those that come.
         """
-        return future.client is not self.client or (bool(only) and only.isdisjoint(self._names))
+        return future.client is not self.client or (bool(chosen) and chosen.isdisjoint(self._names))
 
     def cancel(self, futures: Sequence[Any]) -> None:
         """Take tasks back, if the cluster is there to be told."""

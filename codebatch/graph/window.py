@@ -47,11 +47,11 @@ class Job(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A job on the cluster. Only workers at the addresses ``only`` may run it; all, without any."""
+    """A job on the cluster, for workers at the addresses ``chosen``; for all, without any."""
 
     job: Job
     future: Any
-    only: frozenset[str]
+    chosen: frozenset[str]
 
 
 class Lost(NamedTuple):
@@ -137,9 +137,9 @@ class Window:
         graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
         size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
-            futures, only = self._cluster.submit(graph, prefer)
+            futures, chosen = self._cluster.submit(graph, prefer)
         for job, future in zip(jobs, futures, strict=True):
-            self._flying[job.key] = Sent(job, future, only)
+            self._flying[job.key] = Sent(job, future, chosen)
             future.add_done_callback(self._ended.put)
 
     def _next_ended(self) -> Any:
@@ -154,7 +154,7 @@ class Window:
         """See how the cluster is; what cannot end any more has ended."""
         self._cluster.look()
         for sent in self._flying.values():
-            if self._cluster.has_lost(sent.future, sent.only):
+            if self._cluster.has_lost(sent.future, sent.chosen):
                 self._ended.put(sent.future)
         self._due = time.monotonic() + _POLL_SECONDS
 
@@ -184,7 +184,7 @@ class Window:
             if coming.done():
                 return coming.result()
             self._look()
-            if self._cluster.has_lost(sent.future, sent.only):
+            if self._cluster.has_lost(sent.future, sent.chosen):
                 coming.cancel()
                 return _GONE
 
