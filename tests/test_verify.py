@@ -977,6 +977,26 @@ def test_verify_beside_a_run(library: Path, tmp_path: Path) -> None:
     assert check(store, read_data=True).ok
 
 
+def test_a_batch_that_is_made_while_it_is_checked(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its document, which was not there yet when it was looked for, comes before any state."""
+    path = scanned_copy.path / "batches" / scanned_copy.batch.id / "batch.json"
+    document = path.read_bytes()
+    path.unlink()
+    original = codebatch.verify.batches.walk_store
+
+    def walk_store(root: Any, below: str, **options: Any) -> Any:
+        if below.endswith(scanned_copy.batch.id):
+            path.write_bytes(document)
+        return original(root, below, **options)
+
+    monkeypatch.setattr(codebatch.verify.batches, "walk_store", walk_store)
+    report = check(scanned_copy.path, read_data=True)
+    assert report.problems == ()
+    assert report.notes.unfinished_batches == 1
+
+
 def test_a_batch_that_is_removed_while_it_is_checked(
     scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:

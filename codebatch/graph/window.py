@@ -179,14 +179,14 @@ class Window:
         client = sent.future.client
         value = client.gather(sent.future, asynchronous=True)
         coming = asyncio.run_coroutine_threadsafe(value, client.loop.asyncio_loop)
-        while True:
-            wait([coming], _POLL_SECONDS)
-            if coming.done():
-                return coming.result()
-            self._look()
-            if self._cluster.has_lost(sent.future, sent.chosen):
-                coming.cancel()
-                return _GONE
+        try:
+            while not wait([coming], _POLL_SECONDS).done:
+                self._look()
+                if self._cluster.has_lost(sent.future, sent.chosen):
+                    return _GONE
+            return coming.result()
+        finally:
+            coming.cancel()  # without effect where it has come
 
     def _forget(self, sent: Sent) -> None:
         del self._flying[sent.job.key]

@@ -73,7 +73,7 @@ def check_batches(findings: Findings) -> None:
 
 def _check_batch(findings: Findings, batch: _Batch, found: Found) -> None:
     layout = findings.store.layout
-    if not _should_have_document(findings, batch):
+    if not _should_have_document(findings, batch, found):
         findings.notes.unfinished_batches += 1  # given up, or still being made
         if Place(PLAN, batch.batch_id) not in batch.present:
             return
@@ -93,10 +93,13 @@ def _check_batch(findings: Findings, batch: _Batch, found: Found) -> None:
         _check_shards(findings, batch, plan)
 
 
-def _should_have_document(findings: Findings, batch: _Batch) -> bool:
-    """Whether there is a document, or states, which are written after it."""
-    path = findings.store.layout.batch_document(batch.batch_id)
-    return os.path.lexists(path) or any(place.kind == STATE for place in batch.present)
+def _should_have_document(findings: Findings, batch: _Batch, found: Found) -> bool:
+    """Whether there was a document, or are states, which are written after it."""
+    if not found.is_missing:
+        return True
+    if os.path.lexists(findings.store.layout.batch_document(batch.batch_id)):
+        return False  # it has come meanwhile
+    return any(place.kind == STATE for place in batch.present)
 
 
 def _checked_plan(batch_id: str, found: Found) -> tuple[Plan | None, str | None]:
@@ -130,7 +133,7 @@ def identity_of(document: Document, plan: Plan) -> str:
 
 
 def _check_document(findings: Findings, batch: _Batch, found: Found, plan: Plan | None) -> None:
-    if not _should_have_document(findings, batch):
+    if not _should_have_document(findings, batch, found):
         return
     wrong = found.wrong
     if found.document is not None:

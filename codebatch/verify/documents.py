@@ -17,6 +17,8 @@ from codebatch.store import pretty
 from codebatch.store.files import read_file
 from codebatch.store.places import FOLDER, LINK, OTHER
 
+_MISSING = "it is missing"
+
 
 class Found(NamedTuple):
     """What is in a file: its bytes, the document if it is whole, and else what is wrong.
@@ -28,6 +30,11 @@ class Found(NamedTuple):
     document: Document | None = None
     wrong: str | None = None
     is_unreadable: bool = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing was there."""
+        return self.wrong == _MISSING
 
 
 def stray_form(path: Path) -> str | None:
@@ -50,7 +57,7 @@ def find_bytes(path: Path) -> Found:
         data = read_file(path)
     except StoreError as error:
         return Found(wrong=error.message, is_unreadable=True)
-    return Found(wrong="it is missing") if data is None else Found(data)
+    return Found(wrong=_MISSING) if data is None else Found(data)
 
 
 def find_document(path: Path) -> Found:
