@@ -4,10 +4,10 @@ on scale, as far as they follow from the program's constants.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import math
 import re
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_tree
+from conftest import cli_environment, write_tree
 
 import codebatch
 from codebatch import plan as planning
@@ -219,21 +219,27 @@ def test_states_share_what_they_say_of_files(synthetic: Any, store: codebatch.St
         assert len(set(map(id, state.per_file))) == len(set(state.per_file))
 
 
+MEMORY_OF_A_SNAPSHOT = """
+import gc, sys, tracemalloc, codebatch
+store = codebatch.open_store(sys.argv[1])
+store.snapshot(sys.argv[2])
+gc.collect()
+gc.disable()  # nothing may have to wait for it
+tracemalloc.start()
+store.snapshot(sys.argv[3])
+print(*tracemalloc.get_traced_memory())
+"""
+
+
 def test_a_snapshot_holds_few_bytes_of_a_file_and_none_after(
     synthetic: Any, store: codebatch.Store, tmp_path: Path
 ) -> None:
+    """In a process of its own: what other tests have left at work allocates as well."""
     tree = synthetic.make_tree(tmp_path / "tree", 3000)
     small = write_tree(tmp_path / "small", {"a.py": "x = 1\n"})
-    store.snapshot(small)
-    gc.collect()
-    gc.disable()  # nothing may have to wait for it
-    tracemalloc.start()
-    try:
-        store.snapshot(tree)
-        left, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-        gc.enable()
+    words = (sys.executable, "-c", MEMORY_OF_A_SNAPSHOT, store.path, small, tree)
+    done = subprocess.run(words, capture_output=True, check=True, text=True, env=cli_environment())
+    left, peak = map(int, done.stdout.split())
     assert peak < 1800 * 3000
     assert left < 150 * 3000
 
