@@ -15,12 +15,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 
 from codebatch.digest import canonical_json, digest_bytes
-from codebatch.entries import Entry, from_entry, is_entry, key_of, to_entry
+from codebatch.entries import Entry, from_entry, has_key, is_entry, key_of, to_entry
 from codebatch.errors import CodeBatchError, WorkerLostError
 from codebatch.limits import Limits
 from codebatch.lines import FileLines
@@ -181,7 +181,7 @@ def unpack_results(packed: bytes) -> Results:
     try:
         wire = msgpack.unpackb(decompress(packed, _MOST_BYTES), use_list=False)
         entries, objects = wire
-        lines = {key_of(entry): from_entry(entry) for entry in map(_checked, entries)}
+        lines = _results_in(map(_checked, entries))
         return Results(lines, {digest_bytes(data): data for data in objects})
     except (CompressionError, ValueError, TypeError, AttributeError) as error:
         raise WorkerLostError(f"the answer of a worker cannot be read: {error}") from error
@@ -217,7 +217,7 @@ def _results_in(entries: Iterable[Entry]) -> dict[str, FileLines]:
     return {key_of(entry): from_entry(entry) for entry in entries}
 
 
-def _checked(entry: Any) -> Entry:
-    if not (isinstance(entry, tuple) and len(entry) == 5 and is_entry(entry)):
+def _checked(entry: Entry) -> Entry:
+    if not (has_key(entry) and is_entry(entry)):
         raise ValueError("not the lines of a file")
     return entry

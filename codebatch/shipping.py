@@ -26,7 +26,7 @@ from codebatch.parcels import (
 )
 from codebatch.quarantine import Quarantine
 from codebatch.records import InputFile, PlannedTask
-from codebatch.shard import Computation, Surroundings, groups_of_equals, remembered
+from codebatch.shard import Computation, Recall, Surroundings, groups_of_equals, remembered
 from codebatch.worker import OpenShard, answered, finish_shard
 
 _NEVER_READ = frozenset({"symlink", "binary"})
@@ -152,12 +152,7 @@ def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
     if shard.call.recheck is not None:
         return found
 
-    def recall(key: str, of: InputFile | None) -> FileLines | None:
-        lines = shard.recollection.recall(key, of)
-        if lines is not None:
-            found[key] = lines
-        return lines
-
+    recall = _noting(shard.recollection.recall, found)
     if None not in remembered(shard.tasks, file, recall).values():
         return None
     return found | _before(shard, file)
@@ -169,15 +164,20 @@ def _before(shard: OpenShard, file: InputFile) -> dict[str, FileLines]:
         return {}
     old, recall = before
     found: dict[str, FileLines] = {}
+    remembered(shard.tasks, old, _noting(recall, found, of_any_content=True))
+    return found
 
-    def recall_noted(key: str, of: InputFile | None) -> FileLines | None:
-        lines = recall(key, of)
-        if lines is not None and of is not None:  # its key does not cover the content
+
+def _noting(recall: Recall, found: dict[str, FileLines], *, of_any_content: bool = False) -> Recall:
+    """Recalls, and notes what was found by key; or only that whose key covers no content."""
+
+    def recall_noted(key: str, file: InputFile | None) -> FileLines | None:
+        lines = recall(key, file)
+        if lines is not None and (file is not None or not of_any_content):
             found[key] = lines
         return lines
 
-    remembered(shard.tasks, old, recall_noted)
-    return found
+    return recall_noted
 
 
 def _most_read(tasks: Sequence[PlannedTask]) -> int:

@@ -249,6 +249,12 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
 
 
 @pytest.fixture
+def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
+    """The batch of `scanned`, planned anew in an empty store."""
+    return store.batch(store.snapshot(scanned.tree), "full")
+
+
+@pytest.fixture
 def scanned_copy(scanned: Scanned, tmp_path: Path) -> Scanned:
     """A copy of the finished store, to be damaged."""
     path = tmp_path / "copy"

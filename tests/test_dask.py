@@ -36,12 +36,6 @@ def client(cluster: Cluster) -> Iterator[Any]:
         yield connected
 
 
-@pytest.fixture
-def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
-    """The batch of `scanned`, planned anew in an empty store."""
-    return store.batch(store.snapshot(scanned.tree), "full")
-
-
 # -- as a collection ---------------------------------------------------------------------------
 
 

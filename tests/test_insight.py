@@ -14,7 +14,7 @@ import dask
 import distributed
 import pytest
 from clusters import Cluster
-from conftest import Outcome, Scanned
+from conftest import Outcome
 from distributed.utils import key_split
 
 import codebatch
@@ -45,12 +45,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def client(cluster: Cluster) -> Iterator[Any]:
     with distributed.Client(cluster.address, set_as_default=False) as connected:
         yield connected
-
-
-@pytest.fixture
-def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
-    """The batch of `scanned`, planned anew in an empty store."""
-    return store.batch(store.snapshot(scanned.tree), "full")
 
 
 def events(batch: codebatch.Batch) -> list[dict[str, Any]]:

@@ -51,12 +51,6 @@ def run(request: pytest.FixtureRequest) -> Run:
     return lambda batch, **options: batch.run(client=client, transport=request.param, **options)
 
 
-@pytest.fixture
-def batch(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
-    """The batch of `scanned`, planned anew in an empty store."""
-    return store.batch(store.snapshot(scanned.tree), "full")
-
-
 def ship(batch: codebatch.Batch, client: Any, **options: Any) -> codebatch.RunReport:
     return batch.run(client=client, transport="shipped", **options)
 
