@@ -91,7 +91,7 @@ class Children:
     """The children of a run, or of a worker of a cluster.
 
     State: ``_idle`` holds those that wait for work and ``_busy`` those that somebody has; a child
-    is used by one thread at a time. ``stopped`` is true once no more work shall be begun.
+    is used by one thread at a time. ``stopped`` is true once no child shall be started any more.
     """
 
     def __init__(self) -> None:
@@ -132,16 +132,23 @@ class Children:
             self._busy.discard(child)
         child.close()
 
+    def stop(self) -> None:
+        """Have no child started any more."""
+        self.stopped = True
+
+    def kill(self) -> None:
+        """Kill all that are at work. It may interrupt any other method."""
+        self.stopped = True
+        for child in tuple(self._busy):
+            child.kill()
+
     def close(self) -> None:
         """Let all go that wait, and kill those at work: nobody wants to know any more."""
-        self.stopped = True
+        self.kill()
         with self._lock:
             idle, self._idle = self._idle, []
-            busy = list(self._busy)
         for child in idle:
             child.close()
-        for child in busy:
-            child.kill()
 
 
 def start_server() -> None:

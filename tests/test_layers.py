@@ -35,6 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "collector": set(),
+    "interrupts": set(),
     "lazy": set(),
     "digest": {"errors"},
     "sizes": {"errors"},
@@ -116,8 +117,8 @@ LAYERS: dict[str, set[str]] = {
     "usage": set(),
     "fitness": WORDS | {"cluster_settings", "surroundings"},
     "graph": WORDS
-    | {"cluster_settings", "fitness", "isolation", "object_cache", "parcels", "pool", "serving"}
-    | {"shipping", "store", "surroundings", "usage", "worker"},
+    | {"cluster_settings", "fitness", "interrupts", "isolation", "object_cache", "parcels", "pool"}
+    | {"serving", "shipping", "store", "surroundings", "usage", "worker"},
     "batch": WORDS
     | {"clock", "cluster_settings", "commit", "graph", "isolation", "keys", "lines", "outputs"}
     | {"overview", "pipeline", "plan", "pool", "progress", "quarantine", "recheck", "schedulers"}
@@ -136,8 +137,8 @@ LAYERS: dict[str, set[str]] = {
     | {"sources", "stats", "store", "storing", "verify"},
     "cli": WORDS
     | {"api", "batch", "clock", "cluster_settings", "compare", "diagnose", "diff", "export"}
-    | {"gc", "pipeline", "progress", "query", "remove", "schedulers", "snapshot", "stats"}
-    | {"store", "storing", "surroundings", "tasks", "usage", "verify", "__init__"},
+    | {"gc", "interrupts", "pipeline", "progress", "query", "remove", "schedulers", "snapshot"}
+    | {"stats", "store", "storing", "surroundings", "tasks", "usage", "verify", "__init__"},
     "__init__": {"api", "batch", "errors", "progress"},
     "__main__": {"cli"},
 }

@@ -7,11 +7,8 @@ that a person looks at: with ``CI`` set, or where it can do nothing (``TERM=dumb
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from codebatch.cli.output import counted, is_terminal, printable, size
+from codebatch.interrupts import deferred
 
 if TYPE_CHECKING:
     from codebatch.progress import RunProgress, TaskProgress
@@ -50,7 +48,7 @@ class Region:
         """Have these lines there, and nothing else."""
         drawn = list(lines)
         text = "".join(f"{line}\x1b[K\n" for line in drawn)
-        with _uninterrupted():
+        with deferred():  # nobody could tell how far it came
             click.echo(f"{self._to_the_top()}{text}\x1b[J", err=True, nl=False, color=True)
             self.lines = drawn
 
@@ -69,23 +67,6 @@ class Region:
 
     def _to_the_top(self) -> str:
         return f"\r\x1b[{len(self.lines)}A" if self.lines else ""
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put an interrupt off to the end of a block, of which nobody could tell how far it came."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if came:
-        signal.raise_signal(signal.SIGINT)
 
 
 class Progress:

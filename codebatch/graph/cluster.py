@@ -23,6 +23,7 @@ from codebatch.fitness import Fitness, Problem
 from codebatch.graph.connection import close_client, open_client
 from codebatch.graph.inquiry import ask_briefly
 from codebatch.graph.keys import Key
+from codebatch.interrupts import allowed, check
 
 _SCHEDULER_PATIENCE_SECONDS = 600
 _FIRST_NOTICE_SECONDS = 2
@@ -95,8 +96,9 @@ class Cluster:
 
     def look(self) -> None:
         """See how the cluster is, and wait for its scheduler. `ClusterError` where that, or a
-        worker, did not come back in time.
+        worker, did not come back in time. An interrupt that was put off is taken.
         """
+        check()
         if self.client.status != "running":
             self._await_scheduler()
         elif self._look_at_workers():
@@ -181,12 +183,13 @@ class Cluster:
         timeout = self._settings.timeout
         patience = _SCHEDULER_PATIENCE_SECONDS if timeout is None else timeout
         while self.client.status != "running":
+            check()
             what = f"lost the Dask scheduler at {self._where()}, waiting for it"
             self._wait("scheduler", what, patience)
             if self.client.status == "closed":
                 if self._reopen is None:
                     raise _gone(f"the client has lost the Dask scheduler at {self._where()}")
-                with contextlib.suppress(ClusterError):  # not there yet
+                with contextlib.suppress(ClusterError), allowed():  # not there yet
                     self.client = self._reopen()
             time.sleep(_RETRY_SECONDS)
         self._lonely_since = None
@@ -211,7 +214,8 @@ class Cluster:
 @contextlib.contextmanager
 def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
     """The cluster at an address or of a scheduler file, for a block; it may be about to start."""
-    client = open_client(scheduler, settings.on_notice, settings.timeout)
+    with allowed():
+        client = open_client(scheduler, settings.on_notice, settings.timeout)
     cluster = Cluster(client, settings, lambda: open_client(scheduler))
     try:
         yield cluster

@@ -9,6 +9,7 @@ from functools import partial
 import dask.threaded
 
 from codebatch.graph.compile import Graph, compile_graph
+from codebatch.interrupts import check, deferred
 from codebatch.isolation import run_guarded
 from codebatch.messages import Receipt, ShardCall
 from codebatch.pool import Children, start_server
@@ -23,11 +24,12 @@ def run_in_threads(
 ) -> None:
     """Run the calls in this process; receipts arrive as they come.
 
-    An interrupt lets the shards that are running finish their commit, and drops the others.
+    An interrupt lets the shards that are running finish their commit, and drops the others; a
+    second one is taken where it comes.
     """
     graph = compile_graph(calls, run_shard)
     by_key = dict(zip(graph, calls, strict=True))
-    with _shut_down(ThreadPoolExecutor(workers)) as pool:
+    with deferred(), _shut_down(ThreadPoolExecutor(workers)) as pool:
         _get(graph, pool, workers, on_receipt, lambda key, *_: on_start(by_key[key]))
 
 
@@ -41,11 +43,14 @@ def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnRec
     children = Children()
     graph = compile_graph(calls, partial(run_guarded, children=children))
     try:
-        with _shut_down(ThreadPoolExecutor(workers)) as pool:
+        with (
+            deferred(children.stop, children.kill),
+            _shut_down(ThreadPoolExecutor(workers)) as pool,
+        ):
             try:
                 _get(graph, pool, workers, on_receipt)
             finally:
-                children.stopped = True
+                children.stop()
     finally:
         children.close()
 
@@ -58,6 +63,7 @@ def _get(
     pretask: Callable[..., None] | None = None,
 ) -> None:
     def posttask(_key: object, receipt: Receipt, *_: object) -> None:
+        check()  # no lock is held here
         on_receipt(receipt)
 
     callbacks = [(None, None, pretask, posttask, None)]

@@ -29,6 +29,7 @@ from codebatch.fitness import (
 )
 from codebatch.graph.connection import OnNotice, ignore
 from codebatch.graph.inquiry import ask_scheduler, ask_workers, has_workers
+from codebatch.interrupts import check
 from codebatch.records import PlannedTask
 from codebatch.surroundings import Facts, StoreProbe, look_around, store_probe
 
@@ -127,5 +128,6 @@ def _await_worker(client: Any, on_notice: OnNotice, timeout: float | None) -> No
                 told = time.monotonic()
                 on_notice("waiting for workers: the cluster has none")
             time.sleep(_POLL_SECONDS)
+            check()
     finally:
         probe.release()

@@ -17,6 +17,7 @@ from codebatch.graph.insight import check_reporting, reporting
 from codebatch.graph.preflight import examine, examine_workers
 from codebatch.graph.shared import run_shared
 from codebatch.graph.shipped import run_shipped
+from codebatch.interrupts import deferred
 from codebatch.messages import Receipt, ShardCall
 from codebatch.records import PlannedTask
 from codebatch.usage import UsageTally
@@ -50,10 +51,12 @@ def open_session(
 ) -> Iterator[Session]:
     """A session for a block; ``where`` is an address, a scheduler file, or a client.
 
-    Nothing is sent unless the cluster is fit for the work: see `codebatch.graph.preflight`.
+    Nothing is sent unless the cluster is fit for the work: see `codebatch.graph.preflight`. An
+    interrupt takes effect between answers of the cluster, a second one where it comes.
     """
     settings = completed(settings)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(deferred())
         if isinstance(where, str):
             cluster = stack.enter_context(connected(where, settings))
         else:

@@ -1,0 +1,90 @@
+"""Interrupts (Ctrl-C) that are taken where work can stop, not wherever it is.
+
+A `KeyboardInterrupt` in the middle of `queue.Queue.get` or `threading.Event.wait` may leave their
+lock held for good, and the threads that want it then wait for ever. So what works with threads
+defers interrupts (`deferred`), and takes them at points of its choice (`check`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+Action = Callable[[], None]
+
+
+class _Deferral:
+    """A handler of SIGINT that puts interrupts off.
+
+    State: ``_pending`` tells that one has come and is not taken yet, ``_actions`` has what is to be
+    done at those to come.
+    """
+
+    def __init__(self, actions: Iterator[Action]) -> None:
+        self._actions = actions
+        self._pending = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._pending = True
+        action = next(self._actions, None)
+        if action is None:  # somebody is out of patience
+            signal.default_int_handler(number, frame)
+        else:
+            action()
+
+    def take(self) -> bool:
+        """Whether one is to be taken, which it is from then on."""
+        pending, self._pending = self._pending, False
+        return pending
+
+
+@contextlib.contextmanager
+def deferred(first: Action = lambda: None, *others: Action) -> Iterator[None]:
+    """For a block, put interrupts off to the next `check`, or to its end. Each that comes calls one
+    of the actions, in the order given; one more than there are is taken where it meets the block.
+
+    Only the main thread is interrupted, so there is nothing to put off in others; and a program
+    that handles interrupts in another way than Python does is left alone.
+    """
+    earlier = signal.getsignal(signal.SIGINT)
+    is_ours = earlier is signal.default_int_handler or isinstance(earlier, _Deferral)
+    if not is_ours or not _is_main():
+        yield
+        return
+    deferral = _Deferral(iter((first, *others)))
+    signal.signal(signal.SIGINT, deferral)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+        if deferral.take():
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def allowed() -> Iterator[None]:
+    """For a part of a block in which interrupts are put off, take them where they come."""
+    check()
+    deferral = signal.getsignal(signal.SIGINT)
+    if not isinstance(deferral, _Deferral) or not _is_main():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, deferral)
+
+
+def check() -> None:
+    """Raise `KeyboardInterrupt` if an interrupt was put off."""
+    deferral = signal.getsignal(signal.SIGINT)
+    if isinstance(deferral, _Deferral) and _is_main() and deferral.take():
+        raise KeyboardInterrupt
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
