@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import Note
+from conftest import Note
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
 SEED = os.environ.get("INTERRUPT_SEED", "20261126")
