@@ -319,3 +319,16 @@ class ArchiveInvalidError(UsageError):
     """A file to import is no memo archive, or a damaged one."""
 
     code = "ARCHIVE_INVALID"
+
+
+# Of a shard that met one of these nothing is known: where it was computed is to blame.
+UNFIT_SURROUNDINGS = (
+    DiskExhaustedError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreReadError,
+    StoreWriteError,
+    TaskNotFoundError,
+    ToolchainMismatchError,
+)
+PASSING_TROUBLES = (MemoryExhaustedError, WorkerLostError)

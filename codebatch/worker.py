@@ -20,13 +20,13 @@ from codebatch.clock import now, now_ns
 from codebatch.collector import collector_held
 from codebatch.commit import commit_failure, commit_shard
 from codebatch.errors import (
+    PASSING_TROUBLES,
+    UNFIT_SURROUNDINGS,
     BatchNotFoundError,
     CodeBatchError,
     MemoryExhaustedError,
     NotReusedError,
     ShardFailedError,
-    StoreWriteError,
-    WorkerLostError,
 )
 from codebatch.keys import pipeline_fingerprints
 from codebatch.messages import Receipt, ShardCall
@@ -52,11 +52,11 @@ Change = Callable[[Surroundings], Surroundings]
 T = TypeVar("T")
 
 _LEFT_AS_IT_IS = (
+    *UNFIT_SURROUNDINGS,
+    *PASSING_TROUBLES,
     BatchNotFoundError,
     MemoryError,
     NotReusedError,
-    StoreWriteError,
-    WorkerLostError,
 )
 
 
@@ -195,8 +195,8 @@ def _run(shard: OpenShard, change: Change) -> Receipt:
 def _recording_failure(
     store: StoreDirectory, call: ShardCall, tasks: Sequence[PlannedTask]
 ) -> Iterator[None]:
-    """Commit that the shard has failed where a block raises, unless it is not the shard's doing:
-    it stays as it is then, to be computed where that is possible.
+    """Commit that the shard has failed where a block raises, unless it is not the shard's doing: it
+    stays as it is then, to be computed where that is possible. If it is nowhere, the run says so.
     """
     try:
         yield

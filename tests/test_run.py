@@ -339,6 +339,18 @@ def test_shortage_of_the_process_is_no_result(
     assert (report.status, report.result) == ("done", scanned.batch.overview().result)
 
 
+def test_shortage_of_a_process_is_no_state(
+    tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may be able to: only the run, which asks others, says that it has failed."""
+    batch = store.batch(store.snapshot(tree), "full")
+    replace_task(monkeypatch, "symbols", run=broken_task(lambda: OSError(errno.ENOSPC, "no room")))
+    receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
+    codes = [receipt.error["code"] for receipt in receipts if receipt.error]
+    assert codes == ["DISK_EXHAUSTED"]
+    assert batch.overview().shards()["failed"] == 0
+
+
 @pytest.mark.parametrize("first", ["of a file", "of what ruff says"])
 def test_no_room_for_temporary_files_is_no_result(
     first: str,

@@ -4,36 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codebatch.errors import (
-    DiskExhaustedError,
-    MemoryExhaustedError,
-    StoreFormatError,
-    StoreNotFoundError,
-    StoreReadError,
-    StoreWriteError,
-    TaskNotFoundError,
-    ToolchainMismatchError,
-    WorkerLostError,
-)
+from codebatch.errors import PASSING_TROUBLES, UNFIT_SURROUNDINGS
 from codebatch.graph.cluster import Cluster
 from codebatch.graph.window import Lost
 
 MAX_TRIES = 4
 
-# The surroundings of a worker are to blame, not what it was asked for.
-_UNFIT = frozenset(
-    error.code
-    for error in (
-        DiskExhaustedError,
-        StoreFormatError,
-        StoreNotFoundError,
-        StoreReadError,
-        StoreWriteError,
-        TaskNotFoundError,
-        ToolchainMismatchError,
-    )
-)
-_PASSING = frozenset({MemoryExhaustedError.code, WorkerLostError.code})
+_UNFIT = frozenset(error.code for error in UNFIT_SURROUNDINGS)
+_PASSING = frozenset(error.code for error in PASSING_TROUBLES)
 
 
 def is_worth_another_try(
