@@ -125,11 +125,17 @@ def _local_for(work_bytes: int) -> str:
 
 
 def _is_cluster(name: str) -> bool:
-    """Whether this is the address of a cluster, or a file that may hold one."""
+    """Whether this is the address of a cluster, or a file that holds one, or that a scheduler is
+    about to write.
+    """
     match = _ADDRESS.match(name)
     if match is not None:
         return 0 < int(match[1]) < 2**16
-    return _OTHER_ADDRESS.match(name) is not None or Path(name).is_file()
+    return _OTHER_ADDRESS.match(name) is not None or _may_be_file(Path(name))
+
+
+def _may_be_file(path: Path) -> bool:
+    return path.is_file() or (path.suffix == ".json" and path.parent.is_dir() and not path.exists())
 
 
 def _configured_for_dask() -> str | None:

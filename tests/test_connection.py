@@ -296,6 +296,22 @@ def test_a_scheduler_file_that_is_being_written(scheduler: str, tmp_path: Path) 
     late.join()
 
 
+def test_a_scheduler_file_that_is_not_there_yet(scheduler: str, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    message, hint = failure(str(path))
+    assert (message, "dask scheduler --scheduler-file" in hint) == ("there is no such file", True)
+    late = threading.Timer(1.5, path.write_text, [json.dumps({"address": scheduler})])
+    late.start()
+    notices: list[str] = []
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "20s"}),
+        connect(str(path), notices.append) as client,
+    ):
+        assert client.scheduler.address == scheduler
+    late.join()
+    assert notices == [f"waiting for a Dask scheduler at {path}: there is no such file"]
+
+
 def test_a_frozen_scheduler_is_named_and_left(tmp_path: Path) -> None:
     """Neither connecting to one nor leaving one hangs."""
     with Cluster(tmp_path / "cluster") as cluster:

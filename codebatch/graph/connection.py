@@ -91,11 +91,17 @@ def current_client() -> Any:
 
 
 def _address_in(path: str) -> str:
-    """What a scheduler file says; a moment is waited for one that is being written."""
+    """What a scheduler file says; a moment is waited for one that is being written.
+
+    `NoAnswerError` where there is none yet.
+    """
     deadline = time.monotonic() + _FILE_SECONDS
     while True:
         try:
             document = json.loads(Path(path).read_bytes())
+        except FileNotFoundError as error:
+            hint = "dask scheduler --scheduler-file FILE writes it when it starts"
+            raise NoAnswerError("there is no such file", hint, may_pass=True) from error
         except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not a JSON document"
         else:
@@ -126,9 +132,11 @@ def _await_answer(scheduler: str, seconds: float, until: float, on_notice: OnNot
     """
     told = time.monotonic() - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
     while True:
-        address = _address_in(scheduler) if Path(scheduler).is_file() else scheduler
-        shown = scheduler if address == scheduler else f"{address} (from {scheduler})"
+        shown = scheduler
         try:
+            address = scheduler if "://" in scheduler else _address_in(scheduler)
+            if address != scheduler:
+                shown = f"{address} (from {scheduler})"
             door = find_door(address)
             if door is not None:
                 knock(door, seconds)
