@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import Note
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
