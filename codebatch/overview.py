@@ -71,6 +71,11 @@ class BatchOverview:
         """Status of a shard over all tasks."""
         return _shard_status(self.states, shard_id)
 
+    def has_failed(self, shard_id: str, attempt: str) -> bool:
+        """Whether a shard has a state which says that it failed at this attempt."""
+        states = (of_task[shard_id] for of_task in self.states.values())
+        return any(s is not None and s.status == FAILED and s.attempt == attempt for s in states)
+
     def task_status(self, task_id: str) -> str:
         """Status of a task over all shards."""
         return _status(self.totals.tasks[task_id].shards)

@@ -351,6 +351,23 @@ def test_shortage_of_a_process_is_no_state(
     assert batch.overview().shards()["failed"] == 0
 
 
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_a_shard_that_fails_again_says_why_this_time(
+    scheduler: str, tree: Path, store: codebatch.Store
+) -> None:
+    batch = store.batch(store.snapshot(tree), "full")
+    attempts = []
+    for number, code in ((errno.ENOSPC, "DISK_EXHAUSTED"), (errno.EMFILE, "MEMORY_EXHAUSTED")):
+        failing = broken_task(lambda number=number: OSError(number, "not here"))
+        with pytest.MonkeyPatch.context() as patch:
+            replace_task(patch, "symbols", run=failing)
+            report = batch.run(scheduler)
+        assert [found["code"] for found in report.errors] == [code]
+        failed = [state for state in batch.overview().present() if state.status == "failed"]
+        attempts.append({state.attempt for state in failed})
+    assert attempts[0].isdisjoint(attempts[1])  # what other runs tell it by
+
+
 @pytest.mark.parametrize("first", ["of a file", "of what ruff says"])
 def test_no_room_for_temporary_files_is_no_result(
     first: str,

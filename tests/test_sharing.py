@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, cli_command, cli_environment, run_cli
+from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
+from test_run import replace_task
 
 import codebatch
 from codebatch.batch.sharing import retrying
@@ -304,6 +307,34 @@ def _computed(batch: codebatch.Batch) -> tuple[Any, ...]:
 
     (report,) = dask.compute(batch)
     return tuple(getattr(report, name) for name in report.__dataclass_fields__)
+
+
+def test_runs_do_not_wait_for_what_each_has_failed_at_again(
+    store: codebatch.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has claimed a shard that had failed before, and fails at it for want of descriptors."""
+    tree = write_tree(tmp_path / "tree", {f"{n}.py": f"x = {n}\n" for n in range(2)})
+    batch = store.batch(store.snapshot(tree), "full", shards=256)
+    assert len(batch.shards()) == 2
+    met = threading.Barrier(1)
+
+    def run(*_: object) -> Iterator[dict[str, object]]:
+        met.wait(30)
+        raise OSError(errno.EMFILE, "no descriptor")
+
+    replace_task(monkeypatch, "symbols", run=run)
+    assert batch.run("sync").shards["failed"] == 2
+    met = threading.Barrier(2)
+    found: list[codebatch.RunReport] = []
+    both = [
+        threading.Thread(target=lambda: found.append(batch.run("sync")), daemon=True)
+        for _ in range(2)
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    assert [report.shards["failed"] for report in found] == [2, 2]
 
 
 def test_an_interrupted_run_leaves_its_shards(library: Path, tmp_path: Path) -> None:

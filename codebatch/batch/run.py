@@ -39,7 +39,7 @@ from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
 from codebatch.plan import shard_of
-from codebatch.records import CLAIMED, DONE, FAILED, ShardState
+from codebatch.records import CLAIMED, DONE, ShardState
 from codebatch.schedulers import (
     AUTO,
     SchedulerChoice,
@@ -343,12 +343,18 @@ def _next_calls(run: _Run) -> list[ShardCall]:
 
 
 def _record_failures(run: _Run) -> None:
-    """Give a failed state to every shard that answered with failure but left none."""
+    """Give a failed state to every shard that answered with failure but left none.
+
+    One that an earlier run has left says why it failed then, and other runs of the batch do not
+    take it for an outcome of this one.
+    """
     overview = run.overview()
     task_ids = [task.id for task in run.plan.tasks]
     for shard_id in overview.shard_ids:
         receipt = run.arrived.get(shard_id)
-        if receipt is None or overview.shard_status(shard_id) in (DONE, FAILED):
+        if receipt is None or overview.shard_status(shard_id) == DONE:
+            continue
+        if overview.has_failed(shard_id, receipt.attempt):
             continue
         error = receipt.error or {}
         if error.get("code") == NotReusedError.code:
