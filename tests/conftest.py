@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,17 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
     if report.failed:
         report.sections += [section for show in list(evidence) for section in show()]
     return report
+
+
+Interrupt = Callable[[], None]
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Interrupt]:
+    """Callable that interrupts this process, which handles that as Python does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "left in place"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

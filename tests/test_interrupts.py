@@ -5,7 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Note
+from conftest import Interrupt, Note
+
+from codebatch.batch.dispatch import run_suspects
+from codebatch.interrupts import deferred
+from codebatch.messages import Receipt, ShardCall
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
 SEED = os.environ.get("INTERRUPT_SEED", "20261126")
@@ -47,3 +51,17 @@ def test_no_instant_is_a_bad_one(scheduler: str, note: Note) -> None:
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 10
     note(f"{scheduler}: interrupted {int(done.stdout):,} times, seed {SEED}")
+
+
+def test_shards_that_run_one_by_one_end_at_once_in_a_session(interrupt: Interrupt) -> None:
+    """As those do that workers of a cluster left undone: nothing else asks for interrupts there."""
+    calls = [ShardCall("/nowhere", "", "batch-0", f"{n:02x}", f"{n:02x}") for n in range(3)]
+    receipts: list[Receipt] = []
+
+    def note(receipt: Receipt) -> None:
+        receipts.append(receipt)
+        interrupt()
+
+    with pytest.raises(KeyboardInterrupt), deferred():
+        run_suspects(calls, note, lambda _: None)
+    assert len(receipts) == 1

@@ -120,9 +120,9 @@ LAYERS: dict[str, set[str]] = {
     | {"cluster_settings", "fitness", "interrupts", "isolation", "object_cache", "parcels", "pool"}
     | {"serving", "shipping", "store", "surroundings", "usage", "worker"},
     "batch": WORDS
-    | {"clock", "cluster_settings", "commit", "graph", "isolation", "keys", "lines", "outputs"}
-    | {"overview", "pipeline", "plan", "pool", "progress", "quarantine", "recheck", "schedulers"}
-    | {"shard", "splice", "store", "tasks", "opening", "usage", "worker"},
+    | {"clock", "cluster_settings", "commit", "graph", "interrupts", "isolation", "keys", "lines"}
+    | {"outputs", "overview", "pipeline", "plan", "pool", "progress", "quarantine", "recheck"}
+    | {"schedulers", "shard", "splice", "store", "tasks", "opening", "usage", "worker"},
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},

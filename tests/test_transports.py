@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,14 +16,17 @@ from typing import Any
 import distributed
 import pytest
 from clusters import Cluster
-from conftest import Scanned, write_tree
+from conftest import Interrupt, Scanned, write_tree
 from test_preflight import with_other_ruff
 from test_quarantine import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
 import codebatch
 from codebatch.errors import NotReusedError, UsageError
+from codebatch.progress import RunProgress
 from codebatch.shipping import ParcelLimits
+from codebatch.store.claims import Claims
+from codebatch.store.leases import hold_lease
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -169,6 +173,43 @@ def test_damage_in_one_store_is_none_of_another(client: Any, tmp_path: Path) -> 
     assert ship(other.batch(other.snapshot(tree), "full"), client).status == "done"
     path.write_bytes(whole)
     assert ship(batch, client).status == "done"
+
+
+@pytest.mark.parametrize("transport", ["shared", "shipped"])
+def test_wait_for_other_runs_is_interrupted(
+    transport: str, batch: codebatch.Batch, client: Any, interrupt: Interrupt
+) -> None:
+    layout, shard_id = batch.store.directory.layout, batch.shards()[0]["shard_id"]
+    with hold_lease(layout, "run", batch.id) as lease:
+        claims = Claims(layout, batch.id, lease.lease_id)
+        claims.take(shard_id)
+        late = threading.Timer(20, claims.release, [shard_id])
+        late.start()
+        report = batch.run(client=client, transport=transport, on_wait=lambda _: interrupt())
+        assert not late.finished.is_set(), "it waited to the end"
+        late.cancel()
+    assert report.status == "interrupted"
+    assert batch.run("sync").status == "done"
+
+
+def test_run_that_sends_nothing_is_interrupted(
+    store: codebatch.Store, scanned: Scanned, client: Any, interrupt: Interrupt
+) -> None:
+    """All is known of each shard, so that no answer is ever waited for."""
+    first = store.batch(store.snapshot(scanned.tree), "full")
+    first.run("sync")
+    store.remove_batch(first.id)
+    batch = store.batch(store.snapshot(scanned.tree), "full", shards=256)
+    told: list[RunProgress] = []
+
+    def progress(news: RunProgress) -> None:
+        told.append(news)
+        if len(told) == 2:  # the first is what was there before
+            interrupt()
+
+    report = ship(batch, client, progress=progress)
+    assert (report.status, report.shards["done"]) == ("interrupted", 1)
+    assert ship(batch, client).files["computed"] == 0
 
 
 @pytest.mark.parametrize("transport", ["shared", "shipped"])

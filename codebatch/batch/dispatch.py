@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.cluster_settings import ClusterSettings
+from codebatch.interrupts import allowed
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.records import PlannedTask
@@ -95,12 +96,13 @@ def run_calls(
 
 
 def run_suspects(calls: Sequence[ShardCall], note: Note, announce: Announce) -> None:
-    """Run the calls one after the other in a child process."""
+    """Run the calls one after the other in a child process; an interrupt ends it."""
     children = pool.Children()
     try:
-        for call in calls:
-            announce(call)
-            note(isolation.run_guarded(call, children))
+        with allowed():  # the session of a cluster puts them off
+            for call in calls:
+                announce(call)
+                note(isolation.run_guarded(call, children))
     finally:
         children.close()
 

@@ -35,6 +35,7 @@ from codebatch.errors import (
     ShardFailedError,
     UsageError,
 )
+from codebatch.interrupts import allowed
 from codebatch.lazy import lazy
 from codebatch.messages import Receipt, ShardCall
 from codebatch.overview import BatchOverview, States, without_files
@@ -179,7 +180,8 @@ class _Run:
     def await_others(self) -> bool:
         """Wait for other runs; whether there is something to do for this one then."""
         self.sharing.settled.update(self.arrived)
-        return self.sharing.await_others(self._states_of_others, self.settings.on_wait)
+        with allowed():  # the session of a cluster puts interrupts off
+            return self.sharing.await_others(self._states_of_others, self.settings.on_wait)
 
     def _states_of_others(self, shard_id: str) -> list[ShardState | None]:
         states = self._states_of(shard_id)

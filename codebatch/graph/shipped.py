@@ -22,6 +22,7 @@ from codebatch.graph.keys import parcel_key
 from codebatch.graph.retries import is_worth_after_loss, is_worth_another_try
 from codebatch.graph.shelves import Shelves
 from codebatch.graph.window import Bounds, Job, Lost, Window, drive, odd
+from codebatch.interrupts import check
 from codebatch.messages import Receipt, ShardCall
 from codebatch.parcels import Answer, error_of, parcel_bytes
 from codebatch.records import FAILED
@@ -84,6 +85,7 @@ class _Shipping:
     def jobs(self, calls: Iterable[ShardCall]) -> Iterator[Job]:
         """The parcels of all shards; each is opened when its first is asked for."""
         for call in calls:
+            check()  # there may be nothing to send of all that follow
             shard = open_shard(call)
             packed = shard if isinstance(shard, Receipt) else pack_shard(shard, PARCELS)
             if isinstance(packed, Receipt):
