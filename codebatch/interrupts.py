@@ -14,25 +14,29 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 Action = Callable[[], None]
+Handler = Callable[[int, FrameType | None], object] | int | None  # as `signal` has them
 
 
 class _Deferral:
-    """A handler of SIGINT that puts interrupts off.
+    """A handler of SIGINT that puts interrupts off, in the place of an ``earlier`` one.
 
     State: ``_pending`` tells that one has come and is not taken yet, ``_actions`` has what is to be
     done at those to come.
     """
 
-    def __init__(self, actions: Iterator[Action]) -> None:
+    def __init__(self, earlier: Handler, actions: Iterator[Action]) -> None:
+        self._earlier = earlier
         self._actions = actions
         self._pending = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self._pending = True
         action = next(self._actions, None)
         if action is None:  # somebody is out of patience
+            self._pending = False
+            signal.signal(number, self._earlier)  # it may be too late for the block to do so
             signal.default_int_handler(number, frame)
         else:
+            self._pending = True
             action()
 
     def take(self) -> bool:
@@ -54,7 +58,7 @@ def deferred(first: Action = lambda: None, *others: Action) -> Iterator[None]:
     if not is_ours or not _is_main():
         yield
         return
-    deferral = _Deferral(iter((first, *others)))
+    deferral = _Deferral(earlier, iter((first, *others)))
     signal.signal(signal.SIGINT, deferral)
     try:
         yield
@@ -67,13 +71,14 @@ def deferred(first: Action = lambda: None, *others: Action) -> Iterator[None]:
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
     """For a part of a block in which interrupts are put off, take them where they come."""
-    check()
     deferral = signal.getsignal(signal.SIGINT)
     if not isinstance(deferral, _Deferral) or not _is_main():
         yield
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if deferral.take():
+            raise KeyboardInterrupt
         yield
     finally:
         signal.signal(signal.SIGINT, deferral)

@@ -1,14 +1,19 @@
 """Interrupts end a run, wherever they meet it; here at random instants, thousands of them."""
 
+from __future__ import annotations
+
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 
 import pytest
 from conftest import Interrupt, Note
 
 from codebatch.batch.dispatch import run_suspects
-from codebatch.interrupts import deferred
+from codebatch.interrupts import allowed, check, deferred
 from codebatch.messages import Receipt, ShardCall
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
@@ -65,3 +70,122 @@ def test_shards_that_run_one_by_one_end_at_once_in_a_session(interrupt: Interrup
     with pytest.raises(KeyboardInterrupt), deferred():
         run_suspects(calls, note, lambda _: None)
     assert len(receipts) == 1
+
+
+# -- what is put off -----------------------------------------------------------------------------
+
+
+def interrupted(act: Callable[[], object]) -> bool:
+    """Whether an interrupt comes out of a function."""
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_interrupts_are_put_off_to_a_check(interrupt: Interrupt) -> None:
+    said: list[str] = []
+    with deferred(lambda: said.append("first"), lambda: said.append("second")):
+        interrupt()
+        assert interrupted(check)
+        assert not interrupted(check)
+        interrupt()
+        assert interrupted(check)
+        assert said == ["first", "second"]
+        assert interrupted(interrupt)  # no longer
+        assert not interrupted(check)
+
+
+def test_interrupts_are_put_off_to_the_end(interrupt: Interrupt) -> None:
+    said: list[str] = []
+
+    def act() -> None:
+        with deferred(), deferred():
+            interrupt()
+            said.append("in the inner block")
+
+    assert interrupted(act)
+    assert said == ["in the inner block"]
+
+
+def test_second_interrupt_of_an_inner_block_is_all_there_is(interrupt: Interrupt) -> None:
+    def act() -> None:
+        with deferred():
+            interrupt()
+            interrupt()
+
+    with deferred():
+        assert interrupted(act)
+        assert not interrupted(check)
+
+
+Around = Callable[[], None]
+
+
+@pytest.fixture
+def just_before(monkeypatch: pytest.MonkeyPatch, interrupt: Interrupt) -> Around:
+    """Callable that has an interrupt come just before Python's own handler is set the next time."""
+    set_handler, coming = signal.signal, iter([interrupt])
+
+    def handle(number: int, handler: signal.Handlers) -> object:
+        if handler is signal.default_int_handler:
+            next(coming, lambda: None)()
+        return set_handler(number, handler)
+
+    return lambda: monkeypatch.setattr("signal.signal", handle)
+
+
+def test_last_interrupt_of_a_block_leaves_nothing_behind(
+    interrupt: Interrupt, just_before: Around
+) -> None:
+    def act() -> None:
+        with deferred():
+            interrupt()
+            just_before()
+
+    assert interrupted(act)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupt_just_before_they_are_allowed_is_taken(
+    interrupt: Interrupt, just_before: Around
+) -> None:
+    def act() -> None:
+        with allowed():
+            pytest.fail("it was put off")
+
+    def act_interrupted() -> None:
+        with allowed():
+            interrupt()
+
+    with deferred():
+        assert interrupted(act_interrupted)
+        just_before()
+        assert interrupted(act)
+
+
+def test_handler_of_a_program_is_left_alone(interrupt: Interrupt) -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    with deferred(), allowed():
+        interrupt()
+        check()
+        assert came == [signal.SIGINT]
+    signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_take_none(interrupt: Interrupt) -> None:
+    taken: list[bool] = []
+
+    def work() -> None:
+        with deferred(), allowed():
+            taken.append(interrupted(check))
+
+    with deferred():
+        interrupt()
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        taken.append(interrupted(check))
+    assert taken == [False, True]
