@@ -149,6 +149,7 @@ class _Isolation:
             try:
                 found = self._ask(around, work, company)
             except _ChildDiedError as death:
+                self._check_wanted()  # or it was killed because nobody wants to know any more
                 # A limit of time is for one file: what stands beside it makes no difference.
                 proven = alone or (not company and death.code == TASK_TIMED_OUT)
                 if proven and (death.code in seen or not death.by_other):
@@ -161,6 +162,10 @@ class _Isolation:
                 self._together = max(1, (in_company + 1) // 2)
             return found
 
+    def _check_wanted(self) -> None:
+        if self._children.stopped:
+            raise WorkerLostError("the run was stopped")
+
     def _company(self, work: Computation) -> list[Source]:
         """The files that are to be prepared together with the one at hand."""
         has_prepared = (work.task.id, _name(work.file)) in self._prepared
@@ -170,8 +175,7 @@ class _Isolation:
 
     def _ask(self, around: Surroundings, work: Computation, company: Sequence[Source]) -> FileLines:
         """Have a task run on a file in a child."""
-        if self._children.stopped:
-            raise WorkerLostError("the run was stopped")
+        self._check_wanted()
         if self._child is None:
             self._child = self._children.start()
         sources = [(work.file, work.source), *company]

@@ -24,8 +24,10 @@ from clusters import Cluster
 from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
 
 import codebatch
-from codebatch.errors import UsageError
+from codebatch import isolation
+from codebatch.errors import UsageError, WorkerLostError
 from codebatch.limits import Limits, choose_limits
+from codebatch.pool import Children
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 POISON = str(Path(__file__).parent / "poison")
@@ -352,6 +354,27 @@ def test_second_interrupt_ends_what_hangs(tmp_path: Path) -> None:
     assert process.returncode == 130, err.decode()
     assert b"resume --batch" in out
     assert b"Traceback" not in err
+
+
+def test_child_that_a_second_interrupt_kills_blames_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even one whose child somebody had killed before."""
+    children, deaths = Children(), iter([False, True])
+
+    def ask(*_: object) -> Any:
+        if next(deaths):
+            children.kill()
+        raise isolation._death(-signal.SIGKILL)
+
+    def condemn(*_: object) -> Any:
+        pytest.fail("the file is blamed")
+
+    monkeypatch.setattr(isolation._Isolation, "_ask", ask)
+    monkeypatch.setattr(isolation._Isolation, "_company", lambda *_: [])
+    around: Any = None  # nothing is computed
+    with pytest.raises(WorkerLostError):
+        isolation._Isolation(Limits(), children, condemn)._compute(around, around)
 
 
 # -- limits --------------------------------------------------------------------------------------
