@@ -300,15 +300,17 @@ def test_a_scheduler_file_that_is_not_there_yet(scheduler: str, tmp_path: Path) 
     path = tmp_path / "scheduler.json"
     message, hint = failure(str(path))
     assert (message, "dask scheduler --scheduler-file" in hint) == ("there is no such file", True)
-    late = threading.Timer(1.5, path.write_text, [json.dumps({"address": scheduler})])
-    late.start()
     notices: list[str] = []
+
+    def write(notice: str) -> None:
+        notices.append(notice)
+        path.write_text(json.dumps({"address": scheduler}))
+
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "20s"}),
-        connect(str(path), notices.append) as client,
+        connect(str(path), write) as client,
     ):
         assert client.scheduler.address == scheduler
-    late.join()
     assert notices == [f"waiting for a Dask scheduler at {path}: there is no such file"]
 
 
