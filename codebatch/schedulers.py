@@ -15,7 +15,6 @@ import site
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codebatch.errors import SchedulerInvalidError, UsageError
@@ -131,11 +130,14 @@ def _is_cluster(name: str) -> bool:
     match = _ADDRESS.match(name)
     if match is not None:
         return 0 < int(match[1]) < 2**16
-    return _OTHER_ADDRESS.match(name) is not None or _may_be_file(Path(name))
+    return _OTHER_ADDRESS.match(name) is not None or _may_be_file(name)
 
 
-def _may_be_file(path: Path) -> bool:
-    return path.is_file() or (path.suffix == ".json" and path.parent.is_dir() and not path.exists())
+def _may_be_file(name: str) -> bool:
+    # What cannot be looked at is not there: `Path` would raise.
+    if os.path.exists(name) or not name.endswith(".json"):
+        return os.path.isfile(name)
+    return os.path.isdir(os.path.dirname(name) or ".")
 
 
 def _configured_for_dask() -> str | None:

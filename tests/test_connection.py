@@ -466,17 +466,31 @@ def test_no_viewing_command_reads_the_configuration_of_dask(
 
 
 @pytest.mark.parametrize(
-    "name", ["tcp://host", "tcp://host:0", "tcp://host:65536", "tcp://:1", "tcp://host:1/x", "hi"]
+    "name",
+    [
+        *("tcp://host", "tcp://host:0", "tcp://host:65536", "tcp://:1", "tcp://host:1/x", "hi"),
+        *("no folder/scheduler.json", "scheduler.yaml", "folder.json", "long" * 99),
+    ],
 )
-def test_what_is_no_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_address(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.json").mkdir()
     with pytest.raises(SchedulerInvalidError):
         schedulers.choose_scheduler(name, None, 0)
     with pytest.raises(SchedulerInvalidError):
         schedulers.check_cluster(name)
 
 
-@pytest.mark.parametrize("name", ["tcp://host:8786", "tls://[::1]:1", "ws://host:1", "inproc://x"])
-def test_what_is_an_address(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tcp://host:8786", "tls://[::1]:1", "ws://host:1", "inproc://x"),
+        *("a file", "late.json", "./late.json"),
+    ],
+)
+def test_what_is_an_address(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a file").touch()
     assert schedulers.choose_scheduler(name, None, 0).name == name
 
 
