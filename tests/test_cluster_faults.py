@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,6 +315,20 @@ def test_a_run_that_is_interrupted(
     assert (done.code, json.loads(done.stdout)["status"]) == (130, "interrupted")
     with Run(run.store, "resume", "--scheduler", cluster.address, *transport) as resumed:
         source.check(resumed)
+
+
+def test_a_run_whose_scheduler_hangs_is_interrupted(
+    transport: tuple[str, str], cluster: Cluster, source: Source, tmp_path: Path
+) -> None:
+    cluster.start_workers(2)
+    with source.start(tmp_path / "store", cluster.address, *transport) as run:
+        run.wait_for_shards(10)
+        cluster.scheduler.freeze()
+        time.sleep(2)  # it is asked how the cluster is
+        os.kill(run.pid, signal.SIGINT)
+        done = run.outcome(60)
+        cluster.scheduler.thaw()
+    assert (done.code, json.loads(done.stdout)["status"]) == (130, "interrupted")
 
 
 def test_two_clients_share_a_batch(

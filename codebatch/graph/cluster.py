@@ -21,7 +21,7 @@ from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError, UsageError
 from codebatch.fitness import Fitness, Problem
 from codebatch.graph.connection import close_client, open_client
-from codebatch.graph.inquiry import ask_briefly
+from codebatch.graph.inquiry import ask_briefly, ask_identity
 from codebatch.graph.keys import Key
 from codebatch.interrupts import allowed, check
 
@@ -150,10 +150,9 @@ class Cluster:
         """
         with contextlib.suppress(ClusterError, OSError, distributed.TimeoutError):
             now = time.monotonic()
-            number = self.client.scheduler_info(n_workers=0).get("n_workers")
+            number = ask_identity(self.client, 0).get("n_workers")
             if number != len(self._names) or now - self._listed > _LIST_SECONDS:
-                # Nothing where the connection was lost a moment ago.
-                workers = self.client.scheduler_info(n_workers=-1).get("workers")
+                workers = ask_identity(self.client, -1).get("workers")
                 if workers is not None:
                     self._names = {address: str(one["name"]) for address, one in workers.items()}
                     self._addresses = {name: address for address, name in self._names.items()}

@@ -9,11 +9,13 @@ a moment that its first shard need not wait for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codebatch.errors import ClusterError
 from codebatch.fitness import ClusterFacts, SchedulerFacts
+from codebatch.interrupts import check
 from codebatch.lazy import lazy
 from codebatch.pool import start_server
 from codebatch.records import PlannedTask
@@ -25,6 +27,7 @@ else:
     core = lazy("distributed.comm.core")
 
 ANSWER_SECONDS = 5.0
+_POLL_SECONDS = 0.5
 _AT_ONCE = 256
 _SCHEDULER_PACKAGES = ("msgpack",)  # beside those that Dask always tells
 
@@ -82,6 +85,27 @@ def ask_scheduler(client: Any) -> SchedulerFacts:
     if own is not None:
         found["codebatch"] = str(own)  # metadata may be of another copy
     return SchedulerFacts(found, error)
+
+
+def ask_identity(client: Any, workers: int) -> Mapping[str, Any]:
+    """What the scheduler says of itself, and of so many workers (-1: of all); nothing where the
+    connection to it was lost a moment ago. It may take long over that, so that an interrupt that
+    was put off is taken meanwhile.
+    """
+    scheduler = client.scheduler
+    if scheduler is None:
+        return {}
+    asked = scheduler.identity(n_workers=workers)
+    coming = asyncio.run_coroutine_threadsafe(asked, client.loop.asyncio_loop)
+    try:
+        while not wait([coming], _POLL_SECONDS).done:
+            check()
+        answer: Mapping[str, Any] = coming.result()
+    except (CancelledError, OSError):
+        return {}
+    finally:
+        coming.cancel()  # without effect where it has come
+    return answer
 
 
 def ask_workers(
