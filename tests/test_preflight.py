@@ -238,24 +238,22 @@ def test_diagnose_says_the_same(cluster: Cluster, planned: codebatch.Batch, cli:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inquiry, "ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr(inquiry, "ANSWER_SECONDS", 4)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
     cluster: Cluster, client: Any, addresses: dict[str, str], planned: codebatch.Batch
 ) -> None:
-    busy = client.submit(time.sleep, 20, workers=[addresses["fit-1"]], key="busy", pure=False)
+    busy = client.submit(time.sleep, 600, workers=[addresses["fit-1"]], key="busy", pure=False)
     workers = [addresses[name] for name in ("fit-1", "fit-2")]
-    look_at(client, planned, *workers)
     began = time.monotonic()
     assert look_at(client, planned, *workers) == [(), ()]
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < inquiry.ANSWER_SECONDS
     cluster.members["fit-2"].freeze()
     try:
         began = time.monotonic()
         fit, frozen = look_at(client, planned, *workers)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 60
         assert fit == ()
         assert [one.code for one in frozen] == ["CLUSTER_SILENT"]
     finally:
@@ -284,7 +282,7 @@ def test_a_cluster_that_starts_workers_when_there_is_work(planned: codebatch.Bat
         with pytest.raises(ClusterError, match=r"no workers, and none came within 0\.5 s"):
             look(client, planned, timeout=0.5)
         adaptive.adapt(minimum=0, maximum=1, interval="1.5s")
-        fitness = look(client, planned, on_notice=notices.append, timeout=30)
+        fitness = look(client, planned, on_notice=notices.append, timeout=120)
         assert fitness.transport == "shared"
         assert len(fitness.workers) == 1
         assert fitness.problems == ()
@@ -299,7 +297,7 @@ def test_waiting_is_said(planned: codebatch.Batch) -> None:
         distributed.Client(empty, set_as_default=False) as client,
         pytest.raises(ClusterError) as caught,
     ):
-        look(client, planned, on_notice=notices.append, timeout=1.4)
+        look(client, planned, on_notice=notices.append, timeout=4)
     assert caught.value.exit_code == 6
     assert notices == ["waiting for workers: the cluster has none"]
 
@@ -340,4 +338,4 @@ def test_preflight_is_quick(planned: codebatch.Batch, note: Callable[[str], None
             assert len(look(client, planned).workers) == 2
             seconds.append(time.monotonic() - began)
     note(f"preflight of two workers: {min(seconds) * 1000:.0f} ms")
-    assert min(seconds) < 0.3
+    assert min(seconds) < 1, "it is some hundredths of a second where nobody else is at work"

@@ -13,6 +13,7 @@ from typing import Any
 
 import distributed
 import pytest
+from clusters import wait_for
 
 from codebatch.cluster_settings import ClusterSettings
 from codebatch.errors import ClusterError
@@ -44,9 +45,15 @@ def client(local: Any) -> Iterator[Any]:
         yield connected
 
 
+# The names of workers that have begun a task: they are threads of this process.
+BEGUN: set[str] = set()
+
+
 def name_here(seconds: float) -> str:
+    name = str(distributed.get_worker().name)
+    BEGUN.add(name)
     time.sleep(seconds)
-    return str(distributed.get_worker().name)
+    return name
 
 
 def job(seconds: float, prefer: str | None = None) -> Job:
@@ -67,10 +74,18 @@ def drive_all(cluster: Cluster, jobs: Iterator[Job]) -> list[object]:
     return results
 
 
-def later(seconds: float, act: Callable[[], object]) -> threading.Timer:
-    timer = threading.Timer(seconds, act)
-    timer.start()
-    return timer
+def once_begun(names: set[str], *acts: Callable[[], object]) -> threading.Thread:
+    """Do things one after the other as soon as each of these workers is at a task."""
+    BEGUN.clear()
+
+    def wait_and_act() -> None:
+        wait_for(lambda: names <= BEGUN, f"{names} work")
+        for act in acts:
+            act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
 
 
 def test_a_chosen_worker_that_goes_takes_no_task_along(local: Any, client: Any) -> None:
@@ -80,9 +95,9 @@ def test_a_chosen_worker_that_goes_takes_no_task_along(local: Any, client: Any) 
     cluster = Cluster(client, ClusterSettings())
     unfit, going, staying = (worker.address for worker in local.workers.values())
     assert cluster.avoid("0", "a test")
-    timer = later(0.3, lambda: client.retire_workers([going], close_workers=True))
+    retiring = once_begun({"1"}, lambda: client.retire_workers([going], close_workers=True))
     results = drive_all(cluster, iter([*(job(1, going) for _ in range(3)), job(0, staying)]))
-    timer.join()
+    retiring.join()
     assert cluster.addresses == [staying], unfit
     assert sum(isinstance(one, Lost) for one in results) >= 2
     assert [one for one in results if not isinstance(one, Lost)] == ["2"] * 4
@@ -94,17 +109,18 @@ def test_tasks_that_prefer_workers_which_are_all_gone_run_on_others(
     """Dask gives a task to another where its worker goes; where all go at once, it forgets to."""
     cluster = Cluster(client, ClusterSettings())
     going = [worker.address for worker in local.workers.values()]
-    timers = [
-        later(0.3, lambda: client.retire_workers(going, close_workers=True)),
-        later(1.5, lambda: local.scale(4)),
-    ]
+    replacing = once_begun(
+        {"0", "1"},
+        lambda: client.retire_workers(going, close_workers=True),
+        lambda: time.sleep(1),
+        lambda: local.scale(4),
+    )
     results: list[object] = []
     jobs = iter([job(0.5, address) for address in going for _ in range(4)])
     driver = threading.Thread(target=lambda: results.extend(drive_all(cluster, jobs)), daemon=True)
     driver.start()
-    driver.join(30)
-    for timer in timers:
-        timer.join()
+    driver.join(120)
+    replacing.join()
     assert not driver.is_alive(), "it waits for workers that are gone"
     names = [one for one in results if not isinstance(one, Lost)]
     assert len(names) == 8
@@ -114,15 +130,19 @@ def test_tasks_that_prefer_workers_which_are_all_gone_run_on_others(
 def test_no_task_goes_to_a_worker_that_is_avoided(local: Any, client: Any) -> None:
     """Where no other is left, one is waited for."""
     notices: list[str] = []
-    cluster = Cluster(client, ClusterSettings(on_notice=notices.append))
+
+    def tell(notice: str) -> None:
+        notices.append(notice)
+        if notice.startswith("waiting for workers"):
+            local.scale(3)
+
+    cluster = Cluster(client, ClusterSettings(on_notice=tell))
     assert cluster.avoid("0", "a test")
     client.retire_workers([local.workers[1].address], close_workers=True)
-    timer = later(3, lambda: local.scale(3))
     *lost, name = drive_all(cluster, iter([job(0)]))
-    timer.join()
     assert name in ("1", "2")
     assert all(isinstance(one, Lost) for one in lost)
-    assert any(one.startswith("waiting for workers") for one in notices)
+    assert sum(one.startswith("waiting for workers") for one in notices) == 1
 
 
 def test_waiting_for_a_worker_has_an_end(local: Any, client: Any) -> None:
@@ -140,7 +160,7 @@ def test_a_window_grows_with_the_cluster_while_answers_never_pause(local: Any, c
     def jobs() -> Iterator[Job]:
         nonlocal widest
         local.scale(6)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while widest < 8 and time.monotonic() < end:
             yield job(0.05)
             widest = max(widest, len(window))

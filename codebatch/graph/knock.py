@@ -124,6 +124,8 @@ def _exclude_others(door: Door) -> None:
         what = "what listens there speaks TLS"
         raise NoAnswerError(what, "give its address as tls://…, and certificates to Dask")
     answer = _answer_to_a_browser(door)
+    if _GREETING in answer:  # a scheduler after all, which took its time
+        return
     if answer.startswith(b"HTTP/"):
         raise NoAnswerError("a web server answers there, Dask's dashboard perhaps", _OTHER)
     if answer:
@@ -146,7 +148,7 @@ def _answer_to_a_browser(door: Door) -> bytes:
     try:
         with door.open(_TEST_SECONDS) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return connection.recv(16)
+            return _first_words(connection, time.monotonic() + _TEST_SECONDS)
     except OSError:
         return b""
 
