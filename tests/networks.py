@@ -11,7 +11,7 @@ import subprocess
 import threading
 from typing import Any
 
-from clusters import Host, why_fails
+from clusters import Host, free_port, why_fails
 
 
 class Network:
@@ -83,7 +83,7 @@ def why_no_network() -> str | None:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=60)
 
 
 class Proxy:
@@ -93,7 +93,7 @@ class Proxy:
     """
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self._target = target
         self._sockets: set[socket.socket] = set()
         self._server: _Server | None = None
@@ -108,7 +108,6 @@ class Proxy:
     def heal(self) -> None:
         """Listen, and forward what comes."""
         self._server = _Server(("127.0.0.1", self.port), self._forward)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def cut(self) -> None:
