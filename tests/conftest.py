@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -93,6 +94,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in ("email", "json", "logging", "importlib", "unittest", "xml", "http"):
         shutil.copytree(source / package, root / package, ignore=unwanted)
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_garbage() -> Iterator[None]:
+    """What a module leaves behind is collected there, where its filters of warnings hold, and not
+    at some moment in the next one.
+    """
+    yield
+    gc.collect()
 
 
 # What is shown where a test fails, as (title, text), while it is in here.
@@ -192,7 +202,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 def run_cli(
     *arguments: object,
     env: dict[str, str | None] | None = None,
-    timeout: float = 120,
+    timeout: float = 600,
     before: str | None = None,
     **options: Any,
 ) -> Outcome:

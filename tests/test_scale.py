@@ -4,6 +4,7 @@ on scale, as far as they follow from the program's constants.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import re
@@ -52,13 +53,14 @@ def files(synthetic: Any) -> list[FileRecord]:
 
 
 def operations(work: Callable[[], object]) -> int:
-    """How many functions are called, those of C as well."""
+    """How many functions are called, those of C as well, and none for garbage of other tests."""
     count = 0
 
     def look(_frame: object, event: str, _argument: object) -> None:
         nonlocal count
         count += event in {"call", "c_call"}
 
+    gc.collect()
     sys.setprofile(look)
     try:
         work()
@@ -69,6 +71,7 @@ def operations(work: Callable[[], object]) -> int:
 
 def peak_bytes(work: Callable[[], object]) -> int:
     """The most bytes that are allocated at a time, beyond those before."""
+    gc.collect()
     tracemalloc.start()
     try:
         kept = work()  # noqa: F841 - what is returned counts as well
