@@ -81,22 +81,22 @@ def test_a_run_is_seen_while_it_runs(batch: codebatch.Batch) -> None:
 
 
 def test_time_left_goes_by_bytes(batch: codebatch.Batch) -> None:
-    """One shard in ten seconds; the others are as large as they are."""
+    """One shard in a hundred seconds; the others are as large as they are."""
     layout = batch.store.directory.layout
     plan = batch.store.directory.load_plan(batch.id)
     first = plan.shards[0]
     with hold_lease(layout, "run", batch.id) as lease:
         os.utime(layout.lease(lease.lease_id))
-        _began(batch, lease, 10)
-        done_event(batch, "no shard", 5)
+        _began(batch, lease, 100)
+        done_event(batch, "no shard", 50)
         done_event(batch, first.shard_id, 0)
         append_event(layout, batch.id, {"event": "shard-done", "time": "now", "shard_id": "1"})
         found: Any = batch.status()
     work = sum(shard.bytes + shard.files for shard in plan.shards)
-    assert found["rate"]["shards"] == pytest.approx(0.1, rel=0.1)
-    assert found["rate"]["files"] == pytest.approx(first.files / 10, rel=0.1)
-    expected = 10 * work / (first.bytes + first.files)  # no state says that it is done
-    assert found["seconds_left"] == pytest.approx(expected, rel=0.1)
+    assert found["rate"]["shards"] == pytest.approx(0.01, rel=0.2)
+    assert found["rate"]["files"] == pytest.approx(first.files / 100, rel=0.2)
+    expected = 100 * work / (first.bytes + first.files)  # no state says that it is done
+    assert found["seconds_left"] == pytest.approx(expected, rel=0.2)
 
 
 def _began(batch: codebatch.Batch, lease: Lease, ago: float) -> None:
@@ -125,14 +125,14 @@ def test_other_batches_and_other_commands_are_no_runs(
 
 
 def test_runs_on_other_machines(batch: codebatch.Batch) -> None:
-    since = time.time_ns() - 90 * 10**9
+    since = time.time_ns() - 900 * 10**9
     elsewhere(batch, "alive", since, idle=10)
     elsewhere(batch, "dead", since - 10**9, idle=100)
     found: Any = batch.status()
     assert [(run["host"], run["pid"], run["live"]) for run in found["runs"]] == [
         *(("elsewhere", 77, False), ("elsewhere", 77, True)),
     ]
-    assert found["runs"][1]["seconds"] == pytest.approx(90, abs=5)
+    assert found["runs"][1]["seconds"] == pytest.approx(900, abs=40)
     assert found["runs"][0]["since"] < found["runs"][1]["since"] < seconds_ago(0)
 
 
@@ -172,7 +172,7 @@ def large(library: Path, store: codebatch.Store) -> codebatch.Batch:
 
 
 def wait_for_shards(batch: codebatch.Batch, number: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while int(batch.status()["shards"]["done"]) < number:  # type: ignore[call-overload]
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -203,11 +203,13 @@ def test_a_run_that_is_killed_is_gone(large: codebatch.Batch, main: Main) -> Non
 def test_watching_ends_with_the_run(large: codebatch.Batch, cli: Main) -> None:
     process = start(large)
     wait_for_shards(large, 1)
+    process.send_signal(signal.SIGSTOP)  # it may not be over before it is watched
     with InTerminal("status", "--watch", "--store", large.path, width=50) as terminal:
         terminal.wait_for(lambda it: it.frames)
+        process.send_signal(signal.SIGCONT)
         done = cli("status", "--watch", "--store", large.path, "--json")
         assert terminal.end() == 0
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     process.communicate()
     found = json.loads(done.stdout)
     assert (done.code, done.err) == (0, "")
