@@ -17,7 +17,7 @@ import codebatch
 # What each process does over and over: `TREE` is a tree of its own, which changes in between.
 WRITER = (("scan", "TREE", "--scheduler", "sync"), ("errors", "--batch", "BATCH"))
 READER = (("batches",), ("errors",), ("store-stats",))
-COLLECTOR = (("gc", "--grace", "0", "--wait", "60"),)
+COLLECTOR = (("gc", "--grace", "0", "--wait", "600"),)
 
 
 class Worker:
@@ -72,10 +72,14 @@ class Worker:
 
 
 def work(workers: Sequence[Worker], seconds: float) -> None:
+    """Have them work for so long, or until each that writes has seen both states of its tree."""
     deadline = time.monotonic() + seconds
+    latest = deadline + 600
+    writers = [worker for worker in workers if worker.tree is not None]
     running = True
     while running:
-        stop = time.monotonic() > deadline
+        now = time.monotonic()
+        stop = now > deadline and (now > latest or all(one.rounds > 1 for one in writers))
         running = sum(worker.step(stop=stop) for worker in workers) > 0
         time.sleep(0.005)
     assert [failure for worker in workers for failure in worker.failures] == []
@@ -130,7 +134,7 @@ def remove_and_take_again(base: Path, seconds: float) -> None:
     taken = 0
     collector = Worker(store.path, None, COLLECTOR)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or taken < 4:
         collector.step(stop=False)
         snapshot = store.snapshot(tree, use_cache=taken % 3 > 0)
         for file in snapshot.files:
@@ -139,14 +143,13 @@ def remove_and_take_again(base: Path, seconds: float) -> None:
         assert batch.run("sync").status == "done"
         for record in batch.records(kind="ast"):
             store.read_object(str(record["object"]))
-        store.remove_batch(batch, wait=60)
-        store.remove_snapshot(snapshot, wait=60)
+        store.remove_batch(batch, wait=600)
+        store.remove_snapshot(snapshot, wait=600)
         write_tree(tree, {"changing.py": f"value = {taken % 2}\n"})
         taken += 1
     while collector.step(stop=True):
         time.sleep(0.01)
     assert collector.failures == []
-    assert taken > 3
     store.gc(grace=0)
     assert store.stats().kinds[0].kind != "source objects"
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import wait_for
 
 import codebatch
 from codebatch.store import leases
@@ -72,24 +73,12 @@ def test_a_lease_ends_with_an_exception(layout: Layout) -> None:
 
 def test_a_lease_is_touched_and_made_again(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "TOUCH_SECONDS", 0.01)
-    touched = threading.Event()
-    touch = leases._touch
-
-    def count(*arguments: object) -> None:
-        touch(*arguments)  # type: ignore[arg-type]
-        touched.set()
-
-    monkeypatch.setattr(leases, "_touch", count)
     with hold_lease(layout, "run", BATCH) as lease:
         path = layout.lease(lease.lease_id)
         os.utime(path, (0, 0))
-        touched.clear()
-        assert touched.wait(10)
-        assert path.stat().st_mtime > 0
+        wait_for(lambda: path.stat().st_mtime > 0, "it is touched")
         path.unlink()
-        touched.clear()
-        assert touched.wait(10)
-        assert touched.wait(10)
+        wait_for(path.exists, "it is made again")
         again = read_lease(layout, lease.lease_id)
         assert again is not None
         assert again.since_ns == lease.since_ns

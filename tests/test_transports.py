@@ -289,7 +289,7 @@ def test_file_is_sent_once_per_worker(client: Any, tmp_path: Path) -> None:
         volume.append(sent(report))
     assert volume[0] > 4000 * len(noise)
     # With two workers, a parcel may go to the one that does not have it: then it has it as well.
-    assert volume[2] < volume[0] / 2
+    assert sum(volume[1:]) < 1.5 * volume[0]
 
 
 def test_what_a_worker_has_forgotten_is_sent_again(client: Any, tmp_path: Path) -> None:
