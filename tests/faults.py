@@ -263,7 +263,7 @@ class Server:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate("", timeout=60)
+        self._process.communicate("", timeout=240)
 
 
 def _serve() -> None:

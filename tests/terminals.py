@@ -133,23 +133,23 @@ class InTerminal:
         """Press keys."""
         os.write(self._parent, keys)
 
-    def wait_for(self, condition: Callable[[InTerminal], object], seconds: float = 30) -> None:
+    def wait_for(self, condition: Callable[[InTerminal], object], seconds: float = 120) -> None:
         """Read on until something is so."""
         deadline = time.monotonic() + seconds
         while not condition(self):
             assert time.monotonic() < deadline, self.written
             assert self._read(), self.written
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 240) -> int:
         """Read all that is still to come; the exit code."""
         deadline = time.monotonic() + seconds
         while self._read():
             assert time.monotonic() < deadline, self.written
         self._show(self.written[self._seen :])
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._parent], [], [], 30)
+        ready, _, _ = select.select([self._parent], [], [], 120)
         try:
             portion = os.read(self._parent, 65536) if ready else b""
         except OSError:  # the terminal is gone with its last process

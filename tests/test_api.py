@@ -31,7 +31,7 @@ def test_a_script_without_a_main_guard_runs_in_processes(tree: Path, tmp_path: P
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(tree), str(tmp_path / "new store")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert result.stderr == ""
     assert result.stdout.splitlines() == ["top of the script", "done"]
 

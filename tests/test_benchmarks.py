@@ -26,7 +26,7 @@ def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
         env=cli_environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
 

@@ -527,7 +527,7 @@ def test_closed_pipe_is_no_error(library: Path, tmp_path: Path) -> None:
         assert reading.stdout.read(10)
         reading.stdout.close()
         assert reading.stderr.read() == b""
-        assert reading.wait(timeout=30) == 0, words
+        assert reading.wait(timeout=240) == 0, words
         reading.stderr.close()
 
 
@@ -560,7 +560,7 @@ def in_terminal(*arguments: object, env: dict[str, str | None] | None = None) ->
     os.close(child)
     written = b""
     while True:
-        ready, _, _ = select.select([parent], [], [], 30)
+        ready, _, _ = select.select([parent], [], [], 240)
         try:
             portion = os.read(parent, 65536) if ready else b""
         except OSError:  # the terminal is gone with its last process
@@ -569,7 +569,7 @@ def in_terminal(*arguments: object, env: dict[str, str | None] | None = None) ->
             break
         written += portion
     os.close(parent)
-    assert process.wait(timeout=30) in (0, 4)
+    assert process.wait(timeout=240) in (0, 4)
     return written
 
 

@@ -25,10 +25,10 @@ import codebatch
 pytestmark = pytest.mark.slow
 
 KILL_SECONDS, KILL_SHARDS = 3, 20
-# Dask gives up soon whom it does not hear of.
+# Dask gives up soon whom it does not hear of, but nobody who waits for a processor.
 SOON: dict[str, str | None] = {
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "15s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "20s",
 }
 TRANSPORTS = ["shared", "shipped"]
 
@@ -47,7 +47,7 @@ class Source:
         where = ("--shards", self.shards, "--scheduler", scheduler)
         return Run(store, "scan", self.tree, *where, *words, **options)
 
-    def check(self, run: Run, seconds: float = 180) -> None:
+    def check(self, run: Run, seconds: float = 600) -> None:
         """The run ends well, and every shard is byte by byte as it is here: nothing is missing,
         nothing is there twice.
         """
@@ -118,7 +118,7 @@ def test_a_worker_is_killed_every_few_seconds(
     killed = 0
     with whole_django.start(tmp_path / "store", cluster.address, *transport) as run:
         run.wait_for_shards(1)
-        while run.is_running and killed < 100:
+        while run.is_running and killed < 40:  # a slow machine does little in between
             killed += kill_worker(next(victims))
             go_on(run)
         whole_django.check(run)
@@ -289,7 +289,7 @@ def test_a_run_that_shall_not_wait_for_long(
 ) -> None:
     """What it has done is kept for the next one."""
     cluster.start_workers(2)
-    words = (*transport, "--cluster-timeout", 3)
+    words = (*transport, "--cluster-timeout", 8)
     with source.start(tmp_path / "store", cluster.address, *words) as run:
         run.wait_for_shards(10)
         for name in ("scheduler",) if lost == "scheduler" else ("w1", "w2"):

@@ -415,7 +415,7 @@ def kill_at_random(times: int, package: Package, base: Path, note: Note) -> None
         died, finished = died + (process.poll() is None), finished + (process.poll() == 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
+        process.wait(240)
         try:
             check_store(store)
             done = files_of(store)

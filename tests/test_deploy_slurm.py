@@ -87,7 +87,7 @@ def run(site: Path, *command: object, **changes: str) -> subprocess.CompletedPro
         env=environment(site, **changes),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -162,7 +162,7 @@ def test_a_signal_interrupts_the_command(site: Path, name: str) -> None:
     """SLURM's, when the time is up, and the keyboard's. The command ends as it wants to."""
     program = (
         "import os, sys, time\ntry:\n    print(os.environ['DASK_SCHEDULER_ADDRESS'], flush=True)\n"
-        "    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+        "    time.sleep(600)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     cluster = [sys.executable, str(site / "deploy/slurm/cluster.py"), "--minimum-jobs", "0", "--"]
     with subprocess.Popen(
@@ -176,7 +176,7 @@ def test_a_signal_interrupts_the_command(site: Path, name: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("tcp://127.0.0.1:")
         process.send_signal(getattr(signal, name))
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (130, ""), err
 
 

@@ -25,7 +25,7 @@ def make(folder: Path, *arguments: str, **options: str) -> Outcome:
     done = subprocess.run(
         [SCRIPT, folder, *arguments],
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, **options},
     )

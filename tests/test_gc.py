@@ -388,7 +388,7 @@ def test_one_at_a_time(store: codebatch.Store, tree: Path, main: Main) -> None:
         assert store.snapshot(store.path.parent).id
         process.kill()
         process.wait()
-        assert main("gc", "--store", store.path, "--wait", 30).code == 0
+        assert main("gc", "--store", store.path, "--wait", 240).code == 0
     assert not (store.path / "maintenance.json").exists()
 
 

@@ -35,11 +35,11 @@ def leave() -> None:
 
 
 def pause() -> None:
-    """Stopped by somebody else for longer than a limit of one second: the first two times."""
+    """Stopped by somebody else for longer than a limit of three seconds: the first two times."""
     with open(os.environ["TEST_POISON_LOG"], encoding="ascii") as log:
         if log.read().count("pause") > 2:
             return
-    subprocess.Popen(["sh", "-c", f"sleep 1.3; kill -CONT {os.getpid()}"])
+    subprocess.Popen(["sh", "-c", f"sleep 4; kill -CONT {os.getpid()}"])
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
