@@ -7,15 +7,26 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 
+def fetch(command: list[str], folder: Path) -> None:
+    """Run a command that asks a registry; again after a while where that gives nothing."""
+    for pause in (5, 30, 0):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        time.sleep(pause)
+    raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
+
+
 def django(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "django==5.1", "--no-deps"]
-    subprocess.run([*command, "--dest", str(folder)], check=True)
+    fetch([*command, "--dest", str(folder)], folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder / "tree")
     return folder / "tree"
@@ -31,7 +42,7 @@ def npm_package(folder: Path) -> Path:
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed, so its packages cannot be fetched")
     command = ["npm", "pack", "--silent", "@docusaurus/theme-classic@3.10.2", "create-vite@9.3.0"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    fetch(command, folder)
     for archive in folder.glob("*.tgz"):
         with tarfile.open(archive) as package:
             for member in package.getmembers():
