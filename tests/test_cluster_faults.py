@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 KILL_SECONDS, KILL_SHARDS = 3, 20
 # Dask gives up soon whom it does not hear of, but nobody who waits for a processor.
 SOON: dict[str, str | None] = {
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "15s",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "20s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s",
 }
 TRANSPORTS = ["shared", "shipped"]
 
