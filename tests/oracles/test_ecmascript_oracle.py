@@ -53,6 +53,7 @@ LANGUAGES = {
     ".tsx": "tsx",
 }
 LARGEST = 300_000
+NPM_SECONDS = 600
 MODULE_WORDS = re.compile(r"\b(?:import|export|require|module|exports)\b")
 PRAGMA = re.compile(r"@jsx(?:Frag)?\s+([\w$]+)")
 
@@ -63,9 +64,13 @@ def npm(*arguments: str, cwd: Path) -> None:
     program = shutil.which("npm")
     if program is None or shutil.which("node") is None:
         pytest.skip("npm and node are not installed")
-    done = subprocess.run(
-        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    command = [program, *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=NPM_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:  # it tries each package again for a minute
+        pytest.skip(f"npm {arguments[0]} did not end in {NPM_SECONDS} s: is the registry there?")
     if done.returncode:
         pytest.skip(f"npm {arguments[0]} failed: {done.stderr.strip()[-200:]}")
 
