@@ -71,8 +71,8 @@ def deferred(first: Action = lambda: None, *others: Action) -> Iterator[None]:
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
     """For a part of a block in which interrupts are put off, take them where they come."""
-    deferral = signal.getsignal(signal.SIGINT)
-    if not isinstance(deferral, _Deferral) or not _is_main():
+    deferral = _in_force()
+    if deferral is None:
         yield
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -86,9 +86,15 @@ def allowed() -> Iterator[None]:
 
 def check() -> None:
     """Raise `KeyboardInterrupt` if an interrupt was put off."""
-    deferral = signal.getsignal(signal.SIGINT)
-    if isinstance(deferral, _Deferral) and _is_main() and deferral.take():
+    deferral = _in_force()
+    if deferral is not None and deferral.take():
         raise KeyboardInterrupt
+
+
+def _in_force() -> _Deferral | None:
+    """What puts the interrupts of this thread off, if anything does."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if isinstance(handler, _Deferral) and _is_main() else None
 
 
 def _is_main() -> bool:

@@ -87,8 +87,7 @@ def ask_child(children: Children, message: object) -> Any:
     except ChildEndedError as end:
         if end.status in _TOLD_TO_END:
             raise WorkerLostError("a worker process was told to end") from None
-        if children.stopped:
-            raise WorkerLostError("the run was stopped") from None
+        children.check_wanted()
         return None
     except OSError as error:  # no more processes or descriptors: elsewhere, or later, there are
         raise WorkerLostError(f"no worker process: {error}") from error
@@ -149,7 +148,7 @@ class _Isolation:
             try:
                 found = self._ask(around, work, company)
             except _ChildDiedError as death:
-                self._check_wanted()  # or it was killed because nobody wants to know any more
+                self._children.check_wanted()  # or it was killed for that
                 # A limit of time is for one file: what stands beside it makes no difference.
                 proven = alone or (not company and death.code == TASK_TIMED_OUT)
                 if proven and (death.code in seen or not death.by_other):
@@ -162,10 +161,6 @@ class _Isolation:
                 self._together = max(1, (in_company + 1) // 2)
             return found
 
-    def _check_wanted(self) -> None:
-        if self._children.stopped:
-            raise WorkerLostError("the run was stopped")
-
     def _company(self, work: Computation) -> list[Source]:
         """The files that are to be prepared together with the one at hand."""
         has_prepared = (work.task.id, _name(work.file)) in self._prepared
@@ -175,7 +170,7 @@ class _Isolation:
 
     def _ask(self, around: Surroundings, work: Computation, company: Sequence[Source]) -> FileLines:
         """Have a task run on a file in a child."""
-        self._check_wanted()
+        self._children.check_wanted()
         if self._child is None:
             self._child = self._children.start()
         sources = [(work.file, work.source), *company]

@@ -119,8 +119,7 @@ class Children:
 
     def start(self) -> Child:
         """A new child, to be given to `drop`."""
-        if self.stopped:
-            raise WorkerLostError("the run was stopped")
+        self.check_wanted()
         child = start_child()
         with self._lock:
             self._busy.add(child)
@@ -131,6 +130,11 @@ class Children:
         with self._lock:
             self._busy.discard(child)
         child.close()
+
+    def check_wanted(self) -> None:
+        """Raise `WorkerLostError` where nobody wants any more work to be done."""
+        if self.stopped:
+            raise WorkerLostError("the run was stopped")
 
     def stop(self) -> None:
         """Have no child started any more."""

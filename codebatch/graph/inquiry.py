@@ -9,8 +9,9 @@ a moment that its first shard need not wait for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import CancelledError, wait
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codebatch.errors import ClusterError
@@ -95,17 +96,29 @@ def ask_identity(client: Any, workers: int) -> Mapping[str, Any]:
     scheduler = client.scheduler
     if scheduler is None:
         return {}
-    asked = scheduler.identity(n_workers=workers)
-    coming = asyncio.run_coroutine_threadsafe(asked, client.loop.asyncio_loop)
+    question: Coroutine[Any, Any, Mapping[str, Any]] = scheduler.identity(n_workers=workers)
     try:
-        while not wait([coming], _POLL_SECONDS).done:
-            check()
-        answer: Mapping[str, Any] = coming.result()
+        with asked(client, question) as answer:
+            while not has_come(answer):
+                check()
+            return answer.result()
     except (CancelledError, OSError):
         return {}
+
+
+@contextlib.contextmanager
+def asked(client: Any, question: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
+    """The answer of a cluster, which comes during a block (`has_come`), or is wanted no more."""
+    answer = asyncio.run_coroutine_threadsafe(question, client.loop.asyncio_loop)
+    try:
+        yield answer
     finally:
-        coming.cancel()  # without effect where it has come
-    return answer
+        answer.cancel()  # without effect where it has come
+
+
+def has_come(answer: Future[Any]) -> bool:
+    """Whether there is an answer; one that is not there yet is waited for a moment."""
+    return bool(wait([answer], _POLL_SECONDS).done)
 
 
 def ask_workers(

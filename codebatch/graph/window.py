@@ -12,13 +12,12 @@ the cluster is to be looked at, also where answers never pause.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
 import dask
@@ -26,6 +25,7 @@ import distributed
 from dask.task_spec import Task
 
 from codebatch.graph.cluster import Cluster
+from codebatch.graph.inquiry import asked, has_come
 from codebatch.graph.keys import Key
 
 _POLL_SECONDS = 0.5
@@ -177,16 +177,12 @@ class Window:
         cluster is looked after while it comes.
         """
         client = sent.future.client
-        value = client.gather(sent.future, asynchronous=True)
-        coming = asyncio.run_coroutine_threadsafe(value, client.loop.asyncio_loop)
-        try:
-            while not wait([coming], _POLL_SECONDS).done:
+        with asked(client, client.gather(sent.future, asynchronous=True)) as value:
+            while not has_come(value):
                 self._look()
                 if self._cluster.has_lost(sent.future, sent.chosen):
                     return _GONE
-            return coming.result()
-        finally:
-            coming.cancel()  # without effect where it has come
+            return value.result()
 
     def _forget(self, sent: Sent) -> None:
         del self._flying[sent.job.key]
