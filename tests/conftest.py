@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import codebatch
+from codebatch.self_test import Laboratory
 
 settings.register_profile(
     "codebatch",
@@ -103,6 +104,13 @@ def own_garbage() -> Iterator[None]:
     """
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """Where hostile vectors are run, in the process of each command."""
+    with Laboratory("sync", folder=str(tmp_path_factory.mktemp("laboratory"))) as opened:
+        yield opened
 
 
 # What is shown where a test fails, as (title, text), while it is in here.

@@ -27,6 +27,7 @@ from codebatch.api.store import (
     open_store,
     pipelines,
     scan,
+    try_vectors,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "open_store",
     "pipelines",
     "scan",
+    "try_vectors",
 ]

@@ -18,8 +18,10 @@ from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from codebatch import batch as batches
-    from codebatch import compare, plan, resources, schedulers
+    from codebatch import compare, plan, resources, schedulers, self_test
     from codebatch import diagnose as diagnoses
     from codebatch import gc as garbage
     from codebatch import pipeline as definitions
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from codebatch.query.show import Target
     from codebatch.records import FileRecord
     from codebatch.remove import RemovalReport
+    from codebatch.self_test import Verdict
     from codebatch.snapshot import Progress
     from codebatch.stats import StoreStats
     from codebatch.store import memo_archive as archives
@@ -59,6 +62,7 @@ else:
     removal = lazy("codebatch.remove")
     resources = lazy("codebatch.resources")
     schedulers = lazy("codebatch.schedulers")
+    self_test = lazy("codebatch.self_test")
     definitions = lazy("codebatch.pipeline")
     snapshots = lazy("codebatch.snapshot")
     conditions = lazy("codebatch.query.filters")
@@ -371,6 +375,11 @@ def diagnose(store: Store | None = None, scheduler: str | None = None) -> Diagno
     store and what is in it, and whether a Dask cluster can run its batches.
     """
     return diagnoses.diagnose(None if store is None else store.directory, scheduler)
+
+
+def try_vectors() -> Iterator[Verdict]:
+    """Yield the verdict on each hostile vector of `codebatch.self_test`, tried on this machine."""
+    return self_test.run_vectors()
 
 
 def pipelines() -> list[Document]:

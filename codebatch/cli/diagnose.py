@@ -15,11 +15,14 @@ from codebatch.cli.logs import libraries_silenced
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.output import counted, printable, size, write_document, write_line
 from codebatch.digest import Document
-from codebatch.errors import EXIT_CLUSTER, EXIT_OK, StoreNotFoundError
+from codebatch.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFoundError
 from codebatch.surroundings import Facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from codebatch.diagnose import Diagnosis, Health
+    from codebatch.self_test import Verdict
 
 _SILENT = "no answer"
 
@@ -31,21 +34,56 @@ _SILENT = "no answer"
     metavar="ADDRESS",
     help="Look at a Dask cluster as well: tcp://host:port, or a scheduler file.",
 )
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Also try hostile trees and stores, in a temporary folder of this machine.",
+)
 @store_option
 @json_option
-def diagnose(scheduler: str | None, store: str | None, as_json: bool) -> None:
+def diagnose(scheduler: str | None, self_test: bool, store: str | None, as_json: bool) -> None:
     """Say what there is to work with, and what stands in the way.
 
     Versions, the file system of the store, what is in it and who works in it; nothing is
-    verified. With --scheduler, exit 6 unless the cluster can run batches of this store.
+    verified. With --scheduler, exit 6 unless the cluster can run batches of this store. With
+    --self-test, exit 1 unless everything hostile was held off.
     """
     with libraries_silenced():
         found = api.diagnose(_store(store), scheduler)
-    if as_json:
-        write_document(_document(found))
-    else:
+    if not as_json:
         _write(found)
+    verdicts = list(_tried(as_json=as_json)) if self_test else []
+    if as_json:
+        tried = [_verdict_document(one) for one in verdicts] if self_test else None
+        write_document({**_document(found), "self_test": tried})
+    if not all(verdict.ok for verdict in verdicts):
+        sys.exit(EXIT_GATE)
     sys.exit(EXIT_OK if found.cluster_can_work else EXIT_CLUSTER)
+
+
+def _tried(*, as_json: bool) -> Iterator[Verdict]:
+    """Yield the verdicts of the self-test; unless for JSON, write each as it comes."""
+    count = failed = 0
+    for verdict in api.try_vectors():
+        count, failed = count + 1, failed + (not verdict.ok)
+        if not as_json:
+            write_line(f"{'held off' if verdict.ok else _colored('error')}: {verdict.vector}")
+            for problem in verdict.problems:
+                write_line(f"  {printable(problem)}")
+        yield verdict
+    if not as_json:
+        write_line(f"{count - failed} of {counted(count, 'hostile input')} held off")
+
+
+def _verdict_document(verdict: Verdict) -> Document:
+    return {
+        "kind": verdict.vector.kind,
+        "name": verdict.vector.name,
+        "ok": verdict.ok,
+        "problems": list(verdict.problems),
+        "seconds": round(sum(result.seconds for result in verdict.results), 3),
+        "megabytes": round(max((r.megabytes for r in verdict.results), default=0), 1),
+    }
 
 
 def _store(store: str | None) -> api.Store | None:
