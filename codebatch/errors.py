@@ -24,10 +24,11 @@ EXIT_CODES: Mapping[int, str] = {
     EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
     "--require-reused forbids, --recompute gave other results, or verify found damage, with "
     "--repair damage that is left",
-    EXIT_USAGE: "the command line, a pipeline or an argument is wrong",
+    EXIT_USAGE: "the command line, a pipeline or an argument is wrong, or the output cannot be "
+    "written",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
-    EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible, or the "
-    "store cannot be written",
+    EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible, the "
+    "store cannot be read or written, or this machine lacks memory, processes or open files",
     EXIT_LOCKED: "another command removes or repairs something in the store, or runs the batch to "
     "be removed or tried again",
     EXIT_CLUSTER: "the cluster cannot be reached or cannot run this batch, or this command has "
@@ -306,6 +307,13 @@ class DiskExhaustedError(ShardFailedError):
     """A process has no room for temporary files; no file is to blame."""
 
     code = "DISK_EXHAUSTED"
+
+
+class MachineExhaustedError(CodeBatchError):
+    """This process lacks memory, open files, processes or room for temporary files."""
+
+    code = "MACHINE_EXHAUSTED"
+    exit_code = EXIT_STORE
 
 
 class NotReusedError(CodeBatchError):

@@ -7,7 +7,10 @@ import errno
 from codebatch.errors import DiskExhaustedError, MemoryExhaustedError
 
 _NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-_NO_ROOM = {errno.EDQUOT, errno.ENOSPC, errno.EROFS}
+_NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
+# What Python and the loader of libraries say, without a number, where the system refuses.
+_NO_THREAD = "can't start new thread"
+_NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open files")
 
 
 def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
@@ -22,11 +25,18 @@ def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception |
     if no_memory and memory_is_limited:
         return MemoryError(str(error))
     what = ": ".join(filter(None, (type(error).__name__, str(error))))
-    if no_memory or code in _NO_HANDLES:
+    if no_memory or code in _NO_HANDLES or _is_refusal(error):
         return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
     if code in _NO_ROOM:
         return DiskExhaustedError(f"this process has no room for temporary files: {what}")
     return None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    text = str(error)
+    if isinstance(error, ImportError):
+        return any(words in text for words in _NOT_LOADED)
+    return isinstance(error, RuntimeError) and text == _NO_THREAD
 
 
 def _number_of(error: BaseException) -> int | None:

@@ -513,40 +513,6 @@ def test_mistakes_leave_nothing_behind(tmp_path: Path, cli: Callable[..., Outcom
 # -- terminals, pipes, escape sequences ------------------------------------------------------------
 
 
-def test_closed_pipe_is_no_error(library: Path, tmp_path: Path) -> None:
-    codebatch.scan(library / "email", tmp_path / "s", scheduler="threads", pipeline="full")
-    for words in ("query outputs", "query outputs --json", "files --json"):
-        reading = subprocess.Popen(
-            cli_command(*words.split(), "--store", tmp_path / "s"),
-            env=cli_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert reading.stdout
-        assert reading.stderr
-        assert reading.stdout.read(10)
-        reading.stdout.close()
-        assert reading.stderr.read() == b""
-        assert reading.wait(timeout=240) == 0, words
-        reading.stderr.close()
-
-
-def test_pipe_that_is_closed_from_the_start(scanned: Scanned) -> None:
-    for words in ("status", "--help", "--version", "errors --json"):
-        reader, writer = os.pipe()
-        os.close(reader)
-        where = [] if words.startswith("--") else ["--store", str(scanned.path)]
-        done = subprocess.run(
-            cli_command(*words.split(), *where),
-            env=cli_environment(),
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-        os.close(writer)
-        assert (done.returncode, done.stderr) == (0, b""), words
-
-
 def in_terminal(*arguments: object, env: dict[str, str | None] | None = None) -> bytes:
     """What the command writes to a terminal, both streams together."""
     parent, child = pty.openpty()
@@ -708,21 +674,6 @@ def test_dask_offers_the_command(scanned: Scanned) -> None:
     assert json.loads(done.stdout)["batch_id"] == scanned.batch.id
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_device_is_named(scanned: Scanned) -> None:
-    with Path("/dev/full").open("wb") as full:
-        result = subprocess.run(
-            cli_command("errors", "--store", scanned.path),
-            env=cli_environment(),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    assert result.returncode == 2
-    assert b"No space left on device" in result.stderr
-    assert b"Traceback" not in result.stderr
-
-
 def test_scan_makes_the_store_in_an_empty_directory(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, main: Callable[..., Outcome]
 ) -> None:
@@ -742,11 +693,3 @@ def test_views_of_an_unfinished_batch_say_so(
         outcome = main(*words, "--json", "--store", store.path)
         assert outcome.code == 0
         assert b"is pending: this covers 0 of" in outcome.stderr
-
-
-def test_a_closed_stdout_is_no_bug(scanned: Scanned) -> None:
-    command = " ".join(map(shlex.quote, cli_command("status", "--store", str(scanned.path))))
-    result = subprocess.run(
-        ["sh", "-c", f"{command} >&-"], env=cli_environment(), capture_output=True, check=False
-    )
-    assert (result.returncode, result.stderr) == (0, b"")

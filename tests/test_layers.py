@@ -139,8 +139,8 @@ LAYERS: dict[str, set[str]] = {
     "cli": WORDS
     | {"api", "batch", "clock", "cluster_settings", "compare", "diagnose", "diff", "export"}
     | {"gc", "interrupts", "pipeline", "progress", "query", "remove", "schedulers", "snapshot"}
-    | {"self_test", "stats", "store", "storing", "surroundings", "tasks", "usage", "verify"}
-    | {"__init__"},
+    | {"self_test", "shortage", "stats", "store", "storing", "surroundings", "tasks", "usage"}
+    | {"verify", "__init__"},
     "__init__": {"api", "batch", "errors", "progress"},
     "__main__": {"cli"},
 }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import itertools
-import os
 import re
 import sys
 from collections import Counter
@@ -15,13 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from codebatch.cli import streams
 from codebatch.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
     CodeBatchError,
-    OutputError,
+    MachineExhaustedError,
     UsageError,
 )
 from codebatch.lazy import lazy
@@ -29,14 +28,15 @@ from codebatch.lazy import lazy
 if TYPE_CHECKING:
     import traceback
 
+    from codebatch import shortage
     from codebatch.cli import output
 else:
     output = lazy("codebatch.cli.output")
+    shortage = lazy("codebatch.shortage")
     traceback = lazy("traceback")
 
 # A hint is a command, or ends with one after a colon. `init` names a store to make.
 _STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|explain [a-z]|.*--help)")
-_DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class ReportingGroup(click.Group):
@@ -135,40 +135,50 @@ def reporting(*, as_json: bool, store: str | None = None) -> Iterator[None]:
 
     Commands that hints name are those of ``store``, where it was given.
     """
+    with streams.guarded():
+        try:
+            with _settled():
+                yield
+        except streams.ReaderGoneError:  # what the reader did not want is no error
+            sys.exit(EXIT_OK)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except CodeBatchError as error:
+            error.hints = tuple(_in_store(hint, store) for hint in error.hints)
+            _report(error, as_json=as_json)
+        except click.ClickException as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+                error.show()
+                sys.exit(EXIT_USAGE)
+            context = getattr(error, "ctx", None)
+            hints = [f"see {context.command_path} --help"] if context else []
+            _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
+        except (click.exceptions.Exit, SystemExit):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake
+            _report_unforeseen(error, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """Where a block comes to an end of its own, all that it printed has been taken."""
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _give_up_stdout()  # the reader has gone: what it did not want is no error
-        sys.exit(EXIT_OK)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except CodeBatchError as error:
-        error.hints = tuple(_in_store(hint, store) for hint in error.hints)
-        _report(error, as_json=as_json)
-    except click.ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
-            error.show()
-            sys.exit(EXIT_USAGE)
-        context = getattr(error, "ctx", None)
-        hints = [f"see {context.command_path} --help"] if context else []
-        _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
     except (click.exceptions.Exit, SystemExit):
+        streams.settle()
         raise
-    except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake
-        if isinstance(error, OSError) and error.errno in _DEVICE_ERRORS:
-            _give_up_stdout()
-            _report(OutputError(f"cannot write the output: {error.strerror}"), as_json=False)
-        traceback.print_exc()
-        message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
-        output.write_error(message, ["please report it with the lines above"])
-        sys.exit(EXIT_BUG)
+    streams.settle()
 
 
-def _give_up_stdout() -> None:
-    """Point stdout at nothing, or the interpreter would stumble over it again when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
+    lacking = shortage.shortage_of(error, memory_is_limited=False)
+    if lacking is not None:
+        _report(MachineExhaustedError(str(lacking)), as_json=as_json)
+    traceback.print_exception(error)
+    message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
+    output.write_error(message, ["please report it with the lines above"])
+    sys.exit(EXIT_BUG)
 
 
 def _options(args: Sequence[str]) -> list[str]:
@@ -198,8 +208,12 @@ def _pairs(args: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _report(error: CodeBatchError, *, as_json: bool) -> None:
-    if as_json:
-        output.write_document(error.as_document())
-    else:
+    as_text = not as_json or isinstance(error, streams.StdoutError)
+    if not as_text:
+        try:
+            output.write_document(error.as_document())
+        except (streams.ReaderGoneError, streams.StdoutError):
+            as_text = True
+    if as_text:
         output.write_error(error.message, error.hints)
     sys.exit(error.exit_code)

@@ -6,14 +6,13 @@ prints (`codebatch.cli.access`), and is listed in the table here.
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from collections.abc import Sequence
 
 import click
 
 from codebatch import __version__
+from codebatch.cli import streams
 from codebatch.cli.group import CommandTable, ReportingGroup, reporting
 
 # Each command with the module it is in and its name there. A command is imported when it is
@@ -73,15 +72,10 @@ def cli(ctx: click.Context, no_color: bool) -> None:
         ctx.color = False
     elif os.environ.get("FORCE_COLOR"):
         ctx.color = True
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a narrow encoding escapes what it lacks
-            stream.reconfigure(errors="backslashreplace")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+    streams.plug()
     with reporting(as_json=False):
         cli.main(args=None if arguments is None else list(arguments), prog_name="codebatch")
