@@ -30,7 +30,7 @@ from codebatch.digest import digest_bytes
 from codebatch.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.frames import BrokenChannelError
 from codebatch.limits import Limits
-from codebatch.lines import decode_lines
+from codebatch.lines import FileLines, decode_lines
 from codebatch.messages import Receipt, ShardCall
 from codebatch.parcels import (
     ContentMissingError,
@@ -43,8 +43,8 @@ from codebatch.parcels import (
     task_from,
 )
 from codebatch.records import PlannedTask
-from codebatch.shard import Surroundings, run_task
-from codebatch.tasks.base import FileContext
+from codebatch.shard import Computation, Surroundings, run_task
+from codebatch.tasks.base import FileContext, ToolCrashedError
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
 from codebatch.worker import run_shard
@@ -72,9 +72,10 @@ def serve(channel: socket.socket) -> None:
 class _Serving:
     """Answers ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
     `Answer` that is not empty; and ``{"compute": …}``, which holds what a task on a file depends
-    on, with its lines. In the midst of the latter it may ask ``{"want": n}`` for the content of the
-    n-th file it was told of. What goes wrong with all of a task is ``{"failed": message}``;
-    ``{"exhausted": true}`` says that memory has run out, after which it answers no more.
+    on, with its lines, or with the rule under which a tool has ``crashed`` on it. In the midst of
+    the latter it may ask ``{"want": n}`` for the content of the n-th file it was told of. What
+    goes wrong with all of a task is ``{"failed": message}``; ``{"exhausted": true}`` says that
+    memory has run out, after which it answers no more.
 
     State: ``_source`` is the file that was looked at last, under ``_name``; ``_prepared`` what
     tasks have prepared for files, by task and name.
@@ -119,7 +120,7 @@ class _Serving:
         try:
             with collector_held():
                 results = compute_parcel(parcel, reader_of(parcel.contents), limited)
-            return {"results": pack_results(results)}
+            return {"results": pack_results(results), "condemned": results.condemned}
         except ContentMissingError as error:
             return {"missing": [error.digest]}
         except MemoryExhaustedError:
@@ -144,8 +145,11 @@ class _Serving:
                 prepared=self._prepared_for(task, work, watch),
             )
             watch(1)
-            limited = Surroundings(read=_nothing, put=put, memory_is_limited=True)
-            _, found = run_task(task, self._source, context, limited)
+            limited = Surroundings(_nothing, put, _not_here, memory_is_limited=True)
+            try:
+                _, found = run_task(task, self._source, context, limited)
+            except ToolCrashedError as error:
+                return {"crashed": error.rule}
         watch(0)
         counts = found.counts.as_document()
         return {"lines": found.lines, "counts": counts, "blobs": blobs}
@@ -244,6 +248,10 @@ def _name_of(file: Sequence[Any]) -> object:
     """What tells files apart as tasks see them."""
     digest, _, language, facets = file
     return digest, language, tuple(sorted(facets.items()))
+
+
+def _not_here(work: Computation, code: str) -> FileLines:
+    raise CodeBatchError(f"a child gives nothing up: {work.key} {code}")
 
 
 def _nothing(digest: str) -> bytes:

@@ -36,7 +36,7 @@ from codebatch.store import open_store
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 from codebatch.tasks.source import SourceFile
-from codebatch.worker import Change, refusal, run_shard
+from codebatch.worker import Change, give_up, refusal, run_shard
 
 # The kernel ends a child in time; this is for one whose timer a task has taken.
 _GRACE_SECONDS = 5
@@ -69,7 +69,7 @@ def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
         if answer is not None and "receipt" in answer:
             return receipt_from(answer["receipt"])
         quarantine = Quarantine(open_store(Path(call.store)))
-        with isolated(call.limits, children, partial(_give_up, quarantine, call)) as change:
+        with isolated(call.limits, children, partial(give_up, quarantine, call)) as change:
             return run_shard(call, change)
     except CodeBatchError as error:
         return refusal(call, error)
@@ -106,10 +106,6 @@ def isolated(limits: Limits, children: Children, condemn: Condemn) -> Iterator[C
         raise WorkerLostError(f"no worker process: {error}") from error
     finally:
         isolation.close()
-
-
-def _give_up(quarantine: Quarantine, call: ShardCall, work: Computation, code: str) -> FileLines:
-    return quarantine.give_up(call, work.task.id, work.file, work.key, code)
 
 
 class _Isolation:
@@ -187,6 +183,8 @@ class _Isolation:
             raise _ChildDiedError(TASK_OUT_OF_MEMORY)
         if "failed" in answer:
             raise ShardFailedError(answer["failed"])
+        if "crashed" in answer:
+            return self._condemn(work, answer["crashed"])
         self._prepared.update((work.task.id, _name(file)) for file, _ in sources)
         objects = tuple(around.put(blob) for blob in answer["blobs"])
         return FileLines(answer["lines"], Counts.from_document(answer["counts"]), objects)

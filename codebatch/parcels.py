@@ -25,8 +25,9 @@ from codebatch.errors import CodeBatchError, WorkerLostError
 from codebatch.limits import Limits
 from codebatch.lines import FileLines
 from codebatch.opening import check_toolchain
+from codebatch.quarantine import quarantined_lines
 from codebatch.records import InputFile, PlannedTask
-from codebatch.shard import Surroundings, compute_files
+from codebatch.shard import Computation, Surroundings, compute_files
 from codebatch.store.cas import StoredBytes, open_stored
 from codebatch.store.compression import CompressionError, compress, decompress
 
@@ -87,10 +88,13 @@ class ContentMissingError(CodeBatchError):
 
 @dataclass(frozen=True)
 class Results:
-    """The lines of tasks on files by key, and the objects that they refer to by digest."""
+    """The lines of tasks on files by key, and the objects that they refer to by digest;
+    ``condemned`` as in `Answer`.
+    """
 
     lines: dict[str, FileLines]
     objects: dict[str, bytes]
+    condemned: tuple[tuple[str, str], ...] = ()
 
 
 def task_bytes(task: PlannedTask) -> bytes:
@@ -160,11 +164,17 @@ def compute_parcel(
     tasks = _checked_tasks(parcel.tasks)
     files = [InputFile("", *file[:3], dict(file[3])) for file in parcel.files]
     known = _results_in(parcel.known)
-    around = change(Surroundings(read, put, lambda key, _: known.get(key)))
+    condemned: dict[str, str] = {}
+
+    def give_up(work: Computation, code: str) -> FileLines:
+        condemned[work.key] = code
+        return quarantined_lines(code)
+
+    around = change(Surroundings(read, put, give_up, lambda key, _: known.get(key)))
     computed: dict[str, FileLines] = {}
     for _ in compute_files(tasks, files, around, computed):
         pass  # what was computed is in `computed`, the rest the client has
-    return Results(computed, objects)
+    return Results(computed, objects, tuple(sorted(condemned.items())))
 
 
 def pack_results(results: Results) -> bytes:

@@ -7,10 +7,10 @@ from itertools import islice
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import BatchUnfinishedError, StoreDamagedError
-from codebatch.lines import fill_path
+from codebatch.lines import FileLines, fill_path
 from codebatch.quarantine import quarantined_lines
 from codebatch.records import DONE, InputFile, Plan, ShardState, path_key
-from codebatch.shard import Surroundings, compute_files
+from codebatch.shard import Computation, Surroundings, compute_files
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
 
@@ -33,12 +33,16 @@ def computed_again(
     change: Callable[[Surroundings], Surroundings],
 ) -> dict[Place, str]:
     """The digest of the lines that each task now gives for each file, by (task id, path)."""
-    around = change(Surroundings(store.objects.read, digest_bytes))
+    around = change(Surroundings(store.objects.read, digest_bytes, _given_up))
     return {
         (outcome.task_id, file.path): digest_bytes(fill_path(outcome.found.lines, file.path))
         for outcome in compute_files(plan.tasks, inputs, around, {})
         for file in outcome.files
     }
+
+
+def _given_up(_: Computation, code: str) -> FileLines:
+    return quarantined_lines(code)
 
 
 def committed(

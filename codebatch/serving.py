@@ -61,6 +61,7 @@ def _isolated(parcel: Parcel, children: Children) -> dict[str, Any]:
     condemned: dict[str, str] = {}
     with isolated(parcel.limits, children, partial(_condemn, condemned)) as change:
         results = compute_parcel(parcel, reader_of(parcel.contents), change)
+    condemned.update(results.condemned)
     return {"results": pack_results(results), "condemned": tuple(sorted(condemned.items()))}
 
 

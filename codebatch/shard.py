@@ -15,11 +15,7 @@ from functools import partial
 from itertools import groupby
 
 from codebatch.digest import canonical_json
-from codebatch.errors import (
-    CodeBatchError,
-    NotReusedError,
-    ShardFailedError,
-)
+from codebatch.errors import CodeBatchError, NotReusedError, ShardFailedError
 from codebatch.keys import file_key
 from codebatch.lines import FileLines, decode_lines, encode_lines
 from codebatch.outputs import NOTHING_KEPT, Kept, OutputLines, TaskOutputs
@@ -37,6 +33,7 @@ ReadObject = Callable[[str], bytes]
 PutObject = Callable[[bytes], str]
 Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
 Compute = Callable[["Computation"], FileLines]
+GiveUp = Callable[["Computation", str], FileLines]
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,13 @@ class Surroundings:
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
     be to blame for; elsewhere it is a `MemoryExhaustedError`, for which the shard fails.
-    ``compute`` runs a task on a file elsewhere; None is here.
+    ``compute`` runs a task on a file elsewhere; None is here. ``give_up`` gives the lines of one
+    over which a tool has crashed; with it comes what it is quarantined under.
     """
 
     read: ReadObject
     put: PutObject
+    give_up: GiveUp
     recall: Recall = lambda *_: None
     may_compute: bool = True
     watch: Callable[[int], None] = lambda _: None
@@ -149,7 +148,7 @@ def compute_files(
 def run_task(
     task: PlannedTask, source: SourceFile, context: FileContext, around: Surroundings
 ) -> tuple[Sequence[Record], FileLines]:
-    """The records of a task on a file, and their lines."""
+    """The records of a task on a file, and their lines; a tool's crash on it is raised."""
     objects: list[str] = []
 
     def put(data: bytes) -> str:
@@ -310,7 +309,10 @@ class _FileWork:
         if not self._shard.around.may_compute:
             raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
         compute = self._shard.around.compute
-        found = self._run(task) if compute is None else compute(self._computation(task, key))
+        try:
+            found = self._run(task) if compute is None else compute(self._computation(task, key))
+        except ToolCrashedError as error:
+            found = self._shard.around.give_up(self._computation(task, key), error.rule)
         self._shard.learnt[key] = found
         return found
 
@@ -365,9 +367,9 @@ def _run(
     around: Surroundings,
 ) -> list[Record]:
     task = find_task(planned.task)
+    if isinstance(context.prepared, ToolCrashedError):
+        raise context.prepared
     try:
-        if isinstance(context.prepared, ToolCrashedError):
-            raise context.prepared
         records = list(task.run(source, context))
     except UnreadableObjectError:
         raise

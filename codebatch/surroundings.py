@@ -22,7 +22,7 @@ from codebatch.records import PlannedTask
 from codebatch.store import open_store
 from codebatch.store.layout import Layout
 from codebatch.store.probe import can_write, is_marked, marked
-from codebatch.tasks.languages.python.ruff import RuffError
+from codebatch.tasks.native_tool import ToolError
 from codebatch.tasks.registry import BUILT_IN, find_task
 
 PACKAGES = (
@@ -118,7 +118,7 @@ def _toolchain() -> dict[str, str]:
     """The tools of the built-in tasks, as far as they are there."""
     found: dict[str, str] = {}
     for task in BUILT_IN.values():
-        with contextlib.suppress(ImportError, RuffError):
+        with contextlib.suppress(ImportError, ToolError):
             found.update(task.toolchain())
     return found
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from codebatch.clock import now, now_ns
@@ -29,9 +30,11 @@ from codebatch.errors import (
     ShardFailedError,
 )
 from codebatch.keys import pipeline_fingerprints
+from codebatch.lines import FileLines
 from codebatch.messages import Receipt, ShardCall
 from codebatch.opening import check_listed, open_call, open_called
 from codebatch.outputs import NOTHING_KEPT, Kept
+from codebatch.quarantine import Quarantine
 from codebatch.recheck import (
     Place,
     committed,
@@ -41,7 +44,7 @@ from codebatch.recheck import (
 )
 from codebatch.recollection import Recollection
 from codebatch.records import CLAIMED, DONE, FAILED, InputFile, Plan, PlannedTask
-from codebatch.shard import Surroundings, compute_shard
+from codebatch.shard import Computation, Surroundings, compute_shard
 from codebatch.splice import keep_unchanged
 from codebatch.store import StoreDirectory
 from codebatch.store.claims import Claims
@@ -176,6 +179,7 @@ def _run(shard: OpenShard, change: Change) -> Receipt:
                 around = Surroundings(
                     store.objects.read,
                     lambda data: store.objects.put(data, group, reliance).digest,
+                    partial(give_up, Quarantine(store), call),
                     shard.recollection.recall,
                     may_compute=not call.require_reused,
                 )
@@ -189,6 +193,11 @@ def _run(shard: OpenShard, change: Change) -> Receipt:
         planned = shard.plan.shard(call.shard_id)
         warning = shard.recollection.keep(planned, result.learnt, now_ns())
     return Receipt(call.shard_id, call.attempt, DONE, warning=warning)
+
+
+def give_up(quarantine: Quarantine, call: ShardCall, work: Computation, code: str) -> FileLines:
+    """Give up the result of a computation; the lines that stand for it."""
+    return quarantine.give_up(call, work.task.id, work.file, work.key, code)
 
 
 @contextlib.contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from codebatch.tasks.languages.python import ruff
-from codebatch.tasks.languages.python.ruff import RuffError, RuffInput, ruff_version, run_ruff
+from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, run_ruff
+from codebatch.tasks.native_tool import NativeTool, ToolError
 
 UNUSED = ("F401", "F841")
 
@@ -112,12 +111,11 @@ def test_path_does_not_decide_which_ruff_runs(tmp_path, monkeypatch):
     impostor.write_text("#!/bin/sh\nexit 9\n")
     impostor.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    ruff._ruff_binary.cache_clear()
     assert places("import os\n") == [("F401", 1, 8)]
 
 
 def test_an_unknown_rule_is_one_line_of_error():
-    with pytest.raises(RuffError, match="NOPE9") as caught:
+    with pytest.raises(ToolError, match="NOPE9") as caught:
         places("x = 1\n", select=("NOPE9",))
     assert "\n" not in str(caught.value)
 
@@ -127,22 +125,21 @@ def test_a_ruff_that_does_not_run_is_one_line_of_error(binary, tmp_path, monkeyp
     (tmp_path / "folder").mkdir()
     (tmp_path / "silent").write_text("#!/bin/sh\n")
     (tmp_path / "silent").chmod(0o755)
-    monkeypatch.setattr(ruff, "_ruff_binary", lambda: str(tmp_path / binary))
-    with pytest.raises(RuffError) as caught:
+    monkeypatch.setattr(NativeTool, "binary", lambda _: str(tmp_path / binary))
+    with pytest.raises(ToolError) as caught:
         places("x = 1\n")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_package_is_an_error(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ruff.__main__", None)
-    ruff._ruff_binary.cache_clear()
-    with pytest.raises(RuffError, match="not installed"):
+    monkeypatch.setattr(RUFF.__class__, "_places", lambda _: iter(()))
+    with pytest.raises(ToolError, match="not installed"):
         places("import os\n")
 
 
 def test_the_version_is_the_binarys():
-    out = subprocess.run([ruff._ruff_binary(), "--version"], capture_output=True, check=True).stdout
-    assert out.decode().split()[1] == ruff_version()
+    out = subprocess.run([RUFF.binary(), "--version"], capture_output=True, check=True).stdout
+    assert out.decode().split()[1] == RUFF.version()
 
 
 def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
@@ -153,7 +150,7 @@ def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
     kept = [(p, c) for p, c in zip(files, contents, strict=True) if is_utf8(c)]
     (tmp_path / "list").write_text("\n".join(str(path) for path, _ in kept))
     command = [
-        *(ruff._ruff_binary(), "check", "--isolated", "--no-cache", "--exit-zero", "--quiet"),
+        *(RUFF.binary(), "check", "--isolated", "--no-cache", "--exit-zero", "--quiet"),
         *("--select", "F401,F841,F811", "--output-format", "json", f"@{tmp_path / 'list'}"),
     ]
     out = subprocess.run(command, capture_output=True, check=True).stdout
@@ -163,7 +160,7 @@ def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
         if item["code"] not in {None, "invalid-syntax"}
     )
     sources = [RuffInput(c, "init" if p.name == "__init__.py" else "module") for p, c in kept]
-    found = run_ruff(sources, ("F401", "F841", "F811"), threads=2)
+    found = run_ruff(sources, ("F401", "F841", "F811"))
     ours = sorted(
         (str(path), f.line, f.column, f.code)
         for (path, _), one in zip(kept, found, strict=True)

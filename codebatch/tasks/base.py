@@ -24,7 +24,14 @@ Upstream = Mapping[str, Sequence[Record]]
 
 
 class ToolCrashedError(Exception):
-    """A tool that a task calls has crashed, over one of the files perhaps."""
+    """A tool that a task calls has crashed, over one of the files perhaps.
+
+    ``rule`` is what a file is quarantined under that it crashes on alone.
+    """
+
+    def __init__(self, message: str, rule: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class Preparation(Protocol):

@@ -27,18 +27,11 @@ from codebatch.tasks.base import (
     Config,
     FileContext,
     Task,
-    ToolCrashedError,
     reason_to_skip,
     skip_record,
 )
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages.python.ruff import (
-    RuffCrashedError,
-    RuffFinding,
-    RuffInput,
-    ruff_version,
-    start_ruff,
-)
+from codebatch.tasks.languages.python.ruff import RUFF, RuffFinding, RuffInput, RuffRun
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES
@@ -56,7 +49,7 @@ RUFF_RULES = {
 
 
 def _toolchain() -> Mapping[str, str]:
-    return {**parser_versions(), "ruff": ruff_version()}
+    return {**parser_versions(), **RUFF.toolchain()}
 
 
 class _RuffFindings:
@@ -71,13 +64,10 @@ class _RuffFindings:
         ]
         chosen = [sources[place] for place in self.places]
         inputs = [RuffInput(source.content, source.facets["module_role"]) for source in chosen]
-        self._run = start_ruff(inputs, select)
+        self._run = RuffRun(inputs, select)
 
     def values(self) -> Sequence[object]:
-        try:
-            return self._run.findings()
-        except RuffCrashedError as error:
-            raise ToolCrashedError(str(error)) from error
+        return self._run.findings()
 
     def cancel(self) -> None:
         self._run.cancel()

@@ -82,17 +82,17 @@ os.execv({ruff!r}, [{ruff!r}, *sys.argv[1:]])
 
 def poison_ruff(word):
     """Put a program in the place of ruff that is fatal to itself."""
-    from codebatch.tasks.languages.python import ruff  # noqa: PLC0415 - only where it is asked for
+    from codebatch.tasks.native_tool import NativeTool  # noqa: PLC0415 - only where it is asked for
 
     log = os.environ["TEST_POISON_LOG"]
     path = f"{log}.ruff"
-    text = RUFF.format(python=sys.executable, word=word, log=log, ruff=ruff._ruff_binary())
+    text = RUFF.format(python=sys.executable, word=word, log=log, ruff=NativeTool("ruff").binary())
     if not os.path.exists(path):
         with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as program:
             program.write(text)
         os.chmod(f"{path}.{os.getpid()}", 0o755)
         os.rename(f"{path}.{os.getpid()}", path)
-    ruff._ruff_binary = lambda: path
+    NativeTool.binary = lambda _: path
 
 
 def poison_tasks(spec):

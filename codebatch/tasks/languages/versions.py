@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 _SUFFIX = ".dist-info"
@@ -37,25 +37,37 @@ def package_version(package: str) -> str:
     The name of its metadata folder tells. Where it is not found that way, or more than once, the
     standard library decides, which takes a while to load.
     """
-    for folder in sys.path:
-        found = [*_versions_in(folder, _normalized(package))]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            break
+    folder = metadata_folder(package)
+    if folder is not None:
+        return _parts(os.path.basename(folder))[1]
     return str(importlib.import_module("importlib.metadata").version(package))
 
 
-def _versions_in(folder: str, package: str) -> Iterator[str]:
+@functools.cache
+def metadata_folder(package: str) -> str | None:
+    """The folder with the metadata of an installed package; None where it is not in one place.
+
+    What the path has relative to the current folder is not where packages are installed.
+    """
+    for folder in filter(os.path.isabs, sys.path):
+        found = [name for name in _listed(folder) if _parts(name)[0] == _normalized(package)]
+        if found:
+            return os.path.join(folder, found[0]) if len(found) == 1 else None
+    return None
+
+
+def _listed(folder: str) -> list[str]:
     try:
-        names = os.listdir(folder or ".")
+        return os.listdir(folder)
     except OSError:  # not every entry of the path is a folder that is there
-        return
-    for name in names:
-        if name.endswith(_SUFFIX):
-            distribution, _, version = name.removesuffix(_SUFFIX).partition("-")
-            if version and _normalized(distribution) == package:
-                yield version
+        return []
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The package and the version that the name of a metadata folder tells; empty for others."""
+    distribution, _, version = name.removesuffix(_SUFFIX).partition("-")
+    known = name.endswith(_SUFFIX) and version
+    return (_normalized(distribution), version) if known else ("", "")
 
 
 def _normalized(name: str) -> str:

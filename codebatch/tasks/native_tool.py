@@ -1,0 +1,262 @@
+"""A native tool at work over copies of sources, with limits of its own.
+
+The tool sees a private folder that holds the copies and nothing else: no file of the tree, no
+configuration, no variable of the caller. It is the binary of an installed distribution, wherever
+`PATH` and the current folder point. What it may use is stated (`ToolLimits`), is part of what
+results depend on, and does not follow from the limits of whoever calls: a tool that ends for what
+it was given ends everywhere. Where less can be had than is stated, nothing is said of any file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import IO, NamedTuple
+
+from codebatch.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
+from codebatch.tasks.base import ToolCrashedError
+from codebatch.tasks.languages.versions import metadata_folder, package_version
+from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
+
+_KIB, _BLOCK = 1024, 512
+_ROOM_BYTES = 2**20
+_PROGRAM_BYTES = 2**28  # of address space, for what is no data of its own
+_PANIC = 101  # the exit code of a program in Rust that met an error of its own
+_TOLD_TO_END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+_CODES = {int(signal.SIGXCPU): TASK_TIMED_OUT, int(signal.SIGKILL): TASK_OUT_OF_MEMORY}
+
+# A shell sets them: Python could do so only between fork and exec, where other threads of this
+# process may hold any lock. What is put off (``-S``) are the soft limits, the hard ones stay.
+_LIMITED = 'ulimit -S -d "$1" && ulimit -S -s "$2" && ulimit -S -t "$3" && ulimit -S -f "$4"'
+_SCRIPT = f'{_LIMITED} && ulimit -S -v "$5" && ulimit -S -c 0 && shift 5 && exec "$@"'
+_SHELL = "/bin/sh"
+
+
+class ToolError(Exception):
+    """A tool is missing, cannot be run or refused its arguments."""
+
+
+class ToolLimits(NamedTuple):
+    """What one process of a tool may use.
+
+    ``stack_bytes`` is for each thread that it starts, ``main_stack_bytes`` for its first one.
+    """
+
+    memory_bytes: int = 2**30
+    stack_bytes: int = 2**28
+    main_stack_bytes: int = 2**23
+    cpu_seconds: int = 300
+    output_bytes: int = 2**28
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+
+class NativeTool(NamedTuple):
+    """A program of a distribution from PyPI that has the program's name.
+
+    It may end with any of the exit codes ``ends_well`` without having failed.
+    """
+
+    name: str
+    ends_well: Collection[int] = (0,)
+    limits: ToolLimits = ToolLimits()
+
+    def version(self) -> str:
+        """Return the version of the installed distribution."""
+        try:
+            return package_version(self.name)
+        except ModuleNotFoundError:
+            raise ToolError(f"{self.name} is not installed") from None
+
+    def toolchain(self) -> dict[str, str]:
+        """Return what the results of the tool depend on beside what it is given."""
+        return {self.name: self.version(), f"{self.name} limits": str(self.limits)}
+
+    def binary(self) -> str:
+        """Return the path of the program that was installed with the distribution."""
+        for place in self._places():
+            if os.path.isfile(place) and os.access(place, os.X_OK):
+                return place
+        raise ToolError(f"{self.name} is not installed")
+
+    def _places(self) -> Iterator[str]:
+        """Yield where it may be: what the distribution lists, then where installers put it."""
+        metadata = metadata_folder(self.name)
+        if metadata is None:
+            return
+        library = os.path.dirname(metadata)
+        with contextlib.suppress(OSError), open(os.path.join(metadata, "RECORD"), "rb") as record:
+            for line in record.read().splitlines():
+                path = os.fsdecode(line.split(b",")[0])
+                if path.endswith(f"bin/{self.name}"):
+                    yield os.path.normpath(os.path.join(library, path))
+        yield os.path.join(library, "bin", self.name)
+        yield os.path.join(sys.prefix, "bin", self.name)
+
+
+class ToolRun:
+    """A tool at work. Whoever starts one asks for its output, or cancels it.
+
+    State: ``folder`` holds what the tool sees and says, until then.
+    """
+
+    def __init__(
+        self,
+        tool: NativeTool,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the tool among ``files``, by their names below its folder, with ``environment``
+        in addition to what every tool is given.
+        """
+        self.folder = tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-")
+        self._tool = tool
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            _write_files(self._path("files"), files)
+            self._process = self._start(arguments, environment or {})
+        except OSError as error:
+            self.cancel()
+            raise ToolError(f"{tool.name} cannot be run: {error}") from error
+        except BaseException:
+            self.cancel()
+            raise
+
+    def output(self) -> IO[bytes]:
+        """Wait for the tool, and return what it said, to be read before `cancel`.
+
+        `ToolCrashedError` where it ended over one of the files, it seems.
+        """
+        code = self._process.wait() if self._process is not None else 0
+        try:
+            if code in self._tool.ends_well:
+                return open(self._path("said"), "rb")
+            with open(self._path("complaints"), "rb") as complaints:
+                words = complaints.read(4096).decode("utf-8", "replace").split()
+        except OSError as error:
+            raise ToolError(f"{self._tool.name} cannot be run: {error}") from error
+        raise self._failure(code, " ".join(words)[:500])
+
+    def cancel(self) -> None:
+        """End the process, if it has not ended, and let go of the files."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(
+        self, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        limits = [str(limit) for limit in _obtainable(self._tool.limits)]
+        command = [_SHELL, "-c", _SCRIPT, "sh", *limits, self._tool.binary(), *arguments]
+        for name in ("home", "tmp"):
+            os.mkdir(self._path(name))
+        # Into files: through a pipe it would wait for us after the first 64 KiB.
+        with (
+            open(self._path("said"), "wb") as said,
+            open(self._path("complaints"), "wb") as complaints,
+        ):
+            # A session of its own: Ctrl-C is for us to answer, by finishing the shard.
+            return subprocess.Popen(
+                command,
+                cwd=self._path("files"),
+                env={**self._environment(), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=complaints,
+                start_new_session=True,
+            )
+
+    def _environment(self) -> dict[str, str]:
+        """Return all that a tool learns from its environment. One thread: shards already run on
+        all cores.
+        """
+        home = self._path("home")
+        return {
+            **dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home),
+            "TMPDIR": self._path("tmp"),
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C",
+            "RAYON_NUM_THREADS": "1",
+            "RUST_MIN_STACK": str(self._tool.limits.stack_bytes),
+        }
+
+    def _failure(self, code: int, complaint: str) -> Exception:
+        """Return what the end of the tool says about what it was given, if anything."""
+        name = self._tool.name
+        said = f"{name} failed with exit code {code}: {complaint or 'no message'}"
+        no_room = self._lack_of_room()
+        if no_room is not None:
+            failure = ToolError(said)
+            failure.__cause__ = no_room
+            return failure
+        short = _lack_of_limits(self._tool)
+        if short is not None:
+            return short
+        if -code in _TOLD_TO_END:
+            return WorkerLostError(f"{name} was told to end")
+        if code < 0 or code == _PANIC:
+            return ToolCrashedError(said, _CODES.get(-code, TASK_CRASHED))
+        return ToolError(said)
+
+    def _lack_of_room(self) -> OSError | None:
+        """Return the error of writing as much as the tool may have to say, which it cannot say."""
+        try:
+            with open(self._path("room"), "wb") as file:
+                file.write(bytes(_ROOM_BYTES))
+        except OSError as error:
+            return error
+        return None
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+
+def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
+    os.mkdir(folder)
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        if "/" in name:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def _obtainable(limits: ToolLimits) -> list[int | str]:
+    """Return the limits in the units of the shell, none above what this process may grant."""
+    found: list[int | str] = []
+    for name, stated, unit in _stated(limits):
+        _, hard = resource.getrlimit(name)
+        least = stated if hard == resource.RLIM_INFINITY else min(stated, hard)
+        found.append(least // unit)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    found.append("unlimited" if hard == resource.RLIM_INFINITY else hard // _KIB)
+    return found
+
+
+def _stated(limits: ToolLimits) -> Iterator[tuple[int, int, int]]:
+    yield resource.RLIMIT_DATA, limits.memory_bytes, _KIB
+    yield resource.RLIMIT_STACK, limits.main_stack_bytes, _KIB
+    yield resource.RLIMIT_CPU, limits.cpu_seconds, 1
+    yield resource.RLIMIT_FSIZE, limits.output_bytes, _BLOCK
+
+
+def _lack_of_limits(tool: NativeTool) -> CodeBatchError | None:
+    """Return what to say where this process may not grant what is stated: a tool that failed
+    there may have done so for that. The stack of the first thread is not what it works on.
+    """
+    wanted = [one[:2] for one in _stated(tool.limits) if one[0] != resource.RLIMIT_STACK]
+    for name, stated in [*wanted, (resource.RLIMIT_AS, tool.limits.memory_bytes + _PROGRAM_BYTES)]:
+        _, hard = resource.getrlimit(name)
+        if hard != resource.RLIM_INFINITY and hard < stated:
+            return MemoryExhaustedError(f"a limit of this process is too low for {tool.name}")
+    return None
