@@ -92,10 +92,8 @@ def plug() -> None:
     Nothing can be read from stdin then, nothing is written to stdout, and stderr is dropped.
     """
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, flags), True)
+        if not _is_open(number):
+            os.set_inheritable(os.open(os.devnull, flags), True)  # noqa: FBT003 - its only form
     if sys.stdout is None:
         sys.stdout = _text(_Raw(_STDOUT))
     if sys.stderr is None:
@@ -124,6 +122,14 @@ def settle() -> None:
     output = _output()
     if output is not None:
         output.settle()
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _output() -> _Output | None:
