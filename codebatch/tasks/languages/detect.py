@@ -117,6 +117,7 @@ _BY_EXTENSION = _inverted(_EXTENSIONS)
 _BY_NAME = _inverted(_NAMES)
 _BY_INTERPRETER = _inverted(_INTERPRETERS)
 _LOCKS = frozenset(_LOCK_NAMES.split())
+_GOALS = {"cjs": "commonjs", "cts": "commonjs", "mjs": "module", "mts": "module"}
 _MINIFIED = re.compile(r"[.-]min\.[a-z]+\Z")
 _DECLARATION = re.compile(r"\.d(\.[^.]+)?\.[mc]?ts\Z")
 _SHEBANG = re.compile(rb"#!\s*(?:\S*/env(?:\s+-\S+|\s+\w+=\S*)*\s+)?(\S+)")
@@ -127,10 +128,17 @@ LANGUAGES = tuple(sorted({*_EXTENSIONS, *_NAMES, *_INTERPRETERS, "symlink", "tex
 
 def detect_language(path: str, read_head: Callable[[], bytes]) -> str:
     """The language of a file; ``read_head`` gives its first `HEAD_BYTES` when they are needed."""
-    name = path.rsplit("/", 1)[-1].lower()
-    extension = name.rsplit(".", 1)[-1] if "." in name[1:] else ""
-    language = _BY_NAME.get(name) or _BY_EXTENSION.get(extension)
+    name = _name(path)
+    language = _BY_NAME.get(name) or _BY_EXTENSION.get(_extension(name))
     return language or _language_of_head(read_head())
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1].lower()
+
+
+def _extension(name: str) -> str:
+    return name.rsplit(".", 1)[-1] if "." in name[1:] else ""
 
 
 def _language_of_head(head: bytes) -> str:
@@ -154,20 +162,31 @@ def module_role(path: str) -> str:
     return "declaration" if _DECLARATION.search(name) else "module"
 
 
+def script_goal(path: str) -> str:
+    """Return how a name says that JavaScript and TypeScript are read: ``module`` (``.mjs``,
+    ``.mts``), ``commonjs`` (``.cjs``, ``.cts``), or ``any``, for the code itself to tell.
+    """
+    return _GOALS.get(_extension(_name(path)), "any")
+
+
 def text_role(path: str) -> str:
     """``lock``, ``minified`` or ``text``: names of files that no person edits."""
-    name = path.rsplit("/", 1)[-1].lower()
+    name = _name(path)
     if name in _LOCKS:
         return "lock"
     return "minified" if _MINIFIED.search(name) else "text"
 
 
-FACETS: dict[str, Callable[[str], str]] = {"module_role": module_role, "text_role": text_role}
+FACETS: dict[str, Callable[[str], str]] = {
+    "module_role": module_role,
+    "script_goal": script_goal,
+    "text_role": text_role,
+}
 
 DETECTION = digest_document(
     "detection",
     [
-        *(_DETECTION_VERSION, _EXTENSIONS, _NAMES, _INTERPRETERS, _DATA, _LOCK_NAMES),
+        *(_DETECTION_VERSION, _EXTENSIONS, _NAMES, _INTERPRETERS, _DATA, _LOCK_NAMES, _GOALS),
         *(pattern.pattern for pattern in (_MINIFIED, _DECLARATION)),
         _SHEBANG.pattern.decode(),
     ],
