@@ -3,10 +3,9 @@
 The Python face is `codebatch.api`; its names are reachable from here and imported on first use.
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # ``python -m codebatch`` would look for `typing` in the current folder
 
 if TYPE_CHECKING:
     from codebatch.api import (

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -26,10 +24,11 @@ from typing import Any
 from codebatch import frames
 from codebatch.errors import WorkerLostError
 from codebatch.frames import BrokenChannelError
+from codebatch.programs import import_path, python_command
 
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from codebatch.fork_server import main; main(int(sys.argv[2]))"
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from codebatch.fork_server import main; main(int(sys.argv[1]))"
 )
 _STATUS_BYTES = 4
 _END_SECONDS = 5
@@ -215,13 +214,14 @@ class _ServerHandle:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
-        path = [place for place in sys.path if isinstance(place, str)]
+        command = python_command(_BOOT, str(theirs.fileno()), *import_path())
         # The server and what it forks inherit the mask: an interrupt is for the owner to handle.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
+                    command,
+                    cwd="/",
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,  # ours is for data

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from codebatch import __version__
 from codebatch.digest import Document
 from codebatch.errors import CodeBatchError, StoreError
 from codebatch.plan import components_here
+from codebatch.programs import find_program
 from codebatch.records import PlannedTask
 from codebatch.store import open_store
 from codebatch.store.layout import Layout
@@ -98,11 +98,17 @@ def store_probe(root: str, store_id: str) -> Iterator[StoreProbe]:
 
 def git_version() -> str | None:
     """The version of git; None where there is none."""
-    git = shutil.which("git")
+    git = find_program("git")
     if git is None:
         return None
     done = subprocess.run(
-        [git, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        [git, "--version"],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
     )
     return done.stdout.removeprefix("git version ").strip() or None
 

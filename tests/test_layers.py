@@ -27,6 +27,7 @@ WORDS = {
     "lazy",
     "limits",
     "messages",
+    "programs",
     "records",
     "resources",
     "sizes",
@@ -37,6 +38,7 @@ LAYERS: dict[str, set[str]] = {
     "collector": set(),
     "interrupts": set(),
     "lazy": set(),
+    "programs": set(),
     "digest": {"errors"},
     "sizes": {"errors"},
     "limits": {"errors", "sizes"},
@@ -144,7 +146,7 @@ LAYERS: dict[str, set[str]] = {
     | {"self_test", "shortage", "stats", "store", "storing", "surroundings", "tasks", "usage"}
     | {"verify", "__init__"},
     "__init__": {"api", "batch", "errors", "progress"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "programs"},
 }
 # Outside packages that have one home each.
 HOMES = {

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from codebatch.lazy import lazy
+from codebatch.programs import leave_current_folder
 
 if TYPE_CHECKING:
     from codebatch.cli import root
@@ -28,6 +29,8 @@ _COLLECT_AFTER = 50_000
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    if arguments is None:  # as a program
+        leave_current_folder()
     gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # the process ends: nothing is left to be collected
     root.main(arguments)
