@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX
-from codebatch.errors import StoreError
+from codebatch.errors import SnapshotNotFoundError, StoreError
 from codebatch.gc.marks import batch_data, digests_in
 from codebatch.store import StoreDirectory, data_of
 from codebatch.store.inventory import (
@@ -151,7 +151,11 @@ class _Counting:
         )
 
     def _add_snapshot(self, snapshot_id: str) -> None:
-        for file in self.store.load_manifest(snapshot_id):
+        try:
+            files = self.store.load_manifest(snapshot_id)
+        except SnapshotNotFoundError:  # removed meanwhile
+            return
+        for file in files:
             self.files += 1
             self.logical += file.size
             self.sources[bytes.fromhex(file.object[len(DIGEST_PREFIX) :])] = file.size
@@ -230,11 +234,16 @@ class _Counting:
         names = [DIGEST_PREFIX + digest.hex() for digest in digests]
         batches = self.store.list_batches()
         folders = [self.store.layout.batch_document(batch_id).parent for batch_id in batches]
-        manifests = (self.store.read_manifest(one) for one in self.store.list_snapshots())
-        for data in chain(manifests, batch_data(self.store, folders)):
+        for data in chain(_manifests(self.store), batch_data(self.store, folders)):
             for name in names:
                 paths[name].update(_paths_with(data, f'"object":"{name}"'.encode()))
         return paths
+
+
+def _manifests(store: StoreDirectory) -> Iterator[bytes]:
+    for snapshot_id in store.list_snapshots():
+        with contextlib.suppress(SnapshotNotFoundError):  # removed meanwhile
+            yield store.read_manifest(snapshot_id)
 
 
 def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:

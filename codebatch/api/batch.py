@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from codebatch import cluster_settings, limits
 from codebatch.lazy import lazy
 from codebatch.records import DONE
 from codebatch.store import open_store
+from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
     from codebatch import activity as activities
@@ -46,6 +48,19 @@ else:
     top = lazy("codebatch.query.top")
     views = lazy("codebatch.query.views")
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _of_batch(method: F) -> F:
+    """The method, which says so where the batch is removed meanwhile."""
+
+    @functools.wraps(method)
+    def wrapped(self: Batch, *args: Any, **kwargs: Any) -> Any:
+        with expecting(self.store.directory.layout, self.id):
+            return method(self, *args, **kwargs)
+
+    return cast("F", wrapped)
+
 
 class Batch:
     """A plan over a snapshot and its results, as far as they are committed.
@@ -62,6 +77,7 @@ class Batch:
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
 
+    @_of_batch
     def run(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         scheduler: str | None = None,
@@ -116,6 +132,7 @@ class Batch:
             ),
         )
 
+    @_of_batch
     def recheck(  # noqa: PLR0913 - as above
         self,
         sample: float = 100,
@@ -148,10 +165,12 @@ class Batch:
             ),
         )
 
+    @_of_batch
     def forecast(self) -> Forecast:
         """What a run would compute and what it would reuse, and why."""
         return forecasts.forecast_batch(self.store.directory, self.id)
 
+    @_of_batch
     def explain(self, task: str, path: str) -> Document:
         """What the result of a task on a file depends on, and where it came from."""
         return explanations.explain_result(self.store.directory, self.id, task, path)
@@ -180,6 +199,7 @@ class Batch:
         """One row a shard."""
         return views.shard_rows(self.overview(), task)
 
+    @_of_batch
     def files(
         self, *, task: str | None = None, language: str | None = None, path: str | None = None
     ) -> list[Document]:
@@ -187,23 +207,28 @@ class Batch:
         filters = conditions.RecordFilter(language=language, path=path)
         return views.file_rows(self.store.directory, self.overview(), filters, task)
 
+    @_of_batch
     def stats(self, task: str | None = None) -> list[Document]:
         """How many records there are by task, kind, language, severity and code."""
         return views.stats_rows(self.store.directory, self.overview(), task)
 
+    @_of_batch
     def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
         """The most frequent values of a field, or the largest values of a metric."""
         chosen = conditions.RecordFilter(**filters)
         return top.top_rows(self.store.directory, self.overview(), by, chosen, task)
 
+    @_of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
         """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``."""
         return sql.run_sql(self.store.directory, self.overview(), statement, timeout).rows
 
+    @_of_batch
     def inspect(self, path: str, *, at: int | None = None) -> Document:
         """All about one file, which the end of its path may name; ``at`` is a line of it."""
         return inspect.inspect(self.store.directory, self.id, path, at)
 
+    @_of_batch
     def lines(self, path: str) -> list[str]:
         """The lines of a file, as its language decodes them."""
         return inspect.file_lines(self.store.directory, self.id, path)
@@ -229,12 +254,14 @@ class Batch:
         chosen = conditions.RecordFilter(**filters)
         return records.records(self.store.directory, self.overview, chosen, task)
 
+    @_of_batch
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
         """As `records`, in an order that does not depend on the sharding: by path, then task."""
         return records.sorted_records(
             self.store.directory, self.overview(), conditions.RecordFilter(**filters), task
         )
 
+    @_of_batch
     def export(
         self,
         format: str,  # noqa: A002 - the word of the command line

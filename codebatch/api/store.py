@@ -16,6 +16,7 @@ from codebatch.sources import DEFAULT_MAX_FILE_BYTES
 from codebatch.store import StoreDirectory, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
+from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,9 +213,10 @@ class Store:
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
     ) -> Comparison:
         """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
-        old, new = self.find_batch(a).overview(), self.find_batch(b).overview()
+        old, new = self.find_batch(a), self.find_batch(b)
         filters = conditions.RecordFilter(kind=kind, path=path)
-        return compare.compare_batches(self.directory, old, new, filters)
+        with expecting(self.directory.layout, old.id, new.id):
+            return compare.compare_batches(self.directory, old.overview(), new.overview(), filters)
 
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""

@@ -12,6 +12,7 @@ from codebatch.pipeline import Pipeline
 from codebatch.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.store import StoreDirectory
 from codebatch.store.leases import hold_lease
+from codebatch.store.presence import expecting
 from codebatch.tasks.languages.detect import HEAD_BYTES
 
 
@@ -37,7 +38,7 @@ def init_batch(
     batch_id = identity.batch_id
     created = not store.has_batch(batch_id)
     if created:
-        with hold_lease(store.layout, "batch init"):
+        with hold_lease(store.layout, "batch init"), expecting(store.layout, snapshot_id):
             _save_plan(store, identity, shards)
     plan = store.load_plan(batch_id)
     ids = tuple(task.id for task in plan.tasks)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
 from codebatch.digest import Document
+from codebatch.errors import BatchNotFoundError, SnapshotNotFoundError
 from codebatch.overview import load_overview
 from codebatch.store import StoreDirectory
+
+_NAMES = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
 
 
 def snapshot_rows(store: StoreDirectory) -> list[Document]:
     """One row a snapshot, oldest first: id, when, from where, how many files, bytes, skipped."""
-    names = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
-    rows: list[Document] = []
-    for snapshot_id in store.list_snapshots():
-        document = store.load_snapshot(snapshot_id)
-        skipped = document["skipped"]
-        number = len(skipped) if isinstance(skipped, list) else 0
-        rows.append({**{name: document[name] for name in names}, "skipped_count": number})
+    rows = _still_there(store.list_snapshots(), lambda one: _snapshot_row(store, one))
     return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
 
 
@@ -25,8 +25,22 @@ def batch_rows(store: StoreDirectory) -> list[Document]:
     ``file_count`` and ``total_bytes`` are of its inputs, ``records`` and ``output_bytes`` of what
     is committed so far; ``result`` is null until the batch is done.
     """
-    rows = [_batch_row(store, batch_id) for batch_id in store.list_batches()]
+    rows = _still_there(store.list_batches(), lambda one: _batch_row(store, one))
     return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
+
+
+def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator[Document]:
+    """The rows of those that nobody removes meanwhile."""
+    for one in ids:
+        with contextlib.suppress(BatchNotFoundError, SnapshotNotFoundError):
+            yield row(one)
+
+
+def _snapshot_row(store: StoreDirectory, snapshot_id: str) -> Document:
+    document = store.load_snapshot(snapshot_id)
+    skipped = document["skipped"]
+    number = len(skipped) if isinstance(skipped, list) else 0
+    return {**{name: document[name] for name in _NAMES}, "skipped_count": number}
 
 
 def _batch_row(store: StoreDirectory, batch_id: str) -> Document:

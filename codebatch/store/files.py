@@ -28,6 +28,12 @@ else:
 
 TEMPORARY_PREFIX = ".tmp-"
 _GROUP_FILES = 4096
+_FREE_OR_PERMIT = "free space or restore the permission, then run the same command again"
+_TO_DO = {
+    errno.ENOENT: "something else removes files of the store: run the same command again",
+    errno.EMFILE: "allow more open files (ulimit -n), then run the same command again",
+    errno.ENFILE: "have fewer files open, then run the same command again",
+}
 _GROUP_BYTES = 256 * 2**20
 
 
@@ -39,7 +45,7 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreWriteError(
             f"cannot write below {path}: {error.strerror or error}",
-            hints=["free space or restore the permission, then run the same command again"],
+            hints=[_TO_DO.get(error.errno or 0, _FREE_OR_PERMIT)],
             details={"errno": error.errno},
         ) from error
 
@@ -54,7 +60,7 @@ def reporting_read_errors(path: str | Path) -> Iterator[None]:
     except OSError as error:
         raise StoreReadError(
             f"cannot read {os.fspath(path)}: {error.strerror or error}",
-            hints=["restore the permission to read the store"],
+            hints=[_TO_DO.get(error.errno or 0, "restore the permission to read the store")],
             details={"errno": error.errno},
         ) from error
 

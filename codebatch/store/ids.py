@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from codebatch.errors import AmbiguousIdError, StoreDamagedError, StoreError
+from codebatch.errors import (
+    AmbiguousIdError,
+    BatchNotFoundError,
+    SnapshotNotFoundError,
+    StoreDamagedError,
+    StoreError,
+)
 from codebatch.store.files import reporting_read_errors
 from codebatch.store.layout import check_name
 
@@ -63,10 +69,12 @@ def find_id(
 
 
 def _time_or_none(time_of: Callable[[str], str], name: str) -> str:
-    """A damaged document has no time: it is never the latest, and hides no other."""
+    """What is damaged, or was removed meanwhile, has no time: it is never the latest, and hides
+    no other.
+    """
     try:
         return time_of(name)
-    except StoreDamagedError:
+    except (BatchNotFoundError, SnapshotNotFoundError, StoreDamagedError):
         return ""
 
 

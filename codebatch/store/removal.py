@@ -7,6 +7,7 @@ aside first, looked at again, and put back where it was touched meanwhile.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -67,9 +68,15 @@ def set_aside(folder: Path) -> Path | None:
 
 
 def put_back(aside: Path, folder: Path) -> None:
-    """Undo `set_aside`."""
+    """Undo `set_aside`; what a writer has begun there meanwhile steps aside."""
     with reporting_write_errors(folder.parent):
-        os.rename(aside, folder)
+        try:
+            os.rename(aside, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            set_aside(folder)
+            os.rename(aside, folder)
 
 
 def removed_at_ns(aside: Path) -> int:

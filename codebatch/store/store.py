@@ -56,6 +56,7 @@ from codebatch.store.parsing import (
     pretty,
     typed,
 )
+from codebatch.store.presence import expecting, removal_of
 from codebatch.store.references import has_objects_of
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
@@ -113,7 +114,8 @@ class StoreDirectory:
         """The bytes of a manifest, checked against the snapshot's id."""
         data = read_file(self.layout.manifest(snapshot_id))
         if data is None:
-            raise StoreDamagedError(f"the manifest of {snapshot_id} is missing")
+            gone = removal_of(self.layout, snapshot_id)
+            raise gone or StoreDamagedError(f"the manifest of {snapshot_id} is missing")
         if short_id(SNAPSHOT_PREFIX, digest_bytes(data)) != snapshot_id:
             raise StoreDamagedError(
                 f"the manifest of {snapshot_id} is damaged: its bytes give another id",
@@ -188,7 +190,8 @@ class StoreDirectory:
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
         missing = partial(StoreDamagedError, f"the plan of {batch_id} is missing")
-        return load_document(self.layout.plan_document(batch_id), missing)
+        with expecting(self.layout, batch_id):
+            return load_document(self.layout.plan_document(batch_id), missing)
 
     def lists_batch(self, batch_id: str) -> bool:
         """Whether the batch is listed."""
@@ -282,9 +285,8 @@ class StoreDirectory:
         except FileNotFoundError:
             is_there, data = False, b""
         if not is_there or digest_bytes(data) != shard.digest:
-            raise StoreDamagedError(
-                f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
-            )
+            what = f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
+            raise removal_of(self.layout, batch_id) or StoreDamagedError(what)
         return data
 
     # -- shards ------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ class StoreDirectory:
         """The lines of a finished shard, checked against its state."""
         data = self._outputs(batch_id, task_id, shard_id, state)
         if data is None:
-            raise StoreDamagedError(
+            raise removal_of(self.layout, batch_id) or StoreDamagedError(
                 f"the outputs of {batch_id}, task {task_id}, shard {shard_id}, are damaged",
                 hints=[f"compute them again: codebatch resume --batch {batch_id}"],
             )
@@ -370,6 +372,9 @@ class StoreDirectory:
     def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
         """The records of a finished shard; their bytes are checked against the state first."""
         state = self.load_state(batch_id, task_id, shard_id)
+        gone = removal_of(self.layout, batch_id) if state is None else None
+        if gone is not None:
+            raise gone
         if state is None or state.status == FAILED:
             return
         data = self.read_outputs(batch_id, task_id, shard_id, state)

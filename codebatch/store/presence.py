@@ -1,0 +1,45 @@
+"""Tell what was removed from what is damaged.
+
+A snapshot or a batch disappears at any moment, as a whole, and what only it refers to goes with the
+next `gc`. Whoever misses a part of one that was there looks here before calling it damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from codebatch.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
+from codebatch.store.layout import BATCH_PREFIX, Layout
+
+
+def removal_of(layout: Layout, *ids: str) -> StoreError | None:
+    """The error that says which of these snapshots and batches is gone; None where none is.
+
+    One that lacks a single document is there, and damaged.
+    """
+    for one in ids:
+        if one.startswith(f"{BATCH_PREFIX}-"):
+            paths = (layout.batch_document(one), layout.plan_document(one))
+            if not any(map(os.path.lexists, paths)):
+                hints = ["list what is there: codebatch batches"]
+                return BatchNotFoundError(f"batch {one} was removed meanwhile", hints=hints)
+        elif not any(map(os.path.lexists, (layout.snapshot_document(one), layout.manifest(one)))):
+            hints = ["list what is there: codebatch snapshots"]
+            return SnapshotNotFoundError(f"snapshot {one} was removed meanwhile", hints=hints)
+    return None
+
+
+@contextlib.contextmanager
+def expecting(layout: Layout, *ids: str) -> Iterator[None]:
+    """For a block that relies on snapshots and batches which were there: what goes wrong in it
+    because one of them is gone is said to be that.
+    """
+    try:
+        yield
+    except StoreError as error:
+        gone = removal_of(layout, *ids)
+        if gone is None or type(error) is type(gone):
+            raise
+        raise gone from error

@@ -1,0 +1,150 @@
+"""What is removed beside a command is said to be gone: never damage, never a full disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+from conftest import Scanned, write_tree
+
+import codebatch
+from codebatch.errors import (
+    BatchNotFoundError,
+    SnapshotNotFoundError,
+    StoreDamagedError,
+)
+from codebatch.store import StoreDirectory
+from codebatch.store.removal import put_back, set_aside
+
+READS: dict[str, Callable[[codebatch.Batch], object]] = {
+    "overview": lambda batch: batch.overview().status,
+    "status": lambda batch: batch.status(),
+    "summary": lambda batch: batch.summary(),
+    "tasks": lambda batch: batch.tasks(),
+    "shards": lambda batch: batch.shards(),
+    "files": lambda batch: batch.files(),
+    "stats": lambda batch: batch.stats(),
+    "top": lambda batch: batch.top(),
+    "sql": lambda batch: batch.sql("SELECT count(*) FROM records"),
+    "inspect": lambda batch: batch.inspect("pkg/cart.py", at=2),
+    "lines": lambda batch: batch.lines("pkg/cart.py"),
+    "explain": lambda batch: batch.explain("parse", "pkg/cart.py"),
+    "forecast": lambda batch: batch.forecast(),
+    "records": lambda batch: list(batch.records()),
+    "sorted": lambda batch: batch.sorted_records(),
+    "outputs": lambda batch: batch.outputs(name="Cart").to_list(),
+    "export": lambda batch: batch.export("sarif", BytesIO()),
+    "run": lambda batch: batch.run("sync"),
+    "recheck": lambda batch: batch.recheck(scheduler="sync"),
+    "compare": lambda batch: batch.store.compare(batch.id, batch.id),
+    "show": lambda batch: batch.store.show(batch.id),
+}
+
+
+def remove(batch: codebatch.Batch) -> None:
+    """As ``batch rm``, ``snapshot rm`` and ``gc`` one after the other."""
+    store = batch.store
+    snapshot_id = batch.overview().plan.snapshot_id
+    store.remove_batch(batch)
+    store.remove_snapshot(snapshot_id)
+    store.gc(grace=0)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_batch_that_goes_before_it_is_read(name: str, scanned_copy: Scanned) -> None:
+    remove(scanned_copy.batch)
+    with pytest.raises(BatchNotFoundError, match=scanned_copy.batch.id):
+        READS[name](scanned_copy.batch)
+
+
+# `compare` and `show` look for the batch before they read its plan.
+@pytest.mark.parametrize("name", sorted(READS.keys() - {"compare", "show"}))
+def test_a_batch_that_goes_when_its_plan_was_read(
+    name: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = StoreDirectory.load_plan
+    left = [1]
+
+    def load_and_remove(self: StoreDirectory, batch_id: str) -> object:
+        plan = load(self, batch_id)
+        if left:
+            left.pop()
+            remove(scanned_copy.batch)
+        return plan
+
+    monkeypatch.setattr(StoreDirectory, "load_plan", load_and_remove)
+    with pytest.raises(BatchNotFoundError, match=scanned_copy.batch.id):
+        READS[name](scanned_copy.batch)
+
+
+def test_a_batch_that_goes_while_records_are_read(scanned_copy: Scanned) -> None:
+    found = scanned_copy.batch.records()
+    next(found)
+    remove(scanned_copy.batch)
+    with pytest.raises(BatchNotFoundError, match="was removed meanwhile"):
+        list(found)
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
+def test_a_batch_that_goes_while_it_is_run(scheduler: str, batch: codebatch.Batch) -> None:
+    """Not by ``batch rm``, which refuses: by hand, or on a machine that lost its leases."""
+    folder = batch.store.directory.layout.batch_document(batch.id).parent
+    with pytest.raises(BatchNotFoundError, match="was removed meanwhile"):
+        batch.run(scheduler, progress=lambda _: set_aside(folder))
+
+
+def test_lists_leave_out_what_goes_meanwhile(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, batch = scanned_copy.store, scanned_copy.batch
+    snapshot_id = batch.overview().plan.snapshot_id
+    gone = {"list_batches": "batch-" + "0" * 16, "list_snapshots": "snap-" + "f" * 16}
+    there = {"list_batches": batch.id, "list_snapshots": snapshot_id}
+    for name, ghost in gone.items():
+        listed = [ghost, there[name]]
+        monkeypatch.setattr(StoreDirectory, name, lambda _, listed=listed: listed)
+    assert [row["batch_id"] for row in store.batches()] == [batch.id]
+    assert [row["snapshot_id"] for row in store.snapshots()] == [snapshot_id]
+    assert store.find_batch("latest").id == batch.id
+    assert store.find_snapshot("latest").id == snapshot_id
+    assert store.stats().files > 0
+
+
+def test_a_snapshot_that_goes_while_a_batch_is_planned(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = scanned_copy.store
+    snapshot = store.find_snapshot("latest")
+    load = StoreDirectory.load_manifest
+
+    def load_and_remove(self: StoreDirectory, snapshot_id: str) -> object:
+        files = load(self, snapshot_id)
+        remove(scanned_copy.batch)
+        return files
+
+    monkeypatch.setattr(StoreDirectory, "load_manifest", load_and_remove)
+    with pytest.raises(SnapshotNotFoundError, match="was removed meanwhile"):
+        store.batch(snapshot, "parse")
+    assert store.batches() == []
+
+
+@pytest.mark.parametrize("lost", ["plan.json", "inputs.index.jsonl"])
+def test_what_is_damaged_is_still_damage(lost: str, scanned_copy: Scanned) -> None:
+    folder = scanned_copy.store.directory.layout.batch_document(scanned_copy.batch.id).parent
+    (folder / lost).unlink()
+    with pytest.raises(StoreDamagedError):
+        scanned_copy.batch.files()
+
+
+def test_a_batch_is_put_back_over_what_a_writer_has_begun(scanned_copy: Scanned) -> None:
+    """A worker that comes late makes the folder anew while ``batch rm`` looks for runs."""
+    batch = scanned_copy.batch
+    folder = batch.store.directory.layout.batch_document(batch.id).parent
+    aside = set_aside(folder)
+    assert aside is not None
+    write_tree(folder, {"tasks/lint/shards/0/state.json": "{}"})
+    put_back(aside, folder)
+    assert batch.summary()["result"] == scanned_copy.report.result
+    batch.store.gc(grace=0)
+    assert batch.store.verify().ok
