@@ -432,10 +432,6 @@ def kill_at_random(times: int, package: Package, base: Path, note: Note) -> None
     note(f"processes: {died} runs killed, {finished} had finished, seed {SEED}")
 
 
-def test_death_of_all_processes(package: Package, tmp_path: Path, note: Note) -> None:
-    kill_at_random(1, package, tmp_path, note)
-
-
 @pytest.mark.slow
 def test_death_of_all_processes_at_any_moment(package: Package, tmp_path: Path, note: Note) -> None:
     kill_at_random(200, package, tmp_path, note)

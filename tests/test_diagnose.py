@@ -12,7 +12,9 @@ from clusters import Cluster
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
 
 import codebatch
+import codebatch.self_test
 from codebatch.diagnose import Problem
+from codebatch.self_test.vector import SECRET, Command, Scene, Vector
 from codebatch.store.leases import hold_lease
 
 Main = Callable[..., Outcome]
@@ -78,6 +80,43 @@ def test_a_store_that_cannot_be_written(
     assert (done.code, document["ok"]) == (0, False)
     assert [problem["code"] for problem in document["problems"]] == ["NOT_WRITABLE"]
     assert document["file_system"]["hard_links"] is None
+
+
+# -- the self-test -------------------------------------------------------------------------------
+
+
+def test_hostile_inputs_are_tried(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = Vector("programs", "nothing", lambda _: None, (Command("snapshots --store {store}"),))
+    monkeypatch.setattr(codebatch.self_test, "VECTORS", (planted,))
+    done = main("diagnose", "--self-test", "--json")
+    document = json.loads(done.stdout)
+    (verdict,) = document["self_test"]
+    assert (done.code, verdict["ok"], verdict["problems"]) == (0, True, [])
+    assert verdict["megabytes"] > 1
+    done = main("diagnose", "--self-test")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "1 of 1 hostile input held off")
+
+
+def _run_what_is_planted(scene: Scene) -> None:
+    scene.write("outside/new", "x")
+    scene.write("outside/canary.py", "changed")
+    scene.write("markers/ran", "")
+    (scene.store / "store.json").write_text(SECRET)
+
+
+def test_what_is_not_held_off_is_named(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = (Command("show {batch} --store {outside}"), Command("snapshots --store {store}"))
+    planted = Vector("links", "everything", _run_what_is_planted, commands)
+    monkeypatch.setattr(codebatch.self_test, "VECTORS", (planted,))
+    done = main("diagnose", "--self-test", "--json")
+    (verdict,) = json.loads(done.stdout)["self_test"]
+    said = "\n".join(verdict["problems"])
+    assert (done.code, verdict["ok"]) == (1, False)
+    for problem in ("planted code ran: ran", "changed outside: canary.py", "changed outside: new"):
+        assert problem in said
+    assert said.count("exit code 4") == 2
+    done = main("diagnose", "--self-test")
+    assert (done.code, done.out.splitlines()[-1]) == (1, "0 of 1 hostile input held off")
 
 
 # -- clusters ------------------------------------------------------------------------------------

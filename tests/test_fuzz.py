@@ -373,7 +373,7 @@ def fuzz_store(
 def test_changed_stores(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:
-    fuzz_store(10, template, tmp_path / "sandbox", note, CHANGES)
+    fuzz_store(5, template, tmp_path / "sandbox", note, CHANGES)
 
 
 @pytest.mark.slow
