@@ -402,6 +402,118 @@ def test_symbols(content: str, expected: list[tuple[str, str, str]]) -> None:
     assert symbols(content) == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("app.use = function use() {};", [("use", "method", "app")]),
+        ("K.prototype.late = () => 1;", [("late", "method", "K.prototype")]),
+        ("a['b'].c = function () {};", [("c", "method", "a.b")]),
+        ("a.b!.c = (function () {}) as F;", [("c", "method", "a.b")]),
+        ("f().c = () => 1; a[k].d = () => 2;", [("c", "method", "…"), ("d", "method", "…")]),
+        ("a ??= () => 1; a.b ||= () => 2;", [("a", "function", "module"), ("b", "method", "a")]),
+        ("exports.x = () => 1;", [("x", "function", "exports")]),
+        ("module.exports.x = function () {};", [("x", "function", "module.exports")]),
+        ("module.exports = function () {};", [("module.exports", "function", "module")]),
+        ("module.exports = function main() {};", [("main", "function", "module")]),
+        ("export default (function main() {});", [("default", "export"), ("main", "function")]),
+        (
+            "const o = { run: function () {}, go: () => 2, 'a b': x => x, [k]: () => 3, m() {} };",
+            [
+                ("o", "variable", "module"),
+                ("run", "method", "module"),
+                ("go", "method", "module"),
+                ("a b", "method", "module"),
+                ("x", "parameter", "a b"),
+                ("[k]", "method", "module"),
+                ("m", "method", "module"),
+            ],
+        ),
+        (
+            "Object.defineProperty(o, 'p', { get: function getter() {} });",
+            [("get", "method", "module"), ("getter", "function", "get")],
+        ),
+        ("define('p', function p() {});", [("p", "function", "module")]),
+        ("let f; f = () => f();", [("f", "variable", "module"), ("f", "function", "module")]),
+        (
+            "const f = (function g(x) {});",
+            [("f", "function", "module"), ("g", "function", "f"), ("x", "parameter", "f")],
+        ),
+        (
+            "function f() { this.handle = function (x) {}; }",
+            [
+                ("f", "function", "module"),
+                ("handle", "method", "f.this"),
+                ("x", "parameter", "f.this.handle"),
+            ],
+        ),
+        (
+            "class A { static run = () => {}; static B = class {}; [k] = function () {}; n = 1 }",
+            [
+                ("A", "class", "module"),
+                ("run", "method", "A"),
+                ("B", "class", "A"),
+                ("[k]", "method", "A"),
+                ("n", "variable", "A"),
+            ],
+        ),
+        ("ns.A = class { m() {} };", [("A", "class", "ns"), ("m", "method", "ns.A")]),
+        ("function f(cb = () => 1) {}", [("f", "function", "module"), ("cb", "parameter", "f")]),
+        ("const { a = () => 1 } = x;", [("a", "variable", "module")]),
+        ("g(() => 1, function () {}); a[0] = () => 2;", []),
+        (
+            "namespace a.b.c { export function f() {} }",
+            [
+                ("a.b.c", "namespace", "module"),
+                ("f", "function", "a.b.c"),
+                ("f", "export", "a.b.c"),
+            ],
+        ),
+        ("export namespace N . M {}", [("N.M", "namespace", "module"), ("N", "export", "module")]),
+        (
+            "declare module 'm' { function f(): void }",
+            [("m", "namespace", "module"), ("f", "function", "m")],
+        ),
+    ],
+)
+def test_functions_and_namespaces_are_symbols(content: str, expected: list[Any]) -> None:
+    assert symbols(content) == [(*one, "module")[:3] for one in expected]
+
+
+def test_an_accessor_of_two_lines_is_one_method() -> None:
+    content = "export class A {\n  static get\n  foo() { return 1; }\n}"
+    found = [one for one in symbols(content, "javascript") if one[1] != "export"]
+    assert found == [("A", "class", "module"), ("foo", "method", "A")]
+
+
+def test_metrics_and_symbols_name_functions_alike() -> None:
+    content = """
+        const app = exports = module.exports = {};
+        app.use = function use(fn) { return fn; };
+        classic.prototype.late = function () { const inner = () => 1; };
+        function classic() { this.x.y = () => 1; }
+        const o = { run: function () {}, go: () => 2, jump() {}, get g() { return 1; } };
+        class A { #p = () => 1; static s = function t() {}; constructor() {} [k]() {} }
+        define(function named() { var f = function other() {}; });
+        module.exports = class { m() {} };
+        a.b.c = async function* () {};
+    """
+    found = parsed(content, "javascript")
+    of_symbols = {
+        s.name if s.scope == "module" else f"{s.scope}.{s.name}"
+        for s in found.symbols()
+        if s.symbol_type in ("function", "method")
+    }
+    of_metrics = {function.name for function in found.metrics().functions}
+    assert of_metrics <= of_symbols
+    assert of_symbols - of_metrics == {"A.s.t", "named.f.other"}  # known inside themselves only
+
+
+def test_a_function_has_the_lines_of_its_body_and_the_place_of_its_name() -> None:
+    content = "app.use = (\n  function (fn) {\n  }\n);\nx = { y:\n  () => {\n} };"
+    found = [(s.name, s.line, s.column, s.end_line) for s in parsed(content).symbols()]
+    assert found == [("use", 1, 5, 3), ("fn", 2, 13, 2), ("y", 5, 7, 7)]
+
+
 def test_symbol_places_count_code_points() -> None:
     found = parsed("/* 😀é */ let a = 1,\r\n  变 = '😀', b = [\r\n];", "javascript").symbols()
     assert [(s.name, s.line, s.column, s.end_line) for s in found] == [

@@ -96,7 +96,17 @@ def test_repair_needs_no_tools(tmp_path: Path) -> None:
     store = unpack(tmp_path)
     folder = store / "batches" / BATCH
     before = {path: path.read_bytes() for path in folder.rglob("*.json*")}
-    for name in ("plan.json", "inputs.index.jsonl"):
-        (folder / name).write_bytes(b"")
+    for path in [path for path in before if path.name == "task.json"]:
+        path.write_bytes(b"")
     assert codebatch.open_store(store).verify(repair=True).ok
     assert {path: path.read_bytes() for path in folder.rglob("*.json*")} == before
+
+
+def test_what_other_rules_for_languages_planned_is_not_made_up(tmp_path: Path) -> None:
+    store = unpack(tmp_path)
+    (store / "batches" / BATCH / "plan.json").write_bytes(b"")
+    report = codebatch.open_store(store).verify(repair=True)
+    assert [(p.code, p.place.kind, p.action) for p in report.problems] == [
+        ("PLAN_DAMAGED", "plan", "none")
+    ]
+    assert (store / "batches" / BATCH / "plan.json").read_bytes() == b""

@@ -170,7 +170,6 @@ def test_comments_that_move_nothing_change_no_tree(path: str) -> None:
         ("'é'; a = 1", "'ee'; a = 1", "python"),
         ("class A extends f(B, C) {}", "class A extends f(B ,C) {}", "javascript"),
         ("class A { [ b](){} }", "class A { [b ](){} }", "javascript"),
-        ("export namespace A. B {}", "export namespace A .B {}", "typescript"),
         ("export = /* */ a", "export /* */ = a", "typescript"),
     ],
 )

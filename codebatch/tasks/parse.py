@@ -52,7 +52,7 @@ def _faults(parsed: Parsed) -> Iterable[Finding]:
 
 TASK = Task(
     name=PARSE,
-    version=2,
+    version=3,
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,

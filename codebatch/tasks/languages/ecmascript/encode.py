@@ -17,9 +17,9 @@ and all positions count code points of the decoded text without its byte order m
 ``type_names``   table of node type names in order of first use; anonymous tokens are in quotes
 
 Text is kept for leaves that are names or literals; a node that gives a symbol or an edge its name
-without being one has this name as its text (``symbols.written``). The line of an offset is the
-number of line starts that are not greater, its column the offset minus the last of these plus
-one. Equal text and language give equal bytes.
+without being one has this name as its text (``symbols.written``, ``edges.written_bases``). The line
+of an offset is the number of line starts that are not greater, its column the offset minus the last
+of these plus one. Equal text and language give equal bytes.
 
 Symbols and edges follow from these bytes: they look at types, fields, parents, positions, line
 starts and the texts kept here, never at the space, the comments or the tokens in between.
@@ -27,12 +27,13 @@ starts and the texts kept here, never at the space, the comments or the tokens i
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import chain, count
 from operator import sub
 
 import msgpack
 
 from codebatch.tasks.languages.base import EncodedTree
+from codebatch.tasks.languages.ecmascript.edges import written_bases
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.symbols import written
 
@@ -63,7 +64,7 @@ def encode(tree: FlatTree, grammar: str) -> EncodedTree:
         strings[text[start:end]] if kind in WITH_TEXT else 0
         for kind, start, end in zip(tree.types, starts, ends, strict=True)
     ]
-    for node, name in written(tree):
+    for node, name in chain(written(tree), written_bases(tree)):
         texts[node] = texts[node] or strings[name]
     columns = {
         "ends": list(map(sub, ends, starts)),

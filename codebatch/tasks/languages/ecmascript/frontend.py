@@ -14,7 +14,7 @@ from codebatch.tasks.languages.base import (
     Symbol,
     SyntaxFault,
 )
-from codebatch.tasks.languages.ecmascript import encode, findings, metrics, symbols
+from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
 from codebatch.tasks.languages.ecmascript.binding import Bindings, bind
 from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
@@ -46,11 +46,11 @@ class ParsedFile:
 
     def symbols(self) -> Iterable[Symbol]:
         """What the file defines; see ``symbols``."""
-        return symbols.symbols(self._tree, self._bindings)
+        return symbols.symbols(self._tree, self._definitions)
 
     def edges(self) -> Iterable[Edge]:
-        """What the file refers to; see ``symbols``."""
-        return symbols.edges(self._tree)
+        """What the file refers to; see ``edges``."""
+        return edges.edges(self._tree)
 
     def name_findings(self) -> Iterable[NameFinding]:
         """None where the file has faults: a tree put together again misses uses of names."""

@@ -1,42 +1,45 @@
-"""The names a file defines, and the modules and bases it refers to.
+"""The names a file defines.
 
-Variables that hold a function or class expression directly are functions and classes; class
-fields are variables of the class, or methods where they hold a function. Signatures without a
-body (overloads, ``declare function``, abstract methods) define as much as those with one; names
-of parameters in types and signatures, type parameters and enum members are no symbols.
+Every function and class that has a name is a symbol under it (see ``outline``), whether it is
+declared, the value of a variable, of a property, of a field of a class, or an expression that
+names itself; where an expression has another name inside than outside, it is a symbol under both.
+Functions are methods where they are members of a class or properties, those of ``exports``
+excepted. A namespace of several parts is one symbol. Signatures without a body (overloads,
+``declare function``, abstract methods) define as much as those with one. All that is bound
+otherwise is a variable, also a class field that is no function; names of parameters in types and
+signatures, type parameters, enum members and other properties are no symbols.
 
 An ``export`` of a declaration gives both the declaration and, right after it, the export.
 ``export =`` exports the name ``export=``. Exports of everything (``export * from``) have no name
 and are an edge only; ``module.exports`` is an expression, no export.
-
-Import edges: one per imported name; one without a name for an import of the module alone
-(``import 'x'``), for ``require('x')`` and ``import('x')`` with a literal, where ``alias`` is the
-variable the call (or an ``await`` of it) initialises. Inherits edges name what follows
-``extends`` and ``implements``: a dotted name without its type arguments, else the expression as
-written, if it is one line of at most 80 characters, else its first 80 followed by ``…``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from codebatch.tasks.languages.base import Edge, Symbol
-from codebatch.tasks.languages.ecmascript.binding import Bindings
+from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
-from codebatch.tasks.languages.ecmascript.outline import key_text
-from codebatch.tasks.languages.ecmascript.patterns import pattern_names
-from codebatch.tasks.languages.ecmascript.walk import Declared
+from codebatch.tasks.languages.ecmascript.outline import (
+    CLASSES,
+    FIELDS,
+    FUNCTIONS,
+    NAMESPACES,
+    Definition,
+    key_text,
+)
+from codebatch.tasks.languages.ecmascript.patterns import imported_names, pattern_names
 
-_LONGEST_TARGET = 80
 _EXPORT_ASSIGNED = "export="
 _EXPORT_ASSIGNMENT = re.compile(r"export\s*=")
-_HERITAGE = frozenset(("class_heritage", "extends_type_clause"))
-_REFERRING = _HERITAGE | {
-    "import_statement",
-    "export_statement",
-    "call_expression",
-    "import_type",
+_TYPED_PARAMETERS = frozenset(("required_parameter", "optional_parameter"))
+_TYPES = {
+    "interface_declaration": "interface",
+    "enum_declaration": "enum",
+    **dict.fromkeys(CLASSES, "class"),
+    **dict.fromkeys(NAMESPACES, "namespace"),
 }
 _DECLARATIONS = frozenset(
     "function_declaration generator_function_declaration class_declaration "
@@ -45,40 +48,153 @@ _DECLARATIONS = frozenset(
 )
 
 
-def symbols(tree: FlatTree, bindings: Bindings) -> list[Symbol]:
-    """All symbols in source order."""
-    found = [*bindings.declared, *_exports(tree, bindings.export_scopes)]
-    found.sort(key=lambda item: tree.starts[item.node])
-    return [
-        Symbol(
-            item.name,
-            item.symbol_type,
-            item.scope,
-            tree.line(tree.starts[item.node]),
-            tree.column(tree.starts[item.node]),
-            tree.line(max(tree.ends[item.definition] - 1, 0)),
-        )
-        for item in found
+class _Named(NamedTuple):
+    """A name at ``place``, defined by what ends where ``definition`` does."""
+
+    place: int
+    symbol_type: str
+    definition: int
+    name: str | None = None
+
+
+def symbols(tree: FlatTree, definitions: list[Definition]) -> list[Symbol]:
+    """Return all symbols in source order."""
+    places = {definition.place for definition in definitions}
+    found = [
+        (scope, named)
+        for scope, node in _with_scopes(tree, definitions)
+        for named in _NAMES[tree.types[node]](tree, node)
+        if named.place not in places or named.symbol_type == "export"
     ]
+    for definition in definitions:
+        found += _defined(tree, definition)
+    found.sort(key=lambda one: (tree.starts[one[1].place], one[1].symbol_type == "export"))
+    return [_symbol(tree, scope, named) for scope, named in found]
 
 
-def _exports(tree: FlatTree, export_scopes: dict[int, str]) -> Iterator[Declared]:
-    for node in tree.nodes(("export_statement",)):
-        for name, place, definition in _exported_names(tree, node):
-            yield Declared(name, "export", export_scopes[node], place, definition)
+def _symbol(tree: FlatTree, scope: str, named: _Named) -> Symbol:
+    place, symbol_type, definition, name = named
+    start = tree.starts[place]
+    return Symbol(
+        key_text(tree, place) if name is None else name,
+        symbol_type,
+        scope,
+        tree.line(start),
+        tree.column(start),
+        tree.line(max(tree.ends[definition] - 1, 0)),
+    )
 
 
-def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]:
+def _with_scopes(tree: FlatTree, definitions: list[Definition]) -> Iterator[tuple[str, int]]:
+    """Yield each node that may name something, with the qualified name of what encloses it."""
+    enclosing: list[tuple[int, str]] = [(len(tree), MODULE_SCOPE)]
+    upcoming = iter([*definitions, None])
+    definition = next(upcoming)
+    for node in tree.nodes(_NAMES):
+        while definition is not None and definition.node <= node:
+            while enclosing[-1][0] <= definition.node:
+                enclosing.pop()
+            enclosing.append((tree.stops[definition.node], definition.qualified))
+            definition = next(upcoming)
+        while enclosing[-1][0] <= node:
+            enclosing.pop()
+        yield enclosing[-1][1], node
+
+
+def _defined(tree: FlatTree, definition: Definition) -> Iterator[tuple[str, _Named]]:
+    """Yield the name of a definition, and the other one that is known inside it only."""
+    node, place = definition.node, definition.place
+    symbol_type = _TYPES.get(tree.types[node], "function")
+    if place is not None:
+        is_method = definition.is_member and symbol_type == "function"
+        outside = "method" if is_method else symbol_type
+        yield definition.scope, _Named(place, outside, node, definition.name)
+    own = tree.child(node, "name")
+    if own is not None and own != place and key_text(tree, own) != definition.name:
+        yield definition.qualified, _Named(own, symbol_type, node)
+
+
+def _declarator(tree: FlatTree, node: int) -> Iterator[_Named]:
+    yield from _pattern(tree, tree.child(node, "name"), "variable", node)
+
+
+def _loop(tree: FlatTree, node: int) -> Iterator[_Named]:
+    """``for (const x of …)`` declares; without a keyword it assigns to what is declared."""
+    left = tree.child(node, "left")
+    if left is not None and tree.child(node, "kind") is not None:
+        yield from _pattern(tree, left, "variable", left)
+
+
+def _catch(tree: FlatTree, node: int) -> Iterator[_Named]:
+    parameter = tree.child(node, "parameter")
+    if parameter is not None:
+        yield from _pattern(tree, parameter, "variable", parameter)
+
+
+def _parameters(tree: FlatTree, node: int) -> Iterator[_Named]:
+    single, listed = tree.child(node, "parameter"), tree.child(node, "parameters")
+    if single is not None:
+        yield from _pattern(tree, single, "parameter", single)
+    for parameter in () if listed is None else tree.children(listed):
+        typed = tree.types[parameter] in _TYPED_PARAMETERS
+        pattern = tree.child(parameter, "pattern") if typed else parameter
+        yield from _pattern(tree, pattern, "parameter", parameter)
+
+
+def _pattern(
+    tree: FlatTree, pattern: int | None, symbol_type: str, definition: int
+) -> Iterator[_Named]:
+    for name in () if pattern is None else pattern_names(tree, pattern):
+        yield _Named(name, symbol_type, definition)
+
+
+def _field(tree: FlatTree, node: int) -> Iterator[_Named]:
+    name = tree.child(node, "name")
+    if name is None:
+        name = tree.child(node, "property")
+    if name is not None and tree.types[name] != "computed_property_name":
+        yield _Named(name, "variable", node)
+
+
+def _import(tree: FlatTree, node: int) -> Iterator[_Named]:
+    for name, specifier in imported_names(tree, node):
+        yield _Named(name, "import", specifier)
+
+
+def _import_alias(tree: FlatTree, node: int) -> Iterator[_Named]:
+    name = tree.child_of_type(node, "identifier")
+    if name is not None:
+        yield _Named(name, "import", node)
+
+
+def _type_alias(tree: FlatTree, node: int) -> Iterator[_Named]:
+    name = tree.child(node, "name")
+    if name is not None:
+        yield _Named(name, "type", node)
+
+
+def _signature(tree: FlatTree, node: int) -> Iterator[_Named]:
+    """A function without a body; members of interfaces and of types of objects are no symbols."""
+    name = tree.child(node, "name")
+    if name is None:
+        return
+    if tree.types[node] == "function_signature":
+        yield _Named(name, "function", node)
+    elif tree.types[tree.parents[node]] == "class_body":
+        yield _Named(name, "method", node)
+
+
+def _exports(tree: FlatTree, node: int) -> Iterator[_Named]:
     default = tree.child_of_type(node, '"default"')
     if default is not None:
-        yield "default", default, node
+        yield _Named(default, "export", node, "default")
         return
     if _EXPORT_ASSIGNMENT.match(tree.text, tree.starts[node]):
-        yield _EXPORT_ASSIGNED, node, node
+        yield _Named(node, "export", node, _EXPORT_ASSIGNED)
         return
     declaration = tree.child(node, "declaration")
     if declaration is not None:
-        yield from _declared_names(tree, declaration)
+        yield from _declared(tree, declaration)
         return
     for child in tree.children(node):
         kind = tree.types[child]
@@ -86,170 +202,55 @@ def _exported_names(tree: FlatTree, node: int) -> Iterator[tuple[str, int, int]]
             for specifier in tree.children(child):
                 name = tree.child(specifier, "alias") or tree.child(specifier, "name")
                 if name is not None:
-                    yield key_text(tree, name), name, specifier
+                    yield _Named(name, "export", specifier)
         elif kind == "namespace_export":
             name = tree.child_of_type(child, "identifier", "string")
             if name is not None:
-                yield key_text(tree, name), name, child
+                yield _Named(name, "export", child)
 
 
-def _declared_names(tree: FlatTree, declaration: int) -> Iterator[tuple[str, int, int]]:
+def _declared(tree: FlatTree, declaration: int) -> Iterator[_Named]:
+    """What an exported declaration exports."""
     if tree.types[declaration] == "ambient_declaration":
         inner = next(
             (c for c in tree.children(declaration) if not tree.types[c].startswith('"')), None
         )
         if inner is not None:
-            yield from _declared_names(tree, inner)
+            yield from _declared(tree, inner)
         return
     if tree.types[declaration] in _DECLARATIONS:
         name = tree.child(declaration, "name")
         if name is None:
             name = tree.child_of_type(declaration, "identifier")
+        while name is not None and tree.types[name] in ("nested_identifier", "member_expression"):
+            name += 1  # of ``A.B.C`` the first
         if name is not None:
-            yield tree.source(name), name, declaration
+            yield _Named(name, "export", declaration)
         return
     for declarator in tree.children(declaration):
-        target = tree.child(declarator, "name")
-        for name in pattern_names(tree, target) if target is not None else ():
-            yield tree.source(name), name, declarator
+        yield from _pattern(tree, tree.child(declarator, "name"), "export", declarator)
+
+
+_NAMES: dict[str, Callable[[FlatTree, int], Iterator[_Named]]] = {
+    "variable_declarator": _declarator,
+    "for_in_statement": _loop,
+    "catch_clause": _catch,
+    **dict.fromkeys(FUNCTIONS, _parameters),
+    **dict.fromkeys(FIELDS, _field),
+    "import_statement": _import,
+    "import_alias": _import_alias,
+    "type_alias_declaration": _type_alias,
+    "function_signature": _signature,
+    "method_signature": _signature,
+    "abstract_method_signature": _signature,
+    "export_statement": _exports,
+}
 
 
 def written(tree: FlatTree) -> Iterator[tuple[int, str]]:
-    """Nodes that give symbols and edges a name but need not be leaves, with this name."""
+    """Yield the nodes that give symbols a name but are no leaves, with this name."""
     for node in tree.nodes(("computed_property_name",)):
         yield node, key_text(tree, node)
-    for node in tree.nodes(("assignment_expression", "assignment_pattern")):
-        target = tree.child(node, "left")
-        if target is not None and tree.types[target] == "member_expression":
-            yield target, key_text(tree, target)
-    for node in tree.nodes(("nested_identifier",)):
-        yield node, tree.source(node)
-    for node in tree.nodes(_HERITAGE):
-        for part in _bases(tree, node):
-            yield part, _target(tree, part)
     for node in tree.nodes(("export_statement",)):
         if _EXPORT_ASSIGNMENT.match(tree.text, tree.starts[node]):
             yield node, _EXPORT_ASSIGNED
-
-
-def edges(tree: FlatTree) -> Iterator[Edge]:
-    """All edges in source order."""
-    for node in tree.nodes(_REFERRING):
-        kind = tree.types[node]
-        if kind == "import_statement":
-            yield from _imports(tree, node)
-        elif kind == "export_statement":
-            yield from _re_exports(tree, node)
-        elif kind == "call_expression":
-            yield from _module_calls(tree, node)
-        elif kind == "import_type":
-            yield Edge("import", _first_string(tree.source(node)), tree.line(tree.starts[node]))
-        else:
-            for part in _bases(tree, node):
-                yield Edge("inherits", _target(tree, part), tree.line(tree.starts[part]))
-
-
-def _first_string(text: str) -> str:
-    quote = min((text.find(q) for q in "\"'" if q in text), default=0)
-    return text[quote + 1 : text.index(text[quote], quote + 1)]
-
-
-def _imports(tree: FlatTree, node: int) -> Iterator[Edge]:
-    source, line = tree.child(node, "source"), tree.line(tree.starts[node])
-    clause = tree.child_of_type(node, "import_clause", "import_require_clause")
-    if clause is not None and tree.types[clause] == "import_require_clause":
-        source = tree.child(clause, "source")
-    if source is None:
-        return
-    target = tree.source(source)[1:-1]
-    if clause is None:
-        yield Edge("import", target, line)
-    elif tree.types[clause] == "import_require_clause":
-        local = tree.child_of_type(clause, "identifier")
-        alias = tree.source(local) if local is not None else None
-        yield Edge("import", target, line, None, alias)
-    else:
-        for name, renamed, place in _clause(tree, clause):
-            yield Edge("import", target, tree.line(tree.starts[place]), name, renamed)
-
-
-def _clause(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:
-    for part in tree.children(clause):
-        kind = tree.types[part]
-        if kind == "identifier":
-            yield "default", tree.source(part), part
-        elif kind == "namespace_import":
-            local = tree.child_of_type(part, "identifier")
-            yield "*", tree.source(local) if local is not None else None, part
-        elif kind == "named_imports":
-            yield from _specifiers(tree, part)
-
-
-def _specifiers(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:
-    for specifier in tree.children(clause):
-        name, alias = tree.child(specifier, "name"), tree.child(specifier, "alias")
-        if name is None:
-            continue
-        written = key_text(tree, name)
-        local = key_text(tree, alias) if alias is not None else written
-        yield written, local if local != written else None, specifier
-
-
-def _re_exports(tree: FlatTree, node: int) -> Iterator[Edge]:
-    source = tree.child(node, "source")
-    if source is None:
-        return
-    target, line = tree.source(source)[1:-1], tree.line(tree.starts[node])
-    clause = tree.child_of_type(node, "export_clause")
-    if clause is not None:
-        for name, alias, place in _specifiers(tree, clause):
-            yield Edge("export", target, tree.line(tree.starts[place]), name, alias)
-        return
-    namespace = tree.child_of_type(node, "namespace_export")
-    local = tree.child_of_type(namespace, "identifier", "string") if namespace else None
-    yield Edge("export", target, line, "*", key_text(tree, local) if local is not None else None)
-
-
-def _module_calls(tree: FlatTree, node: int) -> Iterator[Edge]:
-    callee, arguments = tree.child(node, "function"), tree.child(node, "arguments")
-    if callee is None or arguments is None or tree.types[arguments] != "arguments":
-        return
-    if tree.types[callee] != "import" and tree.source(callee) != "require":
-        return
-    literal = next(tree.children(arguments), None)
-    if literal is not None and tree.types[literal] == "string":
-        target = tree.source(literal)[1:-1]
-        yield Edge("import", target, tree.line(tree.starts[node]), None, _call_alias(tree, node))
-
-
-def _call_alias(tree: FlatTree, call: int) -> str | None:
-    holder = tree.parents[call]
-    if tree.types[holder] == "await_expression":
-        holder = tree.parents[holder]
-    if tree.types[holder] != "variable_declarator":
-        return None
-    name = tree.child(holder, "name")
-    if name is None or tree.types[name] != "identifier":
-        return None
-    return tree.source(name)
-
-
-def _bases(tree: FlatTree, node: int) -> Iterator[int]:
-    """Bases: in JavaScript the heritage is the expression, in TypeScript it holds clauses."""
-    for part in tree.children(node):
-        kind = tree.types[part]
-        if kind.startswith('"') or kind == "comment":
-            continue
-        if kind in ("extends_clause", "implements_clause"):
-            yield from _bases(tree, part)
-        elif kind not in ("type_arguments", "arguments"):
-            yield part
-
-
-def _target(tree: FlatTree, node: int) -> str:
-    if tree.types[node] == "generic_type":
-        node += 1
-    text = tree.source(node)
-    first = text.splitlines()[0] if text else text
-    short = first[:_LONGEST_TARGET]
-    return text if short == text else f"{short}…"
