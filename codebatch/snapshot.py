@@ -26,8 +26,9 @@ from codebatch.lazy import lazy
 from codebatch.records import FileRecord, SkippedFile, path_key
 from codebatch.sources import DEFAULT_MAX_FILE_BYTES
 from codebatch.sources.changes import WalkedTree, find_changes
+from codebatch.sources.descriptors import Folders
 from codebatch.sources.entries import SourceEntry, StoreMark, entry_of
-from codebatch.sources.git import GitAnswers
+from codebatch.sources.git import GitReader
 from codebatch.sources.reading import read_entry
 from codebatch.sources.status import (
     STATUS_BYTES,
@@ -38,7 +39,8 @@ from codebatch.sources.status import (
     pack,
     reader_of_files,
 )
-from codebatch.store import StoreDirectory, check_name, is_store
+from codebatch.sources.tree import open_tree
+from codebatch.store import StoreDirectory, check_name, is_store_document
 from codebatch.store.stat_cache import CachedTree, StatCache
 from codebatch.storing import (
     ObjectsGoneError,
@@ -81,13 +83,13 @@ def take_snapshot(
     known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
-    mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store)
-    reader = _Reader(store, place, max_file_bytes)
-    with GitAnswers() as git:
-        taken = known and _remembered(reader, known, git, mark, ignore=ignore)
+    mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store_document)
+    with open_tree(root) as tree:
+        reader = _Reader(store, place, tree.folders, max_file_bytes)
+        taken = known and _remembered(reader, known, tree.git, mark, ignore=ignore)
         if not taken:
             taken = _walked(
-                lambda: walks.TreeWalk(place, mark, git, ignore, max_file_bytes),
+                lambda: walks.TreeWalk(tree.folders, mark, tree.git, ignore, max_file_bytes),
                 reader,
                 known,
                 progress,
@@ -128,7 +130,7 @@ def _cache_name(root: bytes, max_file_bytes: int | None, *, ignore: bool) -> byt
 
 
 def _remembered(
-    reader: _Reader, known: CachedTree, git: GitAnswers, mark: StoreMark, *, ignore: bool
+    reader: _Reader, known: CachedTree, git: GitReader, mark: StoreMark, *, ignore: bool
 ) -> _Taken | None:
     """The tree without a walk, if a walk would find what the last one did.
 
@@ -149,7 +151,7 @@ def _remembered(
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidIdError):
         return None
-    changes = find_changes(reader.root, walked, mark, git, ignore=ignore)
+    changes = find_changes(reader.folders, walked, mark, git, ignore=ignore)
     if changes is None or not store.objects.are_at(known.locations):
         return None
     if changes:
@@ -268,11 +270,14 @@ class _File(NamedTuple):
 
 
 class _Reader:
-    """Reads files of the tree at ``root`` into the store."""
+    """Reads files of the tree at ``root``, of which ``folders`` are, into the store."""
 
-    def __init__(self, store: StoreDirectory, root: bytes, max_bytes: int | None) -> None:
+    def __init__(
+        self, store: StoreDirectory, root: bytes, folders: Folders, max_bytes: int | None
+    ) -> None:
         self.store = store
         self.root = root
+        self.folders = folders
         self._max_bytes = max_bytes
 
     def is_wanted(self, entry: SourceEntry) -> bool:
@@ -283,7 +288,7 @@ class _Reader:
         """The file with its bytes (a link's target) stored, read after ``moment``; None where its
         type changed.
         """
-        found = read_entry(self.root, entry, writer.put, writer.put_stream)
+        found = read_entry(self.folders, entry, writer.put, writer.put_stream)
         if found is None:
             return None
         (digest, size, location), seen = found
@@ -329,10 +334,7 @@ class _Taking:
 
     def _as_cached(self, files: list[_File], result: SnapshotResult) -> CachedTree:
         walk = self._walk
-        answers = {
-            os.fsdecode(folder): walk.git.digest(walk.absolute(folder))
-            for folder in walk.repositories
-        }
+        answers = {os.fsdecode(folder): digest for folder, digest in walk.answers.items()}
         return CachedTree(
             {**_whereabouts(self._reader.root), "reader": reader_of_files(), "git": answers},
             _answer(result),

@@ -28,7 +28,7 @@ from codebatch.tasks.registry import BUILT_IN, find_task
 PACKAGES = (
     *("dask", "distributed", "ruff", "tree-sitter", "tree-sitter-javascript"),
     *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "filelock", "jsonschema"),
-    *("pathspec", "pyarrow", "pandas", "bokeh"),
+    *("pyarrow", "pandas", "bokeh"),
 )
 VISIBLE, OTHER, MISSING = "visible", "another store", "missing"
 COPY, READ_ONLY = "a copy", "not writable"

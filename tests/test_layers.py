@@ -156,7 +156,6 @@ HOMES = {
     "backports": "store",
     "compression": "store",
     "pandas": "query",
-    "pathspec": "sources",
     "pyarrow": "export",
     "filelock": "store",
     "tree_sitter": "tasks",

@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from conftest import OBEYING_PERMISSIONS, Outcome, cli_environment, make_tree, write_tree
@@ -738,17 +739,33 @@ _listed: list[str] = []
 
 
 def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event in ("open", "os.scandir") and isinstance(arguments[0], str | bytes | Path):
-        (_opened if event == "open" else _listed).append(os.fsdecode(arguments[0]))
+    if event == "open" and isinstance(arguments[0], str | bytes | Path):
+        _opened.append(os.fsdecode(arguments[0]))
+    elif event == "os.scandir" and isinstance(arguments[0], int):
+        _listed.append(_path_of(arguments[0]))
+
+
+def _path_of(descriptor: int) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 sys.addaudithook(_note_opened)
 
 
+def _open_and_note(
+    path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None, open_: Any = os.open
+) -> int:
+    """An audit hook is not told the folder that a name is relative to."""
+    if dir_fd is not None:
+        _opened.append(os.path.join(_path_of(dir_fd), os.fsdecode(path)))
+    return open_(path, flags, mode, dir_fd=dir_fd)  # type: ignore[no-any-return]
+
+
 def files_read(root: Path, take: Callable[[], object]) -> set[str]:
     """The files below ``root``, not its folders, that are opened meanwhile."""
     _opened.clear()
-    take()
+    with mock.patch.object(os, "open", _open_and_note):
+        take()
     below = [path for path in _opened if path.startswith(f"{root}/") and os.path.isfile(path)]
     return {os.path.relpath(path, root) for path in below}
 
@@ -1035,8 +1052,8 @@ def test_edits_are_seen_as_without_a_cache(
             (Path.home() / ".config/git/ignore").write_text("twin\n"),
         ),
         lambda root: (
-            (root.parent / "excludes").write_text("twin\n"),
-            git(root, "config", "core.excludesFile", str(root.parent / "excludes")),
+            (root / ".git/excludes").write_text("twin\n"),
+            git(root, "config", "core.excludesFile", ".git/excludes"),
         ),
         lambda root: shutil.rmtree(root / ".git"),
     ],

@@ -13,12 +13,12 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 from codebatch.records import SkippedFile, path_key
+from codebatch.sources.descriptors import Folders
 from codebatch.sources.entries import GIT_METADATA, IGNORED, STORE, StoreMark
-from codebatch.sources.git import GitAnswers, may_be_in_repository
+from codebatch.sources.git import GitReader
 from codebatch.sources.status import STATUS_BYTES, Status, changed_statuses
 
 # Beyond that, a walk costs no more.
@@ -44,32 +44,37 @@ class WalkedTree(NamedTuple):
 
 
 def find_changes(
-    root: bytes, tree: WalkedTree, mark: StoreMark, git: GitAnswers, *, ignore: bool
+    folders: Folders, tree: WalkedTree, mark: StoreMark, git: GitReader, *, ignore: bool
 ) -> dict[int, Status] | None:
     """The states that are other ones by now, by place in ``paths``, folders before files.
 
     None where the tree has to be walked: another walk may take or skip something else.
     """
-    if any(map(_leads_outside, tree.answers)):
+    if any(map(_leads_outside, tree.answers)) or ignore != (b"" in tree.answers):
         return None
-    if ignore and may_be_in_repository(root) != (b"" in tree.answers):
-        return None
-    if b"" in tree.answers:
-        git.ask(os.path.join(root, b""))  # which takes it as long as the rest
-    changed = _changed(root, tree)
-    if changed is None or any(os.path.lexists(os.path.join(root, path)) for path in tree.absent):
-        return None
-    others = {tree.paths[p]: status for p, status in changed.items() if p >= tree.file_count}
-    if others:
-        memory = _Memory(root, tree, mark)
-        if not all(memory.holds(path, status) for path, status in others.items()):
+    try:
+        changed = _changed(folders, tree)
+        root = folders.at(b"")
+        if changed is None or any(root.status(path) is not None for path in tree.absent):
             return None
-    said = (git.digest(os.path.join(root, path)) == was for path, was in tree.answers.items())
-    return changed if all(said) else None
+        others = {tree.paths[p]: status for p, status in changed.items() if p >= tree.file_count}
+        memory = _Memory(folders, tree, mark) if others else None
+        if memory and not all(memory.holds(path, status) for path, status in others.items()):
+            return None
+        said = (_said(folders, git, path) == was for path, was in tree.answers.items())
+        return changed if all(said) else None
+    except OSError:
+        return None  # the walk says why
 
 
-def _changed(root: bytes, tree: WalkedTree) -> dict[int, Status] | None:
+def _said(folders: Folders, git: GitReader, folder: bytes) -> str:
+    answer = git.look_at(folders.at(folder)) if folder else git.look_around()
+    return answer.digest if answer else ""
+
+
+def _changed(folders: Folders, tree: WalkedTree) -> dict[int, Status] | None:
     changed: dict[int, Status] = {}
+    root = folders.at(b"").descriptor
     # Folders first: most of what needs a walk shows in one.
     for first, last in ((tree.file_count, len(tree.paths)), (0, tree.file_count)):
         packed = tree.statuses[first * STATUS_BYTES : last * STATUS_BYTES]
@@ -92,8 +97,8 @@ class _Memory:
     them by folder, once that is asked for.
     """
 
-    def __init__(self, root: bytes, tree: WalkedTree, mark: StoreMark) -> None:
-        self._root = root
+    def __init__(self, folders: Folders, tree: WalkedTree, mark: StoreMark) -> None:
+        self._folders = folders
         self._mark = mark
         self._taken = frozenset(tree.paths[: tree.file_count])
         self._watched = frozenset(tree.paths[tree.file_count :])
@@ -105,8 +110,7 @@ class _Memory:
         folder, _, name = path.rpartition(b"/")
         is_folder = stat.S_ISDIR(status[0])
         if folder and name == self._mark.name:
-            is_store = self._mark.is_store(Path(os.fsdecode(os.path.join(self._root, folder))))
-            if is_store != (self._skipped.get(folder) == STORE):
+            if self._is_store(folder) != (self._skipped.get(folder) == STORE):
                 return False
             if folder in self._skipped or not is_folder:
                 return True
@@ -120,12 +124,17 @@ class _Memory:
         inside = self._inside.get(folder, set())
         if not all(self._is_decided_by_name(path) for path in self._skipped.keys() & inside):
             return False
-        try:
-            with os.scandir(os.path.join(self._root, folder)) as entries:
-                listed = {start + e.name: e.is_dir(follow_symlinks=False) for e in entries}
-        except OSError:
-            return False
+        with os.scandir(self._folders.at(folder).descriptor) as entries:
+            listed = {
+                start + os.fsencode(entry.name): entry.is_dir(follow_symlinks=False)
+                for entry in entries
+            }
         return listed == {path: self._was_folder(path) for path in inside}
+
+    def _is_store(self, folder: bytes) -> bool:
+        parent, _, name = folder.rpartition(b"/")
+        with self._folders.at(parent).open(name, search=True) as opened:
+            return self._mark.is_in(opened)
 
     @cached_property
     def _inside(self) -> dict[bytes, set[bytes]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from codebatch.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE
+from codebatch.sources.descriptors import Folder
 from codebatch.sources.status import Status
 
 IGNORED = "ignored"
 GIT_METADATA = "git metadata"
 STORE = "codebatch store"
+
+_LARGEST_MARK = 2**20
 
 
 class SourceEntry(NamedTuple):
@@ -29,10 +31,18 @@ class SourceEntry(NamedTuple):
 
 
 class StoreMark(NamedTuple):
-    """How to tell a store: a folder with a file of that name of which ``is_store`` says so."""
+    """How to tell a store: a folder with a file of that name whose content ``is_mark``."""
 
     name: bytes
-    is_store: Callable[[Path], bool]
+    is_mark: Callable[[bytes], bool]
+
+    def is_in(self, folder: Folder) -> bool:
+        """Return True if the folder is a store."""
+        try:
+            data = folder.read(self.name, _LARGEST_MARK)
+        except OSError:
+            return False
+        return data is not None and self.is_mark(data)
 
 
 def entry_of(path: bytes, status: Status) -> SourceEntry | None:

@@ -1,50 +1,47 @@
-"""What the ignore files of a tree say: gitignore's rules, the deeper file deciding.
+"""What ignore files say: gitignore's rules, the deeper file deciding.
 
-They decide where git cannot be asked (`codebatch.sources.git`), and ``.codebatchignore``
-everywhere.
+How a line becomes a pattern, and what a pattern is held against, is what git's ``dir.c`` does.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
-from codebatch.lazy import lazy
-
-if TYPE_CHECKING:
-    import pathspec
-else:
-    pathspec = lazy("pathspec")
+from codebatch.sources.descriptors import Folder
+from codebatch.sources.globs import GlobTable
 
 GIT_IGNORE_FILE = b".gitignore"
 OWN_IGNORE_FILE = b".codebatchignore"
+# A file beyond that counts as empty: what it asks for would take a walk too long.
+LARGEST_RULES = 8 * 2**20
 
-_POSIX_CLASSES = {
-    "alnum": "a-zA-Z0-9",
-    "alpha": "a-zA-Z",
-    "blank": " \t",
-    "cntrl": "\x00-\x1f\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": " \t-\r",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
-_POSIX_CLASS = re.compile(rf"\[:({'|'.join(_POSIX_CLASSES)}):\]")
+_BOM = b"\xef\xbb\xbf"
+_MOST_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True)
 class FolderRules:
-    """The ignore file of one folder: ``folder`` is its path from the root, ``b""`` for it."""
+    """The ignore file of one folder: ``folder`` is the path that those it decides about begin
+    with, ``b""`` for the root. With ``fold``, the case of ASCII letters does not count.
 
-    folder: bytes
-    patterns: tuple[pathspec.RegexPattern, ...]
+    State: patterns are numbered by line. ``_names`` and ``_paths`` hold those without and with a
+    slash, each for anything and for folders only; ``_known`` is what was found for a name.
+    """
+
+    def __init__(self, folder: bytes, text: bytes, *, fold: bool = False) -> None:
+        self.folder = folder
+        self.text = text
+        self._includes: set[int] = set()
+        self._fold = fold
+        self._names: dict[bool, GlobTable] = {}
+        self._paths: dict[bool, GlobTable] = {}
+        self._known: dict[tuple[bytes, bool], int] = {}
+        lines = text.removeprefix(_BOM).split(b"\n")
+        for number, line in enumerate(lines):
+            if line and not line.startswith(b"#"):
+                self._add(_without_trailing_spaces(line), number)
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._paths)
 
     def decide(self, path: bytes, *, is_folder: bool) -> bool | None:
         """True: ignored, False: explicitly included, None: this file says nothing.
@@ -53,56 +50,59 @@ class FolderRules:
         here: the walk asks about the folder first and does not enter an ignored one.
         """
         relative = path[len(self.folder) + 1 :] if self.folder else path
-        name = relative.decode("utf-8", "surrogateescape") + ("/" if is_folder else "")
-        for pattern in reversed(self.patterns):
-            if _matches_itself(pattern, name):
-                return bool(pattern.include)
-        return None
+        name = relative[relative.rfind(b"/") + 1 :]
+        if (found := self._known.get((name, is_folder))) is None:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            found = self._known[name, is_folder] = _best(self._names, name, is_folder=is_folder)
+        if self._paths and relative:
+            found = max(found, _best(self._paths, relative, is_folder=is_folder))
+        return None if found < 0 else found not in self._includes
+
+    def _add(self, pattern: bytes, number: int) -> None:
+        if pattern.startswith(b"!"):
+            self._includes.add(number)
+            pattern = pattern[1:]
+        folders_only = pattern.endswith(b"/")
+        pattern = pattern[: len(pattern) - folders_only]
+        is_path = b"/" in pattern
+        tables = self._paths if is_path else self._names
+        if folders_only not in tables:
+            tables[folders_only] = GlobTable(is_path=is_path, fold=self._fold)
+        tables[folders_only].add(pattern.removeprefix(b"/"), number)
 
 
-def read_rules(root: bytes, folder: bytes, name: bytes) -> FolderRules | None:
-    """The rules in one ignore file; None where there is no such regular, readable file."""
-    path = os.path.join(root, folder, name)
-    if os.path.islink(path) or not os.path.isfile(path):
-        return None
+def read_rules(folder: Folder, path: bytes, name: bytes) -> FolderRules | None:
+    """Return the rules in an ignore file of the folder at this path; None where there is no such
+    regular, readable file with patterns.
+    """
     try:
-        with open(path, "rb") as stream:
-            text = stream.read().decode("utf-8", "surrogateescape")
+        text = folder.read(name, LARGEST_RULES)
     except OSError:
         return None  # the walk lists the unreadable file itself
-    patterns = (_pattern(line) for line in text.removeprefix("\ufeff").split("\n"))
-    return FolderRules(folder, tuple(pattern for pattern in patterns if pattern is not None))
-
-
-def _pattern(line: str) -> pathspec.RegexPattern | None:
-    """The pattern in a line; None for a line that, as git sees it, matches nothing."""
-    plain = _POSIX_CLASS.sub(lambda match: _POSIX_CLASSES[match[1]], line.removesuffix("\r"))
-    try:
-        (pattern,) = pathspec.GitIgnoreSpec.from_lines([plain]).patterns
-    except (ValueError, re.error):
-        return None
-    return cast("pathspec.RegexPattern", pattern) if pattern.include is not None else None
-
-
-def _matches_itself(pattern: pathspec.RegexPattern, name: str) -> bool:
-    """Whether a pattern matches the path itself, not only a folder that it lies in.
-
-    The library's expressions mark the slash after a matching folder as the group ``ps_d``;
-    one that ends in a bare slash (``folder/**``) matches what is in the folder only.
-    """
-    for match in pattern.regex.finditer(name) if pattern.regex is not None else ():
-        slash = match.start("ps_d") if match.re.groupindex.get("ps_d") else -1
-        if slash == len(name) - 1:
-            return True
-        if slash < 0 and not (match.re.pattern.endswith("/") and match.end() == len(name)):
-            return True
-    return False
+    return (FolderRules(path, text) or None) if text else None
 
 
 def is_ignored(rules: Sequence[FolderRules], path: bytes, *, is_folder: bool) -> bool:
-    """The verdict of the deepest rules that say anything."""
+    """Return the verdict of the deepest rules that say anything."""
     for folder_rules in reversed(rules):
         verdict = folder_rules.decide(path, is_folder=is_folder)
         if verdict is not None:
             return verdict
     return False
+
+
+def _best(tables: dict[bool, GlobTable], text: bytes, *, is_folder: bool) -> int:
+    """Return the highest number of a pattern that matches; those for folders are under True."""
+    found = tables[False].best(text) if False in tables else -1
+    return max(found, tables[True].best(text)) if is_folder and True in tables else found
+
+
+def _without_trailing_spaces(line: bytes) -> bytes:
+    """Return the pattern in a line: it ends at a NUL, and an escaped space is part of it."""
+    line = line.removesuffix(b"\r").partition(b"\0")[0]
+    if not line.endswith(b" "):
+        return line
+    kept = line.rstrip(b" ")
+    escapes = len(kept) - len(kept.rstrip(b"\\"))
+    return line[: len(kept) + escapes % 2]

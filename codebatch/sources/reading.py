@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from codebatch.records import SYMLINK_MODE
+from codebatch.sources.descriptors import FILE_FLAGS, Folders
 from codebatch.sources.entries import SourceEntry
 from codebatch.sources.status import Status, status_of
 
@@ -17,15 +18,12 @@ _PORTION = 2**20
 # A file may have grown since it was looked at, or have a size that is not told; one that grows by
 # more while it is read might never end.
 _MOST_GROWTH = 64 * 2**20
-# Between listing and opening, the file may have become a link or a pipe: the flags refuse the
-# one and do not wait for the other.
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 T = TypeVar("T")
 
 
 def read_entry(
-    root: bytes,
+    folders: Folders,
     entry: SourceEntry,
     put: Callable[[bytes], T],
     put_stream: Callable[[Iterable[bytes]], T],
@@ -33,11 +31,14 @@ def read_entry(
     """What ``put``, or ``put_stream`` for a large file, makes of the content, with the status
     it was read under; of a link, the content is its target. None where a file is no file by now.
     """
-    path = os.path.join(root, entry.path)
+    head, _, name = entry.path.rpartition(b"/")
+    within = folders.at(head).descriptor
     if entry.mode == SYMLINK_MODE:
-        target = os.readlink(path)
-        return put(target), status_of(os.lstat(path))
-    descriptor = os.open(path, _FLAGS)
+        target = os.readlink(name, dir_fd=within)
+        return put(target), status_of(os.lstat(name, dir_fd=within))
+    # Between listing and opening, the file may have become a link or a pipe: the flags refuse the
+    # one and do not wait for the other.
+    descriptor = os.open(name, FILE_FLAGS, dir_fd=within)
     try:
         seen = status_of(os.fstat(descriptor))
         if not stat.S_ISREG(seen[0]):

@@ -19,7 +19,7 @@ from operator import attrgetter
 Status = tuple[int, int, int, int, int, int]
 
 # To be raised whenever a walk takes or skips the same tree in another way.
-WALK_VERSION = 2
+WALK_VERSION = 3
 # Of a file whose state is not known: no file has the mode 0.
 UNKNOWN: Status = (0, 0, 0, 0, 0, 0)
 _WORD = "Q"
@@ -68,28 +68,25 @@ def is_packed(status: Status, packed: bytes) -> bool:
 
 
 def changed_statuses(
-    root: bytes, paths: Sequence[bytes], packed: bytes, most: int
+    root: int, paths: Sequence[bytes], packed: bytes, most: int
 ) -> dict[int, Status] | None:
-    """What is not in the state that is packed for it, by place in ``paths``, relative to ``root``.
+    """What is not in the state that is packed for it, by place in ``paths``, relative to the open
+    folder ``root``.
 
     None where something cannot be looked at, or where about ``most`` have changed.
     """
     changed: dict[int, Status] = {}
     try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for start in range(0, len(paths), _PORTION):
-                stop = start + _PORTION
-                words: list[int] = []
-                for path in paths[start:stop]:
-                    words += status_of(os.lstat(path, dir_fd=descriptor))
-                known = packed[start * STATUS_BYTES : stop * STATUS_BYTES]
-                if not _are_packed(words, known):
-                    changed.update((start + n, seen) for n, seen in _differing(words, known))
-                    if len(changed) > most:
-                        return None
-        finally:
-            os.close(descriptor)
+        for start in range(0, len(paths), _PORTION):
+            stop = start + _PORTION
+            words: list[int] = []
+            for path in paths[start:stop]:
+                words += status_of(os.lstat(path, dir_fd=root))
+            known = packed[start * STATUS_BYTES : stop * STATUS_BYTES]
+            if not _are_packed(words, known):
+                changed.update((start + n, seen) for n, seen in _differing(words, known))
+                if len(changed) > most:
+                    return None
     except OSError:
         return None
     return changed

@@ -1,25 +1,25 @@
 """Walk a directory in a stable order and say of everything in it: taken, or skipped and why.
 
 Paths are bytes relative to the root, with ``/`` between components, in byte order; symbolic
-links are entries of their own and are never followed. Nothing that the file system can hold
-ends the walk: what cannot be taken is listed.
+links are entries of their own and are never followed: every folder is reached by descriptors from
+the one that holds it. Nothing that the file system can hold ends the walk: what cannot be taken is
+listed.
 
 The walk also notes what it looked at in order to decide. As long as all of that is as it was,
-and git gives the same answers, another walk takes and skips the same.
+and git's files say the same, another walk takes and skips the same.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter
-from pathlib import Path
+from typing import NamedTuple
 
 from codebatch.records import SkippedFile
+from codebatch.sources.descriptors import Folder, Folders
 from codebatch.sources.entries import (
     GIT_METADATA,
     IGNORED,
@@ -28,7 +28,7 @@ from codebatch.sources.entries import (
     StoreMark,
     entry_of,
 )
-from codebatch.sources.git import GitAnswers, may_be_in_repository
+from codebatch.sources.git import GitReader, GitRules
 from codebatch.sources.ignore import (
     GIT_IGNORE_FILE,
     OWN_IGNORE_FILE,
@@ -37,6 +37,7 @@ from codebatch.sources.ignore import (
     read_rules,
 )
 from codebatch.sources.status import UNKNOWN, Status, status_of
+from codebatch.sources.untracked import UntrackedFolders, summed_up
 
 _GIT_FOLDER = b".git"
 _SPECIAL = (
@@ -45,17 +46,27 @@ _SPECIAL = (
     (stat.S_ISBLK, "block device"),
     (stat.S_ISCHR, "character device"),
 )
+
 _by_name = attrgetter("name")
+
+
+class _Listed(NamedTuple):
+    """Something in a folder."""
+
+    name: bytes
+    entry: os.DirEntry[str]
+    is_folder: bool
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder still to be listed, with the ignore rules that hold in it."""
+    """A folder still to be listed, with the ignore rules that hold in it; where there is a
+    repository, ``git`` says what its ignore files mean.
+    """
 
     path: bytes
     rules: tuple[FolderRules, ...] = ()
-    ignored: frozenset[bytes] = frozenset()
-    by_git: bool = False
+    git: GitRules | None = None
 
     def inner(self, name: bytes) -> bytes:
         """The path of something in the folder."""
@@ -70,38 +81,41 @@ class TreeWalk:
     with ``ignore`` false everything else is taken.
     State: ``skipped`` is what was not taken. ``watched`` holds, of each folder that was listed
     and each file that was asked, its status before that, ``absent`` the files that were not there
-    to be asked, ``repositories`` where git was asked.
+    to be asked, ``answers`` the digests of what git's files said, by folder.
     """
 
-    root: bytes
+    folders: Folders
     store_mark: StoreMark
-    git: GitAnswers
+    git: GitReader
     ignore: bool = True
     max_bytes: int | None = None
     skipped: list[SkippedFile] = field(default_factory=list)
     watched: list[tuple[bytes, Status]] = field(default_factory=list)
     absent: list[bytes] = field(default_factory=list)
-    repositories: list[bytes] = field(default_factory=list)
+    answers: dict[bytes, str] = field(default_factory=dict)
+    _untracked: UntrackedFolders = field(default_factory=UntrackedFolders)
 
     def entries(self) -> Iterator[SourceEntry]:
         """Files and links, folder by folder."""
-        self._watch(b".", partial(os.stat, self.root))
         pending = [_Folder(b"")]
         while pending:
             folder = pending.pop()
-            listed = self._list(folder)
-            folder = self._with_rules(folder, {entry.name: entry for entry in listed})
             subfolders = []
-            for entry in listed:
-                path = folder.inner(entry.name)
-                if (reason := self._left_out(folder, entry, path)) is not None:
+            opened, listed = self._list(folder)
+            if opened is not None:
+                folder = self._with_rules(folder, opened, {found.name: found for found in listed})
+            for found in listed:
+                path = folder.inner(found.name)
+                if (reason := self._left_out(folder, found, path)) is not None:
                     self.skip(path, reason)
-                elif entry.is_dir(follow_symlinks=False):
-                    self._watch(path, partial(entry.stat, follow_symlinks=False))
-                    subfolders.append(_Folder(path, folder.rules, folder.ignored, folder.by_git))
-                elif (taken := self._taken(entry, path)) is not None:
+                elif found.is_folder:
+                    subfolders.append(self._subfolder(folder, found, path))
+                elif (taken := self._taken(found, path)) is not None:
                     yield taken
             pending.extend(reversed(subfolders))
+        ignored = self._untracked.ignored()
+        self.skipped = summed_up(self.skipped, ignored)
+        self.absent += [os.path.join(path, self.store_mark.name) for path in ignored]
 
     def skip(self, path: bytes, reason: str) -> None:
         """List something as not taken."""
@@ -112,63 +126,71 @@ class TreeWalk:
         self.skip(path, reason)
         self.watched.append((path, UNKNOWN))
 
-    def absolute(self, path: bytes) -> bytes:
-        """The path in the file system of a path relative to the root."""
-        return os.path.join(self.root, path)
-
-    def _list(self, folder: _Folder) -> list[os.DirEntry[bytes]]:
-        """What is in the folder, nothing if it is a store or cannot be listed."""
-        failure = None
+    def _list(self, folder: _Folder) -> tuple[Folder | None, list[_Listed]]:
+        """Open the folder and list it; nothing if it is a store or cannot be listed."""
+        listed: list[_Listed] = []
         try:
-            before = self._identity(folder)
-            with os.scandir(self.absolute(folder.path)) as entries:
-                listed = sorted(entries, key=_by_name)
-            if self._identity(folder) != before:
-                raise NotADirectoryError(errno.ENOTDIR, "another one by now")
+            opened = self.folders.at(folder.path)
+            if not folder.path:
+                self._watch(b".", os.fstat(opened.descriptor))
+            with os.scandir(opened.descriptor) as entries:
+                for entry in entries:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    listed.append(_Listed(os.fsencode(entry.name), entry, is_folder))
         except OSError as error:
-            failure = unreadable(error, "directory")
-            listed = []
-        marked = failure is not None or self.store_mark.name in [e.name for e in listed]
-        if folder.path and marked and self._is_store(folder.path):
-            self.skip(folder.path, STORE)
-            return []
-        if failure is not None:
-            self.fail(folder.path, failure)
-        return listed
+            if folder.path and self._is_hidden_store(folder.path):
+                self._skip_store(folder)
+            else:
+                self.fail(folder.path, unreadable(error, "directory"))
+            return None, []
+        has_mark = folder.path and self.store_mark.name in [found.name for found in listed]
+        if has_mark and self._is_store(opened, folder.path):
+            self._skip_store(folder)
+            return None, []
+        return opened, sorted(listed, key=_by_name)
 
-    def _identity(self, folder: _Folder) -> tuple[int, int]:
-        """What tells the folder from another; it is an error if it has become a link, which
-        would lead the walk out of the tree. The root may be one.
-        """
-        path = self.absolute(folder.path)
-        seen = os.lstat(path) if folder.path else os.stat(path)
-        if not stat.S_ISDIR(seen.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "no directory any more")
-        return seen.st_dev, seen.st_ino
+    def _skip_store(self, folder: _Folder) -> None:
+        self.skip(folder.path, STORE)
+        self._untracked.note(folder.path, is_ignored=True)
 
-    def _is_store(self, path: bytes) -> bool:
+    def _is_hidden_store(self, path: bytes) -> bool:
+        """Look into a folder that cannot be listed, or need not be."""
+        parent, _, name = path.rpartition(b"/")
+        try:
+            with self.folders.at(parent).open(name, search=True) as folder:
+                return self._is_store(folder, path)
+        except OSError:
+            return False
+
+    def _is_store(self, folder: Folder, path: bytes) -> bool:
         mark = os.path.join(path, self.store_mark.name)
-        if os.path.lexists(self.absolute(mark)):
-            self._watch(mark, partial(os.lstat, self.absolute(mark)))
-        else:
+        status = folder.status(self.store_mark.name)
+        if status is None:
             self.absent.append(mark)
-        return self.store_mark.is_store(Path(os.fsdecode(self.absolute(path))))
+            return False
+        self._watch(mark, status)
+        return self.store_mark.is_in(folder)
 
-    def _left_out(self, folder: _Folder, entry: os.DirEntry[bytes], path: bytes) -> str | None:
+    def _left_out(self, folder: _Folder, found: _Listed, path: bytes) -> str | None:
         if not self.ignore:
             return None
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name == _GIT_FOLDER:
+        by_git = folder.git is not None and folder.git.ignores(
+            found.name, is_folder=found.is_folder
+        )
+        if found.name == _GIT_FOLDER:
             reason = GIT_METADATA
-        elif path in folder.ignored or is_ignored(folder.rules, path, is_folder=is_folder):
+        elif by_git or is_ignored(folder.rules, path, is_folder=found.is_folder):
             reason = IGNORED
         else:
             return None
-        return STORE if is_folder and self._is_store(path) else reason
+        if reason is IGNORED:
+            self._untracked.note(path, is_ignored=by_git)
+        return STORE if found.is_folder and self._is_hidden_store(path) else reason
 
-    def _taken(self, entry: os.DirEntry[bytes], path: bytes) -> SourceEntry | None:
+    def _taken(self, found: _Listed, path: bytes) -> SourceEntry | None:
+        self._untracked.note(path, is_ignored=False)
         try:
-            status = status_of(entry.stat(follow_symlinks=False))
+            status = status_of(found.entry.stat(follow_symlinks=False))
         except OSError as error:
             self.fail(path, unreadable(error, "file"))
             return None
@@ -182,39 +204,59 @@ class TreeWalk:
             return None
         return taken
 
-    def _watch(self, path: bytes, look: Callable[[], os.stat_result]) -> None:
+    def _watch(self, path: bytes, seen: os.stat_result | None) -> None:
         """Note a status; that of a link says nothing of what it leads to."""
-        try:
-            seen = look()
-        except OSError:
-            status = UNKNOWN
-        else:
-            status = UNKNOWN if stat.S_ISLNK(seen.st_mode) else status_of(seen)
+        status = UNKNOWN if seen is None or stat.S_ISLNK(seen.st_mode) else status_of(seen)
         self.watched.append((path, status))
 
-    def _with_rules(self, folder: _Folder, listed: dict[bytes, os.DirEntry[bytes]]) -> _Folder:
+    def _subfolder(self, folder: _Folder, found: _Listed, path: bytes) -> _Folder:
+        self._watch(path, _status(found))
+        git = folder.git and folder.git.inner(found.name)
+        if git is not None and git.is_untracked:
+            self._untracked.enter(path)
+        elif git is not None:
+            self._untracked.note(path, is_ignored=False)
+        return _Folder(path, folder.rules, git)
+
+    def _with_rules(self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]) -> _Folder:
         """The folder with what its own ignore files, or its own repository, add."""
         if not self.ignore:
             return folder
-        rules, ignored, by_git = folder.rules, folder.ignored, folder.by_git
-        if folder.path == b"" or _GIT_FOLDER in listed:
-            answer = self._ask_git(folder.path)
-            by_git = answer is not None
-            ignored = frozenset(folder.inner(path) for path in answer or ())
-        for name in (OWN_IGNORE_FILE,) if by_git else (GIT_IGNORE_FILE, OWN_IGNORE_FILE):
+        rules, git = folder.rules, self._asked(folder, opened, listed)
+        for name in (GIT_IGNORE_FILE, OWN_IGNORE_FILE):
             if name in listed:
-                self._watch(folder.inner(name), partial(listed[name].stat, follow_symlinks=False))
-                added = read_rules(self.root, folder.path, name)
+                self._watch(folder.inner(name), _status(listed[name]))
+            if name == GIT_IGNORE_FILE and git is not None:
+                git, is_whole = git.with_own(opened, is_listed=name in listed)
+                if not is_whole:
+                    self.watched.append((folder.inner(name), UNKNOWN))
+            elif name in listed:
+                added = read_rules(opened, folder.path, name)
                 rules = (*rules, added) if added else rules
-        return _Folder(folder.path, rules, ignored, by_git)
+        return _Folder(folder.path, rules, git)
 
-    def _ask_git(self, folder: bytes) -> frozenset[bytes] | None:
-        if not may_be_in_repository(self.absolute(folder)):
-            return None
-        self.repositories.append(folder)
-        return self.git.ignored(self.absolute(folder))
+    def _asked(
+        self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]
+    ) -> GitRules | None:
+        """What git says of the folder: as of the one around it, unless it has a repository."""
+        if folder.path and _GIT_FOLDER not in listed:
+            return folder.git
+        answer = self.git.look_at(opened) if folder.path else self.git.look_around()
+        self.answers[folder.path] = answer.digest if answer else ""
+        if answer is None:
+            return folder.git
+        self._untracked.note(folder.path, is_ignored=False)  # a repository of its own
+        self._untracked.note(folder.inner(_GIT_FOLDER), is_ignored=False)
+        return answer.rules
 
 
 def unreadable(error: OSError, what: str) -> str:
     """The reason to list for something that could not be read."""
     return f"unreadable {what}: {(error.strerror or str(error)).lower()}"
+
+
+def _status(found: _Listed) -> os.stat_result | None:
+    try:
+        return found.entry.stat(follow_symlinks=False)
+    except OSError:
+        return None

@@ -8,6 +8,7 @@ from codebatch.store.identity import (
     init_store,
     is_own_document,
     is_store,
+    is_store_document,
     open_damaged_store,
     open_store,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "is_intact",
     "is_own_document",
     "is_store",
+    "is_store_document",
     "measure",
     "open_damaged_store",
     "open_store",

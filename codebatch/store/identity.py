@@ -75,7 +75,12 @@ def is_store(root: Path) -> bool:
         data = read_file(Layout(root).store_document)
     except StoreError:
         return False
-    return data is not None and f'"{FORMAT}"'.encode() in data
+    return data is not None and is_store_document(data)
+
+
+def is_store_document(data: bytes) -> bool:
+    """Return True if a ``store.json`` with this content is one of CodeBatch, of any version."""
+    return f'"{FORMAT}"'.encode() in data
 
 
 def open_store(root: Path) -> StoreDirectory:

@@ -6,6 +6,7 @@ gives its id. Where a file lies and what it is called does not matter.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -15,11 +16,11 @@ from codebatch.digest import canonical_json, digest_bytes, short_id
 from codebatch.records import FileRecord
 from codebatch.snapshot import take_snapshot
 from codebatch.sources.entries import StoreMark, entry_of
-from codebatch.sources.git import GitAnswers
 from codebatch.sources.reading import read_entry
 from codebatch.sources.status import status_of
+from codebatch.sources.tree import open_tree
 from codebatch.sources.walk import TreeWalk
-from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_store, measure
+from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_store_document, measure
 from codebatch.storing import SnapshotResult
 
 Whole = Callable[[bytes], str]
@@ -63,26 +64,29 @@ class SourceTree:
     @cached_property
     def _manifests(self) -> dict[bool, tuple[str, bytes]]:
         """The snapshot that the directory gives by either rule for ignored files."""
-        mark = StoreMark(os.fsencode(self._store.layout.store_document.name), is_store)
-        return {ignore: _manifest_of(self._root, mark, ignore=ignore) for ignore in (True, False)}
+        return {ignore: self._manifest(ignore=ignore) for ignore in (True, False)}
+
+    def _manifest(self, *, ignore: bool) -> tuple[str, bytes]:
+        """The id and the manifest that taking the directory would give; nothing is stored."""
+        with self._walk(ignore=ignore) as walk:
+            lines = sorted(_lines(walk))
+        manifest = b"".join(line for _, line in lines)
+        return short_id(SNAPSHOT_PREFIX, digest_bytes(manifest)), manifest
+
+    @contextlib.contextmanager
+    def _walk(self, *, ignore: bool) -> Iterator[TreeWalk]:
+        mark = StoreMark(os.fsencode(self._store.layout.store_document.name), is_store_document)
+        root = Path(os.fsdecode(self._root))
+        with open_tree(root) as tree:
+            yield TreeWalk(tree.folders, mark, tree.git, ignore)
 
     @cached_property
     def _by_size(self) -> dict[int, list[bytes]]:
         found: dict[int, list[bytes]] = {}
-        for path in self._files():
-            try:
-                size = os.lstat(os.path.join(self._root, path)).st_size
-            except OSError:
-                continue  # gone, or not to be looked at: then it is not found here
-            found.setdefault(size, []).append(path)
+        with self._walk(ignore=False) as walk:
+            for entry in walk.entries():
+                found.setdefault(entry.size, []).append(entry.path)
         return found
-
-    def _files(self) -> Iterator[bytes]:
-        for folder, folders, files in os.walk(self._root):
-            folders.sort()
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            for name in sorted([*files, *links]):
-                yield os.path.relpath(os.path.join(folder, name), self._root)
 
     def _digest(self, path: bytes) -> str | None:
         if path not in self._digests:
@@ -101,26 +105,20 @@ class SourceTree:
 
     def _read(self, path: bytes, whole: Whole, stream: Stream) -> str | None:
         try:
-            entry = entry_of(path, status_of(os.lstat(os.path.join(self._root, path))))
-            found = entry and read_entry(self._root, entry, whole, stream)
-        except OSError:
+            with open_tree(Path(os.fsdecode(self._root))) as tree:
+                status = tree.folders.at(b"").status(path)
+                entry = status and entry_of(path, status_of(status))
+                found = entry and read_entry(tree.folders, entry, whole, stream)
+        except (OSError, ValueError):
             return None  # it cannot be read, so it is not found here
         return found[0] if found else None
 
 
-def _manifest_of(root: bytes, mark: StoreMark, *, ignore: bool) -> tuple[str, bytes]:
-    """The id and the manifest that taking the directory would give; nothing is stored."""
-    with GitAnswers() as git:
-        lines = sorted(_lines(root, TreeWalk(root, mark, git, ignore)))
-    manifest = b"".join(line for _, line in lines)
-    return short_id(SNAPSHOT_PREFIX, digest_bytes(manifest)), manifest
-
-
-def _lines(root: bytes, walk: TreeWalk) -> Iterator[tuple[bytes, bytes]]:
+def _lines(walk: TreeWalk) -> Iterator[tuple[bytes, bytes]]:
     """Path and line of each file of a walk that can be read."""
     for entry in walk.entries():
         try:
-            found = read_entry(root, entry, lambda data: measure([data]), measure)
+            found = read_entry(walk.folders, entry, lambda data: measure([data]), measure)
         except OSError:
             continue  # then the id is another one
         if found is not None:
