@@ -152,6 +152,12 @@ class SqlTimeoutError(UsageError):
     code = "SQL_TIMEOUT"
 
 
+class SqlTooLargeError(UsageError):
+    """A statement that needs more memory, or gives more, than it may."""
+
+    code = "SQL_TOO_LARGE"
+
+
 class SchedulerInvalidError(UsageError):
     """Neither the name of a local scheduler nor an address nor a scheduler file."""
 

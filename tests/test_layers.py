@@ -131,7 +131,7 @@ LAYERS: dict[str, set[str]] = {
     "verify": WORDS
     | {"clock", "keys", "overview", "pipeline", "plan", "result", "snapshot", "sources", "store"}
     | {"storing", "tasks"},
-    "query": WORDS | {"overview", "store", "tasks"},
+    "query": WORDS | {"frames", "overview", "store", "tasks"},
     "diff": WORDS,
     "renames": WORDS,
     "compare": WORDS | {"diff", "overview", "query", "renames", "store"},

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Outcome, Scanned, write_tree
+from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
 
 import codebatch
 from codebatch.digest import canonical_json
@@ -163,9 +167,132 @@ def test_time_limit(queried: codebatch.Batch, main: Main) -> None:
         queried.sql(endless, timeout=0.2)
     done = main("sql", endless, "--timeout", "0.2", "--json", "--store", queried.path)
     assert (done.code, json.loads(done.stdout)["error"]["code"]) == (2, "SQL_TIMEOUT")
-    for limit in (0, -1, float("inf"), float("nan")):
+    for limit in (-1, float("inf"), float("nan")):
         with pytest.raises(FilterInvalidError):
             queried.sql("SELECT 1", timeout=limit)
+    assert queried.sql("SELECT 1 AS a", timeout=0) == [{"a": 1}]
+
+
+COUNTING = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+LONG = "printf('%.*c', 60000000, '{0}')"
+BOMBS = {
+    "one step": ("SELECT length(printf('%.*c', 2000000000, 'x'))", "SQL_TIMEOUT"),
+    "endless": (f"{COUNTING} SELECT count(*) FROM n", "SQL_TIMEOUT"),
+    "sorted": (f"{COUNTING} SELECT x FROM n ORDER BY x DESC", "SQL_TIMEOUT"),
+    "growing": (COUNTING.replace("x + 1", "x || x") + "SELECT max(x) FROM n", "SQL_INVALID"),
+    "joined": ("SELECT count(*) FROM records, symbols, edges, metrics, files", "SQL_TIMEOUT"),
+    "blob": ("SELECT length(zeroblob(2000000000))", "SQL_INVALID"),
+    "replaced": (
+        "SELECT length(replace(printf('%.*c', 30000, 'x'), 'x', printf('%.*c', 30000, 'y')))",
+        "SQL_INVALID",
+    ),
+    "wide": (f"SELECT {', '.join(map(LONG.format, 'abcdefghijkl'))}", "SQL_TOO_LARGE"),
+    "rows": (f"{COUNTING} SELECT x, printf('%.*c', 1000000, 'x') FROM n", "SQL_TOO_LARGE"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_statement_that_would_take_for_ever_or_everything(
+    name: str, queried: codebatch.Batch, main: Main
+) -> None:
+    statement, code = BOMBS[name]
+    limit = "1" if code == "SQL_TIMEOUT" else "60"
+    done = main("sql", statement, "--timeout", limit, "--json", "--store", queried.path)
+    error = json.loads(done.stdout)["error"]
+    # Python 3.10 cannot say how long a text may be: there the memory is the limit.
+    codes = {code, "SQL_TOO_LARGE"} if sys.version_info < (3, 11) else {code}
+    assert (done.code, done.stderr) == (2, b"")
+    assert error["code"] in codes
+    assert "\n" not in error["message"]
+
+
+@pytest.mark.usefixtures("interrupt")  # a process that ignores it has children that do
+@pytest.mark.parametrize("name", ["one step", "endless", "rows"])
+def test_a_statement_is_interrupted(name: str, queried: codebatch.Batch) -> None:
+    command = cli_command("sql", BOMBS[name][0], "--format", "jsonl", "--timeout", "0")
+    process = subprocess.Popen(
+        [*command, "--store", queried.path],
+        env=cli_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    worker = child_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"interrupted\n")
+    assert has_ended(worker)
+
+
+def test_a_statement_ends_with_who_wants_the_answer(queried: codebatch.Batch) -> None:
+    statement = BOMBS["endless"][0]
+    command = cli_command("sql", statement, "--timeout", "0", "--store", queried.path)
+    process = subprocess.Popen(command, env=cli_environment())
+    worker = child_of(process.pid)
+    process.kill()
+    process.wait()
+    assert has_ended(worker)
+
+
+def child_of(pid: int) -> int:
+    """The child that a process starts, as soon as it has."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := children.read_text().split():
+            return int(found[0])
+        time.sleep(0.01)
+    raise AssertionError("no child was started")
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process ends, sooner or later."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_rows_are_written_as_they_come(queried: codebatch.Batch) -> None:
+    """However many there are, and whoever takes his time over them."""
+    command = cli_command("sql", f"{COUNTING} SELECT x FROM n", "--format", "jsonl")
+    process = subprocess.Popen(
+        [*command, "--timeout", "5", "--store", queried.path],
+        env=cli_environment(),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert [json.loads(process.stdout.readline()) for _ in range(3)] == [
+        {"x": n} for n in (1, 2, 3)
+    ]
+    process.stdout.close()
+    assert process.wait() == 0
+
+
+def test_no_room_for_temporary_files(
+    queried: codebatch.Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may find another folder for them; it never is a bug."""
+    statement = f"{COUNTING[:-2]} LIMIT 200000) SELECT x, hex(x) FROM n ORDER BY 2, 1"
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    assert len(queried.sql(statement)) == 200_000
+
+
+def test_the_current_folder_holds_modules(
+    queried: codebatch.Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sqlite3", "socket", "codebatch", "sitecustomize"):
+        write_tree(tmp_path, {f"{name}.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert queried.sql("SELECT 1 AS a") == [{"a": 1}]
+    assert not (tmp_path / "ran").exists()
 
 
 # -- the index comes and goes -----------------------------------------------------------------
@@ -249,6 +376,23 @@ def test_foreign_index_is_not_believed(scanned_copy: Scanned, tmp_path: Path) ->
     checksum = index_of(scanned_copy.batch).with_name(f"{name}.sha256")
     checksum.write_text(line.replace(other.id, scanned_copy.batch.id))
     assert scanned_copy.batch.sql(COUNT) == expected
+
+
+def test_index_of_other_tables_is_not_asked(scanned_copy: Scanned) -> None:
+    """A view, say, that never ends, where a table should be."""
+    batch = scanned_copy.batch
+    expected = batch.sql(COUNT)
+    path = index_of(batch)
+    database = sqlite3.connect(path)
+    database.executescript(
+        "ALTER TABLE meta RENAME TO said; CREATE VIEW meta AS WITH RECURSIVE n(x) AS "
+        "(SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT s.* FROM said s, n WHERE n.x < 0;"
+    )
+    database.close()
+    sums = path.with_name(f"{path.name}.sha256")
+    sums.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    assert batch.sql(COUNT) == expected
+    assert batch.outputs(name="Cart").to_list()
 
 
 def test_index_is_made_by_several_at_once(scanned_copy: Scanned) -> None:

@@ -220,8 +220,12 @@ class Batch:
 
     @_of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
-        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``."""
-        return sql.run_sql(self.store.directory, self.overview(), statement, timeout).rows
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``.
+
+        ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
+        """
+        found = sql.run_sql(self.store.directory, self.overview(), statement, timeout)
+        return list(found.rows)
 
     @_of_batch
     def inspect(self, path: str, *, at: int | None = None) -> Document:

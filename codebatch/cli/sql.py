@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from codebatch import api
 from codebatch.cli import output
 from codebatch.cli.access import reads, writes
-from codebatch.cli.formats import Columns, Destination, output_options, write_rows
+from codebatch.cli.formats import (
+    Columns,
+    Destination,
+    is_streamed,
+    output_options,
+    write_rows,
+)
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, store_option
+from codebatch.digest import Document
+from codebatch.errors import SqlTooLargeError
 from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
+
+_MAX_HELD_BYTES = 256 * 2**20
+_ROW_BYTES = 256  # what a row takes besides its texts, about
 
 
 @click.command(cls=OnceCommand)
@@ -24,7 +35,7 @@ from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
     default=DEFAULT_TIMEOUT,
     show_default=True,
     metavar="SECONDS",
-    help="How long the statement may take.",
+    help="How long to wait for the statement; 0 is no limit.",
 )
 @store_option
 @output_options
@@ -41,10 +52,25 @@ def sql(
 
     The tables: files, diagnostics, symbols, edges, metrics, records; SELECT * FROM one of them
     with LIMIT 1 shows its columns. They are an SQLite index of the batch, made when it is first
-    needed, which may be deleted at any time. Statements can read, nothing else.
+    needed, which may be deleted at any time. Statements can read, nothing else, and use 512 MiB
+    of memory. Results of any size are written with --format jsonl; other forms hold 256 MiB.
     """
     batch = api.open_store(store).find_batch(batch_id)
     overview = batch.overview()
     output.note_unfinished(batch.id, overview.status, overview.shards())
     result = run_sql(batch.store.directory, overview, statement, timeout)
-    write_rows(result.rows, Columns(result.columns, result.columns), destinations)
+    rows = result.rows if is_streamed(destinations) else _bounded(result.rows)
+    write_rows(rows, Columns(result.columns, result.columns), destinations)
+
+
+def _bounded(rows: Iterator[Document]) -> Iterator[Document]:
+    """The rows, unless they are too many to be held at once."""
+    held = 0
+    for row in rows:
+        held += _ROW_BYTES + sum(len(value) for value in row.values() if isinstance(value, str))
+        if held > _MAX_HELD_BYTES:
+            raise SqlTooLargeError(
+                f"the result is larger than {_MAX_HELD_BYTES // 2**20} MiB",
+                hints=["have it written as it comes: --format jsonl", "or ask for less: LIMIT"],
+            )
+        yield row

@@ -44,13 +44,28 @@ TABLES: dict[str, dict[str, str]] = {
 }
 _INDEXED = ("path", "code", "name", "metric")
 _LAYOUT = digest_document("sql-index", [1, TABLES, _INDEXED])
+
+
+def _schema() -> Iterator[str]:
+    """The statements that make the tables, then their indexes."""
+    for table, columns in TABLES.items():
+        declared = ", ".join(f'"{name}" {kind}'.rstrip() for name, kind in columns.items())
+        yield f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {declared})"
+    for table, columns in TABLES.items():
+        for column in _INDEXED:
+            if column in columns:
+                yield f'CREATE INDEX "{table}_{column}" ON {table} ("{column}")'
+
+
+_SCHEMA = tuple(_schema())
 _INT64 = 2**63
 _PORTION = 10_000
+_LONGEST_META = 1_000
 
 
 @contextlib.contextmanager
-def open_index(store: StoreDirectory, overview: BatchOverview) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the index of the batch as it is now, built where it is not."""
+def index_file(store: StoreDirectory, overview: BatchOverview) -> Iterator[Path]:
+    """The index of the batch as it is now, built where it is not; it is there during the block."""
     path = store.layout.sql_index(overview.batch_id)
     with contextlib.ExitStack() as stack:
         if not _is_current(path, overview):
@@ -60,7 +75,7 @@ def open_index(store: StoreDirectory, overview: BatchOverview) -> Iterator[sqlit
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codebatch-"))
                 path = Path(folder) / path.name
                 _build(store, overview, path)
-        yield stack.enter_context(contextlib.closing(_connect(path)))
+        yield path
 
 
 def records_by_name(
@@ -70,8 +85,13 @@ def records_by_name(
     None where no current index is there: it is not built for this.
     """
     path = store.layout.sql_index(overview.batch_id)
-    if not path.exists() or not _is_current(path, overview):
+    try:
+        return _by_name(path, name) if path.exists() and _is_current(path, overview) else None
+    except sqlite3.Error:  # it was removed meanwhile
         return None
+
+
+def _by_name(path: Path, name: str) -> list[Record]:
     tables = [table for table in TABLES if "name" in TABLES[table]]
     found = " UNION ALL ".join(f"SELECT id FROM {table} WHERE name = :text" for table in tables)  # noqa: S608 - names of our own tables
     statement = f"SELECT json, task_id, shard_id FROM records WHERE id IN ({found}) ORDER BY id"  # noqa: S608 - as above
@@ -92,9 +112,21 @@ def _is_current(path: Path, overview: BatchOverview) -> bool:
         return False
     try:
         with contextlib.closing(_connect(path)) as connection:
-            return dict(connection.execute("SELECT key, value FROM meta")) == _meta(overview)
+            return _schema_of(connection) == _SCHEMA and _meta_of(connection) == _meta(overview)
     except sqlite3.Error:
         return False
+
+
+def _schema_of(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """How everything in a database was made: a view of somebody else's is not to be asked."""
+    statement = "SELECT substr(sql, 1, ?) FROM sqlite_master ORDER BY rowid LIMIT ?"
+    longest = max(map(len, _SCHEMA)) + 1
+    return tuple(sql for (sql,) in connection.execute(statement, (longest, len(_SCHEMA) + 1)))
+
+
+def _meta_of(connection: sqlite3.Connection) -> dict[str, str]:
+    statement = "SELECT key, substr(value, 1, ?) FROM meta LIMIT 10"
+    return dict(connection.execute(statement, (_LONGEST_META,)).fetchall())
 
 
 def _meta(overview: BatchOverview) -> dict[str, str]:
@@ -109,11 +141,15 @@ def _outcomes(overview: BatchOverview) -> Iterator[list[object]]:
             yield [task, shard, None if state is None else [state.status, state.digest]]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def database_uri(path: Path) -> str:
+    """How SQLite is told to open an index."""
     # The file is replaced as a whole, never changed: immutable spares SQLite its locks, which
     # a read-only file system would refuse.
-    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)
+    return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database_uri(path), uri=True, isolation_level=None)
 
 
 def _build(store: StoreDirectory, overview: BatchOverview, path: Path) -> None:
@@ -129,16 +165,14 @@ def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchOv
     for setting in ("journal_mode = OFF", "synchronous = OFF"):
         database.execute(f"PRAGMA {setting}")
     database.execute("BEGIN")
-    for table, columns in TABLES.items():
-        declared = ", ".join(f'"{name}" {kind}'.rstrip() for name, kind in columns.items())
-        database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {declared})")
+    for statement in _SCHEMA[: len(TABLES)]:
+        database.execute(statement)
     _insert(database, "meta", ((None, *row) for row in _meta(overview).items()))
     files = file_rows(store, overview, RecordFilter())
     _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
     _insert_records(database, store, overview)
-    for table, columns in TABLES.items():
-        for column in columns.keys() & set(_INDEXED):
-            database.execute(f'CREATE INDEX "{table}_{column}" ON {table} ("{column}")')
+    for statement in _SCHEMA[len(TABLES) :]:
+        database.execute(statement)
     database.execute("COMMIT")
 
 

@@ -1,46 +1,53 @@
-"""One SQL statement of the user over the index of a batch, read-only and within a time limit.
+"""One SQL statement of the user over the index of a batch, read-only and within limits.
 
-The statement can read tables and call functions, nothing else: the database is opened
-read-only, and what the statement would do is authorised while SQLite compiles it.
+It runs in a process of its own (`codebatch.query.sql_process`), which is killed when it takes too
+long, and when nobody wants the answer any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import sqlite3
+import signal
+import socket
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from codebatch.digest import Document
-from codebatch.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
+from codebatch.errors import (
+    CodeBatchError,
+    FilterInvalidError,
+    MachineExhaustedError,
+    SqlInvalidError,
+    SqlTimeoutError,
+    SqlTooLargeError,
+)
+from codebatch.frames import BrokenChannelError, receive, send
 from codebatch.overview import BatchOverview
-from codebatch.query.index import TABLES, open_index, spelled
+from codebatch.programs import import_path, python_command
+from codebatch.query.index import TABLES, database_uri, index_file, spelled
+from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
 from codebatch.store import StoreDirectory
 
 DEFAULT_TIMEOUT = 60.0
-_READING = frozenset(
-    {
-        sqlite3.SQLITE_SELECT,
-        sqlite3.SQLITE_READ,
-        sqlite3.SQLITE_FUNCTION,
-        sqlite3.SQLITE_RECURSIVE,
-    }
+_LONGEST_TIMEOUT = 10**9
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from codebatch.query.sql_process import main; main(int(sys.argv[1]))"
 )
-_REFUSED_FUNCTIONS = frozenset({"load_extension"})
-_MAX_VALUE_BYTES = 64 * 2**20
-_STEPS = 10_000
-# Table-valued functions are made when they are first used, which is more than reading.
-_FUNCTIONS = "SELECT 1 FROM json_each('[]'), json_tree('[]')"
 
 
 @dataclass(frozen=True)
 class SqlResult:
-    """What a statement gave: the names of its columns, each once, and its rows."""
+    """What a statement gives: the names of its columns, each once, and its rows, which are read
+    while it runs.
+    """
 
     columns: tuple[str, ...]
-    rows: list[Document]
+    rows: Iterator[Document]
 
 
 def run_sql(
@@ -51,55 +58,118 @@ def run_sql(
 ) -> SqlResult:
     """Run one statement. `SqlInvalidError` where SQLite refuses it.
 
-    ``timeout`` is in seconds; None is the default.
+    ``timeout`` is how many seconds to wait for it at most; None is the default, 0 no limit.
     """
     timeout = DEFAULT_TIMEOUT if timeout is None else timeout
-    if not 0 < timeout < math.inf:
-        raise FilterInvalidError("the time limit must be a positive number of seconds")
-    with open_index(store, overview) as connection:
-        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        with contextlib.suppress(sqlite3.Error):  # an SQLite without JSON
-            connection.execute(_FUNCTIONS)
-        connection.set_authorizer(_authorize)
-        deadline = time.monotonic() + timeout
-        if hasattr(connection, "setlimit"):  # Python 3.11 and later
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        try:
-            return _fetch(connection, spelled(statement))
-        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-            if time.monotonic() > deadline:
-                message = f"the statement took longer than {timeout:g} s"
-                raise SqlTimeoutError(message, hints=["give it more: --timeout"]) from error
-            raise SqlInvalidError(f"SQL: {_reason(error)}", hints=_hints(error)) from error
-
-
-def _fetch(connection: sqlite3.Connection, statement: str) -> SqlResult:
-    cursor = connection.execute(statement)
-    if cursor.description is None:
-        raise ValueError("the statement gives no rows: only SELECT does")
-    columns = _unique([str(column[0]) for column in cursor.description])
-    rows = [dict(zip(columns, map(_json_value, row), strict=True)) for row in cursor]
+    if not 0 <= timeout <= _LONGEST_TIMEOUT:
+        raise FilterInvalidError("the time limit must be a number of seconds, or 0 for none")
+    answers = _answers(store, overview, spelled(statement), timeout)
+    columns = _unique(cast("Sequence[str]", next(answers)))
+    rows = (_row(columns, row) for portion in answers for row in portion)
     return SqlResult(columns, rows)
 
 
-def _authorize(action: int, _first: str | None, second: str | None, *_where: str | None) -> int:
-    allowed = action in _READING and second not in _REFUSED_FUNCTIONS
-    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+def _answers(
+    store: StoreDirectory, overview: BatchOverview, statement: str, timeout: float
+) -> Iterator[list[Any]]:
+    """The names of the columns, then rows in portions."""
+    with index_file(store, overview) as path, _Process(timeout) as process:
+        process.ask({"uri": database_uri(path), "statement": statement, "timeout": timeout})
+        answer = process.answer()
+        while "error" not in answer and "end" not in answer:
+            yield answer["columns"] if "columns" in answer else answer["rows"]
+            answer = process.answer()
+        if "error" in answer:
+            raise _refusal(answer["error"], answer["kind"])
 
 
-def _reason(error: Exception) -> str:
-    """What SQLite says; what is not authorised it does not say well."""
-    text = str(error)
-    return "only reading is allowed" if text == "not authorized" else text
+class _Process:
+    """State: ``_left`` is how many seconds more to wait for answers; None where that is no matter.
+    What the one who reads them takes does not count.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._left = timeout or None
+        self._channel, self._theirs = socket.socketpair()
+
+    def __enter__(self) -> _Process:
+        command = python_command(_BOOT, str(self._theirs.fileno()), *import_path())
+        # The process inherits the mask: an interrupt is for this one to handle.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with self._theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    pass_fds=[self._theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+        except BaseException:
+            self._channel.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+    def ask(self, request: Document) -> None:
+        """Send the request; whether it arrives, the answer tells."""
+        with contextlib.suppress(BrokenChannelError):
+            send(self._channel, request)
+
+    def answer(self) -> dict[str, Any]:
+        """The next answer."""
+        began = time.monotonic()
+        self._channel.settimeout(self._left)
+        try:
+            return cast("dict[str, Any]", receive(self._channel))
+        except TimeoutError:
+            raise self._too_slow() from None
+        except BrokenChannelError:
+            raise self._ended(self._process.wait()) from None
+        finally:
+            if self._left is not None:
+                self._left = max(self._left - (time.monotonic() - began), 0.001)
+
+    def _too_slow(self) -> CodeBatchError:
+        message = f"the statement took longer than {self._timeout:g} s"
+        return SqlTimeoutError(message, hints=["give it more: --timeout"])
+
+    def _ended(self, status: int) -> CodeBatchError:
+        """The error that tells why there is no answer."""
+        if status == -signal.SIGXCPU:
+            return self._too_slow()
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return MachineExhaustedError(f"the process that ran the statement ended with {how}")
 
 
-def _hints(error: Exception) -> list[str]:
+def _refusal(reason: str, kind: str) -> CodeBatchError:
+    if kind == MEMORY:
+        most = f"{MAX_MEMORY_BYTES // 2**20} MiB"
+        return SqlTooLargeError(f"SQL: the statement needs more than {most} of memory")
+    if kind == DISK:
+        return MachineExhaustedError(f"SQL: SQLite cannot use its files: {reason}")
+    # What is not authorised SQLite does not say well.
+    told = "only reading is allowed" if reason == "not authorized" else reason
+    return SqlInvalidError(f"SQL: {told}", hints=_hints(reason))
+
+
+def _hints(reason: str) -> list[str]:
     """The tables, with their columns where a name is not known."""
     tables = {name: columns for name, columns in TABLES.items() if name != "meta"}
-    if "no such" in str(error):
+    if "no such" in reason:
         return [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]
     return [f"the tables: {', '.join(tables)}"]
+
+
+def _row(columns: Sequence[str], values: Sequence[object]) -> Document:
+    return dict(zip(columns, map(_json_value, values), strict=True))
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
