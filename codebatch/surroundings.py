@@ -26,7 +26,7 @@ from codebatch.tasks.native_tool import ToolError
 from codebatch.tasks.registry import BUILT_IN, find_task
 
 PACKAGES = (
-    *("dask", "distributed", "ruff", "tree-sitter", "tree-sitter-javascript"),
+    *("dask", "distributed", "oxlint", "ruff", "tree-sitter", "tree-sitter-javascript"),
     *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "filelock", "jsonschema"),
     *("pyarrow", "pandas", "bokeh"),
 )

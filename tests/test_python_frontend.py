@@ -128,7 +128,7 @@ def test_a_faulty_file_offers_nothing():
     broken = parsed("def f(:\n")
     assert broken.encode() is None
     assert broken.metrics() is None
-    assert list(broken.symbols()) == list(broken.edges()) == list(broken.name_findings()) == []
+    assert list(broken.symbols()) == list(broken.edges()) == []
 
 
 def test_messages_hold_no_path():

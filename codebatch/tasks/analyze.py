@@ -70,7 +70,7 @@ def _metric(name: str, value: int | str) -> Record:
 
 TASK = Task(
     name="analyze",
-    version=2,
+    version=3,
     summary="size, complexity and counts, of files and of functions",
     kinds=("metric", "skip"),
     run=_analyze,

@@ -8,18 +8,18 @@ L002   spaces before tabs in indent     info       text rule
 L003   line too long                    info       text rule
 L004   no newline at end of file        info       text rule
 L005   too many blank lines             info       text rule
-L101   unused import                    warning    ruff F401; scopes of JavaScript, TypeScript
-L102   unused variable                  warning    ruff F841; scopes of JavaScript, TypeScript
-L103   shadowing                        info       ruff A001, A002, A004, F402; scopes
+L101   unused import                    warning    ruff F401; oxlint no-unused-vars
+L102   unused variable                  warning    ruff F841; oxlint no-unused-vars
+L103   shadowing                        info       ruff A001, A002, A004, F402; oxlint no-shadow
 ====== ================================ ========== ==========================================
 
-``rule`` holds the tool's own code. A finding is left out where a ``noqa`` comment on its line
-says so.
+``rule`` holds the tool's own code: ruff looks at Python, oxlint at JavaScript and TypeScript. A
+finding is left out where a ``noqa`` comment on its line says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from codebatch.records import Record
@@ -31,7 +31,10 @@ from codebatch.tasks.base import (
     skip_record,
 )
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages.python.ruff import RUFF, RuffFinding, RuffInput, RuffRun
+from codebatch.tasks.languages.base import NameFinding
+from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
+from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
+from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES
@@ -48,29 +51,66 @@ RUFF_RULES = {
 }
 
 
+# Languages in which names are declared that are defined elsewhere.
+_DECLARING = frozenset(("typescript", "tsx"))
+
+
 def _toolchain() -> Mapping[str, str]:
-    return {**parser_versions(), **RUFF.toolchain()}
+    return {**parser_versions(), **RUFF.toolchain(), **OXLINT.toolchain()}
 
 
 class _RuffFindings:
-    """Ruff's findings for the Python files of a shard, by one process."""
+    """Ruff at work on some Python files."""
 
-    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
-        select = sorted(rule for rule, code in RUFF_RULES.items() if code in config["rules"])
-        self.places = [
-            place
-            for place, source in enumerate(sources)
-            if select and source.language == "python" and reason_to_skip(source, config) is None
-        ]
-        chosen = [sources[place] for place in self.places]
-        inputs = [RuffInput(source.content, source.facets["module_role"]) for source in chosen]
+    def __init__(self, sources: Sequence[SourceFile], codes: Collection[str]) -> None:
+        select = sorted(rule for rule, code in RUFF_RULES.items() if code in codes)
+        inputs = [RuffInput(source.content, source.facets["module_role"]) for source in sources]
         self._run = RuffRun(inputs, select)
 
-    def values(self) -> Sequence[object]:
-        return self._run.findings()
+    def findings(self) -> list[list[NameFinding]]:
+        return [
+            [NameFinding(RUFF_RULES[f.code], *f) for f in found] for found in self._run.findings()
+        ]
 
     def cancel(self) -> None:
         self._run.cancel()
+
+
+_TOOLS: Mapping[str, type[_RuffFindings] | type[OxlintFindings]] = {
+    "python": _RuffFindings,
+    **dict.fromkeys(LANGUAGES, OxlintFindings),
+}
+
+
+class _NameFindings:
+    """The findings of names in the files of a shard, by one process of each tool."""
+
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        self.places: list[int] = []
+        self._runs: list[_RuffFindings | OxlintFindings] = []
+        chosen: dict[type[_RuffFindings] | type[OxlintFindings], list[int]] = {}
+        for place, source in enumerate(sources):
+            tool = _TOOLS.get(source.language)
+            if tool is not None and _has_names(source, config):
+                chosen.setdefault(tool, []).append(place)
+        try:
+            for tool, places in chosen.items():
+                self._runs.append(tool([sources[place] for place in places], config["rules"]))
+                self.places += places
+        except BaseException:
+            self.cancel()
+            raise
+
+    def values(self) -> Sequence[object]:
+        return [found for run in self._runs for found in run.findings()]
+
+    def cancel(self) -> None:
+        for run in self._runs:
+            run.cancel()
+
+
+def _has_names(source: SourceFile, config: Config) -> bool:
+    return reason_to_skip(source, config) is None and reason_to_pass_by(source) != MINIFIED
 
 
 def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
@@ -95,17 +135,13 @@ def _text_findings(source: SourceFile, config: Config) -> Iterable[Finding]:
 
 
 def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding]:
-    for found in cast("Sequence[RuffFinding]", context.prepared or ()):
-        code = RUFF_RULES[found.code]
-        if not is_suppressed(source.lines, found.noqa_line, code):
-            yield _finding(
-                context.config, code, found.code, found.line, found.column, found.message
-            )
-    if source.language == "python" or source.parsed is None:
-        return
-    for code, message, line, column in source.parsed.name_findings():
-        if not is_suppressed(source.lines, line, code):
-            yield _finding(context.config, code, RULES[code].name, line, column, message)
+    found = cast("Iterable[NameFinding]", context.prepared or ())
+    if source.language in _DECLARING and any(finding.code == "L102" for finding in found):
+        is_module = source.facets["script_goal"] != "any"
+        found = [] if source.parsed is None else source.parsed.own_names(found, is_module=is_module)
+    for code, rule, message, line, column, noqa_line in found:
+        if not is_suppressed(source.lines, noqa_line, code):
+            yield _finding(context.config, code, rule, line, column, message)
 
 
 def _finding(config: Config, code: str, rule: str, line: int, column: int, message: str) -> Finding:
@@ -115,11 +151,11 @@ def _finding(config: Config, code: str, rule: str, line: int, column: int, messa
 
 TASK = Task(
     name="lint",
-    version=1,
+    version=2,
     summary="text rules, unused imports and variables, shadowing",
     kinds=("diagnostic", "skip"),
     run=_lint,
     toolchain=_toolchain,
-    facets=("module_role", "text_role"),
-    prepare=_RuffFindings,
+    facets=("module_role", "script_goal", "text_role"),
+    prepare=_NameFindings,
 )

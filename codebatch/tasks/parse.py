@@ -1,17 +1,21 @@
 """Task ``parse``: the syntax tree of a file as a value, and its syntax errors.
 
 The tree itself is an object, referenced by digest; the shard stores the bytes that the record
-carries under ``data`` and replaces them by the reference.
+carries under ``data`` and replaces them by the reference. Whether JavaScript and TypeScript are
+accepted is oxlint's to say, not the parser's of the tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from codebatch.records import Record
 from codebatch.tasks.base import PARSE, Config, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
-from codebatch.tasks.languages.base import Parsed
+from codebatch.tasks.languages.base import Parsed, SyntaxFault
+from codebatch.tasks.languages.ecmascript.oxlint import OXLINT
+from codebatch.tasks.languages.ecmascript.verdicts import Verdicts
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
 from codebatch.tasks.source import SourceFile
@@ -41,20 +45,28 @@ def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
             "nodes": tree.nodes,
             "data": tree.data,
         }
-    yield from diagnostic_records(_faults(parsed), source.lines)
+    faults = cast("Sequence[SyntaxFault] | None", context.prepared)
+    found = _findings(parsed.faults if faults is None else faults)
+    yield from diagnostic_records(found, source.lines)
 
 
-def _faults(parsed: Parsed) -> Iterable[Finding]:
+def _toolchain() -> Mapping[str, str]:
+    return {**parser_versions(), **OXLINT.toolchain()}
+
+
+def _findings(faults: Iterable[SyntaxFault]) -> Iterable[Finding]:
     rule = RULES[SYNTAX_ERROR]
-    for line, column, message in parsed.faults:
+    for line, column, message in faults:
         yield Finding(line, column, SYNTAX_ERROR, rule.name, rule.severity, message)
 
 
 TASK = Task(
     name=PARSE,
-    version=3,
+    version=4,
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,
-    toolchain=parser_versions,
+    toolchain=_toolchain,
+    facets=("module_role", "script_goal"),
+    prepare=Verdicts,
 )

@@ -43,7 +43,7 @@ def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
 
 TASK = Task(
     name="symbols",
-    version=2,
+    version=3,
     summary="definitions, parameters, imports and exports; references to other modules",
     kinds=("symbol", "edge", "skip"),
     run=_symbols,

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 _FRONTENDS = {
     "python": "codebatch.tasks.languages.python",
-    "javascript": "codebatch.tasks.languages.ecmascript",
-    "jsx": "codebatch.tasks.languages.ecmascript",
-    "typescript": "codebatch.tasks.languages.ecmascript",
-    "tsx": "codebatch.tasks.languages.ecmascript",
+    "javascript": "codebatch.tasks.languages.ecmascript.frontend",
+    "jsx": "codebatch.tasks.languages.ecmascript.frontend",
+    "typescript": "codebatch.tasks.languages.ecmascript.frontend",
+    "tsx": "codebatch.tasks.languages.ecmascript.frontend",
 }
 
 

@@ -82,12 +82,18 @@ class Edge(NamedTuple):
 
 
 class NameFinding(NamedTuple):
-    """An unused import (L101), an unused variable (L102) or a shadowing (L103)."""
+    """An unused import (L101), an unused variable (L102) or a shadowing (L103).
+
+    ``rule`` is the code of the tool that found it, ``noqa_line`` the line where a ``noqa`` comment
+    would silence it.
+    """
 
     code: str
+    rule: str
     message: str
     line: int
     column: int
+    noqa_line: int
 
 
 class EncodedTree(NamedTuple):
@@ -108,7 +114,9 @@ class Parsed(Protocol):
 
     @property
     def faults(self) -> tuple[SyntaxFault, ...]:
-        """Where the language rejects the file, in source order; empty for a valid file."""
+        """Where the language rejects the file, in source order; empty for a valid file, and where
+        a tool finds that out.
+        """
 
     def encode(self) -> EncodedTree | None:
         """The tree as bytes; None where nothing could be parsed."""
@@ -122,8 +130,10 @@ class Parsed(Protocol):
     def edges(self) -> Iterable[Edge]:
         """What the file refers to."""
 
-    def name_findings(self) -> Iterable[NameFinding]:
-        """L101, L102, L103, for languages whose lint findings the front end makes itself."""
+    def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
+        """The findings but for those of names that are there for other files; ``is_module`` where
+        the name of the file says that none of them are at its top level.
+        """
 
 
 class Frontend(Protocol):

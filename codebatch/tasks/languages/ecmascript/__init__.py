@@ -1,5 +1,1 @@
-"""ECMAScript front end: JavaScript, JSX, TypeScript, TSX."""
-
-from codebatch.tasks.languages.ecmascript.frontend import FRONTEND
-
-__all__ = ["FRONTEND"]
+"""JavaScript, JSX, TypeScript, TSX: trees through tree-sitter, the verdict and names by oxlint."""

@@ -21,7 +21,6 @@ _REFERRING = _HERITAGE | {
     "import_statement",
     "export_statement",
     "call_expression",
-    "import_type",
 }
 
 
@@ -35,8 +34,6 @@ def edges(tree: FlatTree) -> Iterator[Edge]:
             yield from _re_exports(tree, node)
         elif kind == "call_expression":
             yield from _module_calls(tree, node)
-        elif kind == "import_type":
-            yield Edge("import", _first_string(tree.source(node)), tree.line(tree.starts[node]))
         else:
             for part in _bases(tree, node):
                 yield Edge("inherits", _target(tree, part), tree.line(tree.starts[part]))
@@ -47,11 +44,6 @@ def written_bases(tree: FlatTree) -> Iterator[tuple[int, str]]:
     for node in tree.nodes(_HERITAGE):
         for part in _bases(tree, node):
             yield part, _target(tree, part)
-
-
-def _first_string(text: str) -> str:
-    quote = min((text.find(q) for q in "\"'" if q in text), default=0)
-    return text[quote + 1 : text.index(text[quote], quote + 1)]
 
 
 def _imports(tree: FlatTree, node: int) -> Iterator[Edge]:

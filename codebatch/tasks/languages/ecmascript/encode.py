@@ -43,7 +43,7 @@ WITH_TEXT = frozenset(
     "identifier property_identifier private_property_identifier shorthand_property_identifier "
     "shorthand_property_identifier_pattern type_identifier statement_identifier predefined_type "
     "string number regex string_fragment escape_sequence jsx_text html_character_reference "
-    "accessibility_modifier meta_property import_type".split()
+    "accessibility_modifier meta_property".split()
 )
 
 

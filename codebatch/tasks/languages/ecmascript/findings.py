@@ -1,137 +1,132 @@
-"""Unused imports (L101), unused variables (L102) and shadowed names (L103).
+"""Unused imports (L101), unused variables (L102) and shadowed names (L103), found by oxlint.
 
-**L101**: an import no reference reads. **L102**: a variable, function, class, type, interface,
-enum or namespace that nothing reads: assigning is not reading, nor are ``x++`` and ``x = x + 1``
-as statements, nor a use inside the function, class or type itself. Never reported: exports,
-parameters, ``catch`` parameters, type parameters, names that start with ``_``, ambient
-declarations (``declare``), properties named only to leave them out of a ``...rest``, the variable
-of a loop whose body only returns, and the top level of a plain script, whose names are global: a
-file is a module if it imports, exports, or uses ``require``, ``module`` or ``exports`` as
-CommonJS does. A file with elements uses ``React``, or what its ``@jsx`` and ``@jsxFrag`` comments
-name. In declaration files, recognised by a top level of nothing but imports, exports, types and
-at least one ``declare``, nothing but imports is reported.
+**L101, L102** are oxlint's ``no-unused-vars``: names that nothing reads, imports and others.
+Assigning is not reading, nor is a use inside of the function or class itself. Never reported are
+exports, parameters, ``catch`` parameters, names that start with ``_``, properties named to leave
+them out of a ``...rest``, and anything in declaration files (``.d.ts``). A name that is there for
+other files is none either:
 
-**L103**: a variable, parameter, function, class, enum, namespace or import named like a value of
-an enclosing scope. Not reported: a variable of an inner scope that ends before the outer
-``let``, ``const``, ``var`` or class is declared; the name of a function or class expression in
-the variable it initialises; types; and values that share a name with a type only. Parameters in
-types and in signatures without a body name nothing.
+- one at the top level of a script. A file is a script if it neither imports nor exports nor uses
+  ``require``, ``module`` or ``exports`` of its surroundings; ``.mjs``, ``.cjs``, ``.mts`` and
+  ``.cts`` files are none;
+- one inside of ``declare namespace``, ``declare module`` and ``declare global``.
 
-Scopes with a direct ``eval`` or a ``with`` report nothing: any name may be used there.
+**L103** is ``no-shadow``: a name like one of an enclosing scope, as ESLint and typescript-eslint
+understand it by default.
+
+Comments that speak to ESLint or oxlint are honoured (``eslint-disable``, ``global``, ``exported``,
+``@jsx``), as ``noqa`` is by the task. Of a file that the language rejects there are none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import NameFinding
-from codebatch.tasks.languages.ecmascript.binding import Bindings
-from codebatch.tasks.languages.ecmascript.grammars import FlatTree
-from codebatch.tasks.languages.ecmascript.scopes import VALUE, Binding, Scope
+from codebatch.tasks.languages.ecmascript.oxlint import OxlintRun, Remark
+from codebatch.tasks.languages.ecmascript.places import places
 
-_UNUSED = frozenset("variable function class interface type enum namespace".split())
-_NOT_SHADOWING = frozenset("signature class-self member type-parameter".split())
-_COMMONJS = frozenset(("require", "module", "exports"))
-_PRAGMA = re.compile(r"@jsx(?:Frag)?\s+([\w$]+)")
-_DECLARATION_STATEMENTS = frozenset(
-    "import_statement export_statement ambient_declaration interface_declaration "
-    "type_alias_declaration comment import_alias function_signature empty_statement".split()
-)
+if TYPE_CHECKING:
+    from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+    from codebatch.tasks.source import SourceFile
+
+UNUSED, SHADOW = "no-unused-vars", "no-shadow"
+# What is found by them is not reported: the global names of a script, and what makes it none.
+_GLOBAL, _COMMONJS = "no-implicit-globals", "no-restricted-globals"
+
+_UNUSED_RULES: Mapping[str, object] = {
+    UNUSED: [
+        "warn",
+        {
+            "vars": "all",
+            "args": "none",
+            "caughtErrors": "none",
+            "ignoreRestSiblings": True,
+            "varsIgnorePattern": "^_",
+        },
+    ],
+    _GLOBAL: ["warn", {"lexicalBindings": True}],
+    _COMMONJS: ["warn", "require", "module", "exports"],
+}
+_SHADOW_RULES: Mapping[str, object] = {SHADOW: "warn"}
+
+_RULE = re.compile(r"eslint\((.+)\)")
+_MODULE_STATEMENTS = ("import_statement", "export_statement", "import_alias")
+_INNER = frozenset("statement_block class_body switch_body formal_parameters".split())
+_IMPORTED = re.compile(r"(?:Identifier|Type) '")
 
 
-def name_findings(tree: FlatTree, bindings: Bindings) -> list[NameFinding]:
-    """All findings in source order."""
-    scopes = bindings.scopes
-    scopes.resolve()
-    if bindings.elements:
-        _use_pragmas(tree, scopes.module)
-    found = [(b.node, *_unused(b)) for b in _reportable(tree, bindings)]
-    found += [
-        (inner.node, "L103", f"`{inner.name}` shadows a name of an enclosing scope")
-        for inner, outer in scopes.shadows
-        if _shadows(tree, inner, outer)
+class OxlintFindings:
+    """oxlint at work on the names of some files, for the codes that are asked for."""
+
+    def __init__(self, sources: Sequence[SourceFile], codes: Collection[str]) -> None:
+        rules: dict[str, object] = {}
+        if not {"L101", "L102"}.isdisjoint(codes):
+            rules.update(_UNUSED_RULES)
+        if "L103" in codes:
+            rules.update(_SHADOW_RULES)
+        self._sources = sources
+        self._run = OxlintRun(sources if rules else (), rules)
+
+    def findings(self) -> list[list[NameFinding]]:
+        """Return the findings of each file, in source order."""
+        remarks = self._run.remarks() or [[]] * len(self._sources)
+        return [[*_findings(*one)] for one in zip(self._sources, remarks, strict=True)]
+
+    def cancel(self) -> None:
+        """End oxlint where nobody waits for it."""
+        self._run.cancel()
+
+
+def without_shared(
+    findings: Iterable[NameFinding], tree: FlatTree, *, is_module: bool
+) -> Iterator[NameFinding]:
+    """Yield those of names that do not exist for other files, as far as TypeScript decides.
+
+    Of a script oxlint tells which values are global; what else stands at its top level are types.
+    """
+    is_module = is_module or any(tree.parents[node] == 0 for node in tree.nodes(_MODULE_STATEMENTS))
+    for finding in findings:
+        if finding.code != "L102" or not _is_shared(tree, finding, is_module=is_module):
+            yield finding
+
+
+def _is_shared(tree: FlatTree, finding: NameFinding, *, is_module: bool) -> bool:
+    node = tree.covering(tree.line_starts[finding.line - 1] + finding.column - 1)
+    at_top, in_block = True, False
+    while node > 0:
+        kind = tree.types[node]
+        if kind == "ambient_declaration" and in_block:
+            return True
+        in_block = in_block or kind == "statement_block"
+        at_top = at_top and kind not in _INNER
+        node = tree.parents[node]
+    return at_top and not is_module
+
+
+def _findings(source: SourceFile, remarks: Sequence[Remark]) -> Iterator[NameFinding]:
+    by_rule: dict[str, set[int]] = {}
+    found: list[tuple[Remark, str]] = []
+    for remark in remarks:
+        named = _RULE.fullmatch(remark.code)
+        if named is not None:
+            by_rule.setdefault(named[1], set()).add(remark.offset)
+            found.append((remark, named[1]))
+    is_script = _COMMONJS not in by_rule
+    shared = by_rule.get(_GLOBAL, set()) if is_script else set()
+    found = [
+        (remark, rule)
+        for remark, rule in found
+        if rule == SHADOW or (rule == UNUSED and remark.offset not in shared)
     ]
-    found.sort(key=lambda item: (item[0], item[1]))
-    return [
-        NameFinding(code, message, tree.line(tree.starts[node]), tree.column(tree.starts[node]))
-        for node, code, message in found
-    ]
+    where = places(source.text, (remark.offset for remark, _ in found)) if found else ()
+    for (line, column), (remark, rule) in zip(where, found, strict=True):
+        yield NameFinding(_code(remark, rule), rule, remark.message, line, column, line)
 
 
-def _use_pragmas(tree: FlatTree, module: Scope) -> None:
-    names = {"React"}
-    for node in tree.nodes(("comment",)):
-        if "@jsx" in tree.source(node):
-            names.update(_PRAGMA.findall(tree.source(node)))
-    for name in names & module.bindings.keys():
-        module.bindings[name].used = True
-
-
-def _reportable(tree: FlatTree, bindings: Bindings) -> Iterator[Binding]:
-    scopes = bindings.scopes
-    is_module = bindings.has_modules or not _COMMONJS.isdisjoint(scopes.unresolved)
-    ambient = _is_declaration_file(tree)
-    for scope in scopes.all_scopes:
-        if scope.dynamic:
-            continue
-        for binding in scope.bindings.values():
-            if binding.used or binding.exempt or binding.name.startswith("_"):
-                continue
-            if binding.kind == "import" or (
-                binding.kind in _UNUSED
-                and not ambient
-                and (scope is not scopes.module or is_module)
-            ):
-                yield binding
-
-
-def _is_declaration_file(tree: FlatTree) -> bool:
-    """Whether nothing at the top level runs and something is declared to exist elsewhere."""
-    declares = False
-    for node in tree.children(0) if len(tree) else ():
-        if tree.types[node] not in _DECLARATION_STATEMENTS:
-            return False
-        declaration: int | None = node
-        if tree.types[node] == "export_statement":
-            declaration = tree.child(node, "declaration")
-            if tree.child(node, "value") is not None:
-                return False
-        if declaration is not None:
-            kind = tree.types[declaration]
-            if kind not in _DECLARATION_STATEMENTS:
-                return False
-            declares = declares or kind == "ambient_declaration"
-    return declares
-
-
-def _unused(binding: Binding) -> tuple[str, str]:
-    if binding.kind == "import":
-        return "L101", f"`{binding.name}` imported but unused"
-    verb = "assigned" if binding.assigned else "defined"
-    return "L102", f"`{binding.name}` is {verb} but never used"
-
-
-def _shadows(tree: FlatTree, inner: Binding, outer: Binding) -> bool:
-    if inner.kind in _NOT_SHADOWING or inner.scope.ambient or not inner.space & VALUE:
-        return False
-    if inner.scope.dynamic or outer.kind in ("signature", "member"):
-        return False
-    if not outer.space & VALUE or outer.type_only:
-        return False
-    if _names_its_value(inner, outer):
-        return False
-    before = tree.ends[inner.node] < tree.starts[outer.node]
-    return not before or outer.kind == "function"
-
-
-def _names_its_value(inner: Binding, outer: Binding) -> bool:
-    """``const f = function f() {}``, ``const C = class C {}``, also as arguments of a call."""
-    start, stop = outer.statement
-    around = inner.scope.parent
-    return (
-        inner.kind in ("function-name", "class-name")
-        and start < inner.node < stop
-        and around is not None
-        and around.variable_scope is outer.scope.variable_scope
-    )
+def _code(remark: Remark, rule: str) -> str:
+    if rule == SHADOW:
+        return "L103"
+    return "L101" if _IMPORTED.match(remark.message) else "L102"

@@ -15,10 +15,9 @@ from codebatch.tasks.languages.base import (
     SyntaxFault,
 )
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.binding import Bindings, bind
-from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS
+from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, FlatTree
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
-from codebatch.tasks.languages.ecmascript.syntax import Syntax, read
+from codebatch.tasks.languages.ecmascript.syntax import read
 
 if TYPE_CHECKING:
     from codebatch.tasks.source import SourceFile
@@ -27,18 +26,16 @@ if TYPE_CHECKING:
 class ParsedFile:
     """One file. Everything is derived on first use from the flat tree, and shared."""
 
-    def __init__(self, syntax: Syntax) -> None:
-        self._syntax = syntax
-        self._tree = syntax.tree
+    # What the language rejects is found by oxlint; see ``verdicts``.
+    faults: tuple[SyntaxFault, ...] = ()
 
-    @property
-    def faults(self) -> tuple[SyntaxFault, ...]:
-        """Where the language rejects the file, in source order."""
-        return self._syntax.faults
+    def __init__(self, tree: FlatTree, grammar: str) -> None:
+        self._tree = tree
+        self._grammar = grammar
 
     def encode(self) -> EncodedTree:
-        """The tree, as recovered where the file has faults."""
-        return encode.encode(self._tree, self._syntax.grammar)
+        """The tree, as recovered where the grammar rejects the file."""
+        return encode.encode(self._tree, self._grammar)
 
     def metrics(self) -> CodeMetrics:
         """Complexity and counts; see ``metrics``."""
@@ -52,21 +49,13 @@ class ParsedFile:
         """What the file refers to; see ``edges``."""
         return edges.edges(self._tree)
 
-    def name_findings(self) -> Iterable[NameFinding]:
-        """None where the file has faults: a tree put together again misses uses of names."""
-        return () if self.faults else self._findings
-
-    @cached_property
-    def _findings(self) -> list[NameFinding]:
-        return findings.name_findings(self._tree, self._bindings)
+    def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
+        """The findings of names that are not there for other files; see ``findings``."""
+        return findings.without_shared(found, self._tree, is_module=is_module)
 
     @cached_property
     def _definitions(self) -> list[Definition]:
         return outline(self._tree)
-
-    @cached_property
-    def _bindings(self) -> Bindings:
-        return bind(self._tree, self._definitions)
 
 
 class EcmascriptFrontend:
@@ -76,7 +65,8 @@ class EcmascriptFrontend:
 
     def parse(self, source: SourceFile) -> ParsedFile:
         """Parse one file."""
-        return ParsedFile(read(source.text, source.language))
+        grammar = "javascript" if source.language == "jsx" else source.language
+        return ParsedFile(read(source.text, grammar), grammar)
 
 
 FRONTEND = EcmascriptFrontend()

@@ -13,18 +13,18 @@ while others are in use has crashed in past versions, and a parser belongs to on
 
 from __future__ import annotations
 
-import re
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import accumulate, chain, count
-from operator import add
+from itertools import chain
 
 import tree_sitter
 import tree_sitter_javascript
 import tree_sitter_typescript
+
+from codebatch.tasks.languages.ecmascript.places import line_starts
 
 GRAMMARS = {
     "javascript": tree_sitter_javascript.language,
@@ -50,7 +50,6 @@ _PUNCTUATION = frozenset(
 # Brackets of types and elements, but also operators: kept where the grammar names them a field.
 _ONLY_AS_FIELD = frozenset("< > = /".split())
 
-LINE_END = re.compile(r"\r\n|\n|\r")
 NO_PARENT = -1
 ERROR_KIND = 65535
 
@@ -110,10 +109,6 @@ class FlatTree:
                 return child
         return None
 
-    def has_token(self, node: int, *tokens: str) -> bool:
-        """Whether a node has one of the given types (quoted for tokens) among its children."""
-        return self.child_of_type(node, *tokens) is not None
-
     def source(self, node: int) -> str:
         """The text of a node as written."""
         return self.text[self.starts[node] : self.ends[node]]
@@ -148,11 +143,8 @@ class FlatTree:
 
     @cached_property
     def line_starts(self) -> list[int]:
-        r"""Offsets at which lines start; ``\n``, ``\r\n`` and a lone ``\r`` end a line."""
-        if "\r" in self.text:
-            return [0, *(match.end() for match in LINE_END.finditer(self.text))]
-        lengths = map(len, self.text.split("\n"))
-        return [0, *map(add, accumulate(lengths), count(1))][:-1]
+        """Offsets at which lines start."""
+        return line_starts(self.text)
 
 
 @cache

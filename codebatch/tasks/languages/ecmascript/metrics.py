@@ -31,8 +31,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionMetrics
-from codebatch.tasks.languages.ecmascript.grammars import LINE_END, FlatTree
+from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.outline import CLASSES, FUNCTIONS, Definition
+from codebatch.tasks.languages.ecmascript.places import LINE_END
 
 LOOPS = frozenset("for_statement for_in_statement while_statement do_statement".split())
 COMMENTS = frozenset("comment html_comment hash_bang_line".split())

@@ -8,18 +8,17 @@ from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 
 _PATTERNS = frozenset(
     "object_pattern array_pattern pair_pattern rest_pattern assignment_pattern "
-    "object_assignment_pattern parenthesized_expression as_expression satisfies_expression "
-    "non_null_expression type_assertion".split()
+    "object_assignment_pattern".split()
 )
 
 
 def pattern_names(tree: FlatTree, pattern: int) -> Iterator[int]:
-    """Identifiers that a binding or assignment pattern binds; defaults and keys left out."""
+    """Identifiers that a binding pattern binds; defaults and keys left out."""
     types, fields, stops = tree.types, tree.fields, tree.stops
     node, stop = pattern, stops[pattern]
     while node < stop:
         kind = types[node]
-        if node != pattern and _is_value_part(kind, fields[node], types[tree.parents[node]]):
+        if node != pattern and fields[node] in ("key", "right"):
             node = stops[node]
         elif kind in ("identifier", "shorthand_property_identifier_pattern"):
             yield node
@@ -28,15 +27,6 @@ def pattern_names(tree: FlatTree, pattern: int) -> Iterator[int]:
             node += 1
         else:
             node = stops[node]
-
-
-def _is_value_part(kind: str, field: str, parent: str) -> bool:
-    """Whether a part of a pattern is a key, a default or a type, which bind nothing."""
-    if field in ("key", "right"):
-        return True
-    if parent in ("as_expression", "satisfies_expression"):
-        return kind not in _PATTERNS and kind != "identifier"
-    return kind == "type_arguments"
 
 
 def imported_names(tree: FlatTree, statement: int) -> Iterator[tuple[int, int]]:

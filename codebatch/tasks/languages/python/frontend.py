@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,14 @@ class PythonFile:
         """Imports and base classes, in source order."""
         return find_edges(self._flat) if self._flat is not None else []
 
-    def name_findings(self) -> tuple[NameFinding, ...]:
-        """None: the lint task takes Python's findings from ruff."""
-        return ()
+    def own_names(
+        self,
+        found: Iterable[NameFinding],
+        *,
+        is_module: bool,
+    ) -> Iterable[NameFinding]:
+        """All: ruff knows what is there for others."""
+        return found
 
 
 class PythonFrontend:

@@ -1,0 +1,173 @@
+"""What oxlint says about JavaScript and TypeScript, by one process over many files.
+
+oxlint reads with the parser of oxc, which follows the releases of both languages, and knows a file
+by its content and its extension. Every source is copied under a name that says its role and
+nothing else. Only our configuration is read, and the copies are named one by one: those found in
+a folder would be subject to the ignore files of the folders around it. What comes back depends on
+content, role, rules, and oxlint's version and limits alone; one file that is broken, or empty,
+does not change what is said of another.
+
+Chosen with oxlint 1.89 over `oxc-python` 0.1.1, which parses in the process itself, so that a file
+that nests too deep ends it, gives errors no place and does not know those that need scopes
+(a name declared twice, ``break`` outside of a loop). Starting oxlint takes 5 ms, reading 26 MB with
+it 0.8 s, and all rules we ask for 2 s more where much is found.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from codebatch.tasks.source import SourceFile
+
+# It ends with 1 where it has found an error in a file.
+OXLINT = NativeTool("oxlint", ends_well=(0, 1))
+
+LANGUAGES = frozenset(("javascript", "jsx", "typescript", "tsx"))
+
+_CONFIGURATION = "oxlint.json"
+_ARGUMENTS = (
+    *("--config", _CONFIGURATION, "--disable-nested-config", "--no-ignore"),
+    *("--threads", "1", "--format", "json"),
+)
+# The extension for a language and the goal of a script, then those that are tried where a file
+# cannot be read under it: bundlers take a file for a module or a script, whichever it can be.
+_EXTENSIONS = {
+    ("javascript", "module"): ("mjs",),
+    ("javascript", "commonjs"): ("cjs", "mjs"),
+    ("javascript", "any"): ("js", "mjs", "cjs"),
+    ("typescript", "module"): ("mts",),
+    ("typescript", "commonjs"): ("cts", "mts"),
+    ("typescript", "any"): ("ts", "mts", "cts"),
+}
+_DECLARATION = ("d.ts",)
+_RULE = re.compile(r"\w+\(\D.*\)")
+_NUMBERED = re.compile(r"TS\((\d+)\)")
+# Numbers of what TypeScript's parser reports: a property access on type arguments, a binary file.
+_OF_PARSER = frozenset(("1477", "1490"))
+# ECMAScript knows nothing of these, in the names and the braces of elements.
+_ALLOWED_IN_JAVASCRIPT = frozenset(("TS(18007)", "Identifiers in JSX cannot contain hyphens"))
+
+
+class Remark(NamedTuple):
+    """Something said of a file at an offset in bytes of its text in UTF-8.
+
+    ``code`` is ``eslint(NAME)`` for a rule, ``TS(NUMBER)`` for an error that has this number in
+    TypeScript, and empty for any other error.
+    """
+
+    offset: int
+    code: str
+    message: str
+
+    def is_error(self, language: str) -> bool:
+        """Return true for what the language rejects.
+
+        Errors with numbers are what TypeScript's checker says: its parser reads such a file, and
+        where libraries are not checked, nobody ever hears of it. So they count in JavaScript only.
+        """
+        if _RULE.fullmatch(self.code):
+            return False
+        if language in ("typescript", "tsx"):
+            number = _NUMBERED.fullmatch(self.code)
+            return number is None or number[1] in _OF_PARSER
+        return _ALLOWED_IN_JAVASCRIPT.isdisjoint((self.code, self.message))
+
+
+class OxlintRun:
+    """oxlint at work on some files. Whoever starts one asks for its remarks, or cancels it.
+
+    State: ``_run`` is None where there is nothing to do.
+    """
+
+    def __init__(self, sources: Sequence[SourceFile], rules: Mapping[str, object]) -> None:
+        """Start it with ``rules``, by their names as oxlint is configured with them."""
+        self._sources = sources
+        self._rules = rules
+        first = [(source, _extensions(source)[0]) for source in sources]
+        self._run = self._start(first) if first else None
+
+    def remarks(self) -> list[list[Remark]]:
+        """Return what is said of each file, in the files' order, sorted by place."""
+        try:
+            remarks = self._said(len(self._sources))
+            rejected = [i for i, said in enumerate(remarks) if _rejects(said, self._sources[i])]
+            self._try_again(remarks, rejected)
+            return remarks
+        finally:
+            self.cancel()
+
+    def _try_again(self, remarks: list[list[Remark]], rejected: Sequence[int]) -> None:
+        """Have rejected files read as what else they may be; the first that is accepted counts."""
+        copies = [(i, other) for i in rejected for other in _extensions(self._sources[i])[1:]]
+        if not copies:
+            return
+        self.cancel()
+        self._run = self._start([(self._sources[i], extension) for i, extension in copies])
+        for (i, _), said in zip(copies, self._said(len(copies)), strict=True):
+            if _rejects(remarks[i], self._sources[i]) and not _rejects(said, self._sources[i]):
+                remarks[i] = said
+
+    def cancel(self) -> None:
+        """End oxlint, if it has not ended, and let go of the files."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def _start(self, copies: Sequence[tuple[SourceFile, str]]) -> ToolRun:
+        files = {
+            f"{number}.{extension}": source.text.encode()
+            for number, (source, extension) in enumerate(copies)
+        }
+        arguments = [*_ARGUMENTS, *files]
+        files[_CONFIGURATION] = json.dumps(_configuration(self._rules)).encode()
+        return ToolRun(OXLINT, arguments, files)
+
+    def _said(self, count: int) -> list[list[Remark]]:
+        """Return what is said of each copy."""
+        remarks: list[list[Remark]] = [[] for _ in range(count)]
+        if self._run is None:
+            return remarks
+        try:
+            with self._run.output() as output:
+                said = json.load(output)
+            for item in said["diagnostics"]:
+                remarks[int(item["filename"].partition(".")[0])].append(_remark(item))
+            complete = said["number_of_files"] == count
+        except (ValueError, LookupError, TypeError) as error:
+            raise ToolError(f"oxlint cannot be understood: {error}") from error
+        if not complete:
+            raise ToolError("oxlint did not look at every file")
+        for found in remarks:
+            found.sort()
+        return remarks
+
+
+def _extensions(source: SourceFile) -> tuple[str, ...]:
+    if source.language == "typescript" and source.facets["module_role"] == "declaration":
+        return _DECLARATION
+    key = (source.language, source.facets["script_goal"])
+    return _EXTENSIONS.get(key) or (source.language,)  # "jsx" and "tsx" are extensions
+
+
+def _rejects(remarks: Sequence[Remark], source: SourceFile) -> bool:
+    return any(remark.is_error(source.language) for remark in remarks)
+
+
+def _configuration(rules: Mapping[str, object]) -> dict[str, object]:
+    return {"plugins": ["typescript"], "categories": {"correctness": "off"}, "rules": rules}
+
+
+def _remark(item: dict[str, Any]) -> Remark:
+    """Return a remark from oxlint's JSON, without the advice that follows the first sentence."""
+    places = item["labels"]
+    # Of a name that is declared twice, the second place is the one to look at.
+    again = [place for place in places if "redeclared" in place.get("label", "")]
+    offset = min((place["span"]["offset"] for place in again or places[:1]), default=0)
+    message = item["message"].partition(". ")[0].removesuffix(".")
+    return Remark(offset, item.get("code", ""), message)

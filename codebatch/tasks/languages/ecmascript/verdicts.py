@@ -1,0 +1,47 @@
+"""Whether the language accepts a file: the errors of oxc's parser, those of scopes included.
+
+A file whose name leaves open whether it is a module or a script is accepted if it is either. A
+``return`` outside of a function is accepted everywhere, as loaders put files into functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from codebatch.tasks.base import Config, reason_to_skip
+from codebatch.tasks.languages.base import SyntaxFault
+from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OxlintRun, Remark
+from codebatch.tasks.languages.ecmascript.places import places
+from codebatch.tasks.source import SourceFile
+
+MOST_FAULTS = 20
+
+
+class Verdicts:
+    """oxlint at work on the files of a shard that it can judge: a preparation of ``parse``."""
+
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        self.places = [
+            place
+            for place, source in enumerate(sources)
+            if source.language in LANGUAGES and reason_to_skip(source, config) is None
+        ]
+        self._sources = [sources[place] for place in self.places]
+        self._run = OxlintRun(self._sources, {})
+
+    def values(self) -> Sequence[tuple[SyntaxFault, ...]]:
+        """Return where the language rejects each file, in source order."""
+        judged = zip(self._sources, self._run.remarks(), strict=True)
+        return [tuple(_faults(source, remarks)) for source, remarks in judged]
+
+    def cancel(self) -> None:
+        """End oxlint where nobody waits for it."""
+        self._run.cancel()
+
+
+def _faults(source: SourceFile, remarks: Sequence[Remark]) -> Iterator[SyntaxFault]:
+    errors = [remark for remark in remarks if remark.is_error(source.language)][:MOST_FAULTS]
+    if errors:
+        where = places(source.text, (error.offset for error in errors))
+        for (line, column), error in zip(where, errors, strict=True):
+            yield SyntaxFault(line, column, error.message)
