@@ -24,6 +24,7 @@ import pytest
 from conftest import OBEYING_PERMISSIONS, Outcome, cli_environment, make_tree, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repositories import git, git_files, git_init, without_own_settings
 
 import codebatch
 from codebatch.snapshot import SnapshotResult, take_snapshot
@@ -31,32 +32,7 @@ from codebatch.snapshot import SnapshotResult, take_snapshot
 
 @pytest.fixture(autouse=True)
 def _own_git_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the oracle nor the code under test sees this machine's git settings."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-
-
-def git(folder: Path, *arguments: str | bytes) -> bytes:
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", folder, *arguments]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
-def git_files(folder: Path) -> set[bytes]:
-    """What git would have in a commit of everything: the oracle for ignore rules."""
-    words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    listed = set(git(folder, *words).split(b"\0")) - {b""}
-    return {path for path in listed if os.path.lexists(os.fsencode(folder) + b"/" + path)}
-
-
-def git_init(folder: Path, *, add: bool = True) -> None:
-    git(folder, "init", "-q")
-    if add:
-        git(folder, "add", "-A")
-        git(folder, "commit", "-q", "-m", "all")
+    without_own_settings(tmp_path / "home", monkeypatch)
 
 
 def taken_paths(snapshot: codebatch.Snapshot) -> list[bytes]:

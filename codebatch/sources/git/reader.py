@@ -18,7 +18,6 @@ from codebatch.sources.git.repository import (
 from codebatch.sources.git.rules import GitRules
 from codebatch.sources.git.user import UserSettings
 from codebatch.sources.git.work_tree import WorkTree
-from codebatch.sources.ignore import is_ignored
 
 
 class Answer(NamedTuple):
@@ -94,18 +93,13 @@ class GitReader:
         work_tree = WorkTree(repository, self._user)
         rules = GitRules(work_tree, b"", work_tree.rules)
         with ExitStack() as opened:
-            folder, texts = top, []
+            folder = top
             for name in names:
                 rules, _ = rules.with_own(folder)
                 rules = rules.inner(name)
                 folder = opened.enter_context(folder.open(name, search=True))
-            excluded = rules.is_excluded
-            if not names:
-                # Git asks itself about the name of the top, which is empty.
-                own, _ = rules.with_own(top)
-                excluded = is_ignored(own.patterns, b"", is_folder=False)
-            texts = [rule.text for rule in rules.patterns]
-        ignored = excluded and not work_tree.has_below(rules.path, written=True)
+        texts = [rule.text for rule in rules.patterns]
+        ignored = rules.is_excluded and not work_tree.has_below(rules.path, written=True)
         digest = work_tree.digest(rules.path, b"%d" % ignored, *texts)
         return Answer(None if ignored else rules, digest)
 
