@@ -22,8 +22,8 @@ EXIT_INTERRUPTED = 130
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
     EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
-    "--require-reused forbids, --recompute gave other results, or verify found damage, with "
-    "--repair damage that is left",
+    "--require-reused forbids, --recompute gave other results that are not replaced, or verify "
+    "found damage, with --repair damage that is left",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong, or the output cannot be "
     "written",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",

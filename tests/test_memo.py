@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 from conftest import TREE, Outcome, Scanned, make_tree, run_cli, write_tree
 from hypothesis import given
@@ -31,7 +32,9 @@ from codebatch.lines import FileLines, decode_lines, encode_lines, fill_path, op
 from codebatch.records import Counts
 from codebatch.resources import load_graph
 from codebatch.store import memo
-from codebatch.store.memo import MemoStore
+from codebatch.store.compression import compress
+from codebatch.store.layout import MEMO_SUFFIX
+from codebatch.store.memo import MemoStore, load_segment
 from codebatch.tasks import registry
 
 FILES = len(TREE) + 1
@@ -514,7 +517,60 @@ def test_nondeterminism_is_named(
     assert done.code == 1
     assert "pkg/cart.py: symbols differs\n" in done.out
     document = json.loads(main(*words, "--json").stdout)
-    assert {"task_id": "symbols", "path": "pkg/cart.py"} in document["differ"]
+    assert {"symbols"} == {place["task_id"] for place in document["differ"]}
+    assert "pkg/cart.py" in {place["path"] for place in document["differ"]}
+
+
+def poison(store: codebatch.Store, right: bytes, wrong: bytes) -> int:
+    """Change results that are remembered, as whoever can write the store can; how many."""
+    count = 0
+    for _, path in MemoStore(store.directory.layout).segments():
+        data = b"".join(msgpack.packb(entry) for entry in load_segment(path))
+        if right in data:
+            entries = [replaced_lines(entry, right, wrong) for entry in load_segment(path)]
+            count += sum(right in entry[1] for entry in load_segment(path))
+            changed = compress(msgpack.packb(entries))
+            name = hashlib.sha256(changed).hexdigest() + MEMO_SUFFIX
+            path.with_name(name).write_bytes(changed)
+            path.unlink()
+    return count
+
+
+def replaced_lines(entry: Any, right: bytes, wrong: bytes) -> Any:
+    return (entry[0], entry[1].replace(right, wrong), *entry[2:])
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+def test_a_memo_that_lies_is_found_and_forgotten(
+    scheduler: str, scanned: Scanned, tmp_path: Path, main: Callable[..., Outcome]
+) -> None:
+    """From the report through what it tells to do, to a store that is right again."""
+    tree = make_tree(tmp_path / "tree")
+    batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
+    store = batch.store
+    assert poison(store, b'"name":"Cart"', b'"name":"Kart"') > 0
+    store.remove_batch(batch)
+    where = ("--store", store.path, "--scheduler", scheduler)
+    assert main("scan", tree, *where).code == 0
+    assert store.find_batch("latest").summary()["result"] != scanned.report.result
+    told = main("run", "--recompute", *where)
+    assert (told.code, told.err) == (1, "")
+    command = told.out.partition("next: codebatch ")[2].splitlines()[0].split()
+    assert "--replace" in command
+    replaced = main(*command, "--json")
+    assert (replaced.code, json.loads(replaced.stdout)["replaced"]) == (0, True)
+    assert store.find_batch("latest").summary()["result"] == scanned.report.result
+    assert json.loads(main("run", "--recompute", *where, "--json").stdout)["differ"] == []
+    # Nor does the memo say it to another batch.
+    store.remove_batch(batch)
+    assert main("scan", tree, *where, "--require-reused").code == 0
+    assert store.find_batch("latest").summary()["result"] == scanned.report.result
+    assert store.verify(read_data=True).ok
+
+
+def test_replacing_needs_recompute(scanned: Scanned, main: Callable[..., Outcome]) -> None:
+    done = main("run", "--replace", "--store", scanned.path)
+    assert (done.code, "--recompute" in done.err) == (2, True)
 
 
 def test_recompute_stores_nothing(scanned_copy: Scanned) -> None:

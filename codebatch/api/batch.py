@@ -146,24 +146,27 @@ class Batch:
         cluster_timeout: float | None = None,
         performance_report: str | PathLike[str] | None = None,
         on_notice: Callable[[str], None] | None = None,
+        replace: bool = False,
     ) -> RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
-        quarantined is left out. The other parameters are those of `run`.
+        quarantined is left out. With ``replace``, shards with results that differ are computed
+        anew then, and what was remembered of their files is forgotten. The other parameters are
+        those of `run`.
         """
-        return batches.recheck_batch(
-            self.store.directory,
-            self.id,
-            round(sample * 10_000),
-            scheduler=scheduler,
-            workers=workers,
-            client=client,
-            settings=batches.RunSettings(
+        how: dict[str, Any] = {
+            "scheduler": scheduler,
+            "workers": workers,
+            "client": client,
+            "settings": batches.RunSettings(
                 limits=limits.choose_limits(file_timeout, memory_limit),
                 cluster=cluster_settings.choose_cluster_settings(
                     transport, cluster_timeout, performance_report, on_notice
                 ),
             ),
-        )
+        }
+        directory = self.store.directory
+        report = batches.recheck_batch(directory, self.id, round(sample * 10_000), **how)
+        return batches.replace_differing(directory, report, **how) if replace else report
 
     @_of_batch
     def forecast(self) -> Forecast:

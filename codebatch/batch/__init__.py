@@ -3,7 +3,7 @@
 from codebatch.batch.calls import pending_calls
 from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.journal import Progress
-from codebatch.batch.recheck import recheck_batch
+from codebatch.batch.recheck import recheck_batch, replace_differing
 from codebatch.batch.report import RecheckReport, RunReport
 from codebatch.batch.run import finish_run, run_batch
 from codebatch.batch.settings import RunSettings
@@ -18,5 +18,6 @@ __all__ = [
     "init_batch",
     "pending_calls",
     "recheck_batch",
+    "replace_differing",
     "run_batch",
 ]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from codebatch.batch.calls import all_calls
 from codebatch.batch.dispatch import Crew, at_work, run_calls
 from codebatch.batch.report import RecheckReport, report_recheck
+from codebatch.batch.run import run_batch
 from codebatch.batch.settings import RunSettings
+from codebatch.batch.sharing import retrying
 from codebatch.errors import BatchUnfinishedError
 from codebatch.messages import Receipt
 from codebatch.overview import load_overview
 from codebatch.records import DONE
 from codebatch.schedulers import AUTO, check_report, choose_scheduler, current_client
 from codebatch.store import StoreDirectory
+from codebatch.store.dropping import drop_result
+from codebatch.store.memo import MemoStore
 from codebatch.usage import UsageTally
 
 
@@ -53,3 +58,40 @@ def recheck_batch(
     with at_work(crew, store) as ready:
         run_calls(calls, ready, receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
+
+
+def replace_differing(
+    store: StoreDirectory,
+    report: RecheckReport,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    settings: RunSettings | None = None,
+) -> RecheckReport:
+    """Forget the shards in which a recheck found results that differ, and run these anew."""
+    if not report.differ:
+        return report
+    _forget(store, report.batch_id, {place["shard_id"] for place in report.differ})
+    run = run_batch(
+        store,
+        report.batch_id,
+        scheduler=scheduler,
+        workers=workers,
+        client=client,
+        settings=replace(settings or RunSettings(), anew=True),
+    )
+    seconds = round(report.seconds + run.seconds, 3)
+    return replace(report, replaced=run.status == DONE, seconds=seconds)
+
+
+def _forget(store: StoreDirectory, batch_id: str, shard_ids: set[str]) -> None:
+    """Have shards count as pending, and remember nothing of their files."""
+    memo = MemoStore(store.layout)
+    with retrying(store, batch_id):
+        drop_result(store, batch_id)
+        for task in store.load_plan(batch_id).tasks:
+            for shard_id in sorted(shard_ids):
+                store.drop_state(batch_id, task.id, shard_id)
+        for shard_id in sorted(shard_ids):
+            memo.forget(shard_id)

@@ -35,11 +35,14 @@ class RunReport:
 
 @dataclass(frozen=True)
 class RecheckReport:
-    """What computing results again came to: how many were compared, and which differ."""
+    """What computing results again came to: how many were compared, which differ, and whether
+    the shards of these have been computed anew, and nothing else is remembered of their files.
+    """
 
     batch_id: str
     checked: int
     differ: tuple[dict[str, str], ...]
+    replaced: bool
     seconds: float
 
 
@@ -121,11 +124,13 @@ def report_recheck(batch_id: str, receipts: Sequence[Receipt], seconds: float) -
             raise ShardFailedError(
                 f"cannot compute shard {receipt.shard_id} again: {receipt.error.get('message')}"
             )
-    differ = sorted(place for receipt in receipts for place in receipt.differ)
+    differ = sorted((*place, one.shard_id) for one in receipts for place in one.differ)
+    named = [{"task_id": task, "path": path, "shard_id": shard} for task, path, shard in differ]
     return RecheckReport(
         batch_id=batch_id,
         checked=sum(receipt.checked for receipt in receipts),
-        differ=tuple({"task_id": task_id, "path": path} for task_id, path in differ),
+        differ=tuple(named),
+        replaced=False,
         seconds=round(seconds, 3),
     )
 

@@ -293,7 +293,8 @@ def _run_pending(
     """Link what can be linked, then run the rest on a scheduler that suits it."""
     drop_result(run.store, run.batch_id)
     reuse = Reuse(run.store, run.batch_id, run.plan)
-    run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
+    if not run.settings.anew:
+        run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
     news = reuse.news(pending)
@@ -305,10 +306,11 @@ def _run_pending(
     else:
         run.journal.start(not_done, crew.kind)
     run.journal.watch(run.plan, overview.states)
-    if pending:
+    if pending and not run.settings.anew:
         run.near = reuse.near
         for new, old in news.earlier.items():
             run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
+    if pending:
         with at_work(crew, run.store) as ready:
             _run_rounds(run, ready)
 

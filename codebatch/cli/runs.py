@@ -32,14 +32,19 @@ from codebatch.cli.options import (
 from codebatch.cli.progress import TaskLines
 from codebatch.cli.snapshots import take
 from codebatch.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, UsageError
+from codebatch.lazy import lazy
 from codebatch.records import DONE, FAILED, INTERRUPTED
 from codebatch.store import DATA
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
-    from codebatch.batch import RunReport
+    import shlex
+
+    from codebatch.batch import RecheckReport, RunReport
     from codebatch.messages import Waiting
     from codebatch.usage import ClusterUsage, WorkerUsage
+else:
+    shlex = lazy("shlex")
 
 _RUN_WRITES = (
     *("objects", "batches", "states", "outputs", "events"),
@@ -118,6 +123,11 @@ def scan(
     metavar="P%",
     help="With --recompute: only for so many of the files, the same ones every time.",
 )
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="With --recompute: where results differ, forget what was remembered and compute anew.",
+)
 @store_option
 @json_option
 @quiet_option
@@ -128,6 +138,7 @@ def run(
     require_reused: bool,
     recompute: bool,
     sample: float | None,
+    replace: bool,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -135,16 +146,27 @@ def run(
     """Run every shard of a batch that is not done.
 
     With --recompute, results are computed again and compared with those that are committed:
-    the proof that they follow from the inputs alone. Any difference is named.
+    the proof that they follow from the inputs alone. Any difference is named. With --replace as
+    well, the shards with differences are computed anew, and what the store remembered of their
+    files is forgotten.
     """
     if sample is not None and not recompute:
         raise UsageError("--sample says how much to compute again: give --recompute as well")
+    if replace and not recompute:
+        raise UsageError("--replace is for what --recompute finds: give --recompute as well")
     batch = api.open_store(store).find_batch(batch_id)
     report = _run(
         batch, options, require_reused=require_reused, retry_quarantined=retry_quarantined
     )
     if recompute and report.status == DONE:
-        _recheck(batch, 100 if sample is None else sample, options, as_json=as_json)
+        with libraries_silenced():
+            found = batch.recheck(
+                100 if sample is None else sample,
+                **options._asdict(),
+                on_notice=output.write_note,
+                replace=replace,
+            )
+        _finish_recheck(found, store, as_json=as_json)
     else:
         _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
@@ -223,19 +245,31 @@ def _waiting(waiting: Waiting) -> str:
     return f"waiting for {shards} that {', '.join(waiting.runs)} is at"
 
 
-def _recheck(batch: api.Batch, sample: float, options: RunOptions, *, as_json: bool) -> None:
-    """Compute results again, and print how they compare; exit 1 where any differs."""
-    with libraries_silenced():
-        report = batch.recheck(sample, **options._asdict(), on_notice=output.write_note)
+def _finish_recheck(report: RecheckReport, store: str | None, *, as_json: bool) -> None:
+    """Print how results compare that were computed again; exit 1 where any is left that differs."""
     if as_json:
         output.write_document(asdict(report))
     else:
         for place in report.differ:
             output.write_line(f"{output.printable(place['path'])}: {place['task_id']} differs")
         output.write_line(
-            f"{batch.id}  {report.checked:,} results computed again, {len(report.differ):,} differ"
+            f"{report.batch_id}  {report.checked:,} results computed again, "
+            f"{len(report.differ):,} differ{', and are replaced' if report.replaced else ''}"
         )
-    sys.exit(EXIT_GATE if report.differ else EXIT_OK)
+        if report.differ and not report.replaced:
+            _write_remedies(report, store)
+    sys.exit(EXIT_GATE if report.differ and not report.replaced else EXIT_OK)
+
+
+def _write_remedies(report: RecheckReport, store: str | None) -> None:
+    """Say what can be done about results that differ, which may have been remembered wrongly."""
+    first, of_batch = report.differ[0], f"--batch {report.batch_id}"
+    place = f"--task {first['task_id']} --file {shlex.quote(first['path'])}"
+    output.write_next(
+        f"codebatch run {of_batch} --recompute --replace",
+        f"codebatch explain {of_batch} {place}",
+        store=store,
+    )
 
 
 def _finish(

@@ -90,6 +90,11 @@ class MemoStore:
         wire = sorted(to_entry(key, result) for key, result in results.items())
         _write(folder, wire)
 
+    def forget(self, shard_id: str) -> None:
+        """Forget everything about the files of a shard."""
+        for path in self._segments_for(shard_id):
+            remove_file(path)
+
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
         """Put a segment that came from elsewhere into place; False where it is no segment."""
         if not is_segment(name, data):
