@@ -254,5 +254,5 @@ def _not_here(work: Computation, code: str) -> FileLines:
     raise CodeBatchError(f"a child gives nothing up: {work.key} {code}")
 
 
-def _nothing(digest: str) -> bytes:
+def _nothing(digest: str, _limit: int) -> bytes:
     raise CodeBatchError(f"a child reads no object: {digest}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -47,8 +45,3 @@ def moment_at(nanoseconds: int) -> str:
     """A time in nanoseconds since 1970, as `now` writes it."""
     passed = timedelta(microseconds=nanoseconds // 1000)
     return (_EPOCH + passed).isoformat(timespec="microseconds")
-
-
-def moment_of(path: str | Path) -> str:
-    """When a file was last written, as `now` writes a time."""
-    return moment_at(os.stat(path).st_mtime_ns)

@@ -133,7 +133,8 @@ def _health(store: StoreDirectory) -> Health:
     folders = len(snapshot_folders(layout)) + len(batch_folders(layout))
     stale = (
         is_temporary(file.path) and moment - file.modified_ns > _STALE_NS
-        for file in files_below(layout.root, skip=layout.objects)  # there are very many
+        # Not of the objects: there are very many.
+        for file in files_below(layout.door, layout.root, skip=layout.objects)
     )
     holder = lock_holder(layout)
     return Health(

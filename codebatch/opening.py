@@ -20,7 +20,7 @@ def open_call(call: ShardCall) -> tuple[StoreDirectory, Plan]:
     store = open_called(call)
     check_listed(store, call)
     # A batch that was removed and made again may have other shards.
-    stamp = file_stamp(store.layout.plan_document(call.batch_id))
+    stamp = file_stamp(store.layout.door, store.layout.plan_document(call.batch_id))
     return store, _loaded_plan(store, call.batch_id, stamp)
 
 

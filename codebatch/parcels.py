@@ -34,7 +34,7 @@ from codebatch.store.compression import CompressionError, compress, decompress
 _MOST_BYTES = 2**33  # of an answer, once it is unpacked
 
 Change = Callable[[Surroundings], Surroundings]
-ReadObject = Callable[[str], bytes]
+ReadObject = Callable[[str, int], bytes]
 File = tuple[str, int, str, tuple[tuple[str, str], ...]]
 
 
@@ -139,10 +139,10 @@ def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
     """Reads contents that came with a parcel; `ContentMissingError` for any other."""
     stored = {one.digest: one for one in contents}
 
-    def read(digest: str) -> bytes:
+    def read(digest: str, limit: int) -> bytes:
         if digest not in stored:
             raise ContentMissingError(digest)
-        return open_stored(stored[digest])
+        return open_stored(stored[digest], limit)
 
     return read
 

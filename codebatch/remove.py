@@ -20,6 +20,7 @@ from codebatch.errors import (
     StoreError,
 )
 from codebatch.store import StoreDirectory
+from codebatch.store.door import Door
 from codebatch.store.inventory import files_below, users_of
 from codebatch.store.leases import refuse_beside, runs_of
 from codebatch.store.lock import maintenance_lock
@@ -93,7 +94,9 @@ class _Removal:
         locked = maintenance_lock(self._store.layout, command, now(), wait_seconds)
         with nullcontext(now_ns()) if dry_run else locked as moment:
             self._refuse(self._store, ids, moment)
-            sizes = [Removed(one, _size(self._folders[one])) for one in ids]
+            sizes = [
+                Removed(one, _size(self._store.layout.door, self._folders[one])) for one in ids
+            ]
             if not dry_run:
                 self._set_aside(ids, moment)
         return RemovalReport(dry_run, tuple(sizes))
@@ -105,14 +108,14 @@ class _Removal:
         done: list[tuple[Path, Path]] = []
         try:
             for one in ids:
-                aside = set_aside(self._folders[one])
+                aside = set_aside(self._store.layout.door, self._folders[one])
                 if aside is None:
                     raise self._missing(f"{one} was removed meanwhile")
                 done.append((aside, self._folders[one]))
             self._refuse(self._store, ids, moment)
         except CodeBatchError:
             for aside, folder in reversed(done):
-                put_back(aside, folder)
+                put_back(self._store.layout.door, aside, folder)
             raise
 
 
@@ -149,6 +152,6 @@ def _distinct(ids: map[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _size(folder: Path) -> int:
+def _size(door: Door, folder: Path) -> int:
     """The bytes that go with a folder; a file with other names stays."""
-    return sum(file.size for file in files_below(folder) if file.links == 1)
+    return sum(file.size for file in files_below(door, folder) if file.links == 1)

@@ -19,7 +19,7 @@ MAX_BYTES = 2 * 2**20
 _COMMON_PAIRS = 2500
 _OPAQUE = frozenset({"binary", "symlink"})
 
-ReadObject = Callable[[str], bytes]
+ReadObject = Callable[[str, int], bytes]
 
 
 class Rename(NamedTuple):
@@ -111,7 +111,7 @@ def _shared_bytes(
 def _line_index(files: Sequence[InputFile], read: ReadObject) -> dict[bytes, dict[int, int]]:
     index: dict[bytes, dict[int, int]] = defaultdict(dict)
     for number, file in enumerate(files):
-        for line, count in Counter(read(file.object).splitlines(keepends=True)).items():
+        for line, count in Counter(read(file.object, file.size).splitlines(keepends=True)).items():
             index[line][number] = count
     return index
 

@@ -29,7 +29,7 @@ from codebatch.tasks.source import SourceFile
 
 MAX_OBJECT_BYTES = 16 * 2**20
 
-ReadObject = Callable[[str], bytes]
+ReadObject = Callable[[str, int], bytes]
 PutObject = Callable[[bytes], str]
 Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
 Compute = Callable[["Computation"], FileLines]
@@ -40,9 +40,9 @@ GiveUp = Callable[["Computation", str], FileLines]
 class Surroundings:
     """What a shard needs of the world.
 
-    ``read`` gives an object's bytes, ``put`` stores a large value and gives its digest,
-    ``recall`` gives what is remembered under a key; the file comes with a key that does not cover
-    its content. ``may_compute`` false makes it an error that something is not remembered.
+    ``read`` gives an object's bytes, at most so many, ``put`` stores a large value and gives its
+    digest, ``recall`` gives what is remembered under a key; the file comes with a key that does
+    not cover its content. ``may_compute`` false makes it an error that something is not remembered.
 
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
@@ -340,7 +340,7 @@ class _FileWork:
 
 def _source(file: InputFile, read: ReadObject) -> SourceFile:
     return SourceFile.stored(
-        partial(_read, read, file.object), file.size, file.language, file.facets
+        partial(_read, read, file.object, file.size), file.size, file.language, file.facets
     )
 
 
@@ -352,9 +352,9 @@ class UnreadableObjectError(Exception):
         self.reason = reason
 
 
-def _read(read: ReadObject, digest: str) -> bytes:
+def _read(read: ReadObject, digest: str, size: int) -> bytes:
     try:
-        return read(digest)
+        return read(digest, size)
     except CodeBatchError as error:
         raise UnreadableObjectError(error) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from typing import NamedTuple
 
 from codebatch.entries import Entry, to_entry
@@ -76,18 +77,18 @@ class Shipment:
         """
         portion, store = self.portions[index], self.shard.store
         largest = _most_read(self.shard.tasks)
-        wanted = [
-            file.object
+        wanted = {
+            file.object: file.size
             for file in portion.files
             if file.object in asked
             or not (file.language in _NEVER_READ or file.size > largest or has(file.object))
-        ]
+        }
         return Parcel(
             tasks=self._tasks,
             files=tuple(map(parcel_file, portion.files)),
             known=portion.known,
             limits=self.shard.call.limits,
-            contents=tuple(map(store.objects.read_stored, dict.fromkeys(wanted))),
+            contents=tuple(starmap(store.objects.read_stored, wanted.items())),
             cache_bytes=self._limits.cache_bytes,
         )
 

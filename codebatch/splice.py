@@ -51,7 +51,9 @@ def keep_unchanged(
     if near is None:
         return NOTHING_KEPT
     try:
-        plan, tasks = _planned(store, near, file_stamp(store.layout.plan_document(near)))
+        plan, tasks = _planned(
+            store, near, file_stamp(store.layout.door, store.layout.plan_document(near))
+        )
         shard = plan.shard(shard_id)
         before = {file.path: file for file in store.load_inputs(near, shard)}
         kept = _unchanged(inputs, before)

@@ -183,7 +183,7 @@ class _Counting:
 
     def _add_files(self) -> None:
         layout = self.store.layout
-        for file in files_below(layout.root, skip=layout.objects):
+        for file in files_below(layout.door, layout.root, skip=layout.objects):
             self._add(self._kind_of_file(file.path), file)
 
     def _kind_of_file(self, path: str) -> str:
@@ -211,7 +211,8 @@ class _Counting:
             new = referred - known
             known |= referred
             own = 0
-            for file in files_below(self.store.layout.batch_document(batch_id).parent):
+            layout = self.store.layout
+            for file in files_below(layout.door, layout.batch_document(batch_id).parent):
                 own += 0 if file.inode in inodes else file.size
                 if file.links > 1:
                     inodes.add(file.inode)

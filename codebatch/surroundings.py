@@ -27,7 +27,7 @@ from codebatch.tasks.registry import BUILT_IN, find_task
 
 PACKAGES = (
     *("dask", "distributed", "oxlint", "ruff", "tree-sitter", "tree-sitter-javascript"),
-    *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "filelock", "jsonschema"),
+    *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "jsonschema"),
     *("pyarrow", "pandas", "bokeh"),
 )
 VISIBLE, OTHER, MISSING = "visible", "another store", "missing"

@@ -19,14 +19,15 @@ from dataclasses import asdict
 from typing import Any, NamedTuple, TypeVar
 
 from codebatch.digest import digest_bytes
-from codebatch.errors import InvalidIdError, StoreWriteError
+from codebatch.errors import InvalidIdError, StoreDamagedError, StoreError, StoreWriteError
 from codebatch.records import Counts, Plan
 from codebatch.store import StoreDirectory, is_intact, replacing
-from codebatch.store.files import reporting_write_errors
+from codebatch.store.bounds import DOCUMENT_BYTES
+from codebatch.store.files import read_file
 
 T = TypeVar("T")
 
-_LAYOUT = 1
+_LAYOUT = 2
 _LEAST_STATES = 256  # fewer are read as quickly as they are looked at
 
 
@@ -50,14 +51,14 @@ class Totals(NamedTuple):
 def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | None:
     """The kept totals, if they are those of the states as they are now."""
     path = store.layout.totals(batch_id)
-    if not _is_worthwhile(plan) or not is_intact(path):
+    if not _is_worthwhile(plan) or not is_intact(store.layout, path):
         return None
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_file(store.layout.door, path, DOCUMENT_BYTES) or b"")
         if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan).text:
             return None
         return _parsed(document)
-    except (OSError, ValueError, KeyError, TypeError, InvalidIdError):
+    except (StoreError, ValueError, KeyError, TypeError, InvalidIdError, RecursionError):
         return None
 
 
@@ -71,20 +72,22 @@ def keep_totals(
         return make()[0]
     made: list[T] = []
     path = store.layout.totals(batch_id)
-    with contextlib.suppress(StoreWriteError, _UnsettledError), replacing(path) as temporary:
-        tick = os.stat(temporary).st_mtime_ns
+    with contextlib.suppress(*_NOT_KEPT), replacing(store.layout, path) as index:
+        tick = index.made_ns
         stamp = _stamp(store, batch_id, plan)
         other, totals = make()
         made.append(other)
         if stamp.newest >= tick or totals.shards["pending"]:
             raise _UnsettledError
-        with reporting_write_errors(path.parent):
-            temporary.write_text(json.dumps(_document(stamp.text, totals)) + "\n")
+        index.write(json.dumps(_document(stamp.text, totals)).encode() + b"\n")
     return made[0] if made else make()[0]
 
 
 class _UnsettledError(Exception):
     """The batch is still being written, or files may change without looking different."""
+
+
+_NOT_KEPT = (StoreWriteError, StoreDamagedError, _UnsettledError)
 
 
 class _Stamp(NamedTuple):
@@ -101,10 +104,8 @@ def _is_worthwhile(plan: Plan) -> bool:
 def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
     looks: list[object] = [batch_id, [task.id for task in plan.tasks]]
     newest = 0
-    for path in _files(store, batch_id, plan):
-        try:
-            found = os.stat(path)
-        except OSError:
+    for found in _files(store, batch_id, plan):
+        if found is None:
             looks.append(None)
             continue
         changed = max(found.st_mtime_ns, found.st_ctime_ns)
@@ -113,15 +114,14 @@ def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
     return _Stamp(digest_bytes(repr(looks).encode()), newest)
 
 
-def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[str]:
-    """The state and the outputs of each task and shard; as strings, for there are very many."""
-    shard_ids = [shard.shard_id for shard in plan.shards]
+def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[os.stat_result | None]:
+    """What the state and the outputs of each task and shard are in the file system."""
+    names = store.layout.state_name, store.layout.outputs_name
     for task in plan.tasks:
-        for place in (store.layout.state, store.layout.outputs):
-            example = place(batch_id, task.id, shard_ids[0])
-            folder, name = os.fspath(example.parent.parent), example.name
-            for shard_id in shard_ids:
-                yield f"{folder}/{shard_id}/{name}"
+        example = store.layout.state(batch_id, task.id, plan.shards[0].shard_id)
+        shards = os.fspath(example.parent.parent)
+        for shard in plan.shards:
+            yield from store.layout.door.statuses(f"{shards}/{shard.shard_id}", names)
 
 
 def _document(stamp: str, totals: Totals) -> dict[str, object]:

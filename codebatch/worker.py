@@ -172,7 +172,7 @@ def _opened_again(store: StoreDirectory, plan: Plan, call: ShardCall, part: int)
 def _run(shard: OpenShard, change: Change) -> Receipt:
     store, call = shard.store, shard.call
     since = call.since_ns or 0
-    reliance = Reliance(lambda: since)
+    reliance = Reliance(store.layout.door, lambda: since)
     with _given_up_if_gone(Claims(store.layout, call.batch_id, str(call.run)), call):
         with _recording_failure(store, call, shard.tasks):
             with store.group(durable=False) as group:

@@ -21,6 +21,7 @@ from codebatch.errors import LockedError, StoreDamagedError
 from codebatch.gc.marks import DigestSet
 from codebatch.store import leases
 from codebatch.store import removal as removals
+from codebatch.store.door import Door
 
 Main = Callable[..., Outcome]
 
@@ -345,11 +346,11 @@ def test_an_object_that_is_touched_when_it_is_taken_away_comes_back(
     remove = removals.remove_if_old
     touched = []
 
-    def touch_first(path: str, before_ns: int) -> bool:
+    def touch_first(door: Door, path: str, before_ns: int) -> bool:
         if not touched:
             touched.append(Path(path))
             os.utime(path)
-        return remove(path, before_ns)
+        return remove(door, path, before_ns)
 
     monkeypatch.setattr("codebatch.gc.objects.remove_if_old", touch_first)
     assert store.gc().removed["objects"] > 2

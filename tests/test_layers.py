@@ -157,7 +157,6 @@ HOMES = {
     "compression": "store",
     "pandas": "query",
     "pyarrow": "export",
-    "filelock": "store",
     "tree_sitter": "tasks",
     "jsonschema": "resources",
 }

@@ -22,8 +22,9 @@ import codebatch.shard
 import codebatch.verify.batches
 from codebatch.api import open_damaged_store
 from codebatch.digest import compact, seal
-from codebatch.store import frames, pretty
+from codebatch.store import StoreDirectory, frames, pretty
 from codebatch.store.dropping import drop_file
+from codebatch.store.layout import Layout
 from codebatch.verify import CODES, Problem, VerifyReport
 from codebatch.verify.selection import parse_subset
 
@@ -474,7 +475,7 @@ def test_a_named_pipe_in_place_of_a_file(scanned_copy: Scanned) -> None:
     assert sorted(codes(report)) == [
         *("INPUTS_DAMAGED", "OBJECT_DAMAGED", "SNAPSHOT_DAMAGED", "STATE_DAMAGED"),
     ]
-    assert all("special file" in problem.message for problem in report.problems)
+    assert all("named pipe" in problem.message for problem in report.problems)
 
 
 def test_all_damage_is_reported_at_once(scanned_copy: Scanned) -> None:
@@ -1012,6 +1013,7 @@ def test_a_batch_that_is_removed_while_it_is_checked(
 
 
 def test_a_file_that_is_put_right_meanwhile_is_not_dropped(tmp_path: Path) -> None:
+    store = StoreDirectory(Layout(tmp_path), "")
     path = tmp_path / "file.zst"
     path.write_bytes(b"damaged, when it was looked at first")
     looks: list[str] = []
@@ -1020,13 +1022,13 @@ def test_a_file_that_is_put_right_meanwhile_is_not_dropped(tmp_path: Path) -> No
         looks.append(place)
         return len(looks) > 1
 
-    assert not drop_file(path, is_whole)
+    assert not drop_file(store, path, is_whole)
     assert path.read_bytes() == b"damaged, when it was looked at first"
     assert looks[0] == str(path) != looks[1]
     assert looks[1].endswith(".zst")
-    assert not drop_file(path, lambda _: True)
-    assert drop_file(path, lambda _: False)
-    assert not drop_file(path, lambda _: False)
+    assert not drop_file(store, path, lambda _: True)
+    assert drop_file(store, path, lambda _: False)
+    assert not drop_file(store, path, lambda _: False)
     assert list(tmp_path.iterdir()) == []
 
 

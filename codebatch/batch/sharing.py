@@ -132,7 +132,7 @@ def sharing(
     finally:
         with contextlib.suppress(StoreError):  # gc removes them
             if not runs_of(layout, batch_id, moment):
-                remove_tree(layout.claims(batch_id))
+                remove_tree(store.layout.door, layout.claims(batch_id))
 
 
 @contextlib.contextmanager

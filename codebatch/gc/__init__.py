@@ -78,14 +78,15 @@ def _collect(store: StoreDirectory, limits: Limits, moment: int, *, dry_run: boo
     found = Collected(dry_run)
     leases = live_leases(store.layout, moment)
     before = min([moment - int(limits.grace_seconds * 10**9), *(one.since_ns for one in leases)])
+    door = store.layout.door
     kept: list[Path] = []
     discarded: list[Path] = []
     for folder in removed_folders(store.layout):
-        relied_on = any(one.since_ns <= removed_at_ns(folder) for one in leases)
+        relied_on = any(one.since_ns <= removed_at_ns(door, folder) for one in leases)
         (kept if relied_on else discarded).append(folder)
     marks = mark_objects(store, kept)
     sweep_objects(store.layout, marks, before, found)
-    remove_discarded(discarded, found)
+    remove_discarded(door, discarded, found)
     remove_unfinished(store, before, found)
     remove_temporaries(store.layout, before, found)
     oldest = moment - limits.memo_days * _DAY * 10**9

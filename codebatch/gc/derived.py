@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codebatch.gc.report import Collected
 from codebatch.store import BATCH_PREFIX, StoreDirectory
+from codebatch.store.door import Door
 from codebatch.store.files import remove_file
 from codebatch.store.hints import all_hints
 from codebatch.store.inventory import FoundFile, files_below, find_file, is_temporary
@@ -25,49 +26,50 @@ def trim_memo(store: StoreDirectory, max_bytes: int, oldest_ns: int, found: Coll
     """
     paths = (path for _, path in MemoStore(store.layout).segments())
     size = 0
-    for file in sorted(_found(paths), key=lambda f: (-f.modified_ns, f.path)):
+    for file in sorted(_found(store.layout.door, paths), key=lambda f: (-f.modified_ns, f.path)):
         size += file.size
         if size <= max_bytes and file.modified_ns >= oldest_ns:
             found.keep("memo", file)
         else:
-            _remove("memo", file, found)
+            _remove("memo", store.layout.door, file, found)
 
 
 def remove_orphans(store: StoreDirectory, found: Collected) -> None:
     """Remove indexes of batches that are not in the store."""
     batches = set(store.list_batches())
+    door = store.layout.door
     derived = [
         path
         for folder in store.layout.batch_indexes()
-        if folder.is_dir()
-        for path in sorted(folder.glob(f"{BATCH_PREFIX}-*.*"))
-        if path.name.partition(".")[0] not in batches
+        for path in (folder / name for name in door.names(folder))
+        if path.name.startswith(f"{BATCH_PREFIX}-") and path.name.partition(".")[0] not in batches
     ]
     hints = [path for path, named in all_hints(store.layout) if batches.isdisjoint(named)]
-    for file in _found([*derived, *hints]):
-        _remove("indexes", file, found)
+    for file in _found(door, [*derived, *hints]):
+        _remove("indexes", door, file, found)
 
 
 def trim_stat_caches(store: StoreDirectory, oldest_ns: int, found: Collected) -> None:
     """Remove what is known of trees of this machine that are gone, and of any tree that no
     snapshot was taken of for too long.
     """
-    for file in files_below(store.layout.stat_caches):
+    door = store.layout.door
+    for file in files_below(door, store.layout.stat_caches):
         if is_temporary(file.path):
             continue
-        host, root = root_of(Path(file.path)) or (None, "")
+        host, root = root_of(door, Path(file.path)) or (None, "")
         gone = host == os.uname().nodename and not os.path.isdir(os.fsencode(root))
         if host is None or gone or file.modified_ns < oldest_ns:
-            _remove("stat_caches", file, found)
+            _remove("stat_caches", door, file, found)
 
 
-def _remove(kind: str, file: FoundFile, found: Collected) -> None:
+def _remove(kind: str, door: Door, file: FoundFile, found: Collected) -> None:
     found.add(kind, file)
     if not found.dry_run:
-        remove_file(Path(file.path))
+        remove_file(door, Path(file.path))
 
 
-def _found(paths: Iterable[Path]) -> Iterator[FoundFile]:
+def _found(door: Door, paths: Iterable[Path]) -> Iterator[FoundFile]:
     """The regular files there are: another gc may have been here."""
-    files = map(find_file, paths)
+    files = (find_file(door, path) for path in paths)
     return (file for file in files if file is not None)

@@ -15,7 +15,9 @@ from pathlib import Path
 from codebatch.digest import DIGEST_PREFIX
 from codebatch.errors import CodeBatchError
 from codebatch.store import StoreDirectory
-from codebatch.store.files import read_file
+from codebatch.store.bounds import CHUNK_BYTES
+from codebatch.store.door import ABSENT
+from codebatch.store.files import reporting_read_errors
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
@@ -23,6 +25,8 @@ _OBJECT_START = b'"object":"sha256:'
 _CHUNKED = b'"chunked":true'
 _WIDTH = 32
 _LEAST_BYTES = 2**16
+_PORTION = 2**24
+_LONGEST_LINE = 2**24
 
 
 class DigestSet:
@@ -63,7 +67,8 @@ def mark_objects(store: StoreDirectory, removed: Iterable[Path]) -> DigestSet:
     for snapshot_id in store.list_snapshots():
         marks.add(digests_in(store.read_manifest(snapshot_id)))
     for folder in (*snapshot_folders(store.layout), *removed):
-        marks.add(digests_in(read_file(store.layout.manifest_in(folder)) or b""))
+        for data in _lines_of(store, store.layout.manifest_in(folder)):
+            marks.add(digests_in(data))
     for data in batch_data(store, [*batch_folders(store.layout), *removed]):
         marks.add(digests_in(data))
         if _CHUNKED in data:
@@ -75,14 +80,30 @@ def batch_data(store: StoreDirectory, folders: Iterable[Path]) -> Iterator[bytes
     """The inputs and outputs of batches; outputs that several share as one file come once."""
     seen: set[tuple[int, int]] = set()
     for folder in folders:
-        yield read_file(store.layout.inputs_in(folder)) or b""
+        yield from _lines_of(store, store.layout.inputs_in(folder))
         for path in store.layout.outputs_in(folder):
-            file = find_file(path)
+            file = find_file(store.layout.door, path)
             if file is None or file.inode in seen:
                 continue
             if file.links > 1:
                 seen.add(file.inode)
-            yield read_file(path) or b""
+            yield from _lines_of(store, path)
+
+
+def _lines_of(store: StoreDirectory, path: Path) -> Iterator[bytes]:
+    """The lines of a file in portions of whole ones: it may be of any length, and not a line."""
+    try:
+        with reporting_read_errors(path), store.layout.door.stream(path) as stream:
+            rest = b""
+            while data := stream.read(_PORTION):
+                lines, end, rest = (rest + data).rpartition(b"\n")
+                yield lines + end
+                if len(rest) > _LONGEST_LINE:  # no reference is as long as what is kept of it
+                    yield rest
+                    rest = rest[-_LEAST_BYTES:]
+            yield rest
+    except ABSENT:
+        return
 
 
 def digests_in(data: bytes) -> set[bytes]:
@@ -98,7 +119,7 @@ def _chunks(store: StoreDirectory, data: bytes) -> Iterator[bytes]:
         if _CHUNKED not in line:
             continue
         try:
-            manifest = json.loads(store.objects.read(json.loads(line)["object"]))
+            manifest = json.loads(store.objects.read(json.loads(line)["object"], CHUNK_BYTES))
             for digest in manifest["chunks"]:
                 yield unhexlify(digest[len(DIGEST_PREFIX) :])
         except (CodeBatchError, KeyError, TypeError, ValueError):

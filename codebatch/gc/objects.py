@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from codebatch.gc.marks import DigestSet
 from codebatch.gc.report import Collected
+from codebatch.store.door import Door
 from codebatch.store.inventory import (
     ASIDE_PREFIX,
     OBJECT_PREFIXES,
@@ -32,12 +33,12 @@ def sweep_objects(layout: Layout, marks: DigestSet, before_ns: int, found: Colle
         needed = marks.starting_with(int(prefix, 16))
         for folder in object_folders(layout, prefix):
             if not found.dry_run:
-                _restore(folder, needed, before_ns)
+                _restore(layout.door, folder, needed, before_ns)
             for file in _unneeded(folder, needed, before_ns, found):
-                if found.dry_run or remove_if_old(file.path, before_ns):
+                if found.dry_run or remove_if_old(layout.door, file.path, before_ns):
                     found.add("objects", file)
             if folder.is_empty and folder.modified_ns < before_ns and not found.dry_run:
-                remove_empty_folder(folder.path)
+                remove_empty_folder(layout.door, folder.path)
 
 
 def _unneeded(
@@ -50,10 +51,10 @@ def _unneeded(
             found.keep("objects", file)
 
 
-def _restore(folder: ObjectFolder, needed: frozenset[bytes], before_ns: int) -> None:
+def _restore(door: Door, folder: ObjectFolder, needed: frozenset[bytes], before_ns: int) -> None:
     for digest, file in folder.aside:
         name = os.path.basename(file.path).removeprefix(ASIDE_PREFIX)
-        if digest in needed and not os.path.exists(f"{folder.path}/{name}"):
-            put_back_object(file.path)
+        if digest in needed and not door.is_there(f"{folder.path}/{name}"):
+            put_back_object(door, file.path)
         else:
-            remove_aside(file.path, before_ns)
+            remove_aside(door, file.path, before_ns)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codebatch.gc.report import Collected
 from codebatch.store import StoreDirectory
+from codebatch.store.door import Door
 from codebatch.store.files import remove_file
 from codebatch.store.inventory import (
     ASIDE_PREFIX,
@@ -23,40 +24,41 @@ from codebatch.store.leases import Lease, read_leases
 from codebatch.store.removal import newest_ns, put_back, remove_tree, set_aside
 
 
-def remove_discarded(folders: list[Path], found: Collected) -> None:
+def remove_discarded(door: Door, folders: list[Path], found: Collected) -> None:
     """Delete snapshots and batches that were removed, and that no writer relies on."""
     for folder in folders:
-        _count_tree("discarded", folder, found)
+        _count_tree("discarded", door, folder, found)
         if not found.dry_run:
-            remove_tree(folder)
+            remove_tree(door, folder)
 
 
 def remove_unfinished(store: StoreDirectory, before_ns: int, found: Collected) -> None:
     """Remove folders of snapshots and batches that were not finished, and are not being."""
+    door = store.layout.door
     for folder in [*_unfinished_snapshots(store), *_unfinished_batches(store)]:
-        newest = newest_ns(folder)
+        newest = newest_ns(door, folder)
         if newest >= before_ns:
             continue
         if found.dry_run:
-            _count_tree("unfinished", folder, found)
-        elif (aside := set_aside(folder)) is not None:
-            if any(file.modified_ns > newest for file in files_below(aside)):
-                put_back(aside, folder)  # somebody has just begun to write in it
+            _count_tree("unfinished", door, folder, found)
+        elif (aside := set_aside(door, folder)) is not None:
+            if any(file.modified_ns > newest for file in files_below(door, aside)):
+                put_back(door, aside, folder)  # somebody has just begun to write in it
                 continue
-            _count_tree("unfinished", aside, found)
-            remove_tree(aside)
+            _count_tree("unfinished", door, aside, found)
+            remove_tree(door, aside)
 
 
 def remove_temporaries(layout: Layout, before_ns: int, found: Collected) -> None:
     """Remove files that somebody began to write and that are no younger than that."""
-    for file in files_below(layout.root):
+    for file in files_below(layout.door, layout.root):
         name = file.path.rpartition("/")[2]
         if not is_temporary(name) or is_removed(file.path):
             continue
         if file.modified_ns < before_ns and not name.startswith(ASIDE_PREFIX):
             found.add("temporaries", file)
             if not found.dry_run:
-                remove_file(Path(file.path))
+                remove_file(layout.door, Path(file.path))
 
 
 def remove_leases(layout: Layout, now_ns: int, found: Collected) -> None:
@@ -68,18 +70,18 @@ def remove_leases(layout: Layout, now_ns: int, found: Collected) -> None:
     running = {lease.batch_id for lease in live}
     for folder in layout.claim_folders():
         if folder.name not in running:
-            _count_tree("leases", folder, found, number=0)
+            _count_tree("leases", layout.door, folder, found, number=0)
             if not found.dry_run:
-                remove_tree(folder)
+                remove_tree(layout.door, folder)
 
 
 def _remove_lease(layout: Layout, lease: Lease, found: Collected) -> None:
     path = layout.lease(lease.lease_id)
-    file = find_file(path)
+    file = find_file(layout.door, path)
     if file is not None:
         found.add("leases", file)
         if not found.dry_run:
-            remove_file(path)
+            remove_file(layout.door, path)
 
 
 def _unfinished_snapshots(store: StoreDirectory) -> list[Path]:
@@ -96,7 +98,7 @@ def _unfinished_batches(store: StoreDirectory) -> list[Path]:
     return [folder for folder in folders if not is_begun(store.layout, folder)]
 
 
-def _count_tree(kind: str, folder: Path, found: Collected, number: int = 1) -> None:
-    for file in files_below(folder):
+def _count_tree(kind: str, door: Door, folder: Path, found: Collected, number: int = 1) -> None:
+    for file in files_below(door, folder):
         found.add(kind, file, 0)
     found.removed[kind] += number

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codebatch.digest import canonical_json, digest_document
-from codebatch.errors import StoreWriteError
+from codebatch.errors import StoreDamagedError, StoreWriteError
 from codebatch.overview import BatchOverview
 from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT
 from codebatch.query.filters import RecordFilter
@@ -59,6 +59,7 @@ def _schema() -> Iterator[str]:
 
 _SCHEMA = tuple(_schema())
 _INT64 = 2**63
+_MOST_BYTES = 2**34  # of an index: to look through more takes longer than to build it
 _PORTION = 10_000
 _LONGEST_META = 1_000
 
@@ -68,13 +69,14 @@ def index_file(store: StoreDirectory, overview: BatchOverview) -> Iterator[Path]
     """The index of the batch as it is now, built where it is not; it is there during the block."""
     path = store.layout.sql_index(overview.batch_id)
     with contextlib.ExitStack() as stack:
-        if not _is_current(path, overview):
+        if not _is_current(store, path, overview):
             try:
                 _build(store, overview, path)
-            except StoreWriteError:
+            except (StoreWriteError, StoreDamagedError):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codebatch-"))
                 path = Path(folder) / path.name
-                _build(store, overview, path)
+                path.touch()
+                _make(path, store, overview)
         yield path
 
 
@@ -86,8 +88,8 @@ def records_by_name(
     """
     path = store.layout.sql_index(overview.batch_id)
     try:
-        return _by_name(path, name) if path.exists() and _is_current(path, overview) else None
-    except sqlite3.Error:  # it was removed meanwhile
+        return _by_name(path, name) if _is_current(store, path, overview) else None
+    except (sqlite3.Error, ValueError):  # it was removed meanwhile, or holds no JSON
         return None
 
 
@@ -107,8 +109,13 @@ def spelled(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_current(path: Path, overview: BatchOverview) -> bool:
-    if not is_intact(path):
+def _is_current(store: StoreDirectory, path: Path, overview: BatchOverview) -> bool:
+    """Whether the index is there as it would be built: its tables, and what they were made from.
+
+    A store may come from anybody, so that anything may be called a table: only what is looked at
+    in this order takes no more time than a look.
+    """
+    if not is_intact(store.layout, path, min(_MOST_BYTES, 2**26 + 64 * overview.output_bytes)):
         return False
     try:
         with contextlib.closing(_connect(path)) as connection:
@@ -145,7 +152,7 @@ def database_uri(path: Path) -> str:
     """How SQLite is told to open an index."""
     # The file is replaced as a whole, never changed: immutable spares SQLite its locks, which
     # a read-only file system would refuse.
-    return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    return f"{path.as_uri()}?mode=ro&immutable=1"
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -153,12 +160,18 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _build(store: StoreDirectory, overview: BatchOverview, path: Path) -> None:
-    with replacing(path) as temporary:
-        try:
-            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as database:
-                _fill(database, store, overview)
-        except sqlite3.OperationalError as error:
-            raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
+    with replacing(store.layout, path) as index:
+        _make(index.path, store, overview)
+
+
+def _make(path: Path, store: StoreDirectory, overview: BatchOverview) -> None:
+    """Fill an empty file, which SQLite must not make: it could be made anywhere by then."""
+    try:
+        uri = f"{path.as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+            _fill(database, store, overview)
+    except sqlite3.OperationalError as error:
+        raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
 
 
 def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchOverview) -> None:

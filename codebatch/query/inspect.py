@@ -17,6 +17,7 @@ LINKS = "symlink"
 BINARY = "binary"
 
 _AROUND = 3
+_MOST_BYTES = 64 * 2**20  # of a source whose lines are shown
 
 
 def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = None) -> Document:
@@ -53,11 +54,11 @@ def file_lines(store: StoreDirectory, batch_id: str, name: str) -> list[str]:
 
 
 def source_lines(store: StoreDirectory, file: InputFile) -> list[str]:
-    """The lines of a file; none of a binary one, and the target alone of a symbolic link."""
-    if file.language == BINARY:
+    """The lines of a file; none of a binary or a very large one, of a link its target alone."""
+    if file.language == BINARY or file.size > _MOST_BYTES:
         return []
     language = "" if file.language == LINKS else file.language
-    return SourceFile(store.objects.read(file.object), language).lines
+    return SourceFile(store.objects.read(file.object, file.size), language).lines
 
 
 def _task_rows(

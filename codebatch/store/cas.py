@@ -8,21 +8,24 @@ damaged, whatever stands in their place.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import ObjectNotFoundError, StoreDamagedError, StoreError
+from codebatch.store.bounds import HELD_BYTES, OBJECT_BYTES
 from codebatch.store.compression import COMPRESSION_LEVEL, zstd
-from codebatch.store.files import WriteGroup, read_file, reporting_read_errors
+from codebatch.store.door import ABSENT, Door, Folder
+from codebatch.store.files import WriteGroup, reporting_read_errors
 from codebatch.store.frames import FrameDamagedError, FrameReader, FrameWriter, with_checksum
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
-from codebatch.store.reliance import Reliance, kept_size
+from codebatch.store.reliance import Reliance, kept_in
 
 OBJECT_MODE = 0o444
 _WORTH_COMPRESSING = 128
@@ -64,6 +67,7 @@ class ObjectStore:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._door = layout.door
 
     def location(self, digest: str) -> str | None:
         """Where the object is, relative to the folder of all objects; None where it is not."""
@@ -73,35 +77,39 @@ class ObjectStore:
     def are_at(self, locations: Iterable[bytes]) -> bool:
         """Whether there is an object at each of these places, whatever its bytes."""
         try:
-            descriptor = os.open(self._layout.objects, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
+            folder = self._door.folder(self._layout.objects)
+        except (OSError, StoreError):
             return not any(True for _ in locations)
-        try:
-            return all(os.access(place, os.F_OK, dir_fd=descriptor) for place in locations)
-        finally:
-            os.close(descriptor)
+        with folder:
+            # Very many at once, to spare reading their sources: whoever reads one of them looks
+            # closer, and whoever lists them in a snapshot relies on the bytes alone.
+            return all(os.access(place, os.F_OK, dir_fd=folder.descriptor) for place in locations)
 
     def has(self, digest: str) -> bool:
         """Whether there is such an object, not empty; its bytes are not looked at."""
-        path = self._find(digest)
-        try:
-            return path is not None and os.stat(path).st_size > 0
-        except OSError:
-            return False
+        return self._any_form(digest, lambda folder, name: folder.status(name).st_size > 0)
 
     def is_kept(self, digest: str, since_ns: int | None) -> bool:
         """As `has`, and the object is safe from `gc` for a writer with a lease since then."""
         if since_ns is None:
             return self.has(digest)
-        raw = self._layout.object(digest)
-        sizes = (kept_size(path, since_ns) for path in (raw + COMPRESSED_SUFFIX, raw))
-        return any(sizes)
+        return self._any_form(digest, lambda folder, name: bool(kept_in(folder, name, since_ns)))
 
-    def is_intact(self, digest: str) -> bool:
-        """Whether the object is there and its bytes are what its name says."""
+    def _any_form(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
+        """Whether that holds of a form that is there, tried in the order of readers."""
+        parent, name = os.path.split(self._layout.object(digest))
+        try:
+            with self._door.folder(parent) as folder:
+                forms = (form for form in _forms(name) if folder.has(form))
+                return any(holds(folder, form) for form in forms)
+        except (OSError, StoreError):
+            return False
+
+    def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
+        """Whether the object is there and its bytes, at most so many, are what its name says."""
         path = self._find(digest)
         try:
-            return path is not None and check_object(path, digest) is not None
+            return path is not None and check_object(self._door, path, digest, limit) is not None
         except (StoreError, FileNotFoundError, NotADirectoryError, FrameDamagedError):
             return False
 
@@ -111,12 +119,13 @@ class ObjectStore:
         Without a ``reliance`` they may be gone at any time after.
         """
         digest = digest_bytes(data)
-        raw = self._layout.object(digest)
-        path, is_whole = self._path_of(raw, data, group)
-        if path is None or not is_whole or not self._may_stay(path, group, reliance):
-            path, stored = _form(raw, data, path)
-            group.add(path, stored, OBJECT_MODE)
-        return StoredObject(digest, len(data), self._location(path))
+        parent, name = os.path.split(self._layout.object(digest))
+        with group.folder(parent) as folder:
+            form, is_whole = _form_of(folder, name, data, group)
+            if form is None or not is_whole or not _may_stay(folder, form, group, reliance):
+                form, stored = _new_form(name, data, form)
+                group.add_in(folder, form, stored, OBJECT_MODE)
+        return StoredObject(digest, len(data), f"{parent}/{form}"[len(self._layout.objects) + 1 :])
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, reliance: Reliance | None = None
@@ -132,22 +141,26 @@ class ObjectStore:
                 file.write(compressor.compress(portion))
             file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
-            path = self._find(digest) if self.is_intact(digest) else None
+            path = self._find(digest) if self.is_intact(digest, size) else None
             if path is None or not _holds_on(reliance, path):
                 path = file.path = self._layout.compressed_object(digest)
-                group.makes_folder(os.path.dirname(path))
         return StoredObject(digest, size, self._location(path))
 
-    def read(self, digest: str) -> bytes:
-        """The raw bytes, checked against the digest."""
-        return open_stored(self.read_stored(digest))
+    def read(self, digest: str, limit: int = HELD_BYTES) -> bytes:
+        """The raw bytes, checked against the digest; an object of more than so many is damaged."""
+        return open_stored(self.read_stored(digest, limit), limit)
 
-    def read_stored(self, digest: str) -> StoredBytes:
-        """The bytes as they lie in the store."""
-        for path in self._candidates(digest):
-            stored = read_file(path)
-            if stored is not None:
-                return StoredBytes(digest, path.endswith(COMPRESSED_SUFFIX), stored)
+    def read_stored(self, digest: str, limit: int = HELD_BYTES) -> StoredBytes:
+        """The bytes as they lie in the store, of an object that has at most so many."""
+        parent, name = os.path.split(self._layout.object(digest))
+        try:
+            with reporting_read_errors(parent), self._door.folder(parent) as folder:
+                for form in _forms(name):
+                    with contextlib.suppress(FileNotFoundError):
+                        stored = folder.read(form, limit + _around(limit))
+                        return StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
+        except ABSENT:
+            pass
         raise _missing(digest)
 
     def read_head(self, digest: str, size: int) -> bytes:
@@ -170,13 +183,11 @@ class ObjectStore:
             raise _missing(digest)
         hasher = hashlib.sha256()
         try:
-            with reporting_read_errors(path), open(path, "rb") as stream:
-                compressed = path.endswith(COMPRESSED_SUFFIX)
-                reader = FrameReader(stream.read) if compressed else None
-                for portion in reader or iter(lambda: stream.read(_PORTION), b""):
+            with reporting_read_errors(path), self._door.stream(path) as stream:
+                for portion in _raw_portions(path, stream.read, OBJECT_BYTES):
                     hasher.update(portion)
                     yield portion
-        except (FileNotFoundError, NotADirectoryError):
+        except ABSENT:
             raise _missing(digest) from None
         except FrameDamagedError as error:
             raise _damaged(digest) from error
@@ -185,10 +196,7 @@ class ObjectStore:
 
     def find(self, digits: str) -> list[str]:
         """The digests that start with these hex digits (lower case, at least four), sorted."""
-        try:
-            names = os.listdir(f"{self._layout.objects}/{digits[:2]}/{digits[2:4]}")
-        except FileNotFoundError:
-            return []
+        names = self._door.names(f"{self._layout.objects}/{digits[:2]}/{digits[2:4]}")
         found = {name.removesuffix(COMPRESSED_SUFFIX) for name in names if name.startswith(digits)}
         return sorted(DIGEST_PREFIX + name for name in found)
 
@@ -197,38 +205,21 @@ class ObjectStore:
         path = self._find(digest)
         if path is None:
             raise ObjectNotFoundError(f"no object {digest} in the store")
-        return StoredForm(os.stat(path).st_size, path.endswith(COMPRESSED_SUFFIX))
+        status = self._door.status(path)
+        size = 0 if status is None else status.st_size
+        return StoredForm(size, path.endswith(COMPRESSED_SUFFIX))
 
     def _find(self, digest: str) -> str | None:
-        raw = self._layout.object(digest)
-        compressed = raw + COMPRESSED_SUFFIX
-        # Not `exists`, which raises and catches an error for each object that is absent.
-        if os.access(compressed, os.F_OK):
-            return compressed
-        return raw if os.access(raw, os.F_OK) else None
+        parent, name = os.path.split(self._layout.object(digest))
+        try:
+            with reporting_read_errors(parent), self._door.folder(parent) as folder:
+                found = next((form for form in _forms(name) if folder.has(form)), None)
+        except ABSENT:
+            return None
+        return None if found is None else f"{parent}/{found}"
 
     def _location(self, path: str) -> str:
         return path[len(self._layout.objects) + 1 :]
-
-    def _path_of(self, raw: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
-        """Where these bytes are, or are about to be, None where they are not; and whether what
-        is there is whole.
-        """
-        if group.makes_folder(os.path.dirname(raw)):
-            return None, False
-        for path in (raw + COMPRESSED_SUFFIX, raw):
-            if group.is_pending(path):
-                return path, True
-            if os.access(path, os.F_OK):
-                # The form that readers find first has to be right.
-                return path, _holds(path, data)
-        return None, False
-
-    def _may_stay(self, path: str, group: WriteGroup, reliance: Reliance | None) -> bool:
-        return group.is_pending(path) or _holds_on(reliance, path)
-
-    def _candidates(self, digest: str) -> tuple[str, str]:
-        return self._layout.compressed_object(digest), self._layout.object(digest)
 
 
 def measure(portions: Iterable[bytes]) -> tuple[str, int]:
@@ -241,58 +232,94 @@ def measure(portions: Iterable[bytes]) -> tuple[str, int]:
     return DIGEST_PREFIX + hasher.hexdigest(), size
 
 
-def open_stored(stored: StoredBytes) -> bytes:
-    """The raw bytes of an object, checked against its digest."""
+def open_stored(stored: StoredBytes, limit: int = HELD_BYTES) -> bytes:
+    """The raw bytes of an object, checked against its digest; at most so many."""
     data = stored.data
     if stored.compressed:
         try:
-            data = b"".join(FrameReader(io.BytesIO(data).read))
+            data = b"".join(FrameReader(io.BytesIO(data).read, limit))
         except FrameDamagedError as error:
             raise _damaged(stored.digest) from error
-    if digest_bytes(data) != stored.digest:
+    if len(data) > limit or digest_bytes(data) != stored.digest:
         raise _damaged(stored.digest)
     return data
 
 
-def check_object(path: str, digest: str) -> ObjectCheck | None:
+def check_object(
+    door: Door, path: str, digest: str, limit: int = OBJECT_BYTES
+) -> ObjectCheck | None:
     """Read a stored form of an object; None where its bytes are not what the digest says.
 
-    `FrameDamagedError` where it is not stored as it should be, `StoreReadError` where it cannot
-    be read.
+    `FrameDamagedError` where it is not stored as it should be, `StoreError` where it cannot be
+    read.
     """
-    if os.path.islink(path):
-        raise FrameDamagedError("a symbolic link stands in its place")
-    with reporting_read_errors(path), open(path, "rb") as stream:
-        reader = FrameReader(stream.read) if path.endswith(COMPRESSED_SUFFIX) else None
+    with reporting_read_errors(path), door.stream(path) as stream:
+        reader = FrameReader(stream.read, limit) if path.endswith(COMPRESSED_SUFFIX) else None
         found, size = measure(reader or iter(lambda: stream.read(_PORTION), b""))
     has_checksum = reader is None or reader.has_checksum
     return ObjectCheck(size, has_checksum) if found == digest else None
 
 
-def _form(raw: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
-    """Where an object is written, and as what: one that is damaged in the form it has, so that
-    no reader finds the damaged one first.
+def _raw_portions(path: str, read: Callable[[int], bytes], limit: int) -> Iterable[bytes]:
+    if path.endswith(COMPRESSED_SUFFIX):
+        return FrameReader(read, limit)
+    return iter(lambda: read(_PORTION), b"")
+
+
+def _around(limit: int) -> int:
+    """How many bytes more a frame of incompressible bytes may have."""
+    return limit // 128 + 2**10
+
+
+def _forms(name: str) -> tuple[str, str]:
+    """The names that an object may have in its folder, in the order in which readers try them."""
+    return name + COMPRESSED_SUFFIX, name
+
+
+def _form_of(folder: Folder, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
+    """The name under which these bytes are there, or are about to be, None where they are not;
+    and whether what is there is whole.
     """
-    compressed = raw + COMPRESSED_SUFFIX
-    if damaged == raw:
-        return raw, data
+    if folder.is_new:
+        return None, False
+    for form in _forms(name):
+        if group.is_pending(folder.at(form)):
+            return form, True
+        if folder.has(form):
+            # The form that readers find first has to be right.
+            return form, _holds(folder, form, data)
+    return None, False
+
+
+def _may_stay(folder: Folder, form: str, group: WriteGroup, reliance: Reliance | None) -> bool:
+    path = f"{group.root}/{folder.at(form)}"
+    return group.is_pending(folder.at(form)) or _holds_on(reliance, path)
+
+
+def _new_form(name: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
+    """Under what name an object is written, and as what: one that is damaged in the form it has,
+    so that no reader finds the damaged one first.
+    """
+    compressed, _ = _forms(name)
+    if damaged == name:
+        return name, data
     stored = _compress(data)
     if stored is None and damaged == compressed:
         stored = with_checksum(_compressor().compress(data))
-    return (raw, data) if stored is None else (compressed, stored)
+    return (name, data) if stored is None else (compressed, stored)
 
 
 def _holds_on(reliance: Reliance | None, path: str) -> bool:
     return reliance is None or reliance.holds(path)
 
 
-def _holds(path: str, data: bytes) -> bool:
+def _holds(folder: Folder, form: str, data: bytes) -> bool:
     """Whether the stored object has these bytes."""
     try:
-        stored = None if os.path.islink(path) else read_file(path)
-        if stored is not None and path.endswith(COMPRESSED_SUFFIX):
-            return b"".join(FrameReader(io.BytesIO(stored).read)) == data
-    except (StoreError, FrameDamagedError):
+        stored = folder.read(form, len(data) + _around(len(data)))
+        if form.endswith(COMPRESSED_SUFFIX):
+            return b"".join(FrameReader(io.BytesIO(stored).read, len(data))) == data
+    except (OSError, StoreError, FrameDamagedError):
         return False
     return stored == data
 

@@ -12,10 +12,10 @@ same shard.
 from __future__ import annotations
 
 import contextlib
-import os
 
 from codebatch.errors import StoreError
-from codebatch.store.files import create_file, read_file, remove_file
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.files import create_file, file_status, read_file, remove_file
 from codebatch.store.layout import Layout, check_shard_id, is_name
 from codebatch.store.leases import EXPIRY_NS, Lease, read_lease, touched_ns
 
@@ -66,19 +66,19 @@ class Claims:
             if owner is None:
                 return
             if owner == self._run:
-                remove_file(self._folder / name)
+                remove_file(self._layout.door, self._folder / name)
                 return
             name = _succeeding(shard_id, owner)
 
     def _create(self, name: str) -> str | None:
         """Who has claimed: this run, if nobody had; None if a claim was there and went."""
-        made = create_file(self._folder / name, self._run.encode())
+        made = create_file(self._layout.door, self._folder / name, self._run.encode())
         return self._read(name) if made is None else self._run
 
     def _read(self, name: str) -> str | None:
         """The run that a claim names, empty where it is being written; None without a claim."""
         try:
-            data = read_file(self._folder / name)
+            data = read_file(self._layout.door, self._folder / name, SMALL_BYTES)
         except StoreError:
             return ""
         text = None if data is None else data.decode("ascii", "replace")
@@ -92,8 +92,9 @@ class Claims:
             lease = read_lease(self._layout, owner)
             return lease if lease is not None and lease.is_live(now) else None
         touched = 0
-        with contextlib.suppress(OSError):
-            touched = os.stat(self._folder / name).st_mtime_ns
+        with contextlib.suppress(StoreError):
+            status = file_status(self._layout.door, self._folder / name)
+            touched = 0 if status is None else status.st_mtime_ns
         unnamed = Lease("", "run", None, 0, touched, None)
         return unnamed if now - touched < EXPIRY_NS else None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from codebatch.errors import StoreError
-from codebatch.store.files import remove_file, reporting_write_errors, temporary_name
+from codebatch.store.files import reporting_write_errors, temporary_name
 from codebatch.store.store import StoreDirectory
 
 
@@ -26,25 +27,26 @@ def drop_result(store: StoreDirectory, batch_id: str) -> None:
         store.save_batch_document(batch_id, {**document, "result": None})
 
 
-def drop_file(path: Path, is_whole: Callable[[str], bool]) -> bool:
+def drop_file(store: StoreDirectory, path: Path, is_whole: Callable[[str], bool]) -> bool:
     """Remove a file, unless it is whole by now; whether it was removed.
 
     It is moved aside first and looked at there, so that what is removed is what was looked at;
     one that turns out whole is put back. A folder in its place stays aside, under a name that
     readers ignore.
     """
-    if not os.path.lexists(path) or is_whole(os.fspath(path)):
+    door = store.layout.door
+    if not door.is_there(path) or is_whole(os.fspath(path)):
         return False
     aside = path.with_name(temporary_name() + path.suffix)
-    with reporting_write_errors(path.parent):
+    with reporting_write_errors(path.parent), door.folder(path.parent) as folder:
         try:
-            os.rename(path, aside)
+            folder.rename(path.name, aside.name)
         except FileNotFoundError:
             return False
-        if not aside.is_symlink() and aside.is_dir():
+        if stat.S_ISDIR(folder.status(aside.name).st_mode):
             return True
         if is_whole(os.fspath(aside)):
-            os.replace(aside, path)
+            folder.rename(aside.name, path.name)
             return False
-    remove_file(aside)
+        folder.unlink(aside.name)
     return True

@@ -18,15 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from codebatch.errors import StoreReadError, StoreWriteError
+from codebatch.errors import StoreError, StoreReadError, StoreWriteError
 from codebatch.lazy import lazy
+from codebatch.store.bounds import INDEX_BYTES
+from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath, misplaced
 
 if TYPE_CHECKING:
     import ctypes
 else:
     ctypes = lazy("ctypes")
 
-TEMPORARY_PREFIX = ".tmp-"
 _GROUP_FILES = 4096
 _FREE_OR_PERMIT = "free space or restore the permission, then run the same command again"
 _TO_DO = {
@@ -38,10 +39,14 @@ _GROUP_BYTES = 256 * 2**20
 
 
 @contextlib.contextmanager
-def reporting_write_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one `StoreWriteError` that names the place."""
+def reporting_write_errors(path: Path, passing: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turn what the file system refuses into one `StoreWriteError` that names the place, but for
+    ``passing`` errors.
+    """
     try:
         yield
+    except passing:
+        raise
     except OSError as error:
         raise StoreWriteError(
             f"cannot write below {path}: {error.strerror or error}",
@@ -51,11 +56,11 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reporting_read_errors(path: str | Path) -> Iterator[None]:
+def reporting_read_errors(path: StorePath) -> Iterator[None]:
     """Turn what the file system refuses to read into one `StoreReadError`; absence passes."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
+    except ABSENT:
         raise
     except OSError as error:
         raise StoreReadError(
@@ -65,62 +70,73 @@ def reporting_read_errors(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def read_file(path: str | Path) -> bytes | None:
-    """All bytes of the file, or None where there is none."""
-    try:
-        with reporting_read_errors(path), open(path, "rb") as stream:
-            return stream.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def file_stamp(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from another one in its place; None where there is none."""
+def read_file(door: Door, path: StorePath, limit: int) -> bytes | None:
+    """All bytes of the file, or None where there is none; `StoreDamagedError` where they are more
+    than so many, or it is no file.
+    """
     try:
         with reporting_read_errors(path):
-            status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+            return door.read(path, limit)
+    except ABSENT:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def write_file(path: Path, data: bytes, *, durable: bool) -> None:
+def file_status(door: Door, path: StorePath) -> os.stat_result | None:
+    """What the system says of a file, or of what is in its place; None where nothing is."""
+    with reporting_read_errors(path):
+        return door.status(path)
+
+
+def file_stamp(door: Door, path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from another one in its place; None where there is none."""
+    status = file_status(door, path)
+    return None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def write_file(door: Door, path: Path, data: bytes, *, durable: bool) -> None:
     """Put one file into place atomically; with ``durable``, it survives a power cut."""
-    with WriteGroup(path.parent, durable=durable) as group:
+    with WriteGroup(door, durable=durable) as group:
         group.add(path, data)
 
 
-def link_file(source: Path, target: Path) -> None:
+def link_file(door: Door, source: Path, target: Path) -> None:
     """Make ``target`` the same file as ``source``, atomically; a copy where that cannot be."""
-    temporary = f"{target.parent}/{temporary_name()}"
-    with reporting_write_errors(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name()
+    with reporting_write_errors(target.parent), door.folder(target.parent, make=True) as folder:
         try:
-            os.link(source, temporary)
+            with door.folder(source.parent) as there:
+                os.close(there.open(source.name))  # of a link, the link itself would be linked
+                there.link(source.name, temporary, folder)
         except OSError:  # another file system, no hard links, or too many of them
-            data = read_file(source)
-            if data is None:
-                raise StoreReadError(f"cannot read {source}: it is gone") from None
-            write_file(target, data, durable=False)
-        else:
-            try:
-                os.replace(temporary, target)
-            finally:
-                # Renaming a file to another name of its own changes nothing.
-                _remove(temporary)
-
-
-def remove_file(path: Path) -> None:
-    """Delete a file, if it is still there."""
-    with reporting_write_errors(path.parent):
-        path.unlink(missing_ok=True)
-
-
-def create_file(path: Path, data: bytes = b"") -> int | None:
-    """Make a new file of a few bytes and say when that was; None where there is one already."""
-    with reporting_write_errors(path.parent):
+            _copy_file(door, source, target)
+            return
         try:
-            descriptor = _create(os.fspath(path), 0o644)
+            folder.rename(temporary, target.name)
+        finally:
+            # Renaming a file to another name of its own changes nothing.
+            _remove(folder, temporary)
+
+
+def _copy_file(door: Door, source: Path, target: Path) -> None:
+    data = read_file(door, source, INDEX_BYTES)
+    if data is None:
+        raise StoreReadError(f"cannot read {source}: it is gone")
+    write_file(door, target, data, durable=False)
+
+
+def remove_file(door: Door, path: Path) -> None:
+    """Delete a file, if it is still there."""
+    with contextlib.suppress(*ABSENT), reporting_write_errors(path.parent, ABSENT):
+        folder, name = door.above(path)
+        with folder:
+            folder.unlink(name)
+
+
+def create_file(door: Door, path: Path, data: bytes = b"") -> int | None:
+    """Make a new file of a few bytes and say when that was; None where there is one already."""
+    with reporting_write_errors(path.parent), door.folder(path.parent, make=True) as folder:
+        try:
+            descriptor = folder.create(path.name)
         except FileExistsError:
             return None
         try:
@@ -130,16 +146,19 @@ def create_file(path: Path, data: bytes = b"") -> int | None:
             os.close(descriptor)
 
 
-def append_line(path: Path, line: bytes) -> None:
+def append_line(door: Door, path: Path, line: bytes) -> None:
     """Append one line in a single write, so that concurrent writers never mix.
 
     Where a full disk takes a part of the line only, that is an error; what is there of it stays,
     since another writer may have gone on behind it.
     """
     data = line + b"\n"
-    with reporting_write_errors(path.parent):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    with reporting_write_errors(path.parent), door.folder(path.parent, make=True) as folder:
+        descriptor = folder.open(path.name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
+            if os.fstat(descriptor).st_nlink > 1:
+                # Its other name may be outside of the store, or in a copy made of hard links.
+                raise misplaced(folder.at(path.name), "file with a second name")
             if os.write(descriptor, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
@@ -168,22 +187,21 @@ class WriteGroup:
     """Files that appear together at the end of a ``with`` block, or earlier in large portions.
 
     What was flushed is durable before anything that is added later appears. ``before_writing``
-    is called before anything is. State: ``_pending``
-    holds, by final path, where data is written but not renamed, ``_bytes`` the size of it all;
-    ``_renamed`` says that names in place are still to be synced; ``_folders`` are known to be
-    there. On an exception the pending files are removed, never renamed.
+    is called before anything is. State: ``_pending`` holds, by final place, where data is written
+    but not renamed, ``_bytes`` the size of it all; ``_renamed`` says that names in place are
+    still to be synced. On an exception the pending files are removed, never renamed.
     """
 
     def __init__(
-        self, root: Path, *, durable: bool, before_writing: Callable[[], object] = lambda: None
+        self, door: Door, *, durable: bool, before_writing: Callable[[], object] = lambda: None
     ) -> None:
-        self._root = root
+        self._door = door
+        self._root = Path(door.root)
         self._durable = durable
         self._before_writing = before_writing
         self._pending: dict[str, str] = {}
         self._bytes = 0
         self._renamed = False
-        self._folders: set[str] = set()
         self._temporary = temporary_name()
         self._number = itertools.count()
 
@@ -202,65 +220,75 @@ class WriteGroup:
         else:
             self._discard()
 
+    def folder(self, path: str) -> Folder:
+        """Open a folder, made where it is not there."""
+        with reporting_write_errors(self._root):
+            return self._door.folder(path, make=True)
+
     def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name beside ``path``."""
         self._before_writing()
-        temporary = self._beside(path)
+        parent, name = os.path.split(path)
+        with self.folder(parent) as folder:
+            self.add_in(folder, name, data, mode)
+
+    def add_in(self, folder: Folder, name: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file that will be in an open folder."""
+        self._before_writing()
+        temporary = self._temporary_name()
         with reporting_write_errors(self._root):
-            descriptor = _create(temporary, mode)
+            descriptor = folder.create(temporary, mode)
             try:
                 _write_all(descriptor, data)
             except BaseException:
-                _remove(temporary)
+                _remove(folder, temporary)
                 raise
             finally:
                 os.close(descriptor)
         self._bytes += len(data)
-        self._written(temporary, path)
+        self._written(folder.at(temporary), folder.at(name))
+
+    @property
+    def root(self) -> str:
+        """The store below which files are written."""
+        return self._door.root
 
     @contextlib.contextmanager
-    def stream(self, folder: str, mode: int = 0o644) -> Iterator[StreamedFile]:
-        """A file to be written in portions below ``folder``; the block sets its final path."""
+    def stream(self, path: str, mode: int = 0o644) -> Iterator[StreamedFile]:
+        """A file to be written in portions below a folder; the block sets its final path."""
         self._before_writing()
-        temporary = self._beside(f"{folder}/")
-        with reporting_write_errors(self._root):
-            stream = os.fdopen(_create(temporary, mode), "wb")
-        file = StreamedFile(stream, self._root)
-        try:
-            with stream:
-                # What the caller reads in the meantime may fail too, and that is no write error.
-                yield file
-                with reporting_write_errors(self._root):
-                    stream.flush()
-        except BaseException:
-            _remove(temporary)
-            raise
-        if file.path is None:
-            _remove(temporary)
-        else:
-            self._bytes += file.size
-            self._written(temporary, file.path)
+        temporary = self._temporary_name()
+        with self.folder(path) as folder:
+            with reporting_write_errors(self._root):
+                stream = os.fdopen(folder.create(temporary, mode), "wb")
+            file = StreamedFile(stream, self._root)
+            try:
+                with stream:
+                    # What the caller reads meanwhile may fail too, and that is no write error.
+                    yield file
+                    with reporting_write_errors(self._root):
+                        stream.flush()
+            except BaseException:
+                _remove(folder, temporary)
+                raise
+            if file.path is None:
+                _remove(folder, temporary)
+            else:
+                self._bytes += file.size
+                self._written(folder.at(temporary), self._door.place(file.path))
 
-    def makes_folder(self, folder: str) -> bool:
-        """Make sure that the folder is there; whether it was not before, and is empty."""
-        if folder in self._folders:
-            return False
-        self._folders.add(folder)
-        with reporting_write_errors(self._root):
-            return _make_folder(folder)
+    def is_pending(self, place: str) -> bool:
+        """Whether a file was added that is still to appear at a place of the store."""
+        return place in self._pending
 
-    def is_pending(self, path: str) -> bool:
-        """Whether a file was added that is still to appear there."""
-        return path in self._pending
+    def _temporary_name(self) -> str:
+        return f"{self._temporary}-{next(self._number)}"
 
-    def _beside(self, path: str | Path) -> str:
-        return f"{os.path.dirname(path)}/{self._temporary}-{next(self._number)}"
-
-    def _written(self, temporary: str, path: str | Path) -> None:
-        replaced = self._pending.pop(os.fspath(path), None)
+    def _written(self, temporary: str, place: str) -> None:
+        replaced = self._pending.pop(place, None)
         if replaced is not None:
-            _remove(replaced)
-        self._pending[os.fspath(path)] = temporary
+            self._remove(replaced)
+        self._pending[place] = temporary
         if len(self._pending) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
             self.flush()
 
@@ -273,13 +301,23 @@ class WriteGroup:
                 sync_file_system(self._root)  # with the names of the previous flush
             try:
                 # In the order of adding: a document added last never appears before its data.
-                for path, temporary in self._pending.items():
-                    _put_in_place(temporary, path)
+                for place, temporary in self._pending.items():
+                    self._put_in_place(temporary, place)
             except BaseException:
                 self._discard()
                 raise
         self._forget()
         self._renamed = True
+
+    def _put_in_place(self, temporary: str, place: str) -> None:
+        parent, _, name = place.rpartition("/")
+        above, _, written = temporary.rpartition("/")
+        with self._door.folder_at(parent, make=True) as folder:
+            if parent == above:
+                _replace(folder, written, folder, name)
+                return
+            with self._door.folder_at(above) as there:
+                _replace(there, written, folder, name)
 
     def _sync_names(self) -> None:
         if self._renamed and self._durable:
@@ -289,8 +327,13 @@ class WriteGroup:
 
     def _discard(self) -> None:
         for temporary in self._pending.values():
-            _remove(temporary)
+            self._remove(temporary)
         self._forget()
+
+    def _remove(self, temporary: str) -> None:
+        above, _, name = temporary.rpartition("/")
+        with contextlib.suppress(OSError, StoreError), self._door.folder_at(above) as folder:
+            _remove(folder, name)
 
     def _forget(self) -> None:
         self._pending.clear()
@@ -307,8 +350,6 @@ def sync_file_system(path: Path) -> None:
     if syncfs is None:
         os.sync()
         return
-    while not path.exists():
-        path = path.parent
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if syncfs(descriptor) != 0:
@@ -338,34 +379,13 @@ def temporary_name() -> str:
     return f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
 
 
-def _create(temporary: str, mode: int) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+def _replace(source: Folder, temporary: str, target: Folder, name: str) -> None:
     try:
-        return os.open(temporary, flags, mode)
-    except FileNotFoundError:
-        _make_folder(os.path.dirname(temporary))
-        return os.open(temporary, flags, mode)
-
-
-def _make_folder(folder: str) -> bool:
-    """Whether this call has made it."""
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return False
-    except FileNotFoundError:
-        _make_folder(os.path.dirname(folder))
-        return _make_folder(folder)
-    return True
-
-
-def _put_in_place(temporary: str, path: str) -> None:
-    try:
-        os.replace(temporary, path)
+        source.rename(temporary, name, target)
     except IsADirectoryError:
         # What stands there is none of ours: it steps aside, under a name that readers ignore.
-        os.rename(path, f"{os.path.dirname(path)}/{temporary_name()}")
-        os.replace(temporary, path)
+        target.rename(name, temporary_name())
+        source.rename(temporary, name, target)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -374,9 +394,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
         written += os.write(descriptor, memoryview(data)[written:])
 
 
-def _remove(path: str) -> None:
+def _remove(folder: Folder, name: str) -> None:
     """Remove a temporary file, where the disk lets us: one that just refused a write may refuse
     this as well, and what it refused first is what people should read.
     """
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        folder.unlink(name)

@@ -52,13 +52,15 @@ class FrameWriter:
 
 
 class FrameReader:
-    """The raw bytes of a stored frame in portions; `FrameDamagedError` where it is damaged.
+    """The raw bytes of a stored frame in portions; `FrameDamagedError` where it is damaged, or
+    holds more than ``limit`` bytes.
 
     ``has_checksum`` is known when the last portion was given.
     """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], limit: int | None = None) -> None:
         self._read = read
+        self._left = limit
         self.has_checksum = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -67,7 +69,9 @@ class FrameReader:
         _check_header(stored)
         crc = 0
         while stored:
-            yield from _expanded(decompressor, stored)
+            for portion in _expanded(decompressor, stored):
+                self._count(portion)
+                yield portion
             unused = decompressor.unused_data if decompressor.eof else b""
             crc = zlib.crc32(memoryview(stored)[: len(stored) - len(unused)], crc)
             if decompressor.eof:
@@ -75,6 +79,12 @@ class FrameReader:
                 return
             stored = self._read(_PORTION)
         raise FrameDamagedError("the frame is cut off")
+
+    def _count(self, portion: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(portion)
+            if self._left < 0:
+                raise FrameDamagedError("it decompresses to more bytes than it may")
 
     def _check_rest(self, rest: bytes, crc: int) -> None:
         self.has_checksum = rest != b""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from codebatch.errors import StoreError
-from codebatch.store.files import append_line, read_file, reporting_write_errors
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.files import append_line, read_file
 from codebatch.store.layout import Layout, is_name
 
 _MAX_BYTES = 64 * 1024
@@ -17,27 +18,26 @@ _MAX_BYTES = 64 * 1024
 
 def read_hints(layout: Layout, key: str) -> list[str]:
     """The batch ids noted under a key, oldest first, each once."""
-    return _read(layout.shard_hint(key))
+    return _read(layout, layout.shard_hint(key))
 
 
 def add_hint(layout: Layout, key: str, batch_id: str) -> None:
     """Note a batch, unless it is noted."""
     if batch_id not in read_hints(layout, key):
-        path = layout.shard_hint(key)
-        with reporting_write_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        append_line(path, batch_id.encode())
+        append_line(layout.door, layout.shard_hint(key), batch_id.encode())
 
 
 def all_hints(layout: Layout) -> list[tuple[Path, list[str]]]:
     """Every file of hints with the batch ids in it, in order."""
-    paths = sorted(path for path in layout.shard_hints.glob("*/*") if path.is_file())
-    return [(path, _read(path)) for path in paths]
+    door, root = layout.door, layout.shard_hints
+    folders = [root / name for name in door.names(root) if door.is_folder(root / name)]
+    paths = [folder / name for folder in folders for name in door.names(folder)]
+    return [(path, _read(layout, path)) for path in paths if door.is_file(path)]
 
 
-def _read(path: Path) -> list[str]:
+def _read(layout: Layout, path: Path) -> list[str]:
     try:
-        data = read_file(path) or b""
+        data = read_file(layout.door, path, SMALL_BYTES) or b""
     except StoreError:
         return []
     lines = data[-_MAX_BYTES:].decode("ascii", "replace").split("\n")[:-1]

@@ -17,8 +17,9 @@ from codebatch.errors import (
     StoreNotFoundError,
     StoreReadError,
 )
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.door import TEMPORARY_PREFIX
 from codebatch.store.files import (
-    TEMPORARY_PREFIX,
     read_file,
     reporting_write_errors,
     write_file,
@@ -46,8 +47,8 @@ class OpenedStore(NamedTuple):
 
 def init_store(root: Path) -> OpenedStore:
     """Make a store in a new or empty directory; one that is a store already is opened."""
-    layout = Layout(root)
-    if layout.store_document.exists():
+    layout = _layout(root)
+    if os.path.lexists(layout.store_document):
         return OpenedStore(open_store(root), created=False)
     if root.exists() and not root.is_dir():
         raise StoreExistsError(f"{root} is a file: a store is a directory")
@@ -59,8 +60,8 @@ def init_store(root: Path) -> OpenedStore:
     document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": os.urandom(16).hex()}
     with reporting_write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-    write_file(layout.gitignore, IGNORE_LINE, durable=False)
-    write_file(layout.store_document, pretty(seal(document)), durable=True)
+    write_file(layout.door, layout.gitignore, IGNORE_LINE, durable=False)
+    write_file(layout.door, layout.store_document, pretty(seal(document)), durable=True)
     return OpenedStore(open_store(root), created=True)
 
 
@@ -72,7 +73,7 @@ def _is_left_over(entry: Path) -> bool:
 def is_store(root: Path) -> bool:
     """Whether the directory holds a ``store.json`` of CodeBatch, of whatever version."""
     try:
-        data = read_file(Layout(root).store_document)
+        data = _document_of(_layout(root))
     except StoreError:
         return False
     return data is not None and is_store_document(data)
@@ -88,20 +89,22 @@ def open_store(root: Path) -> StoreDirectory:
     hints = [f"make one: codebatch init {root}", "or name another with --store or CODEBATCH_STORE"]
     if not root.is_dir():
         raise StoreNotFoundError(f"no store at {root}: there is no such directory", hints=hints)
-    data = read_file(Layout(root).store_document)
+    layout = _layout(root)
+    data = _document_of(layout)
     if data is None:
         raise StoreNotFoundError(f"{root} is not a store: it has no store.json", hints=hints)
     if not is_store(root):
-        if _looks_like_store(Layout(root)) and not _is_of_another_format(data):
+        if _looks_like_store(layout) and not _is_of_another_format(data):
             raise damaged_document(f"{root}/store.json", "names no format")
         raise StoreFormatError(f"{root} is not a CodeBatch store: store.json names another format")
     document = unseal(data, f"{root}/store.json")
-    if document.get("version") != FORMAT_VERSION:
+    if not _is_version(document.get("version")):
         raise StoreFormatError(
             f"{root} has store format {document.get('version')}, not {FORMAT_VERSION}",
             hints=["use the version of codebatch that wrote the store, or a newer one"],
         )
-    layout = Layout(Path(os.path.abspath(root)))  # a process may change its folder
+    if not is_own_document(document):
+        raise damaged_document(f"{root}/store.json", "it is not what the format says")
     return StoreDirectory(layout, str(document["store_id"]))
 
 
@@ -112,11 +115,11 @@ def open_damaged_store(root: Path) -> StoreDirectory:
     try:
         return open_store(root)
     except (StoreNotFoundError, StoreFormatError, StoreDamagedError, StoreReadError):
-        layout = Layout(Path(os.path.abspath(root)))
+        layout = _layout(root)
         if not _looks_like_store(layout):
             raise
         try:
-            data = read_file(layout.store_document)
+            data = _document_of(layout)
         except StoreError:
             data = None  # a folder, or not to be read: the check says so
         if data is not None and _is_of_another_format(data):
@@ -129,9 +132,14 @@ def is_own_document(document: Document | None) -> bool:
     return (
         document is not None
         and document.keys() == _KEYS
-        and (document["format"], document["version"]) == (FORMAT, FORMAT_VERSION)
+        and document["format"] == FORMAT
+        and _is_version(document["version"])
         and _STORE_ID.match(str(document["store_id"])) is not None
     )
+
+
+def _is_version(value: object) -> bool:
+    return type(value) is int and value == FORMAT_VERSION  # which True is not, though it equals 1
 
 
 def restore_identity(store: StoreDirectory) -> bool:
@@ -140,7 +148,7 @@ def restore_identity(store: StoreDirectory) -> bool:
     """
     path = store.layout.store_document
     try:
-        data = read_file(path) or b""
+        data = _document_of(store.layout) or b""
     except StoreError:
         data = b""
     document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": _stated_id(data)}
@@ -149,14 +157,22 @@ def restore_identity(store: StoreDirectory) -> bool:
     is_certain = str(sealed["digest"]).encode() in data
     if version is not None and int(version[1]) != FORMAT_VERSION and not is_certain:
         return False
-    write_file(path, pretty(sealed), durable=True)
+    write_file(store.layout.door, path, pretty(sealed), durable=True)
     store.store_id = str(sealed["store_id"])
     return True
 
 
 def restore_ignore_file(store: StoreDirectory) -> None:
     """Write ``.gitignore`` anew."""
-    write_file(store.layout.gitignore, IGNORE_LINE, durable=False)
+    write_file(store.layout.door, store.layout.gitignore, IGNORE_LINE, durable=False)
+
+
+def _layout(root: Path) -> Layout:
+    return Layout(Path(os.path.abspath(root)))  # a process may change its folder
+
+
+def _document_of(layout: Layout) -> bytes | None:
+    return read_file(layout.door, layout.store_document, SMALL_BYTES)
 
 
 def _stated_id(data: bytes) -> str:
@@ -166,9 +182,16 @@ def _stated_id(data: bytes) -> str:
 
 def _looks_like_store(layout: Layout) -> bool:
     names = ((layout.snapshots, SNAPSHOT_PREFIX), (layout.batches, BATCH_PREFIX))
-    return os.path.isdir(layout.objects) or any(
-        folder.is_dir() and any(folder.glob(f"{prefix}-*")) for folder, prefix in names
+    return layout.door.is_folder(layout.objects) or any(
+        name.startswith(f"{prefix}-") for folder, prefix in names for name in _names(layout, folder)
     )
+
+
+def _names(layout: Layout, folder: Path) -> list[str]:
+    try:
+        return layout.door.names(folder)
+    except (OSError, StoreError):
+        return []
 
 
 def _is_of_another_format(data: bytes) -> bool:
@@ -183,4 +206,5 @@ def _is_of_another_format(data: bytes) -> bool:
         unseal(data, "store.json")
     except (StoreDamagedError, ValueError, RecursionError):
         return False
-    return not is_own_document(document)
+    version = document.get("version")
+    return document.get("format") != FORMAT or (type(version) is int and version != FORMAT_VERSION)

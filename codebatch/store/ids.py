@@ -12,29 +12,31 @@ from codebatch.errors import (
     StoreDamagedError,
     StoreError,
 )
-from codebatch.store.files import reporting_read_errors
-from codebatch.store.layout import check_name
+from codebatch.store.door import Door
+from codebatch.store.files import file_status, reporting_read_errors
+from codebatch.store.layout import check_name, is_name
 
 LATEST = "latest"
 
 
-def list_ids(folder: Path, prefix: str, document_of: Callable[[str], Path]) -> list[str]:
+def list_ids(
+    door: Door, folder: Path, prefix: str, document_of: Callable[[str], Path]
+) -> list[str]:
     """The ids in a folder, sorted: those whose document, written last, is there."""
-    if not folder.is_dir():
-        return []
     with reporting_read_errors(folder):
-        names = [entry.name for entry in folder.iterdir() if entry.name.startswith(f"{prefix}-")]
-        return sorted(name for name in names if document_of(name).is_file())
+        names = [name for name in door.names(folder) if name.startswith(f"{prefix}-")]
+    return [name for name in names if is_name(name) and door.is_file(document_of(name))]
 
 
-def newest_first(ids: list[str], document_of: Callable[[str], Path]) -> list[str]:
+def newest_first(door: Door, ids: list[str], document_of: Callable[[str], Path]) -> list[str]:
     """The ids ordered by when their documents were last written; ties by id."""
 
     def changed(name: str) -> float:
         try:
-            return document_of(name).stat().st_mtime
-        except OSError:
+            status = file_status(door, document_of(name))
+        except StoreError:
             return 0.0
+        return 0.0 if status is None else status.st_mtime
 
     return sorted(ids, key=lambda name: (-changed(name), name))
 

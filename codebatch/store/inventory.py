@@ -5,6 +5,7 @@ Nothing is parsed and nothing is believed: a file that disappears meanwhile is l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -12,11 +13,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.store.files import TEMPORARY_PREFIX, read_file
+from codebatch.errors import StoreDamagedError
+from codebatch.store.bounds import DOCUMENT_BYTES
+from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, misplaced
+from codebatch.store.files import read_file
 from codebatch.store.layout import BATCH_PREFIX, COMPRESSED_SUFFIX, SNAPSHOT_PREFIX, Layout
 
 REMOVED_PREFIX = f"{TEMPORARY_PREFIX}removed-"
 ASIDE_PREFIX = f"{TEMPORARY_PREFIX}aside-"
+_MOST_FOLDERS = 16
 OBJECT_PREFIXES = tuple(f"{number:02x}" for number in range(256))
 
 _OBJECT = re.compile(rf"([0-9a-f]{{64}})(?:{re.escape(COMPRESSED_SUFFIX)})?\Z")
@@ -50,37 +55,43 @@ class ObjectFolder(NamedTuple):
 
 def object_folders(layout: Layout, prefix: str) -> Iterator[ObjectFolder]:
     """The folders of the objects whose digests start with these two digits."""
-    for folder in sorted(_names(f"{layout.objects}/{prefix}")):
-        path = f"{layout.objects}/{prefix}/{folder}"
-        try:
-            modified = os.stat(path).st_mtime_ns
-        except OSError:
-            continue
-        found = ObjectFolder(path, modified, [], [], [])
-        for name, file in _files(path):
-            plain = name.removeprefix(ASIDE_PREFIX)
-            if match := _OBJECT.match(plain):
-                digest = bytes.fromhex(match[1])
-                (found.objects if plain == name else found.aside).append((digest, file))
-            elif name.startswith(TEMPORARY_PREFIX):
-                found.temporaries.append(file)
-        yield found
+    try:
+        with layout.door.folder(f"{layout.objects}/{prefix}") as above:
+            for name in sorted(above.names()):
+                path = f"{layout.objects}/{prefix}/{name}"
+                with contextlib.suppress(*ABSENT), above.enter(name) as folder:
+                    yield _object_folder(path, folder)
+    except ABSENT:
+        return
+
+
+def _object_folder(path: str, folder: Folder) -> ObjectFolder:
+    found = ObjectFolder(path, os.fstat(folder.descriptor).st_mtime_ns, [], [], [])
+    for name, file in _files(path, folder):
+        plain = name.removeprefix(ASIDE_PREFIX)
+        if match := _OBJECT.match(plain):
+            digest = bytes.fromhex(match[1])
+            (found.objects if plain == name else found.aside).append((digest, file))
+        elif name.startswith(TEMPORARY_PREFIX):
+            found.temporaries.append(file)
+    return found
 
 
 def snapshot_folders(layout: Layout) -> list[Path]:
     """The folder of each snapshot, complete or not."""
-    return _folders(layout.snapshots, f"{SNAPSHOT_PREFIX}-")
+    return _folders(layout.door, layout.snapshots, f"{SNAPSHOT_PREFIX}-")
 
 
 def batch_folders(layout: Layout) -> list[Path]:
     """The folder of each batch, complete or not."""
-    return _folders(layout.batches, f"{BATCH_PREFIX}-")
+    return _folders(layout.door, layout.batches, f"{BATCH_PREFIX}-")
 
 
 def is_begun(layout: Layout, folder: Path) -> bool:
     """Whether a batch has a document, or states, which are written after it."""
     _, document = layout.batch_documents_in(folder)
-    return os.path.lexists(document) or any(True for _ in layout.states_in(folder))
+    door = layout.door
+    return door.is_there(document) or any(map(door.is_there, layout.states_in(folder)))
 
 
 def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -90,7 +101,9 @@ def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]
     """
     users: dict[str, list[str]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
     for folder in batch_folders(layout) if users else ():
-        documents = b"".join(read_file(path) or b"" for path in layout.batch_documents_in(folder))
+        paths = layout.batch_documents_in(folder)
+        read = (read_file(layout.door, path, DOCUMENT_BYTES) or b"" for path in paths)
+        documents = b"".join(read)
         for snapshot_id, batches in users.items():
             if f'"{snapshot_id}"'.encode() in documents:
                 batches.append(folder.name)
@@ -102,25 +115,37 @@ def removed_folders(layout: Layout) -> list[Path]:
     return [
         path
         for folder in (layout.snapshots, layout.batches)
-        for path in _folders(folder, REMOVED_PREFIX)
+        for path in _folders(layout.door, folder, REMOVED_PREFIX)
     ]
 
 
-def files_below(folder: str | Path, *, skip: str | None = None) -> Iterator[FoundFile]:
-    """Every regular file in a folder and below, in order; nothing of a folder called ``skip``."""
-    for path, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if f"{path}/{name}" != skip)
-        for _, file in sorted(_files(path)):
-            yield file
+def files_below(door: Door, folder: str | Path, *, skip: str | None = None) -> Iterator[FoundFile]:
+    """Every regular file in a folder and below, in order; nothing of a folder called ``skip``, nor
+    of what a link leads to, nor deeper than anything in a store is.
+    """
+    pending = [os.fspath(folder)]
+    deepest = pending[0].count("/") + _MOST_FOLDERS
+    while pending:
+        path = pending.pop()
+        try:
+            with door.folder(path) as opened:
+                files = sorted(_files(path, opened))
+                below = [f"{path}/{name}" for name in sorted(_folder_names(opened), reverse=True)]
+        except (*ABSENT, StoreDamagedError):
+            continue
+        yield from (file for _, file in files)
+        if path.count("/") < deepest:
+            pending += (one for one in below if one != skip)
 
 
-def find_file(path: Path) -> FoundFile | None:
+def find_file(door: Door, path: Path) -> FoundFile | None:
     """One regular file; None where there is none."""
     try:
-        status = path.lstat()
-    except OSError:
+        status = door.status(path)
+    except (OSError, StoreDamagedError):
         return None
-    return _found(os.fspath(path), status) if stat.S_ISREG(status.st_mode) else None
+    is_file = status is not None and stat.S_ISREG(status.st_mode)
+    return _found(os.fspath(path), status) if status is not None and is_file else None
 
 
 def is_temporary(path: str) -> bool:
@@ -133,32 +158,32 @@ def is_removed(place: str) -> bool:
     return f"/{REMOVED_PREFIX}" in place
 
 
-def _folders(folder: Path, prefix: str) -> list[Path]:
-    return [
-        folder / name
-        for name in sorted(_names(folder))
-        if name.startswith(prefix) and (folder / name).is_dir()
-    ]
+def _folders(door: Door, folder: Path, prefix: str) -> list[Path]:
+    """The folders of that prefix. A link in the place of one is an error: what would be lost if
+    it counted as none, nobody can tell.
+    """
+    paths = [folder / name for name in door.names(folder) if name.startswith(prefix)]
+    for path in paths:
+        status = door.status(path)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            raise misplaced(door.place(path), "symbolic link")
+    return [path for path in paths if door.is_folder(path)]
 
 
-def _names(folder: str | Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def _folder_names(folder: Folder) -> list[str]:
+    with folder.entries() as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _files(folder: str) -> Iterator[tuple[str, FoundFile]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    try:
-                        yield entry.name, _found(entry.path, entry.stat(follow_symlinks=False))
-                    except FileNotFoundError:
-                        continue
-    except (FileNotFoundError, NotADirectoryError):
-        return
+def _files(path: str, folder: Folder) -> Iterator[tuple[str, FoundFile]]:
+    with folder.entries() as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield entry.name, _found(f"{path}/{entry.name}", status)
 
 
 def _found(path: str, status: os.stat_result) -> FoundFile:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, check_digest
 from codebatch.errors import InvalidIdError
+from codebatch.store.door import Door
 
 SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
@@ -49,6 +50,11 @@ class Layout:
     """Paths below one store root. Ids and digests are validated before they become a path."""
 
     root: Path
+
+    @cached_property
+    def door(self) -> Door:
+        """The way to everything below the root."""
+        return Door(os.path.abspath(self.root))
 
     @property
     def store_document(self) -> Path:
@@ -101,12 +107,18 @@ class Layout:
         return folder / "inputs.index.jsonl"
 
     def outputs_in(self, folder: Path) -> list[Path]:
-        """All outputs in a folder that is, or was, that of a batch, in order."""
-        return sorted(folder.glob("tasks/*/shards/*/outputs.index.jsonl"))
+        """Where the outputs in a folder that is, or was, that of a batch would be, in order."""
+        return [path / self.outputs_name for path in self._shards_in(folder)]
 
     def states_in(self, folder: Path) -> Iterator[Path]:
-        """All states in a folder that is, or was, that of a batch."""
-        return folder.glob("tasks/*/shards/*/state.json")
+        """Where the states in a folder that is, or was, that of a batch would be."""
+        return (path / self.state_name for path in self._shards_in(folder))
+
+    def _shards_in(self, folder: Path) -> Iterator[Path]:
+        tasks = folder / "tasks"
+        for task in self.door.names(tasks):
+            shards = tasks / task / "shards"
+            yield from (shards / shard for shard in self.door.names(shards))
 
     def batch_documents_in(self, folder: Path) -> tuple[Path, Path]:
         """The plan in a folder that is, or was, that of a batch, and the document."""
@@ -135,11 +147,21 @@ class Layout:
 
     def state(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The outcome of one task on one shard; written after the outputs."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/state.json")
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{self.state_name}")
 
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The records of one task on one shard."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/outputs.index.jsonl")
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{self.outputs_name}")
+
+    @property
+    def state_name(self) -> str:
+        """The name of a state in the folder of its shard."""
+        return "state.json"
+
+    @property
+    def outputs_name(self) -> str:
+        """The name of the records beside a state."""
+        return "outputs.index.jsonl"
 
     def _shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
         return f"{_task_folder(self, batch_id, task_id)}/shards/{check_shard_id(shard_id)}"
@@ -199,7 +221,9 @@ class Layout:
 
     def claim_folders(self) -> list[Path]:
         """The folders of claims that there are."""
-        return sorted(path for path in self.leases.glob(f"{BATCH_PREFIX}-*") if path.is_dir())
+        names = self.door.names(self.leases)
+        folders = (self.leases / name for name in names if name.startswith(f"{BATCH_PREFIX}-"))
+        return [folder for folder in folders if self.door.is_folder(folder)]
 
     @property
     def lock(self) -> Path:

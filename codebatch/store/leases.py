@@ -22,8 +22,10 @@ from typing import cast
 
 from codebatch.digest import Document, compact, unseal
 from codebatch.errors import BatchRunningError, StoreError
+from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.files import (
     create_file,
+    file_status,
     read_file,
     remove_file,
     reporting_read_errors,
@@ -88,16 +90,13 @@ def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Ite
         ended.set()
         thread.join()
         with contextlib.suppress(StoreError):  # it expires
-            remove_file(layout.lease(lease.lease_id))
+            remove_file(layout.door, layout.lease(lease.lease_id))
 
 
 def read_leases(layout: Layout) -> list[Lease]:
     """All leases, live or not, by id; a file whose name no lease has is none."""
-    try:
-        with reporting_read_errors(layout.leases):
-            names = sorted(os.listdir(layout.leases))
-    except FileNotFoundError:
-        return []
+    with reporting_read_errors(layout.leases):
+        names = layout.door.names(layout.leases)
     ids = [name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX)]
     ids = [lease_id for lease_id in ids if is_name(lease_id)]
     return [lease for lease_id in ids if (lease := read_lease(layout, lease_id)) is not None]
@@ -110,7 +109,7 @@ def read_lease(layout: Layout, lease_id: str) -> Lease | None:
     if touched is None:
         return None
     try:
-        data = read_file(path)
+        data = read_file(layout.door, path, SMALL_BYTES)
         return None if data is None else _parsed(lease_id, touched, unseal(data, path.name))
     except (StoreError, KeyError, TypeError, ValueError):
         return Lease(lease_id, "", None, 0, touched, None)
@@ -118,12 +117,8 @@ def read_lease(layout: Layout, lease_id: str) -> Lease | None:
 
 def touched_ns(layout: Layout, lease_id: str) -> int | None:
     """When the holder of a lease last showed that it is alive; None where there is none."""
-    path = layout.lease(lease_id)
-    try:
-        with reporting_read_errors(path):
-            return os.lstat(path).st_mtime_ns
-    except FileNotFoundError:
-        return None
+    status = file_status(layout.door, layout.lease(lease_id))
+    return None if status is None else status.st_mtime_ns
 
 
 def live_leases(layout: Layout, now_ns: int) -> list[Lease]:
@@ -167,7 +162,7 @@ def is_running(process: Process) -> bool:
 def _begin(layout: Layout, purpose: str, batch_id: str | None) -> Lease:
     """Make a lease; it counts from the moment in which others can see it."""
     lease_id = os.urandom(8).hex()
-    since = create_file(layout.lease(lease_id)) or 0
+    since = create_file(layout.door, layout.lease(lease_id)) or 0
     lease = Lease(lease_id, purpose, batch_id, since, since, this_process())
     _write(layout, lease)
     return lease
@@ -176,7 +171,7 @@ def _begin(layout: Layout, purpose: str, batch_id: str | None) -> Lease:
 def _write(layout: Layout, lease: Lease) -> None:
     names = ("purpose", "batch_id", "since_ns", "process")
     document = {name: value for name, value in asdict(lease).items() if name in names}
-    write_file(layout.lease(lease.lease_id), compact(document), durable=False)
+    write_file(layout.door, layout.lease(lease.lease_id), compact(document), durable=False)
 
 
 def _keep_alive(layout: Layout, lease: Lease, ended: threading.Event) -> None:
@@ -187,7 +182,7 @@ def _keep_alive(layout: Layout, lease: Lease, ended: threading.Event) -> None:
 
 def _touch(layout: Layout, lease: Lease) -> None:
     try:
-        os.utime(layout.lease(lease.lease_id))
+        layout.door.touch(layout.lease(lease.lease_id))
     except FileNotFoundError:
         _write(layout, lease)
 

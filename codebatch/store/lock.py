@@ -7,22 +7,27 @@ for those who wait.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from codebatch.digest import compact, unseal
-from codebatch.errors import LockedError, StoreError, StoreWriteError
-from codebatch.lazy import lazy
-from codebatch.store.files import read_file, remove_file, reporting_write_errors, write_file
+from codebatch.errors import LockedError, StoreError
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.files import (
+    file_status,
+    read_file,
+    remove_file,
+    reporting_write_errors,
+    write_file,
+)
 from codebatch.store.layout import Layout
 from codebatch.store.leases import Process, is_running, parse_process, this_process
 
-if TYPE_CHECKING:
-    import filelock
-else:
-    filelock = lazy("filelock")
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,26 +50,46 @@ def maintenance_lock(
 
     `LockedError`, which names the holder, where it is not free within so many seconds.
     """
-    lock = filelock.FileLock(layout.lock)
+    with _locking(layout, wait_seconds):
+        holder = {"command": command, "process": asdict(this_process()), "since": since}
+        try:
+            write_file(layout.door, layout.lock_holder, compact(holder), durable=False)
+            status = file_status(layout.door, layout.lock_holder)
+            yield 0 if status is None else status.st_mtime_ns
+        finally:
+            with contextlib.suppress(StoreError):  # it says nothing while the lock is free
+                remove_file(layout.door, layout.lock_holder)
+
+
+@contextlib.contextmanager
+def _locking(layout: Layout, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock for a block; the kernel gives it back however this process ends."""
+    with reporting_write_errors(layout.root), layout.door.folder(layout.root) as folder:
+        descriptor = folder.open(layout.lock.name, os.O_RDWR | os.O_CREAT)
+    try:
+        end = time.monotonic() + wait_seconds
+        while not _is_taken(layout, descriptor):
+            if time.monotonic() >= end:
+                raise _locked(layout, wait_seconds)
+            time.sleep(_PAUSE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_taken(layout: Layout, descriptor: int) -> bool:
     with reporting_write_errors(layout.root):
         try:
-            lock.acquire(timeout=wait_seconds)
-        except filelock.Timeout:
-            raise _locked(layout, wait_seconds) from None
-    try:
-        holder = {"command": command, "process": asdict(this_process()), "since": since}
-        write_file(layout.lock_holder, compact(holder), durable=False)
-        yield os.stat(layout.lock_holder).st_mtime_ns
-    finally:
-        with contextlib.suppress(StoreWriteError):  # it says nothing while the lock is free
-            remove_file(layout.lock_holder)
-        lock.release()
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def lock_holder(layout: Layout) -> Holder | None:
     """Who has the lock; None where nobody says so, or who said so has ended."""
     try:
-        data = read_file(layout.lock_holder)
+        data = read_file(layout.door, layout.lock_holder, SMALL_BYTES)
         document = {} if data is None else unseal(data, layout.lock_holder.name)
         process = parse_process(cast("dict[str, object]", document["process"]))
         holder = Holder(str(document["command"]), process, str(document["since"]))

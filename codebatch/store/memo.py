@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,12 +25,14 @@ from codebatch.entries import Entry, entry_key, from_entry, has_key, is_entry, t
 from codebatch.errors import StoreError
 from codebatch.lines import FileLines
 from codebatch.store.compression import CompressionError, compress, decompress
+from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.layout import MEMO_SUFFIX, Layout
 
 _SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
 _DIGITS = frozenset("0123456789abcdef")
 _SEGMENT_BYTES = 64 * 2**20
+MOST_BYTES = 2 * _SEGMENT_BYTES  # how much an entry takes is an estimate
 _KEY_BYTES, _AROUND_NAME, _AROUND_LINES = 34, 8, 16
 _SMALL_BYTES = 256 * 2**10
 _TINY_BYTES = 32 * 2**10
@@ -45,12 +46,13 @@ class Memo:
     State: ``_entries`` has each entry as it was stored, ``_places`` the segment it came from.
     """
 
-    def __init__(self, segments: Iterable[Path]) -> None:
+    def __init__(self, door: Door, segments: Iterable[Path]) -> None:
+        self._door = door
         self._entries: dict[bytes, Entry] = {}
         self._places: dict[bytes, Path] = {}
         self._used: set[Path] = set()
         for path in segments:
-            for entry in load_segment(path):
+            for entry in load_segment(door, path):
                 self._entries[entry[0]] = entry
                 self._places[entry[0]] = path
 
@@ -66,9 +68,11 @@ class Memo:
     def freshen(self, now_ns: int) -> None:
         """Note on each segment that was of use when that was: `gc` trims by age of use."""
         for path in sorted(self._used):
-            with contextlib.suppress(OSError):  # deleted meanwhile, or not ours to change
-                if now_ns - path.stat().st_mtime_ns > _FRESH_NS:
-                    os.utime(path, ns=(now_ns, now_ns))
+            # It may be deleted meanwhile, or not ours to change.
+            with contextlib.suppress(OSError, StoreError):
+                status = self._door.status(path)
+                if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
+                    self._door.touch(path, now_ns)
 
 
 class MemoStore:
@@ -76,10 +80,11 @@ class MemoStore:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._door = layout.door
 
     def open(self, shard_id: str) -> Memo:
         """Everything that may be remembered about the files of a shard."""
-        return Memo(self._segments_for(shard_id))
+        return Memo(self._door, self._segments_for(shard_id))
 
     def add(self, shard_id: str, results: Mapping[str, FileLines]) -> None:
         """Remember results, by key."""
@@ -88,44 +93,47 @@ class MemoStore:
         folder = self._layout.memo_folder(shard_id)
         self._merge_small(folder)
         wire = sorted(to_entry(key, result) for key, result in results.items())
-        _write(folder, wire)
+        _write(self._door, folder, wire)
 
     def forget(self, shard_id: str) -> None:
         """Forget everything about the files of a shard."""
         for path in self._segments_for(shard_id):
-            remove_file(path)
+            remove_file(self._door, path)
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
         """Put a segment that came from elsewhere into place; False where it is no segment."""
         if not is_segment(name, data):
             return False
-        write_file(self._layout.memo_folder(prefix) / name, data, durable=False)
+        write_file(self._door, self._layout.memo_folder(prefix) / name, data, durable=False)
         return True
 
     def segments(self) -> list[tuple[str, Path]]:
         """All segments with the id of their shard, in order."""
         root = self._layout.memo
         return sorted(
-            ("".join(path.parent.relative_to(root).parts), path) for path in _below(root, 3)
+            ("".join(path.parent.relative_to(root).parts), path)
+            for path in _below(self._door, root, 3)
         )
 
     def _segments_for(self, shard_id: str) -> list[Path]:
         above = [
             path
             for length in range(1, len(shard_id))
-            for path in _in(self._layout.memo_folder(shard_id[:length]))
+            for path in _below(self._door, self._layout.memo_folder(shard_id[:length]), 0)
         ]
-        return sorted([*above, *_below(self._layout.memo_folder(shard_id), 3 - len(shard_id))])
+        folder = self._layout.memo_folder(shard_id)
+        return sorted([*above, *_below(self._door, folder, 3 - len(shard_id))])
 
     def _merge_small(self, folder: Path) -> None:
         """Many small segments, of many runs after small changes, become one."""
-        small = [path for path in _in(folder) if _size(path) <= _SMALL_BYTES]
+        door = self._door
+        small = [path for path in _below(door, folder, 0) if _size(door, path) <= _SMALL_BYTES]
         if len(small) < _SMALL_SEGMENTS:
             return
-        entries = {entry[0]: entry for path in sorted(small) for entry in load_segment(path)}
-        written = _write(folder, [entries[key] for key in sorted(entries)])
+        entries = {e[0]: e for path in sorted(small) for e in load_segment(door, path)}
+        written = _write(door, folder, [entries[key] for key in sorted(entries)])
         for path in set(small) - set(written):  # the sum may be there already
-            remove_file(path)
+            remove_file(door, path)
 
 
 def is_segment(name: str, data: bytes) -> bool:
@@ -136,20 +144,20 @@ def is_segment(name: str, data: bytes) -> bool:
     return bool(entries) and all(map(is_entry, entries))
 
 
-def load_segment(path: Path) -> tuple[Entry, ...]:
+def load_segment(door: Door, path: Path) -> tuple[Entry, ...]:
     """The entries of a segment; none where it is gone or damaged.
 
     What is in them but their keys is as the file has it, and checked when it is recalled.
     """
-    size = _size(path)
+    size = _size(door, path)
     if size <= _TINY_BYTES:
-        return _load_tiny(path)
-    return _load_small(path) if size <= _SMALL_BYTES else _load(path)
+        return _load_tiny(door, path)
+    return _load_small(door, path) if size <= _SMALL_BYTES else _load(door, path)
 
 
-def _load(path: Path) -> tuple[Entry, ...]:
+def _load(door: Door, path: Path) -> tuple[Entry, ...]:
     try:
-        data = read_file(path)
+        data = read_file(door, path, MOST_BYTES)
     except StoreError:
         return ()
     return _entries(data) if data is not None and _name(data) == path.name else ()
@@ -161,7 +169,7 @@ _load_tiny = lru_cache(maxsize=256)(_load)
 _load_small = lru_cache(maxsize=32)(_load)
 
 
-def _write(folder: Path, wire: list[Entry]) -> list[Path]:
+def _write(door: Door, folder: Path, wire: list[Entry]) -> list[Path]:
     """Write entries as one segment, or several where they are many bytes; returns which."""
     written: list[Path] = []
     portion: list[Entry] = []
@@ -171,12 +179,12 @@ def _write(folder: Path, wire: list[Entry]) -> list[Path]:
         if length > _SEGMENT_BYTES:
             continue  # dearer to keep and load than most of what it would save
         if size + length > _SEGMENT_BYTES:
-            written.append(_write_one(folder, portion))
+            written.append(_write_one(door, folder, portion))
             portion, size = [], 0
         portion.append(entry)
         size += length
     if portion:
-        written.append(_write_one(folder, portion))
+        written.append(_write_one(door, folder, portion))
     return written
 
 
@@ -187,10 +195,10 @@ def _length(entry: Entry) -> int:
     return len(lines) + sum(names) + _KEY_BYTES * (1 + len(objects)) + len(batch_id) + _AROUND_LINES
 
 
-def _write_one(folder: Path, wire: list[Entry]) -> Path:
+def _write_one(door: Door, folder: Path, wire: list[Entry]) -> Path:
     data = compress(msgpack.packb(wire))
     path = folder / _name(data)
-    write_file(path, data, durable=False)
+    write_file(door, path, data, durable=False)
     return path
 
 
@@ -200,8 +208,7 @@ def _name(data: bytes) -> str:
 
 def _entries(data: bytes) -> tuple[Entry, ...]:
     try:
-        # Twice what a segment was meant to have: how much an entry takes is an estimate.
-        entries = msgpack.unpackb(decompress(data, 2 * _SEGMENT_BYTES), use_list=False)
+        entries = msgpack.unpackb(decompress(data, MOST_BYTES), use_list=False)
     except (CompressionError, ValueError):
         return ()
     if not isinstance(entries, tuple):
@@ -209,29 +216,24 @@ def _entries(data: bytes) -> tuple[Entry, ...]:
     return tuple(filter(has_key, entries))
 
 
-def _in(folder: Path) -> list[Path]:
-    """The segments of a folder itself."""
-    return list(_below(folder, 0))
-
-
-def _below(folder: Path, digits: int) -> Iterator[Path]:
-    """The segments of a folder and of those up to so many digits below it."""
-    folders = []
+def _below(door: Door, folder: Path, digits: int) -> list[Path]:
+    """The segments of a folder and of those up to so many digits below it; none where it cannot
+    be looked into.
+    """
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _SEGMENT.match(entry.name):
-                    yield folder / entry.name
-                elif entry.name in _DIGITS and entry.is_dir(follow_symlinks=False):
-                    folders.append(folder / entry.name)
-    except OSError:
-        return
-    for path in folders if digits > 0 else ():
-        yield from _below(path, digits - 1)
+        names = door.names(folder)
+    except (OSError, StoreError):
+        return []
+    found = [folder / name for name in names if _SEGMENT.match(name)]
+    for name in names if digits > 0 else ():
+        if name in _DIGITS:
+            found += _below(door, folder / name, digits - 1)
+    return found
 
 
-def _size(path: Path) -> int:
+def _size(door: Door, path: Path) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        status = door.status(path)
+    except (OSError, StoreError):
         return 0
+    return 0 if status is None else status.st_size

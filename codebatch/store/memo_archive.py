@@ -19,6 +19,7 @@ from pathlib import Path
 
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.errors import ArchiveInvalidError
+from codebatch.store.bounds import CHUNK_BYTES
 from codebatch.store.compression import CompressionError, compress, decompress
 from codebatch.store.destination import writing_file
 from codebatch.store.files import WriteGroup, read_file
@@ -49,12 +50,12 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
         for shard_id, segment in MemoStore(store.layout).segments():
-            data = read_file(segment)
-            if data is None or not load_segment(segment):
+            data = read_file(store.layout.door, segment, _MAX_MEMBER_BYTES)
+            if data is None or not load_segment(store.layout.door, segment):
                 continue  # trimmed meanwhile, or damaged
             count += 1
             size += _add(archive, f"memo/{shard_id}/{segment.name}", data)
-            for entry in load_segment(segment):
+            for entry in load_segment(store.layout.door, segment):
                 referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
         objects = 0
         for digest, data in _objects(store, sorted(referenced)):
@@ -90,15 +91,15 @@ def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
 def _objects(store: StoreDirectory, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for digest in digests:
         # Entries that refer to a missing or damaged object are not used, here or there.
-        if store.objects.is_intact(digest):
-            yield digest, store.objects.read(digest)
+        if store.objects.is_intact(digest, CHUNK_BYTES):
+            yield digest, store.objects.read(digest, CHUNK_BYTES)
 
 
 def _put_object(
     store: StoreDirectory, path: Path, name: str, data: bytes, group: WriteGroup
 ) -> None:
     try:
-        raw = decompress(data, _MAX_MEMBER_BYTES)
+        raw = decompress(data, CHUNK_BYTES)
     except CompressionError as error:
         raise _invalid(path, f"object {name} is damaged: {error}") from error
     if digest_bytes(raw) != DIGEST_PREFIX + name:

@@ -12,6 +12,7 @@ from codebatch.checks import check_plan
 from codebatch.digest import Document, check_digest, unseal
 from codebatch.errors import StoreDamagedError, StoreError, UsageError
 from codebatch.records import Plan
+from codebatch.store.door import Door
 from codebatch.store.files import read_file
 from codebatch.store.layout import check_name
 
@@ -60,15 +61,17 @@ def parse_events(lines: Iterable[bytes]) -> list[Document]:
 
 
 def load_document(
+    door: Door,
     path: Path,
+    limit: int,
     missing: Callable[[], StoreError],
     check: Callable[[Document], Document] = lambda it: it,
 ) -> Document:
-    """A sealed document, checked against its digest and for sense; what ``missing`` makes is
-    raised if there is none. An error that a frame of its own traceback held would keep what all
-    callers hold, be it a whole tree, until garbage is collected.
+    """A sealed document of at most so many bytes, checked against its digest and for sense; what
+    ``missing`` makes is raised if there is none. An error that a frame of its own traceback held
+    would keep what all callers hold, be it a whole tree, until garbage is collected.
     """
-    data = read_file(path)
+    data = read_file(door, path, limit)
     if data is None:
         raise missing()
     name = f"{path.parent.name}/{path.name}"

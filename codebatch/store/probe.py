@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codebatch.errors import StoreWriteError
-from codebatch.store.files import create_file, has_syncfs, temporary_name
+from codebatch.store.door import Door
+from codebatch.store.files import create_file, has_syncfs, remove_file, temporary_name
 from codebatch.store.layout import Layout
+from codebatch.store.removal import remove_tree
 
 _CLONE = 0x40049409  # FICLONE of Linux
 _TIME_NS = 1_234_567_890_123_456_789
@@ -41,13 +42,15 @@ def probe_file_system(layout: Layout) -> FileSystem:
     kind, free = _type_of(layout.root), space.f_bavail * space.f_frsize
     folder = layout.root / temporary_name()
     try:
-        folder.mkdir()
+        with layout.door.folder(folder, make=True):
+            pass
     except OSError:
         return FileSystem(kind, free, writable=False, syncs_at_once=has_syncfs())
     try:
-        return _tried(folder, kind, free)
+        return _tried(layout.door, folder, kind, free)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(StoreWriteError):
+            remove_tree(layout.door, folder)
 
 
 @contextlib.contextmanager
@@ -57,39 +60,39 @@ def marked(layout: Layout) -> Iterator[str | None]:
     """
     path = layout.root / temporary_name()
     try:
-        create_file(path)
+        create_file(layout.door, path)
     except StoreWriteError:
         yield None
         return
     try:
         yield path.name
     finally:
-        path.unlink(missing_ok=True)
+        remove_file(layout.door, path)
 
 
 def is_marked(layout: Layout, mark: str) -> bool:
     """Whether the mark is in the store as it is seen from here."""
-    return (layout.root / Path(mark).name).exists()
+    return layout.door.is_file(layout.root / Path(mark).name)
 
 
 def can_write(layout: Layout) -> bool:
     """Whether this process can write in the store, found out by trying it."""
     path = layout.root / temporary_name()
     try:
-        create_file(path)
-        path.unlink()
-    except (OSError, StoreWriteError):
+        create_file(layout.door, path)
+        remove_file(layout.door, path)
+    except StoreWriteError:
         return False
     return True
 
 
-def _tried(folder: Path, kind: str | None, free: int) -> FileSystem:
+def _tried(door: Door, folder: Path, kind: str | None, free: int) -> FileSystem:
     name, other = folder / "name", folder / "other"
-    create_file(name, b"content")
-    exclusive = create_file(name) is None
+    create_file(door, name, b"content")
+    exclusive = create_file(door, name) is None
     links = _can(lambda: os.link(name, folder / "link"))
     clones = _can(lambda: _clone(name, folder / "clone"))
-    create_file(other, b"another")
+    create_file(door, other, b"another")
     return FileSystem(
         type=kind,
         free_bytes=free,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from codebatch.errors import StoreError
+from codebatch.store.bounds import CHUNK_BYTES
 from codebatch.store.cas import ObjectStore
 from codebatch.store.parsing import parse_chunks
 
@@ -17,12 +19,12 @@ def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
 
     With ``whole``, they are read; a list of chunks always is.
     """
-    found = objects.is_intact if whole else objects.has
+    found = partial(objects.is_intact, limit=CHUNK_BYTES) if whole else objects.has
     if not all(found(digest.decode()) for digest in _OBJECT.findall(lines)):
         return False
     for digest in _CHUNKED.findall(lines):
         try:
-            chunks = parse_chunks(objects.read(digest.decode()))
+            chunks = parse_chunks(objects.read(digest.decode(), CHUNK_BYTES))
         except StoreError:
             return False
         if not all(map(found, chunks)):

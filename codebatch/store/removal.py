@@ -9,99 +9,137 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from pathlib import Path
 
 from codebatch.errors import StoreWriteError
-from codebatch.store.files import reporting_write_errors
+from codebatch.store.door import ABSENT, Door, Folder
+from codebatch.store.files import reporting_write_errors, temporary_name
 from codebatch.store.inventory import ASIDE_PREFIX, REMOVED_PREFIX, files_below
 
 
-def remove_if_old(path: str, before_ns: int) -> bool:
+def remove_if_old(door: Door, path: str, before_ns: int) -> bool:
     """Remove an object unless it was modified since; a writer touches what it relies on."""
-    folder, name = os.path.split(path)
-    aside = f"{folder}/{ASIDE_PREFIX}{name}"
-    with reporting_write_errors(Path(folder)):
+    parent, name = os.path.split(path)
+    aside = ASIDE_PREFIX + name
+    with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
         try:
-            os.rename(path, aside)
+            folder.rename(name, aside)
         except FileNotFoundError:
             return False
-    return remove_aside(aside, before_ns)
+        return _remove_aside(folder, aside, before_ns)
 
 
-def remove_aside(aside: str, before_ns: int) -> bool:
+def remove_aside(door: Door, aside: str, before_ns: int) -> bool:
     """Remove an object that was set aside, or put it back where it was modified since."""
-    with reporting_write_errors(Path(aside).parent):
-        if os.stat(aside).st_mtime_ns < before_ns:
-            os.unlink(aside)
-            return True
-        put_back_object(aside)
+    parent, name = os.path.split(aside)
+    with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
+        return _remove_aside(folder, name, before_ns)
+
+
+def _remove_aside(folder: Folder, aside: str, before_ns: int) -> bool:
+    if folder.status(aside).st_mtime_ns < before_ns:
+        folder.unlink(aside)
+        return True
+    folder.rename(aside, aside.removeprefix(ASIDE_PREFIX))
     return False
 
 
-def put_back_object(aside: str) -> None:
+def put_back_object(door: Door, aside: str) -> None:
     """Give an object that was set aside its name again; whoever wrote it anew wrote the same."""
-    folder, name = os.path.split(aside)
-    with reporting_write_errors(Path(folder)):
-        os.rename(aside, f"{folder}/{name.removeprefix(ASIDE_PREFIX)}")
+    parent, name = os.path.split(aside)
+    with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
+        folder.rename(name, name.removeprefix(ASIDE_PREFIX))
 
 
-def remove_empty_folder(path: str) -> None:
+def remove_empty_folder(door: Door, path: str) -> None:
     """Remove a folder, if it is still empty."""
-    with contextlib.suppress(OSError):
-        os.rmdir(path)
+    parent, name = os.path.split(path)
+    with contextlib.suppress(OSError), door.folder(parent) as folder:
+        folder.remove_empty(name)
 
 
-def set_aside(folder: Path) -> Path | None:
+def set_aside(door: Door, folder: Path) -> Path | None:
     """Make a snapshot or a batch disappear, as a whole; where it is now, None if it was gone.
 
     The time of the folder says when.
     """
     aside = folder.with_name(f"{REMOVED_PREFIX}{folder.name}-{os.urandom(6).hex()}")
-    with reporting_write_errors(folder.parent):
+    with reporting_write_errors(folder.parent), door.folder(folder.parent) as parent:
         try:
-            os.rename(folder, aside)
+            parent.rename(folder.name, aside.name)
         except FileNotFoundError:
             return None
-        os.utime(aside)
+        parent.touch(aside.name)
     return aside
 
 
-def put_back(aside: Path, folder: Path) -> None:
+def put_back(door: Door, aside: Path, folder: Path) -> None:
     """Undo `set_aside`; what a writer has begun there meanwhile steps aside."""
-    with reporting_write_errors(folder.parent):
+    with reporting_write_errors(folder.parent), door.folder(folder.parent) as parent:
         try:
-            os.rename(aside, folder)
+            parent.rename(aside.name, folder.name)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            set_aside(folder)
-            os.rename(aside, folder)
+            set_aside(door, folder)
+            parent.rename(aside.name, folder.name)
 
 
-def removed_at_ns(aside: Path) -> int:
+def removed_at_ns(door: Door, aside: Path) -> int:
     """When a folder was set aside, at the earliest."""
-    status = aside.stat()
-    return max(status.st_mtime_ns, status.st_ctime_ns)
+    status = door.status(aside)
+    return 0 if status is None else max(status.st_mtime_ns, status.st_ctime_ns)
 
 
-def newest_ns(folder: Path) -> int:
+def newest_ns(door: Door, folder: Path) -> int:
     """When anything in a folder was last modified."""
-    times = [file.modified_ns for file in files_below(folder)]
-    with contextlib.suppress(FileNotFoundError):
-        times.append(folder.stat().st_mtime_ns)
-    return max(times, default=0)
+    times = [file.modified_ns for file in files_below(door, folder)]
+    status = door.status(folder)
+    return max([*times, *([] if status is None else [status.st_mtime_ns])], default=0)
 
 
-def remove_tree(folder: Path) -> None:
-    """Delete a folder that nobody looks at any more, with all that is in it."""
+def remove_tree(door: Door, path: Path) -> None:
+    """Delete a folder that nobody looks at any more, with all that is in it.
+
+    What is in a folder below it is moved up into it first. So two folders are open at most,
+    however deep somebody has nested them, and none is reached but from the one above.
+    """
     try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
+        with door.folder(path) as folder:
+            while _remove_entries(folder):
+                pass
+        above, name = door.above(path)
+        with above:
+            above.remove_empty(name)
+    except ABSENT:
         return
     except OSError as error:
         raise StoreWriteError(
-            f"cannot remove {folder}: {error.strerror or error}",
+            f"cannot remove {path}: {error.strerror or error}",
             hints=["restore the permission, then run the same command again"],
             details={"errno": error.errno},
         ) from error
+
+
+def _remove_entries(folder: Folder) -> bool:
+    """Remove the files in a folder and the folders, whose own folders are then in it; whether
+    there are any.
+    """
+    for name in _remove_files(folder):
+        with folder.enter(name) as below:
+            for other in _remove_files(below):
+                below.rename(other, temporary_name(), folder)
+        folder.remove_empty(name)
+    return bool(folder.names())
+
+
+def _remove_files(folder: Folder) -> list[str]:
+    """Remove what is no folder; the names of those that are."""
+    folders = []
+    with folder.entries() as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                folder.unlink(entry.name)
+    return folders

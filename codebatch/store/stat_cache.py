@@ -12,20 +12,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from codebatch.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.errors import StoreError
-from codebatch.store.files import read_file, write_file
+from codebatch.store.bounds import CACHE_BYTES
+from codebatch.store.door import Door
+from codebatch.store.files import file_status, read_file, write_file
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 
 _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64
-_LARGEST_BYTES = 2**30
-_LARGEST_HEADER_BYTES = 2**28
+_PORTION = 2**16
+_LARGEST_HEADER_BYTES = 2**25
 _FRESH_NS = 24 * 3600 * 10**9
 _LOCATION = re.compile(
     rb"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})(?:"
@@ -60,19 +61,20 @@ class StatCache:
     """The cache of one source tree, named by whatever tells it from other trees."""
 
     def __init__(self, layout: Layout, name: bytes, status_bytes: int) -> None:
+        self._door = layout.door
         self._path = layout.stat_cache(hashlib.sha256(name).hexdigest()[:32])
         self._status_bytes = status_bytes
 
     def load(self, now_ns: int) -> CachedTree | None:
         """What was saved last, if it is there and whole; it notes now and then that it is used."""
         try:
-            status = os.stat(self._path)
-            if status.st_size > _LARGEST_BYTES:
+            status = file_status(self._door, self._path)
+            if status is None:
                 return None
             if now_ns - status.st_mtime_ns > _FRESH_NS:
                 with contextlib.suppress(OSError):  # not ours to change
-                    os.utime(self._path)
-            data = read_file(self._path)
+                    self._door.touch(self._path)
+            data = read_file(self._door, self._path, CACHE_BYTES)
         except (OSError, StoreError):
             return None  # not to be read: as good as not there
         return None if data is None else _parse(data, self._status_bytes)
@@ -90,21 +92,36 @@ class StatCache:
         blocks = (tree.statuses, paths, absent, b"\0".join(tree.locations))
         data = _with_checksum(canonical_json(header) + b"\n", *blocks)
         try:
-            if read_file(self._path) != data:
-                write_file(self._path, data, durable=False)
+            if not self._is_saved(data):
+                write_file(self._door, self._path, data, durable=False)
         except StoreError:
             return  # the next snapshot reads the tree again, and that is all
 
+    def _is_saved(self, data: bytes) -> bool:
+        try:
+            return read_file(self._door, self._path, CACHE_BYTES) == data
+        except StoreError:  # what stands there is replaced
+            return False
 
-def root_of(path: Path) -> tuple[str, str] | None:
+
+def root_of(door: Door, path: Path) -> tuple[str, str] | None:
     """The machine and the folder that a cache is about; None where it does not say."""
     try:
-        with path.open("rb") as stream:
-            header = json.loads(stream.readline(_LARGEST_HEADER_BYTES)[_CHECKSUM_BYTES:])
+        with door.stream(path) as stream:
+            header = json.loads(_first_line(stream)[_CHECKSUM_BYTES:])
         circumstances = header["circumstances"]
         return str(circumstances["host"]), str(circumstances["root"])
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+    except (OSError, StoreError, KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def _first_line(stream: BinaryIO) -> bytes:
+    line = b""
+    while (data := stream.read(_PORTION)) and len(line) < _LARGEST_HEADER_BYTES:
+        line += data.partition(b"\n")[0]
+        if b"\n" in data:
+            break
+    return line
 
 
 def _with_checksum(*parts: bytes) -> bytes:
@@ -125,13 +142,13 @@ def _parse(data: bytes, status_bytes: int) -> CachedTree | None:
         if header["format"] != _FORMAT:
             return None
         blocks = _blocks(data[end + 1 :], header["bytes"])
-        lists = [_split(block) for block in blocks[1:]]
-        paths, absent, locations = lists
-        counts = [len(paths), len(locations), len(absent)]
-        if header["counts"] != counts or len(locations) > len(paths):
+        # Counted before they are taken apart: a path may be no bytes long.
+        number, absences, placed = map(_count, blocks[1:])
+        if header["counts"] != [number, placed, absences] or placed > number:
             return None
-        if len(blocks[0]) != status_bytes * len(paths) or any(map(_leads_outside, blocks[1:3])):
+        if len(blocks[0]) != status_bytes * number or any(map(_leads_outside, blocks[1:3])):
             return None
+        paths, absent, locations = map(_split, blocks[1:])
         return CachedTree(
             dict(header["circumstances"]),
             dict(header["answer"]),
@@ -152,6 +169,10 @@ def _blocks(data: bytes, sizes: list[int]) -> list[bytes]:
         blocks.append(data[start : start + size])
         start += size
     return [*blocks, data[start:]]
+
+
+def _count(block: bytes) -> int:
+    return block.count(b"\0") + 1 if block else 0
 
 
 def _split(block: bytes) -> list[bytes]:

@@ -37,7 +37,9 @@ from codebatch.errors import (
     StoreError,
 )
 from codebatch.records import FAILED, FileRecord, InputFile, Plan, PlannedShard, Record, ShardState
+from codebatch.store.bounds import DOCUMENT_BYTES, INDEX_BYTES, SNAPSHOT_BYTES
 from codebatch.store.cas import ObjectStore
+from codebatch.store.door import ABSENT
 from codebatch.store.files import (
     WriteGroup,
     link_file,
@@ -78,14 +80,15 @@ class StoreDirectory:
     def group(self, *, durable: bool, reliance: Reliance | None = None) -> WriteGroup:
         """A group of files to be written below this store; with a reliance, under its lease."""
         if reliance is None:
-            return WriteGroup(self.root, durable=durable)
-        return WriteGroup(self.root, durable=durable, before_writing=reliance.start)
+            return WriteGroup(self.layout.door, durable=durable)
+        return WriteGroup(self.layout.door, durable=durable, before_writing=reliance.start)
 
     # -- snapshots ---------------------------------------------------------------------------
 
     def list_snapshots(self) -> list[str]:
         """Ids of the complete snapshots, sorted."""
-        return list_ids(self.layout.snapshots, SNAPSHOT_PREFIX, self.layout.snapshot_document)
+        layout = self.layout
+        return list_ids(layout.door, layout.snapshots, SNAPSHOT_PREFIX, layout.snapshot_document)
 
     def find_snapshot(self, text: str) -> str:
         """The snapshot id that ``text`` (an id, a unique prefix, ``latest``) stands for."""
@@ -101,7 +104,8 @@ class StoreDirectory:
         """``snapshot.json``, checked against its digest."""
         path = self.layout.snapshot_document(snapshot_id)
         missing = partial(SnapshotNotFoundError, f"no snapshot {snapshot_id} in {self.root}")
-        return load_document(path, missing, partial(check_snapshot, snapshot_id=snapshot_id))
+        check = partial(check_snapshot, snapshot_id=snapshot_id)
+        return load_document(self.layout.door, path, SNAPSHOT_BYTES, missing, check)
 
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """The files of a snapshot ordered by path; checked against the snapshot's id."""
@@ -112,7 +116,7 @@ class StoreDirectory:
 
     def read_manifest(self, snapshot_id: str) -> bytes:
         """The bytes of a manifest, checked against the snapshot's id."""
-        data = read_file(self.layout.manifest(snapshot_id))
+        data = read_file(self.layout.door, self.layout.manifest(snapshot_id), INDEX_BYTES)
         if data is None:
             gone = removal_of(self.layout, snapshot_id)
             raise gone or StoreDamagedError(f"the manifest of {snapshot_id} is missing")
@@ -125,7 +129,8 @@ class StoreDirectory:
 
     def lists_snapshot(self, snapshot_id: str) -> bool:
         """Whether the snapshot is listed: what it refers to is then safe from `gc`."""
-        return is_name(snapshot_id) and self.layout.snapshot_document(snapshot_id).is_file()
+        layout = self.layout
+        return is_name(snapshot_id) and layout.door.is_file(layout.snapshot_document(snapshot_id))
 
     def has_snapshot(self, snapshot_id: str) -> bool:
         """Whether the snapshot is there and undamaged."""
@@ -150,23 +155,25 @@ class StoreDirectory:
 
     def restore_manifest(self, snapshot_id: str, manifest: bytes) -> None:
         """Put a manifest that gives the id into place again."""
-        write_file(self.layout.manifest(snapshot_id), manifest, durable=True)
+        write_file(self.layout.door, self.layout.manifest(snapshot_id), manifest, durable=True)
 
     def restore_snapshot_document(self, snapshot_id: str, document: Document) -> None:
         """Put the document of a snapshot whose manifest is whole into place again."""
         path = self.layout.snapshot_document(snapshot_id)
-        write_file(path, pretty(seal({**document, "snapshot_id": snapshot_id})), durable=True)
+        data = pretty(seal({**document, "snapshot_id": snapshot_id}))
+        write_file(self.layout.door, path, data, durable=True)
 
     # -- batches -----------------------------------------------------------------------------
 
     def list_batches(self) -> list[str]:
         """Ids of the batches, sorted."""
-        return list_ids(self.layout.batches, BATCH_PREFIX, self.layout.batch_document)
+        layout = self.layout
+        return list_ids(layout.door, layout.batches, BATCH_PREFIX, layout.batch_document)
 
     def newest_batches(self) -> list[str]:
         """Ids of the batches, the one that changed last first."""
         ids = self.list_batches()
-        return newest_first(ids, self.layout.batch_document)
+        return newest_first(self.layout.door, ids, self.layout.batch_document)
 
     def find_batch(self, text: str) -> str:
         """The batch id that ``text`` (an id, a unique prefix, ``latest``) stands for."""
@@ -180,7 +187,8 @@ class StoreDirectory:
         """``batch.json``, checked against its digest."""
         path = self.layout.batch_document(batch_id)
         missing = partial(BatchNotFoundError, f"no batch {batch_id} in {self.root}")
-        return load_document(path, missing, partial(check_batch, batch_id=batch_id))
+        check = partial(check_batch, batch_id=batch_id)
+        return load_document(self.layout.door, path, DOCUMENT_BYTES, missing, check)
 
     def load_plan(self, batch_id: str) -> Plan:
         """``plan.json``, checked against its digest."""
@@ -190,12 +198,13 @@ class StoreDirectory:
     def load_plan_document(self, batch_id: str) -> Document:
         """``plan.json`` as it is stored, checked against its digest."""
         missing = partial(StoreDamagedError, f"the plan of {batch_id} is missing")
+        path = self.layout.plan_document(batch_id)
         with expecting(self.layout, batch_id):
-            return load_document(self.layout.plan_document(batch_id), missing)
+            return load_document(self.layout.door, path, DOCUMENT_BYTES, missing)
 
     def lists_batch(self, batch_id: str) -> bool:
         """Whether the batch is listed."""
-        return self.layout.batch_document(batch_id).is_file()
+        return self.layout.door.is_file(self.layout.batch_document(batch_id))
 
     def is_unfinished(self, batch_id: str) -> bool:
         """Whether the batch is there and has no result yet: until it has one, a power cut may
@@ -238,7 +247,7 @@ class StoreDirectory:
     def save_batch_document(self, batch_id: str, document: Document) -> None:
         """Replace ``batch.json``; everything written before is durable when this returns."""
         path = self.layout.batch_document(batch_id)
-        write_file(path, pretty(seal(document)), durable=True)
+        write_file(self.layout.door, path, pretty(seal(document)), durable=True)
 
     def restore_plan(
         self, batch_id: str, inputs: bytes, plan: Document, tasks: Iterable[tuple[str, Document]]
@@ -257,16 +266,22 @@ class StoreDirectory:
     def _restore(self, files: Mapping[Path, bytes]) -> None:
         with self.group(durable=True) as group:
             for path, data in files.items():
-                if not _has(path, data):
+                if not self._has(path, data):
                     group.add(path, data)
+
+    def _has(self, path: Path, data: bytes) -> bool:
+        try:
+            return read_file(self.layout.door, path, len(data)) == data
+        except StoreError:
+            return False
 
     def discard_batch(self, batch_id: str) -> None:
         """Make a batch disappear as a whole."""
-        set_aside(self.layout.batch_document(batch_id).parent)
+        set_aside(self.layout.door, self.layout.batch_document(batch_id).parent)
 
     def read_inputs(self, batch_id: str) -> bytes:
         """The lines of all shards, unchecked; b"" where they are missing."""
-        return read_file(self.layout.inputs(batch_id)) or b""
+        return read_file(self.layout.door, self.layout.inputs(batch_id), INDEX_BYTES) or b""
 
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """The files of one shard ordered by object."""
@@ -278,11 +293,11 @@ class StoreDirectory:
         """The lines of one shard, read as one range, checked by digest."""
         try:
             path = self.layout.inputs(batch_id)
-            with reporting_read_errors(path), path.open("rb") as stream:
+            with reporting_read_errors(path), self.layout.door.stream(path) as stream:
                 is_there = shard.offset + shard.length <= os.fstat(stream.fileno()).st_size
                 stream.seek(shard.offset if is_there else 0)
                 data = stream.read(shard.length if is_there else 0)
-        except FileNotFoundError:
+        except ABSENT:
             is_there, data = False, b""
         if not is_there or digest_bytes(data) != shard.digest:
             what = f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
@@ -297,22 +312,26 @@ class StoreDirectory:
         A state that is half-written or damaged, or whose outputs are missing or of another
         size, counts as pending: the shard is computed again.
         """
-        data = read_file(self.layout.state(batch_id, task_id, shard_id))
+        data, size = self._look_at(self.layout.state(batch_id, task_id, shard_id))
         if data is None:
             return None
         try:
             state = check_state(ShardState.from_document(unseal(data, "state.json")))
         except (StoreError, KeyError, TypeError, ValueError):
             return None
-        if state.status == FAILED:
-            return state
+        return state if state.status == FAILED or size == state.size else None
+
+    def _look_at(self, path: Path) -> tuple[bytes | None, int]:
+        """The bytes of a state, and the size of the outputs beside it; None where there is no
+        state, or something else in its place.
+        """
         try:
-            path = self.layout.outputs(batch_id, task_id, shard_id)
-            with reporting_read_errors(path):
-                size = path.stat().st_size
-        except FileNotFoundError:
-            return None
-        return state if size == state.size else None
+            with reporting_read_errors(path), self.layout.door.folder(path.parent) as folder:
+                data = folder.read(path.name, DOCUMENT_BYTES)
+                outputs = self.layout.outputs_name
+                return data, folder.status(outputs).st_size if folder.has(outputs) else -1
+        except (*ABSENT, StoreDamagedError):
+            return None, -1
 
     def load_verified_state(
         self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
@@ -349,25 +368,27 @@ class StoreDirectory:
     def _outputs(
         self, batch_id: str, task_id: str, shard_id: str, state: ShardState
     ) -> bytes | None:
-        data = read_file(self.layout.outputs(batch_id, task_id, shard_id))
+        path = self.layout.outputs(batch_id, task_id, shard_id)
+        data = read_file(self.layout.door, path, min(state.size, INDEX_BYTES))
         return data if data is not None and digest_bytes(data) == state.digest else None
 
     def save_outputs(self, batch_id: str, task_id: str, shard_id: str, data: bytes) -> None:
         """Put the records of a shard into place."""
-        write_file(self.layout.outputs(batch_id, task_id, shard_id), data, durable=False)
+        path = self.layout.outputs(batch_id, task_id, shard_id)
+        write_file(self.layout.door, path, data, durable=False)
 
     def link_outputs(self, source: tuple[str, str, str], target: tuple[str, str, str]) -> None:
         """Give one (batch, task, shard) the outputs of another as the same file, or a copy."""
-        link_file(self.layout.outputs(*source), self.layout.outputs(*target))
+        link_file(self.layout.door, self.layout.outputs(*source), self.layout.outputs(*target))
 
     def save_state(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> None:
         """Put the state of a shard into place; call it after `save_outputs`."""
         path = self.layout.state(batch_id, task_id, shard_id)
-        write_file(path, compact(state.as_document()), durable=False)
+        write_file(self.layout.door, path, compact(state.as_document()), durable=False)
 
     def drop_state(self, batch_id: str, task_id: str, shard_id: str) -> None:
         """Have a shard count as pending again."""
-        remove_file(self.layout.state(batch_id, task_id, shard_id))
+        remove_file(self.layout.door, self.layout.state(batch_id, task_id, shard_id))
 
     def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
         """The records of a finished shard; their bytes are checked against the state first."""
@@ -380,10 +401,3 @@ class StoreDirectory:
         data = self.read_outputs(batch_id, task_id, shard_id, state)
         for line in data.splitlines():
             yield parse_line(line, check_record)
-
-
-def _has(path: Path, data: bytes) -> bool:
-    try:
-        return not path.is_symlink() and read_file(path) == data
-    except StoreError:
-        return False

@@ -7,10 +7,9 @@ that is damaged or gone counts as no verdict, and then the result is tried again
 
 from __future__ import annotations
 
-import os
-
 from codebatch.digest import DIGEST_PREFIX, Document, seal, unseal
 from codebatch.errors import InvalidIdError, StoreError
+from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.layout import VERDICT_SUFFIX, Layout
 from codebatch.store.parsing import pretty
@@ -25,8 +24,8 @@ class Verdicts:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         try:
-            names = os.listdir(layout.quarantine)
-        except OSError:
+            names = layout.door.names(layout.quarantine)
+        except (OSError, StoreError):
             names = []
         self._keys = {DIGEST_PREFIX + name.removesuffix(VERDICT_SUFFIX) for name in names}
 
@@ -38,7 +37,8 @@ class Verdicts:
         if key not in self._keys:
             return None
         try:
-            document = unseal(read_file(self._layout.verdict(key)) or b"", "a verdict")
+            data = read_file(self._layout.door, self._layout.verdict(key), SMALL_BYTES)
+            document = unseal(data or b"", "a verdict")
         except (StoreError, InvalidIdError):
             return None
         return str(document.get("code")) if document.get("key") == key else None
@@ -46,11 +46,11 @@ class Verdicts:
     def add(self, key: str, code: str, facts: Document) -> None:
         """Give a result up; ``facts`` tell people which one it is."""
         document = pretty(seal({"key": key, "code": code, **facts}))
-        write_file(self._layout.verdict(key), document, durable=False)
+        write_file(self._layout.door, self._layout.verdict(key), document, durable=False)
         self._keys.add(key)
 
     def remove(self, key: str) -> None:
         """Forget a verdict, if there is one."""
         if key in self._keys:
-            remove_file(self._layout.verdict(key))
+            remove_file(self._layout.door, self._layout.verdict(key))
             self._keys.discard(key)

@@ -54,14 +54,14 @@ class _Batch:
 
 def check_batches(findings: Findings) -> None:
     """Check every batch, and note which objects their results refer to."""
-    root = findings.store.root
-    for entry in walk_store(root, BATCHES, depth=1):
+    door = findings.store.layout.door
+    for entry in walk_store(door, BATCHES, depth=1):
         findings.add_stray(entry)
-    for batch_id in folders_in(root, BATCHES):
+    for batch_id in folders_in(door, BATCHES):
         batch = _Batch(batch_id)
         # Before the states: a result that stands there was written after all of them.
-        found = find_document(findings.store.layout.batch_document(batch_id))
-        for entry in walk_store(root, f"{BATCHES}/{batch_id}"):
+        found = find_document(findings.store, findings.store.layout.batch_document(batch_id))
+        for entry in walk_store(door, f"{BATCHES}/{batch_id}"):
             if not findings.add_stray(entry, batch_id=batch_id) and entry.place is not None:
                 batch.present.add(entry.place)
         before = len(findings.problems)
@@ -78,7 +78,7 @@ def _check_batch(findings: Findings, batch: _Batch, found: Found) -> None:
         if Place(PLAN, batch.batch_id) not in batch.present:
             return
     findings.checked.batches += 1
-    plan_found = find_document(layout.plan_document(batch.batch_id))
+    plan_found = find_document(findings.store, layout.plan_document(batch.batch_id))
     plan, wrong = _checked_plan(batch.batch_id, plan_found)
     if plan is None:
         findings.is_complete = False
@@ -97,7 +97,7 @@ def _should_have_document(findings: Findings, batch: _Batch, found: Found) -> bo
     """Whether there was a document, or are states, which are written after it."""
     if not found.is_missing:
         return True
-    if os.path.lexists(findings.store.layout.batch_document(batch.batch_id)):
+    if findings.is_there(findings.store.layout.batch_document(batch.batch_id)):
         return False  # it has come meanwhile
     return any(place.kind == STATE for place in batch.present)
 
@@ -162,7 +162,7 @@ def _check_snapshot(findings: Findings, batch_id: str, snapshot_id: str) -> None
         path = findings.store.layout.snapshot_document(snapshot_id)
     except CodeBatchError:
         return  # no id at all: the document that names it is damaged
-    if not os.path.lexists(path) and snapshot_id not in findings.missing_snapshots:
+    if not findings.is_there(path) and snapshot_id not in findings.missing_snapshots:
         findings.missing_snapshots.add(snapshot_id)
         findings.add(
             "SNAPSHOT_MISSING",
@@ -203,7 +203,8 @@ def _check_tasks(findings: Findings, batch: _Batch, plan: Plan, document: Docume
     described = cast("list[Document]", document["tasks"])
     for task, expected in zip(plan.tasks, described, strict=True):
         place = Place(TASK, batch.batch_id, task.id)
-        found = find_document(findings.store.layout.task_document(batch.batch_id, task.id))
+        path = findings.store.layout.task_document(batch.batch_id, task.id)
+        found = find_document(findings.store, path)
         wrong = found.wrong
         if found.document is not None and found.document != {
             **expected,

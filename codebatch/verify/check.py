@@ -33,17 +33,17 @@ def check_store(
 
 def _check_root(findings: Findings) -> None:
     layout = findings.store.layout
-    for entry in walk_store(findings.store.root, depth=0):
+    for entry in walk_store(findings.store.layout.door, depth=0):
         findings.add_stray(entry)
-    found = find_document(layout.store_document)
+    found = find_document(findings.store, layout.store_document)
     if not is_own_document(found.document):
         wrong = found.wrong or "it is not what the format says"
         code = "UNREADABLE" if found.is_unreadable else "STORE_DOCUMENT_DAMAGED"
         findings.add(
             code, f"{layout.store_document.name}: {wrong}", layout.store_document, Place(STORE)
         )
-    ignore = find_bytes(layout.gitignore)
-    if layout.gitignore.exists() and ignore.data != IGNORE_LINE:
+    ignore = find_bytes(findings.store, layout.gitignore)
+    if not ignore.is_missing and ignore.data != IGNORE_LINE:
         wrong = ignore.wrong or "it holds something else than one line with *"
         code = "UNREADABLE" if ignore.is_unreadable else "IGNORE_FILE_DAMAGED"
         findings.add(code, f"{layout.gitignore.name}: {wrong}", layout.gitignore, Place(IGNORE))

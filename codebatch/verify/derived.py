@@ -1,4 +1,4 @@
-"""What lies below ``indexes/``: nothing there is ever the only place of anything.
+"""What lies below ``indexes/`` and ``leases/``: nothing there is ever the only place of anything.
 
 Damage to it is found when it is read, and then it counts as absent; a check says so beforehand.
 """
@@ -6,62 +6,75 @@ Damage to it is found when it is read, and then it counts as absent; a check say
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 from codebatch.errors import StoreError
-from codebatch.store import BATCH_PREFIX, StoreDirectory, is_intact
-from codebatch.store.files import TEMPORARY_PREFIX, read_file
+from codebatch.store import StoreDirectory, is_intact
+from codebatch.store.bounds import INDEX_BYTES, SMALL_BYTES
+from codebatch.store.door import ABSENT
+from codebatch.store.files import read_file, reporting_read_errors
 from codebatch.store.indexes import is_unfinished
-from codebatch.store.layout import VERDICT_SUFFIX
-from codebatch.store.memo import MemoStore, is_segment
+from codebatch.store.layout import MEMO_SUFFIX
+from codebatch.store.memo import MOST_BYTES, is_segment
+from codebatch.store.places import INDEXES_FOLDER, LEASES_FOLDER, walk_store
 from codebatch.verify.documents import find_document
 from codebatch.verify.findings import Findings
 
 _CHECKSUM_DIGITS = 64
+_PORTION = 2**20
 
 
 def check_derived(findings: Findings) -> None:
-    """Check the memo and the indexes that carry a checksum."""
-    for _, path in MemoStore(findings.store.layout).segments():
-        if not is_whole_segment(path):
-            findings.add("MEMO_DAMAGED", "a segment is not what its name says", path)
-    for path in _indexes(findings.store):
-        if not is_whole_index(findings.store, path):
+    """Check the memo and the indexes that carry a checksum; report what belongs to neither."""
+    for entry in walk_store(findings.store.layout.door, LEASES_FOLDER):
+        findings.add_stray(entry)
+    for entry in walk_store(findings.store.layout.door, INDEXES_FOLDER):
+        if findings.add_stray(entry):
+            continue
+        path = findings.store.root / entry.path
+        if path.suffix == MEMO_SUFFIX:
+            if not is_whole_segment(findings.store, path):
+                findings.add("MEMO_DAMAGED", "a segment is not what its name says", path)
+        elif not is_whole_index(findings.store, path):
             findings.add("INDEX_DAMAGED", "an index does not match its checksum", path)
 
 
-def is_whole_segment(path: Path) -> bool:
+def is_whole_segment(store: StoreDirectory, path: Path) -> bool:
     """Whether a segment of the memo is what its name says; one that is gone does no harm."""
     try:
-        data = None if path.is_symlink() else read_file(path)
+        data = read_file(store.layout.door, path, MOST_BYTES)
     except StoreError:
         return False
-    return is_segment(path.name, data) if data is not None else not path.is_symlink()
+    return data is None or is_segment(path.name, data)
 
 
 def is_whole_index(store: StoreDirectory, path: Path) -> bool:
-    """Whether an index matches its checksum; one that is gone does no harm."""
-    if path.parent == store.layout.quarantine:
-        return find_document(path).document is not None or not path.exists()
-    if path.parent != store.layout.stat_caches:
-        return is_intact(path) or is_unfinished(path) or not path.exists()
+    """Whether an index matches its checksum; one that is gone, or has none, does no harm."""
+    layout = store.layout
+    if path.parent == layout.quarantine:
+        found = find_document(store, path, SMALL_BYTES)
+        return found.document is not None or found.is_missing
+    if path.parent == layout.stat_caches:
+        return _is_whole_cache(store, path)
+    if path.parent not in layout.batch_indexes() or path.suffix == ".sha256":
+        return True
+    if is_unfinished(layout, path) or not layout.door.is_there(path):
+        return True
+    return is_intact(layout, path, INDEX_BYTES)
+
+
+def _is_whole_cache(store: StoreDirectory, path: Path) -> bool:
+    hasher = hashlib.sha256()
     try:
-        data = read_file(path)
+        with reporting_read_errors(path), store.layout.door.stream(path) as stream:
+            if os.fstat(stream.fileno()).st_size > INDEX_BYTES:
+                return False
+            checksum = stream.read(_CHECKSUM_DIGITS)
+            while portion := stream.read(_PORTION):
+                hasher.update(portion)
+    except ABSENT:
+        return True
     except StoreError:
         return False
-    if data is None:
-        return True
-    checksum, rest = data[:_CHECKSUM_DIGITS], data[_CHECKSUM_DIGITS:]
-    return hashlib.sha256(rest).hexdigest().encode() == checksum
-
-
-def _indexes(store: StoreDirectory) -> Iterator[Path]:
-    for folder in store.layout.batch_indexes():
-        found = sorted(folder.glob(f"{BATCH_PREFIX}-*")) if folder.is_dir() else []
-        yield from (path for path in found if path.suffix in (".sqlite", ".json"))
-    yield from sorted(store.layout.quarantine.glob(f"*{VERDICT_SUFFIX}"))
-    caches = store.layout.stat_caches
-    for path in sorted(caches.iterdir()) if caches.is_dir() else []:
-        if not path.name.startswith(TEMPORARY_PREFIX):
-            yield path
+    return hasher.hexdigest().encode() == checksum

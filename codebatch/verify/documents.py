@@ -6,16 +6,16 @@ ways, so anything else is damage, even where it says the same.
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from codebatch.digest import Document, compact, seal, unseal
 from codebatch.errors import StoreDamagedError, StoreError
-from codebatch.store import pretty
-from codebatch.store.files import read_file
-from codebatch.store.places import FOLDER, LINK, OTHER
+from codebatch.store import StoreDirectory, pretty
+from codebatch.store.bounds import DOCUMENT_BYTES
+from codebatch.store.door import form_of
+from codebatch.store.files import file_status, read_file
 
 _MISSING = "it is missing"
 
@@ -37,32 +37,34 @@ class Found(NamedTuple):
         return self.wrong == _MISSING
 
 
-def stray_form(path: Path) -> str | None:
+def stray_form(store: StoreDirectory, path: Path) -> str | None:
     """What stands in the place of a file, where it is something else."""
     try:
-        mode = os.lstat(path).st_mode
-    except OSError:
-        return None  # nothing, or nothing that can be looked at: reading it says why
-    if stat.S_ISREG(mode):
+        status = file_status(store.layout.door, path)
+    except StoreError:
+        return None  # nothing that can be looked at: reading it says why
+    if status is None or stat.S_ISREG(status.st_mode):
         return None
-    return LINK if stat.S_ISLNK(mode) else FOLDER if stat.S_ISDIR(mode) else OTHER
+    return form_of(status.st_mode)
 
 
-def find_bytes(path: Path) -> Found:
-    """The bytes of a file; what is wrong where there are none, or no file."""
-    stray = stray_form(path)
+def find_bytes(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES) -> Found:
+    """The bytes of a file; what is wrong where there are none, more than so many, or no file."""
+    stray = stray_form(store, path)
     if stray is not None:
         return Found(wrong=f"a {stray} stands in its place")
     try:
-        data = read_file(path)
+        data = read_file(store.layout.door, path, limit)
+    except StoreDamagedError as error:
+        return Found(wrong=error.message)
     except StoreError as error:
         return Found(wrong=error.message, is_unreadable=True)
     return Found(wrong=_MISSING) if data is None else Found(data)
 
 
-def find_document(path: Path) -> Found:
+def find_document(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES) -> Found:
     """A sealed document, if its bytes are those that a writer writes."""
-    found = find_bytes(path)
+    found = find_bytes(store, path, limit)
     if found.data is None:
         return found
     try:

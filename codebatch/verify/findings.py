@@ -9,11 +9,13 @@ from pathlib import Path
 from codebatch.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.store import StoreDirectory
 from codebatch.store.places import (
+    DERIVED,
     EVENTS,
     FILE,
-    LINK,
+    HOLDER,
+    LEASE,
+    LOCK,
     OBJECT,
-    OTHER,
     TEMPORARY,
     UNREADABLE,
     Entry,
@@ -23,6 +25,8 @@ from codebatch.verify.problems import Checked, Notes, Problem
 
 EMPTY = digest_bytes(b"")
 _MAX_FILES = 32
+# What is in them is nobody's concern here, as long as they are files.
+_UNCHECKED = frozenset({DERIVED, EVENTS, HOLDER, LEASE, LOCK})
 
 Shard = tuple[str, str, str]
 
@@ -86,14 +90,13 @@ class Findings:
             self.is_complete = False
             add("UNREADABLE", entry.reason)
         elif entry.is_folder:
-            add("FOREIGN_FILE", "a file stands in the place of a folder")
+            add("FOREIGN_FILE", f"a {entry.form} stands in the place of a folder")
         elif entry.place is None:
-            what = {LINK: "symbolic link", OTHER: "special file"}.get(entry.form, entry.form)
             add(
                 "FOREIGN_FILE",
-                f"the format has no place for this {what}: move it away or delete it",
+                f"the format has no place for this {entry.form}: move it away or delete it",
             )
-        elif entry.place.kind == EVENTS and entry.form != FILE:
+        elif entry.place.kind in _UNCHECKED and entry.form != FILE:
             add("FOREIGN_FILE", f"a {entry.form} stands in its place")
         else:
             return False
@@ -110,6 +113,10 @@ class Findings:
         if known is None and not self._is_there(digest):
             known = self.objects[digest] = ObjectTrouble()
         return known
+
+    def is_there(self, path: Path) -> bool:
+        """Whether there is anything, that is reached without a link."""
+        return self.store.layout.door.is_there(path)
 
     def _is_there(self, digest: str) -> bool:
         return self.store.objects.has(digest) or (
@@ -145,14 +152,14 @@ class Findings:
         """Forget the problems after the first so many, if the document of what they are about is
         gone: it was removed, rightly, while it was checked.
         """
-        if not os.path.lexists(document):
+        if not self.is_there(document):
             del self.problems[number:]
 
     def _forget_removed(self, trouble: ObjectTrouble) -> None:
         """What referred to an object and is gone by now needs it no more."""
         layout = self.store.layout
-        trouble.snapshots = {s for s in trouble.snapshots if os.path.lexists(layout.manifest(s))}
-        trouble.shards = {s for s in trouble.shards if os.path.lexists(layout.state(*s))}
+        trouble.snapshots = {s for s in trouble.snapshots if self.is_there(layout.manifest(s))}
+        trouble.shards = {s for s in trouble.shards if self.is_there(layout.state(*s))}
 
     def _completed(self, problem: Problem) -> Problem:
         """What touches a snapshot touches its batches, too."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -39,7 +38,7 @@ class InputsCheck:
 
     def shards(self) -> Iterator[tuple[PlannedShard, list[InputFile] | None]]:
         """Each planned shard with its files in path order; None where these are damaged."""
-        stray = stray_form(self._path)
+        stray = stray_form(self._findings.store, self._path)
         if stray is not None:
             self._note(f"a {stray} stands in its place")
         width = {len(shard.shard_id) for shard in self._plan.shards}
@@ -53,7 +52,7 @@ class InputsCheck:
             self._note("the shards of the plan have another number of files")
 
     def _files_of(self, shard: PlannedShard) -> list[InputFile] | None:
-        if stray_form(self._path) is not None:
+        if stray_form(self._findings.store, self._path) is not None:
             return None
         try:
             data = self._findings.store.read_shard_inputs(self._batch_id, shard)
@@ -72,7 +71,7 @@ class InputsCheck:
 
     def finish(self) -> None:
         """After all shards: nothing may be left over; note what is wrong."""
-        if not os.path.lexists(self._path):
+        if not self._findings.is_there(self._path):
             self._note("it is missing")
         if self._wrong is None:
             self._check_whole()
@@ -86,7 +85,8 @@ class InputsCheck:
             )
 
     def _check_whole(self) -> None:
-        size = os.stat(self._path).st_size
+        status = self._findings.store.layout.door.status(self._path)
+        size = 0 if status is None else status.st_size
         if size != self._end:
             self._note(f"{abs(size - self._end)} bytes belong to no shard")
         if dict(self._languages) != dict(self._plan.languages):

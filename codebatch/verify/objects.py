@@ -6,7 +6,6 @@ none is ever held.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from codebatch.errors import StoreError
@@ -21,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 def check_objects(findings: Findings, selection: Selection, progress: Progress | None) -> None:
     """Look at every object, and read those of the selection."""
-    for entry in walk_store(findings.store.root, OBJECTS):
+    for entry in walk_store(findings.store.layout.door, OBJECTS):
         if findings.add_stray(entry):
             continue
         assert entry.place is not None  # noqa: S101 - what has none is stray
@@ -39,17 +38,17 @@ def check_objects(findings: Findings, selection: Selection, progress: Progress |
 
 def _look(findings: Findings, entry: Entry, digest: str) -> None:
     """What shows without reading: an empty file is no object but the empty one."""
-    try:
-        size = os.stat(findings.store.root / entry.path).st_size
-    except FileNotFoundError:
+    status = findings.store.layout.door.status(findings.store.root / entry.path)
+    if status is None:
         return
-    if size == 0 and not (entry.path.endswith(digest[-64:]) and digest == EMPTY):
+    if status.st_size == 0 and not (entry.path.endswith(digest[-64:]) and digest == EMPTY):
         findings.add_form(digest, "OBJECT_DAMAGED", "the file is empty", entry.path)
 
 
 def _read(findings: Findings, entry: Entry, digest: str) -> None:
     try:
-        found = check_object(os.path.join(findings.store.root, entry.path), digest)
+        door = findings.store.layout.door
+        found = check_object(door, f"{door.root}/{entry.path}", digest)
     except FileNotFoundError:
         return  # removed meanwhile: if something refers to it, that is noticed there
     except StoreError as error:

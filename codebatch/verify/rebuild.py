@@ -7,12 +7,15 @@ those of files that were written at that moment, and what cannot be known is sai
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from codebatch.clock import moment_of, now
+from codebatch.clock import moment_at, now
 from codebatch.digest import Document, seal
 from codebatch.errors import StoreError
 from codebatch.overview import load_overview
 from codebatch.store import StoreDirectory
+from codebatch.store.bounds import SNAPSHOT_BYTES
+from codebatch.store.files import file_status
 from codebatch.storing import SnapshotResult
 from codebatch.verify.documents import find_bytes, find_document
 
@@ -36,14 +39,14 @@ def rebuild_snapshot(
         "total_bytes": sum(file.size for file in files),
     }
     path = store.layout.snapshot_document(snapshot_id)
-    if _says(find_document(path).document, counted):
+    if _says(find_document(store, path, SNAPSHOT_BYTES).document, counted):
         return True  # it was put right meanwhile
-    document = _confirmed(find_bytes(path).data, counted)
+    document = _confirmed(find_bytes(store, path, SNAPSHOT_BYTES).data, counted)
     if document is None and not only_certain:
         document = {
             **counted,
             "source": "",
-            "taken": moment_of(store.layout.manifest(snapshot_id)),
+            "taken": _written(store, store.layout.manifest(snapshot_id)),
             "skipped": [{"path": ".", "reason": UNKNOWN_SKIPPED}],
         }
     if document is None:
@@ -55,7 +58,7 @@ def rebuild_snapshot(
 def describe_snapshot(store: StoreDirectory, taken: SnapshotResult, source: str) -> None:
     """Write ``snapshot.json`` anew of a snapshot that was just taken again, unless it is whole."""
     path = store.layout.snapshot_document(taken.snapshot_id)
-    if find_document(path).document is None:
+    if find_document(store, path, SNAPSHOT_BYTES).document is None:
         document: Document = {
             "file_count": taken.file_count,
             "total_bytes": taken.total_bytes,
@@ -69,24 +72,30 @@ def describe_snapshot(store: StoreDirectory, taken: SnapshotResult, source: str)
 def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
     """Write ``batch.json`` anew from plan and states; False where the plan is not whole."""
     plan_path = store.layout.plan_document(batch_id)
-    plan = find_document(plan_path).document
+    plan = find_document(store, plan_path).document
     if plan is None:
         return False
     known: Document = {name: plan[name] for name in ("batch_id", "snapshot_id", "pipeline")}
     path = store.layout.batch_document(batch_id)
-    if _says(find_document(path).document, known):
+    if _says(find_document(store, path, SNAPSHOT_BYTES).document, known):
         return True  # it was put right meanwhile
-    data = find_bytes(path).data
+    data = find_bytes(store, path, SNAPSHOT_BYTES).data
     overview = load_overview(store, batch_id, verify=True, listed=False)
     document = _confirmed(data, known)
     if document is None:
-        created = min(map(moment_of, (plan_path, store.layout.inputs(batch_id))))
+        created = min(_written(store, one) for one in (plan_path, store.layout.inputs(batch_id)))
         document = {**known, "created": created, "result": overview.result}
         times = [state.finished for state in overview.present()]
         if overview.result is not None and times:
             document["finished"] = max(times)
     store.save_batch_document(batch_id, document)
     return True
+
+
+def _written(store: StoreDirectory, path: Path) -> str:
+    """When a file was last written."""
+    status = file_status(store.layout.door, path)
+    return now() if status is None else moment_at(status.st_mtime_ns)
 
 
 def _says(document: Document | None, known: Document) -> bool:

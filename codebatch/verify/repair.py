@@ -20,7 +20,7 @@ from codebatch.store.cas import check_object
 from codebatch.store.dropping import drop_file
 from codebatch.store.frames import FrameDamagedError
 from codebatch.store.identity import restore_identity, restore_ignore_file
-from codebatch.store.places import OBJECT, STATE, Place
+from codebatch.store.places import INDEXES_FOLDER, OBJECT, STATE, Place
 from codebatch.storing import SnapshotResult
 from codebatch.verify.check import check_store
 from codebatch.verify.derived import is_whole_index, is_whole_segment
@@ -103,12 +103,23 @@ class _Repair:
     def drop_state(self, owner: str, task_id: str, shard_id: str) -> None:
         """Make a shard pending."""
         path = self.store.layout.state(owner, task_id, shard_id)
-        drop_file(path, lambda _: False)
+        drop_file(self.store, path, lambda _: False)
         self.dropped.add(Place(STATE, owner, task_id, shard_id))
 
 
 def _leave(repair: _Repair, problem: Problem) -> str:
     return NO_ACTION
+
+
+def _repair_foreign(repair: _Repair, problem: Problem) -> str:
+    """A link or the like below the indexes is removed as anything there may be; the rest is not
+    ours to remove.
+    """
+    path = repair.path(problem)
+    is_derived = problem.path.startswith(f"{INDEXES_FOLDER}/")
+    if not is_derived or repair.store.layout.door.is_folder(path):
+        return NO_ACTION
+    return DROPPED if drop_file(repair.store, path, lambda _: False) else NO_ACTION
 
 
 def _repair_store_document(repair: _Repair, problem: Problem) -> str:
@@ -145,10 +156,10 @@ def _repair_object(repair: _Repair, problem: Problem) -> str:
     trouble = repair.findings.objects[digest]
     path = repair.path(problem)
     is_back = repair.store.objects.is_intact(digest) if not trouble.forms else False
-    if is_back or _is_whole_object(digest)(os.fspath(path)):
+    if is_back or _is_whole_object(repair, digest)(os.fspath(path)):
         return RESTORED  # with its snapshot, or by someone else
     if trouble.forms and _other_form_is_whole(repair, digest, path):
-        return _drop_object(digest, path)
+        return _drop_object(repair, digest, path)
     if trouble.snapshots:
         return _restore_source(repair, digest, trouble)
     return _drop_derived(repair, digest, trouble, path)
@@ -166,7 +177,7 @@ def _repair_unreadable(repair: _Repair, problem: Problem) -> str:
 def _other_form_is_whole(repair: _Repair, digest: str, path: Path) -> bool:
     layout = repair.store.layout
     forms = {layout.object(digest), layout.compressed_object(digest)} - {os.fspath(path)}
-    return any(map(_is_whole_object(digest), forms))
+    return any(map(_is_whole_object(repair, digest), forms))
 
 
 def _restore_source(repair: _Repair, digest: str, trouble: ObjectTrouble) -> str:
@@ -181,7 +192,7 @@ def _drop_derived(repair: _Repair, digest: str, trouble: ObjectTrouble, path: Pa
     """Drop what only results refer to, and these; they are computed again together."""
     if not trouble.shards and not repair.findings.is_complete:
         return NO_ACTION  # a snapshot that cannot be read may refer to it
-    was_there = _drop_object(digest, path) == DROPPED
+    was_there = _drop_object(repair, digest, path) == DROPPED
     if repair.store.objects.is_intact(digest):
         return RESTORED  # by a run that is under way
     for owner, task_id, shard_id in sorted(trouble.shards):
@@ -189,16 +200,17 @@ def _drop_derived(repair: _Repair, digest: str, trouble: ObjectTrouble, path: Pa
     return DROPPED if was_there or trouble.shards else NO_ACTION
 
 
-def _drop_object(digest: str, path: Path) -> str:
-    return DROPPED if drop_file(path, _is_whole_object(digest)) else NO_ACTION
+def _drop_object(repair: _Repair, digest: str, path: Path) -> str:
+    was_dropped = drop_file(repair.store, path, _is_whole_object(repair, digest))
+    return DROPPED if was_dropped else NO_ACTION
 
 
-def _is_whole_object(digest: str) -> Callable[[str], bool]:
+def _is_whole_object(repair: _Repair, digest: str) -> Callable[[str], bool]:
     """Whether a file is the object, in the form that its ending says."""
 
     def is_whole(path: str) -> bool:
         try:
-            return check_object(path, digest) is not None
+            return check_object(repair.store.layout.door, path, digest) is not None
         except (StoreError, FrameDamagedError, OSError):
             return False
 
@@ -234,7 +246,8 @@ def _drop_shard(repair: _Repair, problem: Problem) -> str:
         return RESTORED  # by a run that is under way
     repair.drop_state(owner, task_id, shard_id)
     if problem.code == "OUTPUTS_DAMAGED":
-        drop_file(repair.store.layout.outputs(owner, task_id, shard_id), lambda _: False)
+        path = repair.store.layout.outputs(owner, task_id, shard_id)
+        drop_file(repair.store, path, lambda _: False)
     return DROPPED
 
 
@@ -252,18 +265,20 @@ def _is_whole_shard(store: StoreDirectory, place: Place) -> bool:
 
 
 def _drop_segment(repair: _Repair, problem: Problem) -> str:
-    return _drop_index_file(repair.path(problem), is_whole_segment)
+    is_whole = partial(is_whole_segment, repair.store)
+    return _drop_index_file(repair, repair.path(problem), is_whole)
 
 
 def _drop_index(repair: _Repair, problem: Problem) -> str:
-    return _drop_index_file(repair.path(problem), partial(is_whole_index, repair.store))
+    is_whole = partial(is_whole_index, repair.store)
+    return _drop_index_file(repair, repair.path(problem), is_whole)
 
 
-def _drop_index_file(path: Path, is_whole: Callable[[Path], bool]) -> str:
+def _drop_index_file(repair: _Repair, path: Path, is_whole: Callable[[Path], bool]) -> str:
     """It costs time alone to drop one that is written anew at this moment."""
     if is_whole(path):
         return RESTORED
-    return DROPPED if drop_file(path, lambda _: False) else NO_ACTION
+    return DROPPED if drop_file(repair.store, path, lambda _: False) else NO_ACTION
 
 
 # In the order in which they are seen to.
@@ -283,7 +298,7 @@ _HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
     "BATCH_DAMAGED": _repair_batch,
     "RESULT_WRONG": _leave,
     "STATE_MISSING": _leave,
-    "FOREIGN_FILE": _leave,
+    "FOREIGN_FILE": _repair_foreign,
     "UNREADABLE": _repair_unreadable,
     "MEMO_DAMAGED": _drop_segment,
     "INDEX_DAMAGED": _drop_index,

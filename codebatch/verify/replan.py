@@ -30,7 +30,7 @@ _UNFIT = (CodeBatchError, KeyError, TypeError, ValueError, AttributeError, Recur
 def restore_plan(store: StoreDirectory, batch_id: str) -> bool:
     """Write plan, inputs and tasks of a batch anew, if they can be derived with certainty."""
     layout = store.layout
-    whole = find_document(layout.plan_document(batch_id)).document
+    whole = find_document(store, layout.plan_document(batch_id)).document
     for identity in _identities(store, batch_id):
         if identity.batch_id != batch_id:
             continue
@@ -71,7 +71,7 @@ def restore_tasks(store: StoreDirectory, batch_id: str) -> bool:
 
 
 def _head_of(store: StoreDirectory) -> Any:
-    return lambda digest: store.objects.read(digest)[:HEAD_BYTES]
+    return lambda digest: store.objects.read_head(digest, HEAD_BYTES)
 
 
 def _identities(store: StoreDirectory, batch_id: str) -> Iterator[BatchIdentity]:
@@ -86,7 +86,7 @@ def _identities(store: StoreDirectory, batch_id: str) -> Iterator[BatchIdentity]
 
 def _legible(store: StoreDirectory, batch_id: str) -> dict[str, Any]:
     """What the plan says, damaged or not, as far as it is JSON."""
-    data = find_bytes(store.layout.plan_document(batch_id)).data
+    data = find_bytes(store, store.layout.plan_document(batch_id)).data
     try:
         document = json.loads(data or b"")
     except (ValueError, RecursionError):
@@ -95,9 +95,9 @@ def _legible(store: StoreDirectory, batch_id: str) -> dict[str, Any]:
 
 
 def _snapshots(store: StoreDirectory, batch_id: str, damaged: dict[str, Any]) -> list[str]:
-    batch = find_document(store.layout.batch_document(batch_id)).document or {}
+    batch = find_document(store, store.layout.batch_document(batch_id)).document or {}
     named = [batch.get("snapshot_id"), damaged.get("snapshot_id")]
-    known = folders_in(store.root, SNAPSHOTS)
+    known = folders_in(store.layout.door, SNAPSHOTS)
     likely = [snapshot_id for snapshot_id in named if snapshot_id in known]
     return list(dict.fromkeys([*map(str, likely), *known]))
 
@@ -115,8 +115,8 @@ def _documents(store: StoreDirectory, damaged: dict[str, Any]) -> Iterator[Docum
 
 def _pipelines(store: StoreDirectory, damaged: dict[str, Any]) -> Iterator[object]:
     yield damaged.get("document")
-    for other in folders_in(store.root, BATCHES):
-        plan = find_document(store.layout.plan_document(other)).document or {}
+    for other in folders_in(store.layout.door, BATCHES):
+        plan = find_document(store, store.layout.plan_document(other)).document or {}
         yield plan.get("document")
     for name in list_pipelines():
         yield pipeline_document(load_pipeline(name))
@@ -136,7 +136,7 @@ def _stored_tasks(
     store: StoreDirectory, batch_id: str, task_ids: Iterable[str]
 ) -> Iterator[PlannedTask]:
     for task_id in task_ids:
-        document = find_document(store.layout.task_document(batch_id, task_id)).document
+        document = find_document(store, store.layout.task_document(batch_id, task_id)).document
         yield PlannedTask.from_document(document or {})
 
 
@@ -151,7 +151,7 @@ def _shard_ids(store: StoreDirectory, batch_id: str, whole: Document | None) -> 
     """Some shards of the batch: planned ones, else those that are there, else legible ones."""
     if whole is not None:
         return [shard.shard_id for shard in Plan.from_document(whole).shards]
-    there = shards_in(store.root, batch_id)
+    there = shards_in(store.layout.door, batch_id)
     legible = _legible(store, batch_id).get("shards")
     if there or not isinstance(legible, list):
         return there

@@ -22,6 +22,7 @@ from codebatch.records import (
     ShardState,
 )
 from codebatch.result import shard_node
+from codebatch.store.bounds import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.places import OUTPUTS, Place
 from codebatch.verify.documents import find_bytes, find_document
 from codebatch.verify.findings import EMPTY, Findings, Shard
@@ -66,7 +67,7 @@ def check_shard(
 
 def _state_at(findings: Findings, place: Place) -> ShardState | None:
     path = findings.store.layout.state(place.owner, place.task_id, place.shard_id)
-    found = find_document(path)
+    found = find_document(findings.store, path)
     if found.document is None:
         code = "UNREADABLE" if found.is_unreadable else "STATE_DAMAGED"
         _add_state(findings, place, str(found.wrong), code)
@@ -94,7 +95,7 @@ def _add_state(findings: Findings, place: Place, wrong: str, code: str = "STATE_
 
 def _outputs_of(findings: Findings, place: Place, state: ShardState) -> bytes | None:
     path = findings.store.layout.outputs(place.owner, place.task_id, place.shard_id)
-    found = find_bytes(path)
+    found = find_bytes(findings.store, path, min(state.size, INDEX_BYTES))
     wrong = found.wrong
     if found.data is not None and len(found.data) != state.size:
         wrong = f"it has {len(found.data)} bytes, its state says {state.size}"
@@ -182,7 +183,7 @@ def _follow(findings: Findings, place: Place, records: list[Record]) -> None:
 
 def _chunks_of(findings: Findings, digest: str, shard: Shard) -> list[str]:
     try:
-        data = findings.store.objects.read(digest)
+        data = findings.store.objects.read(digest, CHUNK_BYTES)
     except CodeBatchError:
         place = findings.store.objects.location(digest) or ""
         path = os.path.relpath(

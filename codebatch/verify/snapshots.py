@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import NamedTuple
 
 from codebatch.digest import canonical_json, digest_bytes, short_id
 from codebatch.errors import InvalidIdError
 from codebatch.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, FileRecord, path_key
 from codebatch.store import SNAPSHOT_PREFIX
+from codebatch.store.bounds import INDEX_BYTES, SNAPSHOT_BYTES
 from codebatch.store.places import MANIFEST, SNAPSHOT, SNAPSHOTS, Place, folders_in, walk_store
 from codebatch.verify.documents import Found, find_bytes, find_document
 from codebatch.verify.findings import Findings
@@ -32,18 +32,18 @@ class _WrongLineError(Exception):
 
 def check_snapshots(findings: Findings) -> None:
     """Check every snapshot, and note which objects they refer to."""
-    root = findings.store.root
-    for entry in walk_store(root, SNAPSHOTS, depth=1):
+    door = findings.store.layout.door
+    for entry in walk_store(door, SNAPSHOTS, depth=1):
         findings.add_stray(entry)
-    for snapshot_id in folders_in(root, SNAPSHOTS):
-        for entry in walk_store(root, f"{SNAPSHOTS}/{snapshot_id}"):
+    for snapshot_id in folders_in(door, SNAPSHOTS):
+        for entry in walk_store(door, f"{SNAPSHOTS}/{snapshot_id}"):
             findings.add_stray(entry, snapshot_id=snapshot_id)
         _check_snapshot(findings, snapshot_id)
 
 
 def has_document(findings: Findings, snapshot_id: str) -> bool:
     """Whether there is anything in the place of a snapshot's document, which is written last."""
-    return os.path.lexists(findings.store.layout.snapshot_document(snapshot_id))
+    return findings.is_there(findings.store.layout.snapshot_document(snapshot_id))
 
 
 def _check_snapshot(findings: Findings, snapshot_id: str) -> None:
@@ -51,13 +51,15 @@ def _check_snapshot(findings: Findings, snapshot_id: str) -> None:
     is_finished = has_document(findings, snapshot_id)
     if not is_finished:
         findings.notes.unfinished_snapshots += 1
-        if not os.path.lexists(layout.manifest(snapshot_id)):
+        if not findings.is_there(layout.manifest(snapshot_id)):
             return  # it was given up before anything of it could be read
     findings.checked.snapshots += 1
     before = len(findings.problems)
-    sizes = _check_manifest(findings, snapshot_id, find_bytes(layout.manifest(snapshot_id)))
+    manifest = find_bytes(findings.store, layout.manifest(snapshot_id), INDEX_BYTES)
+    sizes = _check_manifest(findings, snapshot_id, manifest)
     if is_finished:
-        found = find_document(layout.snapshot_document(snapshot_id))
+        path = layout.snapshot_document(snapshot_id)
+        found = find_document(findings.store, path, SNAPSHOT_BYTES)
         _check_document(findings, snapshot_id, found, sizes)
         findings.forget_since(before, layout.snapshot_document(snapshot_id))
 
