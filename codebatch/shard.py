@@ -371,7 +371,7 @@ def _run(
         raise context.prepared
     try:
         records = list(task.run(source, context))
-    except UnreadableObjectError:
+    except (UnreadableObjectError, ToolCrashedError):
         raise
     except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
         shortage = shortage_of(error, memory_is_limited=around.memory_is_limited)

@@ -40,6 +40,10 @@ TREE = {
     b"types.d.ts": b"declare const a: number;\n",
     b"package-lock.json": b"{}\n",
     b"data.json": b"{}\n",
+    b"flow.js": b"// @flow\n(x: any);\n",
+    b"template.js": b"a = <%= b %>;\n",
+    b"old.py": b"print 'a'\n",
+    b"newer.py": b"a = t'{b}'\n",
     b"made.py": b"# @generated\nx = 1\n",
     b"large.py": b"x = 1\n" * 200,
     b"blob.bin": b"\0\1",
@@ -225,7 +229,10 @@ def test_records_of_a_store(tree: Tree) -> None:
     values = {value for name, value in seen if name == "metric"}
     assert values == set(load("record.metric")["properties"]["metric"]["enum"])
     reasons = {value for name, value in seen if name == "reason"}
-    assert reasons == set(load("record.skip")["properties"]["reason"]["enum"])
+    if sys.version_info < (3, 14):
+        reasons.remove("needs Python 3.14")
+    known, _ = load("record.skip")["properties"]["reason"]["anyOf"]
+    assert reasons == set(known["enum"])
 
 
 def test_record_with_task_and_shard(tree: Tree) -> None:

@@ -2,7 +2,8 @@
 
 Every record is one measure: ``metric`` and ``value``; those of one function carry the
 function's qualified ``name`` and ``line`` as well. What counts as a decision is documented
-with each language's front end. A file that does not parse gets the counts that need no tree.
+with each language's front end. A file that does not parse gets the counts that need no tree; one
+that is none for the parser is a skip as well.
 
 ====================== ============================================================
 bytes, lines, loc      size; all lines; lines that are not blank
@@ -28,6 +29,7 @@ from codebatch.records import Record
 from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.languages.base import CodeMetrics
 from codebatch.tasks.languages.versions import parser_versions
+from codebatch.tasks.parse import NO_PARSER, parsed_or_skip
 from codebatch.tasks.source import SourceFile
 
 _OF_FUNCTIONS = ("function_complexity", "function_cognitive", "function_nesting")
@@ -43,8 +45,11 @@ def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
     yield _metric("language", source.language)
     yield _metric("lines", len(lines))
     yield _metric("loc", len(lines) - source.blank_lines)
-    metrics = source.parsed.metrics() if source.parsed is not None else None
-    if metrics is not None:
+    parsed = parsed_or_skip(source, context)
+    if isinstance(parsed, dict):
+        if parsed["reason"] != NO_PARSER:
+            yield parsed
+    elif (metrics := parsed.metrics()) is not None:
         yield from _code_metrics(metrics)
 
 

@@ -32,6 +32,7 @@ from codebatch.tasks.base import (
 )
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import NameFinding
+from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
 from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
@@ -110,7 +111,8 @@ class _NameFindings:
 
 
 def _has_names(source: SourceFile, config: Config) -> bool:
-    return reason_to_skip(source, config) is None and reason_to_pass_by(source) != MINIFIED
+    reason = reason_to_skip(source, config) or reason_not_to_parse(source)
+    return reason is None and reason_to_pass_by(source) != MINIFIED
 
 
 def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
@@ -151,7 +153,7 @@ def _finding(config: Config, code: str, rule: str, line: int, column: int, messa
 
 TASK = Task(
     name="lint",
-    version=2,
+    version=3,
     summary="text rules, unused imports and variables, shadowing",
     kinds=("diagnostic", "skip"),
     run=_lint,

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from codebatch.records import Record
-from codebatch.tasks.base import PARSE, Config, FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import PARSE, FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import Parsed, SyntaxFault
+from codebatch.tasks.languages.dialects import is_dialect, reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.oxlint import OXLINT
 from codebatch.tasks.languages.ecmascript.verdicts import Verdicts
+from codebatch.tasks.languages.python.ruff import RUFF
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
 from codebatch.tasks.source import SourceFile
@@ -23,18 +25,28 @@ from codebatch.tasks.source import SourceFile
 NO_PARSER = "no parser"
 
 
-def parsed_or_skip(source: SourceFile, config: Config) -> Parsed | Record:
-    """The parsed file, or the skip record of one that is not parsed."""
-    reason = reason_to_skip(source, config)
-    if reason is not None:
-        return skip_record(reason)
-    return skip_record(NO_PARSER) if source.parsed is None else source.parsed
+def parsed_or_skip(source: SourceFile, context: FileContext) -> Parsed | Record:
+    """The parsed file, or the skip record of one that is not parsed, which holds as well where a
+    needed ``parse`` has found out that the file is in a dialect.
+    """
+    reason = reason_to_skip(source, context.config) or reason_not_to_parse(source)
+    if reason is None and source.parsed is not None:
+        said = (record.get("reason") for found in context.upstream.values() for record in found)
+        reason = next((str(word) for word in said if is_dialect(word)), None)
+        return source.parsed if reason is None else skip_record(reason)
+    return skip_record(reason or NO_PARSER)
 
 
 def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    parsed = parsed_or_skip(source, context.config)
+    parsed = parsed_or_skip(source, context)
     if isinstance(parsed, dict):
         yield parsed
+        return
+    judged = cast("Sequence[SyntaxFault] | None", context.prepared)
+    faults = parsed.faults if judged is None else judged
+    dialect = parsed.dialect if faults else None
+    if dialect is not None:
+        yield skip_record(dialect)
         return
     tree = parsed.encode()
     if tree is not None:
@@ -45,13 +57,11 @@ def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
             "nodes": tree.nodes,
             "data": tree.data,
         }
-    faults = cast("Sequence[SyntaxFault] | None", context.prepared)
-    found = _findings(parsed.faults if faults is None else faults)
-    yield from diagnostic_records(found, source.lines)
+    yield from diagnostic_records(_findings(faults), source.lines)
 
 
 def _toolchain() -> Mapping[str, str]:
-    return {**parser_versions(), **OXLINT.toolchain()}
+    return {**parser_versions(), **OXLINT.toolchain(), **RUFF.toolchain()}
 
 
 def _findings(faults: Iterable[SyntaxFault]) -> Iterable[Finding]:
@@ -62,7 +72,7 @@ def _findings(faults: Iterable[SyntaxFault]) -> Iterable[Finding]:
 
 TASK = Task(
     name=PARSE,
-    version=4,
+    version=5,
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,

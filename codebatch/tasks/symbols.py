@@ -18,7 +18,7 @@ from codebatch.tasks.source import SourceFile
 
 
 def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    parsed = parsed_or_skip(source, context.config)
+    parsed = parsed_or_skip(source, context)
     if isinstance(parsed, dict):
         yield parsed
         return

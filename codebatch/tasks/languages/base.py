@@ -118,6 +118,12 @@ class Parsed(Protocol):
         a tool finds that out.
         """
 
+    @property
+    def dialect(self) -> str | None:
+        """What a file that the language rejects is written in, as a reason to skip it: a template,
+        Python 2; None where its faults are faults.
+        """
+
     def encode(self) -> EncodedTree | None:
         """The tree as bytes; None where nothing could be parsed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
@@ -14,10 +14,11 @@ from codebatch.tasks.languages.base import (
     Symbol,
     SyntaxFault,
 )
+from codebatch.tasks.languages.dialects import TEMPLATE, is_template
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, FlatTree
+from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
-from codebatch.tasks.languages.ecmascript.syntax import read
+from codebatch.tasks.languages.ecmascript.syntax import is_accepted, read
 
 if TYPE_CHECKING:
     from codebatch.tasks.source import SourceFile
@@ -29,9 +30,16 @@ class ParsedFile:
     # What the language rejects is found by oxlint; see ``verdicts``.
     faults: tuple[SyntaxFault, ...] = ()
 
-    def __init__(self, tree: FlatTree, grammar: str) -> None:
-        self._tree = tree
+    def __init__(self, text: str, grammar: str) -> None:
+        self._tree = read(text, grammar)
         self._grammar = grammar
+
+    @property
+    def dialect(self) -> str | None:
+        """``template`` for a file that is one, where the grammar rejects it as well."""
+        accepts = partial(is_accepted, grammar=self._grammar)
+        text = self._tree.text
+        return TEMPLATE if not accepts(text) and is_template(text, accepts) else None
 
     def encode(self) -> EncodedTree:
         """The tree, as recovered where the grammar rejects the file."""
@@ -66,7 +74,7 @@ class EcmascriptFrontend:
     def parse(self, source: SourceFile) -> ParsedFile:
         """Parse one file."""
         grammar = "javascript" if source.language == "jsx" else source.language
-        return ParsedFile(read(source.text, grammar), grammar)
+        return ParsedFile(source.text, grammar)
 
 
 FRONTEND = EcmascriptFrontend()

@@ -47,6 +47,11 @@ def read(text: str, grammar: str) -> FlatTree:
     return flatten(parse(grammar, _ascii(text)), grammar, text)
 
 
+def is_accepted(text: str, grammar: str) -> bool:
+    """Return true if the grammar accepts a text."""
+    return not parse(grammar, _ascii(text)).root_node.has_error
+
+
 def _ascii(text: str) -> str:
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from codebatch.tasks.base import Config, reason_to_skip
 from codebatch.tasks.languages.base import SyntaxFault
+from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OxlintRun, Remark
 from codebatch.tasks.languages.ecmascript.places import places
 from codebatch.tasks.source import SourceFile
@@ -24,7 +25,8 @@ class Verdicts:
         self.places = [
             place
             for place, source in enumerate(sources)
-            if source.language in LANGUAGES and reason_to_skip(source, config) is None
+            if source.language in LANGUAGES
+            and (reason_to_skip(source, config) or reason_not_to_parse(source)) is None
         ]
         self._sources = [sources[place] for place in self.places]
         self._run = OxlintRun(self._sources, {})

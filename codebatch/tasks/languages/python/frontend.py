@@ -14,12 +14,21 @@ from codebatch.tasks.languages.base import (
     Symbol,
     SyntaxFault,
 )
+from codebatch.tasks.languages.dialects import (
+    MOST_CHARACTERS,
+    NEEDS,
+    PYTHON_2,
+    TEMPLATE,
+    is_template,
+)
 from codebatch.tasks.languages.python.edges import find_edges
 from codebatch.tasks.languages.python.encode import encode_tree
 from codebatch.tasks.languages.python.lines import count_lines
 from codebatch.tasks.languages.python.metrics import count_complexity
+from codebatch.tasks.languages.python.newer import needed_python
 from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
-from codebatch.tasks.languages.python.parse import parse_source
+from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
+from codebatch.tasks.languages.python.python2 import is_python2
 from codebatch.tasks.languages.python.symbols import find_symbols
 
 if TYPE_CHECKING:
@@ -68,6 +77,21 @@ class PythonFile:
     ) -> Iterable[NameFinding]:
         """All: ruff knows what is there for others."""
         return found
+
+    @cached_property
+    def dialect(self) -> str | None:
+        """What the file is written in that this Python rejects it, as a reason to skip it."""
+        text = self._source.text
+        if not self.faults or self.faults[0].message in IN_ANY_PYTHON:
+            return None
+        if len(text) > MOST_CHARACTERS or parse_text(text) is not None:
+            return None  # what is wrong with a text that parses is its encoding
+        if is_template(text, lambda filled: parse_text(filled) is not None):
+            return TEMPLATE
+        if is_python2(text, parse_text):
+            return PYTHON_2
+        needed = needed_python(self._source.content)
+        return f"{NEEDS}{needed}" if needed else None
 
 
 class PythonFrontend:

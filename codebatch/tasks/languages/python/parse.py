@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NULL_BYTES = "source code cannot contain null bytes"
 TOO_DEEP = "nested too deeply for this Python's parser"
+TOO_MANY = "too many nested parentheses"
+IN_ANY_PYTHON = frozenset((NULL_BYTES, TOO_DEEP, TOO_MANY))  # are these faults
 
 # Python 3.12 fixed the depth of the parser. 3.10 has no limit and crashes where the stack ends:
 # it gets the large stack for every file that could be deep enough, a level taking two bytes.
@@ -53,6 +55,18 @@ def parse_source(source: SourceFile) -> ast.Module | SyntaxFault:
         return SyntaxFault(1, 1, TOO_DEEP)
     except ValueError as error:
         return SyntaxFault(1, 1, f"invalid source: {error}")
+
+
+def parse_text(text: str) -> ast.Module | None:
+    """The tree of a text, None where Python rejects it."""
+    try:
+        return _parse(text)
+    except MemoryError as error:
+        if _is_shortage(error):
+            raise
+    except (SyntaxError, RecursionError, ValueError):
+        pass
+    return None
 
 
 def _is_shortage(error: MemoryError) -> bool:

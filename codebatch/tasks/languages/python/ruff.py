@@ -17,7 +17,7 @@ from codebatch.tasks.languages.encodings import declared_encoding
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 RUFF = NativeTool("ruff")
 
@@ -32,6 +32,7 @@ _NO_PYTHON = b"(\n"
 _ARGUMENTS = (
     *("check", "--isolated", "--no-cache", "--quiet", "--exit-zero"),
     *("--no-force-exclude", "--no-respect-gitignore", "--output-format", "json-lines"),
+    *("--target-version", "py310"),  # the oldest that runs this program
 )
 
 # Faults (``invalid-syntax``) are the parse task's to report; rule codes look like F401.
@@ -79,25 +80,36 @@ class RuffRun:
         A file that does not decode, or does not parse, has none.
         """
         findings: list[list[RuffFinding]] = [[] for _ in range(self._count)]
+        for item in self._said():
+            finding = _finding(item)
+            if finding is not None:
+                findings[_index(item["filename"])].append(finding)
+        for found in findings:
+            found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
+        return findings
+
+    def faults(self) -> Iterator[str]:
+        """Why ruff rejects the files, in messages without places."""
+        return (item["message"] for item in self._said() if not _is_rule(item["code"]))
+
+    def _said(self) -> Iterator[dict[str, Any]]:
+        """All that ruff says of the files, one by one: it may be much."""
         if self._run is None:
-            return findings
+            return
         complete = False
         try:
             with self._run.output() as said:
                 for item in map(json.loads, said):
-                    finding = _finding(item)
-                    if finding is not None:
-                        findings[_index(item["filename"])].append(finding)
-                    complete = complete or os.path.basename(item["filename"]) == _COMPANY
+                    if os.path.basename(item["filename"]) == _COMPANY:
+                        complete = True
+                    else:
+                        yield item
         except ValueError as error:
             raise ToolError(f"ruff cannot be understood: {error}") from error
         finally:
             self.cancel()
         if not complete:
             raise ToolError("ruff did not say all")
-        for found in findings:
-            found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
-        return findings
 
     def cancel(self) -> None:
         """End ruff, if it has not ended, and let go of the files."""
@@ -108,6 +120,11 @@ class RuffRun:
 def run_ruff(sources: Sequence[RuffInput], select: Sequence[str]) -> list[list[RuffFinding]]:
     """The findings of `RuffRun`, waited for."""
     return RuffRun(sources, select).findings()
+
+
+def faults_in_oldest(content: bytes) -> Iterator[str]:
+    """Why the oldest Python that runs this program would reject a module."""
+    return RuffRun([RuffInput(content, "module")], ["F401"]).faults()
 
 
 def _files(sources: Sequence[RuffInput]) -> dict[str, bytes]:
@@ -140,13 +157,17 @@ def _index(filename: str) -> int:
     return int(os.path.basename(folder) if name == "__init__.py" else name.partition(".")[0])
 
 
+def _is_rule(code: str | None) -> bool:
+    return code is not None and _RULE_CODE.fullmatch(code) is not None
+
+
 def _finding(item: dict[str, Any]) -> RuffFinding | None:
     """A finding from ruff's JSON; None for what is not a rule's.
 
     F401's advice after the semicolon depends on whether ruff takes a module for first-party.
     """
     code = item["code"]
-    if code is None or not _RULE_CODE.fullmatch(code):
+    if not _is_rule(code):
         return None
     message = item["message"]
     if code == "F401":

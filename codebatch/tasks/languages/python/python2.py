@@ -1,0 +1,212 @@
+"""Whether a file that Python 3 rejects is Python 2.
+
+It is if what only Python 2 has (statements ``print`` and ``exec``, ``except E, e``, ``raise E, m``,
+backticks, ``<>``, parameters that are tuples, numbers like ``0777`` and ``10L``, ``ur''``), written
+as in Python 3, makes a file that Python 3 accepts, and nothing in it is of Python 3 alone. So a
+mistake in a file for Python 3 remains one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\f]+|\\(?:\r\n|\r|\n)|\#[^\r\n]*)
+      | (?P<newline>\r\n|\r|\n)
+      | (?P<string>[A-Za-z]{0,2}(?P<quote>'''|\"\"\"|'|\"))
+      | (?P<word>\w+)
+      | (?P<operator><>|<<=|>>=|\*\*=|//=|[-+*/%@&|^=<>!]=|<<|>>|\*\*|//|.)""",
+    re.VERBOSE,
+)
+_REST = {
+    "'": re.compile(r"(?:[^'\\\r\n]|\\(?:\r\n|.))*'", re.DOTALL),
+    '"': re.compile(r'(?:[^"\\\r\n]|\\(?:\r\n|.))*"', re.DOTALL),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*'''", re.DOTALL),
+    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*"""', re.DOTALL),
+}
+_NUMBER = re.compile(r"(0[xX][\da-fA-F]+|0[bBoO][0-7]+|\d+)[lL]?")
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+_BLOCKS = frozenset("if elif else for while try except finally with def class".split())
+_STATEMENTS = frozenset(("print", "exec"))
+_NO_ARGUMENT = frozenset("( = . , ; : ) += -= *= /= //= %= @= &= |= ^= <<= >>= **=".split())
+
+# What Python 2 does not have, as far as trees of Python 3 tell.
+_NODES_OF_3 = (
+    *(ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Nonlocal, ast.AnnAssign),
+    *(ast.NamedExpr, ast.MatMult, ast.YieldFrom, ast.JoinedStr, ast.Match),
+)
+
+
+class _Token:
+    """A token and what is written for it in Python 3."""
+
+    __slots__ = ("kind", "text", "written")
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        self.text = self.written = text
+
+
+class _UnreadableError(Exception):
+    """A string does not end."""
+
+
+def is_python2(text: str, parse: Callable[[str], ast.Module | None]) -> bool:
+    """Return true if a text that Python 3 rejects is Python 2; ``parse`` gives None for what
+    Python 3 rejects.
+    """
+    try:
+        written = _as_python3(text)
+    except _UnreadableError:
+        return False
+    tree = parse(written) if written != text else None
+    return tree is not None and not any(map(_is_of_3, ast.walk(tree)))
+
+
+def _is_of_3(node: ast.AST) -> bool:
+    if isinstance(node, ast.FunctionDef):
+        return node.returns is not None or bool(node.args.kwonlyargs)
+    if isinstance(node, ast.arg):
+        return node.annotation is not None
+    if isinstance(node, ast.Raise):
+        return node.cause is not None
+    if isinstance(node, ast.ClassDef):
+        return bool(node.keywords)
+    return isinstance(node, _NODES_OF_3)
+
+
+def _as_python3(text: str) -> str:
+    tokens = [*_tokens(text)]
+    for line in _logical_lines(tokens):
+        _rewrite_line(line)
+    written = "".join(token.written for token in tokens)
+    if written != text and "\t" in text:  # Python 2 knew how wide a tab is
+        return _INDENT.sub(lambda indent: indent[0].expandtabs(8), written)
+    return written
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    position, opened = 0, False
+    while (match := _TOKEN.match(text, position)) is not None:
+        kind, position = str(match.lastgroup), match.end()
+        token = _Token(kind, match[0])
+        if kind == "string":
+            rest = _REST[match["quote"]].match(text, position)
+            if rest is None:
+                raise _UnreadableError
+            position = rest.end()
+            prefix = match[0].removesuffix(match["quote"])
+            token = _Token("string", match[0] + rest[0])
+            if prefix.lower() == "ur":
+                token.written = token.text[1:]
+        elif kind == "word":
+            token.written = _number(match[0])
+        elif match[0] == "<>":
+            token.written = "!="
+        elif match[0] == "`":
+            token.written, opened = ")" if opened else "(", not opened
+        yield token
+
+
+def _number(word: str) -> str:
+    number = _NUMBER.fullmatch(word)
+    if number is None:
+        return word
+    digits = number[1]
+    return f"0o{digits}" if re.fullmatch("0+[1-7][0-7]*", digits) else digits
+
+
+def _logical_lines(tokens: list[_Token]) -> Iterator[list[_Token]]:
+    """Yield the tokens of each line that are neither space nor comments."""
+    line: list[_Token] = []
+    depth = 0
+    for token in tokens:
+        if token.kind == "newline" and depth == 0:
+            yield line
+            line = []
+        elif token.kind not in ("space", "newline"):
+            line.append(token)
+            depth = max(0, depth + _deeper(token))
+    yield line
+
+
+def _deeper(token: _Token) -> int:
+    return (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+
+
+def _rewrite_line(line: list[_Token]) -> None:
+    _open_tuples(line)
+    start = 0
+    while start < len(line):
+        first = line[start].text
+        end = _end(line, start, ":" if first in _BLOCKS else ";")
+        if first in _STATEMENTS:
+            _rewrite_call(line[start:end])
+        elif first == "raise" or (first == "except" and _names_exception(line[start:end])):
+            _enclose(line[start:end])
+        start = end + 1
+
+
+def _end(line: list[_Token], start: int, closing: str) -> int:
+    """Return where a statement, or the head of a block, ends."""
+    depth = lambdas = 0
+    for place in range(start, len(line)):
+        text = line[place].text
+        depth += _deeper(line[place])
+        if depth == 0 and text == "lambda":
+            lambdas += 1
+        elif depth == 0 and text == closing:
+            if closing != ":" or lambdas == 0:
+                return place
+            lambdas -= 1
+    return len(line)
+
+
+def _rewrite_call(statement: list[_Token]) -> None:
+    """Make a statement ``print`` or ``exec`` a call."""
+    if len(statement) == 1 or statement[1].text in _NO_ARGUMENT:
+        return
+    statement[0].written += "("
+    statement[-1].written += ")"
+    if statement[1].text == ">>":
+        statement[1].written = ""
+
+
+def _enclose(statement: list[_Token]) -> None:
+    """Make a tuple of what follows ``raise`` or ``except`` and has commas."""
+    if _end(statement, 0, ",") < len(statement):
+        statement[0].written += " ("
+        statement[-1].written += ")"
+
+
+def _names_exception(statement: list[_Token]) -> bool:
+    """Return true for ``except E, e``; ``except A, B`` without parentheses is of Python 3.14."""
+    comma, last = _end(statement, 0, ","), statement[-1].text
+    return comma == len(statement) - 2 and last == last.lower()
+
+
+def _open_tuples(line: list[_Token]) -> None:
+    """Leave out the parentheses of parameters that are tuples."""
+    for place, token in enumerate(line):
+        if token.text == "lambda":
+            _open_parameters(line, place + 1, ":")
+        elif token.text == "def":
+            _open_parameters(line, place + 3, ")")
+
+
+def _open_parameters(line: list[_Token], start: int, closing: str) -> None:
+    """``start`` is where the first parameter stands, ``closing`` follows the last."""
+    before, opened, depth = ",", 0, 0
+    for place in range(start, len(line)):
+        token = line[place]
+        if (token.text == closing and depth == opened == 0) or token.text in ("lambda", "def"):
+            return  # those inside of it are looked at for themselves
+        if token.text == "(" and depth == 0 and before in (",", "("):
+            token.written, opened = "", opened + 1
+        elif token.text == ")" and depth == 0 and opened:
+            token.written, opened = "", opened - 1
+        else:
+            depth += _deeper(token)
+        before = token.text
