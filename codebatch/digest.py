@@ -72,9 +72,13 @@ def unseal(data: bytes, name: str) -> Document:
     """Parse a sealed document and check its digest; ``name`` says which in the error."""
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        is_sealed = isinstance(document, dict) and _is_sealed(data, document)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # NaN, which is no JSON
         raise damaged_document(name, "not a complete JSON document") from error
-    if not isinstance(document, dict) or not _is_sealed(data, document):
+    if not isinstance(document, dict) or not is_sealed:
         raise damaged_document(name, "the content does not match its digest")
     return document
 

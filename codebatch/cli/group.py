@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import itertools
 import re
@@ -35,6 +36,8 @@ else:
     shortage = lazy("codebatch.shortage")
     traceback = lazy("traceback")
 
+_MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}
+_LONGEST_NAME = 60
 # A hint is a command, or ends with one after a colon. `init` names a store to make.
 _STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|explain [a-z]|.*--help)")
 
@@ -172,6 +175,8 @@ def _settled() -> Iterator[None]:
 
 
 def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
+    if isinstance(error, OSError) and error.errno in _MISNAMED:
+        _report(UsageError(f"{error.strerror}: {_shortened(error.filename)}"), as_json=as_json)
     lacking = shortage.shortage_of(error, memory_is_limited=False)
     if lacking is not None:
         _report(MachineExhaustedError(str(lacking)), as_json=as_json)
@@ -179,6 +184,11 @@ def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
     message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
     output.write_error(message, ["please report it with the lines above"])
     sys.exit(EXIT_BUG)
+
+
+def _shortened(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
 def _options(args: Sequence[str]) -> list[str]:
