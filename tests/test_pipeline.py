@@ -263,6 +263,7 @@ def test_batch_id_depends_on_the_pipeline(
                     "max_line_length": 100,
                     "max_blank_lines": 3,
                     "max_bytes": 16777216,
+                    "max_tokens": 500000,
                     "severities": {},
                 },
                 "task": "lint",

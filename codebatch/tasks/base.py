@@ -15,8 +15,10 @@ from typing import Any, Protocol, cast
 from codebatch.digest import Document
 from codebatch.records import Record
 from codebatch.resources import load_schema
+from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.source import SourceFile
 
+TOO_MANY_TOKENS = "too many tokens"
 PARSE = "parse"  # the task that records syntax trees
 
 Config = Mapping[str, Any]
@@ -138,4 +140,6 @@ def reason_to_skip(source: SourceFile, config: Config) -> str | None:
         return "too large"
     if source.language == "binary":
         return "binary"
+    if is_parsed(source.language) and source.exceeds_tokens(config["max_tokens"]):
+        return TOO_MANY_TOKENS
     return None

@@ -35,6 +35,7 @@ from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
+from codebatch.tasks.languages.python.depth import may_nest_deeply
 from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
@@ -42,6 +43,7 @@ from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
 
+TOO_DEEP = "nested too deeply"
 RUFF_RULES = {
     "F401": "L101",
     "F841": "L102",
@@ -112,7 +114,26 @@ class _NameFindings:
 
 def _has_names(source: SourceFile, config: Config) -> bool:
     reason = reason_to_skip(source, config) or reason_not_to_parse(source)
-    return reason is None and reason_to_pass_by(source) != MINIFIED
+    if reason is not None or reason_to_pass_by(source) == MINIFIED:
+        return False
+    return _is_fit_for_ruff(source)
+
+
+def _is_fit_for_ruff(source: SourceFile) -> bool:
+    """Return whether ruff can be asked, if it is for Python: not about what is too deep, nor about
+    what Python cannot parse and might take ruff minutes.
+    """
+    if source.language != "python" or not may_nest_deeply(source.content):
+        return True
+    parsed = source.parsed
+    fit = parsed is not None and not parsed.faults and not parsed.nests_deeply
+    source.drop_tree()
+    return fit
+
+
+def _is_too_deep(source: SourceFile) -> bool:
+    suspect = source.language == "python" and may_nest_deeply(source.content)
+    return suspect and source.parsed is not None and source.parsed.nests_deeply
 
 
 def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
@@ -123,6 +144,8 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
     passed_by = reason_to_pass_by(source)
     if passed_by is not None:
         yield skip_record(passed_by)
+    if _is_too_deep(source):
+        yield skip_record(TOO_DEEP)
     found = [*_text_findings(source, context.config)] if passed_by is None else []
     if passed_by != MINIFIED:
         found += _name_findings(source, context)

@@ -50,7 +50,7 @@ class ToolLimits(NamedTuple):
     """
 
     memory_bytes: int = 2**30
-    stack_bytes: int = 2**28
+    stack_bytes: int = 2**26
     main_stack_bytes: int = 2**23
     cpu_seconds: int = 300
     output_bytes: int = 2**28

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from codebatch.records import Record
-from codebatch.tasks.base import PARSE, FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import (
+    PARSE,
+    TOO_MANY_TOKENS,
+    FileContext,
+    Task,
+    reason_to_skip,
+    skip_record,
+)
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import Parsed, SyntaxFault
 from codebatch.tasks.languages.dialects import is_dialect, reason_not_to_parse
@@ -27,12 +34,17 @@ NO_PARSER = "no parser"
 
 def parsed_or_skip(source: SourceFile, context: FileContext) -> Parsed | Record:
     """The parsed file, or the skip record of one that is not parsed, which holds as well where a
-    needed ``parse`` has found out that the file is in a dialect.
+    needed ``parse`` has found out that the file is in a dialect. What has a tree already was not
+    too much.
     """
-    reason = reason_to_skip(source, context.config) or reason_not_to_parse(source)
+    said = [record for found in context.upstream.values() for record in found]
+    reason = reason_to_skip(source, context.config)
+    if reason == TOO_MANY_TOKENS and any(record["kind"] == "ast" for record in said):
+        reason = None
+    reason = reason or reason_not_to_parse(source)
     if reason is None and source.parsed is not None:
-        said = (record.get("reason") for found in context.upstream.values() for record in found)
-        reason = next((str(word) for word in said if is_dialect(word)), None)
+        words = (record.get("reason") for record in said)
+        reason = next((str(word) for word in words if is_dialect(word)), None)
         return source.parsed if reason is None else skip_record(reason)
     return skip_record(reason or NO_PARSER)
 

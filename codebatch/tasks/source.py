@@ -12,6 +12,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 NO_FACETS: Mapping[str, str] = MappingProxyType({})
 
+# Of a character in UTF-8 the first byte counts.
+_TOKEN = re.compile(rb"[A-Za-z0-9_$]+|[^A-Za-z0-9_$ \t\f\v\r\x80-\xbf]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -43,6 +46,7 @@ class SourceFile:
         self.language = language
         self.facets = facets
         self._read: Callable[[], bytes] = lambda: content
+        self._exceeds: dict[int, bool] = {}
 
     @classmethod
     def stored(
@@ -82,6 +86,19 @@ class SourceFile:
         if lines[-1] == "":
             lines.pop()
         return lines
+
+    def exceeds_tokens(self, most: int) -> bool:
+        """Return whether the file has more than so many tokens, as far as is cheap to tell.
+
+        Each word, each mark and each line end counts, in comments and strings too: what a parser
+        makes of a file takes memory by tokens, and the count must not be outwitted.
+        """
+        if self.size <= most:
+            return False
+        if most not in self._exceeds:
+            beyond = islice(_TOKEN.finditer(self.content), most, None)
+            self._exceeds[most] = next(beyond, None) is not None
+        return self._exceeds[most]
 
     @cached_property
     def blank_lines(self) -> int:

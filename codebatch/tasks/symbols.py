@@ -3,7 +3,8 @@
 Where the ``parse`` task records a tree, symbols and edges follow from this tree's bytes and the
 language: a front end makes them from nothing that its encoding leaves out (see `Parsed`), and its
 encoding writes no two trees alike. A Python file without a tree has a fault and no symbols. What
-follows from the size is only whether the file is passed by, which is `reason_to_skip`.
+follows from the size is only whether the file is passed by, which is `reason_to_skip`; the number
+of tokens counts only where there is no tree.
 """
 
 from __future__ import annotations

@@ -18,6 +18,11 @@ _FRONTENDS = {
 }
 
 
+def is_parsed(language: str) -> bool:
+    """Return whether there is a parser for a language."""
+    return language in _FRONTENDS
+
+
 @functools.cache
 def frontend_for(language: str) -> Frontend | None:
     """The front end for a language, or None where no parser knows it."""

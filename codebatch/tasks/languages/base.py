@@ -124,6 +124,10 @@ class Parsed(Protocol):
         Python 2; None where its faults are faults.
         """
 
+    @property
+    def nests_deeply(self) -> bool:
+        """True if the tree is deeper than what is given to tools that recurse over it."""
+
     def encode(self) -> EncodedTree | None:
         """The tree as bytes; None where nothing could be parsed."""
 

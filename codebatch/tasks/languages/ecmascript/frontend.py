@@ -29,6 +29,7 @@ class ParsedFile:
 
     # What the language rejects is found by oxlint; see ``verdicts``.
     faults: tuple[SyntaxFault, ...] = ()
+    nests_deeply = False  # no tool is given this tree
 
     def __init__(self, text: str, grammar: str) -> None:
         self._tree = read(text, grammar)

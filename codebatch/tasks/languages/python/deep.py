@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 # The stack is address space, touched only as far as it is used. Building a tree takes less than
-# 100 bytes of it per level, and the limit counts three levels each: 4.5 million levels at most.
-_STACK_BYTES = 512 * 1024 * 1024
+# 100 bytes of it per level, and the limit counts three levels each: half a million levels at most.
+_STACK_BYTES = 128 * 1024 * 1024
 _RECURSION_LIMIT = 1_500_000
 
 # Stack size and recursion limit belong to the process: one deep call at a time.

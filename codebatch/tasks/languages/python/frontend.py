@@ -21,6 +21,7 @@ from codebatch.tasks.languages.dialects import (
     TEMPLATE,
     is_template,
 )
+from codebatch.tasks.languages.python.depth import nests_deeply
 from codebatch.tasks.languages.python.edges import find_edges
 from codebatch.tasks.languages.python.encode import encode_tree
 from codebatch.tasks.languages.python.lines import count_lines
@@ -43,6 +44,11 @@ class PythonFile:
         self._source = source
         self._tree = tree if not isinstance(tree, SyntaxFault) else None
         self.faults: tuple[SyntaxFault, ...] = (tree,) if isinstance(tree, SyntaxFault) else ()
+
+    @cached_property
+    def nests_deeply(self) -> bool:
+        """True if the tree is deeper than what is given to tools that recurse over it."""
+        return self._tree is not None and nests_deeply(self._tree)
 
     @cached_property
     def _flat(self) -> FlatTree | None:
