@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from codebatch.errors import InvalidIdError, StoreDamagedError
 
@@ -42,6 +42,20 @@ def digest_bytes(data: bytes) -> str:
 def digest_document(kind: str, document: object) -> str:
     """Digest of a document, tagged with its type so that different things never collide."""
     return digest_bytes(kind.encode() + b"\n" + canonical_json(document))
+
+
+def numbered_digests(kind: str, items: list[object]) -> Callable[[int], str]:
+    """A function that gives the digest of the document ``[*items, n]`` without hashing the items
+    each time.
+    """
+    begun = hashlib.sha256(kind.encode() + b"\n" + canonical_json(items)[:-1])
+
+    def digest(number: int) -> str:
+        whole = begun.copy()
+        whole.update(b",%d]" % number)
+        return DIGEST_PREFIX + whole.hexdigest()
+
+    return digest
 
 
 def short_id(prefix: str, digest: str) -> str:

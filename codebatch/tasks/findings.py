@@ -8,10 +8,12 @@ numbers are not in it, so inserting lines elsewhere leaves it as it is; neither 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
-from codebatch.digest import DIGEST_PREFIX, digest_document
+from codebatch.digest import DIGEST_PREFIX, numbered_digests
 from codebatch.records import Record
 from codebatch.tasks.rules import RULES
 
@@ -32,13 +34,21 @@ class Finding(NamedTuple):
 def diagnostic_records(findings: Iterable[Finding], lines: Sequence[str]) -> Iterator[Record]:
     """The findings of one file as records, ordered by place and code."""
     seen: Counter[tuple[str, str]] = Counter()
-    for finding in sorted(findings):
-        text = lines[finding.line - 1] if finding.line <= len(lines) else ""
-        key = (finding.code, " ".join(text.split()))
-        digest = digest_document("finding", [*key, seen[key]])
-        seen[key] += 1
-        fingerprint = digest[len(DIGEST_PREFIX) :][:_FINGERPRINT_DIGITS]
-        yield {"kind": "diagnostic", **finding._asdict(), "fingerprint": fingerprint}
+    for number, some in groupby(sorted(findings), key=attrgetter("line")):
+        # Once a line: a file may be one line, and have thousands of findings there.
+        text = " ".join(lines[number - 1].split()) if number <= len(lines) else ""
+        digests: dict[str, Callable[[int], str]] = {}
+        for finding in some:
+            code = finding.code
+            if code not in digests:
+                digests[code] = numbered_digests("finding", [code, text])
+            digest = digests[code](seen[code, text])
+            seen[code, text] += 1
+            yield _record(finding, digest[len(DIGEST_PREFIX) :][:_FINGERPRINT_DIGITS])
+
+
+def _record(finding: Finding, fingerprint: str) -> Record:
+    return {"kind": "diagnostic", **finding._asdict(), "fingerprint": fingerprint}
 
 
 def failure_record(code: str, message: str) -> Record:

@@ -150,7 +150,8 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
     if passed_by != MINIFIED:
         found += _name_findings(source, context)
     rules = set(context.config["rules"])
-    yield from diagnostic_records((f for f in found if f.code in rules), source.lines)
+    if found:
+        yield from diagnostic_records((f for f in found if f.code in rules), source.lines)
 
 
 def _text_findings(source: SourceFile, config: Config) -> Iterable[Finding]:

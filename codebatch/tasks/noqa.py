@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _NOQA = re.compile(
     r"(?:#|//|/\*|--|;|<!--|\.\.)\s*noqa(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?\b",
@@ -29,10 +30,17 @@ _ALIASES = {
 
 def is_suppressed(lines: Sequence[str], line: int, code: str) -> bool:
     """Whether a comment on the line (1-based) suppresses findings of the code."""
-    if not 1 <= line <= len(lines) or "noqa" not in lines[line - 1].lower():
-        return False
-    match = _NOQA.search(lines[line - 1])
+    codes = _suppressed(lines[line - 1]) if 1 <= line <= len(lines) else None
+    return codes is not None and (not codes or code in codes)
+
+
+@lru_cache(maxsize=1)
+def _suppressed(line: str) -> frozenset[str] | None:
+    """The codes that a comment names, none for all; None without a comment. A file may be one
+    line, and have thousands of findings there.
+    """
+    match = _NOQA.search(line) if "noqa" in line.lower() else None
     if match is None:
-        return False
-    codes = [found.upper() for found in _CODE.findall(match["codes"] or "")]
-    return not codes or code in codes or any(_ALIASES.get(c) == code for c in codes)
+        return None
+    codes = {found.upper() for found in _CODE.findall(match["codes"] or "")}
+    return frozenset(codes | {_ALIASES[code] for code in codes & _ALIASES.keys()})

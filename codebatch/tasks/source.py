@@ -100,6 +100,14 @@ class SourceFile:
             self._exceeds[most] = next(beyond, None) is not None
         return self._exceeds[most]
 
+    def exceeds_lines(self, most: int) -> bool:
+        """Return whether the file has more than so many line ends."""
+        if self.size <= most:
+            return False
+        content = self.content
+        ends = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+        return ends > most
+
     @cached_property
     def blank_lines(self) -> int:
         """How many lines are empty or hold white space alone."""

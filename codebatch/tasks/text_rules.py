@@ -16,6 +16,8 @@ from codebatch.tasks.languages.detect import DATA_LANGUAGES
 from codebatch.tasks.source import SourceFile
 
 MINIFIED = "minified"
+TOO_MANY_LINES = "too many lines"
+MOST_LINES = 200_000  # each may have findings, of a kilobyte each while they are recorded
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text", "latex"})
 _TRAILING = " \t\f\v"
@@ -42,6 +44,8 @@ def reason_to_pass_by(source: SourceFile) -> str | None:
         return "lock file"
     if source.language in DATA_LANGUAGES:
         return "data file"
+    if source.exceeds_lines(MOST_LINES):
+        return TOO_MANY_LINES
     lines = source.lines
     dense = source.size > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
     if role == "minified" or (dense and source.language != "python"):

@@ -7,13 +7,17 @@ in the text between two places that it has, where no string can stand.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WORD = re.compile(r"#.*|\w+")
-_LAST_WORD = re.compile(r"\w*\Z")
+_WORD_CHARACTER = re.compile(r"\w")
+_INNER = bytes(range(0x80, 0xC0))
+_BLOCK = 1024
 
 
 def line_at(lines: Sequence[str], number: int) -> str:
@@ -25,8 +29,26 @@ def character_offset(line: str, offset: int) -> int:
     """An offset in UTF-8 bytes as one in characters, both from 0."""
     if line.isascii():
         return offset
-    head = line.encode("utf-8", "surrogatepass")[:offset]
-    return len(head.decode("utf-8", "replace"))
+    if offset <= _BLOCK:
+        return offset - _inner_bytes(line[:offset].encode("utf-8", "surrogatepass")[:offset])
+    data, inner = _measured(line)
+    block = offset // _BLOCK
+    return offset - inner[block] - _inner_bytes(data[block * _BLOCK : offset])
+
+
+def _inner_bytes(data: bytes) -> int:
+    """How many bytes are not the first of a character."""
+    return len(data) - len(data.translate(None, _INNER))
+
+
+@lru_cache(maxsize=1)
+def _measured(line: str) -> tuple[bytes, list[int]]:
+    """A long line in UTF-8, and how many bytes before each block are not the first of a character:
+    a file may be one line, and each of its nodes has a place in it.
+    """
+    data = line.encode("utf-8", "surrogatepass")
+    blocks = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
+    return data, [0, *accumulate(map(_inner_bytes, blocks))]
 
 
 def word_after(
@@ -53,5 +75,7 @@ def word_after(
 def word_before(lines: Sequence[str], number: int, offset: int) -> tuple[int, int]:
     """Line and character offset of the word that ends at a place."""
     line = line_at(lines, number)
-    match = _LAST_WORD.search(line, 0, character_offset(line, offset))
-    return number, match.start() if match else 0
+    start = min(character_offset(line, offset), len(line))
+    while start > 0 and _WORD_CHARACTER.match(line, start - 1):
+        start -= 1
+    return number, start
