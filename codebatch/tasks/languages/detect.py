@@ -14,98 +14,127 @@ from codebatch.digest import digest_document
 
 HEAD_BYTES = 8192
 
-_DETECTION_VERSION = 1
+_DETECTION_VERSION = 2
 
 _EXTENSIONS = {
-    "bash": "sh bash zsh ksh",
+    "astro": "astro",
+    "bash": "sh bash bats zsh ksh",
     "batch": "bat cmd",
     "c": "c h",
     "clojure": "clj cljs cljc edn",
-    "cpp": "cc cpp cxx hh hpp hxx",
-    "csharp": "cs",
+    "cpp": "cc cpp cxx c++ hh hpp hxx h++ ipp inl ixx tpp",
+    "csharp": "cs csx",
     "css": "css",
     "csv": "csv tsv",
     "cython": "pyx pxd pxi",
     "dart": "dart",
+    "diff": "diff patch",
     "elixir": "ex exs",
-    "erlang": "erl hrl",
-    "fortran": "f f90 f95",
+    "erlang": "erl hrl escript",
+    "fortran": "f f90 f95 f03 f08",
     "gettext": "po pot",
     "go": "go",
     "graphql": "graphql gql",
-    "groovy": "groovy gradle",
-    "haskell": "hs",
+    "groovy": "groovy gradle jenkins jenkinsfile",
+    "haskell": "hs lhs",
     "html": "html htm xhtml",
-    "ini": "ini cfg conf properties",
+    "ini": "ini cfg cnf conf env lektorproject properties txsprofile",
     "java": "java",
-    "javascript": "js mjs cjs",
-    "json": "json json5 jsonc jsonl ndjson geojson webmanifest map ipynb",
+    "javascript": "js mjs cjs es es6 jsm javascript jake njs pac ssjs xsjs xsjslib",
+    "json": (
+        "json json5 jsonc jsonl jsonld ndjson geojson topojson webmanifest webapp map ipynb avsc "
+        "ejson gltf har sarif piskel tfstate code-workspace code-snippets xctestplan"
+    ),
+    "jsonnet": "jsonnet libsonnet",
     "jsx": "jsx",
     "julia": "jl",
     "kotlin": "kt kts",
     "latex": "tex sty cls bib",
     "less": "less",
     "lua": "lua",
+    "make": "mk make",
     "markdown": "md markdown mdx",
     "objective-c": "m mm",
     "ocaml": "ml mli",
     "perl": "pl pm",
-    "php": "php",
-    "powershell": "ps1 psm1",
+    "php": "php php4 php5 phtml",
+    "powershell": "ps1 psm1 psd1",
     "protobuf": "proto",
-    "python": "py pyi pyw",
+    "python": "py pyi pyw py3 pyde pyt wsgi tac gyp gypi",
     "r": "r",
     "restructuredtext": "rst",
-    "ruby": "rb rake gemspec",
+    "ruby": "rb rake gemspec jbuilder",
     "rust": "rs",
     "sass": "sass scss",
-    "scala": "scala sc",
+    "scala": "scala sc sbt",
     "sql": "sql",
+    "starlark": "bzl bazel star sky",
     "svelte": "svelte",
     "svg": "svg",
     "swift": "swift",
-    "template": "j2 jinja jinja2 mustache hbs ejs tmpl tpl py-tpl",
+    "template": (
+        "j2 jinja jinja2 mustache hbs handlebars ejs erb njk twig liquid tmpl tpl gotmpl py-tpl"
+    ),
     "terraform": "tf tfvars",
     "text": "txt text log",
     "toml": "toml",
     "tsx": "tsx",
     "typescript": "ts mts cts",
     "vue": "vue",
-    "xml": "xml xsd xsl xslt rng gml kml plist",
-    "yaml": "yaml yml",
+    "xml": (
+        "xml xsd xsl xslt rng gml gpx kml plist csproj fsproj vbproj vcxproj pyproj wixproj slnx "
+        "props targets pom resx wsdl wxi wxl wxs xaml xlf xliff xacro urdf xcscheme "
+        "xcworkspacedata xcprivacy xcsettings entitlements inx lpi mscx vdx yin zcml"
+    ),
+    "yaml": "yaml yml eyaml yamlld",
     "binary": (
-        "7z a avi bin bmp bz2 class dat db dll dylib eot exe flac gif gz ico icns jar jpeg jpg lib "
-        "mo mov mp3 mp4 npy npz o obj ogg otf parquet pdf pickle pkl png pyc pyd pyo rar so sqlite "
-        "sqlite3 tar tgz tif tiff ttf wasm wav webm webp whl woff woff2 xls xlsx xz zip zst"
+        "7z a ai asar avi avif bin bmp bz2 bz3 class dat db dll dylib ear eot eps exe fits flac "
+        "ggb gif gz ico icns jar jpeg jpg lib mo mov mp3 mp4 mscz npy npz o obj ogg otf p12 "
+        "parquet pdf pickle pkl png ppm pyc pyd pyo pyz pyzw rar so sqlite sqlite3 swf tar tgz tif "
+        "tiff ttf war wasm wav webm webp whl woff woff2 xls xlsx xz zip zst"
     ),
 }
 _NAMES = {
-    "bash": ".bashrc .profile .bash_profile .zshrc",
+    "bash": (
+        ".bashrc .profile .bash_profile .bash_aliases .envrc .zshrc .zshenv .zprofile .zlogin "
+        ".zlogout pkgbuild"
+    ),
     "dockerfile": "dockerfile containerfile",
+    "groovy": "jenkinsfile",
     "ignore": ".gitignore .dockerignore .npmignore .codebatchignore .eslintignore .prettierignore",
-    "ini": ".editorconfig .gitconfig .npmrc .flake8 .coveragerc",
-    "json": ".eslintrc .babelrc .prettierrc composer.lock pipfile.lock",
+    "ini": (
+        ".editorconfig .gitconfig .npmrc .flake8 .coveragerc .env .codespellrc .gitlint .hgrc "
+        ".pypirc .sqlfluff pylintrc"
+    ),
+    "javascript": "jakefile",
+    "json": (
+        ".eslintrc .babelrc .prettierrc .jshintrc .jslintrc .jscsrc .swcrc .nycrc .bowerrc "
+        ".csslintrc .mention-bot .watchmanconfig composer.lock pipfile.lock deno.lock flake.lock bun.lock "
+        "module.bazel.lock"
+    ),
     "make": "makefile gnumakefile",
-    "ruby": "gemfile rakefile",
-    "text": "license licence copying notice authors readme changelog changes install todo record",
+    "python": "sconstruct sconscript scsub wscript .pythonrc .pythonstartup",
+    "ruby": "gemfile rakefile brewfile fastfile vagrantfile config.ru",
+    "starlark": "tiltfile build.bazel workspace.bazel workspace.bzlmod module.bazel",
     "toml": "pipfile cargo.lock poetry.lock uv.lock pdm.lock",
-    "yaml": "yarn.lock .clang-format .yamllint",
+    "yaml": "yarn.lock .clang-format .clang-tidy .ansible-lint .salt-lint .yamllint",
 }
+_CASED_NAMES = {"starlark": "BUILD BUCK WORKSPACE"}  # in lower case, names of scripts and folders
 _INTERPRETERS = {
-    "bash": "sh bash dash zsh ksh",
-    "javascript": "node nodejs bun",
-    "typescript": "deno ts-node tsx",
+    "bash": "sh ash bash bats dash zsh ksh",
+    "javascript": "node nodejs bun d8 gjs js qjs rhino zx",
+    "typescript": "deno ts-node ts-node-esm tsx",
     "perl": "perl",
     "php": "php",
-    "python": "python python2 python3 pypy pypy3",
+    "python": "python python2 python3 pythonw pypy pypy3 ipython jython micropython uv pipx",
     "ruby": "ruby",
 }
-_DATA = (
-    "binary csv gettext ignore ini json sql svg symlink toml xml yaml"  # text rules pass them by
-)
+# Text rules pass these by.
+_DATA = "binary csv diff gettext ignore ini json sql svg symlink toml xml yaml"
 _LOCK_NAMES = (
     "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml composer.lock cargo.lock "
-    "poetry.lock uv.lock pdm.lock pipfile.lock gemfile.lock go.sum record"
+    "poetry.lock uv.lock pdm.lock pipfile.lock gemfile.lock deno.lock bun.lock flake.lock "
+    "module.bazel.lock go.sum record"
 )
 
 
@@ -114,22 +143,27 @@ def _inverted(table: dict[str, str]) -> dict[str, str]:
 
 
 _BY_EXTENSION = _inverted(_EXTENSIONS)
-_BY_NAME = _inverted(_NAMES)
+_BY_NAME = _inverted(_NAMES) | _inverted(_CASED_NAMES)
 _BY_INTERPRETER = _inverted(_INTERPRETERS)
 _LOCKS = frozenset(_LOCK_NAMES.split())
 _GOALS = {"cjs": "commonjs", "cts": "commonjs", "mjs": "module", "mts": "module"}
 _MINIFIED = re.compile(r"[.-]min\.[a-z]+\Z")
 _DECLARATION = re.compile(r"\.d(\.[^.]+)?\.[mc]?ts\Z")
-_SHEBANG = re.compile(rb"#!\s*(?:\S*/env(?:\s+-\S+|\s+\w+=\S*)*\s+)?(\S+)")
+# Of ``env`` and ``npx`` neither options nor, for the former, variables are the interpreter.
+_SHEBANG = re.compile(
+    rb"#![ \t]*(?:\S*/env(?:[ \t]+-[uC][ \t]+\S+|[ \t]+-\S+|[ \t]+\w+=\S*)*[ \t]+)?"
+    rb"(?:npx(?:[ \t]+-\S+)*[ \t]+)?(\S+)"
+)
 
 DATA_LANGUAGES = frozenset(_DATA.split())
-LANGUAGES = tuple(sorted({*_EXTENSIONS, *_NAMES, *_INTERPRETERS, "symlink", "text"}))
+LANGUAGES = tuple(sorted({*_EXTENSIONS, *_NAMES, *_INTERPRETERS, "symlink"}))
 
 
 def detect_language(path: str, read_head: Callable[[], bytes]) -> str:
     """The language of a file; ``read_head`` gives its first `HEAD_BYTES` when they are needed."""
     name = _name(path)
-    language = _BY_NAME.get(name) or _BY_EXTENSION.get(_extension(name))
+    given = path.rsplit("/", 1)[-1]
+    language = _BY_NAME.get(given) or _BY_NAME.get(name) or _BY_EXTENSION.get(_extension(name))
     return language or _language_of_head(read_head())
 
 
@@ -186,7 +220,16 @@ FACETS: dict[str, Callable[[str], str]] = {
 DETECTION = digest_document(
     "detection",
     [
-        *(_DETECTION_VERSION, _EXTENSIONS, _NAMES, _INTERPRETERS, _DATA, _LOCK_NAMES, _GOALS),
+        *(
+            _DETECTION_VERSION,
+            _EXTENSIONS,
+            _NAMES,
+            _CASED_NAMES,
+            _INTERPRETERS,
+            _DATA,
+            _LOCK_NAMES,
+            _GOALS,
+        ),
         *(pattern.pattern for pattern in (_MINIFIED, _DECLARATION)),
         _SHEBANG.pattern.decode(),
     ],
