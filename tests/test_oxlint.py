@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
+from conftest import Outcome
 
 from codebatch.tasks.base import FileContext
 from codebatch.tasks.languages.detect import FACETS, detect_language
@@ -420,6 +422,33 @@ def test_a_file_is_judged_alone() -> None:
         assert together == [diagnostics(task, [file], codes)[0] for file in files]
         assert together[::-1] == diagnostics(task, files[::-1], codes)
         assert sum(map(len, together)) >= 3
+
+
+@pytest.mark.parametrize(
+    "content", ["x = 1; // @flow\nx = ;", "/* @flowers */ x = ;", "// me@flow.org\nx = ;"]
+)
+def test_what_is_not_in_flow_is_judged(content: str) -> None:
+    assert errors("m.js", content)
+
+
+def test_a_decorator_may_be_named_flow() -> None:
+    assert names("m.js", "import { flow } from 'a'; export @flow class B {}") == []
+
+
+def test_a_file_that_oxlint_dies_of_costs_no_other(
+    tmp_path: Path, main: Callable[..., Outcome]
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "deep.js").write_text("x = " + "[" * 300_000 + "]" * 300_000)
+    (tree / "a.js").write_text("x = ;\n")
+    (tree / "b.mjs").write_text("import b from 'b';\n")
+    store = tmp_path / "store"
+    main("scan", tree, "--store", store, "--scheduler", "sync")
+    found = json.loads(main("errors", "--store", store, "--json").stdout)
+    assert sorted((r["path"], r["code"]) for r in found) == [
+        *(("a.js", "E0001"), ("b.mjs", "L101"), ("deep.js", "E0003")),
+    ]
 
 
 # Unused names
