@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from codebatch.errors import StoreError, StoreReadError, StoreWriteError
-from codebatch.lazy import lazy
 from codebatch.store.bounds import INDEX_BYTES
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath, misplaced
-
-if TYPE_CHECKING:
-    import ctypes
-else:
-    ctypes = lazy("ctypes")
+from codebatch.store.syncing import sync_file_system
 
 _GROUP_FILES = 4096
 _FREE_OR_PERMIT = "free space or restore the permission, then run the same command again"
@@ -91,6 +85,14 @@ def file_stamp(door: Door, path: Path) -> tuple[int, int, int] | None:
     """What tells a file from another one in its place; None where there is none."""
     status = file_status(door, path)
     return None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def has_bytes(door: Door, path: Path, data: bytes) -> bool:
+    """Whether the file is there and has these bytes."""
+    try:
+        return read_file(door, path, len(data)) == data
+    except StoreError:
+        return False
 
 
 def write_file(door: Door, path: Path, data: bytes, *, durable: bool) -> None:
@@ -338,40 +340,6 @@ class WriteGroup:
     def _forget(self) -> None:
         self._pending.clear()
         self._bytes = 0
-
-
-def sync_file_system(path: Path) -> None:
-    """Make everything written to the file system of ``path`` durable, names included.
-
-    One ``syncfs`` costs about as much as a single ``fsync``, whatever the number of files.
-    Where the platform has none, ``sync`` does the same for all file systems.
-    """
-    syncfs = _syncfs()
-    if syncfs is None:
-        os.sync()
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)
-
-
-def has_syncfs() -> bool:
-    """Whether one file system can be synced, and not only all of them."""
-    return _syncfs() is not None
-
-
-@functools.cache
-def _syncfs() -> Callable[[int], int] | None:
-    try:
-        function = ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = [ctypes.c_int]
-    return function
 
 
 def temporary_name() -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from codebatch.errors import StoreWriteError
 from codebatch.store.door import Door
-from codebatch.store.files import create_file, has_syncfs, remove_file, temporary_name
+from codebatch.store.files import create_file, remove_file, temporary_name
 from codebatch.store.layout import Layout
 from codebatch.store.removal import remove_tree
+from codebatch.store.syncing import has_syncfs
 
 _CLONE = 0x40049409  # FICLONE of Linux
 _TIME_NS = 1_234_567_890_123_456_789

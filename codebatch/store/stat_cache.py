@@ -20,7 +20,7 @@ from codebatch.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.errors import StoreError
 from codebatch.store.bounds import CACHE_BYTES
 from codebatch.store.door import Door
-from codebatch.store.files import file_status, read_file, write_file
+from codebatch.store.files import file_status, has_bytes, read_file, write_file
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
 
 _FORMAT = "codebatch-stat-cache/1"
@@ -92,16 +92,10 @@ class StatCache:
         blocks = (tree.statuses, paths, absent, b"\0".join(tree.locations))
         data = _with_checksum(canonical_json(header) + b"\n", *blocks)
         try:
-            if not self._is_saved(data):
+            if not has_bytes(self._door, self._path, data):
                 write_file(self._door, self._path, data, durable=False)
         except StoreError:
             return  # the next snapshot reads the tree again, and that is all
-
-    def _is_saved(self, data: bytes) -> bool:
-        try:
-            return read_file(self._door, self._path, CACHE_BYTES) == data
-        except StoreError:  # what stands there is replaced
-            return False
 
 
 def root_of(door: Door, path: Path) -> tuple[str, str] | None:

@@ -42,6 +42,7 @@ from codebatch.store.cas import ObjectStore
 from codebatch.store.door import ABSENT
 from codebatch.store.files import (
     WriteGroup,
+    has_bytes,
     link_file,
     read_file,
     remove_file,
@@ -266,14 +267,8 @@ class StoreDirectory:
     def _restore(self, files: Mapping[Path, bytes]) -> None:
         with self.group(durable=True) as group:
             for path, data in files.items():
-                if not self._has(path, data):
+                if not has_bytes(self.layout.door, path, data):
                     group.add(path, data)
-
-    def _has(self, path: Path, data: bytes) -> bool:
-        try:
-            return read_file(self.layout.door, path, len(data)) == data
-        except StoreError:
-            return False
 
     def discard_batch(self, batch_id: str) -> None:
         """Make a batch disappear as a whole."""
