@@ -2,9 +2,10 @@
 
 Patterns come with a number; asked about a text, a `GlobTable` returns the highest number of those
 that match. Literals and ``*.suffix`` are looked up. All other patterns are filed by the literal
-that they begin or end with, and those filed together are one automaton whose states are the bits
-of an integer: a character of the text costs a few operations on integers as long as the patterns
-together. There is nothing to backtrack: the time is at most text times patterns.
+that they begin with, or by a piece of one that they contain, and tried only if the text has it.
+Those filed together are one automaton whose states are the bits of an integer: a character of the
+text costs a few operations on integers as long as the patterns together. There is nothing to
+backtrack: the time is at most text times patterns.
 
 What a glob means is what git's ``wildmatch.c`` does, its peculiarities included: ``**`` is special
 only as a whole component or just behind the literal that the pattern begins with, a malformed
@@ -19,7 +20,8 @@ from bisect import bisect_left, bisect_right
 _LONGEST_TEXT = 4096
 _SPECIAL = re.compile(rb"[*?\[\\]")
 _SAME_AGAIN = re.compile(rb"(?:\*\*+/)*")
-_ENDS_LITERAL = frozenset(b"*?[\\]")
+_WILD = re.compile(rb"[*?]+")
+_INNER_SIZE = 3
 _SLASH, _STAR, _ONE, _CLASS, _ESCAPE = b"/*?[\\"
 # Codes of tokens that no pattern has as a literal: it ends at a line feed or a NUL.
 _NONE, _ANY = 0, 10
@@ -63,7 +65,7 @@ class GlobTable:
         self._literals: dict[bytes, int] = {}
         self._suffixes = _Filed()
         self._by_start = _Filed()
-        self._by_end = _Filed()
+        self._by_inner = _Filed()
 
     def add(self, pattern: bytes, number: int) -> None:
         """Add a pattern before the first question; numbers must grow."""
@@ -76,7 +78,7 @@ class GlobTable:
         elif not self._is_path and pattern[0] == _STAR and not _SPECIAL.search(pattern, 1):
             self._suffixes.add(self._key(pattern[1:]), b"", number)
         else:
-            self._by_end.add(self._key(_literal_end(pattern)), pattern, number)
+            self._by_inner.add(self._key(_inner_literal(pattern)), pattern, number)
 
     def best(self, text: bytes) -> int:
         """Return the highest number of a pattern that matches; -1 if none does."""
@@ -90,10 +92,16 @@ class GlobTable:
         for length in self._by_start.lengths_to(size):
             if text[:length] in self._by_start.globs:
                 found = max(found, self._automaton(self._by_start, text[:length], text[length:]))
-        for length in self._by_end.lengths_to(size):
-            if text[size - length :] in self._by_end.globs:
-                found = max(found, self._automaton(self._by_end, text[size - length :], text))
+        for key in self._inner_keys(text):
+            found = max(found, self._automaton(self._by_inner, key, text))
         return found
+
+    def _inner_keys(self, text: bytes) -> set[bytes]:
+        filed = self._by_inner.globs
+        if not filed:
+            return set()
+        pieces = {text[at : at + _INNER_SIZE] for at in range(len(text) - _INNER_SIZE + 1)}
+        return (pieces | {b""}) & filed.keys()
 
     def _automaton(self, filed: _Filed, key: bytes, text: bytes) -> int:
         if key not in filed.automata:
@@ -312,10 +320,13 @@ def _literal_size(pattern: bytes) -> int:
     return found.start() if found else len(pattern)
 
 
-def _literal_end(pattern: bytes) -> bytes:
-    """Return a literal that whatever a pattern matches ends with."""
-    at = len(pattern)
-    while at and pattern[at - 1] not in _ENDS_LITERAL:
-        at -= 1
+def _inner_literal(pattern: bytes) -> bytes:
+    """Return a piece of `_INNER_SIZE` bytes that all that a pattern matches has in it, if one is
+    easily found: behind all classes and escapes.
+    """
+    plain = pattern[max(map(pattern.rfind, (b"[", b"]"))) + 1 :]
+    escape = plain.rfind(b"\\")
+    plain = plain[escape + 2 :] if escape >= 0 else plain
     # The slash of ``**/`` need not be there.
-    return pattern[at + pattern.startswith(b"/", at) :]
+    longest = max((run.removeprefix(b"/") for run in _WILD.split(plain)), key=len)
+    return longest[:_INNER_SIZE] if len(longest) >= _INNER_SIZE else b""

@@ -12,7 +12,7 @@ from codebatch.sources.globs import GlobTable
 
 GIT_IGNORE_FILE = b".gitignore"
 OWN_IGNORE_FILE = b".codebatchignore"
-# A file beyond that counts as empty: what it asks for would take a walk too long.
+# What the ignore files that hold in a folder may have together: more would take a walk too long.
 LARGEST_RULES = 8 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
@@ -65,6 +65,8 @@ class FolderRules:
             pattern = pattern[1:]
         folders_only = pattern.endswith(b"/")
         pattern = pattern[: len(pattern) - folders_only]
+        if pattern.startswith(b"**/") and b"/" not in pattern[3:]:
+            pattern = pattern[3:]  # a name at any depth
         is_path = b"/" in pattern
         tables = self._paths if is_path else self._names
         if folders_only not in tables:
@@ -81,6 +83,15 @@ def read_rules(folder: Folder, path: bytes, name: bytes) -> FolderRules | None:
     except OSError:
         return None  # the walk lists the unreadable file itself
     return (FolderRules(path, text) or None) if text else None
+
+
+def with_rules(
+    rules: tuple[FolderRules, ...], added: FolderRules | None
+) -> tuple[FolderRules, ...]:
+    """Return the rules with those of a deeper folder, unless they are too many together."""
+    if not added or sum(len(each.text) for each in (*rules, added)) > LARGEST_RULES:
+        return rules
+    return (*rules, added)
 
 
 def is_ignored(rules: Sequence[FolderRules], path: bytes, *, is_folder: bool) -> bool:

@@ -35,6 +35,7 @@ from codebatch.sources.ignore import (
     FolderRules,
     is_ignored,
     read_rules,
+    with_rules,
 )
 from codebatch.sources.status import UNKNOWN, Status, status_of
 from codebatch.sources.untracked import UntrackedFolders, summed_up
@@ -231,8 +232,7 @@ class TreeWalk:
                 if not is_whole:
                     self.watched.append((folder.inner(name), UNKNOWN))
             elif name in listed:
-                added = read_rules(opened, folder.path, name)
-                rules = (*rules, added) if added else rules
+                rules = with_rules(rules, read_rules(opened, folder.path, name))
         return _Folder(folder.path, rules, git)
 
     def _asked(

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from codebatch.sources.descriptors import Folder
 from codebatch.sources.git.work_tree import WorkTree
-from codebatch.sources.ignore import GIT_IGNORE_FILE, LARGEST_RULES, FolderRules, is_ignored
+from codebatch.sources.ignore import (
+    GIT_IGNORE_FILE,
+    LARGEST_RULES,
+    FolderRules,
+    is_ignored,
+    with_rules,
+)
 
 
 class GitRules(NamedTuple):
@@ -41,7 +47,7 @@ class GitRules(NamedTuple):
         if text is None:
             text, is_whole = self.work_tree.unwritten_ignore_file(self.path)
         own = FolderRules(self.path, text, fold=self.work_tree.fold) if text else None
-        return (self._replace(patterns=(*self.patterns, own)) if own else self), is_whole
+        return self._replace(patterns=with_rules(self.patterns, own)), is_whole
 
     def ignores(self, name: bytes, *, is_folder: bool) -> bool:
         """Return True if something in the folder is ignored; of a folder, all that is in it."""
