@@ -83,25 +83,25 @@ class GlobTable:
     def best(self, text: bytes) -> int:
         """Return the highest number of a pattern that matches; -1 if none does."""
         text = self._key(text)
-        size = len(text)
         found = self._literals.get(text, -1)
-        for length in self._suffixes.lengths_to(size):
-            filed = self._suffixes.globs.get(text[size - length :])
-            if filed is not None:
-                found = max(found, filed[-1][1])
-        for length in self._by_start.lengths_to(size):
-            if text[:length] in self._by_start.globs:
-                found = max(found, self._automaton(self._by_start, text[:length], text[length:]))
-        for key in self._inner_keys(text):
-            found = max(found, self._automaton(self._by_inner, key, text))
+        if self._suffixes.globs:
+            for length in self._suffixes.lengths_to(len(text)):
+                filed = self._suffixes.globs.get(text[len(text) - length :])
+                if filed is not None:
+                    found = max(found, filed[-1][1])
+        if self._by_start.globs:
+            for length in self._by_start.lengths_to(len(text)):
+                if text[:length] in self._by_start.globs:
+                    rest = text[length:]
+                    found = max(found, self._automaton(self._by_start, text[:length], rest))
+        if self._by_inner.globs:
+            for key in self._inner_keys(text):
+                found = max(found, self._automaton(self._by_inner, key, text))
         return found
 
     def _inner_keys(self, text: bytes) -> set[bytes]:
-        filed = self._by_inner.globs
-        if not filed:
-            return set()
         pieces = {text[at : at + _INNER_SIZE] for at in range(len(text) - _INNER_SIZE + 1)}
-        return (pieces | {b""}) & filed.keys()
+        return (pieces | {b""}) & self._by_inner.globs.keys()
 
     def _automaton(self, filed: _Filed, key: bytes, text: bytes) -> int:
         if key not in filed.automata:
