@@ -91,7 +91,9 @@ def test_a_batch_that_goes_while_it_is_run(scheduler: str, batch: codebatch.Batc
     """Not by ``batch rm``, which refuses: by hand, or on a machine that lost its leases."""
     folder = batch.store.directory.layout.batch_document(batch.id).parent
     with pytest.raises(BatchNotFoundError, match="was removed meanwhile"):
-        batch.run(scheduler, progress=lambda _: set_aside(folder))
+        batch.run(
+            scheduler, progress=lambda _: set_aside(batch.store.directory.layout.door, folder)
+        )
 
 
 def test_lists_leave_out_what_goes_meanwhile(
@@ -141,10 +143,10 @@ def test_a_batch_is_put_back_over_what_a_writer_has_begun(scanned_copy: Scanned)
     """A worker that comes late makes the folder anew while ``batch rm`` looks for runs."""
     batch = scanned_copy.batch
     folder = batch.store.directory.layout.batch_document(batch.id).parent
-    aside = set_aside(folder)
+    aside = set_aside(batch.store.directory.layout.door, folder)
     assert aside is not None
     write_tree(folder, {"tasks/lint/shards/0/state.json": "{}"})
-    put_back(aside, folder)
+    put_back(batch.store.directory.layout.door, aside, folder)
     assert batch.summary()["result"] == scanned_copy.report.result
     batch.store.gc(grace=0)
     assert batch.store.verify().ok

@@ -50,7 +50,7 @@ from codebatch.schedulers import (
 )
 from codebatch.store import StoreDirectory
 from codebatch.store.dropping import drop_result
-from codebatch.store.presence import removal_of
+from codebatch.store.presence import check_there
 from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
@@ -261,9 +261,7 @@ class _Run:
     def finish(self, began: float, *, interrupted: bool) -> RunReport:
         """Record the end, and report."""
         overview = self.overview()
-        gone = removal_of(self.store.layout, self.batch_id)
-        if gone is not None:
-            raise gone
+        check_there(self.store.layout, self.batch_id)
         seconds = time.monotonic() - began
         report = report_run(
             overview,

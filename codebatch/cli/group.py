@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import itertools
+import os
 import re
 import sys
 from collections import Counter
@@ -177,6 +178,9 @@ def _settled() -> Iterator[None]:
 def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
     if isinstance(error, OSError) and error.errno in _MISNAMED:
         _report(UsageError(f"{error.strerror}: {_shortened(error.filename)}"), as_json=as_json)
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _is_anywhere():
+        hints = ["change to one that is there"]
+        _report(UsageError("the current folder was removed", hints=hints), as_json=as_json)
     lacking = shortage.shortage_of(error, memory_is_limited=False)
     if lacking is not None:
         _report(MachineExhaustedError(str(lacking)), as_json=as_json)
@@ -184,6 +188,14 @@ def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
     message = f"this is a bug in codebatch: {type(error).__name__}: {error}"
     output.write_error(message, ["please report it with the lines above"])
     sys.exit(EXIT_BUG)
+
+
+def _is_anywhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _shortened(name: object) -> str:

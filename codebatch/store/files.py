@@ -27,16 +27,13 @@ _FREE_OR_PERMIT = "free space or restore the permission, then run the same comma
 _TO_DO = {
     errno.ENOENT: "something else removes files of the store: run the same command again",
     errno.EMFILE: "allow more open files (ulimit -n), then run the same command again",
-    errno.ENFILE: "have fewer files open, then run the same command again",
 }
 _GROUP_BYTES = 256 * 2**20
 
 
 @contextlib.contextmanager
 def reporting_write_errors(path: Path, passing: tuple[type[OSError], ...] = ()) -> Iterator[None]:
-    """Turn what the file system refuses into one `StoreWriteError` that names the place, but for
-    ``passing`` errors.
-    """
+    """Turn what the file system refuses into a `StoreWriteError`, but for ``passing`` errors."""
     try:
         yield
     except passing:

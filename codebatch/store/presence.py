@@ -7,7 +7,6 @@ next `gc`. Whoever misses a part of one that was there looks here before calling
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 from codebatch.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
@@ -22,13 +21,22 @@ def removal_of(layout: Layout, *ids: str) -> StoreError | None:
     for one in ids:
         if one.startswith(f"{BATCH_PREFIX}-"):
             paths = (layout.batch_document(one), layout.plan_document(one))
-            if not any(map(os.path.lexists, paths)):
+            if not any(map(layout.door.is_there, paths)):
                 hints = ["list what is there: codebatch batches"]
                 return BatchNotFoundError(f"batch {one} was removed meanwhile", hints=hints)
-        elif not any(map(os.path.lexists, (layout.snapshot_document(one), layout.manifest(one)))):
-            hints = ["list what is there: codebatch snapshots"]
-            return SnapshotNotFoundError(f"snapshot {one} was removed meanwhile", hints=hints)
+        else:
+            paths = (layout.snapshot_document(one), layout.manifest(one))
+            if not any(map(layout.door.is_there, paths)):
+                hints = ["list what is there: codebatch snapshots"]
+                return SnapshotNotFoundError(f"snapshot {one} was removed meanwhile", hints=hints)
     return None
+
+
+def check_there(layout: Layout, one: str) -> None:
+    """Raise what `removal_of` finds."""
+    gone = removal_of(layout, one)
+    if gone is not None:
+        raise gone
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ from codebatch.store.parsing import (
     pretty,
     typed,
 )
-from codebatch.store.presence import expecting, removal_of
+from codebatch.store.presence import check_there, expecting, removal_of
 from codebatch.store.references import has_objects_of
 from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
@@ -119,8 +119,8 @@ class StoreDirectory:
         """The bytes of a manifest, checked against the snapshot's id."""
         data = read_file(self.layout.door, self.layout.manifest(snapshot_id), INDEX_BYTES)
         if data is None:
-            gone = removal_of(self.layout, snapshot_id)
-            raise gone or StoreDamagedError(f"the manifest of {snapshot_id} is missing")
+            check_there(self.layout, snapshot_id)
+            raise StoreDamagedError(f"the manifest of {snapshot_id} is missing")
         if short_id(SNAPSHOT_PREFIX, digest_bytes(data)) != snapshot_id:
             raise StoreDamagedError(
                 f"the manifest of {snapshot_id} is damaged: its bytes give another id",
@@ -388,10 +388,8 @@ class StoreDirectory:
     def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
         """The records of a finished shard; their bytes are checked against the state first."""
         state = self.load_state(batch_id, task_id, shard_id)
-        gone = removal_of(self.layout, batch_id) if state is None else None
-        if gone is not None:
-            raise gone
         if state is None or state.status == FAILED:
+            check_there(self.layout, batch_id)
             return
         data = self.read_outputs(batch_id, task_id, shard_id, state)
         for line in data.splitlines():
