@@ -109,8 +109,8 @@ _NAMES = {
     "javascript": "jakefile",
     "json": (
         ".eslintrc .babelrc .prettierrc .jshintrc .jslintrc .jscsrc .swcrc .nycrc .bowerrc "
-        ".csslintrc .mention-bot .watchmanconfig composer.lock pipfile.lock deno.lock flake.lock bun.lock "
-        "module.bazel.lock"
+        ".csslintrc .mention-bot .watchmanconfig composer.lock pipfile.lock deno.lock flake.lock "
+        "bun.lock module.bazel.lock"
     ),
     "make": "makefile gnumakefile",
     "python": "sconstruct sconscript scsub wscript .pythonrc .pythonstartup",

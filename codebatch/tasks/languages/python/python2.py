@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \t\f]+|\\(?:\r\n|\r|\n)|\#[^\r\n]*)
       | (?P<newline>\r\n|\r|\n)
       | (?P<string>[A-Za-z]{0,2}(?P<quote>'''|\"\"\"|'|\"))
-      | (?P<word>\w+)
+      | (?P<word>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\w*|\w+)
       | (?P<operator><>|<<=|>>=|\*\*=|//=|[-+*/%@&|^=<>!]=|<<|>>|\*\*|//|.)""",
     re.VERBOSE,
 )
@@ -27,6 +27,7 @@ _REST = {
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*"""', re.DOTALL),
 }
 _NUMBER = re.compile(r"(0[xX][\da-fA-F]+|0[bBoO][0-7]+|\d+)[lL]?")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _BLOCKS = frozenset("if elif else for while try except finally with def class".split())
 _STATEMENTS = frozenset(("print", "exec"))
@@ -81,10 +82,19 @@ def _as_python3(text: str) -> str:
     tokens = [*_tokens(text)]
     for line in _logical_lines(tokens):
         _rewrite_line(line)
-    written = "".join(token.written for token in tokens)
-    if written != text and "\t" in text:  # Python 2 knew how wide a tab is
-        return _INDENT.sub(lambda indent: indent[0].expandtabs(8), written)
-    return written
+    if all(token.written == token.text for token in tokens):
+        return text
+    written = "".join(map(_unescaped, tokens))
+    # Python 2 knew how wide a tab is.
+    return _INDENT.sub(lambda indent: indent[0].expandtabs(8), written)
+
+
+def _unescaped(token: _Token) -> str:
+    """Return what is written, with escapes doubled that only strings of characters had."""
+    if token.kind != "string" or token.text[0] in "uU" or "\\" not in token.text:
+        return token.written
+    doubled = _ESCAPE.sub(lambda one: "\\" + one[0] if one[1] in "uUN" else one[0], token.written)
+    return token.written if token.text[0] in "rR" else doubled
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -182,13 +192,17 @@ def _enclose(statement: list[_Token]) -> None:
 
 
 def _names_exception(statement: list[_Token]) -> bool:
-    """Return true for ``except E, e``; ``except A, B`` without parentheses is of Python 3.14."""
-    comma, last = _end(statement, 0, ","), statement[-1].text
-    return comma == len(statement) - 2 and last == last.lower()
+    """Return true for ``except E, e`` and ``except E, (a, b)``; ``except A, B`` without
+    parentheses is of Python 3.14.
+    """
+    comma = _end(statement, 0, ",")
+    target = "".join(token.text for token in statement[comma + 1 :])
+    alone = _end(statement, comma + 1, ",") == len(statement)
+    return alone and bool(target) and target == target.lower() and "." not in target
 
 
 def _open_tuples(line: list[_Token]) -> None:
-    """Leave out the parentheses of parameters that are tuples."""
+    """Write a name for each parameter that is a tuple."""
     for place, token in enumerate(line):
         if token.text == "lambda":
             _open_parameters(line, place + 1, ":")
@@ -198,15 +212,16 @@ def _open_tuples(line: list[_Token]) -> None:
 
 def _open_parameters(line: list[_Token], start: int, closing: str) -> None:
     """``start`` is where the first parameter stands, ``closing`` follows the last."""
-    before, opened, depth = ",", 0, 0
+    before, depth, tuple_depth = ",", 0, 0
     for place in range(start, len(line)):
         token = line[place]
-        if (token.text == closing and depth == opened == 0) or token.text in ("lambda", "def"):
+        if (token.text == closing and depth == 0) or token.text in ("lambda", "def"):
             return  # those inside of it are looked at for themselves
-        if token.text == "(" and depth == 0 and before in (",", "("):
-            token.written, opened = "", opened + 1
-        elif token.text == ")" and depth == 0 and opened:
-            token.written, opened = "", opened - 1
-        else:
-            depth += _deeper(token)
+        if token.text == "(" and depth == 0 and before == ",":
+            tuple_depth = 1
+            token.written = f"_{place}"
+        elif tuple_depth:
+            token.written = ""
+        depth += _deeper(token)
+        tuple_depth = tuple_depth and depth
         before = token.text
