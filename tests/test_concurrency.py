@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import cli_command, cli_environment, make_tree, run_cli, write_tree
+from conftest import Note, cli_command, cli_environment, make_tree, run_cli, write_tree
+from soak import Soak
 
 import codebatch
 
@@ -161,6 +163,26 @@ def test_snapshots_and_batches_come_and_go(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_snapshots_and_batches_come_and_go_for_long(tmp_path: Path) -> None:
     remove_and_take_again(tmp_path, 40)
+
+
+@pytest.mark.slow
+def test_seven_kinds_of_processes(tmp_path: Path, note: Note) -> None:
+    """A minute of them; longer with ``SOAK_SECONDS``, in another order with ``SOAK_SEED``."""
+    seconds = float(os.environ.get("SOAK_SECONDS", "60"))
+    soak = Soak(tmp_path, seconds, int(os.environ.get("SOAK_SEED", "20261129")))
+    soak.run()
+    note("; ".join(f"{what}: {number}" for what, number in sorted(soak.counts.items())))
+    assert soak.wrong == []
+    assert all(len(results) == 1 for results in soak.results.values()), soak.results
+    store = codebatch.open_store(soak.store)
+    for batch_id in [str(row["batch_id"]) for row in store.batches()]:
+        store.find_batch(batch_id).run("sync")
+    store.gc(grace=0)
+    assert store.verify(read_data=True).problems == ()
+    for number, tree in enumerate(soak.trees):
+        _, report = codebatch.scan(tree, soak.store, scheduler="sync")
+        _, alone = codebatch.scan(tree, tmp_path / f"alone{number}", scheduler="sync")
+        assert report.result == alone.result
 
 
 def test_derived_parts_and_leases_are_deletable(tmp_path: Path) -> None:
