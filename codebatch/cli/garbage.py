@@ -92,6 +92,7 @@ def _document(report: GarbageReport) -> dict[str, object]:
         "removed_bytes": report.removed_bytes,
         "kept": kept,
         "protected_by": list(report.protected_by),
+        "left": list(report.left),
     }
 
 
@@ -108,3 +109,5 @@ def _write_report(report: GarbageReport) -> None:
     )
     if report.protected_by:
         write_note(f"at work, and safe: {', '.join(report.protected_by)}")
+    for place in report.left:
+        write_note(f"left, as it is no folder of the store: {place}")

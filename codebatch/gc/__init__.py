@@ -26,6 +26,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.inventory import removed_folders
 from codebatch.store.leases import live_leases
 from codebatch.store.lock import maintenance_lock
+from codebatch.store.places import misplaced_folders
 from codebatch.store.removal import removed_at_ns
 
 __all__ = ["DEFAULT_GRACE_SECONDS", "GarbageReport", "Limits", "collect_garbage"]
@@ -94,4 +95,5 @@ def _collect(store: StoreDirectory, limits: Limits, moment: int, *, dry_run: boo
     trim_stat_caches(store, oldest, found)
     remove_orphans(store, found)
     remove_leases(store.layout, moment, found)
-    return GarbageReport.of(found, tuple(f"{one.purpose} ({one.process})" for one in leases))
+    names = tuple(f"{one.purpose} ({one.process})" for one in leases)
+    return GarbageReport.of(found, names, tuple(misplaced_folders(door)))

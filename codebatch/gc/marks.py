@@ -7,6 +7,7 @@ of the store at a time; the marks of a store take some 40 bytes an object.
 from __future__ import annotations
 
 import json
+import os
 import re
 from binascii import unhexlify
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,8 @@ from pathlib import Path
 from codebatch.digest import DIGEST_PREFIX
 from codebatch.errors import CodeBatchError
 from codebatch.store import StoreDirectory
-from codebatch.store.bounds import CHUNK_BYTES
-from codebatch.store.door import ABSENT
+from codebatch.store.bounds import CHUNK_BYTES, INDEX_BYTES
+from codebatch.store.door import ABSENT, too_large
 from codebatch.store.files import reporting_read_errors
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
 
@@ -94,6 +95,9 @@ def _lines_of(store: StoreDirectory, path: Path) -> Iterator[bytes]:
     """The lines of a file in portions of whole ones: it may be of any length, and not a line."""
     try:
         with reporting_read_errors(path), store.layout.door.stream(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > INDEX_BYTES:
+                raise too_large(store.layout.door.place(path), size, INDEX_BYTES)
             rest = b""
             while data := stream.read(_PORTION):
                 lines, end, rest = (rest + data).rpartition(b"\n")

@@ -48,7 +48,8 @@ class GarbageReport:
     ``removed`` and ``removed_bytes`` have each of `KINDS`: objects, segments of the memo, indexes
     of batches that are gone, stat caches, temporary files, folders of snapshots and batches that
     were never finished, folders of those that were removed, and leases that have expired.
-    ``protected_by`` are the commands at work whose leases made objects stay.
+    ``protected_by`` are the commands at work whose leases made objects stay; ``left`` are links
+    and the like in the places of folders, which were not looked into, relative to the store.
     """
 
     dry_run: bool
@@ -57,6 +58,7 @@ class GarbageReport:
     kept: dict[str, int]
     kept_bytes: dict[str, int]
     protected_by: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -64,7 +66,9 @@ class GarbageReport:
         return sum(self.removed_bytes.values())
 
     @classmethod
-    def of(cls, found: Collected, protected_by: tuple[str, ...]) -> GarbageReport:
+    def of(
+        cls, found: Collected, protected_by: tuple[str, ...], left: tuple[str, ...]
+    ) -> GarbageReport:
         """The report on what was collected."""
         return cls(
             found.dry_run,
@@ -73,4 +77,5 @@ class GarbageReport:
             {kind: found.kept[kind] for kind in ("objects", "memo")},
             {kind: found.kept_bytes[kind] for kind in ("objects", "memo")},
             protected_by,
+            left,
         )

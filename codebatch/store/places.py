@@ -135,6 +135,20 @@ def walk_store(door: Door, start: str = "", *, depth: int | None = None) -> Iter
             pending += reversed(below)
 
 
+def misplaced_folders(door: Door) -> list[str]:
+    """What stands where a folder of the first three levels belongs and is none."""
+    starts = (
+        "",
+        "objects",
+        "objects/sha256",
+        INDEXES_FOLDER,
+        f"{INDEXES_FOLDER}/memo",
+        LEASES_FOLDER,
+    )
+    entries = (entry for start in starts for entry in _listed(door, start))
+    return [entry.path for entry in entries if entry.is_folder and entry.form != FOLDER]
+
+
 def folders_in(door: Door, start: str) -> list[str]:
     """The names of the folders that belong into a folder of the store, sorted."""
     listed = _listed(door, start)
