@@ -536,6 +536,7 @@ def test_unused_variables(content: str, expected: list[str]) -> None:
         ("m.ts", "const a = 1; type B = 1; interface C {} enum D {} namespace E {}", []),
         ("m.ts", "type A = 1; function f() { type B = 1 } namespace N { type C = 1 }", ["B", "C"]),
         ("m.ts", "type A = 1; export {};", ["A"]),
+        ("m.ts", "for (const a of b) ; { let c; } type D = 1;", ["a", "c"]),
         ("m.jsx", "const a = 1;", []),
         ("m.tsx", "const a = 1; type B = 1;", []),
         ("m.d.ts", "import { A } from 'a'; declare const b: string; interface C {}", []),

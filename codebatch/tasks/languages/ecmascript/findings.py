@@ -54,7 +54,10 @@ _SHADOW_RULES: Mapping[str, object] = {SHADOW: "warn"}
 
 _RULE = re.compile(r"eslint\((.+)\)")
 _MODULE_STATEMENTS = ("import_statement", "export_statement", "import_alias")
-_INNER = frozenset("statement_block class_body switch_body formal_parameters".split())
+_INNER = frozenset(("statement_block", "class_body", "switch_body"))
+_TYPES = frozenset(
+    "type_alias_declaration interface_declaration enum_declaration internal_module module".split()
+)
 _IMPORTED = re.compile(r"(?:Identifier|Type) '")
 
 
@@ -95,15 +98,14 @@ def without_shared(
 
 def _is_shared(tree: FlatTree, finding: NameFinding, *, is_module: bool) -> bool:
     node = tree.covering(tree.line_starts[finding.line - 1] + finding.column - 1)
-    at_top, in_block = True, False
+    around: set[str] = set()
     while node > 0:
         kind = tree.types[node]
-        if kind == "ambient_declaration" and in_block:
+        if kind == "ambient_declaration" and "statement_block" in around:
             return True
-        in_block = in_block or kind == "statement_block"
-        at_top = at_top and kind not in _INNER
+        around.add(kind)
         node = tree.parents[node]
-    return at_top and not is_module
+    return not is_module and around.isdisjoint(_INNER) and not around.isdisjoint(_TYPES)
 
 
 def _findings(source: SourceFile, remarks: Sequence[Remark]) -> Iterator[NameFinding]:
