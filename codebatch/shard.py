@@ -217,13 +217,12 @@ class _ShardWork:
         """Start the tools that look at many files at once, at those that may need them."""
         if not self.around.may_compute or self.around.compute is not None:
             return
-        for task in self.tasks:
+        for task in reversed(self.tasks):  # what `lint` asks a tool holds what `parse` needs
             prepare = find_task(task.task).prepare
             wanted = [index for index, known in self._known.items() if known[task.id] is None]
             if prepare is not None and wanted:
-                sources = [self._sources[index] for index in wanted]
-                self.around.watch(len(sources))
-                preparation = prepare(sources, task.config)
+                self.around.watch(len(wanted))
+                preparation = prepare([self._sources[index] for index in wanted], task.config)
                 looked_at = [wanted[place] for place in preparation.places]
                 self._preparations[task.id] = looked_at, preparation
 

@@ -45,6 +45,7 @@ class SourceFile:
         self.size = len(content)
         self.language = language
         self.facets = facets
+        self.runs: dict[str, object] = {}  # tools at work on it, for other tasks to ask
         self._read: Callable[[], bytes] = lambda: content
         self._exceeds: dict[int, bool] = {}
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
 
@@ -47,6 +47,7 @@ _EXTENSIONS = {
     ("typescript", "any"): ("ts", "mts", "cts"),
 }
 _DECLARATION = ("d.ts",)
+_FLOW = "@flow"
 _RULE = re.compile(r"\w+\(\D.*\)")
 _NUMBERED = re.compile(r"TS\((\d+)\)")
 # Numbers of what TypeScript's parser reports: a property access on type arguments, a binary file.
@@ -83,32 +84,47 @@ class Remark(NamedTuple):
 class OxlintRun:
     """oxlint at work on some files. Whoever starts one asks for its remarks, or cancels it.
 
-    State: ``_run`` is None where there is nothing to do.
+    State: ``_run`` is None where there is nothing to do. The files know which run is to say what
+    is wrong with them (`run_on`), unless that failed. ``_answer`` is what was said, or the error;
+    with it the run lets go of the files.
     """
 
     def __init__(self, sources: Sequence[SourceFile], rules: Mapping[str, object]) -> None:
         """Start it with ``rules``, by their names as oxlint is configured with them."""
         self._sources = sources
         self._rules = rules
+        self._answer: list[list[Remark]] | Exception | None = None
         first = [(source, _extensions(source)[0]) for source in sources]
         self._run = self._start(first) if first else None
+        for place, source in enumerate(sources):
+            if not rules or _FLOW not in source.text:
+                source.runs[OXLINT.name] = (self, place)
 
     def remarks(self) -> list[list[Remark]]:
         """Return what is said of each file, in the files' order, sorted by place."""
-        try:
-            remarks = self._said(len(self._sources))
-            rejected = [i for i, said in enumerate(remarks) if _rejects(said, self._sources[i])]
-            self._try_again(remarks, rejected)
-            return remarks
-        finally:
-            self.cancel()
+        if self._answer is None:
+            try:
+                remarks = self._said(len(self._sources))
+                rejected = [i for i, said in enumerate(remarks) if _rejects(said, self._sources[i])]
+                self._try_again(remarks, rejected)
+                self._answer = remarks
+            except Exception as error:
+                self._answer = error
+                self._forget()
+                raise
+            finally:
+                self.cancel()
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
 
     def _try_again(self, remarks: list[list[Remark]], rejected: Sequence[int]) -> None:
         """Have rejected files read as what else they may be; the first that is accepted counts."""
         copies = [(i, other) for i in rejected for other in _extensions(self._sources[i])[1:]]
         if not copies:
             return
-        self.cancel()
+        if self._run is not None:
+            self._run.cancel()
         self._run = self._start([(self._sources[i], extension) for i, extension in copies])
         for (i, _), said in zip(copies, self._said(len(copies)), strict=True):
             if _rejects(remarks[i], self._sources[i]) and not _rejects(said, self._sources[i]):
@@ -116,8 +132,17 @@ class OxlintRun:
 
     def cancel(self) -> None:
         """End oxlint, if it has not ended, and let go of the files."""
+        if self._answer is None:
+            self._answer = ToolError("oxlint was ended before it had said all")
+            self._forget()
+        self._sources = ()
         if self._run is not None:
             self._run.cancel()
+
+    def _forget(self) -> None:
+        """Have nobody else ask."""
+        for source in self._sources:
+            source.runs.pop(OXLINT.name, None)
 
     def _start(self, copies: Sequence[tuple[SourceFile, str]]) -> ToolRun:
         files = {
@@ -134,7 +159,7 @@ class OxlintRun:
         It says nothing of errors in JavaScript that has ``@flow`` in a comment, wherever that
         stands. The other spelling may name another decorator, so names are looked for without it.
         """
-        text = source.text if self._rules else source.text.replace("@flow", "@FLOW")
+        text = source.text if self._rules else source.text.replace(_FLOW, _FLOW.upper())
         return text.encode()
 
     def _said(self, count: int) -> list[list[Remark]]:
@@ -155,6 +180,11 @@ class OxlintRun:
         for found in remarks:
             found.sort()
         return remarks
+
+
+def run_on(source: SourceFile) -> tuple[OxlintRun, int] | None:
+    """Return the run that is to say what is wrong with a file, and the place of the file there."""
+    return cast("tuple[OxlintRun, int] | None", source.runs.get(OXLINT.name))
 
 
 def _extensions(source: SourceFile) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from codebatch.tasks.base import Config, reason_to_skip
 from codebatch.tasks.languages.base import SyntaxFault
 from codebatch.tasks.languages.dialects import reason_not_to_parse
-from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OxlintRun, Remark
+from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OxlintRun, Remark, run_on
 from codebatch.tasks.languages.ecmascript.places import places
 from codebatch.tasks.source import SourceFile
 
@@ -19,7 +19,10 @@ MOST_FAULTS = 20
 
 
 class Verdicts:
-    """oxlint at work on the files of a shard that it can judge: a preparation of ``parse``."""
+    """oxlint at work on the files of a shard that it can judge: a preparation of ``parse``.
+
+    Where it is at work on a file already, to find names, it is not asked once more.
+    """
 
     def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
         self.places = [
@@ -29,12 +32,18 @@ class Verdicts:
             and (reason_to_skip(source, config) or reason_not_to_parse(source)) is None
         ]
         self._sources = [sources[place] for place in self.places]
-        self._run = OxlintRun(self._sources, {})
+        self._others = [run_on(source) for source in self._sources]
+        alone = [s for s, other in zip(self._sources, self._others, strict=True) if other is None]
+        self._run = OxlintRun(alone, {})
 
     def values(self) -> Sequence[tuple[SyntaxFault, ...]]:
         """Return where the language rejects each file, in source order."""
-        judged = zip(self._sources, self._run.remarks(), strict=True)
-        return [tuple(_faults(source, remarks)) for source, remarks in judged]
+        own = iter(self._run.remarks())
+        found = []
+        for source, other in zip(self._sources, self._others, strict=True):
+            remarks = next(own) if other is None else other[0].remarks()[other[1]]
+            found.append(tuple(_faults(source, remarks)))
+        return found
 
     def cancel(self) -> None:
         """End oxlint where nobody waits for it."""
