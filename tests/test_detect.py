@@ -11,7 +11,9 @@ from codebatch.tasks.languages.detect import DATA_LANGUAGES, FACETS, detect_lang
     ("path", "goal"),
     [
         ("m.mjs", "module"),
-        ("src/m.d.mts", "module"),
+        ("src/m.d.mts", "declaration"),
+        ("m.d.ts", "declaration"),
+        ("m.mts", "module"),
         ("M.MJS", "module"),
         ("m.cjs", "commonjs"),
         ("m.cts", "commonjs"),

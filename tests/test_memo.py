@@ -235,7 +235,7 @@ def test_task_of_another_version_does_not_finish_a_batch(
     batch = store.batch(store.snapshot(tree), "full")
     newer = _replaced(registry.BUILT_IN["analyze"], version=99)
     monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, "analyze": newer})
-    with pytest.raises(ToolchainMismatchError, match="analyze was planned with version 1"):
+    with pytest.raises(ToolchainMismatchError, match="analyze was planned with version"):
         batch.run("sync")
     assert segments(store) == []
 

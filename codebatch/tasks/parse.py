@@ -89,6 +89,6 @@ TASK = Task(
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,
     toolchain=_toolchain,
-    facets=("module_role", "script_goal"),
+    facets=("script_goal",),
     prepare=Verdicts,
 )

@@ -197,9 +197,12 @@ def module_role(path: str) -> str:
 
 
 def script_goal(path: str) -> str:
-    """Return how a name says that JavaScript and TypeScript are read: ``module`` (``.mjs``,
-    ``.mts``), ``commonjs`` (``.cjs``, ``.cts``), or ``any``, for the code itself to tell.
+    """Return how a name says that JavaScript and TypeScript are read: ``declaration``
+    (``.d.ts``), ``module`` (``.mjs``, ``.mts``), ``commonjs`` (``.cjs``, ``.cts``), or ``any``,
+    for the code itself to tell.
     """
+    if _DECLARATION.search(_name(path)):
+        return "declaration"
     return _GOALS.get(_extension(_name(path)), "any")
 
 

@@ -45,8 +45,8 @@ _EXTENSIONS = {
     ("typescript", "module"): ("mts",),
     ("typescript", "commonjs"): ("cts", "mts"),
     ("typescript", "any"): ("ts", "mts", "cts"),
+    ("typescript", "declaration"): ("d.ts",),
 }
-_DECLARATION = ("d.ts",)
 _FLOW = "@flow"
 _RULE = re.compile(r"\w+\(\D.*\)")
 _NUMBERED = re.compile(r"TS\((\d+)\)")
@@ -188,8 +188,6 @@ def run_on(source: SourceFile) -> tuple[OxlintRun, int] | None:
 
 
 def _extensions(source: SourceFile) -> tuple[str, ...]:
-    if source.language == "typescript" and source.facets["module_role"] == "declaration":
-        return _DECLARATION
     key = (source.language, source.facets["script_goal"])
     return _EXTENSIONS.get(key) or (source.language,)  # "jsx" and "tsx" are extensions
 
