@@ -10,6 +10,7 @@ _NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 _NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
 # What Python and the loader of libraries say, without a number, where the system refuses.
 _NO_THREAD = "can't start new thread"
+_NO_FOLDER = "No usable temporary directory found"
 _NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open files")
 
 
@@ -27,7 +28,7 @@ def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception |
     what = ": ".join(filter(None, (type(error).__name__, str(error))))
     if no_memory or code in _NO_HANDLES or _is_refusal(error):
         return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
-    if code in _NO_ROOM:
+    if code in _NO_ROOM or _NO_FOLDER in what:
         return DiskExhaustedError(f"this process has no room for temporary files: {what}")
     return None
 

@@ -23,6 +23,7 @@ from codebatch.errors import (
     EXIT_USAGE,
     CodeBatchError,
     MachineExhaustedError,
+    StoreReadError,
     UsageError,
 )
 from codebatch.lazy import lazy
@@ -38,7 +39,8 @@ else:
     traceback = lazy("traceback")
 
 _MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}
-_LONGEST_NAME = 60
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
+_LONGEST_NAME = 200
 # A hint is a command, or ends with one after a colon. `init` names a store to make.
 _STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|explain [a-z]|.*--help)")
 
@@ -181,6 +183,11 @@ def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
     if isinstance(error, FileNotFoundError) and error.filename is None and not _is_anywhere():
         hints = ["change to one that is there"]
         _report(UsageError("the current folder was removed", hints=hints), as_json=as_json)
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        where = _shortened(error.filename or "a file")
+        hints = ["restore the permission, or see to the device"]
+        refused = StoreReadError(f"cannot use {where}: {error.strerror}", hints=hints)
+        _report(refused, as_json=as_json)
     lacking = shortage.shortage_of(error, memory_is_limited=False)
     if lacking is not None:
         _report(MachineExhaustedError(str(lacking)), as_json=as_json)

@@ -126,12 +126,12 @@ class Folder:
     @contextlib.contextmanager
     def entries(self) -> Iterator[Iterator[os.DirEntry[str]]]:
         """What is in it, for a block; an entry is not to be asked for what a link leads to."""
-        with _listing(self.descriptor) as listed, os.scandir(listed) as found:
+        with _listing(self.descriptor, self.place) as listed, os.scandir(listed) as found:
             yield found
 
     def names(self) -> list[str]:
         """Return the names of what is in it."""
-        with _listing(self.descriptor) as listed:
+        with _listing(self.descriptor, self.place) as listed:
             return os.listdir(listed)
 
     def at(self, name: str) -> str:
@@ -339,9 +339,12 @@ def _read(descriptor: int, place: str, limit: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _listing(folder: int) -> Iterator[int]:
+def _listing(folder: int, place: str) -> Iterator[int]:
     """A descriptor to list a folder by: one that is only a place cannot be read."""
-    descriptor = os.open(".", LISTED, dir_fd=folder)
+    try:
+        descriptor = os.open(".", LISTED, dir_fd=folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place) from error
     try:
         yield descriptor
     finally:
