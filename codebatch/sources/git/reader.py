@@ -72,21 +72,24 @@ class GitReader:
         """
         names: list[bytes] = []
         path = self._tree.path
-        device = os.fstat(self._tree.descriptor).st_dev
-        while True:
-            top = self._opened.enter_context(Folder.at(path, search=True)) if names else self._tree
-            if os.fstat(top.descriptor).st_dev != device:
-                return _NO_ANSWER
-            try:
+        try:
+            device = os.fstat(self._tree.descriptor).st_dev
+            while True:
+                top = self._around(path) if names else self._tree
+                if os.fstat(top.descriptor).st_dev != device:
+                    return _NO_ANSWER
                 found = repository_of(top, top)
                 if found is not None and (not names or _is_own(top)):
                     return self._answer(found, top, names)
-            except (NoRepositoryError, OSError, ValueError):
-                return _NO_ANSWER
-            if found is not None or is_git_folder(top) or path == b"/":
-                return _NO_ANSWER
-            path, name = os.path.split(path)
-            names.insert(0, name)
+                if found is not None or is_git_folder(top) or path == b"/":
+                    return _NO_ANSWER
+                path, name = os.path.split(path)
+                names.insert(0, name)
+        except (NoRepositoryError, OSError, ValueError):
+            return _NO_ANSWER
+
+    def _around(self, path: bytes) -> Folder:
+        return self._opened.enter_context(Folder.at(path, search=True))
 
     def _answer(self, repository: Repository, top: Folder, names: list[bytes]) -> Answer:
         """Return what is said of the folder that these names lead to from the top."""
