@@ -12,6 +12,7 @@ puts everything together and commits it.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,8 @@ from codebatch.errors import (
     MemoryExhaustedError,
     NotReusedError,
     ShardFailedError,
+    StoreWriteError,
+    WorkerLostError,
 )
 from codebatch.keys import pipeline_fingerprints
 from codebatch.lines import FileLines
@@ -174,7 +177,7 @@ def _run(shard: OpenShard, change: Change) -> Receipt:
     since = call.since_ns or 0
     reliance = Reliance(store.layout.door, lambda: since)
     with _given_up_if_gone(Claims(store.layout, call.batch_id, str(call.run)), call):
-        with _recording_failure(store, call, shard.tasks):
+        with _lost_if_moved(), _recording_failure(store, call, shard.tasks):
             with store.group(durable=False) as group:
                 around = Surroundings(
                     store.objects.read,
@@ -218,6 +221,19 @@ def _recording_failure(
         task_ids = [task.id for task in tasks]
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
+
+
+@contextlib.contextmanager
+def _lost_if_moved() -> Iterator[None]:
+    """Where a folder is gone that a block writes into, have the shard tried again: `batch rm` sets
+    a batch aside, and puts it back when it sees that it is being run.
+    """
+    try:
+        yield
+    except StoreWriteError as error:
+        if error.details.get("errno") != errno.ENOENT:
+            raise
+        raise WorkerLostError(error.message) from error
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import pytest
 from conftest import Scanned, write_tree
@@ -15,6 +18,7 @@ from codebatch.errors import (
     StoreDamagedError,
 )
 from codebatch.store import StoreDirectory
+from codebatch.store.files import reporting_write_errors
 from codebatch.store.removal import put_back, set_aside
 
 READS: dict[str, Callable[[codebatch.Batch], object]] = {
@@ -94,6 +98,25 @@ def test_a_batch_that_goes_while_it_is_run(scheduler: str, batch: codebatch.Batc
         batch.run(
             scheduler, progress=lambda _: set_aside(batch.store.directory.layout.door, folder)
         )
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_a_batch_that_is_put_back_while_it_is_run(
+    scheduler: str, batch: codebatch.Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``batch rm`` does when it sees the run: what it writes just then is written again."""
+    refusals = [OSError(errno.ENOENT, os.strerror(errno.ENOENT))]
+    save = StoreDirectory.save_outputs
+
+    def save_later(self: StoreDirectory, *arguments: Any) -> None:
+        with reporting_write_errors(self.root):
+            if refusals:
+                raise refusals.pop()
+        save(self, *arguments)
+
+    monkeypatch.setattr(StoreDirectory, "save_outputs", save_later)
+    report = batch.run(scheduler)
+    assert (report.status, refusals) == ("done", [])
 
 
 def test_lists_leave_out_what_goes_meanwhile(
