@@ -223,5 +223,5 @@ def test_names(packages: dict[str, bytes], downloads: Path, tmp_path: Path, note
     for rule in ("unused", "shadow"):
         assert common[rule] > 50
         for others in (only_ours, only_theirs):
-            lonely = [place for place in others if place[0] == rule]
+            lonely = {place[:3] for place in others if place[0] == rule}  # once a file
             assert len(lonely) < 0.05 * common[rule], "\n".join(map(str, lonely))
