@@ -78,7 +78,7 @@ LAYERS: dict[str, set[str]] = {
         "store",
     }
     | {"surroundings"},
-    "self_test": set(),
+    "self_test": {"store"},
     "stats": WORDS | {"gc", "store"},
     "totals": WORDS | {"store"},
     "overview": WORDS | {"result", "store", "totals"},

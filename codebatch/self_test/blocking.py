@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from functools import partial
 from pathlib import Path
 
 from codebatch.self_test.git_metadata import plant_repository
-from codebatch.self_test.vector import Command, Scene, Vector
+from codebatch.self_test.links import place_of
+from codebatch.self_test.vector import DONE_OR_DAMAGED, Command, Scene, Vector
 
 KIND = "blocking"
 
 _SNAPSHOT = Command("snapshot {tree} --store {store}")
+_ON_STORE = tuple(
+    Command(f"{words} --store {{store}}", DONE_OR_DAMAGED)
+    for words in ("summary --batch {batch}", "resume --batch {batch}", "gc", "verify --repair")
+)
 
 
 def _pipe(path: str, command: Command) -> Vector:
@@ -22,6 +28,19 @@ def _pipe(path: str, command: Command) -> Vector:
         os.mkfifo(_emptied(scene, path))
 
     return Vector(KIND, f"{path} is a pipe", plant, (command,))
+
+
+def _in_store(path: str) -> Vector:
+    """Return the vector of a named pipe in that place of the store."""
+
+    def plant(scene: Scene) -> None:
+        place = place_of(scene, path)
+        shutil.rmtree(place, ignore_errors=True)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(place)
+
+    return Vector(KIND, f"{path} of the store is a pipe", plant, _ON_STORE)
 
 
 def _in_repository(path: str) -> Vector:
@@ -112,6 +131,15 @@ VECTORS: tuple[Vector, ...] = (
             *("tree/.git/HEAD", "tree/.git/config", "tree/.git/index", "tree/.git/commondir"),
             *("tree/.git/info", "tree/.git/info/exclude", "tree/.git/objects"),
             *("home/.gitconfig", "home/.config/git/config", "home/.config/git/ignore"),
+        )
+    ),
+    *(
+        _in_store(path)
+        for path in (
+            *("store.json", "maintenance.lock", "maintenance.json", "leases", "indexes/totals"),
+            *("snapshots/{snapshot}/snapshot.json", "snapshots/{snapshot}/files.index.jsonl"),
+            *("batches/{batch}/batch.json", "batches/{batch}/plan.json", "objects/sha256"),
+            *("batches/{batch}/events.jsonl", "batches/{batch}/inputs.index.jsonl"),
         )
     ),
     Vector(KIND, "an ignore file is a socket", _socket, (_SNAPSHOT,)),

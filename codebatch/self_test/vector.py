@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 SECRET = "a secret of the folder outside"  # noqa: S105 - what must not be read
 DONE = frozenset((0,))
-DONE_OR_DAMAGED = frozenset((0, 1, 4))
+DONE_OR_DAMAGED = frozenset((0, 1, 3, 4))
 
 
 @dataclass(frozen=True)

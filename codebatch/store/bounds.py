@@ -9,7 +9,7 @@ from __future__ import annotations
 
 SMALL_BYTES = 2**20  # store.json, leases, claims, verdicts, checksums
 DOCUMENT_BYTES = 16 * 2**20  # plans, states, documents of tasks and batches, totals
-SNAPSHOT_BYTES = 32 * 2**20  # with everything that was left out of a tree
+SNAPSHOT_BYTES = 16 * 2**20  # with everything that was left out of a tree
 INDEX_BYTES = 2 * 2**30  # manifests, inputs, outputs
 EVENTS_BYTES = 16 * 2**20  # the last of them
 CACHE_BYTES = 2**29  # what is known of a source tree
