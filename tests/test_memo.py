@@ -523,12 +523,12 @@ def test_nondeterminism_is_named(
 
 def poison(store: codebatch.Store, right: bytes, wrong: bytes) -> int:
     """Change results that are remembered, as whoever can write the store can; how many."""
-    count = 0
+    count, door = 0, store.directory.layout.door
     for _, path in MemoStore(store.directory.layout).segments():
-        data = b"".join(msgpack.packb(entry) for entry in load_segment(path))
+        data = b"".join(msgpack.packb(entry) for entry in load_segment(door, path))
         if right in data:
-            entries = [replaced_lines(entry, right, wrong) for entry in load_segment(path)]
-            count += sum(right in entry[1] for entry in load_segment(path))
+            entries = [replaced_lines(entry, right, wrong) for entry in load_segment(door, path)]
+            count += sum(right in entry[1] for entry in load_segment(door, path))
             changed = compress(msgpack.packb(entries))
             name = hashlib.sha256(changed).hexdigest() + MEMO_SUFFIX
             path.with_name(name).write_bytes(changed)

@@ -24,8 +24,7 @@ from conftest import Outcome, Scanned, cli_command, cli_environment, make_tree, 
 
 import codebatch
 from codebatch.store import StoreDirectory, files
-from codebatch.tasks import registry
-from codebatch.tasks.languages.python import ruff
+from codebatch.tasks import native_tool, registry
 from codebatch.tasks.languages.python.deep import NoThreadError
 
 # -- what is computed anew is durable -----------------------------------------------------------
@@ -368,7 +367,7 @@ def test_a_shard_that_fails_again_says_why_this_time(
     assert attempts[0].isdisjoint(attempts[1])  # what other runs tell it by
 
 
-@pytest.mark.parametrize("first", ["of a file", "of what ruff says"])
+@pytest.mark.parametrize("first", ["of a file", "of what a tool says"])
 def test_no_room_for_temporary_files_is_no_result(
     first: str,
     tree: Path,
@@ -376,7 +375,7 @@ def test_no_room_for_temporary_files_is_no_result(
     scanned: Scanned,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ruff ends with an error where it cannot write its findings, and cannot say why."""
+    """A tool ends with an error where it cannot write its findings, and cannot say why."""
 
     def no_room(**_: object) -> str:
         raise OSError(errno.ENOSPC, "no room")
@@ -384,10 +383,12 @@ def test_no_room_for_temporary_files_is_no_result(
     batch = store.batch(store.snapshot(tree), "full")
     with monkeypatch.context() as patch:
         if first == "of a file":
-            patch.setattr(ruff.tempfile, "mkdtemp", no_room)
+            patch.setattr(native_tool.tempfile, "mkdtemp", no_room)
         else:
-            patch.setattr(ruff, "_ruff_binary", lambda: shutil.which("false"))
-            patch.setattr(ruff, "_lack_of_room", lambda _: OSError(errno.ENOSPC, "no room"))
+            failing = shutil.which("sh")  # the tool's arguments are no script
+            patch.setattr(native_tool.NativeTool, "binary", lambda _: failing)
+            no_room_left = OSError(errno.ENOSPC, "no room")
+            patch.setattr(native_tool.ToolRun, "_lack_of_room", lambda _: no_room_left)
         report = batch.run("sync")
     assert {found["code"] for found in report.errors} == {"DISK_EXHAUSTED"}
     report = batch.run("sync")
