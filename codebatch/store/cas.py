@@ -68,6 +68,7 @@ class ObjectStore:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._door = layout.door
+        self._place = layout.door.place(layout.objects)
 
     def location(self, digest: str) -> str | None:
         """Where the object is, relative to the folder of all objects; None where it is not."""
@@ -119,13 +120,17 @@ class ObjectStore:
         Without a ``reliance`` they may be gone at any time after.
         """
         digest = digest_bytes(data)
-        parent, name = os.path.split(self._layout.object(digest))
-        with group.folder(parent) as folder:
-            form, is_whole = _form_of(folder, name, data, group)
-            if form is None or not is_whole or not _may_stay(folder, form, group, reliance):
-                form, stored = _new_form(name, data, form)
-                group.add_in(folder, form, stored, OBJECT_MODE)
-        return StoredObject(digest, len(data), f"{parent}/{form}"[len(self._layout.objects) + 1 :])
+        parent, name = os.path.split(self._door.place(self._layout.object(digest)))
+        form, is_whole = _form_of(parent, name, data, group)
+        place = f"{parent}/{form}"
+        if form is None or not is_whole or not self._may_stay(place, group, reliance):
+            form, stored = _new_form(name, data, form)
+            place = f"{parent}/{form}"
+            group.add_below(self._place, place, stored, OBJECT_MODE)
+        return StoredObject(digest, len(data), place[len(self._place) + 1 :])
+
+    def _may_stay(self, place: str, group: WriteGroup, reliance: Reliance | None) -> bool:
+        return group.is_pending(place) or _holds_on(reliance, f"{self._door.root}/{place}")
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, reliance: Reliance | None = None
@@ -276,24 +281,21 @@ def _forms(name: str) -> tuple[str, str]:
     return name + COMPRESSED_SUFFIX, name
 
 
-def _form_of(folder: Folder, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
-    """The name under which these bytes are there, or are about to be, None where they are not;
-    and whether what is there is whole.
+def _form_of(parent: str, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
+    """The name under which these bytes are in a folder, or are about to be, None where they are
+    not; and whether what is there is whole.
     """
-    if folder.is_new:
-        return None, False
     for form in _forms(name):
-        if group.is_pending(folder.at(form)):
+        if group.is_pending(f"{parent}/{form}"):
             return form, True
-        if folder.has(form):
-            # The form that readers find first has to be right.
-            return form, _holds(folder, form, data)
+    folder = group.folder(parent)
+    if folder is not None:
+        with folder:
+            for form in _forms(name):
+                if folder.has(form):
+                    # The form that readers find first has to be right.
+                    return form, _holds(folder, form, data)
     return None, False
-
-
-def _may_stay(folder: Folder, form: str, group: WriteGroup, reliance: Reliance | None) -> bool:
-    path = f"{group.root}/{folder.at(form)}"
-    return group.is_pending(folder.at(form)) or _holds_on(reliance, path)
 
 
 def _new_form(name: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:

@@ -33,17 +33,15 @@ StorePath = str | os.PathLike[str]
 
 
 class Folder:
-    """An open folder of a store, to be used in a ``with`` block; names are those of its entries.
-
-    ``place`` is relative to the store; ``is_new`` says that it was made when it was opened.
+    """An open folder of a store, to be used in a ``with`` block or closed; names are those of its
+    entries, ``place`` is relative to the store.
     """
 
-    __slots__ = ("descriptor", "is_new", "place")
+    __slots__ = ("descriptor", "place")
 
-    def __init__(self, descriptor: int, place: str, *, is_new: bool = False) -> None:
+    def __init__(self, descriptor: int, place: str) -> None:
         self.descriptor = descriptor
         self.place = place
-        self.is_new = is_new
 
     def __enter__(self) -> Folder:
         return self
@@ -54,6 +52,10 @@ class Folder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back."""
         os.close(self.descriptor)
 
     def enter(self, name: str) -> Folder:
@@ -174,10 +176,8 @@ class Door:
                 raise
         parent, _, name = place.rpartition("/")
         with self.folder_at(parent, make=True) as above:
-            is_new = above.make(name)
-            folder = above.enter(name)
-            folder.is_new = is_new
-            return folder
+            above.make(name)
+            return above.enter(name)
 
     def above(self, path: StorePath, *, make: bool = False) -> tuple[Folder, str]:
         """Open the folder that a path is in, and give its name there."""

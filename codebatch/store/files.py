@@ -1,9 +1,10 @@
 """Durable file primitives: the only code that writes, renames or syncs below a store.
 
-A file comes into being under a unique temporary name in its own folder and is renamed into
-place, so that a reader sees all of it or nothing. A `WriteGroup` writes many files and pays
-for durability once: all data reaches the disk before the first rename, all renames before it
-ends. Temporary names start with ``.tmp-``; readers never look at them.
+A file comes into being under a unique temporary name in its own folder, an object in the folder
+of all objects, and is renamed into place, so that a reader sees all of it or nothing. A
+`WriteGroup` writes many files and pays for durability once: all data reaches the disk before the
+first rename, all renames before it ends. Temporary names start with ``.tmp-``; readers never look
+at them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import BinaryIO
 from codebatch.errors import StoreError, StoreReadError, StoreWriteError
 from codebatch.store.bounds import INDEX_BYTES
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath, misplaced
+from codebatch.store.kept import KeptFolders
 from codebatch.store.syncing import sync_file_system
 
 _GROUP_FILES = 4096
@@ -203,6 +205,7 @@ class WriteGroup:
         self._renamed = False
         self._temporary = temporary_name()
         self._number = itertools.count()
+        self._kept = KeptFolders(door)
 
     def __enter__(self) -> WriteGroup:
         return self
@@ -213,51 +216,56 @@ class WriteGroup:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.flush()
-            self._sync_names()
-        else:
-            self._discard()
+        try:
+            if kind is None:
+                self.flush()
+                self._sync_names()
+            else:
+                self._discard()
+        finally:
+            self._kept.close()
 
-    def folder(self, path: str) -> Folder:
-        """Open a folder, made where it is not there."""
+    def folder(self, place: str) -> Folder | None:
+        """Open a folder to see what is in it; None where it is not there."""
         with reporting_write_errors(self._root):
-            return self._door.folder(path, make=True)
+            return self._kept.find(place)
 
     def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name beside ``path``."""
         self._before_writing()
         parent, name = os.path.split(path)
-        with self.folder(parent) as folder:
-            self.add_in(folder, name, data, mode)
+        with reporting_write_errors(self._root), self._door.folder(parent, make=True) as folder:
+            self._write(folder, folder.at(name), data, mode)
 
-    def add_in(self, folder: Folder, name: str, data: bytes, mode: int = 0o644) -> None:
-        """Write a file that will be in an open folder."""
+    def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
+        """Write ``data`` under a temporary name in a folder that is ``above`` the place where it
+        will be: both are places in the store.
+        """
         self._before_writing()
-        temporary = self._temporary_name()
         with reporting_write_errors(self._root):
-            descriptor = folder.create(temporary, mode)
-            try:
-                _write_all(descriptor, data)
-            except BaseException:
-                _remove(folder, temporary)
-                raise
-            finally:
-                os.close(descriptor)
-        self._bytes += len(data)
-        self._written(folder.at(temporary), folder.at(name))
+            self._write(self._kept.at(above, make=True), place, data, mode)
 
-    @property
-    def root(self) -> str:
-        """The store below which files are written."""
-        return self._door.root
+    def _write(self, folder: Folder, place: str, data: bytes, mode: int) -> None:
+        temporary = self._temporary_name()
+        descriptor = folder.create(temporary, mode)
+        try:
+            _write_all(descriptor, data)
+        except BaseException:
+            _remove(folder, temporary)
+            raise
+        finally:
+            os.close(descriptor)
+        self._bytes += len(data)
+        self._written(folder.at(temporary), place)
 
     @contextlib.contextmanager
     def stream(self, path: str, mode: int = 0o644) -> Iterator[StreamedFile]:
         """A file to be written in portions below a folder; the block sets its final path."""
         self._before_writing()
         temporary = self._temporary_name()
-        with self.folder(path) as folder:
+        with reporting_write_errors(self._root):
+            folder = self._door.folder(path, make=True)
+        with folder:
             with reporting_write_errors(self._root):
                 stream = os.fdopen(folder.create(temporary, mode), "wb")
             file = StreamedFile(stream, self._root)
@@ -311,12 +319,21 @@ class WriteGroup:
     def _put_in_place(self, temporary: str, place: str) -> None:
         parent, _, name = place.rpartition("/")
         above, _, written = temporary.rpartition("/")
-        with self._door.folder_at(parent, make=True) as folder:
-            if parent == above:
+        if parent == above:
+            with self._door.folder_at(parent, make=True) as folder:
                 _replace(folder, written, folder, name)
-                return
-            with self._door.folder_at(above) as there:
-                _replace(there, written, folder, name)
+            return
+        try:
+            self._move(above, written, parent, name)
+        except FileNotFoundError:
+            # `gc` removes a folder that it finds empty: a kept one, or the one just made.
+            self._kept.close()
+            self._move(above, written, parent, name)
+
+    def _move(self, above: str, written: str, parent: str, name: str) -> None:
+        """Give a file its name in a folder below the one in which it was written."""
+        with self._kept.make(parent) as folder:
+            _replace(self._kept.at(above), written, folder, name)
 
     def _sync_names(self) -> None:
         if self._renamed and self._durable:
@@ -331,8 +348,8 @@ class WriteGroup:
 
     def _remove(self, temporary: str) -> None:
         above, _, name = temporary.rpartition("/")
-        with contextlib.suppress(OSError, StoreError), self._door.folder_at(above) as folder:
-            _remove(folder, name)
+        with contextlib.suppress(OSError, StoreError):
+            _remove(self._kept.at(above), name)
 
     def _forget(self) -> None:
         self._pending.clear()

@@ -13,7 +13,15 @@ from codebatch import CodeBatchError
 from codebatch.store import door as doors
 from codebatch.store import openat
 from codebatch.store.door import Door
-from codebatch.store.files import append_line, create_file, link_file, remove_file, write_file
+from codebatch.store.files import (
+    WriteGroup,
+    append_line,
+    create_file,
+    link_file,
+    remove_file,
+    write_file,
+)
+from codebatch.store.kept import KeptFolders
 from codebatch.store.removal import remove_tree
 
 
@@ -107,6 +115,53 @@ def test_a_link_is_followed_by_nothing(door: Door, act: str, place: str) -> None
         assert refused.value.exit_code == 4
     assert outside(door) == before
     assert not door.is_file(Path(door.root) / "a/b/file") or (last and act == "write")
+
+
+@pytest.mark.parametrize("place", ["a", "a/b"])
+def test_a_link_that_is_put_in_the_way_of_a_group(door: Door, place: str) -> None:
+    def write() -> None:
+        with WriteGroup(door, durable=False) as group:
+            group.add_below("", "a/b/new", b"data")
+            lead_out(door, place)
+
+    before = outside(door)
+    with pytest.raises(CodeBatchError, match=f"{place} in the store is a symbolic link"):
+        write()
+    assert outside(door) == before
+    assert not list(Path(door.root).rglob("new"))
+    assert not list(Path(door.root).rglob(".tmp-*"))
+
+
+def test_a_link_in_the_place_of_a_kept_folder_leads_nowhere(door: Door) -> None:
+    before = outside(door)
+    with WriteGroup(door, durable=False) as group:
+        folder = group.folder("a/b")
+        assert folder is not None
+        folder.close()
+        lead_out(door, "a")
+        group.add_below("", "a/b/new", b"data")
+    assert outside(door) == before
+    assert (Path(door.root) / "moved/b/new").read_bytes() == b"data"
+
+
+def test_kept_folders_that_are_removed_meanwhile_are_made_again(door: Door) -> None:
+    with WriteGroup(door, durable=False) as group:
+        assert group.folder("a/b/new/one") is None
+        group.add_below("", "a/b/new/one", b"data")
+        remove_tree(door, Path(door.root) / "a")
+    assert (Path(door.root) / "a/b/new/one").read_bytes() == b"data"
+
+
+def test_no_more_folders_are_kept_open_than_may_be(door: Door) -> None:
+    for number in range(600):
+        (Path(door.root) / f"f{number}").mkdir()
+    kept = KeptFolders(door)
+    before = len(os.listdir("/dev/fd"))
+    for number in range(600):
+        kept.at(f"f{number}")
+    assert len(os.listdir("/dev/fd")) - before <= 260
+    kept.close()
+    assert len(os.listdir("/dev/fd")) == before
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
