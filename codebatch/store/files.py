@@ -239,10 +239,12 @@ class WriteGroup:
 
     def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
         """Write ``data`` under a temporary name in a folder that is ``above`` the place where it
-        will be: both are places in the store.
+        will be, in a folder of a folder: both are places in the store.
         """
         self._before_writing()
         with reporting_write_errors(self._root):
+            # It is kept from here on: to ask in vain for what is in one that is absent costs more.
+            self._kept.at(place.rsplit("/", 2)[0], make=True)
             self._write(self._kept.at(above, make=True), place, data, mode)
 
     def _write(self, folder: Folder, place: str, data: bytes, mode: int) -> None:

@@ -117,15 +117,14 @@ def test_a_link_is_followed_by_nothing(door: Door, act: str, place: str) -> None
     assert not door.is_file(Path(door.root) / "a/b/file") or (last and act == "write")
 
 
-@pytest.mark.parametrize("place", ["a", "a/b"])
-def test_a_link_that_is_put_in_the_way_of_a_group(door: Door, place: str) -> None:
+def test_a_link_that_is_put_in_the_way_of_a_group(door: Door) -> None:
     def write() -> None:
         with WriteGroup(door, durable=False) as group:
             group.add_below("", "a/b/new", b"data")
-            lead_out(door, place)
+            lead_out(door, "a/b")
 
     before = outside(door)
-    with pytest.raises(CodeBatchError, match=f"{place} in the store is a symbolic link"):
+    with pytest.raises(CodeBatchError, match="a/b in the store is a symbolic link"):
         write()
     assert outside(door) == before
     assert not list(Path(door.root).rglob("new"))
