@@ -29,6 +29,11 @@ settings.register_profile(
 )
 settings.load_profile("codebatch")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever started pytest has it ignored, as shells do in the background, and so would each
+    # command that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 LONG_LINE = "x = " + "1 + " * 40 + "1"
 TREE: dict[str, str | bytes] = {
     "README.md": "# Sample\n\nA hard break  \nand a line.\n",
