@@ -118,6 +118,24 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]
         yield opened
 
 
+@pytest.fixture(scope="session", params=["threads", "processes", "cluster"])
+def laboratory_elsewhere(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Laboratory]:
+    """As `laboratory`, with another scheduler."""
+    folder = str(tmp_path_factory.mktemp("laboratory"))
+    if request.param != "cluster":
+        with Laboratory(request.param, folder=folder) as opened:
+            yield opened
+        return
+    from clusters import Cluster  # noqa: PLC0415 - which imports this module
+
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        cluster.start_workers(2)
+        with Laboratory(cluster.address, folder=folder) as opened:
+            yield opened
+
+
 # What is shown where a test fails, as (title, text), while it is in here.
 evidence: set[Callable[[], Iterable[tuple[str, str]]]] = set()
 Note = Callable[[str], None]

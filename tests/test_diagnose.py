@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_what_is_not_held_off_is_named(main: Main, monkeypatch: pytest.MonkeyPat
     assert said.count("exit code 4") == 2
     done = main("diagnose", "--self-test")
     assert (done.code, done.out.splitlines()[-1]) == (1, "0 of 1 hostile input held off")
+
+
+def test_the_table_of_vectors_names_what_there_is() -> None:
+    root = Path(__file__).parent.parent
+    text = (root / "SECURITY.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| .* \| (.*) \| (.*) \|$", text)
+    assert {kind for kind, _, _ in rows} == {vector.kind for vector in codebatch.self_test.VECTORS}
+    for _, defences, tests in rows:
+        for path in re.findall(r"`([\w/]+\.py|[\w/]+/)`", defences):
+            found = [root / path, root / "codebatch/store" / path]
+            assert any(place.exists() for place in found), path
+        for path in re.findall(r"`([\w/]+\.py)`", tests):
+            assert (root / path).exists() or (root / "tests/hostile" / path).exists(), path
 
 
 # -- clusters ------------------------------------------------------------------------------------

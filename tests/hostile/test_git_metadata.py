@@ -1,0 +1,9 @@
+"""What a ``.git`` can name: programs, remotes, files elsewhere."""
+
+from __future__ import annotations
+
+from vectors import trials_of
+
+from codebatch.self_test import git_metadata
+
+test_is_held_off, _ = trials_of(git_metadata.VECTORS)

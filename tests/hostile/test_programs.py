@@ -1,0 +1,9 @@
+"""Code of the tree that would run where Python or a program is started beside it."""
+
+from __future__ import annotations
+
+from vectors import trials_of
+
+from codebatch.self_test import programs
+
+test_is_held_off, test_is_held_off_elsewhere = trials_of(programs.VECTORS)

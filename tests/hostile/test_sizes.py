@@ -1,0 +1,9 @@
+"""Sizes that are not to be believed: sparse files, bombs, sources that cost a parser too much."""
+
+from __future__ import annotations
+
+from vectors import trials_of
+
+from codebatch.self_test import sizes
+
+test_is_held_off, test_is_held_off_elsewhere = trials_of(sizes.VECTORS)

@@ -1,0 +1,9 @@
+"""Folders that become links while they are walked."""
+
+from __future__ import annotations
+
+from vectors import trials_of
+
+from codebatch.self_test import swaps
+
+test_is_held_off, _ = trials_of(swaps.VECTORS)
