@@ -34,7 +34,7 @@ from codebatch.resources import load_graph
 from codebatch.store import memo
 from codebatch.store.compression import compress
 from codebatch.store.layout import MEMO_SUFFIX
-from codebatch.store.memo import MemoStore, load_segment
+from codebatch.store.memo import MemoStore, iter_entries
 from codebatch.tasks import registry
 
 FILES = len(TREE) + 1
@@ -525,10 +525,10 @@ def poison(store: codebatch.Store, right: bytes, wrong: bytes) -> int:
     """Change results that are remembered, as whoever can write the store can; how many."""
     count, door = 0, store.directory.layout.door
     for _, path in MemoStore(store.directory.layout).segments():
-        data = b"".join(msgpack.packb(entry) for entry in load_segment(door, path))
-        if right in data:
-            entries = [replaced_lines(entry, right, wrong) for entry in load_segment(door, path)]
-            count += sum(right in entry[1] for entry in load_segment(door, path))
+        found = list(iter_entries(door, path))
+        if any(right in entry[1] for entry in found):
+            entries = [replaced_lines(entry, right, wrong) for entry in found]
+            count += sum(right in entry[1] for entry in found)
             changed = compress(msgpack.packb(entries))
             name = hashlib.sha256(changed).hexdigest() + MEMO_SUFFIX
             path.with_name(name).write_bytes(changed)

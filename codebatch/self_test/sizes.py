@@ -71,6 +71,19 @@ _STORED = (
     "batches/{batch}/tasks/lint/shards/*/outputs.index.jsonl",
     *("objects/sha256/*/*/*", "indexes/stat/*", "indexes/memo/*/*"),
 )
+
+
+def _remembered(scene: Scene) -> None:
+    """Put 128 MB of empty lists in the place of what is remembered, and edit the tree."""
+    unpacked = b"\xdd" + (2**27 - 5).to_bytes(4, "big") + b"\x90" * (2**27 - 5)
+    data = zstd.compress(unpacked)
+    for place in _files(scene, "indexes/memo/*/*"):
+        place.with_name(f"{sha256(data).hexdigest()}.memo").write_bytes(data)
+        place.unlink()
+    for path in scene.tree.rglob("*.py"):
+        path.write_text("x = 1\n")
+
+
 _UNPACKING = tuple(
     Command(f"{words} --store {{store}}", DONE_OR_DAMAGED)
     for words in ("inspect a.py --batch {batch}", "verify --read-data", "run --batch {batch}")
@@ -80,4 +93,5 @@ VECTORS: tuple[Vector, ...] = (
     *_SOURCES,
     *(_sparse(path) for path in _STORED),
     Vector(KIND, "an object unpacks to 4 GiB", _bomb, _UNPACKING),
+    Vector(KIND, "a memo of empty lists", _remembered, (Command("scan {tree} --store {store}"),)),
 )

@@ -7,7 +7,9 @@ its folder, of those above (shards were wider) and below (shards were narrower).
 bytes do not give its name, or do not hold what they should, counts as absent. So writers need no
 lock, a sudden death costs no more than a segment, and anyone may delete any of it at any time.
 
-A segment is an array of entries (`codebatch.entries`) ordered by key.
+A segment is an array of entries (`codebatch.entries`) ordered by key. Entries are kept as they
+are packed and unpacked when they are recalled, one at a time: of hostile bytes, what is unpacked
+may take a hundred times as much.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import msgpack
 
-from codebatch.entries import Entry, entry_key, from_entry, has_key, is_entry, to_entry
+from codebatch.entries import Entry, entry_key, from_entry, is_entry, to_entry
 from codebatch.errors import StoreError
 from codebatch.lines import FileLines
 from codebatch.store.compression import CompressionError, compress, decompress
@@ -32,8 +34,11 @@ from codebatch.store.layout import MEMO_SUFFIX, Layout
 _SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
 _DIGITS = frozenset("0123456789abcdef")
 _SEGMENT_BYTES = 64 * 2**20
-MOST_BYTES = 2 * _SEGMENT_BYTES  # how much an entry takes is an estimate
-_KEY_BYTES, _AROUND_NAME, _AROUND_LINES = 34, 8, 16
+MOST_BYTES = 2 * _SEGMENT_BYTES
+# How an entry begins, an array of five with 32 bytes first, and where these and the lines are.
+_START, _KEY, _LINES = b"\x95\xc4\x20", slice(3, 35), 35
+_SIZES_OF_LINES = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # of the length of bytes, by its first byte
+_AROUND_LINES_BYTES = 2**20  # counts, names of objects: no entry of ours has so much
 _SMALL_BYTES = 256 * 2**10
 _TINY_BYTES = 32 * 2**10
 _SMALL_SEGMENTS = 48
@@ -43,27 +48,28 @@ _FRESH_NS = 24 * 3600 * 10**9
 class Memo:
     """What is remembered for one shard.
 
-    State: ``_entries`` has each entry as it was stored, ``_places`` the segment it came from.
+    State: ``_entries`` has each entry as it is packed, ``_places`` the segment it came from.
     """
 
     def __init__(self, door: Door, segments: Iterable[Path]) -> None:
         self._door = door
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, bytes] = {}
         self._places: dict[bytes, Path] = {}
         self._used: set[Path] = set()
         for path in segments:
-            for entry in load_segment(door, path):
-                self._entries[entry[0]] = entry
-                self._places[entry[0]] = path
+            for packed in load_segment(door, path):
+                self._entries[packed[_KEY]] = packed
+                self._places[packed[_KEY]] = path
 
     def recall(self, key: str) -> FileLines | None:
         """The lines under a key, or None."""
         wire_key = entry_key(key)
-        entry = self._entries.get(wire_key)
-        if entry is None:
+        packed = self._entries.get(wire_key)
+        if packed is None:
             return None
         self._used.add(self._places[wire_key])
-        return from_entry(entry) if is_entry(entry) else None
+        entry = _unpacked(packed)
+        return None if entry is None else from_entry(entry)
 
     def freshen(self, now_ns: int) -> None:
         """Note on each segment that was of use when that was: `gc` trims by age of use."""
@@ -92,8 +98,8 @@ class MemoStore:
             return
         folder = self._layout.memo_folder(shard_id)
         self._merge_small(folder)
-        wire = sorted(to_entry(key, result) for key, result in results.items())
-        _write(self._door, folder, wire)
+        packed = sorted(msgpack.packb(to_entry(key, result)) for key, result in results.items())
+        _write(self._door, folder, packed)
 
     def forget(self, shard_id: str) -> None:
         """Forget everything about the files of a shard."""
@@ -130,7 +136,7 @@ class MemoStore:
         small = [path for path in _below(door, folder, 0) if _size(door, path) <= _SMALL_BYTES]
         if len(small) < _SMALL_SEGMENTS:
             return
-        entries = {e[0]: e for path in sorted(small) for e in load_segment(door, path)}
+        entries = {e[_KEY]: e for path in sorted(small) for e in load_segment(door, path)}
         written = _write(door, folder, [entries[key] for key in sorted(entries)])
         for path in set(small) - set(written):  # the sum may be there already
             remove_file(door, path)
@@ -140,12 +146,17 @@ def is_segment(name: str, data: bytes) -> bool:
     """Whether these are the whole bytes of a segment of that name, every entry well-formed."""
     if _name(data) != name:
         return False
-    entries = _entries(data)
-    return bool(entries) and all(map(is_entry, entries))
+    entries = _packed_entries(data)
+    return bool(entries) and None not in map(_unpacked, entries)
 
 
-def load_segment(door: Door, path: Path) -> tuple[Entry, ...]:
-    """The entries of a segment; none where it is gone or damaged.
+def iter_entries(door: Door, path: Path) -> Iterator[Entry]:
+    """Yield the entries of a segment that are well-formed."""
+    return (entry for entry in map(_unpacked, load_segment(door, path)) if entry is not None)
+
+
+def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
+    """Return the entries of a segment as they are packed; none where it is gone or damaged.
 
     What is in them but their keys is as the file has it, and checked when it is recalled.
     """
@@ -155,12 +166,12 @@ def load_segment(door: Door, path: Path) -> tuple[Entry, ...]:
     return _load_small(door, path) if size <= _SMALL_BYTES else _load(door, path)
 
 
-def _load(door: Door, path: Path) -> tuple[Entry, ...]:
+def _load(door: Door, path: Path) -> tuple[bytes, ...]:
     try:
         data = read_file(door, path, MOST_BYTES)
     except StoreError:
         return ()
-    return _entries(data) if data is not None and _name(data) == path.name else ()
+    return _packed_entries(data) if data is not None and _name(data) == path.name else ()
 
 
 # The name says what is in a segment, so one that was read need not be read again. How many are
@@ -169,34 +180,26 @@ _load_tiny = lru_cache(maxsize=256)(_load)
 _load_small = lru_cache(maxsize=32)(_load)
 
 
-def _write(door: Door, folder: Path, wire: list[Entry]) -> list[Path]:
+def _write(door: Door, folder: Path, packed: list[bytes]) -> list[Path]:
     """Write entries as one segment, or several where they are many bytes; returns which."""
     written: list[Path] = []
-    portion: list[Entry] = []
+    portion: list[bytes] = []
     size = 0
-    for entry in wire:
-        length = _length(entry)
-        if length > _SEGMENT_BYTES:
+    for entry in packed:
+        if len(entry) > _SEGMENT_BYTES:
             continue  # dearer to keep and load than most of what it would save
-        if size + length > _SEGMENT_BYTES:
+        if size + len(entry) > _SEGMENT_BYTES:
             written.append(_write_one(door, folder, portion))
             portion, size = [], 0
         portion.append(entry)
-        size += length
+        size += len(entry)
     if portion:
         written.append(_write_one(door, folder, portion))
     return written
 
 
-def _length(entry: Entry) -> int:
-    """About how many bytes an entry has packed: around short lines there are more than in them."""
-    _, lines, (_, *tallies), objects, batch_id = entry
-    names = [len(name) + _AROUND_NAME for tally in tallies for name in tally]
-    return len(lines) + sum(names) + _KEY_BYTES * (1 + len(objects)) + len(batch_id) + _AROUND_LINES
-
-
-def _write_one(door: Door, folder: Path, wire: list[Entry]) -> Path:
-    data = compress(msgpack.packb(wire))
+def _write_one(door: Door, folder: Path, packed: list[bytes]) -> Path:
+    data = compress(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
     path = folder / _name(data)
     write_file(door, path, data, durable=False)
     return path
@@ -206,14 +209,42 @@ def _name(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
 
 
-def _entries(data: bytes) -> tuple[Entry, ...]:
+def _packed_entries(data: bytes) -> tuple[bytes, ...]:
+    """Take a segment apart without unpacking its entries; one that is none makes it none."""
+    found = []
     try:
-        entries = msgpack.unpackb(decompress(data, MOST_BYTES), use_list=False)
-    except (CompressionError, ValueError):
+        raw = decompress(data, MOST_BYTES)
+        unpacker = msgpack.Unpacker(max_buffer_size=len(raw))
+        unpacker.feed(raw)
+        count, start = unpacker.read_array_header(), unpacker.tell()
+        for _ in range(count):
+            unpacker.skip()
+            end = unpacker.tell()
+            if not raw.startswith(_START, start) or not _has_lines(packed := raw[start:end]):
+                return ()
+            found.append(packed)
+            start = end
+    except (CompressionError, ValueError, msgpack.OutOfData):
         return ()
-    if not isinstance(entries, tuple):
-        return ()
-    return tuple(filter(has_key, entries))
+    return tuple(found) if start == len(raw) else ()
+
+
+def _has_lines(packed: bytes) -> bool:
+    """Return True for what has lines where an entry has, and no more around them than one."""
+    size = _SIZES_OF_LINES.get(packed[_LINES]) if len(packed) > _LINES else None
+    if size is None:
+        return False
+    length = int.from_bytes(packed[_LINES + 1 : _LINES + 1 + size], "big")
+    return len(packed) - length <= _AROUND_LINES_BYTES
+
+
+def _unpacked(packed: bytes) -> Entry | None:
+    """Return an entry; None for what is none."""
+    try:
+        entry: Entry = msgpack.unpackb(packed, use_list=False)
+    except ValueError:
+        return None
+    return entry if is_entry(entry) else None
 
 
 def _below(door: Door, folder: Path, digits: int) -> list[Path]:

@@ -24,7 +24,7 @@ from codebatch.store.compression import CompressionError, compress, decompress
 from codebatch.store.destination import writing_file
 from codebatch.store.files import WriteGroup, read_file
 from codebatch.store.layout import MEMO_SUFFIX
-from codebatch.store.memo import MemoStore, load_segment
+from codebatch.store.memo import MemoStore, iter_entries, load_segment
 from codebatch.store.store import StoreDirectory
 
 _SEGMENT = re.compile(rf"memo/([0-9a-f]{{1,3}})/([0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)})\Z")
@@ -55,7 +55,7 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
                 continue  # trimmed meanwhile, or damaged
             count += 1
             size += _add(archive, f"memo/{shard_id}/{segment.name}", data)
-            for entry in load_segment(store.layout.door, segment):
+            for entry in iter_entries(store.layout.door, segment):
                 referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
         objects = 0
         for digest, data in _objects(store, sorted(referenced)):
