@@ -59,7 +59,7 @@ def planned(here: Path, scanned: Scanned) -> codebatch.Batch:
 def with_path(folder: Path) -> Host:
     """A host whose interpreters look into this folder before any other."""
     path = os.pathsep.join(map(str, (folder, Path(codebatch.__file__).parents[1])))
-    return Host(launcher=("env", f"--chdir={folder}", f"PYTHONPATH={path}"))
+    return Host(launcher=("env", f"--chdir={folder.parent}", f"PYTHONPATH={path}"))
 
 
 def without_codebatch(folder: Path) -> Host:

@@ -26,7 +26,7 @@ from codebatch.messages import ShardCall
 from codebatch.pipeline import parse_pipeline
 from codebatch.plan import BatchIdentity, identify, make_plan
 from codebatch.records import FileRecord, path_key
-from codebatch.store import StoreDirectory, memo, stat_cache
+from codebatch.store import StoreDirectory, bounds, memo
 
 REPOSITORY = Path(__file__).parent.parent
 FILES = 10_000
@@ -330,7 +330,7 @@ def test_windows_and_limits_of_the_text(text: str) -> None:
     assert f"some {run._MAX_EARLIER_RESULTS:,} results" in text
     segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
     assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
-    assert f"beyond {stat_cache._LARGEST_BYTES // 2**30} GiB" in text
+    assert f"beyond {bounds.CACHE_BYTES // 2**20} MiB" in text
 
 
 def test_times_of_the_text(text: str) -> None:

@@ -72,7 +72,8 @@ class Folder:
         except LinkError as error:
             raise misplaced(self.at(name), "symbolic link") from error
         except OSError as error:
-            raise _refused(error, self.at(name)) from error
+            _say_what_is_there(error, self.at(name))
+            raise
         return _regular(descriptor, self.at(name))
 
     def read(self, name: str, limit: int) -> bytes:
@@ -190,7 +191,8 @@ class Door:
         try:
             return _regular(self._open(place, flags), place)
         except OSError as error:
-            raise _refused(error, place) from error
+            _say_what_is_there(error, place)
+            raise
 
     def read(self, path: StorePath, limit: int) -> bytes:
         """Return the bytes of a file of at most so many."""
@@ -300,13 +302,12 @@ _FORMS = {
 }
 
 
-def _refused(error: OSError, place: str) -> Exception:
-    """The error in other words, where it says what is in the place of a file."""
+def _say_what_is_there(error: OSError, place: str) -> None:
+    """Raise what the error means, where it tells what is in the place of a file."""
     if error.errno == errno.ENXIO:  # of a socket, or a pipe that is to be written
-        return misplaced(place, "socket or a pipe")
+        raise misplaced(place, "socket or a pipe") from error
     if error.errno == errno.EISDIR:
-        return misplaced(place, "folder")
-    return error
+        raise misplaced(place, "folder") from error
 
 
 def _regular(descriptor: int, place: str) -> int:
