@@ -156,7 +156,7 @@ def test_each_worker_that_does_not_fit_is_named_with_the_remedy(
     assert fit == ()
     (problem,) = ruff
     assert problem.message.startswith(
-        f"worker ruff ({addresses['ruff']}) has ruff 0.0.1, task lint"
+        f"worker ruff ({addresses['ruff']}) has ruff 0.0.1, task parse"
     )
     assert "pip install 'ruff==" in problem.remedy
     (problem,) = version
