@@ -90,16 +90,17 @@ class _Steps:
                 os.kill(os.getpid(), signal.SIGKILL)
         return act()
 
-    def inside(self, path: Any) -> str | None:
-        """The path as text, if it is below the root."""
+    def inside(self, path: Any, folder: int | None = None) -> str | None:
+        """The path as text, if it is below the root; it may be relative to an open folder."""
         if not isinstance(path, str | bytes | os.PathLike):
             return None
-        text = os.path.abspath(os.fsdecode(path))
+        start = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
+        text = os.path.abspath(os.path.join(start, os.fsdecode(path)))
         return text if text == self.fault.root or text.startswith(self.fault.root + "/") else None
 
     def open(self, path: Any, flags: int, *rest: Any, **options: Any) -> int:
         real = self._real["open"]
-        text = self.inside(path) if options.get("dir_fd") is None else None
+        text = self.inside(path, options.get("dir_fd"))
         if text is None:
             return real(path, flags, *rest, **options)
         if not flags & _WRITING:
@@ -132,11 +133,12 @@ class _Steps:
         real = self._real[name]
 
         def call(*arguments: Any, **options: Any) -> Any:
-            path = self.inside(arguments[which])
-            if path is None or options.get("dir_fd") is not None:
+            path = self.inside(arguments[which], options.get("dst_dir_fd" if which else "dir_fd"))
+            if path is None:
                 return real(*arguments, **options)
             kind = "replace" if name == "rename" else name
-            source = os.fsdecode(arguments[0]) if which else ""
+            source = self.inside(arguments[0], options.get("src_dir_fd")) if which else ""
+            source = os.fsdecode(arguments[0]) if source is None else source
             return self.step(kind, path, lambda: real(*arguments, **options), source=source)
 
         return call

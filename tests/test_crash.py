@@ -137,6 +137,9 @@ class Theatre:
         command = (*command, "--json")
         done = self.server.run(*command, *_options(command), "--store", copy, root=copy)
         assert done.code == 0, done
+        if files_of(copy).keys() - before.keys():
+            seen = {step.kind for step in done.steps}
+            assert seen >= {"create", "write", "replace"}, "files appear that no step has made"
         return Scene(place, command, before, answer_of(done), len(done.steps))
 
 
