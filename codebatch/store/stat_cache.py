@@ -110,12 +110,12 @@ def root_of(door: Door, path: Path) -> tuple[str, str] | None:
 
 
 def _first_line(stream: BinaryIO) -> bytes:
-    line = b""
+    line = bytearray()
     while (data := stream.read(_PORTION)) and len(line) < _LARGEST_HEADER_BYTES:
         line += data.partition(b"\n")[0]
         if b"\n" in data:
             break
-    return line
+    return bytes(line)
 
 
 def _with_checksum(*parts: bytes) -> bytes:
