@@ -74,7 +74,8 @@ def _locking(layout: Layout, wait_seconds: float) -> Iterator[None]:
             time.sleep(_PAUSE_SECONDS)
         yield
     finally:
-        os.close(descriptor)
+        with reporting_write_errors(layout.root):
+            os.close(descriptor)
 
 
 def _is_taken(layout: Layout, descriptor: int) -> bool:
