@@ -31,7 +31,7 @@ IN_ANY_PYTHON = frozenset((NULL_BYTES, TOO_DEEP, TOO_MANY))  # are these faults
 # Python 3.12 fixed the depth of the parser. 3.10 has no limit and crashes where the stack ends:
 # it gets the large stack for every file that could be deep enough, a level taking two bytes.
 _DEPTH_IS_FIXED = sys.version_info >= (3, 12)
-_SAFE_BYTES = sys.maxsize if sys.version_info >= (3, 11) else 64_000
+_SAFE_BYTES = sys.maxsize if sys.version_info >= (3, 11) else 4_000
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=]")
