@@ -46,6 +46,9 @@ TREE = {
     b"newer.py": b"a = t'{b}'\n",
     b"made.py": b"# @generated\nx = 1\n",
     b"large.py": b"x = 1\n" * 200,
+    b"tokens.js": b"x=[" + b"0," * 400 + b"];\n",
+    b"deep.py": b"x = 1" + b"+1" * 21_000 + b"\n",
+    b"lines.txt": b"\n" * 200_001,
     b"blob.bin": b"\0\1",
     b"notes.txt": b"a\n\n\n\n\nb   \n",
     b"caf\xe9.py": b"x = 1  # latin-1 name\n",
@@ -54,7 +57,7 @@ TREE = {
 PIPELINE = {
     "name": "limited",
     "tasks": [
-        {"id": "parse", "task": "parse", "config": {"max_bytes": 1000}},
+        {"id": "parse", "task": "parse", "config": {"max_bytes": 1000, "max_tokens": 500}},
         {"id": "analyze", "task": "analyze", "needs": ["parse"]},
         {"id": "symbols", "task": "symbols", "needs": ["parse"]},
         {"id": "lint", "task": "lint", "needs": ["parse"], "config": {"severities": {}}},

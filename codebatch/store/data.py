@@ -53,7 +53,7 @@ DATA: Mapping[str, StoredData] = {
         ("indexes/quarantine/*.json",), "which results are given up, by key; derived"
     ),
     "indexes": StoredData(
-        ("indexes/sql/*.sqlite", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
+        ("indexes/sql/*", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
         "derived, may be deleted at any time",
     ),
 }
