@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -194,6 +195,11 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
+def violations(rule: Callable[[str, ast.Module], Iterable[str]]) -> list[str]:
+    """Return what a rule finds in each module: one test, as an item for each costs more."""
+    return [f"{name}: {found}" for name, tree in modules().items() for found in rule(name, tree)]
+
+
 def imported(name: str, nodes: list[ast.AST]) -> set[str]:
     """Dotted names of the modules that a module imports."""
     found = set()
@@ -268,33 +274,44 @@ def test_the_table_has_no_circle() -> None:
             del remaining[part]
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_imports_point_down(name: str) -> None:
+def imports_that_point_up(name: str, _: ast.Module) -> Iterator[str]:
     part = part_of(name)
     for target in sorted(all_imports(name)):
-        if target.split(".")[0] == "codebatch":
-            assert part_of(target) in LAYERS[part] | {part}, f"{name} imports {target}"
+        if target.split(".")[0] == "codebatch" and part_of(target) not in LAYERS[part] | {part}:
+            yield f"imports {target}"
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_the_type_checker_sees_what_is_imported_lazily(name: str) -> None:
-    """``if TYPE_CHECKING: import x``, ``else: x = lazy("x")``, and nowhere else."""
+def test_imports_point_down() -> None:
+    assert not violations(imports_that_point_up)
+
+
+def imports_hidden_from_the_type_checker(_: str, tree: ast.Module) -> Iterator[str]:
     paired: set[str] = set()
-    for node in ast.walk(modules()[name]):
+    for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             seen = {full for part in node.body for full in full_names(part)}
             for part in node.orelse:
                 later = lazily_imported(part)  # several: one for each version of Python
-                assert later & seen, f"{name}: only at run time: {ast.unparse(part)}"
+                if not later & seen:
+                    yield f"only at run time: {ast.unparse(part)}"
                 paired |= later
-    assert paired == lazily_imported(modules()[name])
+    yield from (f"without its pair: {target}" for target in paired ^ lazily_imported(tree))
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_outside_packages_have_one_home(name: str) -> None:
+def test_the_type_checker_sees_what_is_imported_lazily() -> None:
+    """``if TYPE_CHECKING: import x``, ``else: x = lazy("x")``, and nowhere else."""
+    assert not violations(imports_hidden_from_the_type_checker)
+
+
+def imports_of_a_package_at_home_elsewhere(name: str, _: ast.Module) -> Iterator[str]:
     for target in sorted(all_imports(name)):
         home = HOMES.get(target.split(".")[0])
-        assert home in (None, part_of(name)), f"{name} imports {target}, which is {home}'s"
+        if home not in (None, part_of(name)):
+            yield f"imports {target}, which is {home}'s"
+
+
+def test_outside_packages_have_one_home() -> None:
+    assert not violations(imports_of_a_package_at_home_elsewhere)
 
 
 def test_no_circle_between_modules() -> None:
@@ -309,32 +326,40 @@ def test_no_circle_between_modules() -> None:
             del graph[name]
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_only_the_command_line_prints_or_exits(name: str) -> None:
+def uses_of_the_terminal(name: str, tree: ast.Module) -> Iterator[str]:
     if part_of(name) == "cli":
         return
-    for node in ast.walk(modules()[name]):
+    called = {"print", "exit", "quit", "input"}
+    forbidden = {"sys.stdout", "sys.stderr", "sys.exit", "os._exit", "logging.basicConfig"}
+    if name == "codebatch.fork_server":  # a forked child has no other way to end
+        forbidden.discard("os._exit")
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in {"print", "exit", "quit", "input"}, f"{name}:{node.lineno}"
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.func.id in called:
+                yield f"line {node.lineno} calls {node.func.id}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             word = f"{node.value.id}.{node.attr}"
-            forbidden = {"sys.stdout", "sys.stderr", "sys.exit", "os._exit", "logging.basicConfig"}
-            if name == "codebatch.fork_server":  # a forked child has no other way to end
-                forbidden.discard("os._exit")
-            assert word not in forbidden, f"{name}:{node.lineno} uses {word}"
+            if word in forbidden:
+                yield f"line {node.lineno} uses {word}"
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_only_the_store_spells_its_file_names(name: str) -> None:
+def test_only_the_command_line_prints_or_exits() -> None:
+    assert not violations(uses_of_the_terminal)
+
+
+def file_names_of_the_store(name: str, tree: ast.Module) -> Iterator[str]:
     if part_of(name) in {"store", "self_test"}:  # which plants what a store must not believe
         return
-    documentation = {id(node.value) for node in ast.walk(modules()[name]) if is_docstring(node)}
-    for node in ast.walk(modules()[name]):
+    documentation = {id(node.value) for node in ast.walk(tree) if is_docstring(node)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             spelled = {word for word in FILE_NAMES if word in node.value}
-            assert id(node) in documentation or not spelled, (
-                f"{name}:{node.lineno} spells {spelled}"
-            )
+            if spelled and id(node) not in documentation:
+                yield f"line {node.lineno} spells {spelled}"
+
+
+def test_only_the_store_spells_its_file_names() -> None:
+    assert not violations(file_names_of_the_store)
 
 
 def is_docstring(node: ast.AST) -> bool:
@@ -352,18 +377,22 @@ def test_the_flow_writes_through_the_store_alone(part: str) -> None:
                 pytest.fail(f"{part}:{node.lineno} calls {called}")
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_only_the_clock_reads_the_wall_clock(name: str) -> None:
+def readings_of_the_wall_clock(name: str, tree: ast.Module) -> Iterator[str]:
     if name == "codebatch.clock":
         return
-    for node in ast.walk(modules()[name]):
+    owners = {"time", "datetime", "date", "datetime.datetime", "datetime.date"}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = ast.unparse(node.func.value)
-            reads = owner in {"time", "datetime", "date", "datetime.datetime", "datetime.date"}
-            assert not (reads and node.func.attr in WALL_CLOCK), f"{name}:{node.lineno}"
-        if isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+            if node.func.attr in WALL_CLOCK and ast.unparse(node.func.value) in owners:
+                yield f"line {node.lineno} calls {ast.unparse(node.func)}"
+        elif isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
             names = {alias.name for alias in node.names}
-            assert not names & (WALL_CLOCK | {"datetime"}), f"{name}:{node.lineno}"
+            if names & (WALL_CLOCK | {"datetime"}):
+                yield f"line {node.lineno} imports {names}"
+
+
+def test_only_the_clock_reads_the_wall_clock() -> None:
+    assert not violations(readings_of_the_wall_clock)
 
 
 def test_the_core_does_not_read_the_environment_of_a_shard() -> None:
@@ -371,9 +400,9 @@ def test_the_core_does_not_read_the_environment_of_a_shard() -> None:
         assert not import_time_imports(name) & {"os", "time", "random", "uuid", "secrets"}, name
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
-def test_no_module_is_too_long(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_LINES
+def test_no_module_is_too_long() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert not {path: length for path, length in lengths.items() if length > MAX_LINES}
 
 
 LOADED = """
@@ -412,22 +441,27 @@ def test_importing_the_package_imports_no_dask() -> None:
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_nothing_that_is_read_can_name_code(name: str) -> None:
-    """No pickle, no marshal, no YAML, no eval: what a store, a tree or a document holds is data."""
+def ways_from_data_to_code(name: str, tree: ast.Module) -> Iterator[str]:
     unwanted = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "code"}
     roots = {target.split(".")[0] for target in all_imports(name)}
-    assert not roots & (unwanted | {"_pickle", "runpy", "ctypes.util"})
-    for node in ast.walk(modules()[name]):
+    if found := roots & (unwanted | {"_pickle", "runpy", "ctypes.util"}):
+        yield f"imports {found}"
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {"eval", "exec", "__import__", "builtins.eval"}, node.lineno
-            assert called != "compile", node.lineno
-            if called.endswith(("read_pickle", "allow_pickle")):
-                raise AssertionError(f"{name}:{node.lineno}")
             words = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            assert words.get("shell") in (None, "False"), f"{name}:{node.lineno}"
-            assert "allow_pickle" not in words, f"{name}:{node.lineno}"
+            if (
+                called in {"eval", "exec", "__import__", "builtins.eval", "compile"}
+                or called.endswith(("read_pickle", "allow_pickle"))
+                or words.get("shell") not in (None, "False")
+                or "allow_pickle" in words
+            ):
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_nothing_that_is_read_can_name_code() -> None:
+    """No pickle, no marshal, no YAML, no eval: what a store, a tree or a document holds is data."""
+    assert not violations(ways_from_data_to_code)
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
