@@ -61,7 +61,7 @@ def _timed(tree: Path, folder: Path, side: str, client: Any) -> tuple[float, Any
 
 def _forget() -> None:
     """Have a worker forget what it was sent, so that every run sends all of it."""
-    from codebatch.serving import CACHE  # noqa: PLC0415 - on a worker
+    from codebatch.cluster.shipped.parcel_worker import CACHE  # noqa: PLC0415 - on a worker
 
     CACHE.completed((), (), 0)
 

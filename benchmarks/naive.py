@@ -23,8 +23,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from codebatch.pipeline import load_pipeline
-from codebatch.plan import plan_tasks
+from codebatch.plan.pipeline import load_pipeline
+from codebatch.plan.plan import plan_tasks
 from codebatch.tasks.base import FileContext
 from codebatch.tasks.languages.detect import FACETS, detect_language
 from codebatch.tasks.registry import find_task

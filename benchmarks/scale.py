@@ -29,7 +29,7 @@ from benchmarks.commands import PYTHON, BenchmarkError, run, settle
 from benchmarks.corpus import files_below, make_corpus
 from benchmarks.machine import describe_machine, use_two_cores
 from benchmarks.synthetic import make_tree
-from codebatch.plan import SHARD_COUNTS
+from codebatch.plan.plan import SHARD_COUNTS
 
 WORKERS = 2
 _HEADS = ("step", "files", "shards", "seconds", "processor", "memory", "a file", "a shard", "note")

@@ -20,14 +20,15 @@ from benchmarks.memory import memory_bytes
 from benchmarks.synthetic import make_snapshot, pipeline_without_work
 from codebatch.batch import calls
 from codebatch.batch.reuse import Reuse
-from codebatch.lazy import lazy
-from codebatch.records import FAILED
+from codebatch.model.records import FAILED
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
-    from codebatch import graph, worker
+    from codebatch import graph
+    from codebatch.shard import run as worker
 else:
     graph = lazy("codebatch.graph")  # commands that do not need Dask do not import it either
-    worker = lazy("codebatch.worker")
+    worker = lazy("codebatch.shard.run")
 
 Settings = Mapping[str, Any]
 Facts = dict[str, Any]
@@ -62,7 +63,7 @@ def find(store: codebatch.Store, settings: Settings) -> Facts:
 
 def ask(store: codebatch.Store, _: Settings) -> Facts:
     """What a run asks for: plan, states, calls, and the graph of all of them."""
-    graph.compile_graph([])  # imports Dask
+    graph.compile_graph([], worker.run_shard)  # imports Dask
     found, usage = _measured(_pending, store)
     return {**usage, "keys": len(found)}
 
@@ -83,7 +84,7 @@ def run(store: codebatch.Store, settings: Settings) -> Facts:
     """
     batch, scheduler = store.find_batch("latest"), settings["scheduler"]
     if scheduler != "sync":
-        graph.compile_graph([])
+        graph.compile_graph([], worker.run_shard)
     more = {"workers": settings["workers"], "transport": settings.get("transport")}
     report, usage = _measured(lambda: batch.run(scheduler, **more))
     if report.status != "done":
@@ -119,7 +120,7 @@ STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
 
 def _pending(store: codebatch.Store) -> Sized:
     overview = store.find_batch("latest").overview()
-    return graph.compile_graph(calls.pending_calls(store.directory, overview))
+    return graph.compile_graph(calls.pending_calls(store.directory, overview), worker.run_shard)
 
 
 def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:

@@ -23,7 +23,7 @@ from benchmarks.corpus import (
 )
 from benchmarks.settings import Settings
 from benchmarks.table import Result, Row, ratio_result
-from codebatch.pipeline import load_pipeline
+from codebatch.plan.pipeline import load_pipeline
 from codebatch.tasks.lint import RUFF_RULES
 
 COLD = Row("cold", "cold `scan`, Django / floor", 1.5)

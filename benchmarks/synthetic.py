@@ -14,11 +14,11 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from codebatch.digest import DIGEST_PREFIX, Document, canonical_json
-from codebatch.pipeline import load_pipeline, pipeline_document
-from codebatch.records import FILE_MODE, FileRecord, path_key
+from codebatch.model.digest import DIGEST_PREFIX, Document, canonical_json
+from codebatch.model.records import FILE_MODE, FileRecord, path_key
+from codebatch.plan.pipeline import load_pipeline, pipeline_document
+from codebatch.snapshot.writer import writing_snapshot
 from codebatch.store import init_store
-from codebatch.storing import writing_snapshot
 
 # Of 256 files, how many have which extension.
 _SHARES = "py 90 ts 45 js 38 tsx 20 json 18 md 12 html 10 css 8 yaml 6 png 5 txt 4".split()

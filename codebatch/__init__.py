@@ -5,6 +5,8 @@ The Python face is `codebatch.api`; its names are reachable from here and import
 
 import importlib
 
+from codebatch.model.version import __version__
+
 TYPE_CHECKING = False  # ``python -m codebatch`` would look for `typing` in the current folder
 
 if TYPE_CHECKING:
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
         scan,
     )
     from codebatch.batch import RunReport
-    from codebatch.errors import CodeBatchError
-    from codebatch.progress import RunProgress, TaskProgress
-
-__version__ = "0.2.0.dev0"
+    from codebatch.model.errors import CodeBatchError
+    from codebatch.status.progress import RunProgress, TaskProgress
 
 __all__ = [
     "Batch",
@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CodeBatchError": "codebatch.errors",
-    "RunProgress": "codebatch.progress",
+    "CodeBatchError": "codebatch.model.errors",
+    "RunProgress": "codebatch.status.progress",
     "RunReport": "codebatch.batch",
-    "TaskProgress": "codebatch.progress",
+    "TaskProgress": "codebatch.status.progress",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m codebatch``."""
 
-from codebatch.programs import leave_current_folder
+from codebatch.runtime.programs import leave_current_folder
 
 leave_current_folder()  # before anything is imported that the current folder may have as well
 

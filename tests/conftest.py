@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import codebatch
-from codebatch.self_test import Laboratory
+from codebatch.maintenance.self_test import Laboratory
 
 settings.register_profile(
     "codebatch",

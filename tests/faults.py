@@ -269,10 +269,10 @@ class Server:
 
 
 def _serve() -> None:
-    import codebatch.cli.runs  # noqa: PLC0415 - loaded before the forks
-    import codebatch.preload  # noqa: PLC0415 - as above
-    import codebatch.snapshot  # noqa: PLC0415
-    import codebatch.sources.walk  # noqa: F401, PLC0415
+    import codebatch.cli.commands.runs  # noqa: PLC0415 - loaded before the forks
+    import codebatch.processes.preload  # noqa: PLC0415 - as above
+    import codebatch.snapshot.take  # noqa: PLC0415
+    import codebatch.snapshot.walk  # noqa: F401, PLC0415
 
     replies = os.dup(1)
     for line in sys.stdin:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from codebatch.sources.entries import StoreMark
-from codebatch.sources.tree import open_tree
-from codebatch.sources.walk import TreeWalk
+from codebatch.snapshot.tree import open_tree
+from codebatch.snapshot.tree_entry import StoreMark
+from codebatch.snapshot.walk import TreeWalk
 from codebatch.store import is_store_document
 
 

@@ -21,12 +21,12 @@ from test_layers import LOADED
 
 import codebatch
 from codebatch.batch.journal import Journal
-from codebatch.messages import Receipt
-from codebatch.records import DONE
-from codebatch.resources import load_schema
-from codebatch.store import leases
+from codebatch.model.messages import Receipt
+from codebatch.model.records import DONE
+from codebatch.model.resources import load_schema
 from codebatch.store.events import append_event, latest_events
-from codebatch.store.leases import Lease, Process, hold_lease
+from codebatch.store.leases import leases
+from codebatch.store.leases.leases import Lease, Process, hold_lease
 
 Main = Callable[..., Outcome]
 

@@ -12,7 +12,7 @@ from conftest import Outcome, Scanned
 from verifier import canonical, sha256, short, tagged
 
 import codebatch
-from codebatch.errors import StoreDamagedError
+from codebatch.model.errors import StoreDamagedError
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -24,12 +24,13 @@ from clusters import Cluster, Tls, free_port, make_certificates
 from conftest import Outcome, Scanned, cli_environment
 
 import codebatch
-from codebatch import schedulers
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.errors import ClusterError, SchedulerInvalidError, UsageError
-from codebatch.graph import configuration, knock
-from codebatch.graph.cluster import connected
-from codebatch.graph.connection import connect
+from codebatch.batch import scheduler as schedulers
+from codebatch.cluster.cluster import connected
+from codebatch.cluster.connect import configuration
+from codebatch.cluster.connect import probe as knock
+from codebatch.cluster.connect.connection import connect
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.model.errors import ClusterError, SchedulerInvalidError, UsageError
 
 Cli = Callable[..., Outcome]
 
@@ -301,7 +302,7 @@ def test_a_worker_listens(scheduler: str) -> None:
 def test_no_scheduler_file(
     content: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebatch.graph.connection._FILE_SECONDS", 0.1)
+    monkeypatch.setattr("codebatch.cluster.connect.connection._FILE_SECONDS", 0.1)
     path = tmp_path / "scheduler.json"
     path.write_text(content)
     with pytest.raises(ClusterError) as caught, connect(str(path)):
@@ -312,7 +313,7 @@ def test_no_scheduler_file(
 def test_a_scheduler_file_that_is_being_written(
     scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebatch.graph.connection._FILE_SECONDS", 60)
+    monkeypatch.setattr("codebatch.cluster.connect.connection._FILE_SECONDS", 60)
     path = tmp_path / "scheduler.json"
     path.write_text('{"address": ')
     late = threading.Timer(0.3, path.write_text, [json.dumps({"address": scheduler})])
@@ -544,7 +545,7 @@ def test_time_limit_follows_dask_where_it_is_set() -> None:
         pytest.raises(UsageError, match="long"),
     ):
         configuration.connect_seconds()
-    code = "from codebatch.graph.configuration import connect_seconds as c; print(c())"
+    code = "from codebatch.cluster.connect.configuration import connect_seconds as c; print(c())"
     limit = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
     assert printed(code, **limit) == "30.0"
 

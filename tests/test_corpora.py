@@ -23,8 +23,8 @@ import ruff
 from corpora import django, npm_package, standard_library
 
 import codebatch
-from codebatch.diff import improvements, regressions
-from codebatch.pipeline import load_pipeline, pipeline_document
+from codebatch.compare.diff import improvements, regressions
+from codebatch.plan.pipeline import load_pipeline, pipeline_document
 
 pytestmark = pytest.mark.slow
 

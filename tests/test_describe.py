@@ -19,9 +19,9 @@ import codebatch
 import codebatch.cli
 from codebatch.cli import cli
 from codebatch.cli.access import access_of, is_declared, reads
-from codebatch.cli.describe import describe, iter_commands
-from codebatch.errors import EXIT_CODES
-from codebatch.resources import list_schemas, load_schema
+from codebatch.cli.commands.describe import describe, iter_commands
+from codebatch.model.errors import EXIT_CODES
+from codebatch.model.resources import list_schemas, load_schema
 from codebatch.store import DATA
 
 Main = Callable[..., Outcome]
@@ -82,7 +82,7 @@ def test_every_command_is_found_under_its_name() -> None:
     """The table of the root command names a place for each command; none is forgotten."""
     defined = {
         value
-        for module in pkgutil.iter_modules(codebatch.cli.__path__, "codebatch.cli.")
+        for module in pkgutil.walk_packages(codebatch.cli.__path__, "codebatch.cli.")
         for value in vars(importlib.import_module(module.name)).values()
         if isinstance(value, click.Command)
     }

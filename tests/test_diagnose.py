@@ -13,10 +13,10 @@ from clusters import Cluster
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
 
 import codebatch
-import codebatch.self_test
-from codebatch.diagnose import Problem
-from codebatch.self_test.vector import SECRET, Command, Scene, Vector
-from codebatch.store.leases import hold_lease
+import codebatch.maintenance.self_test
+from codebatch.maintenance.diagnose import Problem
+from codebatch.maintenance.self_test.vector import SECRET, Command, Scene, Vector
+from codebatch.store.leases.leases import hold_lease
 
 Main = Callable[..., Outcome]
 
@@ -88,7 +88,7 @@ def test_a_store_that_cannot_be_written(
 
 def test_hostile_inputs_are_tried(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     planted = Vector("programs", "nothing", lambda _: None, (Command("snapshots --store {store}"),))
-    monkeypatch.setattr(codebatch.self_test, "VECTORS", (planted,))
+    monkeypatch.setattr(codebatch.maintenance.self_test, "VECTORS", (planted,))
     done = main("diagnose", "--self-test", "--json")
     document = json.loads(done.stdout)
     (verdict,) = document["self_test"]
@@ -108,7 +108,7 @@ def _run_what_is_planted(scene: Scene) -> None:
 def test_what_is_not_held_off_is_named(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = (Command("show {batch} --store {outside}"), Command("snapshots --store {store}"))
     planted = Vector("links", "everything", _run_what_is_planted, commands)
-    monkeypatch.setattr(codebatch.self_test, "VECTORS", (planted,))
+    monkeypatch.setattr(codebatch.maintenance.self_test, "VECTORS", (planted,))
     done = main("diagnose", "--self-test", "--json")
     (verdict,) = json.loads(done.stdout)["self_test"]
     said = "\n".join(verdict["problems"])
@@ -124,7 +124,9 @@ def test_the_table_of_vectors_names_what_there_is() -> None:
     root = Path(__file__).parent.parent
     text = (root / "SECURITY.md").read_text()
     rows = re.findall(r"(?m)^\| `(\w+)` \| .* \| (.*) \| (.*) \|$", text)
-    assert {kind for kind, _, _ in rows} == {vector.kind for vector in codebatch.self_test.VECTORS}
+    assert {kind for kind, _, _ in rows} == {
+        vector.kind for vector in codebatch.maintenance.self_test.VECTORS
+    }
     for _, defences, tests in rows:
         for path in re.findall(r"`([\w/]+\.py|[\w/]+/)`", defences):
             found = [root / path, root / "codebatch/store" / path]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, run_cli
 
-from codebatch.errors import EXIT_CODES
-from codebatch.shortage import shortage_of
+from codebatch.model.errors import EXIT_CODES
+from codebatch.shard.resource_errors import shortage_of
 
 Main = Callable[..., Outcome]
 LONG = "x" * 5_000

@@ -24,10 +24,10 @@ from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
 from official import official_schema
 
 import codebatch
-import codebatch.digest
-from codebatch.errors import MissingExtraError, OutputError, UsageError
+import codebatch.model.digest
 from codebatch.export import FORMATS, github, parquet, sarif, tables
-from codebatch.records import KINDS, Record
+from codebatch.model.errors import MissingExtraError, OutputError, UsageError
+from codebatch.model.records import KINDS, Record
 
 Main = Callable[..., Outcome]
 
@@ -98,7 +98,7 @@ def test_jsonl_holds_every_record(scanned: Scanned, main: Main) -> None:
     assert [json.loads(line) for line in done.stdout.splitlines()] == [*scanned.batch.records()]
     assert done.stdout == exported(scanned.batch, "jsonl")
     line = done.stdout.splitlines()[0]
-    assert line == codebatch.digest.canonical_json(json.loads(line))
+    assert line == codebatch.model.digest.canonical_json(json.loads(line))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from conftest import Scanned
 
-from codebatch.cluster_settings import AUTO, SHARED, SHIPPED
-from codebatch.fitness import (
+from codebatch.cluster.preflight.compatibility import (
     ERROR,
     WARNING,
     ClusterFacts,
@@ -22,8 +21,7 @@ from codebatch.fitness import (
     judge_worker,
     mismatch,
 )
-from codebatch.records import PlannedTask
-from codebatch.surroundings import (
+from codebatch.cluster.preflight.environment import (
     COPY,
     MISSING,
     OTHER,
@@ -33,6 +31,8 @@ from codebatch.surroundings import (
     look_around,
     store_probe,
 )
+from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
+from codebatch.model.records import PlannedTask
 
 W = "tcp://10.0.0.7:4000"
 

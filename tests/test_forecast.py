@@ -13,8 +13,8 @@ import pytest
 from conftest import TREE, Outcome, Scanned, write_tree
 
 import codebatch
-from codebatch.errors import FileNotInBatchError, TaskNotFoundError
-from codebatch.resources import load_graph
+from codebatch.model.errors import FileNotInBatchError, TaskNotFoundError
+from codebatch.model.resources import load_graph
 
 FILES = len(TREE) + 1
 

@@ -29,8 +29,8 @@ from verifier import sha256, short, verify_store
 
 import codebatch
 from codebatch.cli.root import main as run_command_line
-from codebatch.errors import EXIT_BUG, EXIT_CODES
-from codebatch.resources import list_pipelines, load_graph
+from codebatch.model.errors import EXIT_BUG, EXIT_CODES
+from codebatch.model.resources import list_pipelines, load_graph
 
 FORBIDDEN = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 SMALL = {

@@ -16,12 +16,12 @@ import pytest
 from conftest import Outcome, Scanned, cli_environment, make_tree, write_tree
 
 import codebatch
-import codebatch.shard
-from codebatch.errors import LockedError, StoreDamagedError
-from codebatch.gc.marks import DigestSet
-from codebatch.store import leases
+import codebatch.shard.compute
+from codebatch.maintenance.gc.marks import DigestSet
+from codebatch.model.errors import LockedError, StoreDamagedError
 from codebatch.store import removal as removals
 from codebatch.store.door import Door
+from codebatch.store.leases import leases
 
 Main = Callable[..., Outcome]
 
@@ -126,7 +126,7 @@ def test_objects_are_kept_for_two_weeks(scanned_copy: Scanned) -> None:
 
 
 def test_chunks_are_needed(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 100)
+    monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 100)
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     before = objects(batch.store)
     assert any("chunked" in record for record in batch.records(kind="ast"))
@@ -352,7 +352,7 @@ def test_an_object_that_is_touched_when_it_is_taken_away_comes_back(
             os.utime(path)
         return remove(door, path, before_ns)
 
-    monkeypatch.setattr("codebatch.gc.objects.remove_if_old", touch_first)
+    monkeypatch.setattr("codebatch.maintenance.gc.objects.remove_if_old", touch_first)
     assert store.gc().removed["objects"] > 2
     assert touched[0].exists()
 

@@ -21,11 +21,11 @@ from repositories import (
 )
 
 import codebatch
-from codebatch.sources.descriptors import Folder
-from codebatch.sources.entries import StoreMark
-from codebatch.sources.git.objects import Objects
-from codebatch.sources.tree import open_tree
-from codebatch.sources.walk import TreeWalk
+from codebatch.snapshot.descriptors import Folder
+from codebatch.snapshot.git.objects import Objects
+from codebatch.snapshot.tree import open_tree
+from codebatch.snapshot.tree_entry import StoreMark
+from codebatch.snapshot.walk import TreeWalk
 
 SEED = 20261129
 TREE: dict[str, str | bytes] = {

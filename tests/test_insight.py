@@ -18,12 +18,12 @@ from conftest import Outcome
 from distributed.utils import key_split
 
 import codebatch
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.errors import MissingExtraError, OutputError, UsageError
-from codebatch.graph import cluster as cluster_of_a_run
-from codebatch.graph.insight import reporting
+from codebatch.cluster import cluster as cluster_of_a_run
+from codebatch.cluster.performance_report import reporting
+from codebatch.cluster.settings import ClusterSettings
 from codebatch.graph.keys import parcel_key, shard_key
-from codebatch.messages import ShardCall
+from codebatch.model.errors import MissingExtraError, OutputError, UsageError
+from codebatch.model.messages import ShardCall
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 

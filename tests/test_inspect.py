@@ -14,8 +14,8 @@ import pytest
 from conftest import Outcome, Scanned, write_tree
 
 import codebatch
-from codebatch.errors import AmbiguousPathError, FileNotInBatchError
-from codebatch.resources import load_schema
+from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError
+from codebatch.model.resources import load_schema
 
 Main = Callable[..., Outcome]
 

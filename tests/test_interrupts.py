@@ -13,8 +13,8 @@ import pytest
 from conftest import Interrupt, Note
 
 from codebatch.batch.dispatch import run_suspects
-from codebatch.interrupts import allowed, check, deferred
-from codebatch.messages import Receipt, ShardCall
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.runtime.interrupts import allowed, check, deferred
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
 SEED = os.environ.get("INTERRUPT_SEED", "20261126")

@@ -17,10 +17,17 @@ import pytest
 from clusters import wait_for
 
 import codebatch
-from codebatch.store import leases
-from codebatch.store.claims import Claims
 from codebatch.store.layout import Layout
-from codebatch.store.leases import EXPIRY_NS, Lease, Process, hold_lease, read_lease, read_leases
+from codebatch.store.leases import leases
+from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import (
+    EXPIRY_NS,
+    Lease,
+    Process,
+    hold_lease,
+    read_lease,
+    read_leases,
+)
 
 BATCH = "batch-0123456789abcdef"
 

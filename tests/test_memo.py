@@ -21,20 +21,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codebatch
-from codebatch.digest import canonical_json, digest_bytes
-from codebatch.errors import (
+from codebatch.model.digest import canonical_json, digest_bytes
+from codebatch.model.errors import (
     ArchiveInvalidError,
     NotReusedError,
     ToolchainMismatchError,
     UsageError,
 )
-from codebatch.lines import FileLines, decode_lines, encode_lines, fill_path, open_path
-from codebatch.records import Counts
-from codebatch.resources import load_graph
-from codebatch.store import memo
-from codebatch.store.compression import compress
+from codebatch.model.record_lines import FileLines, decode_lines, encode_lines, fill_path, open_path
+from codebatch.model.records import Counts
+from codebatch.model.resources import load_graph
+from codebatch.store.indexes import memo
+from codebatch.store.indexes.memo import MemoStore, iter_entries
 from codebatch.store.layout import MEMO_SUFFIX
-from codebatch.store.memo import MemoStore, iter_entries
+from codebatch.store.objects.compression import compress
 from codebatch.tasks import registry
 
 FILES = len(TREE) + 1
@@ -344,7 +344,9 @@ HOSTILE = [
 def test_hostile_segment_is_no_segment(
     tree: Path, store: codebatch.Store, tmp_path: Path, raw: bytes, packed: bool
 ) -> None:
-    from codebatch.store.compression import compress  # noqa: PLC0415 - to make what it reads
+    from codebatch.store.objects.compression import (  # noqa: PLC0415 - to make what it reads
+        compress,
+    )
 
     data = compress(raw) if packed else raw
     for digit in "0123456789abcdef":
@@ -356,7 +358,7 @@ def test_hostile_segment_is_no_segment(
 
 def test_bomb_in_the_memo(tree: Path, store: codebatch.Store) -> None:
     """A segment that unpacks to more than any segment is not unpacked."""
-    from codebatch.store.compression import compress  # noqa: PLC0415 - as above
+    from codebatch.store.objects.compression import compress  # noqa: PLC0415 - as above
 
     data = compress(b"\0" * (300 * 2**20))
     assert len(data) < 100_000
@@ -398,9 +400,9 @@ def test_missing_tree_is_not_linked_and_resume_makes_it(tree: Path, store: codeb
 
 
 def test_merging_into_a_segment_that_is_there(tree: Path, store: codebatch.Store) -> None:
-    from codebatch.lines import FileLines  # noqa: PLC0415 - for this one place
-    from codebatch.records import Counts  # noqa: PLC0415 - as above
-    from codebatch.store.memo import MemoStore  # noqa: PLC0415 - as above
+    from codebatch.model.record_lines import FileLines  # noqa: PLC0415 - for this one place
+    from codebatch.model.records import Counts  # noqa: PLC0415 - as above
+    from codebatch.store.indexes.memo import MemoStore  # noqa: PLC0415 - as above
 
     memo = MemoStore(store.directory.layout)
     keys = [f"sha256:{number:064x}" for number in range(60)]

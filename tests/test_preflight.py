@@ -17,11 +17,11 @@ from clusters import Cluster, Host, apart, why_not_apart
 from conftest import Outcome, Scanned
 
 import codebatch
-from codebatch.errors import ClusterError, ClusterMismatchError
-from codebatch.fitness import Problem
-from codebatch.graph import inquiry
-from codebatch.graph.connection import connect
-from codebatch.graph.preflight import examine, examine_workers
+from codebatch.cluster.connect.connection import connect
+from codebatch.cluster.preflight import facts as inquiry
+from codebatch.cluster.preflight.compatibility import Problem
+from codebatch.cluster.preflight.preflight import examine, examine_workers
+from codebatch.model.errors import ClusterError, ClusterMismatchError
 
 Cli = Callable[..., Outcome]
 
@@ -81,7 +81,7 @@ def with_other_codebatch(folder: Path) -> Host:
     for name in ("graphs", "schemas"):
         if (package.parent / name).is_dir():
             (folder / name).symlink_to(package.parent / name)
-    init = folder / "codebatch/__init__.py"
+    init = folder / "codebatch/model/version.py"
     init.write_text(init.read_text().replace(codebatch.__version__, "0.0.1"))
     return with_path(folder)
 

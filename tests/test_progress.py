@@ -15,12 +15,20 @@ from conftest import Outcome
 from terminals import InTerminal
 
 import codebatch
-from codebatch.cli import progress as shown
-from codebatch.commit import EMPTY
-from codebatch.progress import RunProgress, Tally, TaskProgress
-from codebatch.records import DONE, FAILED, Counts, Plan, PlannedShard, PlannedTask, ShardState
-from codebatch.store.claims import Claims
-from codebatch.store.leases import hold_lease
+from codebatch.cli.render import progress as shown
+from codebatch.model.records import (
+    DONE,
+    FAILED,
+    Counts,
+    Plan,
+    PlannedShard,
+    PlannedTask,
+    ShardState,
+)
+from codebatch.shard.commit import EMPTY
+from codebatch.status.progress import RunProgress, Tally, TaskProgress
+from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import hold_lease
 
 TASKS = ("parse", "lint")
 NOTHING: list[ShardState | None] = [None, None]
@@ -232,7 +240,7 @@ def test_without_a_terminal_there_are_a_few_lines_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("codebatch.cli.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("codebatch.cli.render.progress.time.monotonic", lambda: clock[0])
     tell = shown.TaskLines()
     times = []
     for second in range(3600):
@@ -250,7 +258,7 @@ def test_a_task_that_does_not_get_on_is_not_named_again(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("codebatch.cli.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("codebatch.cli.render.progress.time.monotonic", lambda: clock[0])
     tell = shown.TaskLines()
     for second in (10, 30):
         clock[0] += second

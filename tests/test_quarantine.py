@@ -23,10 +23,10 @@ from clusters import Cluster, wait_for
 from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
 
 import codebatch
-from codebatch import isolation
-from codebatch.errors import UsageError, WorkerLostError
-from codebatch.limits import Limits, choose_limits
-from codebatch.pool import Children
+from codebatch.model.errors import UsageError, WorkerLostError
+from codebatch.model.limits import Limits, choose_limits
+from codebatch.processes import isolation
+from codebatch.processes.pool import Children
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 POISON = str(Path(__file__).parent / "poison")

@@ -25,14 +25,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codebatch
-from codebatch.cli.formats import Columns, Destination, write_rows
-from codebatch.cli.output import fitted, table_lines
-from codebatch.digest import canonical_json
-from codebatch.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
+from codebatch.cli.render.formats import Columns, Destination, write_rows
+from codebatch.cli.render.output import fitted, table_lines
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
+from codebatch.model.records import KINDS
+from codebatch.model.resources import load_schema
 from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns
 from codebatch.query.order import sorted_rows
-from codebatch.records import KINDS
-from codebatch.resources import load_schema
 from codebatch.store import StoreDirectory
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 

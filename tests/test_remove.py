@@ -15,18 +15,18 @@ import pytest
 from conftest import Outcome, Scanned, write_tree
 
 import codebatch
-from codebatch.errors import (
+from codebatch.model.errors import (
     BatchNotFoundError,
     BatchRunningError,
     CodeBatchError,
     SnapshotInUseError,
     SnapshotNotFoundError,
 )
-from codebatch.messages import ShardCall
-from codebatch.shard import Surroundings
-from codebatch.store import leases
-from codebatch.store.leases import Lease, Process, hold_lease
-from codebatch.worker import run_shard
+from codebatch.model.messages import ShardCall
+from codebatch.shard.compute import Surroundings
+from codebatch.shard.run import run_shard
+from codebatch.store.leases import leases
+from codebatch.store.leases.leases import Lease, Process, hold_lease
 
 Main = Callable[..., Outcome]
 
@@ -113,7 +113,7 @@ def test_a_run_elsewhere_lives_by_the_clock_of_the_file_system(
     """The clock of this machine may say what it likes."""
     layout, batch = scanned_copy.store.directory.layout, scanned_copy.batch
     clock = time.time_ns() + (10**12 if behind else -(10**12))
-    monkeypatch.setattr("codebatch.remove.now_ns", lambda: clock)
+    monkeypatch.setattr("codebatch.maintenance.remove.now_ns", lambda: clock)
     lease = Lease("a", "run", batch.id, 0, 0, ELSEWHERE)
     leases._write(layout, lease)
     with pytest.raises(BatchRunningError):
@@ -135,7 +135,7 @@ def test_what_is_needed_in_the_last_moment_comes_back(
         if len(calls) == 2:
             raise BatchRunningError("now it is")
 
-    monkeypatch.setattr(f"codebatch.remove.{refusals[kind]}", refuse)
+    monkeypatch.setattr(f"codebatch.maintenance.remove.{refusals[kind]}", refuse)
     with pytest.raises(BatchRunningError):
         store.remove_batch(batch) if kind == "batch" else store.remove_snapshot("latest")
     assert (len(store.batches()), len(store.snapshots())) == (1, 1)

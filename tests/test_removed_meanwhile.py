@@ -12,11 +12,7 @@ import pytest
 from conftest import Scanned, write_tree
 
 import codebatch
-from codebatch.errors import (
-    BatchNotFoundError,
-    SnapshotNotFoundError,
-    StoreDamagedError,
-)
+from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreDamagedError
 from codebatch.store import StoreDirectory
 from codebatch.store.files import reporting_write_errors
 from codebatch.store.removal import put_back, set_aside

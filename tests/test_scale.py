@@ -19,14 +19,16 @@ import pytest
 from conftest import cli_environment, write_tree
 
 import codebatch
-from codebatch import plan as planning
 from codebatch.batch import dispatch, reuse, run
-from codebatch.graph import shared, shipped
-from codebatch.messages import ShardCall
-from codebatch.pipeline import parse_pipeline
-from codebatch.plan import BatchIdentity, identify, make_plan
-from codebatch.records import FileRecord, path_key
-from codebatch.store import StoreDirectory, bounds, memo
+from codebatch.cluster import shared
+from codebatch.cluster.shipped import transport as shipped
+from codebatch.model.messages import ShardCall
+from codebatch.model.records import FileRecord, path_key
+from codebatch.plan import plan as planning
+from codebatch.plan.pipeline import parse_pipeline
+from codebatch.plan.plan import BatchIdentity, identify, make_plan
+from codebatch.store import StoreDirectory, bounds
+from codebatch.store.indexes import memo
 
 REPOSITORY = Path(__file__).parent.parent
 FILES = 10_000

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 import codebatch
-import codebatch.shard
+import codebatch.shard.compute
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 SUFFIX = ".schema.json"
@@ -246,7 +246,7 @@ def test_record_with_task_and_shard(tree: Tree) -> None:
 
 
 def test_chunked_value(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 100)
+    monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 100)
     batch, report = codebatch.scan(tree.source, tmp_path / "store", scheduler="sync")
     assert report.status == "done"
     chunked = [record for record in batch.records(kind="ast") if "chunked" in record]

@@ -21,13 +21,13 @@ from test_run import replace_task
 
 import codebatch
 from codebatch.batch.sharing import retrying
-from codebatch.errors import NotReusedError
-from codebatch.messages import ShardCall, Waiting
-from codebatch.store import leases
-from codebatch.store.claims import Claims
-from codebatch.store.dropping import drop_result
-from codebatch.store.leases import Lease, Process, hold_lease, read_leases
-from codebatch.worker import run_shard
+from codebatch.model.errors import NotReusedError
+from codebatch.model.messages import ShardCall, Waiting
+from codebatch.shard.run import run_shard
+from codebatch.store.invalidate import drop_result
+from codebatch.store.leases import leases
+from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import Lease, Process, hold_lease, read_leases
 
 
 def planned(base: Path, tree: Path, shards: int = 256) -> codebatch.Batch:

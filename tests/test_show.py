@@ -17,9 +17,9 @@ import pytest
 from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
 
 import codebatch
-from codebatch.cli.output import ago
-from codebatch.clock import seconds_since
-from codebatch.resources import load_schema
+from codebatch.cli.render.output import ago
+from codebatch.model.clock import seconds_since
+from codebatch.model.resources import load_schema
 
 Main = Callable[..., Outcome]
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from repositories import git, git_files, git_init, without_own_settings
 
 import codebatch
-from codebatch.snapshot import SnapshotResult, take_snapshot
+from codebatch.snapshot.take import SnapshotResult, take_snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ from verifier import (
     tagged,
 )
 
-from codebatch.resources import load_schema
+from codebatch.model.resources import load_schema
 
 if sys.version_info >= (3, 14):
     from compression import zstd

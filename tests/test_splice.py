@@ -11,7 +11,7 @@ import pytest
 from conftest import write_tree
 
 import codebatch
-from codebatch.records import ShardState
+from codebatch.model.records import ShardState
 from codebatch.tasks import registry
 
 FILES = 160

@@ -20,11 +20,11 @@ import pytest
 from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
 
 import codebatch
-from codebatch.digest import canonical_json
-from codebatch.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
+from codebatch.model.resources import load_schema
 from codebatch.query.fields import FIELDS, FILE_FIELDS
 from codebatch.query.index import records_by_name
-from codebatch.resources import load_schema
 
 Main = Callable[..., Outcome]
 TABLES = {"diagnostics": "diagnostic", "symbols": "symbol", "edges": "edge", "metrics": "metric"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import Outcome, Scanned, write_tree
 
 import codebatch
-from codebatch.stats import StoreStats, Usage
+from codebatch.maintenance.stats import StoreStats, Usage
 
 Main = Callable[..., Outcome]
 

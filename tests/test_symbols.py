@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebatch.digest import digest_bytes
+from codebatch.model.digest import digest_bytes
 from codebatch.tasks import parse, symbols
 from codebatch.tasks.base import FileContext, Task
 from codebatch.tasks.source import SourceFile

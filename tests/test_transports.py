@@ -22,11 +22,11 @@ from test_quarantine import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
 import codebatch
-from codebatch.errors import NotReusedError, UsageError
-from codebatch.progress import RunProgress
-from codebatch.shipping import ParcelLimits
-from codebatch.store.claims import Claims
-from codebatch.store.leases import hold_lease
+from codebatch.cluster.shipped.shipment import ParcelLimits
+from codebatch.model.errors import NotReusedError, UsageError
+from codebatch.status.progress import RunProgress
+from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import hold_lease
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -229,7 +229,7 @@ def test_a_worker_that_nobody_has_judged_judges_itself(
             cluster.start_worker("other", host=with_other_ruff(tmp_path / "ruff"))
             cluster.wait_for_workers(2)
 
-        monkeypatch.setattr("codebatch.graph.cluster.Cluster.settle", settle)
+        monkeypatch.setattr("codebatch.cluster.cluster.Cluster.settle", settle)
         with distributed.Client(cluster.address, set_as_default=False) as client:
             report = batch.run(client=client, transport=transport, on_notice=notices.append)
     assert (report.status, report.result) == ("done", scanned.report.result)
@@ -300,7 +300,7 @@ def test_what_a_worker_has_forgotten_is_sent_again(client: Any, tmp_path: Path) 
     batch = two.batch(two.snapshot(tree), "full")
 
     def forget() -> None:
-        from codebatch.serving import CACHE  # noqa: PLC0415 - on a worker
+        from codebatch.cluster.shipped.parcel_worker import CACHE  # noqa: PLC0415 - on a worker
 
         CACHE.completed((), (), 0)
 
@@ -321,7 +321,9 @@ def test_large_shards_are_sent_in_parts(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = write_tree(tmp_path / "t", {f"m{n}.py": f"x = {n}\n" for n in range(120)})
-    monkeypatch.setattr("codebatch.graph.shipped.PARCELS", ParcelLimits(source_bytes=30))
+    monkeypatch.setattr(
+        "codebatch.cluster.shipped.transport.PARCELS", ParcelLimits(source_bytes=30)
+    )
     stores = [codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two")]
     there, here = (store.batch(store.snapshot(tree), "full") for store in stores)
     report, expected = ship(there, client), here.run("sync")

@@ -18,15 +18,16 @@ import pytest
 from conftest import OBEYING_PERMISSIONS, Note, Outcome, Scanned, run_cli, write_tree
 
 import codebatch
-import codebatch.shard
-import codebatch.verify.batches
+import codebatch.maintenance.verify.batches
+import codebatch.shard.compute
 from codebatch.api import open_damaged_store
-from codebatch.digest import compact, seal
-from codebatch.store import StoreDirectory, frames, pretty
-from codebatch.store.dropping import drop_file
+from codebatch.maintenance.verify import CODES, Problem, VerifyReport
+from codebatch.maintenance.verify.selection import parse_subset
+from codebatch.model.digest import compact, seal
+from codebatch.store import StoreDirectory, pretty
+from codebatch.store.invalidate import drop_file
 from codebatch.store.layout import Layout
-from codebatch.verify import CODES, Problem, VerifyReport
-from codebatch.verify.selection import parse_subset
+from codebatch.store.objects import zstd_frames as frames
 
 Main = Callable[..., Outcome]
 
@@ -189,7 +190,7 @@ def test_results_taken_over_from_another_batch_are_whole(tmp_path: Path) -> None
 
 
 def test_chunked_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 60)
+    monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 60)
     tree = write_tree(tmp_path / "tree", {"a.py": "def f(a, b):\n    return [a, b, {a: b}]\n"})
     batch, report = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     (record,) = batch.records(kind="ast")
@@ -208,7 +209,7 @@ def test_chunked_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def chunked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[codebatch.Batch, list[str]]:
     """A finished batch with a tree in chunks; the objects of that tree, the list first."""
-    monkeypatch.setattr(codebatch.shard, "MAX_OBJECT_BYTES", 60)
+    monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 60)
     tree = write_tree(tmp_path / "tree", {"a.py": "def f(a, b):\n    return [a, b, {a: b}]\n"})
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     (record,) = batch.records(kind="ast")
@@ -829,7 +830,9 @@ def test_a_plan_is_derived_without_the_tools_it_was_made_with(
     before = contents(scanned_copy.path)
     overwrite(folder / "plan.json", b"")
     overwrite(folder / "inputs.index.jsonl", b"")
-    monkeypatch.setattr("codebatch.plan.Task.toolchain", lambda _: {"other": "1"}, raising=False)
+    monkeypatch.setattr(
+        "codebatch.plan.plan.Task.toolchain", lambda _: {"other": "1"}, raising=False
+    )
     report = check(scanned_copy.path, repair=True)
     assert [problem.action for problem in report.problems] == ["rewritten"]
     assert contents(scanned_copy.path) == before
@@ -935,7 +938,7 @@ def test_snapshot_restores_the_form_that_readers_find_first(store: codebatch.Sto
 
 
 def test_large_files_are_restored(store: codebatch.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebatch.sources.reading.STREAM_ABOVE_BYTES", 1000)
+    monkeypatch.setattr("codebatch.snapshot.reading.STREAM_ABOVE_BYTES", 1000)
     tree = write_tree(store.path.parent / "large", {"a.txt": "again\n" * 1000})
     snapshot = store.snapshot(tree)
     path = object_file(store.path, snapshot.files[0].object)
@@ -985,14 +988,14 @@ def test_a_batch_that_is_made_while_it_is_checked(
     path = scanned_copy.path / "batches" / scanned_copy.batch.id / "batch.json"
     document = path.read_bytes()
     path.unlink()
-    original = codebatch.verify.batches.walk_store
+    original = codebatch.maintenance.verify.batches.walk_store
 
     def walk_store(root: Any, below: str, **options: Any) -> Any:
         if below.endswith(scanned_copy.batch.id):
             path.write_bytes(document)
         return original(root, below, **options)
 
-    monkeypatch.setattr(codebatch.verify.batches, "walk_store", walk_store)
+    monkeypatch.setattr(codebatch.maintenance.verify.batches, "walk_store", walk_store)
     report = check(scanned_copy.path, read_data=True)
     assert report.problems == ()
     assert report.notes.unfinished_batches == 1
@@ -1002,13 +1005,13 @@ def test_a_batch_that_is_removed_while_it_is_checked(
     scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever removes a batch takes its document first; what is missing then is no damage."""
-    original = codebatch.verify.batches.check_shard
+    original = codebatch.maintenance.verify.batches.check_shard
 
     def check_shard(*arguments: Any) -> Any:
         shutil.rmtree(scanned_copy.path / "batches" / scanned_copy.batch.id, ignore_errors=True)
         return original(*arguments)
 
-    monkeypatch.setattr(codebatch.verify.batches, "check_shard", check_shard)
+    monkeypatch.setattr(codebatch.maintenance.verify.batches, "check_shard", check_shard)
     assert check(scanned_copy.path, read_data=True).ok
 
 

@@ -15,10 +15,10 @@ import distributed
 import pytest
 from clusters import wait_for
 
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.errors import ClusterError
-from codebatch.graph.cluster import Cluster
-from codebatch.graph.window import Bounds, Job, Lost, Window, drive
+from codebatch.cluster.cluster import Cluster
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.window import Bounds, Job, Lost, Window, drive
+from codebatch.model.errors import ClusterError
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 

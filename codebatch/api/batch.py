@@ -8,39 +8,42 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from codebatch import cluster_settings, limits
-from codebatch.lazy import lazy
-from codebatch.records import DONE
+from codebatch.cluster import settings as cluster_settings
+from codebatch.model import limits
+from codebatch.model.records import DONE
+from codebatch.runtime.lazy import lazy
 from codebatch.store import open_store
 from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
-    from codebatch import activity as activities
     from codebatch import batch as batches
     from codebatch import export, graph
-    from codebatch import overview as overviews
     from codebatch.api.store import Store
     from codebatch.batch import BatchResult, Progress, RecheckReport, RunReport
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
     from codebatch.batch.sharing import OnWait
-    from codebatch.digest import Document
+    from codebatch.cluster import dispatch_here
     from codebatch.export import ExportReport
-    from codebatch.messages import Receipt
-    from codebatch.overview import BatchOverview
+    from codebatch.model.digest import Document
+    from codebatch.model.messages import Receipt
+    from codebatch.model.records import Record
     from codebatch.query import filters as conditions
     from codebatch.query import inspect, records, sql, top, views
     from codebatch.query.records import Records
-    from codebatch.records import Record
+    from codebatch.status import activity as activities
+    from codebatch.status import batch_status as overviews
+    from codebatch.status.batch_status import BatchOverview
 else:
-    activities = lazy("codebatch.activity")
+    activities = lazy("codebatch.status.activity")
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
+    dispatch_here = lazy("codebatch.cluster.dispatch_here")
     export = lazy("codebatch.export")
     forecasts = lazy("codebatch.batch.forecast")
     graph = lazy("codebatch.graph")
-    overviews = lazy("codebatch.overview")
+    overviews = lazy("codebatch.status.batch_status")
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
     records = lazy("codebatch.query.records")
@@ -111,7 +114,7 @@ class Batch:
         or any more, are waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is
         told. Dask's report on the run is written to ``performance_report``.
 
-        ``progress`` is called with a `codebatch.progress.RunProgress`, first with what is done
+        ``progress`` is called with a `status.progress.RunProgress`, first with what is done
         already, and then whenever a shard is done or has failed.
         """
         return batches.run_batch(
@@ -256,7 +259,7 @@ class Batch:
 
     def outputs(self, *, task: str | None = None, **filters: Any) -> Records:
         """Matching records, read each time they are iterated over, with ``to_list()`` and
-        ``to_pandas()``; the conditions are those of `codebatch.query.filters.RecordFilter`.
+        ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
         chosen = conditions.RecordFilter(**filters)
         return records.records(self.store.directory, self.overview, chosen, task)
@@ -301,7 +304,9 @@ class Batch:
         """A task for each shard that is not done; the same graph until all of it is."""
         overview = overviews.load_overview(self.store.directory, self.id, verify=True)
         if self._graph is None or overview.status == DONE:
-            self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
+            self._graph = graph.compile_graph(
+                batches.pending_calls(self.store.directory, overview), dispatch_here.run_anywhere
+            )
         return self._graph
 
     def __dask_keys__(self) -> list[Any]:

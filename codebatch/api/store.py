@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch
-from codebatch.errors import SourceNotFoundError, StoreNotFoundError, UsageError
-from codebatch.lazy import lazy
-from codebatch.sources import DEFAULT_MAX_FILE_BYTES
+from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
+from codebatch.runtime.lazy import lazy
+from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.store import StoreDirectory, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
@@ -22,55 +22,59 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from codebatch import batch as batches
-    from codebatch import compare, plan, resources, schedulers, self_test
-    from codebatch import diagnose as diagnoses
-    from codebatch import gc as garbage
-    from codebatch import pipeline as definitions
-    from codebatch import pool as pools
-    from codebatch import remove as removal
-    from codebatch import snapshot as snapshots
-    from codebatch import stats as statistics
-    from codebatch import verify as verification
     from codebatch.batch import RunReport
     from codebatch.batch import forecast as forecasts
+    from codebatch.batch import scheduler as schedulers
     from codebatch.batch.forecast import Forecast
-    from codebatch.compare import Comparison
-    from codebatch.diagnose import Diagnosis
-    from codebatch.digest import Document
-    from codebatch.gc import GarbageReport
-    from codebatch.pipeline import Pipeline
+    from codebatch.compare import compare
+    from codebatch.compare.compare import Comparison
+    from codebatch.maintenance import diagnose as diagnoses
+    from codebatch.maintenance import gc as garbage
+    from codebatch.maintenance import remove as removal
+    from codebatch.maintenance import self_test
+    from codebatch.maintenance import stats as statistics
+    from codebatch.maintenance import verify as verification
+    from codebatch.maintenance.diagnose import Diagnosis
+    from codebatch.maintenance.gc import GarbageReport
+    from codebatch.maintenance.remove import RemovalReport
+    from codebatch.maintenance.self_test import Verdict
+    from codebatch.maintenance.stats import StoreStats
+    from codebatch.maintenance.verify import VerifyReport
+    from codebatch.model import resources
+    from codebatch.model.digest import Document
+    from codebatch.model.records import FileRecord
+    from codebatch.plan import pipeline as definitions
+    from codebatch.plan import plan
+    from codebatch.plan.pipeline import Pipeline
+    from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import listing, show
     from codebatch.query.show import Target
-    from codebatch.records import FileRecord
-    from codebatch.remove import RemovalReport
-    from codebatch.self_test import Verdict
-    from codebatch.snapshot import Progress
-    from codebatch.stats import StoreStats
-    from codebatch.store import memo_archive as archives
-    from codebatch.store.memo_archive import ArchiveReport
-    from codebatch.storing import SnapshotResult
-    from codebatch.verify import VerifyReport
+    from codebatch.snapshot import take as snapshots
+    from codebatch.snapshot.take import Progress
+    from codebatch.snapshot.writer import SnapshotResult
+    from codebatch.store.indexes import memo_archive as archives
+    from codebatch.store.indexes.memo_archive import ArchiveReport
 else:
-    archives = lazy("codebatch.store.memo_archive")
+    archives = lazy("codebatch.store.indexes.memo_archive")
     batches = lazy("codebatch.batch")
-    compare = lazy("codebatch.compare")
-    diagnoses = lazy("codebatch.diagnose")
+    compare = lazy("codebatch.compare.compare")
+    diagnoses = lazy("codebatch.maintenance.diagnose")
     forecasts = lazy("codebatch.batch.forecast")
-    garbage = lazy("codebatch.gc")
-    plan = lazy("codebatch.plan")
-    pools = lazy("codebatch.pool")
-    removal = lazy("codebatch.remove")
-    resources = lazy("codebatch.resources")
-    schedulers = lazy("codebatch.schedulers")
-    self_test = lazy("codebatch.self_test")
-    definitions = lazy("codebatch.pipeline")
-    snapshots = lazy("codebatch.snapshot")
+    garbage = lazy("codebatch.maintenance.gc")
+    plan = lazy("codebatch.plan.plan")
+    pools = lazy("codebatch.processes.pool")
+    removal = lazy("codebatch.maintenance.remove")
+    resources = lazy("codebatch.model.resources")
+    schedulers = lazy("codebatch.batch.scheduler")
+    self_test = lazy("codebatch.maintenance.self_test")
+    definitions = lazy("codebatch.plan.pipeline")
+    snapshots = lazy("codebatch.snapshot.take")
     conditions = lazy("codebatch.query.filters")
     listing = lazy("codebatch.query.listing")
     show = lazy("codebatch.query.show")
-    statistics = lazy("codebatch.stats")
-    verification = lazy("codebatch.verify")
+    statistics = lazy("codebatch.maintenance.stats")
+    verification = lazy("codebatch.maintenance.verify")
 
 STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
@@ -380,7 +384,7 @@ def diagnose(store: Store | None = None, scheduler: str | None = None) -> Diagno
 
 
 def try_vectors() -> Iterator[Verdict]:
-    """Yield the verdict on each hostile vector of `codebatch.self_test`, tried on this machine."""
+    """Yield the verdict on each hostile vector of `maintenance.self_test`."""
     return self_test.run_vectors()
 
 

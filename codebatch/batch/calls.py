@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from codebatch.errors import WorkerLostError
-from codebatch.limits import choose_limits
-from codebatch.messages import Receipt, ShardCall
-from codebatch.overview import BatchOverview
-from codebatch.records import DONE, FAILED
+from codebatch.model.errors import WorkerLostError
+from codebatch.model.limits import choose_limits
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import DONE, FAILED
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
-from codebatch.store.dropping import drop_result
+from codebatch.store.invalidate import drop_result
 
 
 def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardCall]:

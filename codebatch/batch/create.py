@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from codebatch.clock import now
-from codebatch.digest import Document
-from codebatch.errors import SnapshotNotFoundError
-from codebatch.pipeline import Pipeline
-from codebatch.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
+from codebatch.model.clock import now
+from codebatch.model.digest import Document
+from codebatch.model.errors import SnapshotNotFoundError
+from codebatch.plan.pipeline import Pipeline
+from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.store import StoreDirectory
-from codebatch.store.leases import hold_lease
+from codebatch.store.leases.leases import hold_lease
 from codebatch.store.presence import expecting
 from codebatch.tasks.languages.detect import HEAD_BYTES
 

@@ -11,25 +11,27 @@ import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.interrupts import allowed
-from codebatch.lazy import lazy
-from codebatch.messages import Receipt, ShardCall
-from codebatch.records import PlannedTask
-from codebatch.schedulers import SchedulerChoice
+from codebatch.batch.scheduler import SchedulerChoice
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.usage import UsageTally
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import PlannedTask
+from codebatch.runtime.interrupts import allowed
+from codebatch.runtime.lazy import lazy
 from codebatch.store import StoreDirectory
-from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
-    from codebatch import graph, isolation, pool, worker
-    from codebatch.graph import session
-    from codebatch.graph.session import Session
+    from codebatch import graph
+    from codebatch.cluster import session
+    from codebatch.cluster.session import Session
+    from codebatch.processes import isolation, pool
+    from codebatch.shard import run as worker
 else:
     graph = lazy("codebatch.graph")  # imports dask, which only a larger run needs
-    isolation = lazy("codebatch.isolation")
-    pool = lazy("codebatch.pool")
-    session = lazy("codebatch.graph.session")  # imports distributed as well
-    worker = lazy("codebatch.worker")  # the tasks, which only work needs
+    isolation = lazy("codebatch.processes.isolation")
+    pool = lazy("codebatch.processes.pool")
+    session = lazy("codebatch.cluster.session")  # imports distributed as well
+    worker = lazy("codebatch.shard.run")  # the tasks, which only work needs
 
 CLUSTER = "cluster"
 

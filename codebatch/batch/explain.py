@@ -5,13 +5,11 @@ Nothing is computed: the key is made again from the plan and from the committed 
 
 from __future__ import annotations
 
-from codebatch.digest import Document, digest_bytes
-from codebatch.errors import FileNotInBatchError, StoreDamagedError, TaskNotFoundError
-from codebatch.keys import file_key_preimage
-from codebatch.lines import FileLines, decode_lines, open_path
-from codebatch.plan import shard_of
-from codebatch.recheck import lines_by_path
-from codebatch.records import (
+from codebatch.model.digest import Document, digest_bytes
+from codebatch.model.errors import FileNotInBatchError, StoreDamagedError, TaskNotFoundError
+from codebatch.model.keys import file_key_preimage
+from codebatch.model.record_lines import FileLines, decode_lines, open_path
+from codebatch.model.records import (
     COMPUTED,
     DONE,
     EQUAL,
@@ -23,9 +21,11 @@ from codebatch.records import (
     ShardState,
     path_key,
 )
-from codebatch.shard import groups_of_equals
+from codebatch.plan.plan import shard_of
+from codebatch.shard.compute import groups_of_equals
+from codebatch.shard.recheck import lines_by_path
 from codebatch.store import StoreDirectory
-from codebatch.store.memo import MemoStore
+from codebatch.store.indexes.memo import MemoStore
 
 LINKED = "linked"
 ORIGINS = {COMPUTED: "computed", EQUAL: "equal", REMEMBERED: "remembered"}

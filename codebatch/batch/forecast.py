@@ -16,14 +16,14 @@ from functools import partial
 
 from codebatch.batch.create import store_head
 from codebatch.batch.reuse import Reuse
-from codebatch.errors import StoreError
-from codebatch.pipeline import Pipeline
-from codebatch.plan import identify, make_plan
-from codebatch.quarantine import Quarantine
-from codebatch.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
-from codebatch.shard import groups_of_equals, remembered
+from codebatch.model.errors import StoreError
+from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
+from codebatch.plan.pipeline import Pipeline
+from codebatch.plan.plan import identify, make_plan
+from codebatch.shard.compute import groups_of_equals, remembered
+from codebatch.shard.quarantine import Quarantine
 from codebatch.store import StoreDirectory
-from codebatch.store.memo import Memo, MemoStore
+from codebatch.store.indexes.memo import Memo, MemoStore
 
 CONTENT = "content"
 UPSTREAM = "upstream"

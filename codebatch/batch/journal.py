@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from codebatch.clock import now
-from codebatch.messages import Receipt, ShardCall
-from codebatch.overview import States
-from codebatch.progress import RunProgress, Tally
-from codebatch.records import Plan, ShardState
+from codebatch.model.clock import now
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import Plan, ShardState
+from codebatch.status.batch_status import States
+from codebatch.status.progress import RunProgress, Tally
 from codebatch.store import StoreDirectory
 from codebatch.store.events import append_event
 

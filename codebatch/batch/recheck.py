@@ -10,17 +10,17 @@ from codebatch.batch.calls import all_calls
 from codebatch.batch.dispatch import Crew, at_work, run_calls
 from codebatch.batch.report import RecheckReport, report_recheck
 from codebatch.batch.run import run_batch
+from codebatch.batch.scheduler import AUTO, check_report, choose_scheduler, current_client
 from codebatch.batch.settings import RunSettings
 from codebatch.batch.sharing import retrying
-from codebatch.errors import BatchUnfinishedError
-from codebatch.messages import Receipt
-from codebatch.overview import load_overview
-from codebatch.records import DONE
-from codebatch.schedulers import AUTO, check_report, choose_scheduler, current_client
+from codebatch.cluster.usage import UsageTally
+from codebatch.model.errors import BatchUnfinishedError
+from codebatch.model.messages import Receipt
+from codebatch.model.records import DONE
+from codebatch.status.batch_status import load_overview
 from codebatch.store import StoreDirectory
-from codebatch.store.dropping import drop_result
-from codebatch.store.memo import MemoStore
-from codebatch.usage import UsageTally
+from codebatch.store.indexes.memo import MemoStore
+from codebatch.store.invalidate import drop_result
 
 
 def recheck_batch(

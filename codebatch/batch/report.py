@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codebatch.errors import NonDeterminismError, NotReusedError, ShardFailedError, StoreWriteError
-from codebatch.messages import Receipt
-from codebatch.overview import BatchOverview
-from codebatch.records import DONE, FAILED, INTERRUPTED, path_key
+from codebatch.cluster.usage import ClusterUsage
+from codebatch.model.errors import (
+    NonDeterminismError,
+    NotReusedError,
+    ShardFailedError,
+    StoreWriteError,
+)
+from codebatch.model.messages import Receipt
+from codebatch.model.records import DONE, FAILED, INTERRUPTED, path_key
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
-from codebatch.usage import ClusterUsage
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from codebatch.commit import commit_link
-from codebatch.digest import canonical_json
-from codebatch.errors import StoreError, StoreReadError
-from codebatch.keys import pipeline_fingerprints, shard_inputs_key
-from codebatch.outputs import Kept
-from codebatch.overview import BatchOverview, status_of
-from codebatch.records import DONE, FileRecord, InputFile, Plan, PlannedShard, ShardState
-from codebatch.splice import is_reusable, keep_unchanged
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import StoreError, StoreReadError
+from codebatch.model.keys import pipeline_fingerprints, shard_inputs_key
+from codebatch.model.records import DONE, FileRecord, InputFile, Plan, PlannedShard, ShardState
+from codebatch.shard.commit import commit_link
+from codebatch.shard.outputs import Kept
+from codebatch.shard.splice import is_reusable, keep_unchanged
+from codebatch.status.batch_status import BatchOverview, status_of
 from codebatch.store import StoreDirectory
-from codebatch.store.hints import add_hint, read_hints
+from codebatch.store.indexes.shard_hints import add_hint, read_hints
 
 _NEAR_BATCHES = 8
 _BEFORE_PATH = b'"path":'

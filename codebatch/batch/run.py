@@ -4,7 +4,7 @@ What other batches have is linked first. Then a run trusts the store, not the sc
 every round the states of the shards are read back, and what has no valid state is run again
 under a new attempt, a few times. A run holds a lease and claims shards, which end with it; nothing
 is locked, so a run may be killed at any instant and resumed anywhere. Runs of the same batch share
-its shards (`codebatch.batch.sharing`).
+its shards (`batch.sharing`).
 """
 
 from __future__ import annotations
@@ -23,40 +23,35 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.batch.settings import RunSettings
-from codebatch.batch.sharing import Sharing, retrying, sharing
-from codebatch.batch.suspects import begun_and_lost, drop_quarantined
-from codebatch.clock import now
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.commit import commit_failure
-from codebatch.errors import (
-    BatchNotFoundError,
-    NotReusedError,
-    ShardFailedError,
-    UsageError,
-)
-from codebatch.interrupts import allowed
-from codebatch.lazy import lazy
-from codebatch.messages import Receipt, ShardCall
-from codebatch.overview import BatchOverview, States, without_files
-from codebatch.plan import shard_of
-from codebatch.records import CLAIMED, DONE, ShardState
-from codebatch.schedulers import (
+from codebatch.batch.scheduler import (
     AUTO,
     SchedulerChoice,
     check_report,
     choose_scheduler,
     current_client,
 )
+from codebatch.batch.settings import RunSettings
+from codebatch.batch.sharing import Sharing, retrying, sharing
+from codebatch.batch.suspects import begun_and_lost, drop_quarantined
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.usage import UsageTally
+from codebatch.model.clock import now
+from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import CLAIMED, DONE, ShardState
+from codebatch.plan.plan import shard_of
+from codebatch.runtime.interrupts import allowed
+from codebatch.runtime.lazy import lazy
+from codebatch.shard.commit import commit_failure
+from codebatch.status.batch_status import BatchOverview, States, without_files
 from codebatch.store import StoreDirectory
-from codebatch.store.dropping import drop_result
+from codebatch.store.invalidate import drop_result
 from codebatch.store.presence import check_there
-from codebatch.usage import UsageTally
 
 if TYPE_CHECKING:
-    from codebatch import opening
+    from codebatch.shard import open as opening
 else:
-    opening = lazy("codebatch.opening")  # the tasks, which only work needs
+    opening = lazy("codebatch.shard.open")  # the tasks, which only work needs
 
 MAX_ROUNDS = 3
 # For an edited file a worker may have to read all that is remembered of another shard. Of more

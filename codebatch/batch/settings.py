@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from codebatch.batch.sharing import OnWait
-from codebatch.cluster_settings import ClusterSettings
-from codebatch.limits import Limits, choose_limits
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.model.limits import Limits, choose_limits
 
 
 @dataclass(frozen=True)

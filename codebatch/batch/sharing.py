@@ -13,13 +13,13 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from codebatch.errors import BatchNotFoundError, StoreError
-from codebatch.messages import ShardCall, Waiting
-from codebatch.overview import BatchOverview
-from codebatch.records import DONE, FAILED, ShardState
+from codebatch.model.errors import BatchNotFoundError, StoreError
+from codebatch.model.messages import ShardCall, Waiting
+from codebatch.model.records import DONE, FAILED, ShardState
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
-from codebatch.store.claims import Claims
-from codebatch.store.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
+from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
 from codebatch.store.removal import remove_tree
 
 OnWait = Callable[[Waiting], None]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from codebatch.overview import BatchOverview
-from codebatch.records import DONE, PlannedTask
+from codebatch.model.records import DONE, PlannedTask
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
-from codebatch.store.dropping import drop_result
 from codebatch.store.events import last_run_events
+from codebatch.store.invalidate import drop_result
 from codebatch.tasks.rules import QUARANTINED
 
 

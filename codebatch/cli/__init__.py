@@ -11,8 +11,8 @@ import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.lazy import lazy
-from codebatch.programs import leave_current_folder
+from codebatch.runtime.lazy import lazy
+from codebatch.runtime.programs import leave_current_folder
 
 if TYPE_CHECKING:
     from codebatch.cli import root

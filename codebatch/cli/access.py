@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from codebatch.lazy import lazy
+from codebatch.runtime.lazy import lazy
 from codebatch.store import DATA
 
 if TYPE_CHECKING:
-    from codebatch import resources
+    from codebatch.model import resources
 else:
-    resources = lazy("codebatch.resources")
+    resources = lazy("codebatch.model.resources")
 
 F = TypeVar("F", bound=Callable[..., Any])
 

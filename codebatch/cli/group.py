@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from codebatch.cli import streams
-from codebatch.errors import (
+from codebatch.model.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -26,16 +26,16 @@ from codebatch.errors import (
     StoreReadError,
     UsageError,
 )
-from codebatch.lazy import lazy
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     import traceback
 
-    from codebatch import shortage
-    from codebatch.cli import output
+    from codebatch.cli.render import output
+    from codebatch.shard import resource_errors as shortage
 else:
-    output = lazy("codebatch.cli.output")
-    shortage = lazy("codebatch.shortage")
+    output = lazy("codebatch.cli.render.output")
+    shortage = lazy("codebatch.shard.resource_errors")
     traceback = lazy("traceback")
 
 _MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
-from codebatch.cluster_settings import TRANSPORTS
-from codebatch.errors import UsageError
-from codebatch.records import KINDS, SEVERITIES
-from codebatch.sizes import parse_size
+from codebatch.cluster.settings import TRANSPORTS
+from codebatch.model.errors import UsageError
+from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.model.sizes import parse_size
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 

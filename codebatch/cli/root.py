@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import click
 
-from codebatch import __version__
 from codebatch.cli import streams
 from codebatch.cli.group import CommandTable, ReportingGroup, reporting
+from codebatch.model.version import __version__
 
 # Each command with the module it is in and its name there. A command is imported when it is
 # used, so that none pays for what another needs.
@@ -57,7 +57,7 @@ _COMMANDS = {
 @click.group(
     "codebatch",
     cls=ReportingGroup,
-    commands=CommandTable({n: f"codebatch.cli.{place}" for n, place in _COMMANDS.items()}),
+    commands=CommandTable({n: f"codebatch.cli.commands.{place}" for n, place in _COMMANDS.items()}),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="codebatch")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from codebatch.cli.options import language_option, limit_option, path_option, task_option
-from codebatch.records import KINDS, SEVERITIES
+from codebatch.model.records import KINDS, SEVERITIES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 F = TypeVar("F", bound=Callable[..., Any])

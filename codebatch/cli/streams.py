@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
-from codebatch.errors import OutputError
+from codebatch.model.errors import OutputError
 
 _STDIN, _STDOUT, _STDERR = range(3)
 

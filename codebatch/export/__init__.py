@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import BinaryIO
 
-from codebatch.errors import UsageError
 from codebatch.export.github import write_github
 from codebatch.export.jsonl import write_jsonl
 from codebatch.export.parquet import write_parquet
 from codebatch.export.sarif import write_sarif
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.tables import write_csv
-from codebatch.records import DONE
+from codebatch.model.errors import UsageError
+from codebatch.model.records import DONE
 
 _WRITERS = {
     "jsonl": write_jsonl,

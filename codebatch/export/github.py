@@ -24,7 +24,7 @@ from codebatch.export.results import (
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import log_text
-from codebatch.records import SEVERITIES
+from codebatch.model.records import SEVERITIES
 
 STEP_LIMIT = 10
 _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}

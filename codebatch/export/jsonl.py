@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from codebatch.digest import canonical_json
 from codebatch.export.selection import ExportReport, Selection
+from codebatch.model.digest import canonical_json
 
 
 def write_jsonl(selection: Selection, stream: BinaryIO) -> ExportReport:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
-from codebatch.errors import MissingExtraError
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.tables import Column, columns_of, table_kind
 from codebatch.export.text import unicode_text
-from codebatch.records import Record
+from codebatch.model.errors import MissingExtraError
+from codebatch.model.records import Record
 
 ROW_GROUP = 65_536
 

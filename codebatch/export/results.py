@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from codebatch.compare import Comparison, compare_batches
-from codebatch.errors import UsageError
+from codebatch.compare.compare import Comparison, compare_batches
 from codebatch.export.selection import Selection
-from codebatch.overview import BatchOverview
+from codebatch.model.errors import UsageError
+from codebatch.model.records import SEVERITIES, Record, path_key
 from codebatch.query.filters import RecordFilter
 from codebatch.query.views import file_rows
-from codebatch.records import SEVERITIES, Record, path_key
+from codebatch.status.batch_status import BatchOverview
 from codebatch.tasks.rules import RULES, Rule
 
 NEW = "new"

@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from codebatch import __version__
-from codebatch.digest import Document, canonical_json
 from codebatch.export.results import (
     Result,
     Shortlist,
@@ -25,7 +23,9 @@ from codebatch.export.results import (
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import path_uri, unicode_text
-from codebatch.records import DONE
+from codebatch.model.digest import Document, canonical_json
+from codebatch.model.records import DONE
+from codebatch.model.version import __version__
 from codebatch.tasks.rules import RULES, Rule
 
 MAX_RESULTS = 25_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from codebatch.overview import BatchOverview
+from codebatch.model.records import SEVERITIES, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import iter_records
-from codebatch.records import SEVERITIES, Record
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 
 

@@ -11,13 +11,13 @@ import io
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from codebatch.digest import Document
-from codebatch.errors import UsageError
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.text import unicode_text
+from codebatch.model.digest import Document
+from codebatch.model.errors import UsageError
+from codebatch.model.records import KINDS
+from codebatch.model.resources import load_schema
 from codebatch.query.fields import record_columns
-from codebatch.records import KINDS
-from codebatch.resources import load_schema
 
 _JSON_TYPES: dict[type, str] = {str: "string", bool: "boolean", int: "integer"}
 

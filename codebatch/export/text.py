@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from codebatch.records import path_key
+from codebatch.model.records import path_key
 
 # All but line ends and tabs: what could steer the terminal a log is shown on.
 _CONTROL = re.compile(

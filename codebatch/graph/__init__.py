@@ -1,10 +1,10 @@
 """Dask graphs of shards and the schedulers that run them: the only importer of dask.
 
 Import this package where work is about to run, not before: it costs a tenth of a second, and
-`codebatch.graph.session`, which a cluster needs, three times that.
+`cluster.session`, which a cluster needs, three times that.
 """
 
-from codebatch.errors import UsageError
+from codebatch.model.errors import UsageError
 
 try:
     from dask.threaded import get as get_in_threads

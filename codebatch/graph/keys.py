@@ -7,8 +7,8 @@ space for all its clients, and answers an equal key with an old value.
 
 from __future__ import annotations
 
-from codebatch.digest import DIGEST_PREFIX, digest_document
-from codebatch.messages import ShardCall
+from codebatch.model.digest import DIGEST_PREFIX, digest_document
+from codebatch.model.messages import ShardCall
 
 STAGE = "codebatch-files"
 

@@ -9,11 +9,11 @@ from functools import partial
 import dask.threaded
 
 from codebatch.graph.compile import Graph, compile_graph
-from codebatch.interrupts import check, deferred
-from codebatch.isolation import run_guarded
-from codebatch.messages import Receipt, ShardCall
-from codebatch.pool import Children, start_server
-from codebatch.worker import run_shard
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.processes.isolation import run_guarded
+from codebatch.processes.pool import Children, start_server
+from codebatch.runtime.interrupts import check, deferred
+from codebatch.shard.run import run_shard
 
 OnReceipt = Callable[[Receipt], None]
 OnStart = Callable[[ShardCall], None]

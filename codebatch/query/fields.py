@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codebatch.errors import FilterInvalidError
+from codebatch.model.errors import FilterInvalidError
 
 TEXT = "TEXT"
 INTEGER = "INTEGER"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
-from codebatch.errors import FilterInvalidError
+from codebatch.model.errors import FilterInvalidError
+from codebatch.model.records import KINDS, SEVERITIES, Record, ShardState
 from codebatch.query.fields import check_choice
-from codebatch.records import KINDS, SEVERITIES, Record, ShardState
 from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 

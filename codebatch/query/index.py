@@ -19,13 +19,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from codebatch.digest import canonical_json, digest_document
-from codebatch.errors import StoreDamagedError, StoreWriteError
-from codebatch.overview import BatchOverview
+from codebatch.model.digest import canonical_json, digest_document
+from codebatch.model.errors import StoreDamagedError, StoreWriteError
+from codebatch.model.records import FAILED, Record
 from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT
 from codebatch.query.filters import RecordFilter
 from codebatch.query.views import file_rows
-from codebatch.records import FAILED, Record
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory, is_intact, replacing
 
 _ADDED = dict.fromkeys(ADDED, TEXT)

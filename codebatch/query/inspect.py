@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codebatch.digest import Document
-from codebatch.errors import FilterInvalidError
-from codebatch.overview import status_of
+from codebatch.model.digest import Document
+from codebatch.model.errors import FilterInvalidError
+from codebatch.model.records import InputFile, Plan, Record
 from codebatch.query.locate import LocatedFile, locate_file
 from codebatch.query.outline import enclosing, outline
-from codebatch.records import InputFile, Plan, Record
+from codebatch.status.batch_status import status_of
 from codebatch.store import StoreDirectory
 from codebatch.tasks.source import SourceFile
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
-from codebatch.digest import Document
-from codebatch.errors import BatchNotFoundError, SnapshotNotFoundError
-from codebatch.overview import load_overview
+from codebatch.model.digest import Document
+from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError
+from codebatch.status.batch_status import load_overview
 from codebatch.store import StoreDirectory
 
 _NAMES = ("snapshot_id", "taken", "source", "file_count", "total_bytes")

@@ -13,9 +13,9 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codebatch.digest import Document, canonical_json
-from codebatch.errors import AmbiguousPathError, FileNotInBatchError
-from codebatch.records import InputFile, Plan, PlannedShard, path_key
+from codebatch.model.digest import Document, canonical_json
+from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError
+from codebatch.model.records import InputFile, Plan, PlannedShard, path_key
 from codebatch.store import StoreDirectory
 
 _SUGGESTIONS = 5

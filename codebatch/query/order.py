@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from codebatch.digest import Document
+from codebatch.model.digest import Document
 from codebatch.query.fields import check_choice
 
 _DESCENDING = "-"

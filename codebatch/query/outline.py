@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from codebatch.digest import Document
-from codebatch.records import Record
+from codebatch.model.digest import Document
+from codebatch.model.records import Record
 
 TOP = "module"
 FUNCTIONS = frozenset({"function", "method"})

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from codebatch.errors import MissingExtraError
-from codebatch.lazy import lazy
-from codebatch.overview import BatchOverview
+from codebatch.model.errors import MissingExtraError
+from codebatch.model.records import FAILED, KINDS, Record, path_key
 from codebatch.query.fields import record_columns
 from codebatch.query.filters import RecordFilter
-from codebatch.query.lines import matching
-from codebatch.records import FAILED, KINDS, Record, path_key
+from codebatch.query.scan import matching
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codebatch.digest import DIGEST_PREFIX, Document
-from codebatch.errors import AmbiguousIdError, IdNotFoundError, InvalidIdError, ObjectNotFoundError
+from codebatch.model.digest import DIGEST_PREFIX, Document
+from codebatch.model.errors import (
+    AmbiguousIdError,
+    IdNotFoundError,
+    InvalidIdError,
+    ObjectNotFoundError,
+)
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, StoreDirectory, check_name
 
 SNAPSHOT = "snapshot"

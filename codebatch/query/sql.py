@@ -1,6 +1,6 @@
 """One SQL statement of the user over the index of a batch, read-only and within limits.
 
-It runs in a process of its own (`codebatch.query.sql_process`), which is killed when it takes too
+It runs in a process of its own (`query.sql_process`), which is killed when it takes too
 long, and when nobody wants the answer any more.
 """
 
@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from codebatch.digest import Document
-from codebatch.errors import (
+from codebatch.model.digest import Document
+from codebatch.model.errors import (
     CodeBatchError,
     FilterInvalidError,
     MachineExhaustedError,
@@ -25,11 +25,11 @@ from codebatch.errors import (
     SqlTimeoutError,
     SqlTooLargeError,
 )
-from codebatch.frames import BrokenChannelError, receive, send
-from codebatch.overview import BatchOverview
-from codebatch.programs import import_path, python_command
+from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.query.index import TABLES, database_uri, index_file, spelled
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
+from codebatch.runtime.programs import import_path, python_command
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 
 DEFAULT_TIMEOUT = 60.0

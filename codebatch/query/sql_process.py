@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from codebatch.frames import BrokenChannelError, receive, send
+from codebatch.processes.channel import BrokenChannelError, receive, send
 
 MAX_MEMORY_BYTES = 512 * 2**20
 _MAX_VALUE_BYTES = 64 * 2**20

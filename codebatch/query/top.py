@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from codebatch.digest import Document
-from codebatch.overview import BatchOverview
+from codebatch.model.digest import Document
+from codebatch.model.records import Record, path_key
 from codebatch.query.fields import check_choice
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import NO_FILTER, FileLanguages, iter_records
-from codebatch.records import Record, path_key
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 from codebatch.tasks.vocabulary import METRICS
 

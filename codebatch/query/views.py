@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from codebatch.digest import Document
-from codebatch.lazy import lazy
-from codebatch.overview import BatchOverview
-from codebatch.records import Counts, path_key
+from codebatch.model.digest import Document
+from codebatch.model.records import Counts, path_key
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """The store directory: durable files, names, objects, typed documents."""
 
-from codebatch.store.cas import measure
 from codebatch.store.data import DATA, StoredData, data_of
 from codebatch.store.files import WriteGroup
 from codebatch.store.identity import (
@@ -13,8 +12,9 @@ from codebatch.store.identity import (
     open_store,
 )
 from codebatch.store.ids import LATEST
-from codebatch.store.indexes import is_intact, replacing
+from codebatch.store.indexes.index_files import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
+from codebatch.store.objects.cas import measure
 from codebatch.store.parsing import pretty
 from codebatch.store.store import StoreDirectory
 

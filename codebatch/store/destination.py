@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from codebatch.errors import OutputError
+from codebatch.model.errors import OutputError
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import BinaryIO
 
-from codebatch.errors import StoreDamagedError
+from codebatch.model.errors import StoreDamagedError
 from codebatch.store.openat import FOLDER, LISTED, NEVER, LinkError, open_below, open_in
 
 ABSENT = (FileNotFoundError, NotADirectoryError)

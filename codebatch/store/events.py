@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from codebatch.digest import Document, canonical_json
+from codebatch.model.digest import Document, canonical_json
 from codebatch.store.bounds import EVENTS_BYTES
 from codebatch.store.door import ABSENT
 from codebatch.store.files import append_line, reporting_read_errors

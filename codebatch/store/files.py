@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from codebatch.errors import StoreError, StoreReadError, StoreWriteError
+from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
 from codebatch.store.bounds import INDEX_BYTES
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath, misplaced
 from codebatch.store.kept import KeptFolders

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.digest import Document, damaged_document, seal, unseal
-from codebatch.errors import (
+from codebatch.model.digest import Document, damaged_document, seal, unseal
+from codebatch.model.errors import (
     StoreDamagedError,
     StoreError,
     StoreExistsError,

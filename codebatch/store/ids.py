@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from codebatch.errors import (
+from codebatch.model.errors import (
     AmbiguousIdError,
     BatchNotFoundError,
     SnapshotNotFoundError,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.errors import StoreDamagedError
+from codebatch.model.errors import StoreDamagedError
 from codebatch.store.bounds import DOCUMENT_BYTES
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, misplaced
 from codebatch.store.files import read_file

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from codebatch.digest import DIGEST_PREFIX, check_digest
-from codebatch.errors import InvalidIdError
+from codebatch.model.digest import DIGEST_PREFIX, check_digest
+from codebatch.model.errors import InvalidIdError
 from codebatch.store.door import Door
 
 SNAPSHOT_PREFIX = "snap"

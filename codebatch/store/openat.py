@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from codebatch.lazy import lazy
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     import ctypes

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from codebatch.checks import check_plan
-from codebatch.digest import Document, check_digest, unseal
-from codebatch.errors import StoreDamagedError, StoreError, UsageError
-from codebatch.records import Plan
+from codebatch.model.checks import check_plan
+from codebatch.model.digest import Document, check_digest, unseal
+from codebatch.model.errors import StoreDamagedError, StoreError, UsageError
+from codebatch.model.records import Plan
 from codebatch.store.door import Door
 from codebatch.store.files import read_file
 from codebatch.store.layout import check_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from codebatch.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
+from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
 from codebatch.store.layout import BATCH_PREFIX, Layout
 
 

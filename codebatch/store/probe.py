@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codebatch.errors import StoreWriteError
+from codebatch.model.errors import StoreWriteError
 from codebatch.store.door import Door
 from codebatch.store.files import create_file, remove_file, temporary_name
 from codebatch.store.layout import Layout

@@ -11,7 +11,7 @@ import errno
 import os
 from pathlib import Path
 
-from codebatch.errors import StoreWriteError
+from codebatch.model.errors import StoreWriteError
 from codebatch.store.door import ABSENT, Door, Folder
 from codebatch.store.files import reporting_write_errors, temporary_name
 from codebatch.store.inventory import ASIDE_PREFIX, REMOVED_PREFIX, files_below

@@ -1,7 +1,7 @@
 """Typed reading and writing of everything in a store directory.
 
 A store is opened, never held: no state beyond the identity read from ``store.json``, no lock,
-no handle. Readers get typed values or one of the errors of `codebatch.errors`; a document that
+no handle. Readers get typed values or one of the errors of `model.errors`; a document that
 is damaged or half-written is an error where it is needed and absent where absence is ordinary
 (`load_state`).
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from codebatch.checks import (
+from codebatch.model.checks import (
     check_batch,
     check_inputs,
     check_manifest,
@@ -22,23 +22,23 @@ from codebatch.checks import (
     check_snapshot,
     check_state,
 )
-from codebatch.digest import (
-    Document,
-    compact,
-    digest_bytes,
-    seal,
-    short_id,
-    unseal,
-)
-from codebatch.errors import (
+from codebatch.model.digest import Document, compact, digest_bytes, seal, short_id, unseal
+from codebatch.model.errors import (
     BatchNotFoundError,
     SnapshotNotFoundError,
     StoreDamagedError,
     StoreError,
 )
-from codebatch.records import FAILED, FileRecord, InputFile, Plan, PlannedShard, Record, ShardState
+from codebatch.model.records import (
+    FAILED,
+    FileRecord,
+    InputFile,
+    Plan,
+    PlannedShard,
+    Record,
+    ShardState,
+)
 from codebatch.store.bounds import DOCUMENT_BYTES, INDEX_BYTES, SNAPSHOT_BYTES
-from codebatch.store.cas import ObjectStore
 from codebatch.store.door import ABSENT
 from codebatch.store.files import (
     WriteGroup,
@@ -51,6 +51,9 @@ from codebatch.store.files import (
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
+from codebatch.store.leases.pins import Reliance
+from codebatch.store.objects.cas import ObjectStore
+from codebatch.store.objects.references import has_objects_of
 from codebatch.store.parsing import (
     load_document,
     parse_line,
@@ -60,8 +63,6 @@ from codebatch.store.parsing import (
     typed,
 )
 from codebatch.store.presence import check_there, expecting, removal_of
-from codebatch.store.references import has_objects_of
-from codebatch.store.reliance import Reliance
 from codebatch.store.removal import set_aside
 
 

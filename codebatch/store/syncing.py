@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codebatch.lazy import lazy
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     import ctypes

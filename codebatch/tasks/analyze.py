@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codebatch.records import Record
+from codebatch.model.records import Record
 from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
 from codebatch.tasks.languages.base import CodeMetrics
 from codebatch.tasks.languages.versions import parser_versions

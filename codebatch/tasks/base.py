@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from codebatch.digest import Document
-from codebatch.records import Record
-from codebatch.resources import load_schema
+from codebatch.model.digest import Document
+from codebatch.model.records import Record
+from codebatch.model.resources import load_schema
 from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.source import SourceFile
 

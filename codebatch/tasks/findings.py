@@ -13,8 +13,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from codebatch.digest import DIGEST_PREFIX, numbered_digests
-from codebatch.records import Record
+from codebatch.model.digest import DIGEST_PREFIX, numbered_digests
+from codebatch.model.records import Record
 from codebatch.tasks.rules import RULES
 
 _FINGERPRINT_DIGITS = 16

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
-from codebatch.records import Record
+from codebatch.model.records import Record
 from codebatch.tasks.base import (
     Config,
     FileContext,

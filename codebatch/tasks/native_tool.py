@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
-from codebatch.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
+from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
 from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.languages.versions import metadata_folder, package_version
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT

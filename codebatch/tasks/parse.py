@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from codebatch.records import Record
+from codebatch.model.records import Record
 from codebatch.tasks.base import (
     PARSE,
     TOO_MANY_TOKENS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codebatch.errors import TaskNotFoundError
+from codebatch.model.errors import TaskNotFoundError
 from codebatch.tasks import analyze, lint, parse, symbols
 from codebatch.tasks.base import Task
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codebatch.records import Record
+from codebatch.model.records import Record
 from codebatch.tasks.base import FileContext, Task
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.parse import parsed_or_skip

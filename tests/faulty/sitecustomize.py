@@ -9,7 +9,7 @@ import faults
 faults.install_from_environment()
 sys.path.pop(0)
 
-from codebatch import pool  # noqa: E402 - the faults come first
+from codebatch.processes import pool  # noqa: E402 - the faults come first
 
 if "sitecustomize" not in pool._BOOT:  # an isolated Python imports none on its own
     pool._BOOT = pool._BOOT.replace("; from", "; import sitecustomize; from")

@@ -1,4 +1,4 @@
-"""Tests of the vectors of `codebatch.self_test`; each module beside this one is about one kind.
+"""Tests of the vectors of `maintenance.self_test`; each module beside this one is about one kind.
 
 By default every third vector is tried, in the process of each command, and the slow tests try
 the others, and every third one with worker threads, worker processes and a cluster.
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from codebatch.self_test import Laboratory, Vector
+from codebatch.maintenance.self_test import Laboratory, Vector
 
 _OFTEN = 3
 _ALL = os.environ.get("HOSTILE_VECTORS") == "all"

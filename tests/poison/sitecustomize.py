@@ -110,7 +110,7 @@ def poison_tasks(spec):
 
 
 if os.environ.get("TEST_POISON"):
-    from codebatch import pool
+    from codebatch.processes import pool
 
     if "sitecustomize" not in pool._BOOT:  # an isolated Python imports none on its own
         pool._BOOT = pool._BOOT.replace("; from", "; import sitecustomize; from")

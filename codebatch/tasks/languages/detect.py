@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from codebatch.digest import digest_document
+from codebatch.model.digest import digest_document
 
 HEAD_BYTES = 8192
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codebatch.lazy import lazy
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     import ast

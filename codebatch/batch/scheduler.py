@@ -1,0 +1,180 @@
+"""Which scheduler a run uses: the choice, without importing dask.
+
+Order: what was asked for, ``CODEBATCH_SCHEDULER``, the client that a program works with already,
+the address in Dask's configuration (``DASK_SCHEDULER_ADDRESS``, or ``scheduler-address`` in a YAML
+file), else a local scheduler that suits the amount of work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import site
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from codebatch.model.errors import SchedulerInvalidError, UsageError
+from codebatch.runtime.lazy import lazy
+from codebatch.store.destination import check_writable
+
+if TYPE_CHECKING:
+    from codebatch.cluster.connect import configuration, connection
+else:
+    configuration = lazy("codebatch.cluster.connect.configuration")
+    connection = lazy("codebatch.cluster.connect.connection")
+
+AUTO = "auto"
+LOCAL = ("sync", "threads", "processes")
+VARIABLE = "CODEBATCH_SCHEDULER"
+DASK_VARIABLE = "DASK_SCHEDULER_ADDRESS"
+
+_ADDRESS = re.compile(r"(?:tcp|tls)://(?:[^\s/:\[\]]+|\[\S+\]):([0-9]{1,5})\Z")
+_OTHER_ADDRESS = re.compile(r"(?:ws|wss|ucx|inproc)://\S+\Z")
+_SETTING = re.compile(rb"^[^#\n]*\bscheduler[-_]address\b", re.MULTILINE)
+_SETTINGS_SUFFIXES = (".yaml", ".yml", ".json")
+_MAX_SETTINGS_BYTES = 2**20
+_TINY_WORK_BYTES = 2**19
+_SMALL_WORK_BYTES = 2 * 2**20
+
+
+@dataclass(frozen=True)
+class SchedulerChoice:
+    """``name`` is a local scheduler, an address, or a path to a scheduler file."""
+
+    name: str
+    workers: int
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine alone."""
+        return self.name in LOCAL
+
+
+def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) -> SchedulerChoice:
+    """The scheduler for a run over ``work_bytes`` of source."""
+    name = asked or os.environ.get(VARIABLE) or _configured_for_dask() or AUTO
+    if name == AUTO:
+        name = _local_for(work_bytes)
+    elif name not in LOCAL and not _is_cluster(name):
+        raise SchedulerInvalidError(
+            f"unknown scheduler: {name}",
+            hints=[f"choose {', '.join((AUTO, *LOCAL))}, tcp://host:port, or a scheduler file"],
+        )
+    return SchedulerChoice(name, workers or usable_cpus())
+
+
+def current_client(asked: str | None) -> Any:
+    """The client that a program works with already, a notebook say, unless something more definite
+    names a scheduler; else None.
+    """
+    if asked or os.environ.get(VARIABLE) or "distributed" not in sys.modules:
+        return None
+    return connection.current_client()
+
+
+def check_cluster(name: str) -> None:
+    """Raise `SchedulerInvalidError` unless this is an address, or a scheduler file."""
+    if not _is_cluster(name):
+        raise SchedulerInvalidError(
+            f"not the address of a cluster: {name}",
+            hints=["give tcp://host:port, or a scheduler file"],
+        )
+
+
+def check_report(path: str | None, choice: SchedulerChoice, client: object = None) -> None:
+    """Raise where Dask's report on a run is asked for and cannot be had: `UsageError` without a
+    cluster, `OutputError` where the file cannot be written.
+    """
+    if path is None:
+        return
+    if client is None and choice.is_local:
+        raise UsageError(
+            f"only a cluster makes a performance report, and the scheduler is {choice.name}",
+            hints=["give --scheduler tcp://host:port, or leave out --performance-report"],
+        )
+    check_writable(path)
+
+
+def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:
+    """Whether a run over so much source would start worker processes."""
+    if current_client(asked) is not None:
+        return False
+    return choose_scheduler(asked, workers, work_bytes).name == "processes"
+
+
+def usable_cpus() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _local_for(work_bytes: int) -> str:
+    """This thread where the rest would start later than it ends; threads where starting
+    processes would cost more, or where no lock holds threads back.
+    """
+    if work_bytes < _TINY_WORK_BYTES:
+        return "sync"
+    free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
+    return "threads" if free_threaded or work_bytes < _SMALL_WORK_BYTES else "processes"
+
+
+def _is_cluster(name: str) -> bool:
+    """Whether this is the address of a cluster, or a file that holds one, or that a scheduler is
+    about to write.
+    """
+    match = _ADDRESS.match(name)
+    if match is not None:
+        return 0 < int(match[1]) < 2**16
+    return _OTHER_ADDRESS.match(name) is not None or _may_be_file(name)
+
+
+def _may_be_file(name: str) -> bool:
+    # What cannot be looked at is not there: `Path` would raise.
+    if os.path.exists(name) or not name.endswith(".json"):
+        return os.path.isfile(name)
+    return os.path.isdir(os.path.dirname(name) or ".")
+
+
+def _configured_for_dask() -> str | None:
+    """The address in Dask's configuration.
+
+    To import Dask takes a tenth of a second: where it is not loaded yet, its files are read by it
+    only if one of them speaks of an address.
+    """
+    named = os.environ.get(DASK_VARIABLE) or None
+    if "dask" not in sys.modules and (named or not _is_in(tuple(_settings_places()))):
+        return named
+    return configuration.scheduler_address() or named
+
+
+def _settings_places() -> Iterator[str]:
+    """Where Dask looks for its YAML files."""
+    yield os.environ.get("DASK_ROOT_CONFIG", "/etc/dask")
+    yield from (os.path.join(prefix, "etc", "dask") for prefix in (sys.prefix, *site.PREFIXES))
+    yield os.path.join(os.path.expanduser("~"), ".config", "dask")
+    yield os.environ.get("DASK_CONFIG", "")
+
+
+@functools.cache
+def _is_in(places: tuple[str, ...]) -> bool:
+    """Whether a file in one of the folders, or a file named itself, sets an address."""
+    return any(_SETTING.search(data) for place in places if place for data in _read(place))
+
+
+def _read(place: str) -> Iterator[bytes]:
+    """The start of each file in the folder, or of the file itself."""
+    try:
+        names = [name for name in os.listdir(place) if name.lower().endswith(_SETTINGS_SUFFIXES)]
+        paths = [os.path.join(place, name) for name in names]
+    except NotADirectoryError:
+        paths = [place]
+    except OSError:  # most of the places do not exist
+        return
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, "rb") as stream:  # as Dask passes it by
+            yield stream.read(_MAX_SETTINGS_BYTES)

@@ -1,0 +1,184 @@
+"""``codebatch api``, and what ``codebatch explain`` says of a command.
+
+All is taken from the click commands and from what they declare, so that it cannot differ from
+what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from codebatch.cli.access import access_of, reads
+from codebatch.cli.group import LeadingCommand, OnceCommand, root_command
+from codebatch.cli.options import json_option, store_option
+from codebatch.cli.render import output
+from codebatch.model.digest import Document
+from codebatch.model.errors import (
+    EXIT_BUG,
+    EXIT_CLUSTER,
+    EXIT_CODES,
+    EXIT_GATE,
+    EXIT_INTERRUPTED,
+    EXIT_LOCKED,
+    EXIT_OK,
+    EXIT_SHARDS_FAILED,
+    EXIT_STORE,
+    EXIT_USAGE,
+    UsageError,
+)
+from codebatch.model.version import __version__
+from codebatch.store import DATA
+
+_GATES = frozenset({"--fail-on", "--recompute", "--repair", "--require-reused"})
+_ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
+
+
+@click.command("api", cls=OnceCommand)
+@reads()
+@store_option
+@json_option
+@click.pass_context
+def api_command(ctx: click.Context, store: str | None, as_json: bool) -> None:
+    """Describe every command: arguments, options, exit codes, schema of its JSON."""
+    document = describe(root_command(ctx))
+    if as_json:
+        output.write_document(document)
+        return
+    commands: Any = document["commands"]
+    width = max(len(command["name"]) for command in commands)
+    for command in commands:
+        output.write_line(f"{command['name']:<{width}}  {command['summary']}")
+        output.write_line(f"{'':<{width}}    {_usage_words(command)}")
+    output.write_next("codebatch explain COMMAND", "codebatch COMMAND --help")
+
+
+def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command below a group with its full name (``batch init``), sorted."""
+    if not isinstance(group, click.Group):
+        return
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from iter_commands(command, f"{prefix}{name} ")
+            continue
+        yield prefix + name, command
+        if isinstance(command, LeadingCommand):
+            for led, inner in sorted(command.commands.items()):
+                yield f"{prefix}{name} {led}", inner
+
+
+def describe(root: click.Command) -> Document:
+    """The document of ``api --json``."""
+    return {
+        "name": "codebatch",
+        "version": __version__,
+        "help": root.help or "",
+        "options": [_option(option) for option in root.params if isinstance(option, click.Option)],
+        "commands": [_command(name, command) for name, command in iter_commands(root)],
+        "exit_codes": [{"code": code, "meaning": text} for code, text in EXIT_CODES.items()],
+    }
+
+
+def explain_command(root: click.Command, name: str) -> Document:
+    """The document of ``explain --json`` for one command."""
+    commands = dict(iter_commands(root))
+    if name not in commands:
+        near = [known for known in commands if known.split()[0] == name.split(maxsplit=1)[0]]
+        raise UsageError(
+            f"no such command: {name}",
+            hints=[*(f"did you mean {known}?" for known in near), "list them: codebatch api"],
+        )
+    access = access_of(name, commands[name])
+    return {
+        "command": name,
+        "summary": commands[name].get_short_help_str(200),
+        "reads": [_data(data) for data in access.reads],
+        "writes": [_data(data) for data in access.writes],
+        "schemas": list(access.schemas),
+    }
+
+
+def _command(name: str, command: click.Command) -> Document:
+    access = access_of(name, command)
+    parameters = command.params
+    return {
+        "name": name,
+        "summary": command.get_short_help_str(200),
+        "help": command.help or "",
+        "arguments": [_argument(p) for p in parameters if isinstance(p, click.Argument)],
+        "options": [_option(p) for p in parameters if isinstance(p, click.Option)],
+        "reads": list(access.reads),
+        "writes": list(access.writes),
+        "schemas": list(access.schemas),
+        "exit_codes": _exit_codes(command),
+    }
+
+
+def _argument(argument: click.Argument) -> Document:
+    return {
+        "name": argument.human_readable_name.strip("[]"),
+        "required": argument.required,
+        "multiple": argument.nargs != 1,
+        **_type(argument.type),
+    }
+
+
+def _option(option: click.Option) -> Document:
+    plain = isinstance(option.default, str | int | float)
+    default = option.default if plain else False if option.is_flag else None
+    return {
+        "names": [*option.opts, *option.secondary_opts],
+        "help": option.help or "",
+        "flag": option.is_flag,
+        "multiple": option.multiple,
+        "required": option.required,
+        "default": default,
+        "metavar": option.metavar,
+        **_type(option.type),
+    }
+
+
+def _type(kind: click.ParamType[Any]) -> Document:
+    """The type by click's name, with the choices or the limits it has."""
+    document: Document = {"type": kind.name}
+    if isinstance(kind, click.Choice):
+        document["choices"] = [str(choice) for choice in kind.choices]
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        document["minimum"], document["maximum"] = kind.min, kind.max
+    return document
+
+
+def _exit_codes(command: click.Command) -> list[int]:
+    """A scheduler may be out of reach, and only what has workers runs shards, which may fail;
+    only a gate can say no; only what takes the lock of removal and repair waits for it, and
+    only a retry must be alone.
+    """
+    names = {name for parameter in command.params for name in parameter.opts}
+    codes = set(_ALWAYS)
+    if "--store" in names:
+        codes.add(EXIT_STORE)
+    if names & _GATES:
+        codes.add(EXIT_GATE)
+    if "--workers" in names:
+        codes.add(EXIT_SHARDS_FAILED)
+    if names & {"--wait", "--retry-quarantined"}:
+        codes.add(EXIT_LOCKED)
+    if "--scheduler" in names:
+        codes.add(EXIT_CLUSTER)
+    return sorted(codes)
+
+
+def _data(name: str) -> Document:
+    stored = DATA[name]
+    return {"data": name, "description": stored.description, "files": list(stored.files)}
+
+
+def _usage_words(command: Any) -> str:
+    arguments = [
+        argument["name"] if argument["required"] else f"[{argument['name']}]"
+        for argument in command["arguments"]
+    ]
+    options = [option["names"][-1] for option in command["options"]]
+    return " ".join((*arguments, *options))

@@ -1,0 +1,156 @@
+"""``codebatch export``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import click
+
+from codebatch import api
+from codebatch.cli.access import reads, writes
+from codebatch.cli.group import OnceCommand
+from codebatch.cli.options import (
+    batch_option,
+    code_option,
+    json_option,
+    kind_option,
+    language_option,
+    path_option,
+    severity_option,
+    store_option,
+    task_option,
+)
+from codebatch.cli.render import output
+from codebatch.export import BINARY_FORMATS, FORMATS, ExportReport
+from codebatch.export.text import log_text
+from codebatch.store.destination import writing_file
+
+_STDOUT = "-"
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+
+
+@click.command(cls=OnceCommand)
+@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
+@writes("indexes")
+@batch_option
+@click.option("--format", "name", required=True, type=click.Choice(FORMATS), help="What to write.")
+@click.option(
+    "--output",
+    "target",
+    default=_STDOUT,
+    metavar="FILE",
+    help="Where to write it, all or nothing. Default: '-', standard output.",
+)
+@click.option(
+    "--base",
+    metavar="ID",
+    help="sarif, github: compare with this batch. sarif states what is new, unchanged, updated "
+    "or absent; github lists what is new or updated.",
+)
+@click.option("--no-limit", is_flag=True, help="sarif, github: write more than GitHub takes.")
+@task_option
+@kind_option
+@severity_option
+@code_option
+@path_option
+@language_option
+@store_option
+@json_option
+def export(
+    batch_id: str,
+    name: str,
+    target: str,
+    base: str | None,
+    no_limit: bool,
+    task_id: str | None,
+    kind: str | None,
+    severity: str | None,
+    code: str | None,
+    path: str | None,
+    language: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Write records or findings of a batch in a format for other programs.
+
+    \b
+    jsonl    one record a line, of all kinds
+    csv      a table of one kind of records
+    parquet  the same, typed; needs pip install 'codebatch[parquet]'
+    sarif    findings as SARIF 2.1.0, for code scanning and editors
+    github   findings as annotations of a GitHub Actions step
+
+    GitHub takes 25,000 results and 10 MB (gzip) of a SARIF run and shows 5,000 of them; of a step
+    it shows 10 annotations of each severity. What goes beyond is left out, the least severe
+    first, and a note on stderr says how much; --no-limit writes all.
+
+    With --json, a document about the export is printed; the export itself then needs --output.
+    """  # noqa: D301 - click's mark for a paragraph that it leaves as it is
+    if as_json and target == _STDOUT:
+        raise click.UsageError("--json describes an export that --output FILE writes")
+    if name in BINARY_FORMATS and target == _STDOUT and output.is_terminal():
+        raise click.UsageError(f"{name} is binary and not for a terminal: name a file by --output")
+    opened = api.open_store(store)
+    batch = opened.find_batch(batch_id)
+    against = None if base is None else opened.find_batch(base)
+    with _target(target) as stream:
+        report = batch.export(
+            name,
+            stream,
+            base=against,
+            limited=not no_limit,
+            task=task_id,
+            kind=kind,
+            severity=severity,
+            code=code,
+            path=path,
+            language=language,
+        )
+    for note in report.notes:
+        output.write_note(f"note: {note}")
+    if as_json:
+        output.write_document(_document(batch.id, against, name, target, report))
+
+
+def _document(
+    batch_id: str, base: api.Batch | None, name: str, target: str, report: ExportReport
+) -> dict[str, object]:
+    return {
+        "batch_id": batch_id,
+        "base": None if base is None else base.id,
+        "format": name,
+        "output": target,
+        "written": report.written,
+        "left_out": {"total": sum(report.left_out.values()), "by_severity": {**report.left_out}},
+        "notes": list(report.notes),
+    }
+
+
+class _Terminal(io.RawIOBase):
+    """Standard output where it is a terminal, which nothing that is written may steer."""
+
+    def writable(self) -> bool:
+        """It is there to be written to."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write whole characters, control characters escaped."""
+        text = log_text(bytes(data).decode("utf-8"))
+        click.echo(_LONE_RETURN.sub(r"\\r", text), nl=False)
+        return len(data)
+
+
+@contextlib.contextmanager
+def _target(name: str) -> Iterator[BinaryIO]:
+    """Standard output, a device as it is, or a file that appears when all of it is written."""
+    if name == _STDOUT:
+        sys.stdout.flush()
+        yield cast("BinaryIO", _Terminal()) if output.is_terminal() else sys.stdout.buffer
+        return
+    with writing_file(name) as stream:
+        yield stream

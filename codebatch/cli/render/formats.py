@@ -1,0 +1,232 @@
+r"""Rows of any command as a table, JSON, JSON lines, CSV or Markdown, on stdout or into files.
+
+``--format`` is ``FORMAT`` or ``FORMAT:FILE`` and may be given several times, once without a
+file at most; ``--json`` is ``--format json``. Machine formats hold every row and every field.
+A table is cut to the width of a terminal, and says so. Text that cannot be encoded, as a byte
+of a path that is not UTF-8, is spelled ``\udcXX`` as in JSON; tables and Markdown, for people,
+spell the byte: ``\xXX``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from codebatch.cli.options import json_option
+from codebatch.cli.render import output
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import OutputError
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import csv
+else:
+    csv = lazy("csv")
+
+F = TypeVar("F", bound=Callable[..., Any])
+Row = Mapping[str, object]
+Human = Callable[[Sequence[Row]], None]
+
+TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
+_ESCAPED = r"\\\g<0>"
+_MARKDOWN = re.compile(r"[\\`*_<>\[\]|~&]")
+
+
+class Destination(NamedTuple):
+    """One format, and the file it goes to; None for stdout."""
+
+    format: str
+    file: str | None = None
+
+
+class Columns(NamedTuple):
+    """``shown`` are those of a table, ``all`` those of CSV, which adds what rows have besides."""
+
+    shown: Sequence[str]
+    all: Sequence[str]
+
+
+def output_options(command: F) -> F:
+    """``--format`` and ``--json``; the command receives ``destinations``, empty without them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, formats: tuple[Destination, ...], as_json: bool, **kwargs: Any) -> Any:
+        chosen = (*formats, *([Destination(JSON)] if as_json else []))
+        return command(*args, destinations=_checked(chosen), **kwargs)
+
+    option = click.option(
+        "--format",
+        "formats",
+        multiple=True,
+        callback=_destinations,
+        metavar="FORMAT[:FILE]",
+        help=f"One of {', '.join(FORMATS)}, to stdout or into a file; may be repeated.",
+    )
+    return option(json_option(wrapped))  # type: ignore[return-value]  # click keeps the name
+
+
+def write_rows(
+    rows: Iterable[Row],
+    columns: Columns,
+    destinations: Sequence[Destination],
+    human: Human | None = None,
+) -> None:
+    """Write the rows in every form asked for; without one, as ``human`` does, or as a table.
+
+    JSON lines, where they are all, are written while the rows are being read.
+    """
+    if is_streamed(destinations):
+        _write(destinations[0], rows, columns)
+        return
+    whole = list(rows)
+    for destination in destinations:
+        _write(destination, whole, columns)
+    if not destinations and human is not None:
+        human(whole)
+    elif not destinations:
+        output.write_table(columns.shown, whole)
+
+
+def is_streamed(destinations: Sequence[Destination]) -> bool:
+    """Whether the rows are written while they are being read."""
+    return [destination.format for destination in destinations] == [JSONL]
+
+
+def is_for_people(destinations: Sequence[Destination]) -> bool:
+    """Whether nothing but a table is asked for."""
+    return all(destination.format == TABLE for destination in destinations)
+
+
+def _destinations(
+    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
+) -> tuple[Destination, ...]:
+    return tuple(map(_destination, words))
+
+
+def _destination(word: str) -> Destination:
+    name, colon, file = word.partition(":")
+    if name not in FORMATS:
+        raise click.BadParameter(f"unknown format {name!r}: choose one of {', '.join(FORMATS)}")
+    if colon and not file:
+        raise click.BadParameter(f"{word!r} names no file")
+    return Destination(name, None if file in ("", "-") else file)
+
+
+def _checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    files = [destination.file for destination in destinations]
+    if files.count(None) > 1:
+        raise click.UsageError("two formats for stdout: give all but one a file, as csv:FILE")
+    for file in files:
+        if files.count(file) > 1:
+            raise click.UsageError(f"two formats for the same file: {file}")
+    return destinations
+
+
+def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> None:
+    on_terminal = destination.file is None and output.is_terminal()
+    if destination.file is None and destination.format == TABLE:
+        output.write_table(columns.shown, list(rows))
+        return
+    if destination.file is None and destination.format == JSON:
+        output.write_document(list(rows))
+        return
+    with _opened(destination) as write:
+        for portion in _portions(destination.format, rows, columns):
+            write(output.without_controls(portion) if on_terminal else portion)
+
+
+def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
+    if name == JSONL:
+        yield from (canonical_json(row) + b"\n" for row in rows)
+        return
+    whole = list(rows)
+    if name == JSON:
+        yield output.document_bytes(whole)
+    elif name == CSV:
+        yield from _csv(whole, columns)
+    elif name == MARKDOWN:
+        yield from map(_line, _markdown(whole, columns.shown))
+    else:
+        yield from map(_line, output.table_lines(columns.shown, whole))
+
+
+def _csv(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+    """RFC 4180: a header, CR LF; what is no text or number is JSON, what is missing is empty."""
+    names = dict.fromkeys((*columns.all, *(name for row in rows for name in row)))
+    yield _csv_line(map(_csv_cell, names))
+    for row in rows:
+        yield _csv_line(_csv_cell(row.get(name)) for name in names)
+
+
+def _csv_line(cells: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return _encoded(text.getvalue())
+
+
+def _csv_cell(value: object) -> object:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str):
+        # Readers end a text at a NUL, or refuse it.
+        return value.replace("\0", "\\u0000")
+    return canonical_json(value).decode()
+
+
+def _markdown(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
+    cells = [[output.cell(row.get(column), column) for column in columns] for row in rows]
+    marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(columns))]
+    heads = [output.heading(column) for column in columns]
+    yield _markdown_line([_MARKDOWN.sub(_ESCAPED, head) for head in heads])
+    yield _markdown_line(marks)
+    for line in cells:
+        yield _markdown_line([_MARKDOWN.sub(_ESCAPED, cell) for cell in line])
+
+
+def _markdown_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _line(text: str) -> bytes:
+    return _encoded(text + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def _opened(destination: Destination) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes to stdout, or to the file, which is made or overwritten."""
+    if destination.file is None:
+        yield sys.stdout.buffer.write
+        return
+    with _reporting(destination.file):
+        stream = open(destination.file, "wb")  # noqa: SIM115 - closed below
+
+    def write(portion: bytes) -> None:
+        with _reporting(destination.file):
+            stream.write(portion)
+
+    try:
+        yield write
+    finally:
+        with _reporting(destination.file):
+            stream.close()
+
+
+@contextlib.contextmanager
+def _reporting(file: str | None) -> Iterator[None]:
+    """Turn what the file system refuses into one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot write {file}: {error.strerror or error}"
+        raise OutputError(message, hints=["name a file that can be written"]) from error

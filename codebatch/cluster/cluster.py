@@ -1,0 +1,228 @@
+"""A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
+
+State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
+have, ``_names`` the names of workers by address, ``_addresses`` the reverse, and ``_listed`` when
+they were asked for; ``_avoided`` are the names of workers that get no work of this run, ``_judged``
+the addresses of those that were found fit, and ``_asked`` when one was last asked.
+``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
+last said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import distributed
+
+from codebatch.cluster.connect.connection import close_client, open_client
+from codebatch.cluster.preflight.compatibility import Fitness, Problem
+from codebatch.cluster.preflight.facts import ask_briefly, ask_identity
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.graph.keys import Key
+from codebatch.model.errors import ClusterError, UsageError
+from codebatch.runtime.interrupts import allowed, check
+
+_SCHEDULER_PATIENCE_SECONDS = 600
+_FIRST_NOTICE_SECONDS = 2
+_NOTICE_SECONDS = 30
+_RETRY_SECONDS = 1.0
+_LIST_SECONDS = 10
+_ASK_AGAIN_SECONDS = 60
+
+Open = Callable[[], Any]
+Judge = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
+T = TypeVar("T")
+
+
+class Cluster:
+    """A cluster, by a client. ``reopen`` makes another client when that one has lost its scheduler
+    for good; None where the client is somebody else's.
+    """
+
+    def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
+        if client.asynchronous:
+            raise UsageError("the client is asynchronous, and a run is not: give it another")
+        if client.status == "closed":
+            raise UsageError("the client is closed: give a run one that is connected")
+        self.client = client
+        self.threads = 1
+        self._settings = settings
+        self._reopen = reopen
+        self._names: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
+        self._avoided: set[str] = set()
+        self._judge: Judge | None = None
+        self._judged: set[str] = set()
+        self._listed = self._asked = 0.0
+        self._lonely_since: float | None = None
+        self._told = 0.0
+        self._look_at_workers()
+
+    def submit(
+        self, graph: Mapping[Key, Any], prefer: str | None
+    ) -> tuple[list[Any], frozenset[str]]:
+        """The futures of the tasks of a graph, in its order, and for which workers they are: for
+        the preferred one, or for those alone that may run them; none is all. Waits until somebody
+        may.
+        """
+        self._await_fit()
+        only = self.addresses if self._avoided else []
+        may_prefer = not only or prefer in only  # it need not be there
+        workers = [prefer] if prefer is not None and may_prefer else only
+        futures: list[Any] = self.client.get(
+            dict(graph),
+            list(graph),
+            sync=False,
+            workers=workers or None,
+            allow_other_workers=bool(workers) and not only,
+        )
+        return futures, frozenset(workers)
+
+    def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
+        """Whether a task may never end: it was sent by another client, or is for workers that are
+        all gone. Others get those that only preferred one, but where there was none at that time,
+        Dask keeps them from those that come.
+        """
+        return future.client is not self.client or (bool(chosen) and chosen.isdisjoint(self._names))
+
+    def cancel(self, futures: Sequence[Any]) -> None:
+        """Take tasks back, if the cluster is there to be told."""
+        if self.client.status == "running":
+            with contextlib.suppress(OSError, distributed.TimeoutError):
+                self.client.cancel(futures, asynchronous=None)
+
+    def look(self) -> None:
+        """See how the cluster is, and wait for its scheduler. `ClusterError` where that, or a
+        worker, did not come back in time. An interrupt that was put off is taken.
+        """
+        check()
+        if self.client.status != "running":
+            self._await_scheduler()
+        elif self._look_at_workers():
+            self._lonely_since = None
+        else:
+            self._wait("workers", f"waiting for workers of {self._where()}", self._settings.timeout)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The workers that may have work, of those there were when that was last looked at."""
+        return [a for a, name in sorted(self._names.items()) if name not in self._avoided]
+
+    def address_of(self, name: str) -> str:
+        """The address of a worker; "" where it is gone."""
+        return self._addresses.get(name, "")
+
+    def ask(self, question: Callable[[], T]) -> dict[str, T]:
+        """What each worker says that can answer, by its address."""
+        return ask_briefly(self.client, question)
+
+    def settle(self, fitness: Fitness, judge: Judge) -> None:
+        """Take over what the preflight found; whoever joins later is judged then."""
+        self._judge = judge
+        self._judged = set(fitness.workers)
+        self._asked = time.monotonic()
+        self._avoided.update(self._names.get(address, address) for address in fitness.silent)
+
+    def avoid(self, name: str, reason: str) -> bool:
+        """Give a worker no more work; false, and nothing changes, where no other is left."""
+        self._look_at_workers()
+        others = set(self._names.values()) - {name, *self._avoided}
+        if name not in self._avoided and others:
+            self._leave_out(name, reason)
+        return bool(others)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._avoided.add(name)
+        self._settings.on_notice(f"worker {name} gets no work of this run: {reason}")
+
+    def _await_fit(self) -> None:
+        """Wait until work can be sent: where some are avoided, until there is another."""
+        while self.client.status != "running" or (self._avoided and not self.addresses):
+            self.look()
+            time.sleep(_RETRY_SECONDS)
+
+    def _look_at_workers(self) -> bool:
+        """Whether there are workers that may work. What a scheduler says of each is asked for now
+        and then alone: there may be very many.
+        """
+        with contextlib.suppress(ClusterError, OSError, distributed.TimeoutError):
+            now = time.monotonic()
+            number = ask_identity(self.client, 0).get("n_workers")
+            if number != len(self._names) or now - self._listed > _LIST_SECONDS:
+                workers = ask_identity(self.client, -1).get("workers")
+                if workers is not None:
+                    self._names = {address: str(one["name"]) for address, one in workers.items()}
+                    self._addresses = {name: address for address, name in self._names.items()}
+                    self.threads = sum(int(one["nthreads"]) for one in workers.values())
+                    self._listed = now
+            self._judge_others(now)
+        return bool(set(self._names.values()) - self._avoided)
+
+    def _judge_others(self, now: float) -> None:
+        """Look at the workers that have joined, and now and then at those that were silent."""
+        others = self._names.keys() - self._judged
+        joined = {address for address in others if self._names[address] not in self._avoided}
+        is_due = now - self._asked > _ASK_AGAIN_SECONDS
+        if self._judge is None or not (joined or (others and is_due)):
+            return
+        self._asked = now
+        for address, problems in sorted(self._judge(sorted(others)).items()):
+            name = self._names[address]
+            if not problems:
+                self._judged.add(address)
+                self._avoided.discard(name)
+            elif name not in self._avoided:
+                self._leave_out(name, f"{problems[0].message} ({problems[0].remedy})")
+
+    def _await_scheduler(self) -> None:
+        """Wait until there is a client that is connected."""
+        timeout = self._settings.timeout
+        patience = _SCHEDULER_PATIENCE_SECONDS if timeout is None else timeout
+        while self.client.status != "running":
+            check()
+            what = f"lost the Dask scheduler at {self._where()}, waiting for it"
+            self._wait("scheduler", what, patience)
+            if self.client.status == "closed":
+                if self._reopen is None:
+                    raise _gone(f"the client has lost the Dask scheduler at {self._where()}")
+                with contextlib.suppress(ClusterError), allowed():  # not there yet
+                    self.client = self._reopen()
+            time.sleep(_RETRY_SECONDS)
+        self._lonely_since = None
+        self._look_at_workers()
+
+    def _wait(self, what: str, message: str, patience: float | None) -> None:
+        """Say now and then that something is waited for; `ClusterError` when that is too long."""
+        now = time.monotonic()
+        if self._lonely_since is None:
+            self._lonely_since, self._told = now, now - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
+        waited = now - self._lonely_since
+        if patience is not None and waited > patience:
+            raise _gone(f"the cluster at {self._where()} had no {what} for {waited:.0f} s")
+        if now - self._told >= _NOTICE_SECONDS:
+            self._told = now
+            self._settings.on_notice(f"{message}; what is done is stored")
+
+    def _where(self) -> str:
+        return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
+
+
+@contextlib.contextmanager
+def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
+    """The cluster at an address or of a scheduler file, for a block; it may be about to start."""
+    with allowed():
+        client = open_client(scheduler, settings.on_notice, settings.timeout)
+    cluster = Cluster(client, settings, lambda: open_client(scheduler))
+    try:
+        yield cluster
+    finally:
+        close_client(cluster.client)
+
+
+def _gone(message: str) -> ClusterError:
+    return ClusterError(
+        message, hints=["what is done is stored: codebatch resume, when the cluster is there"]
+    )

@@ -1,0 +1,80 @@
+"""Dask's configuration, as far as it concerns us: our section, and what names a scheduler.
+
+Section ``codebatch:`` of Dask's YAML files, or ``DASK_CODEBATCH__…`` in the environment:
+
+- ``transport``: ``auto``, ``shared`` or ``shipped``
+- ``cluster-timeout``: how long to wait for a scheduler or workers that are not there, yet or any
+  more; null for what suits each
+
+It is read where a run is started, never on a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import dask.config
+import dask.utils
+
+from codebatch.cluster.settings import AUTO, ClusterSettings, choose_cluster_settings
+from codebatch.model.errors import UsageError
+
+DEFAULTS: dict[str, Any] = {"transport": AUTO, "cluster-timeout": None}
+CONNECT_SECONDS = 15.0
+
+_CONNECT = "distributed.comm.timeouts.connect"
+
+dask.config.update_defaults({"codebatch": DEFAULTS})
+
+
+def setting(name: str) -> Any:
+    """A value of our section."""
+    return dask.config.get(f"codebatch.{name}")
+
+
+def completed(settings: ClusterSettings) -> ClusterSettings:
+    """The settings with what was not asked for as it is configured; `UsageError` where that is
+    nothing that can be.
+    """
+    transport, timeout = setting("transport"), setting("cluster-timeout")
+    if timeout is not None:
+        timeout = _seconds("codebatch.cluster-timeout", timeout)
+    checked = choose_cluster_settings(transport, timeout)
+    return replace(
+        settings,
+        transport=settings.transport or checked.transport,
+        timeout=checked.timeout if settings.timeout is None else settings.timeout,
+    )
+
+
+def scheduler_address() -> str | None:
+    """The address of a scheduler, if one is configured."""
+    return dask.config.get("scheduler-address", None) or None
+
+
+def connect_seconds() -> float:
+    """How long to try to reach a scheduler: what is configured, else `CONNECT_SECONDS`.
+
+    What Dask takes by default is twice as long.
+    """
+    configured = dask.config.get(_CONNECT, None)
+    is_chosen = configured != dask.config.get(_CONNECT, None, config=_dask_defaults())
+    if not is_chosen and dask.config.get(_CONNECT, None, config=dask.config.collect()) is None:
+        return CONNECT_SECONDS
+    return _seconds(_CONNECT, configured)
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        return float(dask.utils.parse_timedelta(value, "s"))
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(
+            f"{name} in Dask's configuration is no length of time: {value}",
+            hints=["give it as 15s or 2m"],
+        ) from None
+
+
+def _dask_defaults() -> dict[str, Any]:
+    merged: dict[str, Any] = dask.config.merge(*dask.config.defaults)
+    return merged

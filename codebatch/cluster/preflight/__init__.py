@@ -1,0 +1,1 @@
+"""What a cluster runs with, and whether it fits the work."""

@@ -1,0 +1,159 @@
+"""What this machine runs with: versions of everything that results or their transport depend on.
+
+Workers of a cluster answer with it, so it is small and plain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from codebatch.model.digest import Document
+from codebatch.model.errors import CodeBatchError, StoreError
+from codebatch.model.records import PlannedTask
+from codebatch.model.version import __version__
+from codebatch.plan.plan import components_here
+from codebatch.runtime.programs import find_program
+from codebatch.store import open_store
+from codebatch.store.layout import Layout
+from codebatch.store.probe import can_write, is_marked, marked
+from codebatch.tasks.native_tool import ToolError
+from codebatch.tasks.registry import BUILT_IN, find_task
+
+PACKAGES = (
+    *("dask", "distributed", "oxlint", "ruff", "tree-sitter", "tree-sitter-javascript"),
+    *("tree-sitter-typescript", "backports.zstd", "msgpack", "click", "jsonschema"),
+    *("pyarrow", "pandas", "bokeh"),
+)
+VISIBLE, OTHER, MISSING = "visible", "another store", "missing"
+COPY, READ_ONLY = "a copy", "not writable"
+_TIMEOUT_SECONDS = 10
+
+
+class StoreProbe(NamedTuple):
+    """A store to look for: where it is, which it is, and a mark that was left in it (None if
+    nothing can be written there).
+    """
+
+    root: str
+    store_id: str
+    mark: str | None
+
+
+class Facts(NamedTuple):
+    """Versions here, and whether a store is the one that is meant, seen from here.
+
+    ``toolchain`` is what the fingerprints of built-in tasks cover: plans made with other versions
+    cannot be run here. ``tasks`` has, by the id of each planned task that was asked about, its
+    components as they would be here, or an ``error``, with ``found`` true if only something that
+    the task needs is missing. ``name`` is that of a worker.
+    """
+
+    host: str
+    codebatch: str
+    python: str
+    toolchain: Mapping[str, str]
+    packages: Mapping[str, str]
+    store: str | None = None
+    tasks: Mapping[str, Document] = {}
+    name: str | None = None
+
+
+def look_around(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = None) -> Facts:
+    """The facts of the process that calls."""
+    packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
+    return Facts(
+        platform.node(),
+        __version__,
+        platform.python_version(),
+        _toolchain(),
+        packages,
+        None if store is None else _seen(store),
+        {task.id: _components(task) for task in tasks},
+    )
+
+
+def own_version() -> str:
+    """The version of codebatch in the process that calls."""
+    return __version__
+
+
+def tasks_fit(facts: Facts, tasks: Sequence[PlannedTask]) -> bool:
+    """Whether the tasks are, where the facts are from, what they were planned with."""
+    return all(facts.tasks.get(task.id) == task.components for task in tasks)
+
+
+@contextlib.contextmanager
+def store_probe(root: str, store_id: str) -> Iterator[StoreProbe]:
+    """What others have to look for, for a block in which the store is marked."""
+    layout = Layout(Path(root))
+    with marked(layout) as mark:
+        yield StoreProbe(root, store_id, mark)
+
+
+def git_version() -> str | None:
+    """The version of git; None where there is none."""
+    git = find_program("git")
+    if git is None:
+        return None
+    done = subprocess.run(
+        [git, "--version"],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    return done.stdout.removeprefix("git version ").strip() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _toolchain() -> dict[str, str]:
+    """The tools of the built-in tasks, as far as they are there."""
+    found: dict[str, str] = {}
+    for task in BUILT_IN.values():
+        with contextlib.suppress(ImportError, ToolError):
+            found.update(task.toolchain())
+    return found
+
+
+def _components(task: PlannedTask) -> Document:
+    """The components of a planned task here; whatever keeps it from being run is only told."""
+    try:
+        find_task(task.task)
+    except Exception as error:  # noqa: BLE001 - the module of a task is the user's
+        return {"error": _words(error), "found": False}
+    try:
+        return components_here(task)
+    except Exception as error:  # noqa: BLE001 - as above
+        return {"error": _words(error), "found": True}
+
+
+def _words(error: Exception) -> str:
+    known = isinstance(error, CodeBatchError)
+    text = str(error).partition("\n")[0]
+    return text if known else f"{type(error).__name__}: {text}"
+
+
+def _seen(store: StoreProbe) -> str:
+    try:
+        found = open_store(Path(store.root))
+    except StoreError:
+        return MISSING
+    if found.store_id != store.store_id:
+        return OTHER
+    if store.mark is not None and not is_marked(found.layout, store.mark):
+        return COPY
+    return VISIBLE if can_write(found.layout) else READ_ONLY

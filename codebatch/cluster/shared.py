@@ -1,0 +1,71 @@
+"""Shards on a cluster whose workers open the store: calls go out, receipts come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import distributed
+
+from codebatch.cluster.cluster import Cluster
+from codebatch.cluster.retries import is_worth_after_loss, is_worth_another_try
+from codebatch.cluster.usage import UsageTally
+from codebatch.cluster.window import Bounds, Job, Lost, Window, drive, odd
+from codebatch.graph.keys import shard_key
+from codebatch.model.errors import WorkerLostError
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.processes.isolation import run_guarded
+from codebatch.shard.run import refusal
+
+# A call is a small message; that many let an adaptive cluster see how much there is to do.
+_BOUNDS = Bounds(calls=1000, calls_per_thread=10)
+_EARLIER_BYTES = 200  # two digests, pickled; all else in a call is small
+
+OnReceipt = Callable[[Receipt], None]
+
+
+class _Try(NamedTuple):
+    """A call that was sent before so many times, and failed at so many of them."""
+
+    call: ShardCall
+    sent: int = 0
+    failed: int = 0
+
+    def job(self) -> Job:
+        """The call as a task of its own key."""
+        key, size = shard_key(self.call, self.sent), _EARLIER_BYTES * len(self.call.earlier)
+        return Job(key, run_on_worker, self.call, self, size=size)
+
+
+def run_shared(
+    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: UsageTally
+) -> None:
+    """Run the calls; receipts arrive as they come.
+
+    What workers die over again and again has a failed receipt that says so.
+    """
+
+    def take(job: Job, result: object) -> Iterator[Job]:
+        call, sent, failed = job.tag
+        if isinstance(result, Receipt):
+            name = str(result.worker)
+            usage.count(name, cluster.address_of(name))
+            again = is_worth_another_try(cluster, result.error, result.worker, failed)
+            following = _Try(call, sent + 1, failed + 1)
+        else:
+            lost = result if isinstance(result, Lost) else odd(result)
+            again = is_worth_after_loss(lost, failed)
+            following = _Try(call, sent + 1, failed + lost.is_blamed)
+            result = refusal(call, WorkerLostError(lost.message))
+        if again:
+            yield following.job()
+        else:
+            on_receipt(result)
+
+    drive(Window(cluster, _BOUNDS), (_Try(call).job() for call in calls), take)
+
+
+def run_on_worker(call: ShardCall) -> Receipt:
+    """Run a shard on the worker of a cluster that this process is."""
+    name = str(distributed.get_worker().name)
+    return run_guarded(call)._replace(worker=name)

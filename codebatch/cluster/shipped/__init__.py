@@ -1,0 +1,1 @@
+"""Parcels of files for workers that do not see the store."""

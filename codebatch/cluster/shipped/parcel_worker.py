@@ -1,0 +1,70 @@
+"""What a worker does with a parcel, in a process of its own and without any store.
+
+As where the store is seen, a child computes all of it; where that ends, whatever is to blame is
+found file by file (`processes.isolation`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from codebatch.cluster.shipped.object_cache import ObjectCache
+from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
+from codebatch.model.record_lines import FileLines
+from codebatch.processes.isolation import CHILDREN, ask_child, isolated
+from codebatch.processes.pool import Children
+from codebatch.shard.compute import Computation
+from codebatch.shard.parcel import (
+    Answer,
+    ContentMissingError,
+    Parcel,
+    compute_parcel,
+    error_of,
+    pack_results,
+    parcel_bytes,
+    parcel_from,
+    reader_of,
+)
+from codebatch.shard.quarantine import quarantined_lines
+
+CACHE = ObjectCache()
+
+
+def serve_parcel(
+    message: bytes, worker: str, address: str, children: Children = CHILDREN
+) -> Answer:
+    """The answer to a parcel, by the worker of that name and address."""
+    parcel = parcel_from(message)
+    wanted = [digest for digest, *_ in parcel.files]
+    contents = CACHE.completed(parcel.contents, wanted, parcel.cache_bytes)
+    return Answer(worker, address, **_served(parcel._replace(contents=contents), children))
+
+
+def _served(parcel: Parcel, children: Children) -> dict[str, Any]:
+    """The fields of an answer."""
+    try:
+        message = {"parcel": parcel_bytes(parcel), "limits": parcel.limits}
+        answer: dict[str, Any] | None = ask_child(children, message)
+        if answer is None or "failed" in answer:
+            return _isolated(parcel, children)
+        return answer
+    except ContentMissingError as error:
+        return {"missing": (error.digest,)}
+    except CodeBatchError as error:
+        return {"error": error_of(error)}
+    except MemoryError:
+        return {"error": error_of(MemoryExhaustedError("the worker process is out of memory"))}
+
+
+def _isolated(parcel: Parcel, children: Children) -> dict[str, Any]:
+    condemned: dict[str, str] = {}
+    with isolated(parcel.limits, children, partial(_condemn, condemned)) as change:
+        results = compute_parcel(parcel, reader_of(parcel.contents), change)
+    condemned.update(results.condemned)
+    return {"results": pack_results(results), "condemned": tuple(sorted(condemned.items()))}
+
+
+def _condemn(condemned: dict[str, str], work: Computation, code: str) -> FileLines:
+    condemned[work.key] = code
+    return quarantined_lines(code)

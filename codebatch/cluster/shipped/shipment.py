@@ -1,0 +1,187 @@
+"""Shards whose results are computed where the store cannot be seen: packed here, finished here.
+
+`Shipment` packs what is not known of a shard into parcels, takes the answers, and commits the
+shard as if it had been computed in place: the same keys, the same order, the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import starmap
+from typing import NamedTuple
+
+from codebatch.model.memo_entry import Entry, to_entry
+from codebatch.model.messages import Receipt
+from codebatch.model.record_lines import FileLines
+from codebatch.model.records import InputFile, PlannedTask
+from codebatch.shard.compute import Computation, Recall, Surroundings, groups_of_equals, remembered
+from codebatch.shard.parcel import (
+    Answer,
+    Parcel,
+    Results,
+    merged,
+    parcel_file,
+    received,
+    task_bytes,
+    unpack_results,
+)
+from codebatch.shard.quarantine import Quarantine
+from codebatch.shard.run import OpenShard, answered, finish_shard
+
+_NEVER_READ = frozenset({"symlink", "binary"})
+
+Has = Callable[[str], bool]
+
+
+class ParcelLimits(NamedTuple):
+    """What bounds a parcel: raw bytes of its files, and their number; and what workers keep."""
+
+    source_bytes: int = 4 * 2**20
+    files: int = 1000
+    cache_bytes: int = 64 * 2**20
+
+
+class Portion(NamedTuple):
+    """The files of a parcel with what is known of them: a parcel without contents."""
+
+    files: tuple[InputFile, ...]
+    known: tuple[Entry, ...]
+
+
+class Shipment:
+    """One shard on its way.
+
+    State: ``portions`` are what is to be sent, none where everything is known; ``_results`` and
+    ``_condemned`` what came back, by the portion's index, ``_workers`` the names of who sent it.
+    """
+
+    def __init__(self, shard: OpenShard, limits: ParcelLimits) -> None:
+        self.shard = shard
+        self.portions = [] if shard.call.require_reused else list(_portions(shard, limits))
+        self._limits = limits
+        self._tasks = tuple(map(task_bytes, shard.tasks))
+        self._results: dict[int, Results] = {}
+        self._condemned: dict[str, str] = {}
+        self._workers: set[str] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every portion was answered."""
+        return len(self._results) == len(self.portions)
+
+    def parcel(self, index: int, has: Has, asked: Container[str]) -> Parcel:
+        """A portion with the contents that were asked for, and those of its files that tasks may
+        read and the worker does not have.
+        """
+        portion, store = self.portions[index], self.shard.store
+        largest = _most_read(self.shard.tasks)
+        wanted = {
+            file.object: file.size
+            for file in portion.files
+            if file.object in asked
+            or not (file.language in _NEVER_READ or file.size > largest or has(file.object))
+        }
+        return Parcel(
+            tasks=self._tasks,
+            files=tuple(map(parcel_file, portion.files)),
+            known=portion.known,
+            limits=self.shard.call.limits,
+            contents=tuple(starmap(store.objects.read_stored, wanted.items())),
+            cache_bytes=self._limits.cache_bytes,
+        )
+
+    def take(self, index: int, answer: Answer) -> None:
+        """Take the answer to a parcel; `WorkerLostError` where it cannot be read."""
+        self._results[index] = unpack_results(answer.results)
+        self._condemned.update(answer.condemned)
+        self._workers.add(answer.worker)
+
+    def finish(self) -> Receipt:
+        """Commit the shard with what came back."""
+        results = merged([self._results[index] for index in sorted(self._results)])
+        self._results.clear()
+        compute = partial(self._received, results)
+        receipt = finish_shard(
+            self.shard, lambda around: replace(around, compute=partial(compute, around))
+        )
+        return receipt._replace(worker=", ".join(sorted(self._workers)) or None)
+
+    def _received(self, results: Results, around: Surroundings, work: Computation) -> FileLines:
+        code = self._condemned.get(work.key)
+        if code is None:
+            return received(around, results, work.key)
+        quarantine = Quarantine(self.shard.store)
+        return quarantine.give_up(self.shard.call, work.task.id, work.file, work.key, code)
+
+
+def pack_shard(shard: OpenShard, limits: ParcelLimits) -> Shipment | Receipt:
+    """A shard ready to be sent; a receipt where what is known of it cannot be read."""
+    return answered(shard.call, lambda: Shipment(shard, limits))
+
+
+def _portions(shard: OpenShard, limits: ParcelLimits) -> Iterator[Portion]:
+    files: list[InputFile] = []
+    known: dict[str, FileLines] = {}
+    size = 0
+    for group in groups_of_equals(shard.files()):
+        found = _known(shard, group[0])
+        if found is None:
+            continue
+        if files and (size + group[0].size > limits.source_bytes or len(files) >= limits.files):
+            yield _portion(files, known)
+            files, known, size = [], {}, 0
+        files.append(group[0])
+        known.update(found)
+        size += group[0].size
+    if files:
+        yield _portion(files, known)
+
+
+def _portion(files: Sequence[InputFile], known: dict[str, FileLines]) -> Portion:
+    return Portion(tuple(files), tuple(to_entry(key, lines) for key, lines in known.items()))
+
+
+def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
+    """What a worker need not compute of a file, by key; None where that is all.
+
+    The results of a task on a file before its edit may hold for what an edit has left alone: their
+    keys tell, when the worker knows what the tasks upstream give.
+    """
+    found: dict[str, FileLines] = {}
+    if shard.call.recheck is not None:
+        return found
+
+    recall = _noting(shard.recollection.recall, found)
+    if None not in remembered(shard.tasks, file, recall).values():
+        return None
+    return found | _before(shard, file)
+
+
+def _before(shard: OpenShard, file: InputFile) -> dict[str, FileLines]:
+    before = shard.recollection.recall_before(file)
+    if before is None:
+        return {}
+    old, recall = before
+    found: dict[str, FileLines] = {}
+    remembered(shard.tasks, old, _noting(recall, found, of_any_content=True))
+    return found
+
+
+def _noting(recall: Recall, found: dict[str, FileLines], *, of_any_content: bool = False) -> Recall:
+    """Recalls, and notes what was found by key; or only that whose key covers no content."""
+
+    def recall_noted(key: str, file: InputFile | None) -> FileLines | None:
+        lines = recall(key, file)
+        if lines is not None and (file is not None or not of_any_content):
+            found[key] = lines
+        return lines
+
+    return recall_noted
+
+
+def _most_read(tasks: Sequence[PlannedTask]) -> int:
+    """The size of the largest file that a task reads; what is not sent is asked for."""
+    limits = [task.config.get("max_bytes") for task in tasks]
+    return max((limit for limit in limits if isinstance(limit, int)), default=0)

@@ -1,0 +1,213 @@
+"""A bounded number of tasks of one run on a cluster at a time, topped up as answers come.
+
+A window keeps a scheduler from holding a whole batch at once, and the client from sending more
+than workers take. What the cluster loses (a worker that died with its task too often, a scheduler
+that was restarted, a connection that was cut) comes back as `Lost`, to be asked for again under
+another key: the scheduler may still know the old one.
+
+State of `Window`: ``_flying`` has the jobs that are on the cluster, by key; ``_bytes`` is how many
+bytes they take; ``_ended`` the futures that ended, put there by Dask's own threads; ``_due`` when
+the cluster is to be looked at, also where answers never pause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any, NamedTuple
+
+import dask
+import distributed
+from dask.task_spec import Task
+
+from codebatch.cluster.cluster import Cluster
+from codebatch.cluster.preflight.facts import asked, has_come
+from codebatch.graph.keys import Key
+
+_POLL_SECONDS = 0.5
+_REASON_SECONDS = 60
+_LARGE_BYTES = 8 * 2**20  # Dask warns of a larger graph
+
+
+class Job(NamedTuple):
+    """One call on the cluster. ``prefer`` is the address of the worker that should run it, if it
+    is there; ``size`` about how many bytes it sends; ``tag`` is for whoever asked.
+    """
+
+    key: Key
+    run: Callable[[Any], object]
+    argument: object
+    tag: Any
+    prefer: str | None = None
+    size: int = 0
+
+
+class Sent(NamedTuple):
+    """A job on the cluster, for workers at the addresses ``chosen``; for all, without any."""
+
+    job: Job
+    future: Any
+    chosen: frozenset[str]
+
+
+class Lost(NamedTuple):
+    """Instead of an answer. ``is_blamed`` where the call itself may be the reason."""
+
+    message: str
+    is_blamed: bool
+
+
+_GONE = Lost("the scheduler or the workers for it were lost", is_blamed=False)
+
+
+def odd(result: object) -> Lost:
+    """What stands for an answer that is none of ours."""
+    return Lost(f"a worker answered with {type(result).__name__}", is_blamed=True)
+
+
+class Bounds(NamedTuple):
+    """How much may be on the cluster at once: so many calls at least, more where it has many
+    threads; and so many bytes, or a single call that is larger.
+    """
+
+    calls: int = 16
+    calls_per_thread: int = 4
+    bytes: int = 64 * 2**20
+
+
+class Window:
+    """The calls of one run that are on the cluster."""
+
+    def __init__(self, cluster: Cluster, bounds: Bounds) -> None:
+        self._cluster = cluster
+        self._bounds = bounds
+        self._flying: dict[Key, Sent] = {}
+        self._bytes = 0
+        self._fresh: list[Job] = []
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._due = 0.0
+
+    def __len__(self) -> int:
+        return len(self._flying) + len(self._fresh)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another job may be added."""
+        most = max(self._bounds.calls, self._bounds.calls_per_thread * self._cluster.threads)
+        return len(self) < most and self._bytes < self._bounds.bytes
+
+    def add(self, job: Job) -> None:
+        """Take a job; it goes out with the next `send`."""
+        self._fresh.append(job)
+        self._bytes += job.size
+
+    def send(self) -> None:
+        """Send what was added, as one graph for each choice of workers."""
+        fresh, self._fresh = self._fresh, []
+        by_choice: dict[str | None, list[Job]] = {}
+        for job in fresh:
+            by_choice.setdefault(job.prefer, []).append(job)
+        for prefer, jobs in by_choice.items():
+            self._submit(jobs, prefer)
+
+    def answer(self) -> tuple[Job, object]:
+        """The next job that ended, and its result or why there is none; waits for as long as the
+        cluster may take.
+        """
+        while True:
+            future = self._next_ended()
+            sent = self._flying.get(future.key)
+            if sent is None or sent.future is not future:
+                continue
+            result = self._result_of(sent)
+            self._forget(sent)
+            return sent.job, result
+
+    def close(self) -> None:
+        """Take back what is still on the cluster; nothing of it stays there."""
+        futures = [sent.future for sent in self._flying.values()]
+        self._flying.clear()
+        self._cluster.cancel(futures)
+
+    def _submit(self, jobs: list[Job], prefer: str | None) -> None:
+        graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
+        size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
+            futures, chosen = self._cluster.submit(graph, prefer)
+        for job, future in zip(jobs, futures, strict=True):
+            self._flying[job.key] = Sent(job, future, chosen)
+            future.add_done_callback(self._ended.put)
+
+    def _next_ended(self) -> Any:
+        while True:
+            left = self._due - time.monotonic()
+            with contextlib.suppress(queue.Empty):
+                if left > 0:
+                    return self._ended.get(timeout=left)
+            self._look()
+
+    def _look(self) -> None:
+        """See how the cluster is; what cannot end any more has ended."""
+        self._cluster.look()
+        for sent in self._flying.values():
+            if self._cluster.has_lost(sent.future, sent.chosen):
+                self._ended.put(sent.future)
+        self._due = time.monotonic() + _POLL_SECONDS
+
+    def _result_of(self, sent: Sent) -> object:
+        future = sent.future
+        try:
+            if future.status == "finished":
+                return self._fetched(sent)
+            if future.status == "error":
+                raised = future.exception(timeout=_REASON_SECONDS)
+                return Lost(f"{type(raised).__name__}: {raised}", is_blamed=True)
+        except (CancelledError, OSError, distributed.TimeoutError) as error:  # it was lost
+            return Lost(f"{type(error).__name__}: {error}", is_blamed=False)
+        except Exception as error:  # noqa: BLE001 - whatever the cluster says instead
+            return Lost(f"{type(error).__name__}: {error}", is_blamed=True)
+        return _GONE
+
+    def _fetched(self, sent: Sent) -> object:
+        """The value of a future. It may have to be computed anew where its worker has gone, so the
+        cluster is looked after while it comes.
+        """
+        client = sent.future.client
+        with asked(client, client.gather(sent.future, asynchronous=True)) as value:
+            while not has_come(value):
+                self._look()
+                if self._cluster.has_lost(sent.future, sent.chosen):
+                    return _GONE
+            return value.result()
+
+    def _forget(self, sent: Sent) -> None:
+        del self._flying[sent.job.key]
+        self._bytes -= sent.job.size
+        sent.future.release()
+
+
+def drive(
+    window: Window, jobs: Iterator[Job], take: Callable[[Job, object], Iterable[Job]]
+) -> None:
+    """Have all jobs run; ``take`` gets what comes of each, and gives the jobs that follow from it.
+
+    ``jobs`` is asked for the next one when there is room for it.
+    """
+    again: deque[Job] = deque()
+    try:
+        while True:
+            while window.has_room:
+                job = again.popleft() if again else next(jobs, None)
+                if job is None:
+                    break
+                window.add(job)
+            window.send()
+            if not len(window):
+                return
+            again.extend(take(*window.answer()))
+    finally:
+        window.close()

@@ -1,0 +1,1 @@
+"""What differs between the results of two batches."""

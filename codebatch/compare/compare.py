@@ -1,0 +1,141 @@
+"""Compare two finished batches: read what differs, find renames, diff the records.
+
+Shards whose outputs have equal digests in both batches hold the same records and are not read.
+Only tasks that both batches have are compared; what is not comparable is said in ``notes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from codebatch.compare.diff import RecordDiff, diff_records
+from codebatch.compare.renames import Rename, find_renames
+from codebatch.model.errors import BatchUnfinishedError
+from codebatch.model.records import DONE, InputFile, Record
+from codebatch.query.filters import RecordFilter
+from codebatch.status.batch_status import BatchOverview
+from codebatch.store import StoreDirectory
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two batches compared: changes of records, renamed files, and what limits the comparison."""
+
+    a: str
+    b: str
+    diff: RecordDiff
+    renames: tuple[Rename, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def rename_map(self) -> dict[str, str]:
+        """New path by old path."""
+        return {rename.old: rename.new for rename in self.renames}
+
+
+def compare_batches(
+    store: StoreDirectory, a: BatchOverview, b: BatchOverview, filters: RecordFilter
+) -> Comparison:
+    """Compare batch ``b`` with the older batch ``a``, as far as ``filters`` let records pass."""
+    for overview in (a, b):
+        if overview.status != DONE:
+            raise BatchUnfinishedError(
+                f"batch {overview.batch_id} is not done: it is {overview.status}",
+                hints=[f"finish it first: codebatch resume --batch {overview.batch_id}"],
+            )
+    tasks = [task for task in a.states if task in b.states]
+    equal = {(task, shard) for task in tasks for shard in _equal_shards(a, b, task, filters)}
+    renames = _renames(store, a, b)
+    new_names = {rename.old: rename.new for rename in renames}
+    old_names = {rename.new: rename.old for rename in renames}
+    diff = diff_records(
+        _records(store, a, tasks, equal, filters, new_names),
+        _records(store, b, tasks, equal, filters, old_names),
+        new_names,
+    )
+    renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
+    unread = sum(_count(a, task, shard, filters) for task, shard in equal)
+    complete = RecordDiff(
+        diff.added, diff.removed, diff.changed, diff.unchanged + unread, diff.broken
+    )
+    return Comparison(a.batch_id, b.batch_id, complete, tuple(renames), tuple(_notes(a, b)))
+
+
+def _equal_shards(
+    a: BatchOverview, b: BatchOverview, task: str, filters: RecordFilter
+) -> Iterator[str]:
+    """Shards that need not be read. Under a path filter their records cannot be counted unread."""
+    if filters.path is not None or filters.severity is not None or filters.code is not None:
+        return
+    for shard_id, state in a.states[task].items():
+        other = b.states[task].get(shard_id)
+        if state is not None and other is not None and state.digest == other.digest:
+            yield shard_id
+
+
+def _count(overview: BatchOverview, task: str, shard_id: str, filters: RecordFilter) -> int:
+    state = overview.states[task][shard_id]
+    if state is None:
+        return 0
+    counts = state.counts
+    if filters.kinds is None:
+        return counts.records
+    return sum(counts.by_kind.get(kind, 0) for kind in filters.kinds)
+
+
+def _records(
+    store: StoreDirectory,
+    overview: BatchOverview,
+    tasks: list[str],
+    equal: set[tuple[str, str]],
+    filters: RecordFilter,
+    other_names: Mapping[str, str],
+) -> Iterator[Record]:
+    """Records that pass; a renamed file is meant by either of its names."""
+    content = replace(filters, path=None)
+    for task in tasks:
+        for shard_id, state in overview.states[task].items():
+            if (task, shard_id) in equal or state is None or not filters.may_match(state):
+                continue
+            for record in store.iter_outputs(overview.batch_id, task, shard_id):
+                path = str(record["path"])
+                names = (path, other_names.get(path, path))
+                if content.matches(record) and any(map(filters.matches_path, names)):
+                    yield {**record, "task_id": task, "shard_id": shard_id}
+
+
+def _renames(store: StoreDirectory, a: BatchOverview, b: BatchOverview) -> list[Rename]:
+    old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
+    removed = [file for path, file in old.items() if path not in new]
+    added = [file for path, file in new.items() if path not in old]
+    return find_renames(removed, added, store.objects.read)
+
+
+def _differing_inputs(
+    store: StoreDirectory, overview: BatchOverview, other: BatchOverview
+) -> dict[str, InputFile]:
+    """The inputs by path, without those of shards that are the same in the other batch.
+
+    The path of a file is in one shard of a batch, and shards with equal digests hold the same
+    paths, so leaving both out loses no difference.
+    """
+    same = {(shard.shard_id, shard.digest) for shard in other.plan.shards}
+    files: dict[str, InputFile] = {}
+    for shard in overview.plan.shards:
+        if (shard.shard_id, shard.digest) not in same:
+            inputs = store.load_inputs(overview.batch_id, shard)
+            files.update((file.path, file) for file in inputs)
+    return files
+
+
+def _notes(a: BatchOverview, b: BatchOverview) -> Iterator[str]:
+    old = {task.id: task for task in a.plan.tasks}
+    new = {task.id: task for task in b.plan.tasks}
+    for task in sorted(old.keys() ^ new.keys()):
+        yield f"task {task} is in one of the batches only and is not compared"
+    for task in sorted(old.keys() & new.keys()):
+        if old[task].fingerprint != new[task].fingerprint:
+            components = old[task].components
+            differing = (k for k, v in new[task].components.items() if components.get(k) != v)
+            yield f"task {task} differs in {', '.join(sorted(differing))}"

@@ -1,0 +1,167 @@
+"""What changed between the records of two batches. Pure: records in, changes out.
+
+A record is the same in both batches when its identity is: where it stands in its file is no part
+of that, so moved lines are no change. Identities, within a task and a file:
+
+========== =====================================================
+diagnostic code and fingerprint
+symbol     scope, name and type, and its number among equals
+metric     metric and name, and its number among equals
+edge       type, target, name and alias, and its number among equals
+ast        the file has one
+skip       reason, and its number among equals
+others     their number in the file
+========== =====================================================
+
+A record that is in both but says something else (another value, severity, message) is changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from codebatch.model.records import SEVERITIES, Record, path_key
+
+_IDENTITY = {
+    "diagnostic": ("code", "fingerprint"),
+    "symbol": ("scope", "name", "symbol_type"),
+    "metric": ("metric", "name"),
+    "edge": ("edge_type", "target", "name", "alias"),
+    "ast": (),
+    "skip": ("reason",),
+}
+# Where a record stands; the tree behind an ast record holds the place of every node.
+_PLACE = frozenset({"line", "column", "end_line", "path", "task_id", "shard_id"})
+_TREE_PLACE = _PLACE | {"object", "chunked"}
+# A file that does not parse, and one on which a task failed: findings in it are not looked for.
+_UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
+
+Identity = tuple[Any, ...]
+
+
+class ChangedRecord(NamedTuple):
+    """A record that is in both batches and differs beyond its place."""
+
+    old: Record
+    new: Record
+
+
+@dataclass(frozen=True)
+class RecordDiff:
+    """The changes, each in path order, and how many records are unchanged.
+
+    ``broken`` holds the new paths of files that could be looked at before and cannot any more.
+    """
+
+    added: tuple[Record, ...]
+    removed: tuple[Record, ...]
+    changed: tuple[ChangedRecord, ...]
+    unchanged: int
+    broken: frozenset[str]
+
+
+class Finding(NamedTuple):
+    """A diagnostic that got worse or better: ``change`` is added, removed or severity."""
+
+    change: str
+    record: Record
+
+
+def diff_records(
+    old: Iterable[Record], new: Iterable[Record], renames: Mapping[str, str]
+) -> RecordDiff:
+    """Compare two sets of records; ``renames`` maps old paths to new ones."""
+    before = _by_identity(old, renames)
+    after = _by_identity(new, {})
+    added = [record for identity, record in after.items() if identity not in before]
+    removed = [record for identity, record in before.items() if identity not in after]
+    both = [(record, after[identity]) for identity, record in before.items() if identity in after]
+    changed = [ChangedRecord(*pair) for pair in both if _content(pair[0]) != _content(pair[1])]
+    return RecordDiff(
+        added=tuple(sorted(added, key=place_key)),
+        removed=tuple(sorted(removed, key=place_key)),
+        changed=tuple(sorted(changed, key=lambda change: place_key(change.new))),
+        unchanged=len(both) - len(changed),
+        broken=_paths_with_errors(after) - _paths_with_errors(before),
+    )
+
+
+def regressions(diff: RecordDiff) -> list[Finding]:
+    """New findings, and findings whose severity rose."""
+    new = [Finding("added", record) for record in diff.added if _is_diagnostic(record)]
+    risen = [Finding("severity", c.new) for c in diff.changed if _rise(c) > 0]
+    return sorted(new + risen, key=lambda finding: place_key(finding.record))
+
+
+def improvements(diff: RecordDiff, renames: Mapping[str, str]) -> list[Finding]:
+    """Findings that are gone, and findings whose severity fell.
+
+    What a file that no longer parses has lost is not gone: nobody could look for it.
+    """
+    gone = [
+        Finding("removed", record)
+        for record in diff.removed
+        if _is_diagnostic(record) and _new_path(record, renames) not in diff.broken
+    ]
+    fallen = [Finding("severity", c.new) for c in diff.changed if _rise(c) < 0]
+    return sorted(gone + fallen, key=lambda finding: place_key(finding.record))
+
+
+def severity_rank(severity: object) -> int:
+    """How severe: 0 for the least."""
+    return len(SEVERITIES) - 1 - SEVERITIES.index(str(severity))
+
+
+def place_key(record: Record) -> tuple[bytes, int, int, str, str]:
+    """An order of records by place, then task and kind."""
+    line, column = record.get("line", 0), record.get("column", 0)
+    return (
+        path_key(str(record["path"])),
+        line if isinstance(line, int) else 0,
+        column if isinstance(column, int) else 0,
+        str(record["task_id"]),
+        str(record["kind"]),
+    )
+
+
+def _by_identity(records: Iterable[Record], renames: Mapping[str, str]) -> dict[Identity, Record]:
+    seen: Counter[Identity] = Counter()
+    found: dict[Identity, Record] = {}
+    for record in records:
+        kind = record["kind"]
+        fields = tuple(record.get(name) for name in _IDENTITY.get(str(kind), ()))
+        identity = (record["task_id"], kind, _new_path(record, renames), fields)
+        found[(*identity, seen[identity])] = record
+        seen[identity] += 1
+    return found
+
+
+def _content(record: Record) -> Record:
+    place = _TREE_PLACE if record["kind"] == "ast" else _PLACE
+    return {name: value for name, value in record.items() if name not in place}
+
+
+def _new_path(record: Record, renames: Mapping[str, str]) -> str:
+    path = str(record["path"])
+    return renames.get(path, path)
+
+
+def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
+    return frozenset(
+        str(identity[2])
+        for identity, record in records.items()
+        if str(record.get("code")) in _UNREAD
+    )
+
+
+def _is_diagnostic(record: Record) -> bool:
+    return record["kind"] == "diagnostic"
+
+
+def _rise(change: ChangedRecord) -> int:
+    if not _is_diagnostic(change.new):
+        return 0
+    return severity_rank(change.new["severity"]) - severity_rank(change.old["severity"])

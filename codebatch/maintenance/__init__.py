@@ -1,0 +1,1 @@
+"""Keep a store small and sound: check, repair, remove, count."""

@@ -1,0 +1,215 @@
+"""Look at the surroundings of a store and name what stands in the way of work.
+
+The store is looked at, not verified: no object is hashed. With a scheduler, the cluster is asked
+what it runs with, and whether its workers see the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from codebatch.batch.scheduler import check_cluster
+from codebatch.cluster.preflight.compatibility import (
+    ERROR,
+    WARNING,
+    ClusterFacts,
+    Needs,
+    Problem,
+    judge_cluster,
+)
+from codebatch.cluster.preflight.environment import Facts, git_version, look_around, store_probe
+from codebatch.cluster.settings import AUTO, ClusterSettings
+from codebatch.model.clock import now_ns
+from codebatch.model.errors import ClusterError, StoreError
+from codebatch.plan.pipeline import load_pipeline
+from codebatch.plan.plan import plan_tasks
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import load_overview
+from codebatch.store import StoreDirectory
+from codebatch.store.inventory import (
+    batch_folders,
+    files_below,
+    is_temporary,
+    removed_folders,
+    snapshot_folders,
+)
+from codebatch.store.leases.leases import read_leases
+from codebatch.store.leases.lock import lock_holder
+from codebatch.store.probe import FileSystem, probe_file_system
+
+if TYPE_CHECKING:
+    from codebatch.cluster.connect import configuration, connection
+    from codebatch.cluster.preflight import facts as inquiry
+else:
+    configuration = lazy("codebatch.cluster.connect.configuration")
+    connection = lazy("codebatch.cluster.connect.connection")
+    inquiry = lazy("codebatch.cluster.preflight.facts")
+
+_STALE_NS = 24 * 3600 * 10**9
+_LOW_BYTES = 2**30
+_EVERYTHING = "full"  # the pipeline with every built-in task
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is in a store at a glance. ``temporaries`` are files outside of the objects that were
+    left unfinished for more than a day; ``unfinished`` are folders of snapshots and batches without
+    their document.
+    """
+
+    snapshots: int
+    batches: int
+    batches_by_status: dict[str, int]
+    temporaries: int
+    unfinished: int
+    removed: int
+    leases: tuple[dict[str, object], ...]
+    locked_by: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything found. ``cluster`` is None where none was asked for, or it was not reached."""
+
+    facts: Facts
+    git: str | None
+    store: str | None = None
+    file_system: FileSystem | None = None
+    health: Health | None = None
+    scheduler: str | None = None
+    cluster: ClusterFacts | None = None
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def can_work(self) -> bool:
+        """Whether nothing found keeps work from being done."""
+        return all(problem.severity != ERROR for problem in self.problems)
+
+    @property
+    def cluster_can_work(self) -> bool:
+        """The same for the cluster alone."""
+        found = (problem for problem in self.problems if problem.code.startswith("CLUSTER_"))
+        return all(problem.severity != ERROR for problem in found)
+
+
+def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diagnosis:
+    """Look at this machine, at a store, and at a cluster, as far as they are given."""
+    if scheduler is not None:
+        check_cluster(scheduler)
+    facts, git = look_around(), git_version()
+    system = health = cluster = None
+    problems: list[Problem] = []
+    if store is not None:
+        system, health = probe_file_system(store.layout), _health(store)
+        problems += [*_file_system_problems(system, store), *_health_problems(health)]
+    if scheduler is not None:
+        try:
+            cluster, found = _look_at_cluster(scheduler, store, facts)
+            problems += found
+        except ClusterError as error:
+            problems.append(
+                Problem("CLUSTER_UNREACHABLE", ERROR, error.message, " ".join(error.hints))
+            )
+    root = None if store is None else str(store.root)
+    return Diagnosis(facts, git, root, system, health, scheduler, cluster, tuple(problems))
+
+
+def _look_at_cluster(
+    scheduler: str, store: StoreDirectory | None, here: Facts
+) -> tuple[ClusterFacts, list[Problem]]:
+    """The facts of a cluster, and what keeps it from running what would be planned here."""
+    tasks = plan_tasks(load_pipeline(_EVERYTHING))
+    transport = configuration.completed(ClusterSettings()).transport or AUTO
+    root = None if store is None else os.path.realpath(store.root)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(connection.connect(scheduler))
+        probe = None
+        if store is not None and root is not None:
+            probe = stack.enter_context(store_probe(root, store.store_id))
+        cluster = inquiry.look_at_cluster(client, tasks, probe)
+    return cluster, judge_cluster(cluster, Needs(here, tasks, root, transport))
+
+
+def _health(store: StoreDirectory) -> Health:
+    moment, layout = now_ns(), store.layout
+    snapshots, batches = store.list_snapshots(), store.list_batches()
+    folders = len(snapshot_folders(layout)) + len(batch_folders(layout))
+    stale = (
+        is_temporary(file.path) and moment - file.modified_ns > _STALE_NS
+        # Not of the objects: there are very many.
+        for file in files_below(layout.door, layout.root, skip=layout.objects)
+    )
+    holder = lock_holder(layout)
+    return Health(
+        snapshots=len(snapshots),
+        batches=len(batches),
+        batches_by_status=dict(sorted(Counter(_status(store, one) for one in batches).items())),
+        temporaries=sum(stale),
+        unfinished=folders - len(snapshots) - len(batches),
+        removed=len(removed_folders(layout)),
+        leases=tuple(
+            {
+                "purpose": lease.purpose,
+                "batch_id": lease.batch_id,
+                "process": str(lease.process or "unknown"),
+                "live": lease.is_live(moment),
+            }
+            for lease in read_leases(layout)
+        ),
+        locked_by=None if holder is None else str(holder),
+    )
+
+
+def _status(store: StoreDirectory, batch_id: str) -> str:
+    try:
+        return load_overview(store, batch_id).status
+    except StoreError:
+        return "damaged"
+
+
+def _file_system_problems(system: FileSystem, store: StoreDirectory) -> Iterator[Problem]:
+    if not system.writable:
+        yield Problem(
+            "NOT_WRITABLE",
+            ERROR,
+            f"nothing can be written in {store.root}",
+            "give this user the right to write there; queries work all the same",
+        )
+    if system.free_bytes < _LOW_BYTES:
+        yield Problem(
+            "LITTLE_SPACE",
+            WARNING,
+            f"{system.free_bytes:,} bytes are free where the store is",
+            "free space, or remove batches and run codebatch gc",
+        )
+    if False in (system.replaces_by_rename, system.creates_exclusively):
+        yield Problem(
+            "NOT_ATOMIC",
+            ERROR,
+            "the file system does not replace or create files atomically",
+            "move the store to another file system",
+        )
+
+
+def _health_problems(health: Health) -> Iterator[Problem]:
+    damaged = health.batches_by_status.get("damaged", 0)
+    if damaged:
+        yield Problem(
+            "DAMAGED",
+            ERROR,
+            f"{damaged} batches cannot be read",
+            "repair them: codebatch verify --repair; or remove them: codebatch batch rm",
+        )
+    left = health.temporaries + health.unfinished
+    if left:
+        yield Problem(
+            "LEFT_OVERS",
+            WARNING,
+            f"{left} files and folders were left behind by commands that were killed",
+            "remove them: codebatch gc",
+        )

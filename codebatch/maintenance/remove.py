@@ -1,0 +1,157 @@
+"""Remove snapshots and batches, unless something needs them.
+
+Each disappears as a whole, by one rename. What is left on disk, and the objects that nothing
+refers to any more, go with the next `gc` that is allowed to take them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebatch.model.clock import now, now_ns
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    CodeBatchError,
+    SnapshotInUseError,
+    SnapshotNotFoundError,
+    StoreError,
+)
+from codebatch.store import StoreDirectory
+from codebatch.store.door import Door
+from codebatch.store.inventory import files_below, users_of
+from codebatch.store.leases.leases import refuse_beside, runs_of
+from codebatch.store.leases.lock import maintenance_lock
+from codebatch.store.removal import put_back, set_aside
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A snapshot or a batch that was removed, or would be; ``bytes`` are those of its folder."""
+
+    id: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RemovalReport:
+    """What was removed, or with ``dry_run`` would be, in the order in which it was named."""
+
+    dry_run: bool
+    removed: tuple[Removed, ...]
+
+
+def remove_batches(
+    store: StoreDirectory, names: Sequence[str], *, dry_run: bool = False, wait_seconds: float = 0
+) -> RemovalReport:
+    """Remove batches by id, prefix or ``latest``: all of them, or none where one is refused.
+
+    `BatchRunningError` where a run is at work on one.
+    """
+    ids = _distinct(map(store.find_batch, names))
+    folders = {one: store.layout.batch_document(one).parent for one in ids}
+    removal = _Removal(store, folders, _refuse_running, BatchNotFoundError)
+    return removal.run("batch rm", dry_run=dry_run, wait_seconds=wait_seconds)
+
+
+def remove_snapshots(
+    store: StoreDirectory, names: Sequence[str], *, dry_run: bool = False, wait_seconds: float = 0
+) -> RemovalReport:
+    """Remove snapshots by id, prefix or ``latest``: all of them, or none where one is refused.
+
+    `SnapshotInUseError` where a batch refers to one.
+    """
+    ids = _distinct(map(store.find_snapshot, names))
+    folders = {one: store.layout.snapshot_document(one).parent for one in ids}
+    removal = _Removal(store, folders, _refuse_in_use, SnapshotNotFoundError)
+    return removal.run("snapshot rm", dry_run=dry_run, wait_seconds=wait_seconds)
+
+
+class _Removal:
+    """Removes folders of one kind. ``refuse`` raises where something needs one of those named,
+    at a time of the file system's.
+    """
+
+    def __init__(
+        self,
+        store: StoreDirectory,
+        folders: Mapping[str, Path],
+        refuse: Callable[[StoreDirectory, Sequence[str], int], None],
+        missing: type[StoreError],
+    ) -> None:
+        self._store = store
+        self._folders = folders
+        self._refuse = refuse
+        self._missing = missing
+
+    def run(self, command: str, *, dry_run: bool, wait_seconds: float) -> RemovalReport:
+        """Remove, or only find out whether that could be."""
+        ids = list(self._folders)
+        locked = maintenance_lock(self._store.layout, command, now(), wait_seconds)
+        with nullcontext(now_ns()) if dry_run else locked as moment:
+            self._refuse(self._store, ids, moment)
+            sizes = [
+                Removed(one, _size(self._store.layout.door, self._folders[one])) for one in ids
+            ]
+            if not dry_run:
+                self._set_aside(ids, moment)
+        return RemovalReport(dry_run, tuple(sizes))
+
+    def _set_aside(self, ids: Sequence[str], moment: int) -> None:
+        """Whoever comes to need one before it is gone is seen after; who comes later sees that
+        it is gone.
+        """
+        done: list[tuple[Path, Path]] = []
+        try:
+            for one in ids:
+                aside = set_aside(self._store.layout.door, self._folders[one])
+                if aside is None:
+                    raise self._missing(f"{one} was removed meanwhile")
+                done.append((aside, self._folders[one]))
+            self._refuse(self._store, ids, moment)
+        except CodeBatchError:
+            for aside, folder in reversed(done):
+                put_back(self._store.layout.door, aside, folder)
+            raise
+
+
+def _refuse_running(store: StoreDirectory, ids: Sequence[str], moment: int) -> None:
+    for batch_id in ids:
+        refuse_beside(runs_of(store.layout, batch_id, moment), batch_id)
+
+
+def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:
+    for snapshot_id, batches in users_of(store.layout, ids).items():
+        if batches:
+            more = f" and {len(batches) - _NAMED} more" if len(batches) > _NAMED else ""
+            raise SnapshotInUseError(
+                f"snapshot {snapshot_id} is needed by {', '.join(batches[:_NAMED])}{more}",
+                hints=_hints(store, batches),
+                details={"snapshot_id": snapshot_id, "batches": batches},
+            )
+
+
+def _hints(store: StoreDirectory, batches: Sequence[str]) -> list[str]:
+    """How to be rid of batches; those that are not listed have no name that `batch rm` knows."""
+    complete = set(store.list_batches())
+    listed = [one for one in batches if one in complete]
+    hints = [f"remove them first: codebatch batch rm {' '.join(listed)}"] if listed else []
+    if len(listed) < len(batches):
+        hints.append(
+            "a batch that is not listed: verify --repair restores it, or gc removes what was "
+            "never begun"
+        )
+    return hints
+
+
+def _distinct(ids: map[str]) -> list[str]:
+    return list(dict.fromkeys(ids))
+
+
+def _size(door: Door, folder: Path) -> int:
+    """The bytes that go with a folder; a file with other names stays."""
+    return sum(file.size for file in files_below(door, folder) if file.links == 1)

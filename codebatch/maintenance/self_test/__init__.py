@@ -1,0 +1,36 @@
+"""Try on this machine what a hostile tree or store can do to a command.
+
+A *vector* plants something hostile in a *scene* (a tree, a store, and a folder outside of both,
+all temporary) and names the commands that meet it. After them, no planted program may have run,
+nothing outside may have been read, changed or removed, and every command must have ended with
+one of its exit codes, in bounded time and memory. ``codebatch diagnose --self-test`` runs all
+vectors; the tests run the same ones with every scheduler.
+
+Each kind of vector has a module with a tuple ``VECTORS``; to add one, append it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codebatch.maintenance.self_test import blocking, git_metadata, links, programs, sizes, swaps
+from codebatch.maintenance.self_test.laboratory import Laboratory, Verdict
+from codebatch.maintenance.self_test.vector import Vector
+
+__all__ = ["VECTORS", "Laboratory", "Vector", "Verdict", "run_vectors"]
+
+VECTORS: tuple[Vector, ...] = (
+    *programs.VECTORS,
+    *git_metadata.VECTORS,
+    *links.VECTORS,
+    *blocking.VECTORS,
+    *sizes.VECTORS,
+    *swaps.VECTORS,
+)
+
+
+def run_vectors() -> Iterator[Verdict]:
+    """Yield the verdict on each vector, run in a temporary folder with worker processes."""
+    with Laboratory("processes") as laboratory:
+        for vector in VECTORS:
+            yield laboratory.run(vector)

@@ -1,0 +1,58 @@
+"""A store that can be trusted: check everything in it, and repair what is damaged.
+
+`verify_store` looks at every file and reports all damage, each with what it touches. With
+``repair`` it drops what can be computed again and restores what is lost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codebatch.maintenance.verify.check import check_store
+from codebatch.maintenance.verify.objects import Progress
+from codebatch.maintenance.verify.problems import CODES, NO_ACTION, Problem, VerifyReport
+from codebatch.maintenance.verify.repair import repair_store
+from codebatch.maintenance.verify.selection import ALL, NONE, Selection, parse_subset
+from codebatch.model.clock import now
+from codebatch.store import StoreDirectory
+from codebatch.store.leases.lock import maintenance_lock
+
+__all__ = [
+    "CODES",
+    "NO_ACTION",
+    "Problem",
+    "Progress",
+    "VerifyReport",
+    "verify_store",
+]
+
+
+def verify_store(
+    store: StoreDirectory,
+    *,
+    read_data: bool = False,
+    subset: str | None = None,
+    repair: bool = False,
+    source: Path | None = None,
+    progress: Progress | None = None,
+    wait_seconds: float = 0,
+) -> VerifyReport:
+    """Check the store. With ``read_data`` every object is read, with ``subset`` (``10%``, ``2/5``)
+    those of that part. ``repair`` sees to what is damaged; lost sources come from ``source``.
+
+    One command at a time repairs or removes: `LockedError` where another is not done in time.
+    """
+    selection = _selection(read_data, subset)
+    if repair:
+        with maintenance_lock(store.layout, "verify --repair", now(), wait_seconds):
+            findings, problems = repair_store(store, selection, source, progress)
+    else:
+        findings = check_store(store, selection, progress)
+        problems = findings.all_problems()
+    return VerifyReport(findings.checked, findings.notes, tuple(problems))
+
+
+def _selection(read_data: bool, subset: str | None) -> Selection:  # noqa: FBT001 - both as given
+    if subset is not None:
+        return parse_subset(subset)
+    return ALL if read_data else NONE

@@ -1,0 +1,210 @@
+"""What the documents of a store must be beyond their form, checked where they are read.
+
+A digest proves that a document is as its writer left it, not that the writer meant well: whoever
+can write to a store can seal what he likes. So paths must stay inside their tree, ids must be
+ids, ranges and counts must add up, and records must have the fields of their kind. The functions
+raise ValueError, TypeError or an id error, as parsing does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from codebatch.model.clock import is_time
+from codebatch.model.digest import Document, check_digest
+from codebatch.model.records import (
+    DONE,
+    SEVERITIES,
+    FileRecord,
+    InputFile,
+    Plan,
+    PlannedShard,
+    Record,
+    ShardState,
+    path_key,
+)
+
+# An empty component, `.` or `..`, or a NUL byte; so also a leading or a trailing slash. A lone
+# surrogate other than those that stand for a byte is no part of any name.
+_BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\0\ud800-\udc7f\udd00-\udfff]")
+_SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
+_CODE = re.compile(r"[A-Z]+[0-9]+\Z")
+_LARGEST = 2**63 - 1
+
+# For each kind the fields that a record must have, and those it may have, with their types.
+_REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "ast": (("language", str), ("format", str), ("nodes", int), ("object", str)),
+    "diagnostic": (
+        *(("code", str), ("rule", str), ("severity", str), ("message", str)),
+        *(("line", int), ("column", int), ("fingerprint", str)),
+    ),
+    "edge": (("edge_type", str), ("target", str), ("line", int)),
+    "metric": (("metric", str),),
+    "skip": (("reason", str),),
+    "symbol": (
+        *(("name", str), ("symbol_type", str), ("scope", str)),
+        *(("line", int), ("column", int), ("end_line", int)),
+    ),
+}
+_OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "ast": (("chunked", bool),),
+    "edge": (("name", str), ("alias", str)),
+    "metric": (("name", str), ("line", int)),
+}
+
+
+def check_path(path: str) -> str:
+    """The path itself, if it names something inside a tree."""
+    if _BAD_PATH.search(path):
+        raise ValueError(f"not a path inside a tree: {path!r}")
+    return path
+
+
+def check_record(record: Document) -> Record:
+    """The record itself, if it has what a record of its kind has. New kinds may come."""
+    kind, path = record["kind"], record["path"]
+    if not isinstance(kind, str) or not isinstance(path, str):
+        raise TypeError("a record has a kind and a path")
+    check_path(path)
+    for name, of_type in _REQUIRED.get(kind, ()):
+        if type(record[name]) is not of_type:
+            raise TypeError(f"{name} of a record is of another type")
+    for name, of_type in _OPTIONAL.get(kind, ()):
+        if name in record and type(record[name]) is not of_type:
+            raise TypeError(f"{name} of a record is of another type")
+    _check_values(record, kind)
+    return record
+
+
+def _check_values(record: Record, kind: str) -> None:
+    if kind == "diagnostic":
+        if record["severity"] not in SEVERITIES or not _CODE.match(str(record["code"])):
+            raise ValueError("a diagnostic has another code or severity")
+    elif kind == "ast":
+        check_digest(record["object"])
+    elif kind == "metric" and type(record["value"]) not in (int, str):
+        raise TypeError("value of a metric is of another type")
+    for name in ("line", "column", "end_line", "value", "nodes"):
+        number = record.get(name, 0)
+        if isinstance(number, int) and not 0 <= number <= _LARGEST:
+            raise ValueError(f"{name} of a record is out of range")
+
+
+def check_manifest(files: Sequence[FileRecord]) -> Sequence[FileRecord]:
+    """The files themselves, if their paths are inside the tree, in order, and each there once."""
+    for file in files:
+        check_path(file.path)
+        if file.mode not in ("100644", "100755", "120000"):
+            raise ValueError(f"unknown mode {file.mode!r}")
+    _check_ascending((path_key(file.path) for file in files), "the files of a manifest")
+    return files
+
+
+def check_inputs(shard: PlannedShard, files: list[InputFile]) -> list[InputFile]:
+    """The files themselves, if they are those of a shard, in order, and each there once."""
+    start = len("sha256:")
+    for file in files:
+        check_path(file.path)
+        if not file.object.startswith(shard.shard_id, start):
+            raise ValueError(f"{file.path!r} is in the wrong shard")
+    if (len(files), sum(file.size for file in files)) != (shard.files, shard.bytes):
+        raise ValueError("a shard has other files than its plan says")
+    _check_ascending(((file.object, path_key(file.path)) for file in files), "inputs")
+    return files
+
+
+def check_plan(plan: Plan) -> Plan:
+    """The plan itself, if its tasks can run in their order and its shards add up."""
+    known: set[str] = set()
+    for task in plan.tasks:
+        if task.id in known or not known.issuperset(task.needs):
+            raise ValueError(f"task {task.id!r} is there twice, or before what it needs")
+        if not isinstance(task.components["toolchain"], dict) or not isinstance(task.facets, tuple):
+            raise TypeError(f"the components of task {task.id!r} are of another form")
+        if task.components["task"] != task.task or task.components["config"] != task.config:
+            raise ValueError(f"the components of task {task.id!r} are of another")
+        known.add(task.id)
+    if not known:
+        raise ValueError("a plan has tasks")
+    _check_shards(plan)
+    return plan
+
+
+def _check_shards(plan: Plan) -> None:
+    end = 0
+    for shard in plan.shards:
+        if not _SHARD_ID.match(shard.shard_id) or shard.offset != end or not shard.files:
+            raise ValueError(f"shard {shard.shard_id!r} is out of place")
+        end += shard.length
+    _check_ascending([shard.shard_id for shard in plan.shards], "shards")
+    if len({len(shard.shard_id) for shard in plan.shards}) > 1:
+        raise ValueError("ids of shards have one length")
+    if not plan.files == sum(s.files for s in plan.shards) == sum(plan.languages.values()):
+        raise ValueError("the files of the shards are not those of the plan")
+
+
+def check_state(state: ShardState) -> ShardState:
+    """The state itself, if its counts add up."""
+    if state.status != DONE:
+        error = state.error
+        if error is None or not all(isinstance(error.get(k), str) for k in ("code", "message")):
+            raise ValueError("a failed state says why")
+        return state
+    counts = state.counts
+    if not len(state.per_file) == len(state.origins) == state.files:
+        raise ValueError("a state counts other files than it has")
+    if state.computed + state.reused != state.files or not set(state.origins) <= set("cem"):
+        raise ValueError("a state says of other files where they come from")
+    records = sum(found for found, _ in state.per_file)
+    diagnostics = sum(found for _, found in state.per_file)
+    if records != counts.records or diagnostics != counts.diagnostics:
+        raise ValueError("a state counts other records than its files have")
+    if state.error is not None:
+        raise ValueError("a finished state has no error")
+    return state
+
+
+def check_batch(document: Document, batch_id: str) -> Document:
+    """``batch.json`` itself, if it is that of the batch."""
+    if document["batch_id"] != batch_id:
+        raise ValueError("it is of another batch")
+    if document["result"] is not None:
+        check_digest(document["result"])
+    check_time(document["created"])
+    for name in ("pipeline", "snapshot_id"):
+        if not isinstance(document[name], str):
+            raise TypeError(f"{name} is a text")
+    return document
+
+
+def check_snapshot(document: Document, snapshot_id: str) -> Document:
+    """``snapshot.json`` itself, if it is that of the snapshot."""
+    if document["snapshot_id"] != snapshot_id:
+        raise ValueError("it is of another snapshot")
+    check_time(document["taken"])
+    if not isinstance(document["source"], str):
+        raise TypeError("source is a text")
+    for name in ("file_count", "total_bytes"):
+        number = document[name]
+        if type(number) is not int or not 0 <= number <= _LARGEST:
+            raise TypeError(f"{name} is a count")
+    skipped = document["skipped"]
+    if not isinstance(skipped, list):
+        raise TypeError("skipped is a list")
+    for entry in skipped:
+        if not isinstance(entry["path"], str) or not isinstance(entry["reason"], str):
+            raise TypeError("what was skipped has a path and a reason")
+    return document
+
+
+def check_time(value: object) -> None:
+    """Raise unless the value is a time with its distance from UTC, as documents have it."""
+    if not isinstance(value, str) or not is_time(value):
+        raise ValueError(f"not a time: {value!r}")
+
+
+def _check_ascending(keys: Iterable[object], what: str) -> None:
+    if any(not a < b for a, b in pairwise(keys)):  # type: ignore[operator]
+        raise ValueError(f"{what} are out of order, or there twice")

@@ -1,0 +1,61 @@
+"""What a result depends on, as digests: fingerprints of tasks, keys of files.
+
+A fingerprint covers the task alone. The key of a task on a file covers the fingerprint and
+everything about the file that the task may see: content, language, the facets it declares, and
+the *records* of the tasks it needs, not how these were made. So a change upstream that changes
+no record stops there, and one key names one set of lines, wherever and whenever it was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from codebatch.model.digest import Document, digest_bytes, digest_document
+from codebatch.model.record_lines import FileLines
+from codebatch.model.records import InputFile, PlannedShard, PlannedTask
+
+_TREE = "ast"
+
+
+def fingerprint(components: Document) -> str:
+    """Digest of everything about a task that may change what it yields."""
+    return digest_document("fingerprint", components)
+
+
+def file_key(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:
+    """The key of a task's lines on a file; ``upstream`` has the lines of each task it needs."""
+    return digest_bytes(file_key_preimage(task, file, upstream))
+
+
+def file_key_preimage(
+    task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]
+) -> bytes:
+    """The text whose digest `file_key` is: one line for each thing the lines depend on."""
+    parts = [task.key_opening, file.language, "\n"]
+    parts += [f"facet {name} {file.facets[name]}\n" for name in task.facets]
+    parts.append(_what_is_seen(task, file, upstream))
+    parts += [f"upstream {need} {upstream[need].digest}\n" for need in task.needs]
+    return "".join(parts).encode()
+
+
+def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:
+    """For each task id, a digest over its fingerprint and those of all tasks it builds on."""
+    found: dict[str, str] = {}
+    for task in tasks:
+        needs = {need: found[need] for need in task.needs}
+        found[task.id] = digest_document("task-closure", [task.fingerprint, needs])
+    return found
+
+
+def shard_inputs_key(shard: PlannedShard) -> str:
+    """A digest over the inputs of a shard, which batches may share."""
+    return digest_document("shard-inputs", [shard.shard_id, shard.digest])
+
+
+def _what_is_seen(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:
+    """The content; where the tree is all a task sees of a file, only whether it looks at all."""
+    if task.reads_tree and any(_TREE in upstream[need].counts.by_kind for need in task.needs):
+        within = file.size <= cast("int", task.config["max_bytes"])
+        return f"within-limit {'yes' if within else 'no'}\n"
+    return f"object {file.object}\n"

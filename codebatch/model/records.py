@@ -1,0 +1,390 @@
+"""The documents on disk as frozen records.
+
+Untyped JSON is parsed into these once, where it is read; everything else in the package works
+on them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple, cast
+
+from codebatch.model.digest import Document, check_digest
+
+Record = dict[str, object]
+
+FILE_MODE = "100644"
+EXECUTABLE_MODE = "100755"
+SYMLINK_MODE = "120000"
+
+KINDS = ("ast", "diagnostic", "edge", "metric", "skip", "symbol")
+SEVERITIES = ("error", "warning", "info")
+
+DONE = "done"
+FAILED = "failed"
+PENDING = "pending"
+PARTIAL = "partial"
+INTERRUPTED = "interrupted"
+CLAIMED = "claimed"
+
+READS_CONTENT = "content"
+READS_TREE = "tree"
+
+COMPUTED = "c"
+EQUAL = "e"
+REMEMBERED = "m"
+
+
+def path_key(path: str) -> bytes:
+    """The order of paths everywhere: by their bytes."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+class FileRecord(NamedTuple):
+    """One line of a manifest. ``mode`` is git's: 100644, 100755 or 120000 (symbolic link)."""
+
+    path: str
+    object: str
+    size: int
+    mode: str
+
+    @classmethod
+    def from_document(cls, document: Document) -> FileRecord:
+        """Parse one manifest line; KeyError, TypeError, ValueError or an id error if it is none."""
+        return cls(
+            path=_text(document["path"]),
+            object=check_digest(document["object"]),
+            size=_count(document["size"]),
+            mode=sys.intern(_text(document["mode"])),
+        )
+
+
+class SkippedFile(NamedTuple):
+    """Something of the tree that is not in the manifest, and why."""
+
+    path: str
+    reason: str
+
+
+class InputFile(NamedTuple):
+    """One file of a batch as its tasks receive it: what the manifest says, language, facets."""
+
+    path: str
+    object: str
+    size: int
+    language: str
+    facets: Mapping[str, str]
+
+    @classmethod
+    def from_document(cls, document: Document) -> InputFile:
+        """Parse one line of ``inputs.index.jsonl``."""
+        return cls(
+            path=_text(document["path"]),
+            object=check_digest(document["object"]),
+            size=_count(document["size"]),
+            language=sys.intern(_text(document["language"])),
+            facets={_text(k): _text(v) for k, v in _mapping(document["facets"]).items()},
+        )
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task of the pipeline with everything resolved that its results depend on.
+
+    ``components`` is what the fingerprint covers.
+    """
+
+    id: str
+    task: str
+    needs: tuple[str, ...]
+    config: Mapping[str, object]
+    kinds: tuple[str, ...]
+    fingerprint: str
+    components: Mapping[str, object]
+
+    @cached_property
+    def facets(self) -> tuple[str, ...]:
+        """The facets of a path that the task reads, sorted."""
+        return _texts(self.components["facets"])
+
+    @cached_property
+    def key_opening(self) -> str:
+        """How the text of each of the task's keys opens."""
+        return f"codebatch-file-key\ntask {self.fingerprint}\nlanguage "
+
+    @cached_property
+    def reads_tree(self) -> bool:
+        """Whether the syntax tree that a task upstream records is all it sees of a file."""
+        return self.components["reads"] == READS_TREE
+
+    @classmethod
+    def from_document(cls, document: Document) -> PlannedTask:
+        """Parse one entry of a plan's ``tasks``."""
+        return cls(
+            id=_text(document["id"]),
+            task=_text(document["task"]),
+            needs=_texts(document["needs"]),
+            config=_mapping(document["config"]),
+            kinds=_texts(document["kinds"]),
+            fingerprint=check_digest(document["fingerprint"]),
+            components=_mapping(document["components"]),
+        )
+
+
+class PlannedShard(NamedTuple):
+    """A range of lines of ``inputs.index.jsonl``: ``length`` bytes from ``offset``."""
+
+    shard_id: str
+    files: int
+    bytes: int
+    offset: int
+    length: int
+    digest: str
+
+    @classmethod
+    def from_document(cls, document: Document) -> PlannedShard:
+        """Parse one entry of a plan's ``shards``."""
+        return cls(
+            shard_id=_text(document["shard_id"]),
+            files=_count(document["files"]),
+            bytes=_count(document["bytes"]),
+            offset=_count(document["offset"]),
+            length=_count(document["length"]),
+            digest=check_digest(document["digest"]),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline resolved against one snapshot."""
+
+    snapshot_id: str
+    pipeline: str
+    tasks: tuple[PlannedTask, ...]
+    shards: tuple[PlannedShard, ...]
+    files: int
+    languages: Mapping[str, int]
+
+    @classmethod
+    def from_document(cls, document: Document) -> Plan:
+        """Parse ``plan.json``."""
+        tasks = cast("list[Document]", document["tasks"])
+        shards = cast("list[Document]", document["shards"])
+        return cls(
+            snapshot_id=_text(document["snapshot_id"]),
+            pipeline=_text(document["pipeline"]),
+            tasks=tuple(PlannedTask.from_document(task) for task in tasks),
+            shards=tuple(PlannedShard.from_document(shard) for shard in shards),
+            files=_count(document["files"]),
+            languages=_numbers(document["languages"]),
+        )
+
+    def shard(self, shard_id: str) -> PlannedShard:
+        """The planned shard of that id; KeyError where the plan has none."""
+        return self._by_id[shard_id]
+
+    def has_shard(self, shard_id: str, digest: str) -> bool:
+        """Whether the plan has a shard of that id with these very inputs."""
+        shard = self._by_id.get(shard_id)
+        return shard is not None and shard.digest == digest
+
+    @cached_property
+    def _by_id(self) -> dict[str, PlannedShard]:
+        return {shard.shard_id: shard for shard in self.shards}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many records, in total and by kind, severity and code (the latter of diagnostics)."""
+
+    records: int = 0
+    by_kind: Mapping[str, int] = field(default_factory=dict)
+    by_severity: Mapping[str, int] = field(default_factory=dict)
+    by_code: Mapping[str, int] = field(default_factory=dict)
+    by_skip_reason: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, document: Document) -> Counts:
+        """Parse the ``counts`` of a state."""
+        parts = {name: _numbers(document[name]) for name in _COUNT_FIELDS}
+        return cls(records=_count(document["records"]), **parts)
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Counts:
+        """Count records."""
+        by_kind = _tally(list(map(_kind_of, records)))
+        if "diagnostic" not in by_kind and "skip" not in by_kind:
+            return cls(len(records), by_kind)
+        found = [record for record in records if record["kind"] == "diagnostic"]
+        skips = [record for record in records if record["kind"] == "skip"]
+        return cls(
+            records=len(records),
+            by_kind=by_kind,
+            by_severity=_tally([record["severity"] for record in found]),
+            by_code=_tally([record["code"] for record in found]),
+            by_skip_reason=_tally([record["reason"] for record in skips]),
+        )
+
+    def as_document(self) -> Document:
+        """The document that `from_document` parses."""
+        return {
+            "records": self.records,
+            **{name: dict(getattr(self, name)) for name in _COUNT_FIELDS},
+        }
+
+    @property
+    def diagnostics(self) -> int:
+        """How many of the records are diagnostics."""
+        return self.by_kind.get("diagnostic", 0)
+
+    @classmethod
+    def total(cls, parts: Iterable[Counts]) -> Counts:
+        """The sum of counts."""
+        records = 0
+        sums: tuple[dict[str, int], ...] = tuple({} for _ in _COUNT_FIELDS)
+        for part in parts:
+            records += part.records
+            tallies = (part.by_kind, part.by_severity, part.by_code, part.by_skip_reason)
+            for total, tally in zip(sums, tallies, strict=True):
+                for key, number in tally.items():
+                    total[key] = total.get(key, 0) + number
+        named = zip(_COUNT_FIELDS, sums, strict=True)
+        return cls(records=records, **{name: dict(sorted(total.items())) for name, total in named})
+
+    def less(self, part: Counts) -> Counts:
+        """What is left without a part of what was counted."""
+        left: dict[str, dict[str, int]] = {}
+        for name in _COUNT_FIELDS:
+            taken = getattr(part, name)
+            numbers = ((key, n - taken.get(key, 0)) for key, n in getattr(self, name).items())
+            left[name] = {key: number for key, number in numbers if number}
+        return Counts(records=self.records - part.records, **left)
+
+
+_COUNT_FIELDS = ("by_kind", "by_severity", "by_code", "by_skip_reason")
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """``state.json``: the outcome of one task on one shard.
+
+    For each file of the shard in path order, ``per_file`` holds (records, diagnostics) and
+    ``origins`` one letter: `COMPUTED`, `EQUAL` (to another file of the shard) or `REMEMBERED`.
+    ``linked`` names the batch whose outputs these are, where the shard was taken over whole.
+    """
+
+    status: str
+    digest: str
+    size: int
+    tree: str
+    files: int
+    computed: int
+    reused: int
+    counts: Counts
+    attempt: str
+    per_file: tuple[tuple[int, int], ...] = ()
+    origins: str = ""
+    linked: str | None = None
+    error: Mapping[str, object] | None = None
+    started: str = ""
+    finished: str = ""
+
+    @classmethod
+    def from_document(cls, document: Document) -> ShardState:
+        """Parse ``state.json``; raises on anything but a complete state."""
+        status = _text(document["status"])
+        if status not in (DONE, FAILED):
+            raise ValueError(f"unknown shard status {status!r}")
+        return cls(
+            status=status,
+            digest=check_digest(document["outputs"]),
+            size=_count(document["size"]),
+            tree=check_digest(document["tree"]),
+            files=_count(document["files"]),
+            computed=_count(document["computed"]),
+            reused=_count(document["reused"]),
+            counts=Counts.from_document(_mapping(document["counts"])),
+            attempt=_text(document["attempt"]),
+            per_file=_pairs(document["per_file"]),
+            origins=_text(document["origins"]),
+            linked=None if document["linked"] is None else _text(document["linked"]),
+            error=cast("Document | None", document["error"]),
+            started=_text(document["started"]),
+            finished=_text(document["finished"]),
+        )
+
+    def as_document(self) -> Document:
+        """The document that `from_document` parses."""
+        return {
+            "status": self.status,
+            "outputs": self.digest,
+            "size": self.size,
+            "tree": self.tree,
+            "files": self.files,
+            "computed": self.computed,
+            "reused": self.reused,
+            "counts": self.counts.as_document(),
+            "attempt": self.attempt,
+            "per_file": self.per_file,
+            "origins": self.origins,
+            "linked": self.linked,
+            "error": None if self.error is None else dict(self.error),
+            "started": self.started,
+            "finished": self.finished,
+        }
+
+
+_kind_of = itemgetter("kind")
+
+
+def _tally(keys: Sequence[object]) -> dict[str, int]:
+    """How often each key occurs, in order; most often there is none, or one."""
+    if len(keys) < 2:
+        return {str(key): 1 for key in keys}
+    return dict(sorted((str(key), number) for key, number in Counter(keys).items()))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"expected a count, got {value!r}")
+    return value
+
+
+def _mapping(value: object) -> Document:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {type(value).__name__}")
+    return value
+
+
+def _numbers(value: object) -> dict[str, int]:
+    return {name: _count(number) for name, number in _mapping(value).items()}
+
+
+def _pairs(value: object) -> tuple[tuple[int, int], ...]:
+    # Most files have as many records as another: one pair serves them all.
+    known: dict[tuple[int, int], tuple[int, int]] = {}
+    pairs = tuple(
+        known.setdefault(pair, pair)
+        for first, second in cast("list[list[int]]", value)
+        for pair in [(first, second)]
+    )
+    if any(type(a) is not int or type(b) is not int or a < 0 or b < 0 for a, b in pairs):
+        raise ValueError("expected pairs of counts")
+    return pairs
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {type(value).__name__}")
+    return tuple(_text(item) for item in value)

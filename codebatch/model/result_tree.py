@@ -1,0 +1,57 @@
+"""The result digest: one digest over all records of a batch, whatever the sharding.
+
+A Merkle tree over object-digest prefixes. A leaf has three hex digits and covers, in path
+order, the path of each of its files with the digest of the file's lines; an inner node covers
+its non-empty children. A shard of width w is exactly one node at depth w, so shards of any
+width fold into the same root, and no process ever holds all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from codebatch.model.digest import DIGEST_PREFIX, canonical_json, digest_bytes, digest_document
+
+LEAF_DIGITS = 3
+
+
+def shard_node(files: Iterable[tuple[str, str, str]], width: int) -> str:
+    """The node of a shard whose id has ``width`` digits, from (path, object, digest of the
+    file's lines) of each of its files, in path order.
+    """
+    leaves: dict[str, list[str]] = {}
+    first, end = len(DIGEST_PREFIX), len(DIGEST_PREFIX) + LEAF_DIGITS
+    for path, digest, lines in files:
+        pair = f'[{canonical_json(path).decode()},"{lines}"]'
+        leaves.setdefault(digest[first:end], []).append(pair)
+    nodes = {prefix: _tagged("result-leaf", pairs) for prefix, pairs in leaves.items()}
+    return next(iter(_fold(nodes, width).values()))
+
+
+def task_root(shards: Mapping[str, str]) -> str:
+    """Root over the shards of one task, by shard id; a batch without files has a root too."""
+    return _fold(shards, 0).get("", digest_document("result-node", []))
+
+
+def result_digest(tasks: Mapping[str, Mapping[str, str]]) -> str:
+    """The result digest from each task's shards: ``{task_id: {shard_id: node}}``."""
+    roots = {task_id: task_root(shards) for task_id, shards in tasks.items()}
+    return digest_document("result", roots)
+
+
+def _fold(nodes: Mapping[str, str], depth: int) -> dict[str, str]:
+    """Fold nodes, named by their hex prefix and all of one length, up to prefixes of ``depth``."""
+    level = dict(nodes)
+    while level and len(next(iter(level))) > depth:
+        children: dict[str, list[str]] = {}
+        for prefix in sorted(level):
+            children.setdefault(prefix[:-1], []).append(f'["{prefix[-1]}","{level[prefix]}"]')
+        level = {prefix: _tagged("result-node", pairs) for prefix, pairs in children.items()}
+    return level
+
+
+def _tagged(tag: str, pairs: list[str]) -> str:
+    """The tagged digest of an array of arrays that are canonical JSON already: there are so
+    many of them that writing each as a document would take longer than all digests.
+    """
+    return digest_bytes(f"{tag}\n[{','.join(pairs)}]".encode())

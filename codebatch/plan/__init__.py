@@ -1,0 +1,1 @@
+"""From a snapshot and a pipeline to shards and fingerprints."""

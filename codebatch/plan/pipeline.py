@@ -1,0 +1,136 @@
+"""A pipeline document becomes a validated DAG of tasks.
+
+A document is untrusted input: it is checked against its schema, every name against the
+registry, every config against the schema of its task, and the graph for duplicate ids, unknown
+needs and cycles, with one error that names the place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codebatch.model.digest import Document
+from codebatch.model.errors import PipelineInvalidError, PipelineNotFoundError
+from codebatch.model.resources import list_pipelines, load_graph, schema_errors
+from codebatch.tasks.base import Task
+from codebatch.tasks.registry import find_task
+
+_MAX_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class PipelineTask:
+    """One task of a pipeline with its config resolved."""
+
+    id: str
+    task: Task
+    needs: tuple[str, ...]
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A DAG; ``tasks`` stand in an order in which each follows what it needs."""
+
+    name: str
+    description: str
+    tasks: tuple[PipelineTask, ...]
+
+
+def load_pipeline(name_or_path: str) -> Pipeline:
+    """The packaged pipeline of that name, else the document at that path."""
+    if name_or_path in list_pipelines():
+        return _pipeline(load_graph(name_or_path))
+    document = _read(name_or_path)
+    return parse_pipeline(document, name_or_path)
+
+
+def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
+    """Validate a document; `PipelineInvalidError` names all that is wrong with it."""
+    problems = schema_errors(document, "pipeline")
+    if problems or not isinstance(document, dict):
+        raise _invalid(where, problems)
+    pipeline = _pipeline(document)
+    for task in pipeline.tasks:
+        given = next(t for t in document["tasks"] if t["id"] == task.id).get("config", {})
+        problems += [f"task {task.id}: {e}" for e in schema_errors(given, task.task.config_schema)]
+    if problems:
+        raise _invalid(where, problems)
+    return pipeline
+
+
+def _read(path: str) -> object:
+    hints = [f"packaged pipelines: {', '.join(list_pipelines())}", "or give the path of a file"]
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise PipelineNotFoundError(f"unknown pipeline: {path}", hints=hints) from error
+    if len(data) > _MAX_BYTES:
+        raise _invalid(path, [f"larger than {_MAX_BYTES} bytes"])
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, [f"not a JSON document: {error}"]) from error
+
+
+def _pipeline(document: Mapping[str, Any]) -> Pipeline:
+    name = document["name"]
+    tasks: dict[str, PipelineTask] = {}
+    for entry in document["tasks"]:
+        if entry["id"] in tasks:
+            raise _invalid(name, [f"the task id {entry['id']!r} is given twice"])
+        task = find_task(entry["task"])
+        config = task.resolve_config(entry.get("config", {}))
+        tasks[entry["id"]] = PipelineTask(entry["id"], task, tuple(entry.get("needs", ())), config)
+    return Pipeline(name, document.get("description", ""), _ordered(name, tasks))
+
+
+def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, ...]:
+    """The tasks in an order that respects ``needs``, else that of the document."""
+    for task in tasks.values():
+        for need in task.needs:
+            if need not in tasks:
+                raise _invalid(name, [f"task {task.id} needs {need!r}, which is not in it"])
+    ordered: dict[str, PipelineTask] = {}
+    while len(ordered) < len(tasks):
+        ready = [
+            task
+            for task in tasks.values()
+            if task.id not in ordered and all(need in ordered for need in task.needs)
+        ]
+        if not ready:
+            circle = ", ".join(sorted(set(tasks) - set(ordered)))
+            raise _invalid(name, [f"the tasks need each other in a circle: {circle}"])
+        ordered.update((task.id, task) for task in ready)
+    return tuple(ordered.values())
+
+
+def _invalid(where: str, problems: list[str]) -> PipelineInvalidError:
+    first = problems[0] if problems else "not a JSON object"
+    return PipelineInvalidError(
+        f"invalid pipeline {where}: {first}",
+        hints=["the form is that of schemas/pipeline.schema.json"],
+        details={"problems": problems},
+    )
+
+
+def pipeline_document(pipeline: Pipeline) -> Document:
+    """The resolved pipeline as a JSON document, every default spelled out."""
+    return {
+        "name": pipeline.name,
+        "description": pipeline.description,
+        "tasks": [
+            {
+                "id": task.id,
+                "task": task.task.name,
+                "needs": list(task.needs),
+                "config": dict(task.config),
+            }
+            for task in pipeline.tasks
+        ],
+    }

@@ -1,0 +1,226 @@
+"""Resolve a pipeline against a snapshot: fingerprints, inputs, shards. Pure but for one read.
+
+A task's fingerprint covers everything about it that may change its output: name and version,
+config with every default, toolchain, and what it reads. The batch id covers the snapshot, the
+resolved pipeline, the fingerprints, and how languages and facets are detected; how the work is
+sharded is not part of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+
+from codebatch.model.digest import (
+    DIGEST_PREFIX,
+    Document,
+    canonical_json,
+    digest_bytes,
+    digest_document,
+    short_id,
+)
+from codebatch.model.errors import UsageError
+from codebatch.model.keys import fingerprint
+from codebatch.model.records import (
+    READS_CONTENT,
+    READS_TREE,
+    SYMLINK_MODE,
+    FileRecord,
+    InputFile,
+    Plan,
+    PlannedShard,
+    PlannedTask,
+)
+from codebatch.plan.pipeline import Pipeline, PipelineTask, pipeline_document
+from codebatch.tasks.base import PARSE, Task
+from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
+from codebatch.tasks.registry import find_task
+
+SHARD_COUNTS = {16: 1, 256: 2, 4096: 3}
+_FILES_PER_SHARD = 512
+
+
+@dataclass(frozen=True)
+class BatchIdentity:
+    """What a batch is, before its files are looked at: all that its id is derived from."""
+
+    snapshot_id: str
+    pipeline: str
+    document: Document
+    tasks: tuple[PlannedTask, ...]
+
+    @property
+    def batch_id(self) -> str:
+        """The id: a digest of the snapshot, the resolved pipeline and the fingerprints, and of
+        how a file's language and facets are found.
+        """
+        fingerprints = [task.fingerprint for task in self.tasks]
+        identity = [self.snapshot_id, self.document, fingerprints, DETECTION]
+        return short_id("batch", digest_document("batch", identity))
+
+
+@dataclass(frozen=True)
+class ResolvedPlan:
+    """A plan with what is stored beside it: its identity and the lines of its inputs."""
+
+    identity: BatchIdentity
+    plan: Plan
+    inputs: bytes
+
+
+def identify(snapshot_id: str, pipeline: Pipeline) -> BatchIdentity:
+    """The batch of a pipeline over a snapshot, as this process would run it."""
+    return BatchIdentity(
+        snapshot_id, pipeline.name, pipeline_document(pipeline), plan_tasks(pipeline)
+    )
+
+
+def make_plan(
+    identity: BatchIdentity,
+    files: Sequence[FileRecord],
+    read_head: Callable[[str], bytes],
+    shards: int | None = None,
+) -> ResolvedPlan:
+    """Plan a batch over the files of its snapshot, which are ordered by path.
+
+    ``read_head`` gives the first bytes of an object, for files whose name does not tell their
+    language. ``shards`` is 16, 256 or 4096; without it the number of files decides.
+    """
+    facets = sorted({facet for task in identity.tasks for facet in task.facets})
+    by_object = sorted(files, key=attrgetter("object"))  # and by path, since sorting is stable
+    width = _width(len(files), shards)
+    languages: Counter[str] = Counter()
+    lines = io.BytesIO()
+    planned: list[PlannedShard] = []
+    for shard_id, group in groupby(by_object, key=lambda file: shard_of(file.object, width)):
+        # As input files and as lines, those of one shard alone are held at a time.
+        inputs = [_input_file(file, facets, read_head) for file in group]
+        languages.update(file.language for file in inputs)
+        planned.append(_write_shard(shard_id, inputs, lines))
+    plan = Plan(
+        snapshot_id=identity.snapshot_id,
+        pipeline=identity.pipeline,
+        tasks=identity.tasks,
+        shards=tuple(planned),
+        files=len(files),
+        languages=dict(sorted(languages.items())),
+    )
+    return ResolvedPlan(identity, plan, lines.getvalue())
+
+
+def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
+    """The tasks with their fingerprints, as this process would run them."""
+    parsers = {task.id for task in pipeline.tasks if task.task.name == PARSE}
+    return tuple(_planned(task, parsers) for task in pipeline.tasks)
+
+
+def _planned(task: PipelineTask, parsers: set[str]) -> PlannedTask:
+    reads_tree = task.task.reads_tree and not parsers.isdisjoint(task.needs)
+    components = _components(task.task, task.config, reads_tree=reads_tree)
+    return PlannedTask(
+        id=task.id,
+        task=task.task.name,
+        needs=task.needs,
+        config=task.config,
+        kinds=task.task.kinds,
+        fingerprint=fingerprint(components),
+        components=components,
+    )
+
+
+def components_here(task: PlannedTask) -> Document:
+    """The components of a planned task as this process would run it."""
+    found = find_task(task.task)
+    config = found.resolve_config(task.config)
+    return _components(found, config, reads_tree=found.reads_tree and task.reads_tree)
+
+
+def _components(task: Task, config: Mapping[str, object], *, reads_tree: bool) -> Document:
+    return {
+        "task": task.name,
+        "version": task.version,
+        "config": dict(config),
+        "toolchain": dict(sorted(task.toolchain().items())),
+        "facets": sorted(task.facets),
+        "reads": READS_TREE if reads_tree else READS_CONTENT,
+    }
+
+
+def _input_file(
+    file: FileRecord, facets: Iterable[str], read_head: Callable[[str], bytes]
+) -> InputFile:
+    if file.mode == SYMLINK_MODE:
+        language = "symlink"
+    else:
+        language = detect_language(file.path, lambda: read_head(file.object))
+    roles = {facet: FACETS[facet](file.path) for facet in facets}
+    return InputFile(file.path, file.object, file.size, language, roles)
+
+
+def _input_line(file: InputFile) -> bytes:
+    """Canonical JSON of a file: what few files have of their own is written by itself, the rest
+    is the same for thousands.
+    """
+    facets = _facets_json(tuple(file.facets.items()))
+    path = canonical_json(file.path)
+    return b'{"facets":%b,"language":"%b","object":"%b","path":%b,"size":%d}\n' % (
+        facets,
+        file.language.encode(),
+        file.object.encode(),
+        path,
+        file.size,
+    )
+
+
+@lru_cache(maxsize=256)
+def _facets_json(facets: tuple[tuple[str, str], ...]) -> bytes:
+    return canonical_json(dict(facets))
+
+
+def _width(files: int, shards: int | None) -> int:
+    """How many hex digits name a shard."""
+    if shards is None:
+        return 1 if files <= 16 * _FILES_PER_SHARD else 2 if files <= 256 * 4096 else 3
+    return check_shards(shards)
+
+
+def check_shards(shards: int) -> int:
+    """How many hex digits name one of so many shards; `UsageError` for another number."""
+    if shards not in SHARD_COUNTS:
+        raise UsageError(f"cannot make {shards} shards: choose 16, 256 or 4096")
+    return SHARD_COUNTS[shards]
+
+
+def _write_shard(shard_id: str, inputs: Sequence[InputFile], lines: io.BytesIO) -> PlannedShard:
+    """Add the lines of a shard to those of the shards before it: each is one range of lines."""
+    data = b"".join(map(_input_line, inputs))
+    size = sum(file.size for file in inputs)
+    offset = lines.tell()
+    lines.write(data)
+    return PlannedShard(shard_id, len(inputs), size, offset, len(data), digest_bytes(data))
+
+
+def shard_of(digest: str, width: int) -> str:
+    """The shard of an object: the first ``width`` hex digits of its digest."""
+    return digest[len(DIGEST_PREFIX) :][:width]
+
+
+def plan_document(resolved: ResolvedPlan) -> Document:
+    """The document of ``plan.json``."""
+    plan = resolved.plan
+    return {
+        "batch_id": resolved.identity.batch_id,
+        "snapshot_id": plan.snapshot_id,
+        "pipeline": plan.pipeline,
+        "document": resolved.identity.document,
+        "detection": DETECTION,
+        "tasks": [asdict(task) for task in plan.tasks],
+        "shards": [shard._asdict() for shard in plan.shards],
+        "files": plan.files,
+        "languages": dict(plan.languages),
+    }

@@ -1,0 +1,1 @@
+"""Child processes that may die without taking a run with them."""

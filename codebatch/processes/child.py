@@ -1,0 +1,258 @@
+"""What a child process does: run shards, or a task on a file, within limits that end it.
+
+**Time.** Before each computation the kernel is told to end the process when the limit has
+passed (``setitimer``; `SIGALRM` ends a process whose handler nobody has set). That costs half a
+microsecond, needs no thread, and works in a C function that holds the interpreter's lock.
+
+**Memory.** The data a process may have is limited, relative to what it has before it works. What
+exceeds the limit gets a `MemoryError`, or the process ends in whatever way the code that asked
+for memory knows.
+
+Messages and their answers are described at `_Serving`. The process ends when its channel does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from codebatch.model.digest import digest_bytes
+from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
+from codebatch.model.limits import Limits
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.record_lines import FileLines, decode_lines
+from codebatch.model.records import PlannedTask
+from codebatch.processes import channel as frames
+from codebatch.processes.channel import BrokenChannelError
+from codebatch.runtime.gc_paused import collector_held
+from codebatch.shard.compute import Computation, Surroundings, run_task
+from codebatch.shard.parcel import (
+    ContentMissingError,
+    Parcel,
+    compute_parcel,
+    error_of,
+    pack_results,
+    parcel_from,
+    reader_of,
+    task_from,
+)
+from codebatch.shard.run import run_shard
+from codebatch.tasks.base import FileContext, ToolCrashedError
+from codebatch.tasks.registry import find_task
+from codebatch.tasks.source import SourceFile
+
+_MEMORY_SHARE = 2
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_KILL_FIRST = "500"
+
+Message = Mapping[str, Any]
+Watch = Callable[[int], None]
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer what comes over the channel until it ends, or memory has run out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what an interrupt means
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    _prefer_to_die()
+    serving = _Serving(channel)
+    with contextlib.suppress(BrokenChannelError):
+        while not serving.exhausted:
+            frames.send(channel, serving.answer(frames.receive(channel)))
+
+
+class _Serving:
+    """Answers ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
+    `Answer` that is not empty; and ``{"compute": …}``, which holds what a task on a file depends
+    on, with its lines, or with the rule under which a tool has ``crashed`` on it. In the midst of
+    the latter it may ask ``{"want": n}`` for the content of the n-th file it was told of. What
+    goes wrong with all of a task is ``{"failed": message}``; ``{"exhausted": true}`` says that
+    memory has run out, after which it answers no more.
+
+    State: ``_source`` is the file that was looked at last, under ``_name``; ``_prepared`` what
+    tasks have prepared for files, by task and name.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.exhausted = False
+        self._channel = channel
+        self._name: object = None
+        self._source = SourceFile(b"", "")
+        self._prepared: dict[bytes, dict[object, object]] = {}
+
+    def answer(self, message: Message) -> Message:
+        """The answer to one message."""
+        limits = Limits(*message["limits"])
+        watch = _watch(limits)
+        try:
+            limit_memory(limits)
+            if "run" in message:
+                return self._run(_call_from(message["run"]), watch)
+            if "parcel" in message:
+                return self._serve(parcel_from(message["parcel"]), watch)
+            return self._compute(message["compute"], watch)
+        except MemoryError:
+            self.exhausted = True
+            return {"exhausted": True}
+        except CodeBatchError as error:
+            return {"failed": error.message}
+        except Exception as error:  # noqa: BLE001 - said to the owner, who knows what it means
+            return {"failed": f"{type(error).__name__}: {error}"}
+        finally:
+            watch(0)
+
+    def _run(self, call: ShardCall, watch: Watch) -> Message:
+        limited = partial(replace, watch=watch, memory_is_limited=True)
+        receipt = run_shard(call, limited)
+        self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
+        return {"exhausted": True} if self.exhausted else {"receipt": receipt}
+
+    def _serve(self, parcel: Parcel, watch: Watch) -> Message:
+        limited = partial(replace, watch=watch, memory_is_limited=True)
+        try:
+            with collector_held():
+                results = compute_parcel(parcel, reader_of(parcel.contents), limited)
+            return {"results": pack_results(results), "condemned": results.condemned}
+        except ContentMissingError as error:
+            return {"missing": [error.digest]}
+        except MemoryExhaustedError:
+            self.exhausted = True
+            return {"exhausted": True}
+        except CodeBatchError as error:
+            return {"error": error_of(error)}
+
+    def _compute(self, work: Message, watch: Watch) -> Message:
+        task = task_from(work["task"])
+        self._look_at(work["files"][0])
+        blobs: list[bytes] = []
+
+        def put(data: bytes) -> str:
+            blobs.append(data)
+            return digest_bytes(data)
+
+        with collector_held():
+            context = FileContext(
+                config=task.config,
+                upstream={need: decode_lines(lines) for need, lines in work["upstream"].items()},
+                prepared=self._prepared_for(task, work, watch),
+            )
+            watch(1)
+            limited = Surroundings(_nothing, put, _not_here, memory_is_limited=True)
+            try:
+                _, found = run_task(task, self._source, context, limited)
+            except ToolCrashedError as error:
+                return {"crashed": error.rule}
+        watch(0)
+        counts = found.counts.as_document()
+        return {"lines": found.lines, "counts": counts, "blobs": blobs}
+
+    def _look_at(self, file: Sequence[Any]) -> None:
+        """Have this file at hand; what was made of it before is kept."""
+        if _name_of(file) != self._name:
+            self._source.drop_tree()
+            self._name, self._source = _name_of(file), self._source_of(0, file)
+
+    def _prepared_for(self, task: PlannedTask, work: Message, watch: Watch) -> object:
+        found = find_task(task.task)
+        if found.prepare is None:
+            return None
+        names = [_name_of(file) for file in work["files"]]
+        values = self._prepared.setdefault(work["task"], {})
+        if names[0] not in values:
+            later = map(self._source_of, range(1, len(names)), work["files"][1:])
+            sources = [self._source, *later]
+            watch(len(sources))
+            values.update(zip(names, found.prepare_now(sources, task.config), strict=True))
+        return values[names[0]]
+
+    def _source_of(self, number: int, file: Sequence[Any]) -> SourceFile:
+        _, size, language, facets = file
+        return SourceFile.stored(partial(self._content, number), size, language, facets)
+
+    def _content(self, number: int) -> bytes:
+        frames.send(self._channel, {"want": number})
+        content: bytes = frames.receive(self._channel)
+        return content
+
+
+def limit_memory(limits: Limits) -> None:
+    """Let this process take so much more memory than it has now."""
+    size = limits.memory_bytes
+    if size is None:
+        size = memory_there_is() // _MEMORY_SHARE
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = size + _data_bytes() if size else resource.RLIM_INFINITY
+    if hard != resource.RLIM_INFINITY:
+        wanted = hard if wanted == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+@lru_cache(maxsize=1)
+def memory_there_is() -> int:
+    """Bytes of memory of this machine, or of the container that this process is in."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            found = min(found, int(Path(name).read_text(encoding="ascii")))
+    return found
+
+
+def _watch(limits: Limits) -> Watch:
+    """A function that is told for how many files the next step takes time; 0: there is none."""
+
+    def watch(files: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds_for(files))
+
+    return watch
+
+
+def _data_bytes() -> int:
+    """What the limit counts of this process; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmData:")[2].split()[0]) * 1024
+    return 0
+
+
+def _prefer_to_die() -> None:
+    """Have no core written, and be what the kernel kills first where memory runs out: what a
+    child was at is done again, its owner's work is not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_KILL_FIRST, encoding="ascii")
+
+
+def _call_from(wire: Sequence[Any]) -> ShardCall:
+    call = ShardCall(*wire)
+    earlier = tuple((new, old) for new, old in call.earlier)
+    return call._replace(earlier=earlier, limits=Limits(*call.limits))
+
+
+def receipt_from(wire: Sequence[Any]) -> Receipt:
+    """The receipt that a child has sent."""
+    receipt = Receipt(*wire)
+    return receipt._replace(differ=tuple((task, path) for task, path in receipt.differ))
+
+
+def _name_of(file: Sequence[Any]) -> object:
+    """What tells files apart as tasks see them."""
+    digest, _, language, facets = file
+    return digest, language, tuple(sorted(facets.items()))
+
+
+def _not_here(work: Computation, code: str) -> FileLines:
+    raise CodeBatchError(f"a child gives nothing up: {work.key} {code}")
+
+
+def _nothing(digest: str, _limit: int) -> bytes:
+    raise CodeBatchError(f"a child reads no object: {digest}")

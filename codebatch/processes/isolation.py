@@ -1,0 +1,225 @@
+"""Run shards in child processes, and find out which file is to blame where one ends.
+
+A shard runs whole in a child (`run_guarded`): what crashes, hangs or takes all memory there ends
+that child alone. Then the shard is run again *isolated*: this process goes through its files and
+has a child run one task on one file at a time, so it is known what a child was at when it ended.
+No file is blamed for what it may have met: what ended a child that had been used before, or that
+prepared several files at once, is repeated in a fresh one, which is given nothing else. Only what
+ends that as well is quarantined. What may be the doing of somebody else, who killed or stopped the
+child, has to happen twice. Whatever came out stays, so each end costs one computation; and
+how many files are prepared together is halved each time when it was none of the one at hand.
+
+This process looks into no file and runs no task on any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import CodeBatchError, ShardFailedError, WorkerLostError
+from codebatch.model.limits import Limits
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.record_lines import FileLines
+from codebatch.model.records import Counts, InputFile
+from codebatch.processes.child import receipt_from
+from codebatch.processes.pool import Child, ChildEndedError, Children
+from codebatch.shard.compute import Computation, Surroundings
+from codebatch.shard.quarantine import Quarantine
+from codebatch.shard.run import Change, give_up, refusal, run_shard
+from codebatch.store import open_store
+from codebatch.tasks.registry import find_task
+from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
+from codebatch.tasks.source import SourceFile
+
+# The kernel ends a child in time; this is for one whose timer a task has taken.
+_GRACE_SECONDS = 5
+# Ended by somebody who wanted the process to end: that says nothing about a file.
+_TOLD_TO_END = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT}
+
+# Those of a worker of a cluster: they wait for its next shard.
+CHILDREN = Children()
+
+Source = tuple[InputFile, SourceFile]
+Condemn = Callable[[Computation, str], FileLines]
+
+
+class _ChildDiedError(Exception):
+    """A child ended over a computation; ``code`` is what the file would be quarantined under.
+
+    ``by_other`` is true where somebody else may have killed it, or stopped it for so long.
+    """
+
+    def __init__(self, code: str, *, by_other: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.by_other = by_other
+
+
+def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
+    """As `run_shard`, in a child; a file that ends it is quarantined, all others are computed."""
+    try:
+        answer = ask_child(children, {"run": call, "limits": call.limits})
+        if answer is not None and "receipt" in answer:
+            return receipt_from(answer["receipt"])
+        quarantine = Quarantine(open_store(Path(call.store)))
+        with isolated(call.limits, children, partial(give_up, quarantine, call)) as change:
+            return run_shard(call, change)
+    except CodeBatchError as error:
+        return refusal(call, error)
+
+
+def ask_child(children: Children, message: object) -> Any:
+    """What a child answers; None where it did not live to answer, or has no memory left to."""
+    try:
+        with children.borrow() as child:
+            child.send(message)
+            answer = child.receive()
+            if "exhausted" in answer:
+                raise ChildEndedError(0)
+            return answer
+    except ChildEndedError as end:
+        if end.status in _TOLD_TO_END:
+            raise WorkerLostError("a worker process was told to end") from None
+        children.check_wanted()
+        return None
+    except OSError as error:  # no more processes or descriptors: elsewhere, or later, there are
+        raise WorkerLostError(f"no worker process: {error}") from error
+
+
+@contextlib.contextmanager
+def isolated(limits: Limits, children: Children, condemn: Condemn) -> Iterator[Change]:
+    """For a block, what makes surroundings in which every result is computed in a child.
+
+    A result that ends its child is given up: ``condemn`` gives the lines that stand for it.
+    """
+    isolation = _Isolation(limits, children, condemn)
+    try:
+        yield isolation.around
+    except OSError as error:
+        raise WorkerLostError(f"no worker process: {error}") from error
+    finally:
+        isolation.close()
+
+
+class _Isolation:
+    """Computes the results of files in children, one at a time.
+
+    State: ``_child`` is the child in use, None where the next computation starts one;
+    ``_prepared`` the tasks and files it has prepared; ``_together`` how many files may be
+    prepared at once.
+    """
+
+    def __init__(self, limits: Limits, children: Children, condemn: Condemn) -> None:
+        self._limits = limits
+        self._children = children
+        self._condemn = condemn
+        self._child: Child | None = None
+        self._prepared: set[tuple[str, tuple[object, ...]]] = set()
+        self._together = 2**30
+
+    def around(self, around: Surroundings) -> Surroundings:
+        """The surroundings, with results computed in children."""
+        return replace(around, compute=partial(self._compute, around))
+
+    def close(self) -> None:
+        """Let the child go."""
+        if self._child is not None:
+            self._children.drop(self._child)
+        self._child = None
+        self._prepared.clear()
+
+    def _compute(self, around: Surroundings, work: Computation) -> FileLines:
+        company = self._company(work)
+        in_company = len(company)
+        seen: set[str] = set()  # what may have been the doing of others
+        while True:
+            alone = not company and self._child is None
+            try:
+                found = self._ask(around, work, company)
+            except _ChildDiedError as death:
+                self._children.check_wanted()  # or it was killed for that
+                # A limit of time is for one file: what stands beside it makes no difference.
+                proven = alone or (not company and death.code == TASK_TIMED_OUT)
+                if proven and (death.code in seen or not death.by_other):
+                    return self._condemn(work, death.code)
+                if proven:
+                    seen.add(death.code)
+                company = []
+                continue
+            if in_company and not company:
+                self._together = max(1, (in_company + 1) // 2)
+            return found
+
+    def _company(self, work: Computation) -> list[Source]:
+        """The files that are to be prepared together with the one at hand."""
+        has_prepared = (work.task.id, _name(work.file)) in self._prepared
+        if has_prepared or find_task(work.task.task).prepare is None:
+            return []
+        return list(work.later())[: self._together - 1]
+
+    def _ask(self, around: Surroundings, work: Computation, company: Sequence[Source]) -> FileLines:
+        """Have a task run on a file in a child."""
+        self._children.check_wanted()
+        if self._child is None:
+            self._child = self._children.start()
+        sources = [(work.file, work.source), *company]
+        try:
+            answer = self._converse(self._child, work, sources)
+        except ChildEndedError as end:
+            self.close()
+            raise _death(end.status) from None
+        except BaseException:
+            self.close()
+            raise
+        if "exhausted" in answer:
+            self.close()
+            raise _ChildDiedError(TASK_OUT_OF_MEMORY)
+        if "failed" in answer:
+            raise ShardFailedError(answer["failed"])
+        if "crashed" in answer:
+            return self._condemn(work, answer["crashed"])
+        self._prepared.update((work.task.id, _name(file)) for file, _ in sources)
+        objects = tuple(around.put(blob) for blob in answer["blobs"])
+        return FileLines(answer["lines"], Counts.from_document(answer["counts"]), objects)
+
+    def _converse(self, child: Child, work: Computation, sources: Sequence[Source]) -> Any:
+        """Send a computation, and what the child wants to read, until it has an answer."""
+        files = [(file.object, file.size, file.language, file.facets) for file, _ in sources]
+        upstream = {need: found.lines for need, found in work.upstream.items()}
+        task = canonical_json(asdict(work.task))
+        described = {"task": task, "files": files, "upstream": upstream}
+        child.send({"compute": described, "limits": self._limits})
+        limit = self._limits.seconds_for(len(sources))
+        seconds = limit + _GRACE_SECONDS if limit else None
+        while True:
+            try:
+                answer = child.receive(seconds)
+            except TimeoutError:
+                child.kill()
+                raise _ChildDiedError(TASK_TIMED_OUT, by_other=True) from None
+            if "want" not in answer:
+                return answer
+            child.send(sources[answer["want"]][1].content)
+
+
+def _death(status: int) -> Exception:
+    """What the end of a child says about what it was at."""
+    if status in _TOLD_TO_END:
+        return WorkerLostError("a worker process was told to end")
+    if status == -signal.SIGALRM:  # its time goes on while it is stopped
+        return _ChildDiedError(TASK_TIMED_OUT, by_other=True)
+    if status == -signal.SIGKILL:  # as the kernel does where memory runs out
+        return _ChildDiedError(TASK_OUT_OF_MEMORY, by_other=True)
+    return _ChildDiedError(TASK_CRASHED)
+
+
+def _name(file: InputFile) -> tuple[object, ...]:
+    """What tells files apart as tasks see them."""
+    return file.object, file.language, *sorted(file.facets.items())

@@ -1,0 +1,251 @@
+"""Child processes to run shards in, forked from a small server that has our modules loaded.
+
+The server (`processes.fork_server`) may be started before there is work (`start_server`), so
+that loading its modules overlaps with whatever comes first. Children never run the caller's main
+module, so a script needs no ``if __name__ == "__main__"``; and any process may have them, those
+of Dask's workers too, which `multiprocessing` does not allow to have any.
+
+A child ends with its owner: when the owner ends, for whatever reason, the server does, and kills
+what it has forked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from codebatch.model.errors import WorkerLostError
+from codebatch.processes import channel as frames
+from codebatch.processes.channel import BrokenChannelError
+from codebatch.runtime.programs import import_path, python_command
+
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from codebatch.processes.fork_server import main; main(int(sys.argv[1]))"
+)
+_STATUS_BYTES = 4
+_END_SECONDS = 5
+
+
+class ChildEndedError(Exception):
+    """A child ended before it answered; ``status`` is its exit code, or minus the signal."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a worker process ended with {status}")
+        self.status = status
+
+
+class Child:
+    """A process that answers messages, one at a time; see `processes.child`."""
+
+    def __init__(self, channel: socket.socket, lifeline: socket.socket) -> None:
+        self._channel = channel
+        self._lifeline = lifeline
+
+    def send(self, message: object) -> None:
+        """Send one message; `ChildEndedError` where nobody will read it."""
+        try:
+            self._channel.settimeout(None)
+            frames.send(self._channel, message)
+        except BrokenChannelError:
+            self._ended()
+
+    def receive(self, seconds: float | None = None) -> Any:
+        """The next message; `TimeoutError` after so many seconds without one."""
+        self._channel.settimeout(seconds)
+        try:
+            return frames.receive(self._channel)
+        except BrokenChannelError:
+            self._ended()
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Let it go: it ends at once."""
+        self._channel.close()
+        self._lifeline.close()
+
+    def _ended(self) -> None:
+        """Raise what the server says about its end."""
+        status = b""
+        while portion := self._lifeline.recv(_STATUS_BYTES):
+            status += portion
+        self.close()
+        if len(status) != _STATUS_BYTES:
+            raise WorkerLostError("the server of worker processes ended")
+        raise ChildEndedError(int.from_bytes(status, "big", signed=True))
+
+
+class Children:
+    """The children of a run, or of a worker of a cluster.
+
+    State: ``_idle`` holds those that wait for work and ``_busy`` those that somebody has; a child
+    is used by one thread at a time. ``stopped`` is true once no child shall be started any more.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._idle: list[Child] = []
+        self._busy: set[Child] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Child]:
+        """A child for a block; it is kept for the next one unless the block raises."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+            if child is not None:
+                self._busy.add(child)
+        child = child or self.start()
+        try:
+            yield child
+        except BaseException:
+            self.drop(child)
+            raise
+        with self._lock:
+            self._busy.discard(child)
+            self._idle.append(child)
+
+    def start(self) -> Child:
+        """A new child, to be given to `drop`."""
+        self.check_wanted()
+        child = start_child()
+        with self._lock:
+            self._busy.add(child)
+        return child
+
+    def drop(self, child: Child) -> None:
+        """Let a child go."""
+        with self._lock:
+            self._busy.discard(child)
+        child.close()
+
+    def check_wanted(self) -> None:
+        """Raise `WorkerLostError` where nobody wants any more work to be done."""
+        if self.stopped:
+            raise WorkerLostError("the run was stopped")
+
+    def stop(self) -> None:
+        """Have no child started any more."""
+        self.stopped = True
+
+    def kill(self) -> None:
+        """Kill all that are at work. It may interrupt any other method."""
+        self.stopped = True
+        for child in tuple(self._busy):
+            child.kill()
+
+    def close(self) -> None:
+        """Let all go that wait, and kill those at work: nobody wants to know any more."""
+        self.kill()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.close()
+
+
+def start_server() -> None:
+    """Start the server, unless it runs; it loads the modules on its own."""
+    with _server.lock:
+        _server.ensure_running()
+
+
+def start_child() -> Child:
+    """A new child."""
+    channel, other_channel = socket.socketpair()
+    lifeline, other_lifeline = socket.socketpair()
+    with other_channel, other_lifeline, _server.lock:
+        _server.fork(other_channel, other_lifeline)
+    return Child(channel, lifeline)
+
+
+class _ServerHandle:
+    """The server of this process.
+
+    State: ``_control`` is the socket to it and ``_process`` the process, both None before the
+    first start; ``lock`` is held by whoever calls.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ensure_running(self) -> socket.socket:
+        """The control socket of a server that runs, as far as one can tell."""
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()
+        if self._control is None:
+            self._control = self._start()
+        return self._control
+
+    def fork(self, channel: socket.socket, lifeline: socket.socket) -> None:
+        """Have a child forked that holds these ends."""
+        descriptors = [channel.fileno(), lifeline.fileno()]
+        try:
+            socket.send_fds(self.ensure_running(), [b"f"], descriptors)
+        except ConnectionError:  # it ended a moment ago
+            self.stop()
+            socket.send_fds(self.ensure_running(), [b"f"], descriptors)
+
+    def stop(self) -> None:
+        """End the server, and with it all children."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
+        self._control = self._process = None
+
+    def disown(self) -> None:
+        """Let go of the server of the process that this one is a fork of."""
+        if self._control is not None:
+            self._control.close()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        command = python_command(_BOOT, str(theirs.fileno()), *import_path())
+        # The server and what it forks inherit the mask: an interrupt is for the owner to handle.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd="/",
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # ours is for data
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return ours
+
+
+_server = _ServerHandle()
+_inherited: list[_ServerHandle] = []
+
+
+def _after_fork() -> None:
+    """A fork of this process has no children, and its parent's server must not outlive that."""
+    global _server  # noqa: PLW0603 - one server a process
+    _server.disown()
+    _inherited.append(_server)
+    _server = _ServerHandle()
+
+
+def _stop_server() -> None:
+    _server.stop()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_stop_server)

@@ -1,0 +1,1 @@
+"""How the interpreter is used: imports put off, safe paths, interrupts, the garbage collector."""

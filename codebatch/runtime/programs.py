@@ -1,0 +1,72 @@
+"""What may be started, and what may be imported, whatever the current folder holds.
+
+Nothing is imported from the current folder, which may be a stranger's tree, unless codebatch
+itself is: neither here, when a module is imported late, nor in a process that is started here.
+A program is looked for in absolute folders only. This module imports nothing that is not there
+when Python has started: it is loaded before the path is safe.
+"""
+
+import os
+import sys
+
+_OURS = os.path.realpath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 2))
+
+
+def leave_current_folder() -> None:
+    """Import nothing from the current folder any more."""
+    sys.path[:] = import_path()
+
+
+def import_path() -> list[str]:
+    """Return the path to import from, without what is relative and without the current folder."""
+    here = _current_folder()
+    return [
+        place
+        for place in sys.path
+        if isinstance(place, str) and os.path.isabs(place) and not _is_unsafe(place, here)
+    ]
+
+
+def python_command(code: str, *arguments: str) -> list[str]:
+    """Return the command line that runs code in this Python, isolated.
+
+    The code finds the arguments in ``sys.argv[1:]``. No variable of the environment steers that
+    Python, and nothing of the user or the current folder is on its path; before it imports
+    anything it has to be told the path.
+    """
+    options = ["-I", "-X", f"utf8={sys.flags.utf8_mode}"]
+    if sys.dont_write_bytecode:
+        options.append("-B")
+    if sys.pycache_prefix:
+        options += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+    return [sys.executable, *options, "-c", code, *arguments]
+
+
+def find_program(name: str, tree: str | None = None) -> str | None:
+    """Return the path of a program; None where no absolute folder of `PATH` has it, or only one
+    in the current folder or below ``tree``.
+    """
+    outside = [_current_folder(), os.path.realpath(tree) if tree is not None else None]
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if os.path.isabs(folder):
+            place = os.path.realpath(os.path.join(folder, name))
+            within = any(top is not None and _is_within(place, top) for top in outside)
+            if not within and os.path.isfile(place) and os.access(place, os.X_OK):
+                return os.path.join(folder, name)
+    return None
+
+
+def _current_folder() -> str | None:
+    try:
+        return os.path.realpath(os.getcwd())
+    except OSError:  # it was removed
+        return None
+
+
+def _is_unsafe(place: str, here: str | None) -> bool:
+    place = os.path.realpath(place)
+    return place == here and place != _OURS
+
+
+def _is_within(place: str, top: str) -> bool:
+    return place.startswith(os.path.join(top, ""))

@@ -1,0 +1,1 @@
+"""One shard, from opening its files to the commit of its records."""

@@ -1,0 +1,118 @@
+"""Commit the outputs of a shard: objects, then outputs, then the state that vouches for them.
+
+Committing the same bytes again changes nothing; other bytes for a key that is committed are
+reported as non-determinism and never overwrite what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from codebatch.model.clock import now
+from codebatch.model.digest import digest_bytes
+from codebatch.model.errors import CodeBatchError, NonDeterminismError
+from codebatch.model.records import COMPUTED, DONE, FAILED, Counts, ShardState
+from codebatch.shard.outputs import TaskOutputs
+from codebatch.store import StoreDirectory
+
+EMPTY = digest_bytes(b"")
+
+
+def commit_shard(
+    store: StoreDirectory,
+    batch_id: str,
+    shard_id: str,
+    outputs: Mapping[str, TaskOutputs],
+    attempt: str,
+    started: str,
+) -> None:
+    """Put the outputs of each task into place, then their states."""
+    for task_id, output in outputs.items():
+        present = store.load_verified_state(batch_id, task_id, shard_id)
+        if present is not None and present.status == DONE:
+            _check_equal(present, output, f"batch {batch_id}, task {task_id}, shard {shard_id}")
+            continue
+        store.save_outputs(batch_id, task_id, shard_id, output.data)
+        store.save_state(batch_id, task_id, shard_id, _done(output, attempt, started))
+
+
+def commit_failure(
+    store: StoreDirectory,
+    batch_id: str,
+    task_ids: list[str],
+    shard_id: str,
+    error: CodeBatchError,
+    attempt: str,
+) -> None:
+    """Record that a shard as a whole failed; what is committed of it stays."""
+    at = now()
+    for task_id in task_ids:
+        present = store.load_verified_state(batch_id, task_id, shard_id)
+        if present is not None and present.status == DONE:
+            continue
+        state = ShardState(
+            status=FAILED,
+            digest=EMPTY,
+            size=0,
+            tree=EMPTY,
+            files=0,
+            computed=0,
+            reused=0,
+            counts=Counts(),
+            attempt=attempt,
+            error={"code": error.code, "message": error.message},
+            started=at,
+            finished=at,
+        )
+        store.save_state(batch_id, task_id, shard_id, state)
+
+
+def commit_link(
+    store: StoreDirectory,
+    target: tuple[str, str, str],
+    source: tuple[str, str, str],
+    state: ShardState,
+    attempt: str,
+) -> ShardState:
+    """Give one (batch, task, shard) the outputs and the finished state of another, equal one."""
+    at = now()
+    store.link_outputs(source, target)
+    linked = replace(
+        state,
+        computed=0,
+        reused=state.files,
+        linked=source[0] if state.linked in (None, target[0]) else state.linked,
+        attempt=attempt,
+        started=at,
+        finished=at,
+    )
+    store.save_state(*target, linked)
+    return linked
+
+
+def _done(output: TaskOutputs, attempt: str, started: str) -> ShardState:
+    computed = output.origins.count(COMPUTED)
+    return ShardState(
+        status=DONE,
+        digest=output.digest,
+        size=len(output.data),
+        tree=output.tree,
+        files=len(output.origins),
+        computed=computed,
+        reused=len(output.origins) - computed,
+        counts=output.counts,
+        per_file=output.per_file,
+        origins=output.origins,
+        attempt=attempt,
+        started=started,
+        finished=now(),
+    )
+
+
+def _check_equal(present: ShardState, output: TaskOutputs, what: str) -> None:
+    if present.digest != output.digest:
+        raise NonDeterminismError(
+            f"non-deterministic: {what} gave other bytes than those committed",
+            details={"committed": present.digest, "computed": output.digest},
+        )

@@ -1,0 +1,233 @@
+"""What crosses the network where workers never see the store, and what a worker makes of it.
+
+A *parcel* is a bounded part of a shard: files by digest, the tasks to run on them, what is known
+of them already, and the contents that the worker may not have. It names no path and no batch, so
+what comes of it follows from its bytes alone. The *answer* has the lines of each task on each file
+under their keys, with the objects that the lines refer to, as one compressed message.
+
+The client finds the same keys when it puts the shard together, so nothing has to be matched: what
+is not under its key was not computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgpack
+
+from codebatch.model.digest import canonical_json, digest_bytes
+from codebatch.model.errors import CodeBatchError, WorkerLostError
+from codebatch.model.limits import Limits
+from codebatch.model.memo_entry import Entry, from_entry, has_key, is_entry, key_of, to_entry
+from codebatch.model.record_lines import FileLines
+from codebatch.model.records import InputFile, PlannedTask
+from codebatch.shard.compute import Computation, Surroundings, compute_files
+from codebatch.shard.open import check_toolchain
+from codebatch.shard.quarantine import quarantined_lines
+from codebatch.store.objects.cas import StoredBytes, open_stored
+from codebatch.store.objects.compression import CompressionError, compress, decompress
+
+_MOST_BYTES = 2**33  # of an answer, once it is unpacked
+
+Change = Callable[[Surroundings], Surroundings]
+ReadObject = Callable[[str, int], bytes]
+File = tuple[str, int, str, tuple[tuple[str, str], ...]]
+
+
+class Parcel(NamedTuple):
+    """Work for a worker that sees no store.
+
+    ``tasks`` are planned tasks as canonical JSON, ``files`` are (object, size, language, facets),
+    ordered by object, ``known`` are entries. ``contents`` are those that the worker is not known
+    to have. ``cache_bytes`` is how much of what it was sent a worker keeps.
+    """
+
+    tasks: tuple[bytes, ...]
+    files: tuple[File, ...]
+    known: tuple[Entry, ...]
+    limits: Limits
+    contents: tuple[StoredBytes, ...]
+    cache_bytes: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes on the way."""
+        known = sum(len(entry[1]) for entry in self.known)
+        return known + sum(len(one.data) for one in self.contents) + 150 * len(self.files)
+
+
+class Answer(NamedTuple):
+    """What a worker, by its name and address, says to a parcel.
+
+    ``results`` is what `pack_results` gives. ``condemned`` are the keys of results that are given
+    up, with the code of the reason. Where contents are ``missing``, which a task has asked for,
+    or where there is an ``error``, there are no results.
+    """
+
+    worker: str
+    address: str
+    results: bytes = b""
+    condemned: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    error: Mapping[str, object] | None = None
+
+
+class ContentMissingError(CodeBatchError):
+    """A content that was not sent, and that a task wants to read."""
+
+    code = "CONTENT_MISSING"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"object {digest} was not sent")
+        self.digest = digest
+
+
+@dataclass(frozen=True)
+class Results:
+    """The lines of tasks on files by key, and the objects that they refer to by digest;
+    ``condemned`` as in `Answer`.
+    """
+
+    lines: dict[str, FileLines]
+    objects: dict[str, bytes]
+    condemned: tuple[tuple[str, str], ...] = ()
+
+
+def task_bytes(task: PlannedTask) -> bytes:
+    """A planned task as a parcel has it."""
+    return canonical_json(asdict(task))
+
+
+@lru_cache(maxsize=64)
+def task_from(wire: bytes) -> PlannedTask:
+    """The planned task that `task_bytes` gave."""
+    return PlannedTask.from_document(json.loads(wire))
+
+
+@lru_cache(maxsize=8)
+def _checked_tasks(wires: tuple[bytes, ...]) -> tuple[PlannedTask, ...]:
+    """The planned tasks, which are the same here: a worker may be sent work before it is judged."""
+    tasks = tuple(map(task_from, wires))
+    check_toolchain(tasks)
+    return tasks
+
+
+def parcel_file(file: InputFile) -> File:
+    """A file as a parcel has it: without its path."""
+    return file.object, file.size, file.language, tuple(sorted(file.facets.items()))
+
+
+def parcel_bytes(parcel: Parcel) -> bytes:
+    """The parcel as one message."""
+    packed: bytes = msgpack.packb(parcel, unicode_errors="surrogatepass")
+    return packed
+
+
+def parcel_from(message: bytes) -> Parcel:
+    """The parcel that `parcel_bytes` gave."""
+    wire = msgpack.unpackb(message, use_list=False, unicode_errors="surrogatepass")
+    parcel = Parcel(*wire)
+    contents = tuple(StoredBytes(*one) for one in parcel.contents)
+    return parcel._replace(limits=Limits(*parcel.limits), contents=contents)
+
+
+def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
+    """Reads contents that came with a parcel; `ContentMissingError` for any other."""
+    stored = {one.digest: one for one in contents}
+
+    def read(digest: str, limit: int) -> bytes:
+        if digest not in stored:
+            raise ContentMissingError(digest)
+        return open_stored(stored[digest], limit)
+
+    return read
+
+
+def compute_parcel(
+    parcel: Parcel, read: ReadObject, change: Change = lambda around: around
+) -> Results:
+    """What is not known of the files of a parcel. ``change`` is applied to the surroundings.
+
+    `ToolchainMismatchError` where the tasks are not here what they were planned as.
+    """
+    objects: dict[str, bytes] = {}
+
+    def put(data: bytes) -> str:
+        digest = digest_bytes(data)
+        objects[digest] = data
+        return digest
+
+    tasks = _checked_tasks(parcel.tasks)
+    files = [InputFile("", *file[:3], dict(file[3])) for file in parcel.files]
+    known = _results_in(parcel.known)
+    condemned: dict[str, str] = {}
+
+    def give_up(work: Computation, code: str) -> FileLines:
+        condemned[work.key] = code
+        return quarantined_lines(code)
+
+    around = change(Surroundings(read, put, give_up, lambda key, _: known.get(key)))
+    computed: dict[str, FileLines] = {}
+    for _ in compute_files(tasks, files, around, computed):
+        pass  # what was computed is in `computed`, the rest the client has
+    return Results(computed, objects, tuple(sorted(condemned.items())))
+
+
+def pack_results(results: Results) -> bytes:
+    """The results as one compressed message."""
+    entries = [to_entry(key, found) for key, found in results.lines.items()]
+    return compress(msgpack.packb([entries, list(results.objects.values())]))
+
+
+def unpack_results(packed: bytes) -> Results:
+    """The results in a message; `WorkerLostError` where it is none, and no worker of ours wrote it.
+
+    Objects are named by their digest here: a worker cannot give one another name.
+    """
+    try:
+        wire = msgpack.unpackb(decompress(packed, _MOST_BYTES), use_list=False)
+        entries, objects = wire
+        lines = _results_in(map(_checked, entries))
+        return Results(lines, {digest_bytes(data): data for data in objects})
+    except (CompressionError, ValueError, TypeError, AttributeError) as error:
+        raise WorkerLostError(f"the answer of a worker cannot be read: {error}") from error
+
+
+def received(around: Surroundings, results: Results, key: str) -> FileLines:
+    """The lines under a key, with what they refer to stored; `WorkerLostError` where they are not
+    there.
+    """
+    found = results.lines.get(key)
+    if found is None:
+        raise WorkerLostError("the answers of workers lack a result")
+    for digest in found.objects:
+        if digest not in results.objects:
+            raise WorkerLostError(f"the answers of workers lack object {digest}")
+        around.put(results.objects[digest])
+    return found
+
+
+def merged(parts: Sequence[Results]) -> Results:
+    """All results of the parcels of a shard."""
+    lines = {key: found for part in parts for key, found in part.lines.items()}
+    objects = {digest: data for part in parts for digest, data in part.objects.items()}
+    return Results(lines, objects)
+
+
+def error_of(error: CodeBatchError) -> dict[str, object]:
+    """An error as an answer has it."""
+    return {"code": error.code, "message": error.message}
+
+
+def _results_in(entries: Iterable[Entry]) -> dict[str, FileLines]:
+    return {key_of(entry): from_entry(entry) for entry in entries}
+
+
+def _checked(entry: Entry) -> Entry:
+    if not (has_key(entry) and is_entry(entry)):
+        raise ValueError("not the lines of a file")
+    return entry

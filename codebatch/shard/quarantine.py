@@ -1,0 +1,66 @@
+"""Results that are given up: a task on a file that ends the process which runs it.
+
+Such a result is one diagnostic that says why (`E0003` to `E0005`), whatever the machine, the
+time it took or the memory it used. It is remembered under the key of the task on the file, in
+`store.indexes.quarantine`: nobody tries again until the file, the task or its tools are others,
+or it is told to.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from codebatch.model.digest import Document
+from codebatch.model.messages import ShardCall
+from codebatch.model.record_lines import FileLines, encode_lines
+from codebatch.model.records import Counts, InputFile
+from codebatch.store import StoreDirectory
+from codebatch.store.indexes.quarantine import Verdicts
+from codebatch.tasks.findings import failure_record
+from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
+
+_MESSAGES = {
+    TASK_CRASHED: "quarantined: the task crashes on this file",
+    TASK_TIMED_OUT: "quarantined: the task exceeds the time limit on this file",
+    TASK_OUT_OF_MEMORY: "quarantined: the task exceeds the memory limit on this file",
+}
+
+
+class Quarantine:
+    """What is given up in a store."""
+
+    def __init__(self, store: StoreDirectory) -> None:
+        self._verdicts = Verdicts(store.layout)
+
+    def __bool__(self) -> bool:
+        return bool(self._verdicts)
+
+    def recall(self, key: str) -> FileLines | None:
+        """The lines of a result that is given up; None for any other."""
+        code = self._verdicts.code(key)
+        return quarantined_lines(code) if code in _MESSAGES else None
+
+    def add(self, key: str, code: str, facts: Document) -> FileLines:
+        """Give a result up; its lines."""
+        self._verdicts.add(key, code, facts)
+        return quarantined_lines(code)
+
+    def give_up(
+        self, call: ShardCall, task_id: str, file: InputFile, key: str, code: str
+    ) -> FileLines:
+        """Give up the result of a task on a file; what only checks results gives none up."""
+        if call.recheck is not None:
+            return quarantined_lines(code)
+        facts = {"batch_id": call.batch_id, "task_id": task_id}
+        return self.add(key, code, {**facts, "path": file.path, "object": file.object})
+
+    def remove(self, key: str) -> None:
+        """Note that a result could be computed after all."""
+        self._verdicts.remove(key)
+
+
+@lru_cache(maxsize=len(_MESSAGES))
+def quarantined_lines(code: str) -> FileLines:
+    """What stands for the records of a task on a file that is quarantined."""
+    record = failure_record(code, _MESSAGES[code])
+    return FileLines(encode_lines([record]), Counts.of([record]))

@@ -1,0 +1,46 @@
+"""Tell what a process is short of from what a task says of a file. No state."""
+
+from __future__ import annotations
+
+import errno
+
+from codebatch.model.errors import DiskExhaustedError, MemoryExhaustedError
+
+_NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
+# What Python and the loader of libraries say, without a number, where the system refuses.
+_NO_THREAD = "can't start new thread"
+_NO_FOLDER = "No usable temporary directory found"
+_NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open files")
+
+
+def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
+    """What to raise where a task met that this process is short of something: it says nothing
+    about the file, and elsewhere, or later, there may be enough. None where it is no such thing.
+
+    Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
+    a store cannot write is no `OSError`, so a disk without room is that of temporary files.
+    """
+    code = _number_of(error)
+    no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
+    if no_memory and memory_is_limited:
+        return MemoryError(str(error))
+    what = ": ".join(filter(None, (type(error).__name__, str(error))))
+    if no_memory or code in _NO_HANDLES or _is_refusal(error):
+        return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
+    if code in _NO_ROOM or _NO_FOLDER in what:
+        return DiskExhaustedError(f"this process has no room for temporary files: {what}")
+    return None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    text = str(error)
+    if isinstance(error, ImportError):
+        return any(words in text for words in _NOT_LOADED)
+    return isinstance(error, RuntimeError) and text == _NO_THREAD
+
+
+def _number_of(error: BaseException) -> int | None:
+    """The number of an error of the system, or of one that was the cause."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return found.errno if isinstance(found, OSError) else None

@@ -1,0 +1,211 @@
+"""Where the parts of a repository are, and what its own configuration may say of it.
+
+A ``.git`` is a folder, or a file that names one. What is named may be in the tree; outside of it,
+it counts only if it says on its part that it belongs to this work tree. Of its configuration
+nothing counts but what tells how to read it, and where its work tree is: that has to be here.
+``core.excludesFile`` counts where it is in the work tree, ``include.path`` not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import NamedTuple
+
+from codebatch.snapshot.descriptors import Folder
+from codebatch.snapshot.git.config import LARGEST_CONFIG, is_true, read_settings
+
+GIT_FOLDER = b".git"
+
+_LARGEST_POINTER = 2**14
+_HEAD = re.compile(rb"ref:[ \t\r\n]*refs/|[0-9a-f]{40}")
+_EXTENSIONS = frozenset(
+    b"extensions." + name
+    for name in (
+        *(b"noop", b"noop-v1", b"preciousobjects", b"partialclone", b"worktreeconfig"),
+        *(b"objectformat", b"compatobjectformat", b"refstorage", b"relativeworktrees"),
+    )
+)
+_HASH_SIZES = {b"sha1": 20, b"sha256": 32}
+
+
+class NoRepositoryError(Exception):
+    """There is a ``.git`` that git would refuse, or that leads out of the tree."""
+
+
+class Place(NamedTuple):
+    """Where a folder is: at a path relative to ``base``, which is part of the tree, or, without
+    one, at an absolute path that is trusted.
+    """
+
+    base: Folder | None
+    path: bytes
+
+    def open(self) -> Folder:
+        """Open the folder."""
+        if self.base is None:
+            return Folder.at(self.path)
+        return self.base.open(self.path) if self.path else Folder.at(self.base.path)
+
+    @property
+    def absolute(self) -> bytes:
+        """Its path in the file system."""
+        return os.path.join(self.base.path, self.path) if self.base else self.path
+
+
+class Repository(NamedTuple):
+    """The folder of a work tree, that of git for it, what it shares with other work trees, and
+    what is set in it.
+    """
+
+    top: Folder
+    own: Place
+    common: Place
+    settings: dict[bytes, bytes]
+
+    @property
+    def hash_size(self) -> int:
+        """The number of bytes of an object's name."""
+        return _HASH_SIZES[self.settings.get(b"extensions.objectformat", b"sha1").lower()]
+
+    def excludes(self, most: int) -> bytes | None:
+        """Return the text of the ignore file that is set, if it is in the work tree; None where
+        none is.
+        """
+        named = self.settings.get(b"core.excludesfile")
+        if named is None:
+            return None
+        path = os.path.normpath(os.path.join(self.top.path, named))
+        if not path.startswith(os.path.join(self.top.path, b"")):
+            return None
+        try:
+            return self.top.read(os.path.relpath(path, self.top.path), most) or b""
+        except (OSError, ValueError):
+            return b""
+
+
+def repository_of(top: Folder, tree: Folder) -> Repository | None:
+    """Return the repository whose work tree is ``top``, a folder of ``tree``, where all that is
+    not in ``tree`` is to be confirmed; None where there is none. `NoRepositoryError` where git
+    would refuse it.
+    """
+    status = top.status(GIT_FOLDER)
+    if status is None:
+        return None
+    try:
+        if stat.S_ISDIR(status.st_mode):
+            own = _place(os.path.join(top.path, GIT_FOLDER), tree)
+            return _repository(top, own, tree)
+        if stat.S_ISREG(status.st_mode):
+            found = _repository(top, _named_by_file(top, tree), tree)
+            if found is None:
+                raise NoRepositoryError
+            return found
+    except (OSError, ValueError):
+        raise NoRepositoryError from None
+    if stat.S_ISLNK(status.st_mode):
+        raise NoRepositoryError
+    return None  # a pipe is nothing to git
+
+
+def is_git_folder(folder: Folder) -> bool:
+    """Return True if git would take the folder itself for a repository without a work tree."""
+    try:
+        if not _has_head(folder):
+            return False
+        with _common(folder, Place(folder, b""), folder).open() as shared:
+            return all(map(shared.status, (b"objects", b"refs")))
+    except (OSError, ValueError, NoRepositoryError):
+        return False
+
+
+def _repository(top: Folder, own: Place, tree: Folder) -> Repository | None:
+    with own.open() as folder:
+        if own.base is None and not _belongs_to(folder, top):
+            raise NoRepositoryError
+        if not _has_head(folder):
+            return None
+        common = _common(folder, own, tree)
+        with common.open() as shared:
+            if not all(map(shared.status, (b"objects", b"refs"))):
+                return None
+            settings = dict(read_settings(shared.read(b"config", LARGEST_CONFIG) or b""))
+        is_linked = folder.status(b"commondir") is not None
+        if is_true(settings.get(b"extensions.worktreeconfig")):
+            text = folder.read(b"config.worktree", LARGEST_CONFIG) or b""
+            settings.update(read_settings(text))
+    if not _is_understood(settings):
+        raise NoRepositoryError
+    if not is_linked and not _is_work_tree(settings, own.absolute, top.path):
+        raise NoRepositoryError
+    return Repository(top, own, common, settings)
+
+
+def _place(path: bytes, tree: Folder) -> Place:
+    """Return the place of an absolute path: in the tree, unless it leads elsewhere."""
+    path = os.path.normpath(path)
+    if path == tree.path:
+        return Place(tree, b"")
+    start = os.path.join(tree.path, b"")
+    return Place(tree, path[len(start) :]) if path.startswith(start) else Place(None, path)
+
+
+def _named_by_file(top: Folder, tree: Folder) -> Place:
+    text = top.read(GIT_FOLDER, _LARGEST_POINTER) or b""
+    if not text.startswith(b"gitdir: "):
+        raise NoRepositoryError
+    path = text[len(b"gitdir: ") :].rstrip(b"\r\n")
+    return _place(os.path.join(top.path, path), tree)
+
+
+def _common(folder: Folder, own: Place, tree: Folder) -> Place:
+    """Return where a git folder has what it shares; one in the tree must not lead out of it."""
+    text = folder.read(b"commondir", _LARGEST_POINTER)
+    if text is None:
+        return own
+    path = os.path.normpath(os.path.join(own.absolute, text.rstrip(b"\r\n")))
+    if own.base is None:
+        return Place(None, path)
+    found = _place(path, tree)
+    if found.base is None:
+        raise NoRepositoryError
+    return found
+
+
+def _belongs_to(folder: Folder, top: Folder) -> bool:
+    """Return True if a git folder elsewhere says that it is that of this work tree."""
+    text = folder.read(b"gitdir", _LARGEST_POINTER)
+    if text is not None:
+        back = os.path.join(folder.path, text.rstrip(b"\r\n"))
+        head, name = os.path.split(back)
+        return name == GIT_FOLDER and os.path.realpath(head) == top.path
+    settings = dict(read_settings(folder.read(b"config", LARGEST_CONFIG) or b""))
+    named = settings.get(b"core.worktree")
+    return named is not None and _is_work_tree(settings, folder.path, top.path)
+
+
+def _is_work_tree(settings: dict[bytes, bytes], git_folder: bytes, top: bytes) -> bool:
+    named = settings.get(b"core.worktree")
+    if named is None:
+        return not is_true(settings.get(b"core.bare"))
+    return os.path.realpath(os.path.join(git_folder, named)) == top
+
+
+def _is_understood(settings: dict[bytes, bytes]) -> bool:
+    version = settings.get(b"core.repositoryformatversion", b"0")
+    if version not in (b"0", b"1"):
+        return False
+    if settings.get(b"extensions.objectformat", b"sha1").lower() not in _HASH_SIZES:
+        return False
+    extensions = {name for name in settings if name.startswith(b"extensions.")}
+    return version == b"0" or extensions <= _EXTENSIONS
+
+
+def _has_head(folder: Folder) -> bool:
+    status = folder.status(b"HEAD")
+    if status is None:
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return os.readlink(b"HEAD", dir_fd=folder.descriptor).startswith(b"refs/")
+    return _HEAD.match(folder.read(b"HEAD", _LARGEST_POINTER) or b"") is not None

@@ -1,0 +1,132 @@
+"""Who is at work on a batch, and how fast it gets on: what one process can tell of the others.
+
+Leases say which runs there are, and the last events when shards were finished. Nobody is asked and
+nothing is written. Of a batch that nobody runs, no more than its leases is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from codebatch.model.clock import moment_at, now_ns, seconds_at
+from codebatch.model.digest import Document
+from codebatch.model.records import DONE, FAILED
+from codebatch.status.batch_status import BatchOverview
+from codebatch.status.progress import Pace, work_of
+from codebatch.store import StoreDirectory
+from codebatch.store.events import latest_events
+from codebatch.store.leases.leases import Lease, read_leases
+
+_NS = 10**9
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """A run of a batch: the process, and since when it runs (by the file system's clock).
+
+    One that is not ``live`` has ended without a word: it was killed, or its machine was. ``host``
+    and ``pid`` are None where its lease cannot be read.
+    """
+
+    host: str | None
+    pid: int | None
+    since: str
+    seconds: float
+    live: bool
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What happens to a batch. Rates are of the last half minute or of the last few shards, over
+    all runs; None, as ``seconds_left``, where nothing tells.
+    """
+
+    runs: tuple[BatchRun, ...]
+    shards_per_second: float | None = None
+    files_per_second: float | None = None
+    seconds_left: float | None = None
+
+    def as_document(self) -> Document:
+        """The keys that ``codebatch status --json`` has of it."""
+        return {
+            "runs": [asdict(run) for run in self.runs],
+            "rate": {
+                "shards": _rounded(self.shards_per_second),
+                "files": _rounded(self.files_per_second),
+            },
+            "seconds_left": _rounded(self.seconds_left),
+        }
+
+
+def load_activity(store: StoreDirectory, overview: BatchOverview) -> Activity:
+    """What happens to the batch now. Runs that were killed count only until it is done."""
+    moment = now_ns()
+    leases = [
+        lease
+        for lease in read_leases(store.layout)
+        if lease.purpose == "run" and lease.batch_id == overview.batch_id
+    ]
+    live = [lease for lease in leases if lease.is_live(moment)]
+    began = min((lease.since_ns for lease in live), default=0) / _NS
+    runs = tuple(
+        _run(lease, moment, live=lease in live)
+        for lease in sorted(leases, key=lambda lease: lease.since_ns)
+        if lease in live or overview.status != DONE
+    )
+    if not live:
+        return Activity(runs)
+    pace = _pace(store, overview, began)
+    at = moment / _NS
+    return Activity(
+        runs,
+        pace.shards(at),
+        pace.files(at),
+        pace.seconds_for(_work_left(overview), at),
+    )
+
+
+def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
+    process = lease.process
+    since = min(max(0, lease.since_ns), moment)  # a document may say anything
+    return BatchRun(
+        host=None if process is None else process.host,
+        pid=None if process is None else process.pid,
+        since=moment_at(since),
+        seconds=round((moment - since) / _NS, 3),
+        live=live,
+    )
+
+
+def _pace(store: StoreDirectory, overview: BatchOverview, began: float) -> Pace:
+    """How fast shards were finished since then, as far back as the last events go."""
+    shards = {shard.shard_id: shard for shard in overview.plan.shards}
+    times = _ends(latest_events(store.layout, overview.batch_id), began)
+    pace = Pace(began)
+    for at, shard_id in times:
+        shard = shards.get(shard_id)
+        if shard is not None:
+            pace.arrive(at, shard.files, work_of(shard))
+    return pace
+
+
+def _ends(events: Sequence[Document], began: float) -> list[tuple[float, str]]:
+    """When which shards were done, since then."""
+    found = []
+    for event in events:
+        at = seconds_at(str(event.get("time")))
+        if at is not None and at >= began and event.get("event") == "shard-done":
+            found.append((at, str(event.get("shard_id"))))
+    return sorted(found)
+
+
+def _work_left(overview: BatchOverview) -> int:
+    return sum(
+        work_of(shard)
+        for shard in overview.plan.shards
+        if overview.shard_status(shard.shard_id) not in (DONE, FAILED)
+    )
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 3)

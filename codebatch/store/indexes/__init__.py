@@ -1,0 +1,1 @@
+"""What is derived from a store and may be deleted at any time."""

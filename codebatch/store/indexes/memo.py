@@ -1,0 +1,270 @@
+"""The memo: lines that tasks computed for files, by key, so that nothing is computed twice.
+
+It lies below ``indexes/memo/`` in folders that spell the id of a shard digit by digit. A folder
+holds *segments*: immutable files named by the SHA-256 of their bytes, each a Zstandard frame of
+msgpack. A run adds one segment for what it computed; readers of a shard look at the segments of
+its folder, of those above (shards were wider) and below (shards were narrower). A segment whose
+bytes do not give its name, or do not hold what they should, counts as absent. So writers need no
+lock, a sudden death costs no more than a segment, and anyone may delete any of it at any time.
+
+A segment is an array of entries (`model.memo_entry`) ordered by key. Entries are kept as they
+are packed and unpacked when they are recalled, one at a time: of hostile bytes, what is unpacked
+may take a hundred times as much.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import msgpack
+
+from codebatch.model.errors import StoreError
+from codebatch.model.memo_entry import Entry, entry_key, from_entry, is_entry, to_entry
+from codebatch.model.record_lines import FileLines
+from codebatch.store.door import Door
+from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.layout import MEMO_SUFFIX, Layout
+from codebatch.store.objects.compression import CompressionError, compress, decompress
+
+_SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
+_DIGITS = frozenset("0123456789abcdef")
+_SEGMENT_BYTES = 64 * 2**20
+MOST_BYTES = 2 * _SEGMENT_BYTES
+# How an entry begins, an array of five with 32 bytes first, and where these and the lines are.
+_START, _KEY, _LINES = b"\x95\xc4\x20", slice(3, 35), 35
+_SIZES_OF_LINES = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # of the length of bytes, by its first byte
+_AROUND_LINES_BYTES = 2**20  # counts, names of objects: no entry of ours has so much
+_SMALL_BYTES = 256 * 2**10
+_TINY_BYTES = 32 * 2**10
+_SMALL_SEGMENTS = 48
+_FRESH_NS = 24 * 3600 * 10**9
+
+
+class Memo:
+    """What is remembered for one shard.
+
+    State: ``_entries`` has each entry as it is packed, ``_places`` the segment it came from.
+    """
+
+    def __init__(self, door: Door, segments: Iterable[Path]) -> None:
+        self._door = door
+        self._entries: dict[bytes, bytes] = {}
+        self._places: dict[bytes, Path] = {}
+        self._used: set[Path] = set()
+        for path in segments:
+            for packed in load_segment(door, path):
+                self._entries[packed[_KEY]] = packed
+                self._places[packed[_KEY]] = path
+
+    def recall(self, key: str) -> FileLines | None:
+        """The lines under a key, or None."""
+        wire_key = entry_key(key)
+        packed = self._entries.get(wire_key)
+        if packed is None:
+            return None
+        self._used.add(self._places[wire_key])
+        entry = _unpacked(packed)
+        return None if entry is None else from_entry(entry)
+
+    def freshen(self, now_ns: int) -> None:
+        """Note on each segment that was of use when that was: `gc` trims by age of use."""
+        for path in sorted(self._used):
+            # It may be deleted meanwhile, or not ours to change.
+            with contextlib.suppress(OSError, StoreError):
+                status = self._door.status(path)
+                if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
+                    self._door.touch(path, now_ns)
+
+
+class MemoStore:
+    """The memo of one store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._door = layout.door
+
+    def open(self, shard_id: str) -> Memo:
+        """Everything that may be remembered about the files of a shard."""
+        return Memo(self._door, self._segments_for(shard_id))
+
+    def add(self, shard_id: str, results: Mapping[str, FileLines]) -> None:
+        """Remember results, by key."""
+        if not results:
+            return
+        folder = self._layout.memo_folder(shard_id)
+        self._merge_small(folder)
+        packed = sorted(msgpack.packb(to_entry(key, result)) for key, result in results.items())
+        _write(self._door, folder, packed)
+
+    def forget(self, shard_id: str) -> None:
+        """Forget everything about the files of a shard."""
+        for path in self._segments_for(shard_id):
+            remove_file(self._door, path)
+
+    def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
+        """Put a segment that came from elsewhere into place; False where it is no segment."""
+        if not is_segment(name, data):
+            return False
+        write_file(self._door, self._layout.memo_folder(prefix) / name, data, durable=False)
+        return True
+
+    def segments(self) -> list[tuple[str, Path]]:
+        """All segments with the id of their shard, in order."""
+        root = self._layout.memo
+        return sorted(
+            ("".join(path.parent.relative_to(root).parts), path)
+            for path in _below(self._door, root, 3)
+        )
+
+    def _segments_for(self, shard_id: str) -> list[Path]:
+        above = [
+            path
+            for length in range(1, len(shard_id))
+            for path in _below(self._door, self._layout.memo_folder(shard_id[:length]), 0)
+        ]
+        folder = self._layout.memo_folder(shard_id)
+        return sorted([*above, *_below(self._door, folder, 3 - len(shard_id))])
+
+    def _merge_small(self, folder: Path) -> None:
+        """Many small segments, of many runs after small changes, become one."""
+        door = self._door
+        small = [path for path in _below(door, folder, 0) if _size(door, path) <= _SMALL_BYTES]
+        if len(small) < _SMALL_SEGMENTS:
+            return
+        entries = {e[_KEY]: e for path in sorted(small) for e in load_segment(door, path)}
+        written = _write(door, folder, [entries[key] for key in sorted(entries)])
+        for path in set(small) - set(written):  # the sum may be there already
+            remove_file(door, path)
+
+
+def is_segment(name: str, data: bytes) -> bool:
+    """Whether these are the whole bytes of a segment of that name, every entry well-formed."""
+    if _name(data) != name:
+        return False
+    entries = _packed_entries(data)
+    return bool(entries) and None not in map(_unpacked, entries)
+
+
+def iter_entries(door: Door, path: Path) -> Iterator[Entry]:
+    """Yield the entries of a segment that are well-formed."""
+    return (entry for entry in map(_unpacked, load_segment(door, path)) if entry is not None)
+
+
+def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
+    """Return the entries of a segment as they are packed; none where it is gone or damaged.
+
+    What is in them but their keys is as the file has it, and checked when it is recalled.
+    """
+    size = _size(door, path)
+    if size <= _TINY_BYTES:
+        return _load_tiny(door, path)
+    return _load_small(door, path) if size <= _SMALL_BYTES else _load(door, path)
+
+
+def _load(door: Door, path: Path) -> tuple[bytes, ...]:
+    try:
+        data = read_file(door, path, MOST_BYTES)
+    except StoreError:
+        return ()
+    return _packed_entries(data) if data is not None and _name(data) == path.name else ()
+
+
+# The name says what is in a segment, so one that was read need not be read again. How many are
+# kept is a matter of memory: lines take some ten times the bytes of a segment.
+_load_tiny = lru_cache(maxsize=256)(_load)
+_load_small = lru_cache(maxsize=32)(_load)
+
+
+def _write(door: Door, folder: Path, packed: list[bytes]) -> list[Path]:
+    """Write entries as one segment, or several where they are many bytes; returns which."""
+    written: list[Path] = []
+    portion: list[bytes] = []
+    size = 0
+    for entry in packed:
+        if len(entry) > _SEGMENT_BYTES:
+            continue  # dearer to keep and load than most of what it would save
+        if size + len(entry) > _SEGMENT_BYTES:
+            written.append(_write_one(door, folder, portion))
+            portion, size = [], 0
+        portion.append(entry)
+        size += len(entry)
+    if portion:
+        written.append(_write_one(door, folder, portion))
+    return written
+
+
+def _write_one(door: Door, folder: Path, packed: list[bytes]) -> Path:
+    data = compress(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
+    path = folder / _name(data)
+    write_file(door, path, data, durable=False)
+    return path
+
+
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
+
+
+def _packed_entries(data: bytes) -> tuple[bytes, ...]:
+    """Take a segment apart without unpacking its entries; one that is none makes it none."""
+    found = []
+    try:
+        raw = decompress(data, MOST_BYTES)
+        unpacker = msgpack.Unpacker(max_buffer_size=len(raw))
+        unpacker.feed(raw)
+        count, start = unpacker.read_array_header(), unpacker.tell()
+        for _ in range(count):
+            unpacker.skip()
+            end = unpacker.tell()
+            if not raw.startswith(_START, start) or not _has_lines(packed := raw[start:end]):
+                return ()
+            found.append(packed)
+            start = end
+    except (CompressionError, ValueError, msgpack.OutOfData):
+        return ()
+    return tuple(found) if start == len(raw) else ()
+
+
+def _has_lines(packed: bytes) -> bool:
+    """Return True for what has lines where an entry has, and no more around them than one."""
+    size = _SIZES_OF_LINES.get(packed[_LINES]) if len(packed) > _LINES else None
+    if size is None:
+        return False
+    length = int.from_bytes(packed[_LINES + 1 : _LINES + 1 + size], "big")
+    return len(packed) - length <= _AROUND_LINES_BYTES
+
+
+def _unpacked(packed: bytes) -> Entry | None:
+    """Return an entry; None for what is none."""
+    try:
+        entry: Entry = msgpack.unpackb(packed, use_list=False)
+    except ValueError:
+        return None
+    return entry if is_entry(entry) else None
+
+
+def _below(door: Door, folder: Path, digits: int) -> list[Path]:
+    """The segments of a folder and of those up to so many digits below it; none where it cannot
+    be looked into.
+    """
+    try:
+        names = door.names(folder)
+    except (OSError, StoreError):
+        return []
+    found = [folder / name for name in names if _SEGMENT.match(name)]
+    for name in names if digits > 0 else ():
+        if name in _DIGITS:
+            found += _below(door, folder / name, digits - 1)
+    return found
+
+
+def _size(door: Door, path: Path) -> int:
+    try:
+        status = door.status(path)
+    except (OSError, StoreError):
+        return 0
+    return 0 if status is None else status.st_size

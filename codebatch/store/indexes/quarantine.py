@@ -1,0 +1,56 @@
+"""Verdicts below ``indexes/quarantine/``: which results are given up, because to compute them
+ends the process that tries.
+
+One small sealed document a key, for people as well: it says which file and task it was. A file
+that is damaged or gone counts as no verdict, and then the result is tried again. There are few.
+"""
+
+from __future__ import annotations
+
+from codebatch.model.digest import DIGEST_PREFIX, Document, seal, unseal
+from codebatch.model.errors import InvalidIdError, StoreError
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.layout import VERDICT_SUFFIX, Layout
+from codebatch.store.parsing import pretty
+
+
+class Verdicts:
+    """The verdicts of one store, as there were when it was made.
+
+    State: ``_keys`` are the keys with a verdict, which is read when it is asked for.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        try:
+            names = layout.door.names(layout.quarantine)
+        except (OSError, StoreError):
+            names = []
+        self._keys = {DIGEST_PREFIX + name.removesuffix(VERDICT_SUFFIX) for name in names}
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def code(self, key: str) -> str | None:
+        """The code of the diagnostic under which a result is given up, or None."""
+        if key not in self._keys:
+            return None
+        try:
+            data = read_file(self._layout.door, self._layout.verdict(key), SMALL_BYTES)
+            document = unseal(data or b"", "a verdict")
+        except (StoreError, InvalidIdError):
+            return None
+        return str(document.get("code")) if document.get("key") == key else None
+
+    def add(self, key: str, code: str, facts: Document) -> None:
+        """Give a result up; ``facts`` tell people which one it is."""
+        document = pretty(seal({"key": key, "code": code, **facts}))
+        write_file(self._layout.door, self._layout.verdict(key), document, durable=False)
+        self._keys.add(key)
+
+    def remove(self, key: str) -> None:
+        """Forget a verdict, if there is one."""
+        if key in self._keys:
+            remove_file(self._layout.door, self._layout.verdict(key))
+            self._keys.discard(key)

@@ -1,0 +1,1 @@
+"""Who is at work on a store: leases, claims, pins, locks."""

@@ -1,0 +1,244 @@
+"""Leases below ``leases/``: which commands are at work in a store, and since when.
+
+A command that writes holds one from before it relies on anything in the store until all that it
+wrote is referred to by a document that others can see. `gc` takes nothing that the holder of a
+live lease may rely on, and a batch with a live lease is not removed.
+
+A lease is live while the process that holds it runs, as far as that can be told from here; seen
+from another machine, while the file was touched a short time ago, which a thread of the holder's
+does. Times are those of the file system, so machines need not agree on one. Anyone may delete a
+lease at any time: the holder makes it again when it touches it next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import cast
+
+from codebatch.model.digest import Document, compact, unseal
+from codebatch.model.errors import BatchRunningError, StoreError
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.files import (
+    create_file,
+    file_status,
+    read_file,
+    remove_file,
+    reporting_read_errors,
+    write_file,
+)
+from codebatch.store.layout import Layout, is_name
+
+TOUCH_SECONDS = 5.0
+EXPIRY_NS = 60 * 10**9
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process and where it runs; ``started`` tells it from a later one of the same number.
+
+    ``machine`` is the same for processes that can see each other.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who works in a store, at what, and since when by the clock of the file system.
+
+    ``touched_ns`` is when the holder last showed that it is alive. A lease that cannot be read
+    (the holder is writing it, or it is damaged) has no process and counts from the beginning of
+    time.
+    """
+
+    lease_id: str
+    purpose: str
+    batch_id: str | None
+    since_ns: int
+    touched_ns: int
+    process: Process | None
+
+    def is_live(self, now_ns: int) -> bool:
+        """Whether its holder is at work, at a time of the file system's."""
+        if self.process is not None and self.process.machine == _machine():
+            return is_running(self.process)
+        return now_ns - self.touched_ns < EXPIRY_NS
+
+
+@contextlib.contextmanager
+def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Iterator[Lease]:
+    """Hold a lease for a block."""
+    lease = _begin(layout, purpose, batch_id)
+    ended = threading.Event()
+    thread = threading.Thread(target=_keep_alive, args=(layout, lease, ended), daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        thread.join()
+        with contextlib.suppress(StoreError):  # it expires
+            remove_file(layout.door, layout.lease(lease.lease_id))
+
+
+def read_leases(layout: Layout) -> list[Lease]:
+    """All leases, live or not, by id; a file whose name no lease has is none."""
+    with reporting_read_errors(layout.leases):
+        names = layout.door.names(layout.leases)
+    ids = [name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX)]
+    ids = [lease_id for lease_id in ids if is_name(lease_id)]
+    return [lease for lease_id in ids if (lease := read_lease(layout, lease_id)) is not None]
+
+
+def read_lease(layout: Layout, lease_id: str) -> Lease | None:
+    """One lease; None where it is gone."""
+    touched = touched_ns(layout, lease_id)
+    path = layout.lease(lease_id)
+    if touched is None:
+        return None
+    try:
+        data = read_file(layout.door, path, SMALL_BYTES)
+        return None if data is None else _parsed(lease_id, touched, unseal(data, path.name))
+    except (StoreError, KeyError, TypeError, ValueError):
+        return Lease(lease_id, "", None, 0, touched, None)
+
+
+def touched_ns(layout: Layout, lease_id: str) -> int | None:
+    """When the holder of a lease last showed that it is alive; None where there is none."""
+    status = file_status(layout.door, layout.lease(lease_id))
+    return None if status is None else status.st_mtime_ns
+
+
+def live_leases(layout: Layout, now_ns: int) -> list[Lease]:
+    """The leases whose holders are at work."""
+    return [lease for lease in read_leases(layout) if lease.is_live(now_ns)]
+
+
+def runs_of(layout: Layout, batch_id: str, now_ns: int) -> list[Lease]:
+    """The live leases of runs of a batch."""
+    return [lease for lease in live_leases(layout, now_ns) if lease.batch_id == batch_id]
+
+
+def refuse_beside(runs: Sequence[Lease], batch_id: str) -> None:
+    """`BatchRunningError`, which names the holders, where there are runs of the batch."""
+    if runs:
+        names = [str(run.process or "another command") for run in runs]
+        raise BatchRunningError(
+            f"batch {batch_id} is being run by {', '.join(names)}",
+            hints=["interrupt the run, or wait until it has ended"],
+            details={"batch_id": batch_id, "runs": names},
+        )
+
+
+def this_process() -> Process:
+    """The process that asks."""
+    pid = os.getpid()
+    return Process(os.uname().nodename, _machine(), pid, _started(pid) or "")
+
+
+def is_running(process: Process) -> bool:
+    """Whether a process of this machine runs, and is the one that is meant."""
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass  # somebody else's
+    return _started(process.pid) in (None, process.started)
+
+
+def _begin(layout: Layout, purpose: str, batch_id: str | None) -> Lease:
+    """Make a lease; it counts from the moment in which others can see it."""
+    lease_id = os.urandom(8).hex()
+    since = create_file(layout.door, layout.lease(lease_id)) or 0
+    lease = Lease(lease_id, purpose, batch_id, since, since, this_process())
+    _write(layout, lease)
+    return lease
+
+
+def _write(layout: Layout, lease: Lease) -> None:
+    names = ("purpose", "batch_id", "since_ns", "process")
+    document = {name: value for name, value in asdict(lease).items() if name in names}
+    write_file(layout.door, layout.lease(lease.lease_id), compact(document), durable=False)
+
+
+def _keep_alive(layout: Layout, lease: Lease, ended: threading.Event) -> None:
+    while not ended.wait(TOUCH_SECONDS):
+        with contextlib.suppress(OSError, StoreError):  # the next time, perhaps
+            _touch(layout, lease)
+
+
+def _touch(layout: Layout, lease: Lease) -> None:
+    try:
+        layout.door.touch(layout.lease(lease.lease_id))
+    except FileNotFoundError:
+        _write(layout, lease)
+
+
+def _parsed(lease_id: str, touched: int, document: Document) -> Lease:
+    batch_id, since = document["batch_id"], document["since_ns"]
+    process = cast("dict[str, object]", document["process"])
+    if not isinstance(since, int) or not (batch_id is None or isinstance(batch_id, str)):
+        raise TypeError("a lease has a batch and a time")
+    return Lease(
+        lease_id=lease_id,
+        purpose=str(document["purpose"]),
+        batch_id=batch_id,
+        since_ns=since,
+        touched_ns=touched,
+        process=parse_process(process),
+    )
+
+
+def parse_process(document: Document) -> Process:
+    """A process as a document has it; KeyError, TypeError or ValueError where it has none."""
+    return Process(
+        host=str(document["host"]),
+        machine=str(document["machine"]),
+        pid=int(cast("int", document["pid"])),
+        started=str(document["started"]),
+    )
+
+
+@functools.cache
+def _machine() -> str:
+    """What processes share that can see each other: a boot, and a space of process numbers."""
+    boot = _first_line("/proc/sys/kernel/random/boot_id")
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        numbers = ""
+    return " ".join((os.uname().nodename, boot, numbers))
+
+
+def _started(pid: int) -> str | None:
+    """When a process was started, in ticks since the boot; None where nothing tells.
+
+    One that has ended and waits for its parent has not started at any time that is asked for.
+    """
+    line = _first_line(f"/proc/{pid}/stat")
+    # The name in brackets may hold anything; the state comes after it, 19 fields on the start.
+    fields = line.rpartition(")")[2].split()
+    if len(fields) <= 19:
+        return None
+    return "ended" if fields[0] in ("Z", "X") else fields[19]
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            return stream.readline().decode("ascii", "replace").strip()
+    except OSError:
+        return ""

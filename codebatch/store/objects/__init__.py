@@ -1,0 +1,1 @@
+"""Content-addressed objects: read, written, compressed, referred to."""
