@@ -457,7 +457,7 @@ def printed(code: str, **environment: str | None) -> str:
 
 CHOICE = """
 import sys
-from codebatch.schedulers import choose_scheduler
+from codebatch.batch.scheduler import choose_scheduler
 print(choose_scheduler(None, 1, 0).name, "dask" in sys.modules)
 """
 

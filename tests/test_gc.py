@@ -245,7 +245,7 @@ def test_stat_caches_of_trees_that_are_gone_or_unused(store: codebatch.Store, tm
 
 HOLDING = """
 import sys, pathlib, codebatch
-from codebatch.store.leases import hold_lease
+from codebatch.store.leases.leases import hold_lease
 with hold_lease(codebatch.open_store(sys.argv[1]).directory.layout, "test"):
     print("held", flush=True)
     sys.stdin.read()
@@ -361,7 +361,7 @@ def test_an_object_that_is_touched_when_it_is_taken_away_comes_back(
 
 LOCKING = """
 import sys, codebatch
-from codebatch.store.lock import maintenance_lock
+from codebatch.store.leases.lock import maintenance_lock
 layout = codebatch.open_store(sys.argv[1]).directory.layout
 with maintenance_lock(layout, "test", "2026-11-01T00:00:00+00:00"):
     print("locked", flush=True)

@@ -23,7 +23,7 @@ SEED = os.environ.get("INTERRUPT_SEED", "20261126")
 RUNS = """
 import faulthandler, random, signal, sys, time
 from codebatch.graph import run_in_processes, run_in_threads
-from codebatch.messages import ShardCall
+from codebatch.model.messages import ShardCall
 
 calls = [ShardCall("/nowhere", "", "batch-0", f"{i:02x}", f"{i:02x}") for i in range(64)]
 run = {
