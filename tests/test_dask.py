@@ -110,7 +110,7 @@ def test_computing_twice_computes_once(batch: codebatch.Batch) -> None:
     [
         ("status --json", 0),
         ("status --batch none --json", 4),
-        ("explain snapshot rm --json", 0),
+        ("api --json", 0),
         ("run --scheduler nowhere --json", 2),
     ],
 )

@@ -1,4 +1,4 @@
-"""`codebatch api` and `explain`: what the command line says about itself is what it does."""
+"""`codebatch api`: what the command line says about itself is what it does."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from typing import Any
 import click
 import jsonschema
 import pytest
-from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, run_cli, write_tree
+from conftest import Outcome, Scanned, write_tree
 
 import codebatch
 import codebatch.cli
 from codebatch.cli import cli
-from codebatch.cli.access import access_of, is_declared, reads
-from codebatch.cli.commands.describe import describe, iter_commands
+from codebatch.cli.commands.describe import describe, iter_commands, schemas_of
 from codebatch.model.errors import EXIT_CODES
 from codebatch.model.resources import list_schemas, load_schema
-from codebatch.store import DATA
+from codebatch.store.data import DATA
 
 Main = Callable[..., Outcome]
 
 COMMANDS = dict(iter_commands(cli))
-# How each command that shows something of a store is run; several ways where one does not need
-# all that the command may read. OLD, SNAPSHOT and OBJECT stand for ids.
+# How each command that shows something of a store is run. OLD, SNAPSHOT and OBJECT stand for ids.
 VIEWS: dict[str, list[list[str]]] = {
     "batches": [["batches"]],
     "diagnose": [["diagnose", "--json"]],
@@ -58,13 +56,13 @@ VIEWS: dict[str, list[list[str]]] = {
     "tasks": [["tasks"]],
     "top": [["top", "--language", "python"]],
 }
-# A view does without an index, a lease or an event, so that taking it away shows nothing; that a
-# view reads them in some cases only is for its own tests.
+# Commands that change a store, or need none.
+OTHERS = {
+    *("api", "batch init", "batch rm", "gc", "init", "memo import", "pipeline", "pipelines"),
+    *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
+}
+# A store need not have an index, a lease or an event.
 DERIVED = {"indexes", "memo", "quarantine", "leases", "events"}
-
-
-# What these print depends on where and how files lie, of which there is no other copy.
-PHYSICAL = {"diagnose"}
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:
@@ -108,7 +106,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, scanned: Scanned) -> Scan
 
 
 def files_of(store: Path, data: str) -> Iterator[Path]:
-    for pattern in DATA[data].files:
+    for pattern in DATA[data]:
         yield from (path for path in store.glob(pattern) if path.is_file())
 
 
@@ -126,23 +124,7 @@ def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:
 
 
 def test_every_view_is_in_the_table() -> None:
-    """A command that reads a store and writes at most indexes shows something."""
-    views = set()
-    for name, command in COMMANDS.items():
-        access = access_of(name, command)
-        if access.reads and set(access.writes) <= DERIVED:
-            views.add(name)
-    assert views == set(VIEWS)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_declares_what_it_reads(name: str) -> None:
-    assert is_declared(COMMANDS[name])
-
-
-def test_unknown_data_cannot_be_declared() -> None:
-    with pytest.raises(ValueError, match="tables"):
-        reads("tables")
+    assert COMMANDS.keys() - OTHERS == VIEWS.keys()
 
 
 def test_every_file_of_a_store_is_of_one_kind(compared: Scanned) -> None:
@@ -152,46 +134,6 @@ def test_every_file_of_a_store_is_of_one_kind(compared: Scanned) -> None:
     assert every - set(found) == {compared.path / ".gitignore"}
     used = {data for data in DATA if any(files_of(compared.path, data))}
     assert used >= DATA.keys() - DERIVED
-
-
-@pytest.mark.parametrize("name", sorted(VIEWS.keys() - PHYSICAL))
-def test_view_reads_nothing_else(name: str, compared: Scanned, tmp_path: Path) -> None:
-    """It prints the same when nobody may read what it does not declare."""
-    access = access_of(name, COMMANDS[name])
-    plain = shutil.copytree(compared.path, tmp_path / "plain")  # without hard links
-    for number, words in enumerate(ways_of(name, compared)):
-        expected = run_cli(*words, "--store", plain)
-        assert (expected.code, expected.stdout != b"") == (0, True), expected.err
-        copy = tmp_path / str(number)
-        shutil.copytree(compared.path, copy)
-        for data in DATA.keys() - {*access.reads, *access.writes}:
-            for path in files_of(copy, data):
-                path.chmod(0)
-        done = run_cli(*words, "--store", copy, before=OBEYING_PERMISSIONS)
-        out = done.out.replace(str(copy), str(plain))
-        assert (done.code, out) == (0, expected.out), f"{words}: {done.err}"
-
-
-@pytest.mark.parametrize("name", sorted(VIEWS.keys() - PHYSICAL))
-def test_view_reads_all_it_declares(
-    name: str, main: Main, compared: Scanned, tmp_path: Path
-) -> None:
-    """Damage to any kind of data it declares shows in one way to run it, or another."""
-    ways = list(ways_of(name, compared))
-    expected = [main(*words, "--store", compared.path) for words in ways]
-    for data in set(access_of(name, COMMANDS[name]).reads) - DERIVED:
-        copy = tmp_path / data
-        shutil.copytree(compared.path, copy)
-        shutil.rmtree(copy / "indexes", ignore_errors=True)
-        for path in files_of(copy, data):
-            path.chmod(0o644)
-            path.write_bytes(b"x" * path.stat().st_size)
-        done = [main(*words, "--store", copy) for words in ways]
-        same = [
-            a.out.replace(str(copy), str(compared.path)) == b.out
-            for a, b in zip(done, expected, strict=True)
-        ]
-        assert not all(same), f"{name} does not read {data}"
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -269,40 +211,18 @@ def test_api_says_how_a_command_can_end(name: str, codes: set[int]) -> None:
 
 def test_schemas_are_named_where_there_are_any() -> None:
     for name, command in COMMANDS.items():
-        schemas = access_of(name, command).schemas
+        schemas = schemas_of(name)
         assert set(schemas) <= set(list_schemas())
         options = {word for parameter in command.params for word in parameter.opts}
         assert bool(schemas) == ("--json" in options), name
-    assert access_of("scan", COMMANDS["scan"]).schemas == ("cli.run",)
-    assert access_of("show", COMMANDS["show"]).schemas == (
-        *("cli.show-batch", "cli.show-object", "cli.show-snapshot"),
-    )
+    assert schemas_of("scan") == ("cli.run",)
+    assert schemas_of("show") == (*("cli.show-batch", "cli.show-object", "cli.show-snapshot"),)
 
 
 def test_every_schema_of_a_command_is_some_commands() -> None:
-    named = {schema for name in COMMANDS for schema in access_of(name, COMMANDS[name]).schemas}
+    named = {schema for name in COMMANDS for schema in schemas_of(name)}
     printed = {name for name in list_schemas() if name.startswith("cli.")}
     assert printed - named == {"cli.error"}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_explain(main: Main, name: str) -> None:
-    found = json.loads(main("explain", *name.split(), "--json").stdout)
-    jsonschema.Draft202012Validator(load_schema("cli.explain")).validate(found)
-    access = access_of(name, COMMANDS[name])
-    assert found["command"] == name
-    assert [row["data"] for row in found["reads"]] == list(access.reads)
-    assert [row["data"] for row in found["writes"]] == list(access.writes)
-    page = main("explain", *name.split()).out
-    assert page.startswith(f"codebatch {name}: ")
-    for row in (*found["reads"], *found["writes"]):
-        assert all(pattern in page for pattern in row["files"])
-
-
-def test_explain_of_no_command(main: Main) -> None:
-    done = main("explain", "query", "--json")
-    assert done.code == 2
-    assert "did you mean query outputs?" in json.loads(done.stdout)["error"]["hints"]
 
 
 def test_listing_for_people(main: Main) -> None:

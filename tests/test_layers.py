@@ -324,7 +324,7 @@ except SystemExit as stop:
     "words",
     [
         *("--help", "status", "summary", "errors", "files", "query outputs", "batches"),
-        *("inspect pkg/cart.py", "show latest", "snapshots", "api", "explain status"),
+        *("inspect pkg/cart.py", "show latest", "snapshots", "api"),
         *("pipelines", "export --format sarif --output /dev/null"),
     ],
 )

@@ -70,7 +70,6 @@ COMMANDS = [
     ("cli.batches", ["batches"]),
     ("cli.diagnose", ["diagnose"]),
     ("cli.errors", ["errors"]),
-    ("cli.explain", ["explain", "summary"]),
     ("cli.explain-result", ["explain", "--task", "lint", "--file", "cart.py"]),
     ("cli.files", ["files"]),
     ("cli.gc", ["gc", "--dry-run"]),

@@ -1,7 +1,6 @@
 """The root command and its subcommands.
 
-A command lives in a module of `codebatch.cli`, says beside itself what it reads, writes and
-prints (`codebatch.cli.access`), and is listed in the table here.
+A command lives in a module of `codebatch.cli.commands` and is listed in the table here.
 """
 
 from __future__ import annotations

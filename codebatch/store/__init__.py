@@ -1,6 +1,6 @@
 """The store directory: durable files, names, objects, typed documents."""
 
-from codebatch.store.data import DATA, StoredData, data_of
+from codebatch.store.data import data_of
 from codebatch.store.files import WriteGroup
 from codebatch.store.identity import (
     OpenedStore,
@@ -20,12 +20,10 @@ from codebatch.store.store import StoreDirectory
 
 __all__ = [
     "BATCH_PREFIX",
-    "DATA",
     "LATEST",
     "SNAPSHOT_PREFIX",
     "OpenedStore",
     "StoreDirectory",
-    "StoredData",
     "WriteGroup",
     "check_name",
     "data_of",

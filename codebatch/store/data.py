@@ -1,68 +1,38 @@
-"""The kinds of data a store holds, with the files they are in, for telling people.
+"""The kinds of data a store holds, by the files they are in, for `store-stats`.
 
-Each command names the kinds it reads and writes; patterns are relative to the store, and ``*``
-stands for one name.
+Patterns are relative to the store, and ``*`` stands for one name.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
-
-
-class StoredData(NamedTuple):
-    """One kind of data: the patterns of its files, and what it is."""
-
-    files: tuple[str, ...]
-    description: str
-
 
 _BATCH = "batches/*"
 _SHARD = f"{_BATCH}/tasks/*/shards/*"
 
-DATA: Mapping[str, StoredData] = {
-    "store": StoredData(("store.json",), "the version of the format"),
-    "objects": StoredData(
-        ("objects/sha256/*/*/*",), "contents of files, and results too large for a record"
-    ),
-    "snapshots": StoredData(
-        ("snapshots/*/snapshot.json",), "when and from where snapshots were taken, skipped files"
-    ),
-    "manifests": StoredData(("snapshots/*/files.index.jsonl",), "the files of snapshots"),
-    "batches": StoredData(
-        (f"{_BATCH}/batch.json", f"{_BATCH}/plan.json"), "batches and their plans"
-    ),
-    "inputs": StoredData(
-        (f"{_BATCH}/inputs.index.jsonl",), "the files of a batch with their languages, by shard"
-    ),
-    "tasks": StoredData((f"{_BATCH}/tasks/*/task.json",), "fingerprints of the tasks"),
-    "states": StoredData((f"{_SHARD}/state.json",), "outcome of a shard, with counts"),
-    "outputs": StoredData((f"{_SHARD}/outputs.index.jsonl",), "records of a shard"),
-    "events": StoredData((f"{_BATCH}/events.jsonl",), "what happened in a batch, and when"),
-    "leases": StoredData(
-        ("leases/*.json", "leases/*/*", "maintenance.lock", "maintenance.json"),
-        "which commands are at work, and on which shards; what locks the store for gc",
-    ),
-    "memo": StoredData(
-        tuple(f"indexes/memo/{'*/' * digits}*.memo" for digits in (1, 2, 3)),
-        "results by key, so that nothing is computed twice; derived",
-    ),
-    "quarantine": StoredData(
-        ("indexes/quarantine/*.json",), "which results are given up, by key; derived"
-    ),
-    "indexes": StoredData(
-        ("indexes/sql/*", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
-        "derived, may be deleted at any time",
-    ),
+DATA = {
+    "store": ("store.json",),
+    "objects": ("objects/sha256/*/*/*",),
+    "snapshots": ("snapshots/*/snapshot.json",),
+    "manifests": ("snapshots/*/files.index.jsonl",),
+    "batches": (f"{_BATCH}/batch.json", f"{_BATCH}/plan.json"),
+    "inputs": (f"{_BATCH}/inputs.index.jsonl",),
+    "tasks": (f"{_BATCH}/tasks/*/task.json",),
+    "states": (f"{_SHARD}/state.json",),
+    "outputs": (f"{_SHARD}/outputs.index.jsonl",),
+    "events": (f"{_BATCH}/events.jsonl",),
+    "leases": ("leases/*.json", "leases/*/*", "maintenance.lock", "maintenance.json"),
+    "memo": tuple(f"indexes/memo/{'*/' * digits}*.memo" for digits in (1, 2, 3)),
+    "quarantine": ("indexes/quarantine/*.json",),
+    "indexes": ("indexes/sql/*", "indexes/stat/*", "indexes/totals/*", "indexes/shards/*/*"),
 }
 
 
 def data_of(place: str) -> str:
-    """The kind of data of a file, named relative to the store; empty for one of no kind."""
-    for name, stored in DATA.items():
-        if any(_pattern(pattern).fullmatch(place) for pattern in stored.files):
+    """Return the kind of data of a file, named relative to the store; "" for one of no kind."""
+    for name, patterns in DATA.items():
+        if any(_pattern(pattern).fullmatch(place) for pattern in patterns):
             return name
     return ""
 

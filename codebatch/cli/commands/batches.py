@@ -8,7 +8,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.commands.removal import batch_rm
 from codebatch.cli.group import OnceCommand, ReportingGroup
 from codebatch.cli.options import (
@@ -41,8 +40,6 @@ batch_group.add_command(batch_rm)
 
 
 @batch_group.command("init", cls=OnceCommand)
-@reads("store", "snapshots", "manifests", "objects", "batches", "inputs")
-@writes("batches", "inputs", "tasks", "events", "leases")
 @click.option(
     "--snapshot",
     "snapshot_id",
@@ -85,8 +82,6 @@ def batch_init(
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "indexes")
-@writes("indexes")
 @store_option
 @json_option
 def batches(store: str | None, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from typing import TypeVar
 import click
 
 from codebatch import api
-from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, kind_option, path_option, store_option
 from codebatch.cli.render import output
@@ -37,8 +36,6 @@ def _two_batches(command: F) -> F:
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
-@writes("indexes")
 @_two_batches
 @kind_option
 @path_option
@@ -68,9 +65,6 @@ def diff(
 
 
 @click.command("regressions", cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
-@writes("indexes")
-@prints("cli.regressions")
 @_two_batches
 @path_option
 @_FAIL_ON
@@ -87,9 +81,6 @@ def regressions_command(
 
 
 @click.command("improvements", cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
-@writes("indexes")
-@prints("cli.regressions")
 @_two_batches
 @path_option
 @_FAIL_ON

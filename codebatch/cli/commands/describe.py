@@ -1,7 +1,6 @@
-"""``codebatch api``, and what ``codebatch explain`` says of a command.
+"""``codebatch api``: the command line described by itself.
 
-All is taken from the click commands and from what they declare, so that it cannot differ from
-what they do.
+All is taken from the click commands, so that it cannot differ from what they do.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any
 
 import click
 
-from codebatch.cli.access import access_of, reads
 from codebatch.cli.group import LeadingCommand, OnceCommand, root_command
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render import output
@@ -27,17 +25,30 @@ from codebatch.model.errors import (
     EXIT_SHARDS_FAILED,
     EXIT_STORE,
     EXIT_USAGE,
-    UsageError,
 )
+from codebatch.model.resources import list_schemas
 from codebatch.model.version import __version__
-from codebatch.store import DATA
 
 _GATES = frozenset({"--fail-on", "--recompute", "--repair", "--require-reused"})
+# The schemas of a command's JSON where they are not named after the command.
+_SCHEMAS = {
+    "batch rm": ("cli.rm",),
+    "improvements": ("cli.regressions",),
+    "memo export": ("cli.memo",),
+    "memo import": ("cli.memo",),
+    "query diagnostics": ("cli.errors",),
+    "query edges": ("cli.query-outputs",),
+    "query metrics": ("cli.query-outputs",),
+    "query symbols": ("cli.query-outputs",),
+    "resume": ("cli.run",),
+    "run": ("cli.run", "cli.recheck"),
+    "scan": ("cli.run",),
+    "snapshot rm": ("cli.rm",),
+}
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 
 
 @click.command("api", cls=OnceCommand)
-@reads()
 @store_option
 @json_option
 @click.pass_context
@@ -52,7 +63,7 @@ def api_command(ctx: click.Context, store: str | None, as_json: bool) -> None:
     for command in commands:
         output.write_line(f"{command['name']:<{width}}  {command['summary']}")
         output.write_line(f"{'':<{width}}    {_usage_words(command)}")
-    output.write_next("codebatch explain COMMAND", "codebatch COMMAND --help")
+    output.write_next("codebatch COMMAND --help")
 
 
 def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -70,7 +81,7 @@ def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str,
 
 
 def describe(root: click.Command) -> Document:
-    """The document of ``api --json``."""
+    """Return the document of ``api --json``."""
     return {
         "name": "codebatch",
         "version": __version__,
@@ -81,27 +92,16 @@ def describe(root: click.Command) -> Document:
     }
 
 
-def explain_command(root: click.Command, name: str) -> Document:
-    """The document of ``explain --json`` for one command."""
-    commands = dict(iter_commands(root))
-    if name not in commands:
-        near = [known for known in commands if known.split()[0] == name.split(maxsplit=1)[0]]
-        raise UsageError(
-            f"no such command: {name}",
-            hints=[*(f"did you mean {known}?" for known in near), "list them: codebatch api"],
-        )
-    access = access_of(name, commands[name])
-    return {
-        "command": name,
-        "summary": commands[name].get_short_help_str(200),
-        "reads": [_data(data) for data in access.reads],
-        "writes": [_data(data) for data in access.writes],
-        "schemas": list(access.schemas),
-    }
+def schemas_of(name: str) -> tuple[str, ...]:
+    """Return the names of the schemas of a command's JSON, one for each form it has."""
+    schema = "cli." + name.replace(" ", "-")
+    names = list_schemas()
+    if schema in names:
+        return _SCHEMAS.get(name, (schema,))
+    return _SCHEMAS.get(name) or tuple(n for n in names if n.startswith(f"{schema}-"))
 
 
 def _command(name: str, command: click.Command) -> Document:
-    access = access_of(name, command)
     parameters = command.params
     return {
         "name": name,
@@ -109,9 +109,7 @@ def _command(name: str, command: click.Command) -> Document:
         "help": command.help or "",
         "arguments": [_argument(p) for p in parameters if isinstance(p, click.Argument)],
         "options": [_option(p) for p in parameters if isinstance(p, click.Option)],
-        "reads": list(access.reads),
-        "writes": list(access.writes),
-        "schemas": list(access.schemas),
+        "schemas": list(schemas_of(name)),
         "exit_codes": _exit_codes(command),
     }
 
@@ -168,11 +166,6 @@ def _exit_codes(command: click.Command) -> list[int]:
     if "--scheduler" in names:
         codes.add(EXIT_CLUSTER)
     return sorted(codes)
-
-
-def _data(name: str) -> Document:
-    stored = DATA[name]
-    return {"data": name, "description": stored.description, "files": list(stored.files)}
 
 
 def _usage_words(command: Any) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render.logs import libraries_silenced
@@ -28,7 +27,6 @@ _SILENT = "no answer"
 
 
 @click.command("diagnose", cls=OnceCommand)
-@reads("store", "snapshots", "batches", "states", "leases", "indexes")
 @click.option(
     "--scheduler",
     metavar="ADDRESS",

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     batch_option,
@@ -35,8 +34,6 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "outputs", "objects", "indexes")
-@writes("indexes")
 @batch_option
 @click.option("--format", "name", required=True, type=click.Choice(FORMATS), help="What to write.")
 @click.option(

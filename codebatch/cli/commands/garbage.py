@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import Age, Size, json_option, store_option, wait_option
 from codebatch.cli.render.output import size, write_document, write_line, write_note
-from codebatch.store import DATA
 
 if TYPE_CHECKING:
     from codebatch.maintenance.gc import GarbageReport
@@ -29,8 +27,6 @@ _WORDS = {
 
 
 @click.command(cls=OnceCommand)
-@reads(*(data for data in DATA if data not in ("tasks", "events")))
-@writes(*(data for data in DATA if data != "store"))
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
 @click.option(
     "--grace",

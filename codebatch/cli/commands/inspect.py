@@ -7,7 +7,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, json_option, store_option
 from codebatch.cli.render import output, page
@@ -15,7 +14,6 @@ from codebatch.cli.render.excerpt import numbered, with_caret
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "snapshots", "batches", "inputs", "states", "outputs", "objects")
 @click.argument("file", metavar="FILE")
 @click.option("--at", type=click.IntRange(min=1), metavar="LINE", help="Only what is at this line.")
 @batch_option

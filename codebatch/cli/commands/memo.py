@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render.output import size, write_document, write_line
@@ -22,8 +21,6 @@ def memo_group() -> None:
 
 
 @memo_group.command("export", cls=OnceCommand)
-@reads("store", "objects", "memo")
-@prints("cli.memo")
 @click.argument("file", metavar="FILE")
 @store_option
 @json_option
@@ -36,9 +33,6 @@ def export_command(file: str, store: str | None, as_json: bool) -> None:
 
 
 @memo_group.command("import", cls=OnceCommand)
-@reads("store")
-@writes("objects", "memo")
-@prints("cli.memo")
 @click.argument("file", metavar="FILE")
 @store_option
 @json_option

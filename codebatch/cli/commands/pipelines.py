@@ -7,7 +7,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render import output
@@ -15,7 +14,6 @@ from codebatch.plan.pipeline import load_pipeline, pipeline_document
 
 
 @click.command(cls=OnceCommand)
-@reads()
 @store_option
 @json_option
 def pipelines(store: str | None, as_json: bool) -> None:
@@ -36,7 +34,6 @@ def pipelines(store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
-@reads()
 @click.argument("name", metavar="NAME|PATH")
 @store_option
 @json_option

@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, pipeline_option, shards_option, store_option
 from codebatch.cli.render.output import write_document, write_line, write_next, write_table
 from codebatch.model.errors import UsageError
-from codebatch.store import DATA
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
 
 
 @click.command(cls=OnceCommand)
-@reads(*(data for data in DATA if data not in ("tasks", "outputs", "events")))
 @click.option("--snapshot", "snapshot_id", metavar="ID", help="A snapshot. Default: the latest.")
 @click.option("--batch", "batch_id", metavar="ID", help="A batch that is there, instead.")
 @pipeline_option

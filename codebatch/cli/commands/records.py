@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 import click
 
 from codebatch import api
-from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand, ReportingGroup
 from codebatch.cli.options import batch_option, store_option
 from codebatch.cli.render import output
@@ -26,7 +25,6 @@ from codebatch.model.records import KINDS
 from codebatch.query.fields import record_columns
 from codebatch.query.order import check_sort, sorted_rows
 
-_READ = ("store", "batches", "inputs", "states", "outputs", "indexes")
 _PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 
@@ -36,8 +34,6 @@ _FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 @selection_options("task", "severity", "code", "path", "language", "sort", "limit")
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
 def errors(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -63,8 +59,6 @@ def query() -> None:
 )
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
 def outputs(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -79,9 +73,6 @@ def outputs(
 @selection_options("task", "severity", "code", "path", "language", "sort", "limit")
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
-@prints("cli.errors")
 def diagnostics(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -96,9 +87,6 @@ def diagnostics(
 @selection_options("task", "name", "symbol_type", "path", "language", "sort", "limit")
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
-@prints("cli.query-outputs")
 def symbols(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -113,9 +101,6 @@ def symbols(
 @selection_options("task", "name", "target", "edge_type", "path", "language", "sort", "limit")
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
-@prints("cli.query-outputs")
 def edges(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -130,9 +115,6 @@ def edges(
 @selection_options("task", "metric", "name", "min", "max", "path", "language", "sort", "limit")
 @store_option
 @output_options
-@reads(*_READ)
-@writes("indexes")
-@prints("cli.query-outputs")
 def metrics(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
@@ -147,8 +129,6 @@ def metrics(
 @selection_options("task")
 @store_option
 @output_options
-@reads("store", "batches", "inputs", "states", "indexes")
-@writes("indexes")
 def stats(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:

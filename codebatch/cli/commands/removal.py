@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, quiet_option, store_option, wait_option
 from codebatch.cli.render.output import size, write_document, write_line, write_next
@@ -22,9 +21,6 @@ dry_run_option = click.option(
 
 
 @click.command("rm", cls=OnceCommand)
-@reads("store", "batches", "leases")
-@writes("batches", "inputs", "tasks", "states", "outputs", "events", "leases")
-@prints("cli.rm")
 @click.argument("ids", metavar="ID...", nargs=-1)
 @dry_run_option
 @wait_option
@@ -51,9 +47,6 @@ def batch_rm(
 
 
 @click.command("rm", cls=OnceCommand)
-@reads("store", "snapshots", "batches", "leases")
-@writes("snapshots", "manifests", "leases")
-@prints("cli.rm")
 @click.argument("ids", metavar="ID...", nargs=-1)
 @dry_run_option
 @wait_option

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import prints, reads, writes
 from codebatch.cli.commands.snapshots import take
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
@@ -40,7 +39,6 @@ from codebatch.model.errors import (
 )
 from codebatch.model.records import DONE, FAILED, INTERRUPTED
 from codebatch.runtime.lazy import lazy
-from codebatch.store import DATA
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
@@ -52,19 +50,11 @@ if TYPE_CHECKING:
 else:
     shlex = lazy("shlex")
 
-_RUN_WRITES = (
-    *("objects", "batches", "states", "outputs", "events"),
-    *("leases", "memo", "quarantine", "indexes"),
-)
-_RUN_READS = ("store", "inputs", *_RUN_WRITES)
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
 
 
 @click.command(cls=OnceCommand)
-@reads(*(data for data in DATA if data != "tasks"))
-@writes(*DATA)
-@prints("cli.run")
 @click.argument("directory", metavar="DIR")
 @pipeline_option
 @run_options
@@ -111,9 +101,6 @@ def scan(
 
 
 @click.command(cls=OnceCommand)
-@reads(*_RUN_READS)
-@writes(*_RUN_WRITES)
-@prints("cli.run", "cli.recheck")
 @batch_option
 @run_options
 @require_reused_option
@@ -178,9 +165,6 @@ def run(
 
 
 @click.command(cls=OnceCommand)
-@reads(*_RUN_READS)
-@writes(*_RUN_WRITES)
-@prints("cli.run")
 @batch_option
 @run_options
 @require_reused_option

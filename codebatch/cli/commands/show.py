@@ -8,7 +8,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render import output
@@ -19,7 +18,6 @@ _SCALARS = (str, int, type(None))
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "snapshots", "batches", "objects")
 @click.argument("id_", metavar="ID")
 @store_option
 @json_option

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.commands.removal import snapshot_rm
 from codebatch.cli.group import LeadingCommand, OnceCommand
 from codebatch.cli.options import (
@@ -41,8 +40,6 @@ LED = {"rm": snapshot_rm}
 
 
 @click.command(cls=LeadingCommand)
-@reads("store", "objects", "snapshots", "manifests", "indexes")
-@writes("objects", "snapshots", "manifests", "leases", "indexes")
 @click.argument("directory", metavar="DIR")
 @store_option
 @no_ignore_option
@@ -94,7 +91,6 @@ snapshot.commands = LED
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "snapshots")
 @store_option
 @json_option
 def snapshots(store: str | None, as_json: bool) -> None:

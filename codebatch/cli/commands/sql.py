@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, store_option
 from codebatch.cli.render import output
@@ -39,8 +38,6 @@ _ROW_BYTES = 256  # what a row takes besides its texts, about
 )
 @store_option
 @output_options
-@reads("store", "batches", "inputs", "states", "outputs", "indexes")
-@writes("indexes")
 def sql(
     statement: str,
     batch_id: str,

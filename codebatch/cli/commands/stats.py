@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render.output import (
@@ -29,7 +28,6 @@ _SHORT_DIGEST = len("sha256:") + 12
 
 
 @click.command("store-stats", cls=OnceCommand)
-@reads("store", "manifests", "batches", "inputs", "outputs")
 @click.option(
     "--largest",
     type=click.IntRange(min=0),

@@ -9,7 +9,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, json_option, store_option
 from codebatch.cli.render import output
@@ -19,8 +18,6 @@ _WATCH_SECONDS = 1.0
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "events", "leases", "indexes")
-@writes("indexes")
 @batch_option
 @click.option(
     "--watch",

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from codebatch.api import STORE_NAME, named_path
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, quiet_option
 from codebatch.cli.render.output import printable, write_document, write_line, write_next
@@ -15,8 +14,6 @@ from codebatch.store import init_store
 
 
 @click.command(cls=OnceCommand)
-@reads("store")
-@writes("store")
 @click.argument("path", required=False, metavar="[PATH]")
 @click.option("--store", metavar="DIR", help="The same as PATH.")
 @json_option

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, store_option
 from codebatch.cli.render import output
@@ -41,8 +40,6 @@ _MEASURES = ("value", "path", "line", "name")
 )
 @store_option
 @output_options
-@reads("store", "batches", "inputs", "states", "outputs", "indexes")
-@writes("indexes")
 def top(
     batch_id: str,
     by: str,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option, wait_option
 from codebatch.cli.render.output import (
@@ -24,7 +23,6 @@ from codebatch.cli.render.progress import Progress
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.runtime.lazy import lazy
-from codebatch.store import DATA
 
 if TYPE_CHECKING:
     from codebatch.maintenance.verify import Problem, VerifyReport, problems
@@ -33,8 +31,6 @@ else:
 
 
 @click.command(cls=OnceCommand)
-@reads(*DATA)
-@writes(*(data for data in DATA if data != "events"))
 @click.option("--read-data", is_flag=True, help="Read every object and check what it holds.")
 @click.option(
     "--subset",

@@ -8,7 +8,6 @@ from typing import Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.access import reads, writes
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import batch_option, json_option, store_option, task_option
 from codebatch.cli.render import output
@@ -19,8 +18,6 @@ from codebatch.query.order import check_sort, sorted_rows
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "indexes")
-@writes("indexes")
 @batch_option
 @store_option
 @json_option
@@ -44,8 +41,6 @@ def summary(batch_id: str, store: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "indexes")
-@writes("indexes")
 @batch_option
 @store_option
 @output_options
@@ -57,8 +52,6 @@ def tasks(batch_id: str, store: str | None, destinations: Sequence[Destination])
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "states", "indexes")
-@writes("indexes")
 @batch_option
 @task_option
 @store_option
@@ -73,8 +66,6 @@ def shards(
 
 
 @click.command(cls=OnceCommand)
-@reads("store", "batches", "inputs", "states", "indexes")
-@writes("indexes")
 @batch_option
 @selection_options("task", "path", "language", "sort", "limit")
 @store_option
