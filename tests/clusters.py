@@ -9,6 +9,7 @@ codebatch on such a cluster, watched while it runs. Every wait ends at a deadlin
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -19,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,15 +38,60 @@ PORTS = range(10_000, 30_000)
 MARK = "CODEBATCH_TEST_CLUSTER"
 SHOWN_BYTES = 6000
 
-_WORKERS = """
-import json, os, sys, distributed
-address, number, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-with distributed.Client(address, timeout=seconds, set_as_default=False) as client:
-    client.wait_for_workers(number, timeout=seconds)
-    pids = client.run(os.getpid, on_error="ignore")
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    print(json.dumps({str(workers[a]["name"]): pid for a, pid in pids.items() if a in workers}))
+# For each line, an address and a number: wait for so many workers, and print who they are.
+_WATCHER = """
+import json, os, sys, traceback, distributed
+for line in sys.stdin:
+    address, number, seconds = json.loads(line)
+    try:
+        with distributed.Client(address, timeout=seconds, set_as_default=False) as client:
+            client.wait_for_workers(number, timeout=seconds)
+            pids = client.run(os.getpid, on_error="ignore")
+            known = client.scheduler_info(n_workers=-1)["workers"]
+        found = {str(known[one]["name"]): pid for one, pid in pids.items() if one in known}
+    except Exception:
+        found = traceback.format_exc()
+    print(json.dumps(found), flush=True)
 """
+
+
+class _Watcher:
+    """A process that has distributed imported, and connects to clusters; it ends with this one."""
+
+    def __init__(self, launcher: Sequence[str] = (), **environment: str | None) -> None:
+        self._process = subprocess.Popen(
+            [*launcher, sys.executable, "-c", _WATCHER],
+            env=cli_environment(**environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def workers(self, address: str, number: int) -> dict[str, int]:
+        """Wait until a scheduler knows so many; their process ids by name."""
+        assert self._process.stdin
+        assert self._process.stdout
+        late = threading.Timer(START_SECONDS + 60, self._process.kill)
+        late.start()
+        self._process.stdin.write(json.dumps([address, number, START_SECONDS]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        late.cancel()
+        found: dict[str, int] = json.loads(answer or '"it was killed: no answer in time"')
+        assert isinstance(found, dict), found
+        return found
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@functools.cache
+def _watcher() -> _Watcher:
+    """The one for clusters on this machine: to import distributed takes longer than to connect."""
+    started = _Watcher()
+    atexit.register(started.close)
+    return started
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
@@ -303,26 +350,11 @@ class Cluster:
 
     def wait_for_workers(self, number: int, host: Host | None = None) -> dict[str, int]:
         """Wait until the scheduler knows so many; their process ids by name."""
-        launcher = (host or self.host).launcher
-        done = subprocess.run(
-            [
-                *launcher,
-                sys.executable,
-                "-c",
-                _WORKERS,
-                self.address,
-                str(number),
-                str(START_SECONDS),
-            ],
-            env=cli_environment(**self.client_environment),
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS + 60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
-        found: dict[str, int] = json.loads(done.stdout)
-        return found
+        host = host or self.host
+        if not host.launcher and not self.tls:
+            return _watcher().workers(self.address, number)
+        with contextlib.closing(_Watcher(host.launcher, **self.client_environment)) as watcher:
+            return watcher.workers(self.address, number)
 
     def printed(self) -> Iterator[tuple[str, str]]:
         """The end of what each member has printed, by its name."""

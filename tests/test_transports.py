@@ -15,7 +15,7 @@ from typing import Any
 
 import distributed
 import pytest
-from clusters import Cluster
+from clusters import Cluster, wait_for
 from conftest import Interrupt, Scanned, write_tree
 from test_preflight import with_other_ruff
 from test_quarantine import LIMITS, QUARANTINED, Poisoned
@@ -215,6 +215,8 @@ def test_run_that_sends_nothing_is_interrupted(
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_a_worker_that_nobody_has_judged_judges_itself(
     transport: str,
+    cluster: Cluster,
+    client: Any,
     batch: codebatch.Batch,
     scanned: Scanned,
     tmp_path: Path,
@@ -222,37 +224,50 @@ def test_a_worker_that_nobody_has_judged_judges_itself(
 ) -> None:
     """It joins with other tools when the preflight is over, and is sent work at once."""
     notices: list[str] = []
-    with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start_workers(1)
+    name = f"other-{transport}"
 
-        def settle(*_: object) -> None:
-            cluster.start_worker("other", host=with_other_ruff(tmp_path / "ruff"))
-            cluster.wait_for_workers(2)
+    def settle(*_: object) -> None:
+        cluster.start_worker(name, host=with_other_ruff(tmp_path / "ruff"))
+        cluster.wait_for_workers(3)
 
-        monkeypatch.setattr("codebatch.cluster.cluster.Cluster.settle", settle)
-        with distributed.Client(cluster.address, set_as_default=False) as client:
-            report = batch.run(client=client, transport=transport, on_notice=notices.append)
+    monkeypatch.setattr("codebatch.cluster.cluster.Cluster.settle", settle)
+    try:
+        report = batch.run(client=client, transport=transport, on_notice=notices.append)
+    finally:
+        cluster.members[name].end()
+        wait_for(lambda: len(client.scheduler_info()["workers"]) == 2, "it is gone")
     assert (report.status, report.result) == ("done", scanned.report.result)
-    assert [one.partition(":")[0] for one in notices] == ["worker other gets no work of this run"]
+    assert [one.partition(":")[0] for one in notices] == [f"worker {name} gets no work of this run"]
     assert "ruff 0.0.1" in notices[0]
 
 
-@pytest.mark.parametrize("transport", ["shared", "shipped"])
-def test_fatal_files_are_quarantined(transport: str, tmp_path: Path) -> None:
-    words = ("crash", "hang", "memory")
-    local = Poisoned(tmp_path / "local", *words, number=20)
-    expected = local.json("scan", local.tree, "--scheduler", "processes", *LIMITS)
-    world = Poisoned(tmp_path / "world", *words, number=20)
+@pytest.fixture(scope="module")
+def fatal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Poisoned, str, Cluster]]:
+    """A world with fatal files, the result of a local run in it, and a cluster in it."""
+    base = tmp_path_factory.mktemp("fatal")
+    world = Poisoned(base / "world", "crash", "hang", "memory", number=20)
+    local = world.json("scan", world.tree, "--scheduler", "processes", *LIMITS)
     environment = {**world.environment, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    with Cluster(tmp_path / "cluster", environment=environment) as cluster:
-        pids = cluster.start_workers(2)
-        where = ("--scheduler", cluster.address, "--transport", transport)
-        report = world.json("scan", world.tree, *where, *LIMITS)
-        assert cluster.wait_for_workers(2) == pids, "no worker has died"
-        assert (report["result"], report["quarantined"]) == (expected["result"], QUARANTINED)
-        seen = len(world.deaths())
-        assert world.json("resume", *where)["files"]["computed"] == 0
-        assert len(world.deaths()) == seen, "what is given up is not tried again"
+    with Cluster(base / "cluster", environment=environment) as cluster:
+        cluster.start_workers(2)
+        yield world, local["result"], cluster
+
+
+@pytest.mark.parametrize("transport", ["shared", "shipped"])
+def test_fatal_files_are_quarantined(
+    transport: str, fatal: tuple[Poisoned, str, Cluster], tmp_path: Path
+) -> None:
+    world, result, cluster = fatal
+    world.store = tmp_path / "store"
+    pids, before = cluster.wait_for_workers(2), len(world.deaths())
+    where = ("--scheduler", cluster.address, "--transport", transport)
+    report = world.json("scan", world.tree, *where, *LIMITS)
+    assert cluster.wait_for_workers(2) == pids, "no worker has died"
+    assert (report["result"], report["quarantined"]) == (result, QUARANTINED)
+    seen = len(world.deaths())
+    assert seen > before
+    assert world.json("resume", *where)["files"]["computed"] == 0
+    assert len(world.deaths()) == seen, "what is given up is not tried again"
 
 
 # -- what is sent --------------------------------------------------------------------------------
