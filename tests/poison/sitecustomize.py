@@ -6,9 +6,9 @@ is inherited by worker processes, those of a cluster too, as no fixture could be
 preceded by a line in the file that ``TEST_POISON_LOG`` names.
 """
 
+import ctypes
 import dataclasses
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,8 +20,11 @@ def crash() -> None:
 
 
 def hang() -> None:
-    """In C, and holding the interpreter's lock."""
-    re.match(r"(a+)+$", "a" * 60 + "b")
+    """In C, and holding the interpreter's lock: a deadlock, which costs no processor."""
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(256)
+    library.pthread_mutex_init(mutex, None)
+    while True:
+        library.pthread_mutex_lock(mutex)
 
 
 def memory() -> None:
