@@ -91,7 +91,7 @@ class TreeWalk:
     ignore: bool = True
     max_bytes: int | None = None
     skipped: list[SkippedFile] = field(default_factory=list)
-    watched: list[tuple[bytes, Status]] = field(default_factory=list)
+    watched: dict[bytes, Status] = field(default_factory=dict)
     absent: list[bytes] = field(default_factory=list)
     answers: dict[bytes, str] = field(default_factory=dict)
     _untracked: UntrackedFolders = field(default_factory=UntrackedFolders)
@@ -125,7 +125,7 @@ class TreeWalk:
     def fail(self, path: bytes, reason: str) -> None:
         """List something as not taken for now: its status does not tell when it can be."""
         self.skip(path, reason)
-        self.watched.append((path, UNKNOWN))
+        self.watched[path] = UNKNOWN
 
     def _list(self, folder: _Folder) -> tuple[Folder | None, list[_Listed]]:
         """Open the folder and list it; nothing if it is a store or cannot be listed."""
@@ -152,6 +152,8 @@ class TreeWalk:
 
     def _skip_store(self, folder: _Folder) -> None:
         self.skip(folder.path, STORE)
+        # As long as the mark says so it is one: what else changes in it does not matter.
+        self.watched.pop(folder.path, None)
         self._untracked.note(folder.path, is_ignored=True)
 
     def _is_hidden_store(self, path: bytes) -> bool:
@@ -201,14 +203,14 @@ class TreeWalk:
             self.skip(path, next(kinds, "special file"))
         elif self.max_bytes is not None and taken.size > self.max_bytes:
             self.skip(path, f"larger than {self.max_bytes} bytes")
-            self.watched.append((path, status))
+            self.watched[path] = status
             return None
         return taken
 
     def _watch(self, path: bytes, seen: os.stat_result | None) -> None:
         """Note a status; that of a link says nothing of what it leads to."""
         status = UNKNOWN if seen is None or stat.S_ISLNK(seen.st_mode) else status_of(seen)
-        self.watched.append((path, status))
+        self.watched[path] = status
 
     def _subfolder(self, folder: _Folder, found: _Listed, path: bytes) -> _Folder:
         self._watch(path, _status(found))
@@ -230,7 +232,7 @@ class TreeWalk:
             if name == GIT_IGNORE_FILE and git is not None:
                 git, is_whole = git.with_own(opened, is_listed=name in listed)
                 if not is_whole:
-                    self.watched.append((folder.inner(name), UNKNOWN))
+                    self.watched[folder.inner(name)] = UNKNOWN
             elif name in listed:
                 rules = with_rules(rules, read_rules(opened, folder.path, name))
         return _Folder(folder.path, rules, git)

@@ -1,0 +1,176 @@
+"""A snapshot of a tree that is known, without another walk.
+
+A walk notes what it looked at in order to decide: the status of each folder and ignore file, what
+was absent, what git's files said. Where all of that is as it was, another walk would take the same
+files, and only those in another state are read. In every other case only a walk can tell.
+
+This path is worth its code: of the 3,656 files of Django, it takes 0.03 s of processor time where
+a walk that reads none of them takes 0.17 s, and the whole command 0.21 s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import NamedTuple, cast
+
+from codebatch.model.clock import now_ns
+from codebatch.model.digest import Document
+from codebatch.model.errors import InvalidIdError, StoreError
+from codebatch.model.records import FileRecord, SkippedFile, path_key
+from codebatch.snapshot.file_status import STATUS_BYTES, Status, changed_statuses
+from codebatch.snapshot.reading import FileReader, TakenFile
+from codebatch.snapshot.tree import OpenTree
+from codebatch.snapshot.tree_entry import entry_of
+from codebatch.snapshot.writer import (
+    ObjectsGoneError,
+    SnapshotResult,
+    SnapshotWriter,
+    writing_snapshot,
+)
+from codebatch.store import StoreDirectory, check_name
+from codebatch.store.indexes.stat_cache import CachedTree
+
+# Beyond that, a walk costs no more.
+_MOST_CHANGES = 512
+
+
+class Taken(NamedTuple):
+    """A snapshot, and the tree to be remembered with it."""
+
+    result: SnapshotResult
+    tree: CachedTree
+
+
+def take_known(
+    reader: FileReader, known: CachedTree, tree: OpenTree, *, ignore: bool
+) -> Taken | None:
+    """Take the snapshot without a walk; None where the tree has to be walked."""
+    moment = now_ns()
+    store = reader.store
+    try:
+        result = _result(known)
+        answers = cast("dict[str, str]", known.circumstances["git"])
+        said = {path_key(folder): answer for folder, answer in answers.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidIdError):
+        return None
+    if any(map(_leads_outside, said)) or ignore != (b"" in said):
+        return None
+    changes = _changed_files(tree, known, said)
+    if changes is None or not store.objects.are_at(known.locations):
+        return None
+    if changes:
+        return _renewed(reader, known, result, changes, moment)
+    return Taken(result, known) if store.has_snapshot(result.snapshot_id) else None
+
+
+def answer_of(result: SnapshotResult) -> Document:
+    """Return what a stat cache says of a snapshot."""
+    return {
+        "snapshot_id": result.snapshot_id,
+        "total_bytes": result.total_bytes,
+        "skipped": [file._asdict() for file in result.skipped],
+    }
+
+
+def _result(known: CachedTree) -> SnapshotResult:
+    answer = known.answer
+    skipped = cast("list[dict[str, str]]", answer["skipped"])
+    return SnapshotResult(
+        check_name(cast("str", answer["snapshot_id"]), "snapshot id"),
+        len(known.locations),
+        int(cast("int", answer["total_bytes"])),
+        tuple(SkippedFile(str(file["path"]), str(file["reason"])) for file in skipped),
+        created=False,
+    )
+
+
+def _leads_outside(path: bytes) -> bool:
+    return path[:1] == b"/" or b"\0" in path or b".." in path.split(b"/")
+
+
+def _changed_files(
+    tree: OpenTree, known: CachedTree, said: dict[bytes, str]
+) -> dict[int, Status] | None:
+    """Return the files in another state by place; None where anything else differs."""
+    count = len(known.locations)
+    end = count * STATUS_BYTES
+    try:
+        root = tree.folders.at(b"")
+        # Folders and ignore files first: most of what needs a walk shows in one.
+        others = changed_statuses(root.descriptor, known.paths[count:], known.statuses[end:], 0)
+        if others is None or any(root.status(path) is not None for path in known.absent):
+            return None
+        changed = changed_statuses(
+            root.descriptor, known.paths[:count], known.statuses[:end], _MOST_CHANGES
+        )
+        is_said = all(_said_by_git(tree, folder) == answer for folder, answer in said.items())
+        return changed if is_said else None
+    except OSError:
+        return None  # the walk says why
+
+
+def _said_by_git(tree: OpenTree, folder: bytes) -> str:
+    answer = tree.git.look_at(tree.folders.at(folder)) if folder else tree.git.look_around()
+    return answer.digest if answer else ""
+
+
+def _renewed(
+    reader: FileReader,
+    known: CachedTree,
+    result: SnapshotResult,
+    changes: dict[int, Status],
+    moment: int,
+) -> Taken | None:
+    """Return the tree with the changed files read again; None where that cannot be."""
+    statuses, locations = bytearray(known.statuses), list(known.locations)
+    total = result.total_bytes
+    with (
+        contextlib.suppress(ObjectsGoneError),  # the walk stores them again
+        writing_snapshot(reader.store, reader.root) as writer,
+    ):
+        lines = _manifest_lines(reader.store, result)
+        if lines is None or not writer.base_on(result.snapshot_id):
+            return None
+        for place, status in changes.items():
+            file = _read_again(reader, known.paths[place], status, writer, moment)
+            size = _size_in(lines[place], known.paths[place])
+            if file is None or size is None:
+                return None
+            total += file.size - size
+            lines[place], locations[place] = file.line(), file.location
+            statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = file.evidence
+        result = writer.save(b"".join(lines), result.file_count, total, result.skipped)
+        tree = known._replace(
+            answer=answer_of(result), statuses=bytes(statuses), locations=locations
+        )
+        return Taken(result, tree)
+    return None
+
+
+def _manifest_lines(store: StoreDirectory, result: SnapshotResult) -> list[bytes] | None:
+    """Return the lines of the last manifest, if it is whole and of as many files as are known."""
+    try:
+        lines = store.read_manifest(result.snapshot_id).splitlines(keepends=True)
+    except StoreError:
+        return None  # the walk restores it
+    return lines if len(lines) == result.file_count else None
+
+
+def _size_in(line: bytes, path: bytes) -> int | None:
+    """Return the size in a line of a manifest; None where the line is about another file."""
+    try:
+        file = FileRecord.from_document(json.loads(line))
+    except (KeyError, TypeError, ValueError, RecursionError, InvalidIdError):
+        return None
+    return file.size if path_key(file.path) == path else None
+
+
+def _read_again(
+    reader: FileReader, path: bytes, status: Status, writer: SnapshotWriter, moment: int
+) -> TakenFile | None:
+    entry = entry_of(path, status)
+    try:
+        return reader.read(entry, writer, moment) if entry and reader.is_wanted(entry) else None
+    except OSError:
+        return None  # the walk says why
