@@ -24,10 +24,10 @@ from codebatch.model.records import FAILED
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
-    from codebatch import graph
+    from codebatch.graph import compile as graph
     from codebatch.shard import run as worker
 else:
-    graph = lazy("codebatch.graph")  # commands that do not need Dask do not import it either
+    graph = lazy("codebatch.graph.compile")  # Dask, which few steps need
     worker = lazy("codebatch.shard.run")
 
 Settings = Mapping[str, Any]
@@ -63,7 +63,7 @@ def find(store: codebatch.Store, settings: Settings) -> Facts:
 
 def ask(store: codebatch.Store, _: Settings) -> Facts:
     """What a run asks for: plan, states, calls, and the graph of all of them."""
-    graph.compile_graph([], worker.run_shard)  # imports Dask
+    graph.compile_graph([])  # imports Dask
     found, usage = _measured(_pending, store)
     return {**usage, "keys": len(found)}
 
@@ -84,7 +84,7 @@ def run(store: codebatch.Store, settings: Settings) -> Facts:
     """
     batch, scheduler = store.find_batch("latest"), settings["scheduler"]
     if scheduler != "sync":
-        graph.compile_graph([], worker.run_shard)
+        graph.compile_graph([])
     more = {"workers": settings["workers"], "transport": settings.get("transport")}
     report, usage = _measured(lambda: batch.run(scheduler, **more))
     if report.status != "done":
@@ -120,7 +120,7 @@ STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
 
 def _pending(store: codebatch.Store) -> Sized:
     overview = store.find_batch("latest").overview()
-    return graph.compile_graph(calls.pending_calls(store.directory, overview), worker.run_shard)
+    return graph.compile_graph(calls.pending_calls(store.directory, overview))
 
 
 def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:

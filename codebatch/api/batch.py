@@ -17,15 +17,15 @@ from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
-    from codebatch import export, graph
+    from codebatch import export
     from codebatch.api.store import Store
     from codebatch.batch import BatchResult, Progress, RecheckReport, RunReport
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
     from codebatch.batch.sharing import OnWait
-    from codebatch.cluster import dispatch_here
     from codebatch.export import ExportReport
+    from codebatch.graph import compile as graph
     from codebatch.model.digest import Document
     from codebatch.model.messages import Receipt
     from codebatch.model.records import Record
@@ -39,10 +39,9 @@ else:
     activities = lazy("codebatch.status.activity")
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
-    dispatch_here = lazy("codebatch.cluster.dispatch_here")
     export = lazy("codebatch.export")
     forecasts = lazy("codebatch.batch.forecast")
-    graph = lazy("codebatch.graph")
+    graph = lazy("codebatch.graph.compile")
     overviews = lazy("codebatch.status.batch_status")
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
@@ -304,9 +303,7 @@ class Batch:
         """A task for each shard that is not done; the same graph until all of it is."""
         overview = overviews.load_overview(self.store.directory, self.id, verify=True)
         if self._graph is None or overview.status == DONE:
-            self._graph = graph.compile_graph(
-                batches.pending_calls(self.store.directory, overview), dispatch_here.run_anywhere
-            )
+            self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
         return self._graph
 
     def __dask_keys__(self) -> list[Any]:

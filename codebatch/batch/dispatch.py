@@ -21,16 +21,16 @@ from codebatch.runtime.lazy import lazy
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
-    from codebatch import graph
     from codebatch.cluster import session
     from codebatch.cluster.session import Session
+    from codebatch.graph import local
     from codebatch.processes import isolation, pool
     from codebatch.shard import run as worker
 else:
-    graph = lazy("codebatch.graph")  # imports dask, which only a larger run needs
+    local = lazy("codebatch.graph.local")
     isolation = lazy("codebatch.processes.isolation")
     pool = lazy("codebatch.processes.pool")
-    session = lazy("codebatch.cluster.session")  # imports distributed as well
+    session = lazy("codebatch.cluster.session")  # imports distributed
     worker = lazy("codebatch.shard.run")  # the tasks, which only work needs
 
 CLUSTER = "cluster"
@@ -94,7 +94,7 @@ def run_calls(
     elif crew.on is not None:
         crew.on.run(calls, note)
     else:
-        graph.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
+        local.run_in_processes(calls, min(crew.choice.workers, len(calls)), note)
 
 
 def run_suspects(calls: Sequence[ShardCall], note: Note, announce: Announce) -> None:
@@ -114,10 +114,8 @@ def _run_here(
 ) -> None:
     if choice.name == "threads" and calls:
         workers = min(choice.workers, len(calls))
-        graph.run_in_threads(calls, workers, note, announce)
+        local.run_in_threads(calls, workers, note, announce)
         return
-    # One after the other in this thread: no graph is needed, and importing Dask takes longer
-    # than most runs of this kind.
     for call in calls:
         announce(call)
         note(worker.run_shard(call))

@@ -10,12 +10,11 @@ last said.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-
-import distributed
 
 from codebatch.cluster.connect.connection import close_client, open_client
 from codebatch.cluster.preflight.compatibility import Fitness, Problem
@@ -91,7 +90,7 @@ class Cluster:
     def cancel(self, futures: Sequence[Any]) -> None:
         """Take tasks back, if the cluster is there to be told."""
         if self.client.status == "running":
-            with contextlib.suppress(OSError, distributed.TimeoutError):
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
                 self.client.cancel(futures, asynchronous=None)
 
     def look(self) -> None:
@@ -148,7 +147,7 @@ class Cluster:
         """Whether there are workers that may work. What a scheduler says of each is asked for now
         and then alone: there may be very many.
         """
-        with contextlib.suppress(ClusterError, OSError, distributed.TimeoutError):
+        with contextlib.suppress(ClusterError, OSError, asyncio.TimeoutError):
             now = time.monotonic()
             number = ask_identity(self.client, 0).get("n_workers")
             if number != len(self._names) or now - self._listed > _LIST_SECONDS:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import distributed
-
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.retries import is_worth_after_loss, is_worth_another_try
 from codebatch.cluster.usage import UsageTally
-from codebatch.cluster.window import Bounds, Job, Lost, Window, drive, odd
+from codebatch.cluster.window import (
+    Bounds,
+    Job,
+    Lost,
+    Window,
+    drive,
+    is_worth_after_loss,
+    is_worth_another_try,
+    odd,
+)
+from codebatch.graph.compile import run_anywhere
 from codebatch.graph.keys import shard_key
 from codebatch.model.errors import WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall
-from codebatch.processes.isolation import run_guarded
 from codebatch.shard.run import refusal
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
@@ -34,7 +40,7 @@ class _Try(NamedTuple):
     def job(self) -> Job:
         """The call as a task of its own key."""
         key, size = shard_key(self.call, self.sent), _EARLIER_BYTES * len(self.call.earlier)
-        return Job(key, run_on_worker, self.call, self, size=size)
+        return Job(key, run_anywhere, self.call, self, size=size)
 
 
 def run_shared(
@@ -63,9 +69,3 @@ def run_shared(
             on_receipt(result)
 
     drive(Window(cluster, _BOUNDS), (_Try(call).job() for call in calls), take)
-
-
-def run_on_worker(call: ShardCall) -> Receipt:
-    """Run a shard on the worker of a cluster that this process is."""
-    name = str(distributed.get_worker().name)
-    return run_guarded(call)._replace(worker=name)

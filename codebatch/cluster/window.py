@@ -16,7 +16,7 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
@@ -27,10 +27,14 @@ from dask.task_spec import Task
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.facts import asked, has_come
 from codebatch.graph.keys import Key
+from codebatch.model.errors import PASSING_TROUBLES, UNFIT_SURROUNDINGS
 
 _POLL_SECONDS = 0.5
 _REASON_SECONDS = 60
+_MAX_TRIES = 4
 _LARGE_BYTES = 8 * 2**20  # Dask warns of a larger graph
+_UNFIT = frozenset(error.code for error in UNFIT_SURROUNDINGS)
+_PASSING = frozenset(error.code for error in PASSING_TROUBLES)
 
 
 class Job(NamedTuple):
@@ -211,3 +215,22 @@ def drive(
             again.extend(take(*window.answer()))
     finally:
         window.close()
+
+
+def is_worth_another_try(
+    cluster: Cluster, error: Mapping[str, object] | None, worker: str | None, tries: int
+) -> bool:
+    """Whether a call that came to nothing may come to something when it is made again; a worker
+    that can do none of this run's work gets no more of it.
+    """
+    code = (error or {}).get("code")
+    if tries + 1 >= _MAX_TRIES:
+        return False
+    if code in _UNFIT and worker is not None:
+        return cluster.avoid(worker, str((error or {}).get("message")))
+    return code in _PASSING
+
+
+def is_worth_after_loss(lost: Lost, tries: int) -> bool:
+    """Whether a call that was lost is made again: always, unless it may be to blame itself."""
+    return not lost.is_blamed or tries + 1 < _MAX_TRIES

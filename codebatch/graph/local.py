@@ -1,14 +1,16 @@
-"""Run a graph on this machine: in threads, or in child processes that threads wait for."""
+"""Run shard calls on this machine: in threads, or in child processes that threads wait for.
+
+No Dask: importing it takes 0.4 s of processor time, and independent calls need no graph.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
+from queue import SimpleQueue
 
-import dask.threaded
-
-from codebatch.graph.compile import Graph, compile_graph
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
 from codebatch.processes.pool import Children, start_server
@@ -27,10 +29,8 @@ def run_in_threads(
     An interrupt lets the shards that are running finish their commit, and drops the others; a
     second one is taken where it comes.
     """
-    graph = compile_graph(calls, run_shard)
-    by_key = dict(zip(graph, calls, strict=True))
-    with deferred(), _shut_down(ThreadPoolExecutor(workers)) as pool:
-        _get(graph, pool, workers, on_receipt, lambda key, *_: on_start(by_key[key]))
+    with deferred():
+        _run_all(run_shard, calls, workers, on_receipt, on_start)
 
 
 def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> None:
@@ -41,43 +41,39 @@ def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnRec
     """
     start_server()
     children = Children()
-    graph = compile_graph(calls, partial(run_guarded, children=children))
+    run = partial(run_guarded, children=children)
     try:
-        with (
-            deferred(children.stop, children.kill),
-            _shut_down(ThreadPoolExecutor(workers)) as pool,
-        ):
-            try:
-                _get(graph, pool, workers, on_receipt)
-            finally:
-                children.stop()
+        with deferred(children.stop, children.kill):
+            _run_all(run, calls, workers, on_receipt, stop=children.stop)
     finally:
         children.close()
 
 
-def _get(
-    graph: Graph,
-    pool: Executor,
+def _run_all(
+    run: Callable[[ShardCall], Receipt],
+    calls: Sequence[ShardCall],
     workers: int,
     on_receipt: OnReceipt,
-    pretask: Callable[..., None] | None = None,
+    on_start: OnStart = lambda _: None,
+    stop: Callable[[], None] = lambda: None,
 ) -> None:
-    def posttask(_key: object, receipt: Receipt, *_: object) -> None:
-        check()  # no lock is held here
-        on_receipt(receipt)
+    """Run the calls in so many threads; running ones finish, whatever happens here."""
+    waiting = iter(calls)
+    ended: SimpleQueue[Future[Receipt]] = SimpleQueue()
+    pool = ThreadPoolExecutor(workers)
 
-    callbacks = [(None, None, pretask, posttask, None)]
-    dask.threaded.get(graph, list(graph), pool=pool, num_workers=workers, callbacks=callbacks)
+    def start(most: int) -> None:
+        for call in islice(waiting, most):
+            on_start(call)
+            pool.submit(run, call).add_done_callback(ended.put)
 
-
-class _shut_down:  # noqa: N801 - reads as the statement it is
-    """Close a pool at the end of a block: running calls finish, waiting ones are dropped."""
-
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
-
-    def __enter__(self) -> Executor:
-        return self._pool
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    try:
+        start(workers)
+        for _ in calls:
+            receipt = ended.get().result()
+            check()  # no lock is held here
+            on_receipt(receipt)
+            start(1)
+    finally:
+        stop()
+        pool.shutdown(cancel_futures=True)

@@ -14,11 +14,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import dask.config
-import dask.utils
-
 from codebatch.cluster.settings import AUTO, ClusterSettings, choose_cluster_settings
 from codebatch.model.errors import UsageError
+
+try:  # before any other module imports Dask
+    import dask.config
+    import dask.utils
+except ValueError as error:
+    raise UsageError(
+        f"Dask's configuration cannot be read: {str(error).partition(', original')[0]}",
+        hints=["mend that file, or take it away"],
+    ) from error
 
 DEFAULTS: dict[str, Any] = {"transport": AUTO, "cluster-timeout": None}
 CONNECT_SECONDS = 15.0

@@ -17,12 +17,20 @@ from typing import NamedTuple
 import distributed
 
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.retries import is_worth_after_loss, is_worth_another_try
 from codebatch.cluster.shipped.locality import Shelves
 from codebatch.cluster.shipped.parcel_worker import CACHE, serve_parcel
 from codebatch.cluster.shipped.shipment import ParcelLimits, Shipment, pack_shard
 from codebatch.cluster.usage import UsageTally
-from codebatch.cluster.window import Bounds, Job, Lost, Window, drive, odd
+from codebatch.cluster.window import (
+    Bounds,
+    Job,
+    Lost,
+    Window,
+    drive,
+    is_worth_after_loss,
+    is_worth_another_try,
+    odd,
+)
 from codebatch.graph.keys import parcel_key
 from codebatch.model.errors import WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall
