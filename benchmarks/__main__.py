@@ -1,4 +1,4 @@
-"""Measure everything that the README claims about speed, and print one table.
+"""Measure everything that `docs/speed.md` claims, and print one table.
 
     pip download django==5.1 --no-deps && unzip -q -d django Django-5.1-*.whl
     python -m benchmarks --tree django

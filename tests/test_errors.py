@@ -100,7 +100,7 @@ def test_what_a_machine_is_short_of() -> None:
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("### Exit codes")[2].partition("\n## ")[0]
+    page = (Path(__file__).parents[1] / "docs/commands.md").read_text(encoding="utf-8")
+    table = page.partition("## Exit codes")[2].partition("\n## ")[0]
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     assert [int(row) for row in rows[2:]] == list(EXIT_CODES)

@@ -108,7 +108,7 @@ def test_a_line_as_long_as_is_parsed(name: str, tmp_path: Path, note: Note) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dense.py", "dense.js"])
 def test_the_densest_source(name: str, tmp_path: Path, note: Note) -> None:
-    """A tree takes a multiple of its source; README and SECURITY.md say which."""
+    """A tree takes a multiple of its source; SECURITY.md says which."""
     content = b"x=1;" * (MB // 2) + b"x=1\n"
     done, _ = scan_one(name, content, tmp_path)
     assert done.megabytes < 80 + 800 * len(content) / MB

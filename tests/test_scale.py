@@ -260,10 +260,9 @@ MARK_BYTES = 40
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    """The section on scale, each paragraph and each row on one line."""
-    spec = (REPOSITORY / "SPEC.md").read_text(encoding="utf-8")
-    section = spec.partition("\n## Scale\n")[2].partition("\n## ")[0]
-    return re.sub(r"(?<!\n)\n(?![|\n]) *", " ", section)
+    """The page on scale, each paragraph and each row on one line."""
+    page = (REPOSITORY / "docs/scale.md").read_text(encoding="utf-8")
+    return re.sub(r"(?<!\n)\n(?![|\n]) *", " ", page)
 
 
 def rows(text: str, head: str) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """The command line: a face over `codebatch.api`, one module a noun.
 
 To add a command: write it in a module of `codebatch.cli.commands`, and list it in the table of
-`codebatch.cli.root` and in the documentation.
+`codebatch.cli.root` and in `docs/commands.md`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -59,6 +59,24 @@ class ReportingGroup(click.Group):
         arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().invoke(ctx)
+
+
+class SectionedGroup(ReportingGroup):
+    """A group whose help lists its commands under headings."""
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Collection[str]] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(*args, **extra)
+        self.sections = sections or {}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each heading with its commands and the first sentence of their help."""
+        width = max(map(len, self.commands))
+        for heading, names in self.sections.items():
+            rows = [(f"{n:<{width}}", self.commands[n].get_short_help_str(200)) for n in names]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 def root_command(ctx: click.Context) -> click.Group:

@@ -11,53 +11,69 @@ from collections.abc import Sequence
 import click
 
 from codebatch.cli import streams
-from codebatch.cli.group import CommandTable, ReportingGroup, reporting
+from codebatch.cli.group import CommandTable, SectionedGroup, reporting
 from codebatch.model.version import __version__
 
-# Each command with the module it is in and its name there. A command is imported when it is
-# used, so that none pays for what another needs.
-_COMMANDS = {
-    "api": "describe:api_command",
-    "batch": "batches:batch_group",
-    "batches": "batches:batches",
-    "diagnose": "diagnose:diagnose",
-    "diff": "compare:diff",
-    "errors": "records:errors",
-    "explain": "explain:explain",
-    "export": "export:export",
-    "files": "views:files",
-    "gc": "garbage:gc",
-    "improvements": "compare:improvements_command",
-    "init": "stores:init",
-    "inspect": "inspect:inspect",
-    "memo": "memo:memo_group",
-    "pipeline": "pipelines:pipeline",
-    "pipelines": "pipelines:pipelines",
-    "plan": "plan:plan",
-    "query": "records:query",
-    "regressions": "compare:regressions_command",
-    "resume": "runs:resume",
-    "run": "runs:run",
-    "scan": "runs:scan",
-    "shards": "views:shards",
-    "show": "show:show",
-    "snapshot": "snapshots:snapshot",
-    "snapshots": "snapshots:snapshots",
-    "sql": "sql:sql",
-    "status": "status:status",
-    "store-stats": "stats:store_stats",
-    "summary": "views:summary",
-    "tasks": "views:tasks",
-    "top": "top:top",
-    "verify": "verify:verify",
+# The headings of `codebatch --help`, each with its commands: the module that a command is in and
+# its name there. A command is imported when it is used, so that none pays for what another needs.
+SECTIONS = {
+    "Start here": {
+        "scan": "runs:scan",
+        "summary": "views:summary",
+        "errors": "records:errors",
+    },
+    "Look at results": {
+        "inspect": "inspect:inspect",
+        "top": "top:top",
+        "query": "records:query",
+        "sql": "sql:sql",
+        "files": "views:files",
+        "tasks": "views:tasks",
+        "shards": "views:shards",
+        "snapshots": "snapshots:snapshots",
+        "batches": "batches:batches",
+        "show": "show:show",
+        "explain": "explain:explain",
+        "export": "export:export",
+    },
+    "Compare batches": {
+        "diff": "compare:diff",
+        "regressions": "compare:regressions_command",
+        "improvements": "compare:improvements_command",
+    },
+    "Run step by step": {
+        "init": "stores:init",
+        "snapshot": "snapshots:snapshot",
+        "batch": "batches:batch_group",
+        "plan": "plan:plan",
+        "run": "runs:run",
+        "resume": "runs:resume",
+        "status": "status:status",
+        "pipelines": "pipelines:pipelines",
+        "pipeline": "pipelines:pipeline",
+    },
+    "Keep a store": {
+        "verify": "verify:verify",
+        "gc": "garbage:gc",
+        "memo": "memo:memo_group",
+        "store-stats": "stats:store_stats",
+        "diagnose": "diagnose:diagnose",
+        "api": "describe:api_command",
+    },
+}
+_PLACES = {
+    name: f"codebatch.cli.commands.{place}"
+    for section in SECTIONS.values()
+    for name, place in section.items()
 }
 
 
 @click.group(
     "codebatch",
-    cls=ReportingGroup,
-    commands=CommandTable({n: f"codebatch.cli.commands.{place}" for n, place in _COMMANDS.items()}),
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=SectionedGroup,
+    commands=CommandTable(_PLACES),
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="codebatch")
 @click.option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same.")
