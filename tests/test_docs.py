@@ -266,3 +266,12 @@ def test_paths_of_the_code_exist(document: Path) -> None:
         if name.partition("/")[0] in folders:
             pattern = re.sub(r"<\w+>", "*", name).rstrip("/")
             assert any(any(base.glob(pattern)) for base in bases), name
+
+
+def test_contributing_names_every_folder_of_the_package() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `codebatch/(\w+)/` \|", text, re.MULTILINE)
+    picture = text[text.index("```\n  faces") : text.index("Data flows")]
+    folders = {one.name for one in (ROOT / "codebatch").iterdir() if (one / "__init__.py").exists()}
+    assert sorted(table) == sorted(folders)
+    assert all(re.search(rf"\b{folder}\b", picture) for folder in folders)
