@@ -102,7 +102,8 @@ def news(store: codebatch.Store, _: Settings) -> Facts:
     """What a run finds to be new, and what edited files were before."""
     batch = store.find_batch("latest")
     planned = store.directory.load_plan(batch.id)
-    return {"edited": len(Reuse(store.directory, batch.id, planned).news(planned.shards).earlier)}
+    changed = Reuse(store.directory, batch.id, planned).changed_files(planned.shards)
+    return {"edited": len(changed.previous)}
 
 
 def stats(store: codebatch.Store, _: Settings) -> Facts:

@@ -27,6 +27,7 @@ from codebatch.model.errors import UsageError, WorkerLostError
 from codebatch.model.limits import Limits, choose_limits
 from codebatch.processes import isolation
 from codebatch.processes.pool import Children
+from codebatch.shard.compute import Surroundings
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 POISON = str(Path(__file__).parent / "poison")
@@ -366,14 +367,15 @@ def test_child_that_a_second_interrupt_kills_blames_no_file(
             children.kill()
         raise isolation._death(-signal.SIGKILL)
 
-    def condemn(*_: object) -> Any:
+    def give_up(*_: object) -> Any:
         pytest.fail("the file is blamed")
 
     monkeypatch.setattr(isolation._Isolation, "_ask", ask)
     monkeypatch.setattr(isolation._Isolation, "_company", lambda *_: [])
-    around: Any = None  # nothing is computed
+    work: Any = None  # nothing is computed
+    around = Surroundings(lambda *_: b"", str, give_up)
     with pytest.raises(WorkerLostError):
-        isolation._Isolation(Limits(), children, condemn)._compute(around, around)
+        isolation._Isolation(Limits(), children)._compute(around, work)
 
 
 # -- limits --------------------------------------------------------------------------------------

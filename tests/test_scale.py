@@ -155,11 +155,11 @@ def test_where_all_is_new_no_inputs_are_read(
     batch = store.batch("latest", synthetic.pipeline_without_work())
     plan = store.directory.load_plan(batch.id)
     monkeypatch.setattr(StoreDirectory, "read_shard_inputs", read_nothing)
-    news = reuse.Reuse(store.directory, batch.id, plan).news(plan.shards)
-    assert news == (sum(shard.bytes for shard in plan.shards), {})
+    changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
+    assert changed == (sum(shard.bytes for shard in plan.shards), {})
 
 
-def test_news_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> None:
+def test_changed_files_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> None:
     def planned(edition: int) -> codebatch.Batch:
         synthetic.make_snapshot(store.path, 1000, edition)
         return store.batch("latest", synthetic.pipeline_without_work())
@@ -170,9 +170,9 @@ def test_news_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> No
     edited = {path for path in after if after[path] != before[path]}
     assert len(edited) == 10
     plan = store.directory.load_plan(batch.id)
-    news = reuse.Reuse(store.directory, batch.id, plan).news(plan.shards)
-    assert news.size == sum(after[path].size for path in edited)
-    assert news.earlier == {after[path].object: before[path].object for path in edited}
+    changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
+    assert changed.size == sum(after[path].size for path in edited)
+    assert changed.previous == {after[path].object: before[path].object for path in edited}
     assert batch.run("sync").files["computed"] == 4 * len(edited)
 
 
@@ -189,8 +189,8 @@ def test_the_nearest_batch_is_one_of_the_same_tree(store: codebatch.Store, tmp_p
         batch = store.batch(store.snapshot(tmp_path / name), "analyze")
         plan = store.directory.load_plan(batch.id)
         found = reuse.Reuse(store.directory, batch.id, plan)
-        assert found.near == before.id
-        assert len(found.news(plan.shards).earlier) == 1
+        assert found.base == before.id
+        assert len(found.changed_files(plan.shards).previous) == 1
         assert batch.run("sync").files["computed"] == len(plan.tasks)
 
 
@@ -211,7 +211,7 @@ def test_workers_look_for_few_edited_files(
         batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
         assert batch.run("sync").files["computed"] == 4 * (1960 if edition == 0 else 20)
     # A shard has some 125 files, with 500 results.
-    by_edition = [sum(len(call.earlier) for call in calls[i : i + 16]) for i in (0, 16, 32)]
+    by_edition = [sum(len(call.reuse.previous) for call in calls[i : i + 16]) for i in (0, 16, 32)]
     assert by_edition == [0, 20, 0]
 
 

@@ -20,9 +20,9 @@ from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
 from test_run import replace_task
 
 import codebatch
-from codebatch.batch.sharing import retrying
+from codebatch.batch.coordination import retrying
 from codebatch.model.errors import NotReusedError
-from codebatch.model.messages import ShardCall, Waiting
+from codebatch.model.messages import ReusePolicy, RunLease, ShardCall, Waiting
 from codebatch.shard.run import run_shard
 from codebatch.store.invalidate import drop_result
 from codebatch.store.leases import leases
@@ -167,7 +167,7 @@ def test_what_another_run_finishes_meanwhile(tree: Path, store: codebatch.Store)
         def finish(waiting: Waiting) -> None:
             waited.append(waiting)
             call = ShardCall(str(store.path), store.directory.store_id, batch.id, shard_id, "other")
-            run_shard(call._replace(run=lease.lease_id, since_ns=lease.since_ns))
+            run_shard(call._replace(lease=RunLease(lease.lease_id, lease.since_ns)))
 
         report = batch.run("sync", on_wait=finish)
     assert [one.shards for one in waited] == [1]
@@ -190,7 +190,7 @@ def test_a_shard_that_fails_in_another_run_is_not_run_again(
 
         def fail(_: Waiting) -> None:
             call = ShardCall(str(store.path), store.directory.store_id, batch.id, shard_id, "other")
-            run_shard(call._replace(run=lease.lease_id, since_ns=lease.since_ns))
+            run_shard(call._replace(lease=RunLease(lease.lease_id, lease.since_ns)))
 
         report = batch.run("sync", on_wait=fail)
     assert (report.status, report.shards["failed"]) == ("failed", 1)
@@ -212,9 +212,8 @@ def test_two_runs_that_may_not_compute_do_not_wait_for_each_other(
             batch.id,
             shard_id,
             "other",
-            require_reused=True,
-            run=lease.lease_id,
-            since_ns=lease.since_ns,
+            reuse=ReusePolicy(required=True),
+            lease=RunLease(lease.lease_id, lease.since_ns),
         )
         assert (run_shard(call).error or {})["code"] == "NOT_REUSED"
         with pytest.raises(NotReusedError):
@@ -275,7 +274,7 @@ def test_a_run_looks_when_a_retry_has_dropped_states(
             path.unlink(missing_ok=True)
         retry.close()
 
-    monkeypatch.setattr("codebatch.batch.sharing.time.sleep", end)
+    monkeypatch.setattr("codebatch.batch.coordination.time.sleep", end)
     with contextlib.ExitStack() as retry:
         retry.enter_context(retrying(store.directory, batch.id))
         assert batch.run("sync").result == result

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch import export
     from codebatch.api.store import Store
-    from codebatch.batch import BatchResult, Progress, RecheckReport, RunReport
+    from codebatch.batch import BatchResult, OnWait, Progress, RecheckReport, RunReport
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch.forecast import Forecast
-    from codebatch.batch.sharing import OnWait
     from codebatch.export import ExportReport
     from codebatch.graph import compile as graph
     from codebatch.model.digest import Document
@@ -116,23 +115,20 @@ class Batch:
         ``progress`` is called with a `status.progress.RunProgress`, first with what is done
         already, and then whenever a shard is done or has failed.
         """
-        return batches.run_batch(
-            self.store.directory,
-            self.id,
-            scheduler=scheduler,
-            workers=workers,
-            client=client,
-            progress=progress,
-            settings=batches.RunSettings(
-                require_reused=require_reused,
-                retry_quarantined=retry_quarantined,
-                limits=limits.choose_limits(file_timeout, memory_limit),
-                on_wait=on_wait,
-                cluster=cluster_settings.choose_cluster_settings(
-                    transport, cluster_timeout, performance_report, on_notice
-                ),
+        options = batches.RunOptions(
+            scheduler,
+            workers,
+            client,
+            progress,
+            on_wait,
+            require_reused=require_reused,
+            retry_quarantined=retry_quarantined,
+            limits=limits.choose_limits(file_timeout, memory_limit),
+            cluster=cluster_settings.choose_cluster_settings(
+                transport, cluster_timeout, performance_report, on_notice
             ),
         )
+        return batches.run_batch(self.store.directory, self.id, options)
 
     @_of_batch
     def recheck(  # noqa: PLR0913 - as above
@@ -155,20 +151,18 @@ class Batch:
         anew then, and what was remembered of their files is forgotten. The other parameters are
         those of `run`.
         """
-        how: dict[str, Any] = {
-            "scheduler": scheduler,
-            "workers": workers,
-            "client": client,
-            "settings": batches.RunSettings(
-                limits=limits.choose_limits(file_timeout, memory_limit),
-                cluster=cluster_settings.choose_cluster_settings(
-                    transport, cluster_timeout, performance_report, on_notice
-                ),
+        options = batches.RunOptions(
+            scheduler,
+            workers,
+            client,
+            limits=limits.choose_limits(file_timeout, memory_limit),
+            cluster=cluster_settings.choose_cluster_settings(
+                transport, cluster_timeout, performance_report, on_notice
             ),
-        }
+        )
         directory = self.store.directory
-        report = batches.recheck_batch(directory, self.id, round(sample * 10_000), **how)
-        return batches.replace_differing(directory, report, **how) if replace else report
+        report = batches.recheck_batch(directory, self.id, round(sample * 10_000), options)
+        return batches.replace_differing(directory, report, options) if replace else report
 
     @_of_batch
     def forecast(self) -> Forecast:

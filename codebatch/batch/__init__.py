@@ -1,19 +1,19 @@
 """Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
 
-from codebatch.batch.calls import pending_calls
 from codebatch.batch.create import BatchResult, init_batch
-from codebatch.batch.journal import Progress
+from codebatch.batch.dispatch import pending_calls
+from codebatch.batch.options import OnWait, Progress, RunOptions
 from codebatch.batch.recheck import recheck_batch, replace_differing
 from codebatch.batch.report import RecheckReport, RunReport
 from codebatch.batch.run import finish_run, run_batch
-from codebatch.batch.settings import RunSettings
 
 __all__ = [
     "BatchResult",
+    "OnWait",
     "Progress",
     "RecheckReport",
+    "RunOptions",
     "RunReport",
-    "RunSettings",
     "finish_run",
     "init_batch",
     "pending_calls",

@@ -1,23 +1,22 @@
-"""What is told of a run while it goes on: to the events of the batch, and to whoever watches.
+"""The journal of a run while it goes on: the events of the batch, and calls of ``progress``.
 
-The events are lines in the store, for people and for ``status``; no result depends on them. Who
-watches is called in this process, with how far the run is, each time that something was news.
+The events are lines in the store, for people and for ``status``; no result depends on them.
+``progress`` is called in this process, with how far the run is, whenever that has changed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from codebatch.batch.options import Progress
 from codebatch.model.clock import now
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import Plan, ShardState
 from codebatch.status.batch_status import States
-from codebatch.status.progress import RunProgress, Tally
+from codebatch.status.progress import Tally
 from codebatch.store import StoreDirectory
 from codebatch.store.events import append_event
-
-Progress = Callable[[RunProgress], None]
 
 _LONGEST_NAME = 100
 _OF_AN_END = ("shard_id", "attempt", "status", "error", "warning")
@@ -33,27 +32,27 @@ class Journal:
         self._tally: Tally | None = None
 
     def start(self, pending: int, scheduler: str | None = None) -> None:
-        """The run has found so many shards that are not done, and runs on a scheduler of this
-        kind; None where there is nothing to run.
+        """Log how many shards are not done, and on what kind of scheduler they run; None where
+        there is nothing to run.
         """
         self._log("run-started", pending=pending, scheduler=scheduler)
 
     def watch(self, plan: Plan, states: States) -> None:
-        """From here on, tell how far it is; first, from where it starts."""
+        """Report progress from here on, at once for the first time."""
         if self._progress is not None:
             self._tally = Tally(plan, states, time.monotonic())
-            self._tell(self._progress)
+            self._report(self._progress)
 
-    def announce(self, call: ShardCall) -> None:
-        """A shard starts in this process."""
+    def on_start(self, call: ShardCall) -> None:
+        """Log that a shard starts in this process."""
         self._log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
 
     def claimed(self, receipt: Receipt) -> None:
-        """A shard is left to another run."""
+        """Log that a shard is left to another run."""
         self._log("shard-claimed", shard_id=receipt.shard_id, attempt=receipt.attempt)
 
     def end(self, receipt: Receipt) -> None:
-        """A shard was tried."""
+        """Log how the attempt at a shard ended."""
         facts: dict[str, object] = {name: getattr(receipt, name) for name in _OF_AN_END}
         worker = receipt.worker
         facts["worker"] = None if worker is None else worker[:_LONGEST_NAME]
@@ -62,17 +61,17 @@ class Journal:
     def settle(
         self, shard_id: str, states: Sequence[ShardState | None], *, failed: bool = False
     ) -> None:
-        """A shard has these states now, one a task; it will not be tried again if it has failed."""
+        """Count the states of a shard, one a task; if it ``failed``, it is not tried again."""
         if self._tally is None or self._progress is None:
             return
         if self._tally.settle(shard_id, states, time.monotonic(), failed=failed):
-            self._tell(self._progress)
+            self._report(self._progress)
 
     def finish(self, status: str) -> None:
-        """The run has ended."""
+        """Log the end of the run."""
         self._log("run-finished", status=status)
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         if self._tally is not None:
             progress(self._tally.progress(time.monotonic()))
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
-from codebatch.batch.calls import all_calls
-from codebatch.batch.dispatch import Crew, at_work, run_calls
+from codebatch.batch.coordination import retrying
+from codebatch.batch.dispatch import all_calls, choose_executor, open_executor, run_calls
+from codebatch.batch.options import RunOptions
 from codebatch.batch.report import RecheckReport, report_recheck
 from codebatch.batch.run import run_batch
-from codebatch.batch.scheduler import AUTO, check_report, choose_scheduler, current_client
-from codebatch.batch.settings import RunSettings
-from codebatch.batch.sharing import retrying
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.messages import Receipt
@@ -24,21 +21,13 @@ from codebatch.store.invalidate import drop_result
 
 
 def recheck_batch(
-    store: StoreDirectory,
-    batch_id: str,
-    part: int,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    settings: RunSettings | None = None,
+    store: StoreDirectory, batch_id: str, part: int, options: RunOptions
 ) -> RecheckReport:
     """Compute results of a finished batch again, store nothing, and compare.
 
     ``part`` is how many files of a million to take; which ones follows from their content.
     """
     began = time.monotonic()
-    settings = settings or RunSettings()
     overview = load_overview(store, batch_id, verify=True)
     if overview.status != DONE:
         raise BatchUnfinishedError(
@@ -47,40 +36,24 @@ def recheck_batch(
         )
     receipts: list[Receipt] = []
     calls = [
-        call._replace(recheck=part, limits=settings.limits)
+        call._replace(recheck=part, limits=options.limits)
         for call in all_calls(store, overview, set())
     ]
     work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    client = client or current_client(scheduler)
-    choice = choose_scheduler(scheduler if client is None else AUTO, workers, work)
-    check_report(settings.cluster.performance_report, choice, client)
-    crew = Crew(choice, client, settings.cluster, UsageTally(), overview.plan.tasks)
-    with at_work(crew, store) as ready:
-        run_calls(calls, ready, receipts.append)
+    executor = choose_executor(options, overview.plan.tasks, UsageTally(), work)
+    with open_executor(executor, store) as opened:
+        run_calls(calls, opened, receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
 
 
 def replace_differing(
-    store: StoreDirectory,
-    report: RecheckReport,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    settings: RunSettings | None = None,
+    store: StoreDirectory, report: RecheckReport, options: RunOptions
 ) -> RecheckReport:
     """Forget the shards in which a recheck found results that differ, and run these anew."""
     if not report.differ:
         return report
     _forget(store, report.batch_id, {place["shard_id"] for place in report.differ})
-    run = run_batch(
-        store,
-        report.batch_id,
-        scheduler=scheduler,
-        workers=workers,
-        client=client,
-        settings=replace(settings or RunSettings(), anew=True),
-    )
+    run = run_batch(store, report.batch_id, replace(options, anew=True))
     seconds = round(report.seconds + run.seconds, 3)
     return replace(report, replaced=run.status == DONE, seconds=seconds)
 

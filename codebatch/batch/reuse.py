@@ -1,4 +1,4 @@
-"""Take over whole shards from other batches, and tell what is new.
+"""Take over whole shards from other batches, and find the files that changed.
 
 A shard of a task is the same in two batches where its inputs are (the digest in the plan covers
 path, content, language and facets of each file) and all fingerprints it builds on. Which
@@ -25,20 +25,20 @@ from codebatch.status.batch_status import BatchOverview, status_of
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.shard_hints import add_hint, read_hints
 
-_NEAR_BATCHES = 8
+_NEWEST_BATCHES = 8
 _BEFORE_PATH = b'"path":'
 _AFTER_PATH = b',"size":'
 
 LoadState = Callable[[str, str, str], "ShardState | None"]
 
 
-class News(NamedTuple):
-    """The files that the nearest batch does not have as they are: the sum of their sizes, and
-    what those were when it saw their paths, as old objects by new ones.
+class ChangedFiles(NamedTuple):
+    """The files that the base batch does not have as they are: the sum of their sizes, and the
+    objects that it has for their paths, as old objects by new ones.
     """
 
     size: int
-    earlier: Mapping[str, str]
+    previous: Mapping[str, str]
 
 
 class Reuse:
@@ -85,30 +85,30 @@ class Reuse:
     def kept(
         self, shard: PlannedShard, inputs: Sequence[InputFile], task_ids: Iterable[str]
     ) -> Kept:
-        """What a run of some tasks on a shard would keep of the nearest batch."""
+        """Return what a run of some tasks on a shard would keep of the base batch."""
         closures = {task_id: self._closures[task_id] for task_id in task_ids}
-        return keep_unchanged(self._store, self.near, closures, shard.shard_id, inputs)
+        return keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
 
-    def news(self, shards: Sequence[PlannedShard]) -> News:
-        """What is new in shards. Without a nearest batch all is, and no file is looked at."""
-        if self._nearest is None:
-            return News(sum(shard.bytes for shard in shards), {})
+    def changed_files(self, shards: Sequence[PlannedShard]) -> ChangedFiles:
+        """Return what has changed in shards: all of it, unread, where there is no base batch."""
+        if self._base is None:
+            return ChangedFiles(sum(shard.bytes for shard in shards), {})
         size = 0
         objects: dict[bytes, str] = {}  # and nothing else of files that may be very many
         for shard in shards:
             for file in self._new_files(shard):
                 size += file.size
                 objects[canonical_json(file.path)] = file.object
-        return News(size, self._earlier_objects(self._nearest[1].snapshot_id, objects))
+        return ChangedFiles(size, self._previous_objects(self._base[1].snapshot_id, objects))
 
     def _new_files(self, shard: PlannedShard) -> Iterator[InputFile]:
-        """The files of a shard that the nearest batch does not have as they are."""
-        known = self._lines_of(self._nearest, shard.shard_id) if self._nearest else frozenset()
+        """Iterate over the files of a shard that the base batch does not have as they are."""
+        known = self._lines_of(self._base, shard.shard_id) if self._base else frozenset()
         for line in self._store.read_shard_inputs(self._batch_id, shard).splitlines():
             if line not in known:
                 yield InputFile.from_document(json.loads(line))
 
-    def _earlier_objects(self, snapshot_id: str, objects: Mapping[bytes, str]) -> dict[str, str]:
+    def _previous_objects(self, snapshot_id: str, objects: Mapping[bytes, str]) -> dict[str, str]:
         """What files, given by path, were in a snapshot: old objects by new ones."""
         try:
             manifest = self._store.read_manifest(snapshot_id) if objects else b""
@@ -130,9 +130,9 @@ class Reuse:
         return frozenset(data.splitlines())
 
     @property
-    def near(self) -> str | None:
+    def base(self) -> str | None:
         """The id of the other batch that runs all of this one's tasks on most of its files."""
-        return None if self._nearest is None else self._nearest[0]
+        return None if self._base is None else self._base[0]
 
     def predecessor(self) -> tuple[str, Plan] | None:
         """The newest other batch of a pipeline of the same name, else of any."""
@@ -142,7 +142,7 @@ class Reuse:
         return next(same, found[0] if found else None)
 
     @cached_property
-    def _nearest(self) -> tuple[str, Plan] | None:
+    def _base(self) -> tuple[str, Plan] | None:
         """Of the newest other batches that run all of this one's tasks, the one that has most files
         of the largest shard as they are; the newest of several. A store may hold many trees.
         """
@@ -160,7 +160,7 @@ class Reuse:
 
     def _newest(self) -> list[str]:
         others = self._store.newest_batches()
-        return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEAR_BATCHES]
+        return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
     def _wanted(self, overview: BatchOverview | None, shard: PlannedShard) -> dict[str, str]:
         """The tasks that are not done on a shard, by what they build on."""

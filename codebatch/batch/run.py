@@ -4,18 +4,27 @@ What other batches have is linked first. Then a run trusts the store, not the sc
 every round the states of the shards are read back, and what has no valid state is run again
 under a new attempt, a few times. A run holds a lease and claims shards, which end with it; nothing
 is locked, so a run may be killed at any instant and resumed anywhere. Runs of the same batch share
-its shards (`batch.sharing`).
+its shards (`batch.coordination`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from codebatch.batch.calls import is_final, pending_calls
-from codebatch.batch.dispatch import Crew, at_work, run_calls, run_suspects
-from codebatch.batch.journal import Journal, Progress
+from codebatch.batch.coordination import Coordination, coordinated, retrying
+from codebatch.batch.dispatch import (
+    Executor,
+    choose_executor,
+    is_final,
+    open_executor,
+    pending_calls,
+    run_calls,
+    run_suspects,
+)
+from codebatch.batch.journal import Journal
+from codebatch.batch.options import RunOptions
 from codebatch.batch.report import (
     RunReport,
     check_written,
@@ -23,21 +32,11 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.batch.scheduler import (
-    AUTO,
-    SchedulerChoice,
-    check_report,
-    choose_scheduler,
-    current_client,
-)
-from codebatch.batch.settings import RunSettings
-from codebatch.batch.sharing import Sharing, retrying, sharing
 from codebatch.batch.suspects import begun_and_lost, drop_quarantined
-from codebatch.cluster.settings import ClusterSettings
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
-from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import CLAIMED, DONE, ShardState
 from codebatch.plan.plan import shard_of
 from codebatch.runtime.interrupts import allowed
@@ -56,49 +55,36 @@ else:
 MAX_ROUNDS = 3
 # For an edited file a worker may have to read all that is remembered of another shard. Of more
 # results than these, to compute one anew takes less time and far less memory.
-_MAX_EARLIER_RESULTS = 40_000
+_MAX_PREVIOUS_RESULTS = 40_000
 
 
-def run_batch(
-    store: StoreDirectory,
-    batch_id: str,
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    progress: Progress | None = None,
-    settings: RunSettings | None = None,
-) -> RunReport:
+def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunReport:
     """Run every shard of the batch that is not done, on a local scheduler or a cluster.
 
-    ``client`` is a ``distributed.Client`` to use instead of ``scheduler``; where neither is given,
-    the current one is taken, if there is one. An interrupt (Ctrl-C) lets running shards commit and
-    gives a report with status ``interrupted``.
+    Where neither a scheduler nor a client is given, Dask's current client is taken, if there is
+    one. An interrupt (Ctrl-C) lets running shards commit and gives a report with status
+    ``interrupted``.
     """
     began = time.monotonic()
+    run = _Run(store, batch_id, options)
     # What cannot be is an error before anything is done.
-    settings = settings or RunSettings()
-    client = client or current_client(scheduler)
-    named = choose_scheduler(scheduler if client is None else AUTO, workers, 0)
-    check_report(settings.cluster.performance_report, named, client)
-    run = _Run(store, batch_id, progress, settings)
-    if settings.require_reused and settings.retry_quarantined:
+    choose_executor(options, run.plan.tasks, run.usage, 0)
+    if options.require_reused and options.retry_quarantined:
         raise UsageError(
             "to retry what is quarantined is to compute, which --require-reused forbids"
         )
     run.suspects = begun_and_lost(store, batch_id)
-    if settings.retry_quarantined:
+    if options.retry_quarantined:
         with retrying(store, batch_id):
-            run.suspects |= drop_quarantined(store, _Run(store, batch_id, None).overview())
+            run.suspects |= drop_quarantined(store, _Run(store, batch_id, RunOptions()).overview())
     interrupted = False
     try:
         if not run.is_settled():
-            with sharing(store, batch_id, run.overview) as shared:
-                run.sharing = shared
-                if shared.before.status == DONE:
-                    run.note_idle(0)
+            with coordinated(store, batch_id, run.overview) as run.coordination:
+                if run.coordination.before.status == DONE:
+                    run.report_idle(0)
                 else:
-                    _run_pending(run, shared.before, scheduler, workers, client)
+                    _run_pending(run, run.coordination.before)
     except KeyboardInterrupt:
         interrupted = True
     return run.finish(began, interrupted=interrupted)
@@ -110,15 +96,13 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     ``seconds`` is the time of finishing alone: when the shards ran is not known here.
     """
     began = time.monotonic()
-    run = _Run(store, batch_id, None)
-    with sharing(store, batch_id, run.overview) as shared:
-        run.sharing = shared
+    run = _Run(store, batch_id, RunOptions("sync"))
+    with coordinated(store, batch_id, run.overview) as run.coordination:
         if receipts:
             drop_result(store, batch_id)  # a graph may be older than the result
         for receipt in receipts:
-            run.note(receipt)
-        here = SchedulerChoice("sync", 1)
-        _run_rounds(run, Crew(here, None, ClusterSettings(), run.usage, run.plan.tasks))
+            run.on_receipt(receipt)
+        _run_rounds(run, choose_executor(run.options, run.plan.tasks, run.usage, 0))
     return run.finish(began, interrupted=False)
 
 
@@ -126,58 +110,49 @@ class _Run:
     """One run in progress.
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
-    whose states are this run's work, with or without a receipt, ``earlier`` what edited files of
-    each shard were before, as (new, old) objects, ``near`` the batch that has most files as they
+    whose states are this run's work, with or without a receipt, ``previous`` what edited files of
+    each shard were before, as (new, old) objects, ``base`` the batch that has most files as they
     are, ``suspects`` the shards that may end the process they run in, ``usage`` what is used of a
-    cluster, ``sharing`` what is left to other runs, ``journal`` what is told of it all. ``_done``
-    holds the states whose outputs were found to match them; in one run that is looked at once.
+    cluster, ``coordination`` what is left to other runs, ``journal`` the events and the progress.
+    ``_done`` holds the states whose outputs were found to match them, which a run checks once.
     ``_inherited`` is true until the states were read that earlier runs left of an unfinished batch;
     ``_wanting`` are the shards of which objects were damaged then. ``_is_settled`` says that there
     was nothing to do.
     """
 
-    sharing: Sharing
+    coordination: Coordination
 
-    def __init__(
-        self,
-        store: StoreDirectory,
-        batch_id: str,
-        progress: Progress | None,
-        settings: RunSettings | None = None,
-    ) -> None:
+    def __init__(self, store: StoreDirectory, batch_id: str, options: RunOptions) -> None:
         self.store = store
         self.batch_id = batch_id
         self.plan = store.load_plan(batch_id)
-        self.settings = settings or RunSettings()
+        self.options = options
         self.suspects: set[str] = set()
         self.usage = UsageTally()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
-        self.earlier: dict[str, list[tuple[str, str]]] = {}
-        self.near: str | None = None
-        self.journal = Journal(store, batch_id, progress)
+        self.previous: dict[str, list[tuple[str, str]]] = {}
+        self.base: str | None = None
+        self.journal = Journal(store, batch_id, options.progress)
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.is_unfinished(batch_id)
         self._wanting: set[str] = set()
         self._is_settled = False
 
     def completed(self, call: ShardCall) -> ShardCall:
-        """The call with what this run adds to it."""
+        """Return the call with what this run adds to it."""
         results = len(self.plan.tasks) * self.plan.shard(call.shard_id).files
-        earlier = tuple(self.earlier.get(call.shard_id, ())[: _MAX_EARLIER_RESULTS // results])
-        return self.sharing.completed(call)._replace(
-            earlier=earlier,
-            near=self.near,
-            require_reused=self.settings.require_reused,
-            limits=self.settings.limits,
-            retry_quarantined=self.settings.retry_quarantined,
+        previous = tuple(self.previous.get(call.shard_id, ())[: _MAX_PREVIOUS_RESULTS // results])
+        reuse = ReusePolicy(
+            self.base, previous, self.options.require_reused, self.options.retry_quarantined
         )
+        return self.coordination.completed(call)._replace(limits=self.options.limits, reuse=reuse)
 
     def await_others(self) -> bool:
-        """Wait for other runs; whether there is something to do for this one then."""
-        self.sharing.settled.update(self.arrived)
+        """Wait for other runs, and return whether there is something to do for this one then."""
+        self.coordination.settled.update(self.arrived)
         with allowed():  # the session of a cluster puts interrupts off
-            return self.sharing.await_others(self._states_of_others, self.settings.on_wait)
+            return self.coordination.await_others(self._states_of_others, self.options.on_wait)
 
     def _states_of_others(self, shard_id: str) -> list[ShardState | None]:
         states = self._states_of(shard_id)
@@ -198,22 +173,22 @@ class _Run:
         result = self.store.load_batch(self.batch_id).get("result")
         self._is_settled = overview.status == DONE and overview.result == result
         if self._is_settled:
-            self.note_idle(0)
+            self.report_idle(0)
         else:
             self._done.clear()  # to be looked at again when the lease is held
         return self._is_settled
 
-    def note_idle(self, pending: int) -> None:
-        """Tell that there is nothing to run, though so many shards were not done at first."""
+    def report_idle(self, pending: int) -> None:
+        """Log that there is nothing to run, though so many shards were not done at first."""
         self.journal.start(pending)
-        cluster = self.settings.cluster
+        cluster = self.options.cluster
         if cluster.performance_report is not None:
             cluster.on_notice("there was nothing to run, and so nothing for a performance report")
 
-    def note(self, receipt: Receipt) -> None:
-        """Take a receipt: keep it, and tell of it."""
+    def on_receipt(self, receipt: Receipt) -> None:
+        """Keep a receipt, log it and report progress."""
         if receipt.status == CLAIMED:
-            self.sharing.claimed.add(receipt.shard_id)
+            self.coordination.claimed.add(receipt.shard_id)
             self.journal.claimed(receipt)
             return
         self.arrived[receipt.shard_id] = receipt
@@ -239,7 +214,7 @@ class _Run:
         read = states[task_id][shard_id]
         return read is None and self.store.load_state(self.batch_id, task_id, shard_id) is not None
 
-    def know(self, states: Mapping[tuple[str, str], ShardState]) -> None:
+    def adopt(self, states: Mapping[tuple[str, str], ShardState]) -> None:
         """Take over states that are known to be done and whole, by (task, shard)."""
         for place, state in states.items():
             self._done[place] = without_files(state)
@@ -280,42 +255,39 @@ class _Run:
             self.store.save_batch_document(self.batch_id, {**document, **finished})
 
 
-def _run_pending(
-    run: _Run, before: BatchOverview, scheduler: str | None, workers: int | None, client: Any
-) -> None:
+def _run_pending(run: _Run, before: BatchOverview) -> None:
     """Link what can be linked, then run the rest on a scheduler that suits it."""
     drop_result(run.store, run.batch_id)
     reuse = Reuse(run.store, run.batch_id, run.plan)
-    if not run.settings.anew:
-        run.know(reuse.link(before, "linked"))  # their outputs were checked where they are from
+    if not run.options.anew:
+        run.adopt(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
-    news = reuse.news(pending)
-    choice = choose_scheduler(scheduler if client is None else AUTO, workers, news.size)
-    crew = Crew(choice, client, run.settings.cluster, run.usage, run.plan.tasks)
+    changed = reuse.changed_files(pending)
+    executor = choose_executor(run.options, run.plan.tasks, run.usage, changed.size)
     not_done = before.shards()["total"] - before.shards()["done"]
     if not pending:
-        run.note_idle(not_done)
+        run.report_idle(not_done)
     else:
-        run.journal.start(not_done, crew.kind)
+        run.journal.start(not_done, executor.kind)
     run.journal.watch(run.plan, overview.states)
-    if pending and not run.settings.anew:
-        run.near = reuse.near
-        for new, old in news.earlier.items():
-            run.earlier.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
+    if pending and not run.options.anew:
+        run.base = reuse.base
+        for new, old in changed.previous.items():
+            run.previous.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
     if pending:
-        with at_work(crew, run.store) as ready:
-            _run_rounds(run, ready)
+        with open_executor(executor, run.store) as opened:
+            _run_rounds(run, opened)
 
 
-def _run_rounds(run: _Run, crew: Crew) -> None:
+def _run_rounds(run: _Run, executor: Executor) -> None:
     """Run what is left to do, and what other runs leave."""
-    _run_free(run, crew)
+    _run_free(run, executor)
     while run.await_others():
-        _run_free(run, crew)
+        _run_free(run, executor)
 
 
-def _run_free(run: _Run, crew: Crew) -> None:
+def _run_free(run: _Run, executor: Executor) -> None:
     """Run what the store does not show as done; a shard that says it failed is not repeated.
 
     What workers leave undone again and again is run by this process and a child of its own.
@@ -325,9 +297,9 @@ def _run_free(run: _Run, crew: Crew) -> None:
         if not calls:
             break
         opening.check_toolchain(run.plan.tasks)
-        run_calls(calls, crew, run.note, run.journal.announce, run.suspects)
+        run_calls(calls, executor, run.on_receipt, run.journal.on_start, run.suspects)
     else:
-        run_suspects(_next_calls(run), run.note, run.journal.announce)
+        run_suspects(_next_calls(run), run.on_receipt, run.journal.on_start)
     _record_failures(run)
 
 
@@ -335,8 +307,8 @@ def _next_calls(run: _Run) -> list[ShardCall]:
     """A call for each shard that is neither done nor failed, nor at work in another run."""
     calls = [
         run.completed(call)
-        for call in run.sharing.ordered(pending_calls(run.store, run.overview()))
-        if run.sharing.is_free(call.shard_id)
+        for call in run.coordination.ordered(pending_calls(run.store, run.overview()))
+        if run.coordination.is_free(call.shard_id)
         if run.arrived.get(call.shard_id) is None or not is_final(run.arrived[call.shard_id])
     ]
     run.attempts.update(call.attempt for call in calls)

@@ -21,7 +21,7 @@ from codebatch.graph.compile import run_anywhere
 from codebatch.graph.keys import shard_key
 from codebatch.model.errors import WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall
-from codebatch.shard.run import refusal
+from codebatch.shard.open import refusal
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
 _BOUNDS = Bounds(calls=1000, calls_per_thread=10)
@@ -39,7 +39,8 @@ class _Try(NamedTuple):
 
     def job(self) -> Job:
         """The call as a task of its own key."""
-        key, size = shard_key(self.call, self.sent), _EARLIER_BYTES * len(self.call.earlier)
+        key = shard_key(self.call, self.sent)
+        size = _EARLIER_BYTES * len(self.call.reuse.previous)
         return Job(key, run_anywhere, self.call, self, size=size)
 
 

@@ -8,17 +8,34 @@ from typing import NamedTuple
 from codebatch.model.limits import Limits
 
 
+class ReusePolicy(NamedTuple):
+    """What a shard may take over.
+
+    ``base`` is a batch that ran the same tasks, and may have most of the files as they are.
+    ``previous`` has, for files that were edited, the (new, old) object: what is remembered of the
+    old may hold for the new. With ``required``, nothing may be computed; with
+    ``retry_quarantined``, what is quarantined is tried again.
+    """
+
+    base: str | None = None
+    previous: tuple[tuple[str, str], ...] = ()
+    required: bool = False
+    retry_quarantined: bool = False
+
+
+class RunLease(NamedTuple):
+    """The lease of a run, "" for none, and when the run began by the clock of the file system."""
+
+    lease_id: str = ""
+    since_ns: int = 0
+
+
 class ShardCall(NamedTuple):
     """Everything a worker that can open the store needs in order to run one shard.
 
-    ``earlier`` has, for files that were edited, the (new, old) object: what is remembered of
-    the old may hold for the new. ``near`` is a batch that ran the same tasks, and may have most of
-    the files as they are. ``require_reused`` forbids to compute anything. ``recheck`` is
-    the part of the files, in parts of a million, to compute again and compare with what is
-    committed; None to run the shard. ``limits`` holds where it runs in a process of its own, and
-    ``retry_quarantined`` tries again what was given up before. ``run`` is the lease of the run that
-    the call belongs to, and ``since_ns`` when it began; without one, the worker holds a lease of
-    its own.
+    ``limits`` holds where it runs in a process of its own. ``lease`` is that of the run which the
+    call belongs to; without one, the worker holds a lease of its own. ``recheck`` is the part of
+    the files, in parts of a million, to compute again (`shard.recheck`); None to run the shard.
     """
 
     store: str
@@ -26,14 +43,10 @@ class ShardCall(NamedTuple):
     batch_id: str
     shard_id: str
     attempt: str
-    earlier: tuple[tuple[str, str], ...] = ()
-    near: str | None = None
-    require_reused: bool = False
-    recheck: int | None = None
     limits: Limits = Limits()
-    retry_quarantined: bool = False
-    run: str | None = None
-    since_ns: int | None = None
+    reuse: ReusePolicy = ReusePolicy()
+    lease: RunLease = RunLease()
+    recheck: int | None = None
 
 
 class Waiting(NamedTuple):

@@ -27,7 +27,7 @@ from typing import Any
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.limits import Limits
-from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.messages import Receipt, ReusePolicy, RunLease, ShardCall
 from codebatch.model.record_lines import FileLines, decode_lines
 from codebatch.model.records import PlannedTask
 from codebatch.processes import channel as frames
@@ -234,8 +234,9 @@ def _prefer_to_die() -> None:
 
 def _call_from(wire: Sequence[Any]) -> ShardCall:
     call = ShardCall(*wire)
-    earlier = tuple((new, old) for new, old in call.earlier)
-    return call._replace(earlier=earlier, limits=Limits(*call.limits))
+    base, previous, *how = call.reuse
+    reuse = ReusePolicy(base, tuple((new, old) for new, old in previous), *how)
+    return call._replace(limits=Limits(*call.limits), reuse=reuse, lease=RunLease(*call.lease))
 
 
 def receipt_from(wire: Sequence[Any]) -> Receipt:

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from codebatch.model.digest import canonical_json
@@ -31,9 +30,8 @@ from codebatch.model.records import Counts, InputFile
 from codebatch.processes.child import receipt_from
 from codebatch.processes.pool import Child, ChildEndedError, Children
 from codebatch.shard.compute import Computation, Surroundings
-from codebatch.shard.quarantine import Quarantine
-from codebatch.shard.run import Change, give_up, refusal, run_shard
-from codebatch.store import open_store
+from codebatch.shard.open import Change, refusal
+from codebatch.shard.run import run_shard
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 from codebatch.tasks.source import SourceFile
@@ -47,7 +45,6 @@ _TOLD_TO_END = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT
 CHILDREN = Children()
 
 Source = tuple[InputFile, SourceFile]
-Condemn = Callable[[Computation, str], FileLines]
 
 
 class _ChildDiedError(Exception):
@@ -68,8 +65,7 @@ def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
         answer = ask_child(children, {"run": call, "limits": call.limits})
         if answer is not None and "receipt" in answer:
             return receipt_from(answer["receipt"])
-        quarantine = Quarantine(open_store(Path(call.store)))
-        with isolated(call.limits, children, partial(give_up, quarantine, call)) as change:
+        with isolated(call.limits, children) as change:
             return run_shard(call, change)
     except CodeBatchError as error:
         return refusal(call, error)
@@ -94,12 +90,11 @@ def ask_child(children: Children, message: object) -> Any:
 
 
 @contextlib.contextmanager
-def isolated(limits: Limits, children: Children, condemn: Condemn) -> Iterator[Change]:
-    """For a block, what makes surroundings in which every result is computed in a child.
-
-    A result that ends its child is given up: ``condemn`` gives the lines that stand for it.
+def isolated(limits: Limits, children: Children) -> Iterator[Change]:
+    """Change a context, for a block, such that every result is computed in a child; one that ends
+    its child is quarantined.
     """
-    isolation = _Isolation(limits, children, condemn)
+    isolation = _Isolation(limits, children)
     try:
         yield isolation.around
     except OSError as error:
@@ -116,10 +111,9 @@ class _Isolation:
     prepared at once.
     """
 
-    def __init__(self, limits: Limits, children: Children, condemn: Condemn) -> None:
+    def __init__(self, limits: Limits, children: Children) -> None:
         self._limits = limits
         self._children = children
-        self._condemn = condemn
         self._child: Child | None = None
         self._prepared: set[tuple[str, tuple[object, ...]]] = set()
         self._together = 2**30
@@ -148,7 +142,7 @@ class _Isolation:
                 # A limit of time is for one file: what stands beside it makes no difference.
                 proven = alone or (not company and death.code == TASK_TIMED_OUT)
                 if proven and (death.code in seen or not death.by_other):
-                    return self._condemn(work, death.code)
+                    return around.give_up(work, death.code)
                 if proven:
                     seen.add(death.code)
                 company = []
@@ -184,7 +178,7 @@ class _Isolation:
         if "failed" in answer:
             raise ShardFailedError(answer["failed"])
         if "crashed" in answer:
-            return self._condemn(work, answer["crashed"])
+            return around.give_up(work, answer["crashed"])
         self._prepared.update((work.task.id, _name(file)) for file, _ in sources)
         objects = tuple(around.put(blob) for blob in answer["blobs"])
         return FileLines(answer["lines"], Counts.from_document(answer["counts"]), objects)

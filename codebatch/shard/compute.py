@@ -97,19 +97,18 @@ class FileOutcome:
 def compute_shard(
     tasks: Sequence[PlannedTask],
     shard_id: str,
-    inputs: Sequence[InputFile],
+    files: Sequence[InputFile],
     around: Surroundings,
     kept: Kept = NOTHING_KEPT,
 ) -> ShardResult:
-    """Run all tasks over the inputs of a shard, which are ordered by object, but for the files
-    whose outputs are kept.
+    """Run all tasks over files of a shard, which are ordered by object; the outputs of its other
+    files are those that are kept.
     """
     lines = {task.id: OutputLines() for task in tasks}
-    for task_id, (files, counts) in kept.outputs.items():
-        lines[task_id].add_outputs(files, counts)
-    rest = [file for file in inputs if file.path not in kept.paths]
+    for task_id, (outputs_kept, counts) in kept.outputs.items():
+        lines[task_id].add_outputs(outputs_kept, counts)
     learnt: dict[str, FileLines] = {}
-    for outcome in compute_files(tasks, rest, around, learnt):
+    for outcome in compute_files(tasks, files, around, learnt):
         lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
     outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
     # What failed here may work elsewhere.

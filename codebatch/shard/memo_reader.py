@@ -35,10 +35,10 @@ class Recollection:
     def __init__(self, store: StoreDirectory, call: ShardCall) -> None:
         self._store = store
         self._call = call
-        self._earlier = dict(call.earlier)
+        self._earlier = dict(call.reuse.previous)
         self._memos = MemoStore(store.layout)
         self._quarantine = Quarantine(store)
-        self._gives_up = bool(self._quarantine) and not call.retry_quarantined
+        self._gives_up = bool(self._quarantine) and not call.reuse.retry_quarantined
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
         self._is_unfinished = lru_cache(maxsize=32)(store.is_unfinished)
@@ -102,7 +102,7 @@ class Recollection:
     def _is_whole(self, found: FileLines) -> bool:
         """Whether the objects are there, and stay; those of an unfinished batch are read."""
         # No batch may refer to these objects any more: this run needs them from now on.
-        since, objects = self._call.since_ns, self._store.objects
+        since, objects = self._call.lease.since_ns, self._store.objects
         if not all(objects.is_kept(digest, since) for digest in found.objects):
             return False
         if not found.objects:

