@@ -27,7 +27,7 @@ from deployed import (
 )
 from official import official_schema
 
-from codebatch.model.sizes import parse_size
+from codebatch.model.limits import parse_size
 
 COMPOSE: dict[str, Any] = load_yaml("compose.yaml")[0]
 SHIPPED: dict[str, Any] = load_yaml("compose.shipped.yaml")[0]

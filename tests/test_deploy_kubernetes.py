@@ -10,7 +10,7 @@ import pytest
 from apiserver import complaints
 from deployed import DEPLOY, DOCKERFILE, IMAGE, check_command, load_yaml, option
 
-from codebatch.model.sizes import parse_size
+from codebatch.model.limits import parse_size
 
 FILES = sorted(path.name for path in (DEPLOY / "kubernetes").iterdir())
 DOCUMENTS: list[tuple[str, dict[str, Any]]] = [

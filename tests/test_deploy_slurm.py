@@ -21,7 +21,7 @@ from dask.utils import parse_timedelta
 from deployed import DEPLOY, check_command, commands_in, load_yaml, option, options_of
 
 import codebatch
-from codebatch.model.sizes import parse_size
+from codebatch.model.limits import parse_size
 
 SLURM = DEPLOY / "slurm"
 SETTINGS: dict[str, Any] = load_yaml("slurm/jobqueue.yaml")[0]["jobqueue"]["slurm"]

@@ -412,7 +412,7 @@ def test_merging_into_a_segment_that_is_there(tree: Path, store: codebatch.Store
     memo.add("3", dict.fromkeys(keys[:48], empty))
     memo.add("3", {keys[48]: empty})
     found = memo.open("3")
-    assert all(found.recall(key) is not None for key in keys[:49])
+    assert all(found.lookup(key) is not None for key in keys[:49])
 
 
 def test_unreadable_other_batch_is_left_alone(
@@ -629,7 +629,7 @@ def test_many_small_results_are_all_remembered(
     learnt = {digest_bytes(b"%d" % number): lines for number in range(2000)}
     MemoStore(store.directory.layout).add("3f", learnt)
     remembered = MemoStore(store.directory.layout).open("3f")
-    assert [key for key in learnt if remembered.recall(key) is None] == []
+    assert [key for key in learnt if remembered.lookup(key) is None] == []
 
 
 def member(name: str, data: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:

@@ -27,7 +27,7 @@ from codebatch.model.errors import UsageError, WorkerLostError
 from codebatch.model.limits import Limits, choose_limits
 from codebatch.processes import isolation
 from codebatch.processes.pool import Children
-from codebatch.shard.compute import Surroundings
+from codebatch.shard.compute import ShardContext
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 POISON = str(Path(__file__).parent / "poison")
@@ -367,15 +367,15 @@ def test_child_that_a_second_interrupt_kills_blames_no_file(
             children.kill()
         raise isolation._death(-signal.SIGKILL)
 
-    def give_up(*_: object) -> Any:
+    def quarantine(*_: object) -> Any:
         pytest.fail("the file is blamed")
 
     monkeypatch.setattr(isolation._Isolation, "_ask", ask)
     monkeypatch.setattr(isolation._Isolation, "_company", lambda *_: [])
     work: Any = None  # nothing is computed
-    around = Surroundings(lambda *_: b"", str, give_up)
+    context = ShardContext(lambda *_: b"", str, quarantine)
     with pytest.raises(WorkerLostError):
-        isolation._Isolation(Limits(), children)._compute(around, work)
+        isolation._Isolation(Limits(), children)._compute(context, work)
 
 
 # -- limits --------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from codebatch.model.errors import (
     SnapshotNotFoundError,
 )
 from codebatch.model.messages import ShardCall
-from codebatch.shard.compute import Surroundings
+from codebatch.shard.compute import ShardContext
 from codebatch.shard.run import run_shard
 from codebatch.store.leases import leases
 from codebatch.store.leases.leases import Lease, Process, hold_lease
@@ -293,11 +293,11 @@ def test_a_batch_removed_while_a_shard_is_computed(
     """By a machine that takes its run for dead: neither results nor failures are left."""
     batch = store.batch(store.snapshot(tree), "full", shards=16)
 
-    def remove(around: Surroundings) -> Surroundings:
+    def remove(context: ShardContext) -> ShardContext:
         store.directory.discard_batch(batch.id)
         if fails:
             raise RuntimeError("it fails as well")
-        return around
+        return context
 
     assert (run_shard(call_of(batch), remove).error or {})["code"] == "BATCH_NOT_FOUND"
     assert not (store.path / "batches" / batch.id).exists()

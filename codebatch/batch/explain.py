@@ -122,7 +122,7 @@ def _origin(
     if origin == "equal":
         return origin, {"path": _first_equal(inputs, file)}
     if origin == "remembered" and key is not None:
-        found = MemoStore(store.layout).open(shard_id).recall(key)
+        found = MemoStore(store.layout).open(shard_id).lookup(key)
         return origin, None if found is None else {"batch_id": found.batch_id}
     return origin, None
 

@@ -20,7 +20,7 @@ from codebatch.model.errors import StoreError
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import identify, make_plan
-from codebatch.shard.compute import groups_of_equals, remembered
+from codebatch.shard.compute import groups_of_equals, memo_hits
 from codebatch.shard.quarantine import Quarantine
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore
@@ -127,10 +127,10 @@ class _Forecaster:
 
     def _known(self, file: InputFile, memo: Memo) -> set[str]:
         """The tasks whose result on a file is remembered."""
-        found = remembered(
+        found = memo_hits(
             self._plan.tasks,
             file,
-            lambda key, _: memo.recall(key) or self._quarantine.recall(key),
+            lambda key, _: memo.lookup(key) or self._quarantine.lookup(key),
         )
         return {task_id for task_id, lines in found.items() if lines is not None}
 

@@ -12,8 +12,8 @@ import click
 
 from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
+from codebatch.model.limits import parse_size
 from codebatch.model.records import KINDS, SEVERITIES
-from codebatch.model.sizes import parse_size
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 

@@ -27,14 +27,14 @@ from dask.task_spec import Task
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.facts import asked, has_come
 from codebatch.graph.keys import Key
-from codebatch.model.errors import PASSING_TROUBLES, UNFIT_SURROUNDINGS
+from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS
 
 _POLL_SECONDS = 0.5
 _REASON_SECONDS = 60
 _MAX_TRIES = 4
 _LARGE_BYTES = 8 * 2**20  # Dask warns of a larger graph
-_UNFIT = frozenset(error.code for error in UNFIT_SURROUNDINGS)
-_PASSING = frozenset(error.code for error in PASSING_TROUBLES)
+_UNFIT = frozenset(error.code for error in ENVIRONMENT_ERRORS)
+_PASSING = frozenset(error.code for error in TRANSIENT_ERRORS)
 
 
 class Job(NamedTuple):

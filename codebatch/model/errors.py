@@ -336,7 +336,7 @@ class ArchiveInvalidError(UsageError):
 
 
 # Of a shard that met one of these nothing is known: where it was computed is to blame.
-UNFIT_SURROUNDINGS = (
+ENVIRONMENT_ERRORS = (
     DiskExhaustedError,
     StoreFormatError,
     StoreNotFoundError,
@@ -345,4 +345,4 @@ UNFIT_SURROUNDINGS = (
     TaskNotFoundError,
     ToolchainMismatchError,
 )
-PASSING_TROUBLES = (MemoryExhaustedError, WorkerLostError)
+TRANSIENT_ERRORS = (MemoryExhaustedError, WorkerLostError)

@@ -1,4 +1,4 @@
-"""How long a task may take for one file, and how much memory it may use.
+"""Limits on a task: how long it may take for one file, and how much memory; sizes as text.
 
 They are in no key and no record: they decide when a file is given up, not what is found in one.
 """
@@ -6,17 +6,19 @@ They are in no key and no record: they decide when a file is given up, not what 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from codebatch.model.errors import UsageError
-from codebatch.model.sizes import parse_size
 
 DEFAULT_FILE_SECONDS = 120.0
 LEAST_MEMORY_BYTES = 2**26
 
 _TIMEOUT_VARIABLE = "CODEBATCH_FILE_TIMEOUT"
 _MEMORY_VARIABLE = "CODEBATCH_MEMORY_LIMIT"
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_POWERS = " kmgt"
 
 
 class Limits(NamedTuple):
@@ -48,6 +50,21 @@ def choose_limits(
         seconds = file_timeout
     size = environment.get(_MEMORY_VARIABLE) or None if memory_limit is None else memory_limit
     return Limits(_seconds(seconds), None if size is None else _memory(size))
+
+
+def parse_size(value: int | str) -> int | None:
+    """Return a number of bytes, given as a number or as text: ``2GiB``, ``512M``, ``1.5g``; units
+    are powers of 1024. None for ``none``.
+    """
+    text = str(value).strip()
+    if text.lower() == "none":
+        return None
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"not a size: {value}", hints=["give bytes, or a unit: 512MiB, 2GiB; or none"]
+        )
+    return int(float(found[1]) * 1024 ** _POWERS.index(found[2].lower() or " "))
 
 
 def _memory(value: int | str) -> int:

@@ -33,7 +33,7 @@ from codebatch.model.records import PlannedTask
 from codebatch.processes import channel as frames
 from codebatch.processes.channel import BrokenChannelError
 from codebatch.runtime.gc_paused import collector_held
-from codebatch.shard.compute import Computation, Surroundings, run_task
+from codebatch.shard.compute import Computation, ShardContext, run_task
 from codebatch.shard.parcel import (
     ContentMissingError,
     Parcel,
@@ -120,7 +120,7 @@ class _Serving:
         try:
             with collector_held():
                 results = compute_parcel(parcel, reader_of(parcel.contents), limited)
-            return {"results": pack_results(results), "condemned": results.condemned}
+            return {"results": pack_results(results), "quarantined": results.quarantined}
         except ContentMissingError as error:
             return {"missing": [error.digest]}
         except MemoryExhaustedError:
@@ -139,15 +139,15 @@ class _Serving:
             return digest_bytes(data)
 
         with collector_held():
-            context = FileContext(
+            file_context = FileContext(
                 config=task.config,
                 upstream={need: decode_lines(lines) for need, lines in work["upstream"].items()},
                 prepared=self._prepared_for(task, work, watch),
             )
             watch(1)
-            limited = Surroundings(_nothing, put, _not_here, memory_is_limited=True)
+            limited = ShardContext(_nothing, put, _not_here, memory_is_limited=True)
             try:
-                _, found = run_task(task, self._source, context, limited)
+                _, found = run_task(task, self._source, file_context, limited)
             except ToolCrashedError as error:
                 return {"crashed": error.rule}
         watch(0)

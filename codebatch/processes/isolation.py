@@ -29,7 +29,7 @@ from codebatch.model.record_lines import FileLines
 from codebatch.model.records import Counts, InputFile
 from codebatch.processes.child import receipt_from
 from codebatch.processes.pool import Child, ChildEndedError, Children
-from codebatch.shard.compute import Computation, Surroundings
+from codebatch.shard.compute import Computation, ShardContext
 from codebatch.shard.open import Change, refusal
 from codebatch.shard.run import run_shard
 from codebatch.tasks.registry import find_task
@@ -96,7 +96,7 @@ def isolated(limits: Limits, children: Children) -> Iterator[Change]:
     """
     isolation = _Isolation(limits, children)
     try:
-        yield isolation.around
+        yield isolation.change
     except OSError as error:
         raise WorkerLostError(f"no worker process: {error}") from error
     finally:
@@ -118,9 +118,9 @@ class _Isolation:
         self._prepared: set[tuple[str, tuple[object, ...]]] = set()
         self._together = 2**30
 
-    def around(self, around: Surroundings) -> Surroundings:
-        """The surroundings, with results computed in children."""
-        return replace(around, compute=partial(self._compute, around))
+    def change(self, context: ShardContext) -> ShardContext:
+        """Return the context with results computed in children."""
+        return replace(context, compute=partial(self._compute, context))
 
     def close(self) -> None:
         """Let the child go."""
@@ -129,20 +129,20 @@ class _Isolation:
         self._child = None
         self._prepared.clear()
 
-    def _compute(self, around: Surroundings, work: Computation) -> FileLines:
+    def _compute(self, context: ShardContext, work: Computation) -> FileLines:
         company = self._company(work)
         in_company = len(company)
         seen: set[str] = set()  # what may have been the doing of others
         while True:
             alone = not company and self._child is None
             try:
-                found = self._ask(around, work, company)
+                found = self._ask(context, work, company)
             except _ChildDiedError as death:
                 self._children.check_wanted()  # or it was killed for that
                 # A limit of time is for one file: what stands beside it makes no difference.
                 proven = alone or (not company and death.code == TASK_TIMED_OUT)
                 if proven and (death.code in seen or not death.by_other):
-                    return around.give_up(work, death.code)
+                    return context.quarantine(work, death.code)
                 if proven:
                     seen.add(death.code)
                 company = []
@@ -158,7 +158,9 @@ class _Isolation:
             return []
         return list(work.later())[: self._together - 1]
 
-    def _ask(self, around: Surroundings, work: Computation, company: Sequence[Source]) -> FileLines:
+    def _ask(
+        self, context: ShardContext, work: Computation, company: Sequence[Source]
+    ) -> FileLines:
         """Have a task run on a file in a child."""
         self._children.check_wanted()
         if self._child is None:
@@ -178,9 +180,9 @@ class _Isolation:
         if "failed" in answer:
             raise ShardFailedError(answer["failed"])
         if "crashed" in answer:
-            return around.give_up(work, answer["crashed"])
+            return context.quarantine(work, answer["crashed"])
         self._prepared.update((work.task.id, _name(file)) for file, _ in sources)
-        objects = tuple(around.put(blob) for blob in answer["blobs"])
+        objects = tuple(context.put(blob) for blob in answer["blobs"])
         return FileLines(answer["lines"], Counts.from_document(answer["counts"]), objects)
 
     def _converse(self, child: Child, work: Computation, sources: Sequence[Source]) -> Any:

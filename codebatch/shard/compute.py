@@ -31,30 +31,30 @@ MAX_OBJECT_BYTES = 16 * 2**20
 
 ReadObject = Callable[[str, int], bytes]
 PutObject = Callable[[bytes], str]
-Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
+Lookup = Callable[[str, "InputFile | None"], "FileLines | None"]
 Compute = Callable[["Computation"], FileLines]
-GiveUp = Callable[["Computation", str], FileLines]
+Quarantine = Callable[["Computation", str], FileLines]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a shard needs of the world.
+class ShardContext:
+    """The functions and conditions that computing a shard needs.
 
     ``read`` gives an object's bytes, at most so many, ``put`` stores a large value and gives its
-    digest, ``recall`` gives what is remembered under a key; the file comes with a key that does
+    digest, ``lookup`` gives what is remembered under a key; the file comes with a key that does
     not cover its content. ``may_compute`` false makes it an error that something is not remembered.
 
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
     be to blame for; elsewhere it is a `MemoryExhaustedError`, for which the shard fails.
-    ``compute`` runs a task on a file elsewhere; None is here. ``give_up`` gives the lines of one
+    ``compute`` runs a task on a file elsewhere; None is here. ``quarantine`` gives the lines of one
     over which a tool has crashed; with it comes what it is quarantined under.
     """
 
     read: ReadObject
     put: PutObject
-    give_up: GiveUp
-    recall: Recall = lambda *_: None
+    quarantine: Quarantine
+    lookup: Lookup = lambda *_: None
     may_compute: bool = True
     watch: Callable[[int], None] = lambda _: None
     memory_is_limited: bool = False
@@ -98,7 +98,7 @@ def compute_shard(
     tasks: Sequence[PlannedTask],
     shard_id: str,
     files: Sequence[InputFile],
-    around: Surroundings,
+    context: ShardContext,
     kept: Kept = NOTHING_KEPT,
 ) -> ShardResult:
     """Run all tasks over files of a shard, which are ordered by object; the outputs of its other
@@ -108,7 +108,7 @@ def compute_shard(
     for task_id, (outputs_kept, counts) in kept.outputs.items():
         lines[task_id].add_outputs(outputs_kept, counts)
     learnt: dict[str, FileLines] = {}
-    for outcome in compute_files(tasks, files, around, learnt):
+    for outcome in compute_files(tasks, files, context, learnt):
         lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
     outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
     # What failed here may work elsewhere.
@@ -119,11 +119,11 @@ def compute_shard(
 def compute_files(
     tasks: Sequence[PlannedTask],
     inputs: Sequence[InputFile],
-    around: Surroundings,
+    context: ShardContext,
     learnt: dict[str, FileLines],
 ) -> Iterator[FileOutcome]:
     """Run all tasks over files ordered by object; what was computed is put into ``learnt``."""
-    work = _ShardWork(tasks, list(groups_of_equals(inputs)), around, learnt)
+    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, learnt)
     try:
         work.prepare()
         for files, file_work in work.files():
@@ -135,31 +135,31 @@ def compute_files(
     except (CodeBatchError, MemoryError):
         raise
     except Exception as error:  # of what was prepared for many files
-        shortage = shortage_of(error, memory_is_limited=around.memory_is_limited)
+        shortage = shortage_of(error, memory_is_limited=context.memory_is_limited)
         if shortage is None:
             raise
         raise shortage from error
     finally:
         work.close()
-        around.watch(0)
+        context.watch(0)
 
 
 def run_task(
-    task: PlannedTask, source: SourceFile, context: FileContext, around: Surroundings
+    task: PlannedTask, source: SourceFile, file_context: FileContext, context: ShardContext
 ) -> tuple[Sequence[Record], FileLines]:
     """The records of a task on a file, and their lines; a tool's crash on it is raised."""
     objects: list[str] = []
 
     def put(data: bytes) -> str:
-        objects.append(around.put(data))
+        objects.append(context.put(data))
         return objects[-1]
 
-    records = _run(task, source, context, put, around)
+    records = _run(task, source, file_context, put, context)
     return records, FileLines(encode_lines(records), Counts.of(records), tuple(objects))
 
 
-def remembered(
-    tasks: Sequence[PlannedTask], file: InputFile, recall: Recall
+def memo_hits(
+    tasks: Sequence[PlannedTask], file: InputFile, lookup: Lookup
 ) -> dict[str, FileLines | None]:
     """What is remembered of a file, by task id, in the order of the tasks.
 
@@ -171,7 +171,7 @@ def remembered(
         known = len(upstream) == len(task.needs)
         if known:
             key = file_key(task, file, upstream)
-            found[task.id] = recall(key, file if task.reads_tree else None)
+            found[task.id] = lookup(key, file if task.reads_tree else None)
         else:
             found[task.id] = None
     return found
@@ -198,29 +198,29 @@ class _ShardWork:
         self,
         tasks: Sequence[PlannedTask],
         groups: Sequence[Sequence[InputFile]],
-        around: Surroundings,
+        context: ShardContext,
         learnt: dict[str, FileLines],
     ) -> None:
         self.tasks = tasks
-        self.around = around
+        self.context = context
         self.learnt = learnt
         self._groups = groups
-        self._sources = {index: _source(g[0], around.read) for index, g in enumerate(groups)}
+        self._sources = {index: _source(g[0], context.read) for index, g in enumerate(groups)}
         self._known = {
-            index: remembered(tasks, group[0], around.recall) for index, group in enumerate(groups)
+            index: memo_hits(tasks, group[0], context.lookup) for index, group in enumerate(groups)
         }
         self._preparations: dict[str, tuple[list[int], Preparation]] = {}
         self._prepared: dict[str, Mapping[int, object]] = {}
 
     def prepare(self) -> None:
         """Start the tools that look at many files at once, at those that may need them."""
-        if not self.around.may_compute or self.around.compute is not None:
+        if not self.context.may_compute or self.context.compute is not None:
             return
         for task in reversed(self.tasks):  # what `lint` asks a tool holds what `parse` needs
             prepare = find_task(task.task).prepare
             wanted = [index for index, known in self._known.items() if known[task.id] is None]
             if prepare is not None and wanted:
-                self.around.watch(len(wanted))
+                self.context.watch(len(wanted))
                 preparation = prepare([self._sources[index] for index in wanted], task.config)
                 looked_at = [wanted[place] for place in preparation.places]
                 self._preparations[task.id] = looked_at, preparation
@@ -239,9 +239,9 @@ class _ShardWork:
             yield files, _FileWork(self, index, files[0], self._sources[index], known)
             self._sources.pop(index).drop_tree()
 
-    def recall(self, key: str, file: InputFile | None) -> FileLines | None:
+    def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
         """What is known under a key, from this shard or from before."""
-        return self.learnt.get(key) or self.around.recall(key, file)
+        return self.learnt.get(key) or self.context.lookup(key, file)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
         """What the task has prepared for a group; None where it did not look at it."""
@@ -249,7 +249,7 @@ class _ShardWork:
             return None
         if task.id not in self._prepared:
             indexes, preparation = self._preparations[task.id]
-            self.around.watch(len(indexes))
+            self.context.watch(len(indexes))
             try:
                 values = preparation.values()
             except ToolCrashedError:
@@ -297,31 +297,31 @@ class _FileWork:
         if found is None:
             # What it needs has come out by now, perhaps as it did before.
             key = file_key(task, self._file, self._found)
-            found = self._shard.recall(key, self._file if task.reads_tree else None)
+            found = self._shard.lookup(key, self._file if task.reads_tree else None)
             if found is None:
                 found, origin = self._compute(task, key), COMPUTED
         self._found[task.id] = found
         return found, origin
 
     def _compute(self, task: PlannedTask, key: str) -> FileLines:
-        if not self._shard.around.may_compute:
+        if not self._shard.context.may_compute:
             raise NotReusedError(f"task {task.id} was never run on {self._file.path}")
-        compute = self._shard.around.compute
+        compute = self._shard.context.compute
         try:
             found = self._run(task) if compute is None else compute(self._computation(task, key))
         except ToolCrashedError as error:
-            found = self._shard.around.give_up(self._computation(task, key), error.rule)
+            found = self._shard.context.quarantine(self._computation(task, key), error.rule)
         self._shard.learnt[key] = found
         return found
 
     def _run(self, task: PlannedTask) -> FileLines:
-        context = FileContext(
+        file_context = FileContext(
             config=task.config,
             upstream={need: self._upstream(need) for need in task.needs},
             prepared=self._shard.prepared(task, self._index),
         )
-        self._shard.around.watch(1)
-        records, found = run_task(task, self._source, context, self._shard.around)
+        self._shard.context.watch(1)
+        records, found = run_task(task, self._source, file_context, self._shard.context)
         self._records[task.id] = records
         return found
 
@@ -360,19 +360,19 @@ def _read(read: ReadObject, digest: str, size: int) -> bytes:
 def _run(
     planned: PlannedTask,
     source: SourceFile,
-    context: FileContext,
+    file_context: FileContext,
     put: PutObject,
-    around: Surroundings,
+    context: ShardContext,
 ) -> list[Record]:
     task = find_task(planned.task)
-    if isinstance(context.prepared, ToolCrashedError):
-        raise context.prepared
+    if isinstance(file_context.prepared, ToolCrashedError):
+        raise file_context.prepared
     try:
-        records = list(task.run(source, context))
+        records = list(task.run(source, file_context))
     except (UnreadableObjectError, ToolCrashedError):
         raise
     except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
-        shortage = shortage_of(error, memory_is_limited=around.memory_is_limited)
+        shortage = shortage_of(error, memory_is_limited=context.memory_is_limited)
         if shortage is not None:
             raise shortage from error
         message = f"the task failed on this file: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What one shard remembers while it runs: its own part of the memo, and that of edited files.
+"""The memo as one shard reads and writes it: its own part, and that of its edited files.
 
 Results lie in the memo under the shard of the file's content. A file that was edited belongs to
 another shard than before; where its key is the same all the same (of a task that sees the syntax
@@ -22,47 +22,47 @@ from codebatch.store.indexes.memo import Memo, MemoStore
 from codebatch.store.indexes.shard_hints import add_hint
 from codebatch.store.objects.references import has_objects_of
 
-Recall = Callable[[str, "InputFile | None"], "FileLines | None"]
+Lookup = Callable[[str, "InputFile | None"], "FileLines | None"]
 
 
-class Recollection:
-    """Recalls results for the files of a shard, and keeps what the shard learns.
+class MemoReader:
+    """Finds results for the files of a shard, and keeps what the shard computes.
 
-    State: ``_gives_up`` tells whether results may be quarantined; ``_others`` are the memos of
-    other shards that were needed, by shard id, ``_moved`` what was found in one of these.
+    State: ``_has_quarantined`` tells whether results may be quarantined; ``_others`` are the memos
+    of other shards that were needed, by shard id, ``_moved`` what was found in one of these.
     """
 
     def __init__(self, store: StoreDirectory, call: ShardCall) -> None:
         self._store = store
         self._call = call
-        self._earlier = dict(call.reuse.previous)
+        self._previous = dict(call.reuse.previous)
         self._memos = MemoStore(store.layout)
         self._quarantine = Quarantine(store)
-        self._gives_up = bool(self._quarantine) and not call.reuse.retry_quarantined
+        self._has_quarantined = bool(self._quarantine) and not call.reuse.retry_quarantined
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
         self._is_unfinished = lru_cache(maxsize=32)(store.is_unfinished)
 
-    def recall(self, key: str, file: InputFile | None) -> FileLines | None:
-        """What is remembered under a key, if the objects it refers to are there. ``file`` is
-        given where the key does not cover its content.
+    def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
+        """Return what is remembered under a key, if the objects it refers to are there. ``file``
+        is given where the key does not cover its content.
         """
-        found = self._memo.recall(key)
-        if found is None and file is not None and file.object in self._earlier:
-            found = self._elsewhere(self._earlier[file.object]).recall(key)
+        found = self._memo.lookup(key)
+        if found is None and file is not None and file.object in self._previous:
+            found = self._elsewhere(self._previous[file.object]).lookup(key)
             if found is not None:
                 self._moved[key] = found
         if found is not None and self._is_whole(found):
             return found
-        return self._quarantine.recall(key) if self._gives_up else None
+        return self._quarantine.lookup(key) if self._has_quarantined else None
 
-    def recall_before(self, file: InputFile) -> tuple[InputFile, Recall] | None:
-        """A file as it was before it was edited, with what recalls its results."""
-        if file.object not in self._earlier:
+    def lookup_previous(self, file: InputFile) -> tuple[InputFile, Lookup] | None:
+        """Return a file as it was before it was edited, with the lookup of its results."""
+        if file.object not in self._previous:
             return None
-        old = file._replace(object=self._earlier[file.object])
+        old = file._replace(object=self._previous[file.object])
         memo = self._elsewhere(old.object)
-        return old, lambda key, _: memo.recall(key)
+        return old, lambda key, _: memo.lookup(key)
 
     def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
         """Remember what the shard learnt, and that this batch has it. Its results are committed
@@ -83,7 +83,7 @@ class Recollection:
 
     @cached_property
     def _memo(self) -> Memo:
-        """The shard's own; where nothing is to be recalled, it is never read."""
+        """The shard's own memo, which is read when something is first looked up."""
         return self._memos.open(self._call.shard_id)
 
     def _elsewhere(self, digest: str) -> Memo:
@@ -100,7 +100,7 @@ class Recollection:
             yield self._memo
 
     def _is_whole(self, found: FileLines) -> bool:
-        """Whether the objects are there, and stay; those of an unfinished batch are read."""
+        """Return whether the objects are there and stay; those of an unfinished batch are read."""
         # No batch may refer to these objects any more: this run needs them from now on.
         since, objects = self._call.lease.since_ns, self._store.objects
         if not all(objects.is_kept(digest, since) for digest in found.objects):

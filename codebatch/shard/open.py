@@ -24,12 +24,12 @@ from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import FAILED, InputFile, Plan, PlannedTask
 from codebatch.plan.plan import components_here
 from codebatch.runtime.gc_paused import collector_held
-from codebatch.shard.compute import Surroundings
-from codebatch.shard.memo_reader import Recollection
+from codebatch.shard.compute import ShardContext
+from codebatch.shard.memo_reader import MemoReader
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.files import file_stamp
 
-Change = Callable[[Surroundings], Surroundings]
+Change = Callable[[ShardContext], ShardContext]
 T = TypeVar("T")
 
 
@@ -46,7 +46,7 @@ class OpenShard:
     store: StoreDirectory
     tasks: tuple[PlannedTask, ...]
     files: Sequence[InputFile]
-    memo: Recollection | None
+    memo: MemoReader | None
     finish: Callable[[Change], Receipt]
 
 

@@ -25,7 +25,7 @@ from codebatch.model.limits import Limits
 from codebatch.model.memo_entry import Entry, from_entry, has_key, is_entry, key_of, to_entry
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
-from codebatch.shard.compute import Computation, Surroundings, compute_files
+from codebatch.shard.compute import Computation, ShardContext, compute_files
 from codebatch.shard.open import check_toolchain
 from codebatch.shard.quarantine import quarantined_lines
 from codebatch.store.objects.cas import StoredBytes, open_stored
@@ -33,7 +33,7 @@ from codebatch.store.objects.compression import CompressionError, compress, deco
 
 _MOST_BYTES = 2**33  # of an answer, once it is unpacked
 
-Change = Callable[[Surroundings], Surroundings]
+Change = Callable[[ShardContext], ShardContext]
 ReadObject = Callable[[str, int], bytes]
 File = tuple[str, int, str, tuple[tuple[str, str], ...]]
 
@@ -63,7 +63,7 @@ class Parcel(NamedTuple):
 class Answer(NamedTuple):
     """What a worker, by its name and address, says to a parcel.
 
-    ``results`` is what `pack_results` gives. ``condemned`` are the keys of results that are given
+    ``results`` is what `pack_results` gives. ``quarantined`` are the keys of results that are given
     up, with the code of the reason. Where contents are ``missing``, which a task has asked for,
     or where there is an ``error``, there are no results.
     """
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
     worker: str
     address: str
     results: bytes = b""
-    condemned: tuple[tuple[str, str], ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     error: Mapping[str, object] | None = None
 
@@ -89,12 +89,12 @@ class ContentMissingError(CodeBatchError):
 @dataclass(frozen=True)
 class Results:
     """The lines of tasks on files by key, and the objects that they refer to by digest;
-    ``condemned`` as in `Answer`.
+    ``quarantined`` as in `Answer`.
     """
 
     lines: dict[str, FileLines]
     objects: dict[str, bytes]
-    condemned: tuple[tuple[str, str], ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
 
 
 def task_bytes(task: PlannedTask) -> bytes:
@@ -148,7 +148,7 @@ def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
 
 
 def compute_parcel(
-    parcel: Parcel, read: ReadObject, change: Change = lambda around: around
+    parcel: Parcel, read: ReadObject, change: Change = lambda context: context
 ) -> Results:
     """What is not known of the files of a parcel. ``change`` is applied to the surroundings.
 
@@ -164,17 +164,17 @@ def compute_parcel(
     tasks = _checked_tasks(parcel.tasks)
     files = [InputFile("", *file[:3], dict(file[3])) for file in parcel.files]
     known = _results_in(parcel.known)
-    condemned: dict[str, str] = {}
+    quarantined: dict[str, str] = {}
 
-    def give_up(work: Computation, code: str) -> FileLines:
-        condemned[work.key] = code
+    def quarantine(work: Computation, code: str) -> FileLines:
+        quarantined[work.key] = code
         return quarantined_lines(code)
 
-    around = change(Surroundings(read, put, give_up, lambda key, _: known.get(key)))
+    context = change(ShardContext(read, put, quarantine, lambda key, _: known.get(key)))
     computed: dict[str, FileLines] = {}
-    for _ in compute_files(tasks, files, around, computed):
+    for _ in compute_files(tasks, files, context, computed):
         pass  # what was computed is in `computed`, the rest the client has
-    return Results(computed, objects, tuple(sorted(condemned.items())))
+    return Results(computed, objects, tuple(sorted(quarantined.items())))
 
 
 def pack_results(results: Results) -> bytes:
@@ -197,7 +197,7 @@ def unpack_results(packed: bytes) -> Results:
         raise WorkerLostError(f"the answer of a worker cannot be read: {error}") from error
 
 
-def received(around: Surroundings, results: Results, key: str) -> FileLines:
+def received(context: ShardContext, results: Results, key: str) -> FileLines:
     """The lines under a key, with what they refer to stored; `WorkerLostError` where they are not
     there.
     """
@@ -207,7 +207,7 @@ def received(around: Surroundings, results: Results, key: str) -> FileLines:
     for digest in found.objects:
         if digest not in results.objects:
             raise WorkerLostError(f"the answers of workers lack object {digest}")
-        around.put(results.objects[digest])
+        context.put(results.objects[digest])
     return found
 
 

@@ -34,7 +34,7 @@ class Quarantine:
     def __bool__(self) -> bool:
         return bool(self._verdicts)
 
-    def recall(self, key: str) -> FileLines | None:
+    def lookup(self, key: str) -> FileLines | None:
         """The lines of a result that is given up; None for any other."""
         code = self._verdicts.code(key)
         return quarantined_lines(code) if code in _MESSAGES else None

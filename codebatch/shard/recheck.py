@@ -15,7 +15,7 @@ from codebatch.model.errors import BatchUnfinishedError, StoreDamagedError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.record_lines import fill_path
 from codebatch.model.records import DONE, InputFile, Plan, ShardState, path_key
-from codebatch.shard.compute import Surroundings, compute_files
+from codebatch.shard.compute import ShardContext, compute_files
 from codebatch.shard.open import Change, OpenShard, open_call
 from codebatch.shard.quarantine import quarantined_lines
 from codebatch.store import StoreDirectory
@@ -47,12 +47,12 @@ def _compare(
     change: Change,
 ) -> Receipt:
     """Compute files again; the receipt names each (task id, path) whose lines differ."""
-    around = change(
-        Surroundings(store.objects.read, digest_bytes, lambda _, code: quarantined_lines(code))
+    context = change(
+        ShardContext(store.objects.read, digest_bytes, lambda _, code: quarantined_lines(code))
     )
     here = {
         (outcome.task_id, file.path): digest_bytes(fill_path(outcome.found.lines, file.path))
-        for outcome in compute_files(plan.tasks, files, around, {})
+        for outcome in compute_files(plan.tasks, files, context, {})
         for file in outcome.files
     }
     differ = tuple(sorted(place for place, digest in here.items() if there[place] != digest))

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from codebatch.model.clock import now, now_ns
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
-    PASSING_TROUBLES,
-    UNFIT_SURROUNDINGS,
+    ENVIRONMENT_ERRORS,
+    TRANSIENT_ERRORS,
     BatchNotFoundError,
     CodeBatchError,
     NotReusedError,
@@ -32,8 +32,8 @@ from codebatch.model.messages import Receipt, RunLease, ShardCall
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import CLAIMED, DONE, Plan, PlannedTask
 from codebatch.shard.commit import commit_failure, commit_shard
-from codebatch.shard.compute import Computation, Surroundings, compute_shard
-from codebatch.shard.memo_reader import Recollection
+from codebatch.shard.compute import Computation, ShardContext, compute_shard
+from codebatch.shard.memo_reader import MemoReader
 from codebatch.shard.open import (
     Change,
     OpenShard,
@@ -52,15 +52,15 @@ from codebatch.store.leases.leases import hold_lease
 from codebatch.store.leases.pins import Reliance
 
 _RETRYABLE = (
-    *UNFIT_SURROUNDINGS,
-    *PASSING_TROUBLES,
+    *ENVIRONMENT_ERRORS,
+    *TRANSIENT_ERRORS,
     BatchNotFoundError,
     MemoryError,
     NotReusedError,
 )
 
 
-def run_shard(call: ShardCall, change: Change = lambda around: around) -> Receipt:
+def run_shard(call: ShardCall, change: Change = lambda context: context) -> Receipt:
     """Compute and commit one shard, or compute a part of it again, and say what was done.
 
     ``change`` is applied to the context in which the results are computed.
@@ -95,7 +95,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
         return Receipt(call.shard_id, call.attempt, CLAIMED)
     with _released_if_gone(claims, call):
         check_listed(store, call)
-        started, memo = now(), Recollection(store, call)
+        started, memo = now(), MemoReader(store, call)
         tasks = _tasks_to_run(store, plan, call)
         if not tasks:  # another run had it before this one claimed it
             return Receipt(call.shard_id, call.attempt, DONE)
@@ -110,8 +110,8 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
         with _released_if_gone(claims, call):
             with _lost_if_moved(), _recording_failure(store, call, tasks):
                 with store.group(durable=False) as group:
-                    around = change(_context(store, call, memo, group))
-                    result = compute_shard(tasks, call.shard_id, files, around, kept)
+                    context = change(_context(store, call, memo, group))
+                    result = compute_shard(tasks, call.shard_id, files, context, kept)
                 check_listed(store, call)
                 commit_shard(
                     store, call.batch_id, call.shard_id, result.outputs, call.attempt, started
@@ -123,8 +123,8 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
 
 
 def _context(
-    store: StoreDirectory, call: ShardCall, memo: Recollection, group: WriteGroup
-) -> Surroundings:
+    store: StoreDirectory, call: ShardCall, memo: MemoReader, group: WriteGroup
+) -> ShardContext:
     """Return what the shard needs of the store; what it puts there belongs to ``group``."""
     reliance = Reliance(store.layout.door, lambda: call.lease.since_ns)
 
@@ -133,11 +133,11 @@ def _context(
         facts |= {"path": work.file.path, "object": work.file.object}
         return Quarantine(store).add(work.key, code, facts)
 
-    return Surroundings(
+    return ShardContext(
         store.objects.read,
         lambda data: store.objects.put(data, group, reliance).digest,
         quarantine,
-        memo.recall,
+        memo.lookup,
         may_compute=not call.reuse.required,
     )
 

@@ -56,4 +56,4 @@ def _served(parcel: Parcel, children: Children) -> dict[str, Any]:
 def _isolated(parcel: Parcel, children: Children) -> dict[str, Any]:
     with isolated(parcel.limits, children) as change:
         results = compute_parcel(parcel, reader_of(parcel.contents), change)
-    return {"results": pack_results(results), "condemned": results.condemned}
+    return {"results": pack_results(results), "quarantined": results.quarantined}

@@ -16,7 +16,7 @@ from codebatch.model.memo_entry import Entry, to_entry
 from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
-from codebatch.shard.compute import Computation, Recall, Surroundings, groups_of_equals, remembered
+from codebatch.shard.compute import Computation, Lookup, ShardContext, groups_of_equals, memo_hits
 from codebatch.shard.open import OpenShard, answered
 from codebatch.shard.parcel import (
     Answer,
@@ -54,7 +54,7 @@ class Shipment:
     """One shard on its way.
 
     State: ``portions`` are what is to be sent, none where everything is known; ``_results`` and
-    ``_condemned`` what came back, by the portion's index, ``_workers`` the names of who sent it.
+    ``_quarantined`` what came back, by the portion's index, ``_workers`` the names of who sent it.
     """
 
     def __init__(self, shard: OpenShard, limits: ParcelLimits) -> None:
@@ -63,7 +63,7 @@ class Shipment:
         self._limits = limits
         self._tasks = tuple(map(task_bytes, shard.tasks))
         self._results: dict[int, Results] = {}
-        self._condemned: dict[str, str] = {}
+        self._quarantined: dict[str, str] = {}
         self._workers: set[str] = set()
 
     @property
@@ -95,7 +95,7 @@ class Shipment:
     def take(self, index: int, answer: Answer) -> None:
         """Take the answer to a parcel; `WorkerLostError` where it cannot be read."""
         self._results[index] = unpack_results(answer.results)
-        self._condemned.update(answer.condemned)
+        self._quarantined.update(answer.quarantined)
         self._workers.add(answer.worker)
 
     def finish(self) -> Receipt:
@@ -104,13 +104,15 @@ class Shipment:
         self._results.clear()
         compute = partial(self._received, results)
         receipt = finish_shard(
-            self.shard, lambda around: replace(around, compute=partial(compute, around))
+            self.shard, lambda context: replace(context, compute=partial(compute, context))
         )
         return receipt._replace(worker=", ".join(sorted(self._workers)) or None)
 
-    def _received(self, results: Results, around: Surroundings, work: Computation) -> FileLines:
-        code = self._condemned.get(work.key)
-        return received(around, results, work.key) if code is None else around.give_up(work, code)
+    def _received(self, results: Results, context: ShardContext, work: Computation) -> FileLines:
+        code = self._quarantined.get(work.key)
+        return (
+            received(context, results, work.key) if code is None else context.quarantine(work, code)
+        )
 
 
 def pack_shard(shard: OpenShard, limits: ParcelLimits) -> Shipment | Receipt:
@@ -149,25 +151,25 @@ def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
     if shard.memo is None:
         return {}
     found: dict[str, FileLines] = {}
-    if None not in remembered(shard.tasks, file, _noting(shard.memo.recall, found)).values():
+    if None not in memo_hits(shard.tasks, file, _noting(shard.memo.lookup, found)).values():
         return None
-    before = shard.memo.recall_before(file)
+    before = shard.memo.lookup_previous(file)
     if before is not None:
-        old, recall = before
-        remembered(shard.tasks, old, _noting(recall, found, of_any_content=True))
+        old, lookup = before
+        memo_hits(shard.tasks, old, _noting(lookup, found, of_any_content=True))
     return found
 
 
-def _noting(recall: Recall, found: dict[str, FileLines], *, of_any_content: bool = False) -> Recall:
+def _noting(lookup: Lookup, found: dict[str, FileLines], *, of_any_content: bool = False) -> Lookup:
     """Recalls, and notes what was found by key; or only that whose key covers no content."""
 
-    def recall_noted(key: str, file: InputFile | None) -> FileLines | None:
-        lines = recall(key, file)
+    def lookup_noted(key: str, file: InputFile | None) -> FileLines | None:
+        lines = lookup(key, file)
         if lines is not None and (file is not None or not of_any_content):
             found[key] = lines
         return lines
 
-    return recall_noted
+    return lookup_noted
 
 
 def _most_read(tasks: Sequence[PlannedTask]) -> int:

@@ -1,7 +1,7 @@
 """Trim what can be made again: the memo by age and size, hints and indexes of batches gone, and
 what is known of source trees that are gone or were not looked at for long.
 
-It is safe beside running batches: what a run cannot recall it computes.
+It is safe beside running batches: what a run does not find it computes.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Memo:
                 self._entries[packed[_KEY]] = packed
                 self._places[packed[_KEY]] = path
 
-    def recall(self, key: str) -> FileLines | None:
+    def lookup(self, key: str) -> FileLines | None:
         """The lines under a key, or None."""
         wire_key = entry_key(key)
         packed = self._entries.get(wire_key)
