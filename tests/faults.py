@@ -6,9 +6,9 @@ after it, ``tear``: in a write, half of which arrives), or the call fails with a
 do all later calls that such a disk refuses. The steps are written to a log.
 
 Run as a program, this is a server: it has the command line loaded, and forks for each line of
-JSON on stdin (arguments, fault), so that hundreds of runs take seconds (`Server`). A process
-with ``tests/faulty`` on its path and ``CODEBATCH_FAULT`` set has the faults installed when it
-starts, and so have the worker processes that it starts.
+JSON on stdin (arguments, fault, folder), so that hundreds of runs take seconds (`Server`). A
+process with ``tests/faulty`` on its path and ``CODEBATCH_FAULT`` set has the faults installed when
+it starts, and so have the worker processes that it starts.
 """
 
 from __future__ import annotations
@@ -251,13 +251,21 @@ class Server:
             text=True,
         )
 
-    def run(self, *arguments: object, at: int = 0, action: str = "kill", root: object) -> Done:
-        """Run a command with a fault below ``root``."""
+    def run(
+        self,
+        *arguments: object,
+        at: int = 0,
+        action: str = "kill",
+        root: object,
+        folder: Path | None = None,
+    ) -> Done:
+        """Run a command, in a folder, with a fault below ``root``."""
         assert self._process.stdin
         assert self._process.stdout
         self._log.unlink(missing_ok=True)
         fault = Fault(str(root), at, action, str(self._log))
-        self._process.stdin.write(json.dumps([[*map(str, arguments)], fault]) + "\n")
+        request = [[*map(str, arguments)], fault, str(folder or self._log.parent)]
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         code, stdout, stderr = json.loads(self._process.stdout.readline())
         lines = self._log.read_text().splitlines() if self._log.exists() else []
@@ -276,17 +284,18 @@ def _serve() -> None:
 
     replies = os.dup(1)
     for line in sys.stdin:
-        arguments, fault = json.loads(line)
-        reply = json.dumps(_forked(arguments, Fault(*fault)))
+        arguments, fault, folder = json.loads(line)
+        reply = json.dumps(_forked(arguments, Fault(*fault), folder))
         os.write(replies, reply.encode() + b"\n")
 
 
-def _forked(arguments: list[str], fault: Fault) -> tuple[int, str, str]:
+def _forked(arguments: list[str], fault: Fault, folder: str) -> tuple[int, str, str]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
+            os.chdir(folder)
             os._exit(_run(arguments, fault))
         _, status = os.waitpid(child, 0)
         texts = []

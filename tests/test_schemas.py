@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from faults import Server
 
 import codebatch
 import codebatch.shard.compute
@@ -121,16 +122,16 @@ OTHERS = {
 class Tree:
     """A store over the example tree, finished, and a pipeline document beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Server) -> None:
         self.folder = folder
+        self.server = server
         self.store = folder / "store"
         self.source = folder / "tree"
 
     def run(self, *arguments: str, code: int = 0) -> Any:
-        command = [sys.executable, "-m", "codebatch", *arguments, "--json"]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, check=False)
-        assert done.returncode == code, done.stderr.decode()
-        return json.loads(done.stdout)
+        done = self.server.run(*arguments, "--json", root=os.devnull, folder=self.folder)
+        assert done.code == code, done.stderr
+        return done.json
 
     def on_store(self, *arguments: str, code: int = 0) -> Any:
         return self.run(*arguments, "--store", str(self.store), code=code)
@@ -145,9 +146,16 @@ def check(document: object, schema: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Tree:
     """Made by the commands that make things, whose output is checked on the way."""
-    tree = Tree(tmp_path_factory.mktemp("schemas"))
+    tree = Tree(tmp_path_factory.mktemp("schemas"), server)
     for name, content in TREE.items():
         path = os.path.join(os.fsencode(tree.source), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -269,7 +277,7 @@ def test_output_of_export(tree: Tree) -> None:
 
 def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
     """Each part of a diff holds something: added, removed, changed and renamed."""
-    compared = Tree(tmp_path)
+    compared = Tree(tmp_path, tree.server)
     compared.source.mkdir()
     compared.run("init", str(compared.store))
     source = compared.source / "a.py"
@@ -291,7 +299,7 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
 
 
 def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:
-    removing = Tree(tmp_path)
+    removing = Tree(tmp_path, tree.server)
     shutil.copytree(tree.store, removing.store)
     snapshots = [row["snapshot_id"] for row in removing.on_store("snapshots")]
     for row in removing.on_store("batches"):
@@ -303,7 +311,7 @@ def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:
 
 def test_failed_shard(tree: Tree, tmp_path: Path) -> None:
     """An object that is gone makes a shard fail: state, event and outputs say so."""
-    failing = Tree(tmp_path)
+    failing = Tree(tmp_path, tree.server)
     failing.source.mkdir()
     (failing.source / "a.py").write_text("x = 1\n")
     failing.run("init", str(failing.store))
