@@ -54,10 +54,24 @@ def run(store: codebatch.Store, tree: Path, pipeline: Any = "full") -> codebatch
     return report
 
 
+_REPORTS: dict[tuple[str, str], codebatch.RunReport] = {}
+
+
 def from_scratch(base: Path, tree: Path, pipeline: Any = "full") -> codebatch.RunReport:
-    """The report of a run in a store that knows nothing."""
+    """Return the report of a run in a store that knows nothing: one for each tree and pipeline."""
     shutil.rmtree(base / "scratch", ignore_errors=True)
-    return run(codebatch.open_store(base / "scratch", create=True), tree, pipeline)
+    store = codebatch.open_store(base / "scratch", create=True)
+    key = store.snapshot(tree).id, json.dumps(pipeline)
+    if key not in _REPORTS:
+        _REPORTS[key] = run(store, tree, pipeline)
+    return _REPORTS[key]
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A tree of few files, for what is run many times."""
+    names = ("pkg/cart.py", "web/app.js", "LICENSE")
+    return write_tree(tmp_path / "few", {name: TREE[name] for name in names})
 
 
 def computed(report: codebatch.RunReport, store: codebatch.Store) -> dict[str, int]:
@@ -342,7 +356,7 @@ HOSTILE = [
 @pytest.mark.parametrize("raw", HOSTILE, ids=repr)
 @pytest.mark.parametrize("packed", [True, False])
 def test_hostile_segment_is_no_segment(
-    tree: Path, store: codebatch.Store, tmp_path: Path, raw: bytes, packed: bool
+    few: Path, store: codebatch.Store, tmp_path: Path, raw: bytes, packed: bool
 ) -> None:
     from codebatch.store.objects.compression import (  # noqa: PLC0415 - to make what it reads
         compress,
@@ -353,7 +367,7 @@ def test_hostile_segment_is_no_segment(
         folder = store.path / "indexes/memo" / digit
         folder.mkdir(parents=True)
         (folder / f"{hashlib.sha256(data).hexdigest()}.memo").write_bytes(data)
-    assert run(store, tree).result == from_scratch(tmp_path, tree).result
+    assert run(store, few).result == from_scratch(tmp_path, few).result
 
 
 def test_bomb_in_the_memo(tree: Path, store: codebatch.Store) -> None:
@@ -429,18 +443,21 @@ def test_unreadable_other_batch_is_left_alone(
     assert run(store, tree).result == from_scratch(tmp_path, tree).result
 
 
-def test_many_small_segments_become_one(tree: Path, store: codebatch.Store) -> None:
-    for number in range(60):
-        write_tree(tree, {"pkg/cart.py": "x = 1\n" * number})
-        store.batch(store.snapshot(tree), "full", shards=16).run("sync")
+def test_many_small_segments_become_one(
+    few: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memo, "_SMALL_SEGMENTS", 4)
+    for number in range(30):
+        write_tree(few, {"pkg/cart.py": "x = 1\n" * number})
+        store.batch(store.snapshot(few), "full", shards=16).run("sync")
     folders: dict[Path, int] = {}
     for path in segments(store):
         folders[path.parent] = folders.get(path.parent, 0) + 1
-    assert max(folders.values()) < 50
-    for number in (3, 33, 59):
-        write_tree(tree, {"pkg/cart.py": "x = 1\n" * number})
-        assert run(store, tree, full(lint={"max_line_length": 99})).status == "done"
-        forecast = store.forecast(store.snapshot(tree))
+    assert max(folders.values()) < 4
+    for number in (3, 16, 29):
+        write_tree(few, {"pkg/cart.py": "x = 1\n" * number})
+        assert run(store, few, full(lint={"max_line_length": 99})).status == "done"
+        forecast = store.forecast(store.snapshot(few))
         assert sum(task.compute for task in forecast.tasks) == 0
 
 
