@@ -170,9 +170,10 @@ def make_certificates(folder: Path) -> Tls:
     ca, ca_key, key, request, certificate = (
         folder / name for name in ("ca.pem", "ca-key.pem", "key.pem", "request.pem", "cert.pem")
     )
-    new = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    new = (*curve, "-days", "2")
     _openssl("req", "-x509", *new, "-subj", "/CN=authority", "-keyout", ca_key, "-out", ca)
-    _openssl("req", *new[:3], "-subj", "/CN=member", "-keyout", key, "-out", request)
+    _openssl("req", *curve, "-subj", "/CN=member", "-keyout", key, "-out", request)
     signed_by = ("-CA", ca, "-CAkey", ca_key, "-set_serial", "1", "-days", "2")
     _openssl("x509", "-req", "-in", request, *signed_by, "-out", certificate)
     return Tls(ca, certificate, key)
