@@ -206,18 +206,19 @@ def test_except_star():
     assert compare(b"def f():\n try: pass\n except* A: pass\n except* B: pass\n else: pass\n") == 1
 
 
-def corpus() -> list[Path]:
-    """Up to 300 files of the standard library, the same ones each time."""
+def corpus(number: int) -> list[Path]:
+    """Up to so many files of the standard library, the same ones each time."""
     files = sorted(
         path for path in STANDARD_LIBRARY.rglob("*.py") if "site-packages" not in path.parts
     )
-    step = max(len(files) // 300, 1)
-    return files[::step][:300]
+    step = max(len(files) // number, 1)
+    return files[::step][:number]
 
 
-def test_standard_library():
+@pytest.mark.parametrize("number", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_standard_library(number):
     compared = files = 0
-    for path in corpus():
+    for path in corpus(number):
         content = path.read_bytes()
         if SourceFile(content, "python").parsed.faults:
             continue
