@@ -37,6 +37,12 @@ END_SECONDS = 60
 PORTS = range(10_000, 30_000)
 MARK = "CODEBATCH_TEST_CLUSTER"
 SHOWN_BYTES = 6000
+# What members do on their own, many times a second, costs more than the work of most tests.
+QUIET = {
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
 
 # For each line, an address and a number: wait for so many workers, and print who they are.
 _WATCHER = """
@@ -295,7 +301,7 @@ class Cluster:
         self.scheduler_file = folder / "scheduler.json"
         self.members: dict[str, Member] = {}
         self._mark = f"{os.getpid()}-{os.urandom(8).hex()}"
-        self._environment = {**(environment or {}), MARK: self._mark}
+        self._environment = {**QUIET, **(environment or {}), MARK: self._mark}
 
     def __enter__(self) -> Cluster:
         evidence.add(self.printed)
