@@ -206,7 +206,7 @@ def test_workers_look_for_few_edited_files(
 
     monkeypatch.setattr(run, "run_calls", run_calls)
     for edition in (0, 1, 2):
-        monkeypatch.setattr(run, "_MAX_EARLIER_RESULTS", 40_000 if edition == 1 else 200)
+        monkeypatch.setattr(run, "_MAX_PREVIOUS_RESULTS", 40_000 if edition == 1 else 200)
         synthetic.make_snapshot(store.path, 2000, edition)
         batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
         assert batch.run("sync").files["computed"] == 4 * (1960 if edition == 0 else 20)
@@ -328,7 +328,7 @@ def test_windows_and_limits_of_the_text(text: str) -> None:
     assert f"{parcels.calls}, or {parcels.calls_per_thread} a thread, and 64 MiB" in text
     assert parcels.bytes == 64 * 2**20
     assert f"among the {reuse._NEAR_BATCHES} newest of the store" in text
-    assert f"some {run._MAX_EARLIER_RESULTS:,} results" in text
+    assert f"some {run._MAX_PREVIOUS_RESULTS:,} results" in text
     segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
     assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
     assert f"beyond {bounds.CACHE_BYTES // 2**20} MiB" in text

@@ -1,4 +1,4 @@
-"""Several runs of one batch at once: who works on what, and waiting for each other.
+"""Coordination of several runs of one batch: claims of shards, and waiting for each other.
 
 A worker claims a shard when it starts on it, and passes over what another live run has claimed.
 A run that has nothing else left waits until the others have finished theirs, and takes over what
@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from codebatch.batch.options import OnWait
 from codebatch.model.errors import BatchNotFoundError, StoreError
 from codebatch.model.messages import RunLease, ShardCall, Waiting
-from codebatch.model.records import DONE, FAILED, ShardState
+from codebatch.model.records import DONE, FAILED, PlannedTask, ShardState
 from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
+from codebatch.store.invalidate import drop_result
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
 from codebatch.store.removal import remove_tree
+from codebatch.tasks.rules import QUARANTINED
 
 StatesOf = Callable[[str], Sequence["ShardState | None"]]
 
@@ -31,11 +33,11 @@ _LAST_POLL_SECONDS = 1.0
 
 
 class Coordination:
-    """What one run leaves to the other runs of its batch.
+    """The shards that one run leaves to the other runs of its batch.
 
     State: ``before`` is the batch as this run found it, ``claimed`` are the shards that other runs
     were at when this one came to them, ``finished`` those of them that are done by now, ``settled``
-    those that are not to be run again, whatever became of them. ``_failed`` are the attempts that
+    those that are not to be run again, done or failed. ``_failed`` are the attempts that
     had failed before.
     """
 
@@ -52,15 +54,15 @@ class Coordination:
         self._earlier_runs = earlier_runs
 
     def is_free(self, shard_id: str) -> bool:
-        """Whether this run may try the shard."""
+        """Return whether this run may try the shard."""
         return shard_id not in self.claimed and shard_id not in self.settled
 
     def completed(self, call: ShardCall) -> ShardCall:
-        """The call as one of this run."""
+        """Return the call as one of this run."""
         return call._replace(lease=RunLease(self._lease.lease_id, self._lease.since_ns))
 
     def ordered(self, calls: list[ShardCall]) -> list[ShardCall]:
-        """The calls in an order in which runs meet late: the second from the other end."""
+        """Return the calls in an order in which runs meet late: the second from the other end."""
         if self._earlier_runs > 1:
             return sorted(calls, key=self._place)
         return calls[::-1] if self._earlier_runs else calls
@@ -86,7 +88,7 @@ class Coordination:
     def _is_left(
         self, shard_id: str, holders: dict[str, Lease | None], states_of: StatesOf
     ) -> bool:
-        """Whether nobody is at a shard any more, and it is still to be done.
+        """Return whether a shard is no longer claimed and still to be done.
 
         The holder was looked at before the states are: what a run has finished, it wrote first.
         """
@@ -115,14 +117,14 @@ def coordinated(
 ) -> Iterator[Coordination]:
     """Hold the lease of a run for a block; claims go with the last run of a batch.
 
-    ``look`` reads the states when the lease is held: from then on, nobody drops any for a retry.
+    ``look`` reads the states when the lease is held: from then on, no retry drops any.
     """
     layout = store.layout
-    moment = 0  # of the file system; at first, whoever has a lease may be at work
+    moment = 0  # of the file system; at first, any lease may be that of a live run
     try:
         with hold_lease(layout, "run", batch_id) as lease:
             try:
-                if not store.lists_batch(batch_id):  # from here on, nobody removes it
+                if not store.lists_batch(batch_id):  # from here on, it is not removed
                     raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
                 earlier_runs = len(_others(store, batch_id, lease))
                 _await_retry(store, batch_id, lease)
@@ -144,6 +146,40 @@ def retrying(store: StoreDirectory, batch_id: str) -> Iterator[None]:
     with hold_lease(store.layout, _RETRY, batch_id) as lease:
         refuse_beside(_others(store, batch_id, lease), batch_id)
         yield
+
+
+def drop_quarantined(store: StoreDirectory, overview: BatchOverview) -> set[str]:
+    """Make shards of tasks pending where something is quarantined, and those of the tasks that
+    build on them; return the ids of the shards.
+    """
+    dropped = [
+        (task_id, shard_id)
+        for shard_id in overview.shard_ids
+        for task_id in _to_retry(overview, shard_id)
+    ]
+    if dropped:
+        drop_result(store, overview.batch_id)
+    for task_id, shard_id in dropped:
+        store.drop_state(overview.batch_id, task_id, shard_id)
+    return {shard_id for _, shard_id in dropped}
+
+
+def _to_retry(overview: BatchOverview, shard_id: str) -> list[str]:
+    """Return the tasks of a shard with something quarantined, and those after them."""
+    found: list[str] = []
+    for task in overview.plan.tasks:
+        if _is_quarantined(overview, task, shard_id) or not set(task.needs).isdisjoint(found):
+            found.append(task.id)
+    return found
+
+
+def _is_quarantined(overview: BatchOverview, task: PlannedTask, shard_id: str) -> bool:
+    state = overview.states[task.id][shard_id]
+    return (
+        state is not None
+        and state.status == DONE
+        and not QUARANTINED.isdisjoint(state.counts.by_code)
+    )
 
 
 def _await_retry(store: StoreDirectory, batch_id: str, lease: Lease) -> None:

@@ -1,8 +1,8 @@
 """The calls of a run, one for each shard that is to be done, and the executor that runs them.
 
 Shards that run in this process are logged before they start: a task that crashes takes this
-process along, and the next run finds in the events which shards had begun (`codebatch.batch.
-suspects`). Suspects run in child processes, whatever the scheduler.
+process along, and the next run finds in the events which shards had begun (`batch.journal`).
+Suspects run in child processes, whatever the scheduler.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def is_final(receipt: Receipt) -> bool:
 
 
 class Executor(NamedTuple):
-    """What runs shards: a local scheduler, or a cluster by its address or a client.
+    """The executor of shards: a local scheduler, or a cluster by its address or a client.
 
     A cluster has to be able to run ``tasks``, those of the plan; ``session`` is the connection to
     it while it is open.
@@ -98,7 +98,7 @@ class Executor(NamedTuple):
 
     @property
     def is_this_process(self) -> bool:
-        """Whether tasks run in this process."""
+        """Return whether tasks run in this process."""
         return self.client is None and self.choice.name in ("sync", "threads")
 
     @property

@@ -32,7 +32,7 @@ ORIGINS = {COMPUTED: "computed", EQUAL: "equal", REMEMBERED: "remembered"}
 
 
 def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str) -> Document:
-    """What the result of a task on a file depends on, and where it came from.
+    """Return what the result of a task on a file depends on, and where it came from.
 
     ``origin`` is ``computed``, ``equal`` (taken from ``source.path``, whose content is equal),
     ``remembered`` or ``linked`` (from ``source.batch_id``), or null while it is pending.

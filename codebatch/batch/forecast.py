@@ -1,4 +1,4 @@
-"""What a run would compute and what it would reuse, and why. Reads only.
+"""The forecast of a run: what it would compute or reuse, and why. Reads only.
 
 Where a task upstream is to be computed, whether its records will differ is not known yet: the
 tasks after it count as computed, with the reason ``upstream``, though a run may find that they
@@ -37,7 +37,7 @@ _Seen = frozenset[tuple[object, ...]]
 
 @dataclass
 class TaskForecast:
-    """How many files a task would be computed for, and how many results be taken over.
+    """The number of files that a task would be computed for, and of results taken over.
 
     ``reasons`` counts the files to compute by what is different from the nearest earlier batch:
     a component of the fingerprint, ``content`` (the file is not in that batch as it is),
@@ -61,7 +61,7 @@ class Forecast:
 
 
 def forecast_batch(store: StoreDirectory, batch_id: str) -> Forecast:
-    """What a run of a batch would compute."""
+    """Return what a run of a batch would compute."""
     return _forecast(
         store, batch_id, store.load_plan(batch_id), partial(store.load_inputs, batch_id)
     )
@@ -70,7 +70,7 @@ def forecast_batch(store: StoreDirectory, batch_id: str) -> Forecast:
 def forecast_snapshot(
     store: StoreDirectory, snapshot_id: str, pipeline: Pipeline, shards: int | None = None
 ) -> Forecast:
-    """What a run of a pipeline over a snapshot would compute; the batch is not made."""
+    """Return what a run of a pipeline over a snapshot would compute; the batch is not made."""
     identity = identify(snapshot_id, pipeline)
     if store.has_batch(identity.batch_id):
         return forecast_batch(store, identity.batch_id)

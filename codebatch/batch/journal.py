@@ -16,7 +16,7 @@ from codebatch.model.records import Plan, ShardState
 from codebatch.status.batch_status import States
 from codebatch.status.progress import Tally
 from codebatch.store import StoreDirectory
-from codebatch.store.events import append_event
+from codebatch.store.events import append_event, last_run_events
 
 _LONGEST_NAME = 100
 _OF_AN_END = ("shard_id", "attempt", "status", "error", "warning")
@@ -77,3 +77,20 @@ class Journal:
 
     def _log(self, event: str, **facts: object) -> None:
         append_event(self._store.layout, self._batch_id, {"event": event, "time": now(), **facts})
+
+
+def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
+    """Return the shards that the last run had begun in its own process when that was killed.
+
+    They may end the process which runs them.
+    """
+    begun: set[str] = set()
+    for event in last_run_events(store.layout, batch_id):
+        name, shard_id = event.get("event"), str(event.get("shard_id"))
+        if name == "run-finished":
+            return set()
+        if name == "shard-started":
+            begun.add(shard_id)
+        else:
+            begun.discard(shard_id)
+    return begun

@@ -1,4 +1,4 @@
-"""How a batch is to be run."""
+"""The options of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OnWait = Callable[[Waiting], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run a batch.
+    """The options of a run of a batch.
 
     ``scheduler`` is a local one by its name, an address or a scheduler file, and ``workers`` how
     many a local one has; ``client``, a ``distributed.Client``, is used instead. ``progress`` is

@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The reports on runs and rechecks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codebatch.tasks.rules import QUARANTINED
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run came to. Files are counted per task and file, and those that are quarantined
+    """The outcome of a run. Files are counted per task and file, and those that are quarantined
     once more; ``quarantined`` names them with task and code. ``seconds`` is wall time. ``cluster``
     is what was used of one.
     """
@@ -40,7 +40,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class RecheckReport:
-    """What computing results again came to: how many were compared, which differ, and whether
+    """The outcome of computing results again: how many were compared, which differ, and whether
     the shards of these have been computed anew, and nothing else is remembered of their files.
     """
 
@@ -110,7 +110,7 @@ def report_run(
 
 
 def quarantined_files(store: StoreDirectory, overview: BatchOverview) -> list[dict[str, str]]:
-    """What is quarantined in a batch, in the order of paths, then of tasks."""
+    """Return what is quarantined in a batch, in the order of paths, then of tasks."""
     found = [
         {"path": str(record["path"]), "task_id": task.id, "code": str(record["code"])}
         for task in overview.plan.tasks

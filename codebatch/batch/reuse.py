@@ -109,7 +109,7 @@ class Reuse:
                 yield InputFile.from_document(json.loads(line))
 
     def _previous_objects(self, snapshot_id: str, objects: Mapping[bytes, str]) -> dict[str, str]:
-        """What files, given by path, were in a snapshot: old objects by new ones."""
+        """Return the objects that files, given by path, had in a snapshot: old ones by new ones."""
         try:
             manifest = self._store.read_manifest(snapshot_id) if objects else b""
         except StoreError:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.batch.coordination import Coordination, coordinated, retrying
+from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
     Executor,
     choose_executor,
@@ -23,7 +23,7 @@ from codebatch.batch.dispatch import (
     run_calls,
     run_suspects,
 )
-from codebatch.batch.journal import Journal
+from codebatch.batch.journal import Journal, begun_and_lost
 from codebatch.batch.options import RunOptions
 from codebatch.batch.report import (
     RunReport,
@@ -32,7 +32,6 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.batch.suspects import begun_and_lost, drop_quarantined
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
@@ -163,7 +162,7 @@ class _Run:
         return [self._state(task.id, shard_id) for task in self.plan.tasks]
 
     def is_settled(self) -> bool:
-        """Whether the states give the result that the batch has, so that nothing is to be done.
+        """Return whether the states give the result that the batch has: nothing is to be done.
 
         Then nothing is written either: no lease says that this run relies on the states.
         """
@@ -210,7 +209,7 @@ class _Run:
         return BatchOverview(self.batch_id, self.plan, states)
 
     def _is_wanting(self, states: States, task_id: str, shard_id: str) -> bool:
-        """Whether there is a state that, read whole, does not count."""
+        """Return whether there is a state that, read whole, does not count."""
         read = states[task_id][shard_id]
         return read is None and self.store.load_state(self.batch_id, task_id, shard_id) is not None
 

@@ -1,7 +1,7 @@
-"""What the documents of a store must be beyond their form, checked where they are read.
+"""Checks of the documents of a store beyond their form, made where they are read.
 
-A digest proves that a document is as its writer left it, not that the writer meant well: whoever
-can write to a store can seal what he likes. So paths must stay inside their tree, ids must be
+A digest proves that a document is as its writer left it, not that the writer meant well: a process
+that can write to a store can seal anything. So paths must stay inside their tree, ids must be
 ids, ranges and counts must add up, and records must have the fields of their kind. The functions
 raise ValueError, TypeError or an id error, as parsing does.
 """

@@ -19,7 +19,7 @@ def now_ns() -> int:
 
 
 def is_time(text: str) -> bool:
-    """Whether the text is a time with its distance from UTC."""
+    """Return whether the text is a time with its distance from UTC."""
     try:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
@@ -27,7 +27,7 @@ def is_time(text: str) -> bool:
 
 
 def seconds_since(moment: str) -> float:
-    """How long ago ``moment`` was, a time as `now` writes it; negative if it is to come."""
+    """Return the seconds since ``moment``, a time as `now` writes it; negative if it is to come."""
     return (datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds()
 
 

@@ -129,7 +129,7 @@ class FilterInvalidError(UsageError):
 
 
 class MissingExtraError(UsageError):
-    """What was asked for needs an optional package that is not installed."""
+    """A request that needs an optional package which is not installed."""
 
     code = "MISSING_EXTRA"
 
@@ -297,7 +297,7 @@ class ShardFailedError(CodeBatchError):
 
 
 class WorkerLostError(CodeBatchError):
-    """A worker is gone and nobody can tell why, or it was told to end; no file is to blame."""
+    """A worker is gone for an unknown reason, or was told to end; no file is to blame."""
 
     code = "WORKER_DIED"
     exit_code = EXIT_SHARDS_FAILED
@@ -335,7 +335,7 @@ class ArchiveInvalidError(UsageError):
     code = "ARCHIVE_INVALID"
 
 
-# Of a shard that met one of these nothing is known: where it was computed is to blame.
+# Errors of the process or the machine that computed a shard: they say nothing about the shard.
 ENVIRONMENT_ERRORS = (
     DiskExhaustedError,
     StoreFormatError,

@@ -1,4 +1,4 @@
-"""What a result depends on, as digests: fingerprints of tasks, keys of files.
+"""Digests of all that a result depends on: fingerprints of tasks, keys of files.
 
 A fingerprint covers the task alone. The key of a task on a file covers the fingerprint and
 everything about the file that the task may see: content, language, the facets it declares, and

@@ -1,6 +1,6 @@
 """Limits on a task: how long it may take for one file, and how much memory; sizes as text.
 
-They are in no key and no record: they decide when a file is given up, not what is found in one.
+They are in no key and no record: they decide when a file is quarantined, not what is found in one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     memory_bytes: int | None = None
 
     def seconds_for(self, files: int) -> float:
-        """How long a step may take that looks at so many files at once; 0 is without end.
+        """Return how long a step may take that looks at so many files at once; 0 is no limit.
 
         A tool that takes them together is fast on each: a second is granted for every further one.
         """
@@ -44,7 +44,7 @@ def choose_limits(
     memory_limit: int | str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Limits:
-    """What was asked for, else what the environment says, else the default."""
+    """Return the limits that are given, else those of the environment, else the default."""
     seconds: float | str = environment.get(_TIMEOUT_VARIABLE) or DEFAULT_FILE_SECONDS
     if file_timeout is not None:
         seconds = file_timeout

@@ -58,12 +58,12 @@ def key_of(entry: Entry) -> str:
 
 
 def has_key(value: object) -> bool:
-    """Whether a value has the form of an entry and a key, whatever else is in it."""
+    """Return whether a value has the form of an entry and a key; the rest is not checked."""
     return isinstance(value, tuple) and len(value) == 5 and _is_digest(value[0])
 
 
 def is_entry(entry: Entry) -> bool:
-    """Whether something that `has_key` is a whole entry, and what it counts is there."""
+    """Return whether a value that `has_key` is a whole entry and its counts are right."""
     _, lines, counts, objects, batch_id = entry
     return (
         isinstance(lines, bytes)

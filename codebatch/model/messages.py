@@ -1,4 +1,4 @@
-"""What crosses the boundary between processes: small, frozen and plain."""
+"""Messages between processes: small, frozen and plain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from codebatch.model.limits import Limits
 
 
 class ReusePolicy(NamedTuple):
-    """What a shard may take over.
+    """The results that a shard may take over.
 
     ``base`` is a batch that ran the same tasks, and may have most of the files as they are.
     ``previous`` has, for files that were edited, the (new, old) object: what is remembered of the
@@ -57,8 +57,8 @@ class Waiting(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What a worker says it did. It is believed only where the store says the same. The status
-    ``claimed`` means that it did nothing, since another run is at work on the shard.
+    """The report of a worker on a call, which counts only where the store says the same. The
+    status ``claimed`` means that it did nothing, since another run has claimed the shard.
 
     ``worker`` is the name of the cluster's worker that did it, None on this machine.
     ``warning`` is what went wrong beside the results. A recheck says how many results of files

@@ -24,7 +24,7 @@ _OPEN_VALUE = b'"path":' + _OPEN
 
 @dataclass(frozen=True)
 class FileLines:
-    """What one task yields about one file: its lines with the path open.
+    """The lines that one task yields about one file, with the path open.
 
     ``objects`` are the digests of what the lines refer to, ``batch_id`` names the batch that
     computed them.
@@ -42,7 +42,7 @@ class FileLines:
 
 
 class _Shape(NamedTuple):
-    """How records of one set of keys are written: a template, and its values in order."""
+    """The written form of records of one set of keys: a template, and its values in order."""
 
     template: str
     values: Callable[[Record], tuple[Any, ...]]
@@ -79,7 +79,7 @@ def decode_lines(lines: bytes) -> list[Record]:
 
 
 def count_lines_of(outputs: bytes) -> Counts:
-    """What lines come to, as they stand in an index."""
+    """Return the counts of lines as they stand in an index."""
     return Counts.of([json.loads(line) for line in outputs.splitlines()])
 
 

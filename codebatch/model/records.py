@@ -114,12 +114,12 @@ class PlannedTask:
 
     @cached_property
     def key_opening(self) -> str:
-        """How the text of each of the task's keys opens."""
+        """The first lines of the text of each of the task's keys."""
         return f"codebatch-file-key\ntask {self.fingerprint}\nlanguage "
 
     @cached_property
     def reads_tree(self) -> bool:
-        """Whether the syntax tree that a task upstream records is all it sees of a file."""
+        """Return whether a task sees of a file only the tree that an upstream task records."""
         return self.components["reads"] == READS_TREE
 
     @classmethod
@@ -189,7 +189,7 @@ class Plan:
         return self._by_id[shard_id]
 
     def has_shard(self, shard_id: str, digest: str) -> bool:
-        """Whether the plan has a shard of that id with these very inputs."""
+        """Return whether the plan has a shard of that id with these very inputs."""
         shard = self._by_id.get(shard_id)
         return shard is not None and shard.digest == digest
 
@@ -200,7 +200,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records, in total and by kind, severity and code (the latter of diagnostics)."""
+    """The numbers of records, in total and by kind, severity and code (of diagnostics)."""
 
     records: int = 0
     by_kind: Mapping[str, int] = field(default_factory=dict)
@@ -239,7 +239,7 @@ class Counts:
 
     @property
     def diagnostics(self) -> int:
-        """How many of the records are diagnostics."""
+        """The number of diagnostics."""
         return self.by_kind.get("diagnostic", 0)
 
     @classmethod
@@ -257,7 +257,7 @@ class Counts:
         return cls(records=records, **{name: dict(sorted(total.items())) for name, total in named})
 
     def less(self, part: Counts) -> Counts:
-        """What is left without a part of what was counted."""
+        """Return the counts without those of a part."""
         left: dict[str, dict[str, int]] = {}
         for name in _COUNT_FIELDS:
             taken = getattr(part, name)
@@ -343,7 +343,7 @@ _kind_of = itemgetter("kind")
 
 
 def _tally(keys: Sequence[object]) -> dict[str, int]:
-    """How often each key occurs, in order; most often there is none, or one."""
+    """Return the number of each key, in order; most often there is none, or one."""
     if len(keys) < 2:
         return {str(key): 1 for key in keys}
     return dict(sorted((str(key), number) for key, number in Counter(keys).items()))

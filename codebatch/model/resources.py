@@ -48,7 +48,7 @@ def load_schema(name: str) -> Document:
 
 
 def schema_errors(document: object, schema: str) -> list[str]:
-    """What is wrong with the document, one ``place: message`` each; empty when it is valid."""
+    """Return the errors of a document, one ``place: message`` each; empty when it is valid."""
     validator = jsonschema.Draft202012Validator(load_schema(schema))
     errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
     return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]

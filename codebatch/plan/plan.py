@@ -47,7 +47,7 @@ _FILES_PER_SHARD = 512
 
 @dataclass(frozen=True)
 class BatchIdentity:
-    """What a batch is, before its files are looked at: all that its id is derived from."""
+    """All that the id of a batch is derived from, before its files are looked at."""
 
     snapshot_id: str
     pipeline: str
@@ -183,14 +183,16 @@ def _facets_json(facets: tuple[tuple[str, str], ...]) -> bytes:
 
 
 def _width(files: int, shards: int | None) -> int:
-    """How many hex digits name a shard."""
+    """Return the number of hex digits that name a shard."""
     if shards is None:
         return 1 if files <= 16 * _FILES_PER_SHARD else 2 if files <= 256 * 4096 else 3
     return check_shards(shards)
 
 
 def check_shards(shards: int) -> int:
-    """How many hex digits name one of so many shards; `UsageError` for another number."""
+    """Return the number of hex digits that name one of so many shards; `UsageError` for another
+    number.
+    """
     if shards not in SHARD_COUNTS:
         raise UsageError(f"cannot make {shards} shards: choose 16, 256 or 4096")
     return SHARD_COUNTS[shards]

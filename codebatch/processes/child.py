@@ -1,7 +1,7 @@
-"""What a child process does: run shards, or a task on a file, within limits that end it.
+"""The work of a child process: run shards, or a task on a file, within limits that end it.
 
 **Time.** Before each computation the kernel is told to end the process when the limit has
-passed (``setitimer``; `SIGALRM` ends a process whose handler nobody has set). That costs half a
+passed (``setitimer``; `SIGALRM` ends a process that has set no handler). That costs half a
 microsecond, needs no thread, and works in a C function that holds the interpreter's lock.
 
 **Memory.** The data a process may have is limited, relative to what it has before it works. What
@@ -215,7 +215,7 @@ def _watch(limits: Limits) -> Watch:
 
 
 def _data_bytes() -> int:
-    """What the limit counts of this process; 0 where the system does not tell."""
+    """Return the bytes that the limit counts of this process; 0 where the system does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.partition("VmData:")[2].split()[0]) * 1024
@@ -246,7 +246,7 @@ def receipt_from(wire: Sequence[Any]) -> Receipt:
 
 
 def _name_of(file: Sequence[Any]) -> object:
-    """What tells files apart as tasks see them."""
+    """Return what tells files apart as tasks see them."""
     digest, _, language, facets = file
     return digest, language, tuple(sorted(facets.items()))
 

@@ -4,7 +4,7 @@ It is started once by a process that needs children (`processes.pool`) and has o
 forking is safe and takes a moment. Over the control socket come requests: one byte with two
 descriptors, the *channel*, over which the child serves (`processes.child`), and the *lifeline*,
 which stays here. When the child ends, its exit status is written to the lifeline; when the
-owner closes the lifeline, the child is killed. When the owner ends, whatever the reason, the
+owner closes the lifeline, the child is killed. When the owner ends, for any reason, the
 control socket does, and all children are killed.
 """
 
@@ -62,7 +62,7 @@ class _Server:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
 
     def run(self) -> None:
-        """Until the owner has gone."""
+        """Serve until the owner has gone."""
         try:
             while self._react():
                 pass
@@ -175,6 +175,6 @@ def _adopt_orphans() -> None:
 
 
 def _die_with_parent() -> None:
-    """Where the system can do that: the server itself may be killed."""
+    """Have the kernel end this child with the server, where it can: the server may be killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -5,9 +5,10 @@ that child alone. Then the shard is run again *isolated*: this process goes thro
 has a child run one task on one file at a time, so it is known what a child was at when it ended.
 No file is blamed for what it may have met: what ended a child that had been used before, or that
 prepared several files at once, is repeated in a fresh one, which is given nothing else. Only what
-ends that as well is quarantined. What may be the doing of somebody else, who killed or stopped the
-child, has to happen twice. Whatever came out stays, so each end costs one computation; and
-how many files are prepared together is halved each time when it was none of the one at hand.
+ends that as well is quarantined. What another process may have done, by
+killing or stopping the child, has to happen twice. All results stay, so each end costs one
+computation; and how many files are prepared together is halved each time when it was none of the
+one at hand.
 
 This process looks into no file and runs no task on any.
 """
@@ -38,7 +39,7 @@ from codebatch.tasks.source import SourceFile
 
 # The kernel ends a child in time; this is for one whose timer a task has taken.
 _GRACE_SECONDS = 5
-# Ended by somebody who wanted the process to end: that says nothing about a file.
+# A request to end, from outside: that says nothing about a file.
 _TOLD_TO_END = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT}
 
 # Those of a worker of a cluster: they wait for its next shard.
@@ -50,7 +51,7 @@ Source = tuple[InputFile, SourceFile]
 class _ChildDiedError(Exception):
     """A child ended over a computation; ``code`` is what the file would be quarantined under.
 
-    ``by_other`` is true where somebody else may have killed it, or stopped it for so long.
+    ``by_other`` is true where another process may have killed it, or stopped it for so long.
     """
 
     def __init__(self, code: str, *, by_other: bool = False) -> None:
@@ -60,7 +61,7 @@ class _ChildDiedError(Exception):
 
 
 def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
-    """As `run_shard`, in a child; a file that ends it is quarantined, all others are computed."""
+    """Run a shard in a child; a file that ends it is quarantined, all others are computed."""
     try:
         answer = ask_child(children, {"run": call, "limits": call.limits})
         if answer is not None and "receipt" in answer:
@@ -72,7 +73,7 @@ def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
 
 
 def ask_child(children: Children, message: object) -> Any:
-    """What a child answers; None where it did not live to answer, or has no memory left to."""
+    """Return the answer of a child; None where it ended or ran out of memory before."""
     try:
         with children.borrow() as child:
             child.send(message)
@@ -206,7 +207,7 @@ class _Isolation:
 
 
 def _death(status: int) -> Exception:
-    """What the end of a child says about what it was at."""
+    """Return the error that the exit status of a child stands for."""
     if status in _TOLD_TO_END:
         return WorkerLostError("a worker process was told to end")
     if status == -signal.SIGALRM:  # its time goes on while it is stopped
@@ -217,5 +218,5 @@ def _death(status: int) -> Exception:
 
 
 def _name(file: InputFile) -> tuple[object, ...]:
-    """What tells files apart as tasks see them."""
+    """Return what tells files apart as tasks see them."""
     return file.object, file.language, *sorted(file.facets.items())

@@ -5,7 +5,7 @@ that loading its modules overlaps with whatever comes first. Children never run 
 module, so a script needs no ``if __name__ == "__main__"``; and any process may have them, those
 of Dask's workers too, which `multiprocessing` does not allow to have any.
 
-A child ends with its owner: when the owner ends, for whatever reason, the server does, and kills
+A child ends with its owner: when the owner ends, for any reason, the server does, and kills
 what it has forked.
 """
 
@@ -50,7 +50,7 @@ class Child:
         self._lifeline = lifeline
 
     def send(self, message: object) -> None:
-        """Send one message; `ChildEndedError` where nobody will read it."""
+        """Send one message; `ChildEndedError` where it has ended."""
         try:
             self._channel.settimeout(None)
             frames.send(self._channel, message)
@@ -89,8 +89,8 @@ class Child:
 class Children:
     """The children of a run, or of a worker of a cluster.
 
-    State: ``_idle`` holds those that wait for work and ``_busy`` those that somebody has; a child
-    is used by one thread at a time. ``stopped`` is true once no child shall be started any more.
+    State: ``_idle`` holds those that wait for work and ``_busy`` those that are lent; a child is
+    used by one thread at a time. ``stopped`` is true once no child shall be started any more.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Children:
         child.close()
 
     def check_wanted(self) -> None:
-        """Raise `WorkerLostError` where nobody wants any more work to be done."""
+        """Raise `WorkerLostError` once the run was stopped."""
         if self.stopped:
             raise WorkerLostError("the run was stopped")
 
@@ -146,7 +146,7 @@ class Children:
             child.kill()
 
     def close(self) -> None:
-        """Let all go that wait, and kill those at work: nobody wants to know any more."""
+        """Let all go that wait, and kill those at work."""
         self.kill()
         with self._lock:
             idle, self._idle = self._idle, []
@@ -173,7 +173,7 @@ class _ServerHandle:
     """The server of this process.
 
     State: ``_control`` is the socket to it and ``_process`` the process, both None before the
-    first start; ``lock`` is held by whoever calls.
+    first start; ``lock`` is held by callers.
     """
 
     def __init__(self) -> None:

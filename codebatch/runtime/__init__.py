@@ -1,1 +1,1 @@
-"""How the interpreter is used: imports put off, safe paths, interrupts, the garbage collector."""
+"""Use of the interpreter: imports put off, safe paths, interrupts, the garbage collector."""

@@ -31,7 +31,7 @@ class _Deferral:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         action = next(self._actions, None)
-        if action is None:  # somebody is out of patience
+        if action is None:  # more interrupts than there are actions
             self._pending = False
             signal.signal(number, self._earlier)  # it may be too late for the block to do so
             signal.default_int_handler(number, frame)
@@ -40,7 +40,7 @@ class _Deferral:
             action()
 
     def take(self) -> bool:
-        """Whether one is to be taken, which it is from then on."""
+        """Return whether an interrupt was pending, which is taken by that."""
         pending, self._pending = self._pending, False
         return pending
 
@@ -92,7 +92,7 @@ def check() -> None:
 
 
 def _in_force() -> _Deferral | None:
-    """What puts the interrupts of this thread off, if anything does."""
+    """Return what defers the interrupts of this thread, if anything does."""
     handler = signal.getsignal(signal.SIGINT)
     return handler if isinstance(handler, _Deferral) and _is_main() else None
 

@@ -1,4 +1,4 @@
-"""What may be started, and what may be imported, whatever the current folder holds.
+"""Safe programs and imports, in any current folder.
 
 Nothing is imported from the current folder, which may be a stranger's tree, unless codebatch
 itself is: neither here, when a module is imported late, nor in a process that is started here.

@@ -78,7 +78,7 @@ class Computation:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What came of a shard: the outputs of each task, and what is worth remembering, by key."""
+    """The outputs of each task on a shard, and the new results to remember, by key."""
 
     outputs: dict[str, TaskOutputs]
     learnt: dict[str, FileLines]
@@ -161,7 +161,7 @@ def run_task(
 def memo_hits(
     tasks: Sequence[PlannedTask], file: InputFile, lookup: Lookup
 ) -> dict[str, FileLines | None]:
-    """What is remembered of a file, by task id, in the order of the tasks.
+    """Return what is remembered of a file, by task id, in the order of the tasks.
 
     A task whose upstream is not remembered has no key yet, and counts as not remembered.
     """
@@ -226,7 +226,7 @@ class _ShardWork:
                 self._preparations[task.id] = looked_at, preparation
 
     def close(self) -> None:
-        """End the tools that nobody waited for."""
+        """End the tools whose results were not needed."""
         for _, preparation in self._preparations.values():
             preparation.cancel()
 
@@ -240,11 +240,11 @@ class _ShardWork:
             self._sources.pop(index).drop_tree()
 
     def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
-        """What is known under a key, from this shard or from before."""
+        """Return the lines under a key, from this shard or from the memo."""
         return self.learnt.get(key) or self.context.lookup(key, file)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
-        """What the task has prepared for a group; None where it did not look at it."""
+        """Return what the task has prepared for a group; None where it did not look at it."""
         if task.id not in self._preparations:
             return None
         if task.id not in self._prepared:

@@ -1,4 +1,4 @@
-"""What crosses the network where workers never see the store, and what a worker makes of it.
+"""The messages to and from workers that never see the store, and the work they ask for.
 
 A *parcel* is a bounded part of a shard: files by digest, the tasks to run on them, what is known
 of them already, and the contents that the worker may not have. It names no path and no batch, so
@@ -61,11 +61,11 @@ class Parcel(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a worker, by its name and address, says to a parcel.
+    """The answer of a worker, by its name and address, to a parcel.
 
-    ``results`` is what `pack_results` gives. ``quarantined`` are the keys of results that are given
-    up, with the code of the reason. Where contents are ``missing``, which a task has asked for,
-    or where there is an ``error``, there are no results.
+    ``results`` is what `pack_results` gives. ``quarantined`` are the keys of results that are
+    quarantined, with the code of the reason. Where contents are ``missing``, which a task has asked
+    for, or where there is an ``error``, there are no results.
     """
 
     worker: str
@@ -110,7 +110,7 @@ def task_from(wire: bytes) -> PlannedTask:
 
 @lru_cache(maxsize=8)
 def _checked_tasks(wires: tuple[bytes, ...]) -> tuple[PlannedTask, ...]:
-    """The planned tasks, which are the same here: a worker may be sent work before it is judged."""
+    """The planned tasks, which are the same here: work may come before a worker is checked."""
     tasks = tuple(map(task_from, wires))
     check_toolchain(tasks)
     return tasks
@@ -150,7 +150,7 @@ def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
 def compute_parcel(
     parcel: Parcel, read: ReadObject, change: Change = lambda context: context
 ) -> Results:
-    """What is not known of the files of a parcel. ``change`` is applied to the surroundings.
+    """Return what is not known of the files of a parcel; ``change`` is applied to the context.
 
     `ToolchainMismatchError` where the tasks are not here what they were planned as.
     """

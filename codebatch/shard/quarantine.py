@@ -1,9 +1,9 @@
-"""Results that are given up: a task on a file that ends the process which runs it.
+"""Quarantined results: a task on a file that ends the process which runs it.
 
 Such a result is one diagnostic that says why (`E0003` to `E0005`), whatever the machine, the
 time it took or the memory it used. It is remembered under the key of the task on the file, in
-`store.indexes.quarantine`: nobody tries again until the file, the task or its tools are others,
-or it is told to.
+`store.indexes.quarantine`: it is not tried again until the file, the task or its tools are others,
+or a run is told to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MESSAGES = {
 
 
 class Quarantine:
-    """What is given up in a store."""
+    """The quarantined results of a store."""
 
     def __init__(self, store: StoreDirectory) -> None:
         self._verdicts = Verdicts(store.layout)
@@ -35,12 +35,12 @@ class Quarantine:
         return bool(self._verdicts)
 
     def lookup(self, key: str) -> FileLines | None:
-        """The lines of a result that is given up; None for any other."""
+        """Return the lines of a result that is quarantined; None for any other."""
         code = self._verdicts.code(key)
         return quarantined_lines(code) if code in _MESSAGES else None
 
     def add(self, key: str, code: str, facts: Document) -> FileLines:
-        """Give a result up; its lines."""
+        """Quarantine a result, and return its lines."""
         self._verdicts.add(key, code, facts)
         return quarantined_lines(code)
 
@@ -51,6 +51,6 @@ class Quarantine:
 
 @lru_cache(maxsize=len(_MESSAGES))
 def quarantined_lines(code: str) -> FileLines:
-    """What stands for the records of a task on a file that is quarantined."""
+    """Return the lines in place of the records of a task on a file that is quarantined."""
     record = failure_record(code, _MESSAGES[code])
     return FileLines(encode_lines([record]), Counts.of([record]))

@@ -15,8 +15,8 @@ _NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open
 
 
 def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
-    """What to raise where a task met that this process is short of something: it says nothing
-    about the file, and elsewhere, or later, there may be enough. None where it is no such thing.
+    """Return what to raise for an error which means that this process is short of something: it
+    says nothing about the file, and elsewhere, or later, there may be enough. None for others.
 
     Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
     a store cannot write is no `OSError`, so a disk without room is that of temporary files.

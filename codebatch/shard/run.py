@@ -164,8 +164,8 @@ def _recording_failure(
 
 @contextlib.contextmanager
 def _lost_if_moved() -> Iterator[None]:
-    """Where a folder is gone that a block writes into, have the shard tried again: `batch rm` sets
-    a batch aside, and puts it back when it sees that it is being run.
+    """Have the shard tried again if a folder is gone that a block writes into: `batch rm` sets a
+    batch aside, and puts it back when it sees that it is being run.
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """Take over the lines of files that an earlier batch has in the same shard, just as they are.
 
 Where one file of a shard was edited, the outputs of all others stand in the earlier batch, paths
-and all: they are cut out of it instead of being recalled and put together file by file. What is
+and all: they are cut out of it instead of being looked up and put together file by file. What is
 taken is what computing it would give: the file's line in the inputs is the same (path, content,
 language, facets), and so is everything the task builds on (its closure).
 
@@ -37,7 +37,7 @@ from codebatch.tasks.rules import FAILURES
 
 
 def is_reusable(state: ShardState | None) -> bool:
-    """Whether outputs may serve elsewhere: what a task failed on may work there."""
+    """Return whether outputs may be used elsewhere: not where a task failed, it may work there."""
     return state is not None and state.status == DONE and FAILURES.isdisjoint(state.counts.by_code)
 
 

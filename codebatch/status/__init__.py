@@ -1,1 +1,1 @@
-"""How far a batch is."""
+"""The status of a batch: its states, progress and runs."""

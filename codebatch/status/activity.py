@@ -1,7 +1,7 @@
-"""Who is at work on a batch, and how fast it gets on: what one process can tell of the others.
+"""The runs of a batch and their speed, as one process can tell of the others.
 
-Leases say which runs there are, and the last events when shards were finished. Nobody is asked and
-nothing is written. Of a batch that nobody runs, no more than its leases is read.
+Leases say which runs there are, and the last events when shards were finished. No process is
+asked and nothing is written. Of a batch without a live run, only the leases are read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NS = 10**9
 class BatchRun:
     """A run of a batch: the process, and since when it runs (by the file system's clock).
 
-    One that is not ``live`` has ended without a word: it was killed, or its machine was. ``host``
+    One that is not ``live`` has ended without an event: it was killed, or its machine was. ``host``
     and ``pid`` are None where its lease cannot be read.
     """
 
@@ -38,7 +38,7 @@ class BatchRun:
 
 @dataclass(frozen=True)
 class Activity:
-    """What happens to a batch. Rates are of the last half minute or of the last few shards, over
+    """The runs of a batch. Rates are of the last half minute or of the last few shards, over
     all runs; None, as ``seconds_left``, where nothing tells.
     """
 
@@ -60,7 +60,7 @@ class Activity:
 
 
 def load_activity(store: StoreDirectory, overview: BatchOverview) -> Activity:
-    """What happens to the batch now. Runs that were killed count only until it is done."""
+    """Return the runs of a batch and their speed; runs that were killed count until it is done."""
     moment = now_ns()
     leases = [
         lease
@@ -99,7 +99,7 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
 
 
 def _pace(store: StoreDirectory, overview: BatchOverview, began: float) -> Pace:
-    """How fast shards were finished since then, as far back as the last events go."""
+    """Return the pace of finished shards since then, as far back as the last events go."""
     shards = {shard.shard_id: shard for shard in overview.plan.shards}
     times = _ends(latest_events(store.layout, overview.batch_id), began)
     pace = Pace(began)
@@ -111,7 +111,7 @@ def _pace(store: StoreDirectory, overview: BatchOverview, began: float) -> Pace:
 
 
 def _ends(events: Sequence[Document], began: float) -> list[tuple[float, str]]:
-    """When which shards were done, since then."""
+    """Return the time of each shard done since then, with its id."""
     found = []
     for event in events:
         at = seconds_at(str(event.get("time")))

@@ -44,7 +44,7 @@ class BatchOverview:
 
     @cached_property
     def totals(self) -> Totals:
-        """What the states come to."""
+        """The totals of the states."""
         return self._totals or total_states(self.plan, self.states)
 
     @property
@@ -64,7 +64,7 @@ class BatchOverview:
         return _shard_status(self.states, shard_id)
 
     def has_failed(self, shard_id: str, attempt: str) -> bool:
-        """Whether a shard has a state which says that it failed at this attempt."""
+        """Return whether a shard has a state which says that it failed at this attempt."""
         states = (of_task[shard_id] for of_task in self.states.values())
         return any(s is not None and s.status == FAILED and s.attempt == attempt for s in states)
 
@@ -78,7 +78,7 @@ class BatchOverview:
         return _combined([self.task_status(task.id) for task in self.plan.tasks])
 
     def shards(self) -> dict[str, int]:
-        """How many shards there are, are done, failed, and still to do."""
+        """Return how many shards there are, are done, failed, and still to do."""
         return dict(self.totals.shards)
 
     def task_shards(self, task_id: str) -> dict[str, int]:
@@ -93,7 +93,7 @@ class BatchOverview:
 
     @property
     def output_bytes(self) -> int:
-        """How large the outputs are that are committed so far."""
+        """The size of the outputs that are committed so far."""
         return sum(task.size for task in self.totals.tasks.values())
 
     def present(self) -> Iterable[ShardState]:
@@ -106,7 +106,7 @@ class BatchOverview:
         return self.totals.result
 
     def errors(self) -> list[Mapping[str, object]]:
-        """What the failed shards say, one entry a shard."""
+        """Return the errors of the failed shards, one entry a shard."""
         return list(self.totals.errors)
 
 
@@ -146,7 +146,7 @@ def load_overview(
 
 
 def total_states(plan: Plan, states: States) -> Totals:
-    """What these states come to."""
+    """Return the totals of states."""
     tasks = {task.id: _total_task(states[task.id]) for task in plan.tasks}
     shards = _tally(_shard_status(states, shard.shard_id) for shard in plan.shards)
     done = all(_status(task.shards) == DONE for task in tasks.values())
@@ -194,7 +194,7 @@ def _shard_status(states: States, shard_id: str) -> str:
 
 
 def _tally(statuses: Iterable[str]) -> dict[str, int]:
-    """How many there are, are done, failed, and still to do."""
+    """Return how many there are, are done, failed, and still to do."""
     found = list(statuses)
     done, failed = found.count(DONE), found.count(FAILED)
     return {

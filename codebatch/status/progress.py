@@ -1,8 +1,8 @@
-"""How far a run is: a row for each task, with its rate and how long it may still take.
+"""The progress of a run: a row for each task, with its rate and how long it may still take.
 
 A `Tally` starts with the plan and the states that there are, and is told what becomes of each
-shard. It knows no clock: whoever tells it something says when that was, in seconds of any clock
-that does not run backwards. It writes nothing and waits for nothing.
+shard. It knows no clock: each call says when it happened, in seconds of any clock that does not
+run backwards. It writes nothing and waits for nothing.
 
 Shards differ in size, so what is left is measured in bytes and not in shards; a file counts a
 byte more, since empty ones take time as well. Rates are those of the last half minute or, where
@@ -26,7 +26,7 @@ States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """How far a task is.
+    """The progress of a task.
 
     ``rate`` is in files a second, ``seconds_left`` an estimate; None where nothing arrived that
     tells. ``failed`` counts shards, ``quarantined`` files.
@@ -45,7 +45,7 @@ class TaskProgress:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is: how many of its shards are ``done``, with all tasks, of how many, and
+    """The progress of a run: how many of its shards are ``done``, with all tasks, of how many, and
     each task in the order of the plan. What was done before the run, or is linked, is done.
     """
 
@@ -55,7 +55,7 @@ class RunProgress:
 
 
 class Pace:
-    """How fast something gets on.
+    """The speed of arrivals over a window of time.
 
     State: ``_arrivals`` has the latest (time, files, work), ``_files`` and ``_work`` are their
     sums, ``_since`` is when the first of them was begun.
@@ -84,14 +84,14 @@ class Pace:
         return self._files / seconds if seconds else None
 
     def seconds_for(self, work: int, at: float) -> float | None:
-        """How long so much work will take; None where nothing tells."""
+        """Return the seconds that so much work will take; None where nothing tells."""
         if not work:
             return 0.0
         seconds = self._seconds(at)
         return work * seconds / self._work if seconds and self._work else None
 
     def _seconds(self, at: float) -> float:
-        """How long the arrivals took, without those that are too long ago; 0 if there is none."""
+        """Return the seconds of the arrivals that are not too long ago; 0 if there is none."""
         while len(self._arrivals) > _LEAST_ARRIVALS and at - self._arrivals[0][0] > WINDOW_SECONDS:
             self._since, files, work = self._arrivals.popleft()
             self._files -= files
@@ -100,7 +100,7 @@ class Pace:
 
 
 class Tally:
-    """What of a batch is done.
+    """The parts of a batch that are done.
 
     State: a `_TaskTally` for each task; ``_open`` counts for each shard the tasks that are not
     done on it, ``_done`` the shards of which there is none.
@@ -140,7 +140,7 @@ class Tally:
         return news
 
     def progress(self, at: float) -> RunProgress:
-        """How far it is."""
+        """Return the progress at a time."""
         return RunProgress(
             done=self._done,
             total=len(self._open),
@@ -180,7 +180,7 @@ class _TaskTally:
         self._quarantined += sum(state.counts.by_code.get(code, 0) for code in QUARANTINED)
 
     def row(self, at: float) -> TaskProgress:
-        """How far it is."""
+        """Return the progress of the task at a time."""
         return TaskProgress(
             task_id=self.task_id,
             shards_done=self._shards - len(self.pending),
@@ -195,5 +195,5 @@ class _TaskTally:
 
 
 def work_of(shard: PlannedShard) -> int:
-    """How much work a shard is, in bytes."""
+    """Return how much work a shard is, in bytes."""
     return shard.bytes + shard.files

@@ -1,9 +1,9 @@
-"""What the states of a batch come to, kept beside the store's other indexes.
+"""The totals of the states of a batch, kept beside the store's other indexes.
 
 `status` and `summary` need sums over all states. Of a batch with many they are kept below
 ``indexes/`` with a stamp: a digest over size, times and inode of every state and every outputs
-file. Kept totals count only as long as the stamp is that of the files as they are, so whatever
-happens to one of them, by whatever means, the states are read again.
+file. Kept totals count only as long as the stamp is that of the files as they are, so after
+any change to one of them the states are read again.
 
 A file that changes within one tick of the file system's clock may look as before. Totals are
 therefore kept only if every file was older than the tick in which the stamp was taken.
@@ -117,7 +117,7 @@ def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
 
 
 def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[os.stat_result | None]:
-    """What the state and the outputs of each task and shard are in the file system."""
+    """Iterate over the file system's entries of the state and outputs of each task and shard."""
     names = store.layout.state_name, store.layout.outputs_name
     for task in plan.tasks:
         example = store.layout.state(batch_id, task.id, plan.shards[0].shard_id)
