@@ -26,8 +26,7 @@ from conftest import Outcome, Scanned, cli_environment
 import codebatch
 from codebatch.batch import scheduler as schedulers
 from codebatch.cluster.cluster import connected
-from codebatch.cluster.connect import configuration
-from codebatch.cluster.connect import probe as knock
+from codebatch.cluster.connect import configuration, probe
 from codebatch.cluster.connect.connection import connect
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.model.errors import ClusterError, SchedulerInvalidError, UsageError
@@ -43,8 +42,8 @@ needs_openssl = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Time limits shorter than a user's, and long enough for a busy machine to answer within."""
-    monkeypatch.setattr(knock, "_QUIET_SECONDS", 1.5)
-    monkeypatch.setattr(knock, "_TEST_SECONDS", 1)
+    monkeypatch.setattr(probe, "_QUIET_SECONDS", 1.5)
+    monkeypatch.setattr(probe, "_TEST_SECONDS", 1)
     with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
         yield
 
@@ -505,7 +504,7 @@ def test_what_is_no_address(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SchedulerInvalidError):
         schedulers.choose_scheduler(name, None, 0)
     with pytest.raises(SchedulerInvalidError):
-        schedulers.check_cluster(name)
+        schedulers.check_address(name)
 
 
 @pytest.mark.parametrize(

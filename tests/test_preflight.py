@@ -18,7 +18,7 @@ from conftest import Outcome, Scanned
 
 import codebatch
 from codebatch.cluster.connect.connection import connect
-from codebatch.cluster.preflight import facts as inquiry
+from codebatch.cluster.preflight import facts
 from codebatch.cluster.preflight.compatibility import Problem
 from codebatch.cluster.preflight.preflight import examine, examine_workers
 from codebatch.model.errors import ClusterError, ClusterMismatchError
@@ -238,7 +238,7 @@ def test_diagnose_says_the_same(cluster: Cluster, planned: codebatch.Batch, cli:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inquiry, "ANSWER_SECONDS", 4)
+    monkeypatch.setattr(facts, "ANSWER_SECONDS", 4)
 
 
 def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
@@ -248,7 +248,7 @@ def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
     workers = [addresses[name] for name in ("fit-1", "fit-2")]
     began = time.monotonic()
     assert look_at(client, planned, *workers) == [(), ()]
-    assert time.monotonic() - began < inquiry.ANSWER_SECONDS
+    assert time.monotonic() - began < facts.ANSWER_SECONDS
     cluster.members["fit-2"].freeze()
     try:
         began = time.monotonic()
@@ -282,10 +282,10 @@ def test_a_cluster_that_starts_workers_when_there_is_work(planned: codebatch.Bat
         with pytest.raises(ClusterError, match=r"no workers, and none came within 0\.5 s"):
             look(client, planned, timeout=0.5)
         adaptive.adapt(minimum=0, maximum=1, interval="1.5s")
-        fitness = look(client, planned, on_notice=notices.append, timeout=120)
-        assert fitness.transport == "shared"
-        assert len(fitness.workers) == 1
-        assert fitness.problems == ()
+        compatibility = look(client, planned, on_notice=notices.append, timeout=120)
+        assert compatibility.transport == "shared"
+        assert len(compatibility.workers) == 1
+        assert compatibility.problems == ()
         assert not any(key.startswith("codebatch-probe") for key in client.who_has())
     assert set(notices) <= {"waiting for workers: the cluster has none"}
 

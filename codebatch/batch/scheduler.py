@@ -1,4 +1,4 @@
-"""Which scheduler a run uses: the choice, without importing dask.
+"""The choice of a scheduler for a run, without importing Dask.
 
 Order: what was asked for, ``CODEBATCH_SCHEDULER``, the client that a program works with already,
 the address in Dask's configuration (``DASK_SCHEDULER_ADDRESS``, or ``scheduler-address`` in a YAML
@@ -50,12 +50,12 @@ class SchedulerChoice:
 
     @property
     def is_local(self) -> bool:
-        """Whether it runs on this machine alone."""
+        """True if it runs on this machine alone."""
         return self.name in LOCAL
 
 
 def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) -> SchedulerChoice:
-    """The scheduler for a run over ``work_bytes`` of source."""
+    """Return the scheduler for a run over ``work_bytes`` of source."""
     name = asked or os.environ.get(VARIABLE) or _configured_for_dask() or AUTO
     if name == AUTO:
         name = _local_for(work_bytes)
@@ -68,15 +68,15 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
 
 
 def current_client(asked: str | None) -> Any:
-    """The client that a program works with already, a notebook say, unless something more definite
-    names a scheduler; else None.
+    """Return the client that a program works with already, a notebook say, unless something more
+    definite names a scheduler; else None.
     """
     if asked or os.environ.get(VARIABLE) or "distributed" not in sys.modules:
         return None
     return connection.current_client()
 
 
-def check_cluster(name: str) -> None:
+def check_address(name: str) -> None:
     """Raise `SchedulerInvalidError` unless this is an address, or a scheduler file."""
     if not _is_cluster(name):
         raise SchedulerInvalidError(
@@ -100,21 +100,21 @@ def check_report(path: str | None, choice: SchedulerChoice, client: object = Non
 
 
 def needs_processes(asked: str | None, workers: int | None, work_bytes: int) -> bool:
-    """Whether a run over so much source would start worker processes."""
+    """Return true if a run over so much source would start worker processes."""
     if current_client(asked) is not None:
         return False
     return choose_scheduler(asked, workers, work_bytes).name == "processes"
 
 
 def usable_cpus() -> int:
-    """Processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _local_for(work_bytes: int) -> str:
-    """This thread where the rest would start later than it ends; threads where starting
+    """Return ``sync`` where the rest would start later than it ends; ``threads`` where starting
     processes would cost more, or where no lock holds threads back.
     """
     if work_bytes < _TINY_WORK_BYTES:
@@ -124,7 +124,7 @@ def _local_for(work_bytes: int) -> str:
 
 
 def _is_cluster(name: str) -> bool:
-    """Whether this is the address of a cluster, or a file that holds one, or that a scheduler is
+    """Return true for the address of a cluster, or a file that holds one, or that a scheduler is
     about to write.
     """
     match = _ADDRESS.match(name)
@@ -141,10 +141,10 @@ def _may_be_file(name: str) -> bool:
 
 
 def _configured_for_dask() -> str | None:
-    """The address in Dask's configuration.
+    """Return the address in Dask's configuration.
 
-    To import Dask takes a tenth of a second: where it is not loaded yet, its files are read by it
-    only if one of them speaks of an address.
+    Importing `dask.config` takes 0.36 s of processor time, a fifth of a run over 600 files: where
+    it is not loaded yet, it is imported only if one of its files speaks of an address.
     """
     named = os.environ.get(DASK_VARIABLE) or None
     if "dask" not in sys.modules and (named or not _is_in(tuple(_settings_places()))):
@@ -153,7 +153,7 @@ def _configured_for_dask() -> str | None:
 
 
 def _settings_places() -> Iterator[str]:
-    """Where Dask looks for its YAML files."""
+    """Yield the places where Dask looks for its YAML files."""
     yield os.environ.get("DASK_ROOT_CONFIG", "/etc/dask")
     yield from (os.path.join(prefix, "etc", "dask") for prefix in (sys.prefix, *site.PREFIXES))
     yield os.path.join(os.path.expanduser("~"), ".config", "dask")
@@ -162,12 +162,12 @@ def _settings_places() -> Iterator[str]:
 
 @functools.cache
 def _is_in(places: tuple[str, ...]) -> bool:
-    """Whether a file in one of the folders, or a file named itself, sets an address."""
+    """Return true if a file in one of the folders, or a file named itself, sets an address."""
     return any(_SETTING.search(data) for place in places if place for data in _read(place))
 
 
 def _read(place: str) -> Iterator[bytes]:
-    """The start of each file in the folder, or of the file itself."""
+    """Yield the start of each file in the folder, or of the file itself."""
     try:
         names = [name for name in os.listdir(place) if name.lower().endswith(_SETTINGS_SUFFIXES)]
         paths = [os.path.join(place, name) for name in names]

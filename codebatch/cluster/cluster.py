@@ -2,8 +2,8 @@
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
 have, ``_names`` the names of workers by address, ``_addresses`` the reverse, and ``_listed`` when
-they were asked for; ``_avoided`` are the names of workers that get no work of this run, ``_judged``
-the addresses of those that were found fit, and ``_asked`` when one was last asked.
+they were asked for; ``_avoided`` are the names of workers that get no work of this run,
+``_checked`` the addresses of those that were found fit, and ``_asked`` when one was last asked.
 ``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
 last said.
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from codebatch.cluster.connect.connection import close_client, open_client
-from codebatch.cluster.preflight.compatibility import Fitness, Problem
+from codebatch.cluster.preflight.compatibility import Compatibility, Problem
 from codebatch.cluster.preflight.facts import ask_briefly, ask_identity
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.graph.keys import Key
@@ -32,13 +32,13 @@ _LIST_SECONDS = 10
 _ASK_AGAIN_SECONDS = 60
 
 Open = Callable[[], Any]
-Judge = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
+CheckWorkers = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
 T = TypeVar("T")
 
 
 class Cluster:
     """A cluster, by a client. ``reopen`` makes another client when that one has lost its scheduler
-    for good; None where the client is somebody else's.
+    for good; None where the client is the caller's.
     """
 
     def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
@@ -53,8 +53,8 @@ class Cluster:
         self._names: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
         self._avoided: set[str] = set()
-        self._judge: Judge | None = None
-        self._judged: set[str] = set()
+        self._check: CheckWorkers | None = None
+        self._checked: set[str] = set()
         self._listed = self._asked = 0.0
         self._lonely_since: float | None = None
         self._told = 0.0
@@ -63,9 +63,9 @@ class Cluster:
     def submit(
         self, graph: Mapping[Key, Any], prefer: str | None
     ) -> tuple[list[Any], frozenset[str]]:
-        """The futures of the tasks of a graph, in its order, and for which workers they are: for
-        the preferred one, or for those alone that may run them; none is all. Waits until somebody
-        may.
+        """Return the futures of the tasks of a graph, in its order, and for which workers they are:
+        for the preferred one, or for those alone that may run them; none is all. Waits until
+        there is a worker that may.
         """
         self._await_fit()
         only = self.addresses if self._avoided else []
@@ -81,9 +81,9 @@ class Cluster:
         return futures, frozenset(workers)
 
     def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
-        """Whether a task may never end: it was sent by another client, or is for workers that are
-        all gone. Others get those that only preferred one, but where there was none at that time,
-        Dask keeps them from those that come.
+        """Return true where a task may never end: it was sent by another client, or is for workers
+        that are all gone. Tasks that only preferred one go to others, but where there was none at
+        that time, Dask keeps them from those that come.
         """
         return future.client is not self.client or (bool(chosen) and chosen.isdisjoint(self._names))
 
@@ -115,15 +115,15 @@ class Cluster:
         return self._addresses.get(name, "")
 
     def ask(self, question: Callable[[], T]) -> dict[str, T]:
-        """What each worker says that can answer, by its address."""
+        """Return the answer of each worker that gives one, by its address."""
         return ask_briefly(self.client, question)
 
-    def settle(self, fitness: Fitness, judge: Judge) -> None:
-        """Take over what the preflight found; whoever joins later is judged then."""
-        self._judge = judge
-        self._judged = set(fitness.workers)
+    def settle(self, found: Compatibility, check_workers: CheckWorkers) -> None:
+        """Take over what the preflight found; workers that join later are checked then."""
+        self._check = check_workers
+        self._checked = set(found.workers)
         self._asked = time.monotonic()
-        self._avoided.update(self._names.get(address, address) for address in fitness.silent)
+        self._avoided.update(self._names.get(address, address) for address in found.silent)
 
     def avoid(self, name: str, reason: str) -> bool:
         """Give a worker no more work; false, and nothing changes, where no other is left."""
@@ -144,8 +144,8 @@ class Cluster:
             time.sleep(_RETRY_SECONDS)
 
     def _look_at_workers(self) -> bool:
-        """Whether there are workers that may work. What a scheduler says of each is asked for now
-        and then alone: there may be very many.
+        """Return true if there are workers that may work. The list of them is asked for now and
+        then alone: there may be very many.
         """
         with contextlib.suppress(ClusterError, OSError, asyncio.TimeoutError):
             now = time.monotonic()
@@ -157,21 +157,21 @@ class Cluster:
                     self._addresses = {name: address for address, name in self._names.items()}
                     self.threads = sum(int(one["nthreads"]) for one in workers.values())
                     self._listed = now
-            self._judge_others(now)
+            self._check_others(now)
         return bool(set(self._names.values()) - self._avoided)
 
-    def _judge_others(self, now: float) -> None:
+    def _check_others(self, now: float) -> None:
         """Look at the workers that have joined, and now and then at those that were silent."""
-        others = self._names.keys() - self._judged
+        others = self._names.keys() - self._checked
         joined = {address for address in others if self._names[address] not in self._avoided}
         is_due = now - self._asked > _ASK_AGAIN_SECONDS
-        if self._judge is None or not (joined or (others and is_due)):
+        if self._check is None or not (joined or (others and is_due)):
             return
         self._asked = now
-        for address, problems in sorted(self._judge(sorted(others)).items()):
+        for address, problems in sorted(self._check(sorted(others)).items()):
             name = self._names[address]
             if not problems:
-                self._judged.add(address)
+                self._checked.add(address)
                 self._avoided.discard(name)
             elif name not in self._avoided:
                 self._leave_out(name, f"{problems[0].message} ({problems[0].remedy})")
@@ -211,7 +211,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def connected(scheduler: str, settings: ClusterSettings) -> Iterator[Cluster]:
-    """The cluster at an address or of a scheduler file, for a block; it may be about to start."""
+    """Yield the cluster at an address or of a scheduler file; it may be about to start."""
     with allowed():
         client = open_client(scheduler, settings.on_notice, settings.timeout)
     cluster = Cluster(client, settings, lambda: open_client(scheduler))

@@ -1,7 +1,7 @@
 """Dask's own report on the work of a cluster, as a file: what its dashboard shows, to be kept.
 
-The scheduler makes the report, and needs bokeh for it; this process only writes it down. A report
-that fails is said, and is no reason to lose a run.
+The scheduler makes the report, and needs bokeh for it; this process writes the file. A report
+that fails is a notice, and no reason to lose a run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _copy(made: str, path: str) -> None:
 
 
 def can_import(name: str) -> bool:
-    """Whether this process can import a module; a scheduler is asked."""
+    """Return true if this process can import a module; runs on the scheduler."""
     try:
         importlib.import_module(name)
     except ImportError:

@@ -25,7 +25,7 @@ from codebatch.runtime.interrupts import deferred
 
 @dataclass(frozen=True)
 class Work:
-    """What a cluster is wanted for: the tasks of a plan, and the store that they are about."""
+    """The work for a cluster: the tasks of a plan, and their store."""
 
     tasks: tuple[PlannedTask, ...]
     store: str
@@ -49,7 +49,7 @@ class Session:
 def open_session(
     where: Any, settings: ClusterSettings, work: Work, usage: UsageTally
 ) -> Iterator[Session]:
-    """A session for a block; ``where`` is an address, a scheduler file, or a client.
+    """Yield a session; ``where`` is an address, a scheduler file, or a client.
 
     Nothing is sent unless the cluster is fit for the work: see `cluster.preflight.preflight`. An
     interrupt takes effect between answers of the cluster, a second one where it comes.
@@ -68,12 +68,12 @@ def open_session(
 
 
 def _settle(cluster: Cluster, settings: ClusterSettings, work: Work) -> str:
-    """Find the cluster fit, and the transport that it is fit for."""
+    """Check the cluster, and return the transport that it is fit for."""
     place = work.tasks, work.store, work.store_id
-    fitness = examine(
+    found = examine(
         cluster.client, *place, settings.transport or AUTO, settings.on_notice, settings.timeout
     )
     cluster.settle(
-        fitness, lambda some: examine_workers(cluster.client, some, *place, fitness.transport)
+        found, lambda some: examine_workers(cluster.client, some, *place, found.transport)
     )
-    return fitness.transport
+    return found.transport

@@ -1,4 +1,4 @@
-"""How a run uses a cluster: what can be asked for, and in which words."""
+"""Settings of a run on a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRANSPORTS = (AUTO, SHARED, SHIPPED)
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """How a run uses a cluster; without effect on a local scheduler.
+    """Settings of a run on a cluster; without effect on a local scheduler.
 
     ``transport`` is one of `TRANSPORTS`, ``timeout`` how many seconds to wait for a scheduler or
     for workers that are not there, yet or any more; Dask's configuration may fill in either where
@@ -36,7 +36,7 @@ def choose_cluster_settings(
     performance_report: str | os.PathLike[str] | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> ClusterSettings:
-    """What was asked for, checked; `UsageError` where it makes no sense."""
+    """Return the settings, checked; `UsageError` where one is not valid."""
     if transport not in (None, *TRANSPORTS):
         raise UsageError(
             f"unknown transport: {transport}", hints=[f"choose {', '.join(TRANSPORTS)}"]

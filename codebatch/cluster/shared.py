@@ -38,7 +38,7 @@ class _Try(NamedTuple):
     failed: int = 0
 
     def job(self) -> Job:
-        """The call as a task of its own key."""
+        """Return the call as a task of its own key."""
         key = shard_key(self.call, self.sent)
         size = _EARLIER_BYTES * len(self.call.reuse.previous)
         return Job(key, run_anywhere, self.call, self, size=size)

@@ -1,4 +1,4 @@
-"""What a run used of a cluster: which workers did how much, and what was sent to them."""
+"""The use that a run made of a cluster: calls and bytes of each worker."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class UsageTally:
         self._workers[name] = WorkerUsage(name, address, *total)
 
     def usage(self) -> ClusterUsage | None:
-        """What was used; None where no cluster was."""
+        """Return the use so far; None where there was no cluster."""
         if self.transport is None:
             return None
         return ClusterUsage(self.transport, tuple(self._workers[n] for n in sorted(self._workers)))

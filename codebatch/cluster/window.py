@@ -39,7 +39,7 @@ _PASSING = frozenset(error.code for error in TRANSIENT_ERRORS)
 
 class Job(NamedTuple):
     """One call on the cluster. ``prefer`` is the address of the worker that should run it, if it
-    is there; ``size`` about how many bytes it sends; ``tag`` is for whoever asked.
+    is there; ``size`` about how many bytes it sends; ``tag`` is for the caller.
     """
 
     key: Key
@@ -69,12 +69,12 @@ _GONE = Lost("the scheduler or the workers for it were lost", is_blamed=False)
 
 
 def odd(result: object) -> Lost:
-    """What stands for an answer that is none of ours."""
+    """Return the loss that stands for an answer of an unexpected type."""
     return Lost(f"a worker answered with {type(result).__name__}", is_blamed=True)
 
 
 class Bounds(NamedTuple):
-    """How much may be on the cluster at once: so many calls at least, more where it has many
+    """The most that is on the cluster at once: so many calls at least, more where it has many
     threads; and so many bytes, or a single call that is larger.
     """
 
@@ -100,7 +100,7 @@ class Window:
 
     @property
     def has_room(self) -> bool:
-        """Whether another job may be added."""
+        """True if another job may be added."""
         most = max(self._bounds.calls, self._bounds.calls_per_thread * self._cluster.threads)
         return len(self) < most and self._bytes < self._bounds.bytes
 
@@ -119,7 +119,7 @@ class Window:
             self._submit(jobs, prefer)
 
     def answer(self) -> tuple[Job, object]:
-        """The next job that ended, and its result or why there is none; waits for as long as the
+        """Return the next job that ended, and its result or the loss; waits for as long as the
         cluster may take.
         """
         while True:
@@ -132,7 +132,7 @@ class Window:
             return sent.job, result
 
     def close(self) -> None:
-        """Take back what is still on the cluster; nothing of it stays there."""
+        """Cancel what is still on the cluster; nothing of it stays there."""
         futures = [sent.future for sent in self._flying.values()]
         self._flying.clear()
         self._cluster.cancel(futures)
@@ -155,7 +155,7 @@ class Window:
             self._look()
 
     def _look(self) -> None:
-        """See how the cluster is; what cannot end any more has ended."""
+        """Look at the cluster; jobs that cannot end any more count as ended."""
         self._cluster.look()
         for sent in self._flying.values():
             if self._cluster.has_lost(sent.future, sent.chosen):
@@ -177,8 +177,8 @@ class Window:
         return _GONE
 
     def _fetched(self, sent: Sent) -> object:
-        """The value of a future. It may have to be computed anew where its worker has gone, so the
-        cluster is looked after while it comes.
+        """Return the value of a future. It may have to be computed anew where its worker has gone,
+        so the cluster is looked at while it comes.
         """
         client = sent.future.client
         with asked(client, client.gather(sent.future, asynchronous=True)) as value:
@@ -197,7 +197,7 @@ class Window:
 def drive(
     window: Window, jobs: Iterator[Job], take: Callable[[Job, object], Iterable[Job]]
 ) -> None:
-    """Have all jobs run; ``take`` gets what comes of each, and gives the jobs that follow from it.
+    """Run all jobs; ``take`` gets the result of each, and gives the jobs that follow from it.
 
     ``jobs`` is asked for the next one when there is room for it.
     """
@@ -220,8 +220,8 @@ def drive(
 def is_worth_another_try(
     cluster: Cluster, error: Mapping[str, object] | None, worker: str | None, tries: int
 ) -> bool:
-    """Whether a call that came to nothing may come to something when it is made again; a worker
-    that can do none of this run's work gets no more of it.
+    """Return true if a call that failed may succeed when it is made again; a worker that can do
+    none of this run's work gets no more of it.
     """
     code = (error or {}).get("code")
     if tries + 1 >= _MAX_TRIES:
@@ -232,5 +232,5 @@ def is_worth_another_try(
 
 
 def is_worth_after_loss(lost: Lost, tries: int) -> bool:
-    """Whether a call that was lost is made again: always, unless it may be to blame itself."""
+    """Return true if a lost call is made again: always, unless it may be to blame itself."""
     return not lost.is_blamed or tries + 1 < _MAX_TRIES

@@ -16,12 +16,12 @@ Key = tuple[str, str]
 
 
 def shard_key(call: ShardCall, tries: int = 0) -> Key:
-    """The key of a shard call."""
+    """Return the key of a shard call."""
     return _key(call, tries), call.shard_id
 
 
 def parcel_key(call: ShardCall, number: int, tries: int = 0) -> Key:
-    """The key of the parcel of that number of a shard."""
+    """Return the key of the parcel of that number of a shard."""
     return _key(call, tries), f"{call.shard_id}.{number}"
 
 

@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from codebatch.batch.scheduler import check_cluster
+from codebatch.batch.scheduler import check_address
 from codebatch.cluster.preflight.compatibility import (
     ERROR,
     WARNING,
     ClusterFacts,
     Needs,
     Problem,
-    judge_cluster,
+    check_cluster,
 )
-from codebatch.cluster.preflight.environment import Facts, git_version, look_around, store_probe
+from codebatch.cluster.preflight.environment import Facts, facts_here, git_version, store_probe
 from codebatch.cluster.settings import AUTO, ClusterSettings
 from codebatch.model.clock import now_ns
 from codebatch.model.errors import ClusterError, StoreError
@@ -44,11 +44,11 @@ from codebatch.store.probe import FileSystem, probe_file_system
 
 if TYPE_CHECKING:
     from codebatch.cluster.connect import configuration, connection
-    from codebatch.cluster.preflight import facts as inquiry
+    from codebatch.cluster.preflight import facts as cluster_facts
 else:
     configuration = lazy("codebatch.cluster.connect.configuration")
     connection = lazy("codebatch.cluster.connect.connection")
-    inquiry = lazy("codebatch.cluster.preflight.facts")
+    cluster_facts = lazy("codebatch.cluster.preflight.facts")
 
 _STALE_NS = 24 * 3600 * 10**9
 _LOW_BYTES = 2**30
@@ -100,8 +100,8 @@ class Diagnosis:
 def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diagnosis:
     """Look at this machine, at a store, and at a cluster, as far as they are given."""
     if scheduler is not None:
-        check_cluster(scheduler)
-    facts, git = look_around(), git_version()
+        check_address(scheduler)
+    facts, git = facts_here(), git_version()
     system = health = cluster = None
     problems: list[Problem] = []
     if store is not None:
@@ -131,8 +131,8 @@ def _look_at_cluster(
         probe = None
         if store is not None and root is not None:
             probe = stack.enter_context(store_probe(root, store.store_id))
-        cluster = inquiry.look_at_cluster(client, tasks, probe)
-    return cluster, judge_cluster(cluster, Needs(here, tasks, root, transport))
+        cluster = cluster_facts.look_at_cluster(client, tasks, probe)
+    return cluster, check_cluster(cluster, Needs(here, tasks, root, transport))
 
 
 def _health(store: StoreDirectory) -> Health:

@@ -1,1 +1,1 @@
-"""From what a user names to a connected client."""
+"""Connections to a Dask scheduler: the address, the configuration, the client."""

@@ -1,4 +1,4 @@
-"""Dask's configuration, as far as it concerns us: our section, and what names a scheduler.
+"""Dask's configuration: the section of this program, and what names a scheduler.
 
 Section ``codebatch:`` of Dask's YAML files, or ``DASK_CODEBATCH__…`` in the environment:
 
@@ -40,8 +40,8 @@ def setting(name: str) -> Any:
 
 
 def completed(settings: ClusterSettings) -> ClusterSettings:
-    """The settings with what was not asked for as it is configured; `UsageError` where that is
-    nothing that can be.
+    """Return the settings, completed from the configuration; `UsageError` where a configured
+    value is not valid.
     """
     transport, timeout = setting("transport"), setting("cluster-timeout")
     if timeout is not None:
@@ -55,14 +55,13 @@ def completed(settings: ClusterSettings) -> ClusterSettings:
 
 
 def scheduler_address() -> str | None:
-    """The address of a scheduler, if one is configured."""
+    """Return the address of a scheduler, if one is configured."""
     return dask.config.get("scheduler-address", None) or None
 
 
 def connect_seconds() -> float:
-    """How long to try to reach a scheduler: what is configured, else `CONNECT_SECONDS`.
-
-    What Dask takes by default is twice as long.
+    """Return for how many seconds to try to reach a scheduler: as configured, else
+    `CONNECT_SECONDS`, half of Dask's own default.
     """
     configured = dask.config.get(_CONNECT, None)
     is_chosen = configured != dask.config.get(_CONNECT, None, config=_dask_defaults())

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.cluster.connect.configuration import connect_seconds
-from codebatch.cluster.connect.endpoint import find_door
-from codebatch.cluster.connect.probe import Door, NoAnswerError, knock
+from codebatch.cluster.connect.endpoint import find_endpoint
+from codebatch.cluster.connect.probe import Endpoint, NoAnswerError, probe
 from codebatch.model.errors import ClusterError
 from codebatch.runtime.lazy import lazy
 
@@ -42,12 +42,12 @@ _GRACE_SECONDS = 5.0
 
 
 def ignore(_notice: str) -> None:
-    """Where nobody wants to be told."""
+    """Drop a notice."""
 
 
 @contextlib.contextmanager
 def connect(scheduler: str, on_notice: OnNotice = ignore) -> Iterator[Any]:
-    """A client for an address (``tcp://…``, ``tls://…``) or a scheduler file, for a block.
+    """Yield a client for an address (``tcp://…``, ``tls://…``) or a scheduler file.
 
     `ClusterError` where no scheduler can be reached; ``on_notice`` is told what is waited for.
     """
@@ -59,14 +59,14 @@ def connect(scheduler: str, on_notice: OnNotice = ignore) -> Iterator[Any]:
 
 
 def open_client(scheduler: str, on_notice: OnNotice = ignore, patience: float | None = None) -> Any:
-    """As `connect`, to be closed by the caller with `close_client`. A scheduler that is not there
-    yet is waited for ``patience`` seconds, else as long as one may take to answer.
+    """Return a client, to be closed with `close_client`. A scheduler that is not there yet is
+    waited for ``patience`` seconds, else as long as one may take to answer.
     """
     seconds = connect_seconds()
     until = time.monotonic() + (seconds if patience is None else patience)
     place = _await_answer(scheduler, seconds, until, on_notice)
     left = max(min(until - time.monotonic(), seconds), _GRACE_SECONDS)
-    make = _made if place.door is None else _made_of_scheduler
+    make = _made if place.endpoint is None else _made_of_scheduler
     return _in_time(lambda: make(place.address, left), place.shown, left + _GRACE_SECONDS)
 
 
@@ -77,9 +77,9 @@ def close_client(client: Any) -> None:
 
 
 def current_client() -> Any:
-    """The client that the program at hand works with (`distributed.default_client`), if any.
+    """Return the client that the program at hand works with (`distributed.default_client`), if any.
 
-    One made for asynchronous use is none: a run waits for its results.
+    One made for asynchronous use does not count: a run waits for its results.
     """
     if "distributed" not in sys.modules:
         return None
@@ -91,9 +91,9 @@ def current_client() -> Any:
 
 
 def _address_in(path: str) -> str:
-    """What a scheduler file says; a moment is waited for one that is being written.
+    """Return the address in a scheduler file; one that is being written is waited for a moment.
 
-    `NoAnswerError` where there is none yet.
+    `NoAnswerError` where there is no file yet.
     """
     deadline = time.monotonic() + _FILE_SECONDS
     while True:
@@ -118,15 +118,15 @@ def _address_in(path: str) -> str:
 
 
 class _Place(NamedTuple):
-    """Where a scheduler is said to be, also in words; where to knock, if that is known."""
+    """The address of a scheduler, also for messages; its endpoint, if that is known."""
 
     address: str
     shown: str
-    door: Door | None
+    endpoint: Endpoint | None
 
 
 def _await_answer(scheduler: str, seconds: float, until: float, on_notice: OnNotice) -> _Place:
-    """Knock until a scheduler answers; `ClusterError` when none will, or the time is over.
+    """Probe until a scheduler answers; `ClusterError` when none will, or the time is over.
 
     A scheduler file is read each time: another scheduler may have written it anew.
     """
@@ -137,9 +137,9 @@ def _await_answer(scheduler: str, seconds: float, until: float, on_notice: OnNot
             address = scheduler if "://" in scheduler else _address_in(scheduler)
             if address != scheduler:
                 shown = f"{address} (from {scheduler})"
-            door = find_door(address)
-            if door is not None:
-                knock(door, seconds)
+            endpoint = find_endpoint(address)
+            if endpoint is not None:
+                probe(endpoint, seconds)
         except NoAnswerError as error:
             left = until - time.monotonic()
             if not error.may_pass or left <= 0:
@@ -149,11 +149,11 @@ def _await_answer(scheduler: str, seconds: float, until: float, on_notice: OnNot
                 on_notice(f"waiting for a Dask scheduler at {shown}: {error.message}")
             time.sleep(min(_RETRY_SECONDS, left))
         else:
-            return _Place(address, shown, door)
+            return _Place(address, shown, endpoint)
 
 
 def _in_time(make: Callable[[], Any], shown: str, seconds: float) -> Any:
-    """A client, made in a thread of its own: parts of the making have no time limit."""
+    """Return a client, made in a thread of its own: parts of the making have no time limit."""
     made: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run() -> None:
@@ -175,7 +175,7 @@ def _in_time(make: Callable[[], Any], shown: str, seconds: float) -> Any:
 
 
 def _made_of_scheduler(address: str, seconds: float) -> Any:
-    """As `_made`; ValueError where it is another process of Dask that listens there."""
+    """Return a client; ValueError where another process of Dask listens there."""
     kind = asyncio.run(asyncio.wait_for(_kind(address), seconds))
     if kind != "Scheduler":
         raise ValueError(f"it is a {kind.lower()} that listens there, and no scheduler")
@@ -189,7 +189,7 @@ def _made(address: str, seconds: float) -> Any:
 
 
 async def _kind(address: str) -> str:
-    """What kind of process of Dask listens: a scheduler, a worker, a nanny."""
+    """Return the kind of process of Dask that listens: a scheduler, a worker, a nanny."""
     arguments = distributed.Security().get_connection_args("client")  # type: ignore[no-untyped-call]
     async with distributed.rpc(address, connection_args=arguments) as process:  # type: ignore[no-untyped-call]
         try:

@@ -1,6 +1,6 @@
-"""Where to knock for an address, with the certificates of Dask's configuration, checked.
+"""The endpoint of an address, with the certificates of Dask's configuration, checked.
 
-What is wrong with the configuration is a `NoAnswerError` too: no waiting mends it.
+An invalid configuration is a `NoAnswerError` too: no waiting mends it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.config
 
-from codebatch.cluster.connect.probe import Door, NoAnswerError
+from codebatch.cluster.connect.probe import Endpoint, NoAnswerError
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ _LOADER = "distributed.client.security-loader"
 _HOW = f"set {', '.join(_VARIABLES.values())}, or the same in Dask's YAML files"
 
 
-def find_door(address: str) -> Door | None:
-    """Where to knock; None where only Dask knows how to: for a protocol of its own, or where it
-    asks a program for certificates.
+def find_endpoint(address: str) -> Endpoint | None:
+    """Return the endpoint to probe; None where only Dask can: for a protocol of its own, or where
+    it asks a program for certificates.
     """
     scheme = address.partition("://")[0]
     if scheme not in ("tcp", "tls") or dask.config.get(_LOADER, None):
@@ -43,17 +43,17 @@ def find_door(address: str) -> Door | None:
         if security.require_encryption:
             what = "Dask's configuration requires encryption (distributed.comm.require-encryption)"
             raise NoAnswerError(what, "give the address of a scheduler with TLS: tls://…")
-        return Door(host, port)
+        return Endpoint(host, port)
     context = security.get_connection_args("client")["ssl_context"]
     if context is None:
         missing = [name for name in (_AUTHORITY, _CERTIFICATE) if not dask.config.get(name, None)]
         what = f"TLS needs certificates, and Dask's configuration has no {' and no '.join(missing)}"
         raise NoAnswerError(what, _HOW)
-    return Door(host, port, context, _shown(_AUTHORITY), _shown(_CERTIFICATE))
+    return Endpoint(host, port, context, _shown(_AUTHORITY), _shown(_CERTIFICATE))
 
 
 def _security() -> Any:
-    """What Dask's configuration says of encryption."""
+    """Return Dask's configuration of encryption, checked."""
     try:
         security = distributed.Security()  # type: ignore[no-untyped-call]
         security.get_connection_args("client")  # type: ignore[no-untyped-call]
@@ -71,7 +71,7 @@ def _is_missing(path: object) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A configured file, for a message; certificates may stand in the configuration itself."""
+    """Return a configured file as a message names it; the value may be the certificate itself."""
     value = str(dask.config.get(name, None) or "")
     return "of Dask's configuration" if "\n" in value else value
 

@@ -1,11 +1,11 @@
-"""Find out, within a time limit, whether a Dask scheduler answers at an address; if not, why not.
+"""Find out, within a time limit, if a Dask scheduler answers at an address; if not, why not.
 
 `distributed` waits without a limit for the greeting of whoever listens, and tells the troubles
 of a connection in the words of sockets. So before a client is made, the address is tried here, by
 nothing but sockets: whoever accepts a connection in Dask's protocol greets first, and the greeting
 is known by its words. Nothing is said to a scheduler that answers.
 
-`knock` raises `NoAnswerError`, which says whether waiting may help.
+`probe` raises `NoAnswerError`, which says whether waiting may help.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OTHER = "is the port that of the scheduler? dask scheduler prints it; by defaul
 
 
 class NoAnswerError(Exception):
-    """No Dask scheduler that would talk to us answers; ``may_pass`` if one may in a while."""
+    """No Dask scheduler answers that accepts this client; ``may_pass`` if one may in a while."""
 
     def __init__(self, message: str, hint: str, *, may_pass: bool = False) -> None:
         super().__init__(message)
@@ -35,9 +35,9 @@ class NoAnswerError(Exception):
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where to knock: ``context`` holds our certificates where TLS is to be spoken, whose names
-    are given for messages.
+class Endpoint:
+    """Host and port of a scheduler. For TLS, ``context`` holds the certificates of this client,
+    whose names are given for messages.
     """
 
     host: str
@@ -47,36 +47,38 @@ class Door:
     certificate: str = ""
 
     def open(self, seconds: float) -> socket.socket:
-        """A connection, without TLS."""
+        """Return a connection, without TLS."""
         return socket.create_connection((self.host, self.port), timeout=max(seconds, 0.01))
 
 
-def knock(door: Door, seconds: float) -> None:
+def probe(endpoint: Endpoint, seconds: float) -> None:
     """Return if a Dask scheduler greets within so many seconds, else raise `NoAnswerError`."""
     patience = min(seconds, _QUIET_SECONDS)
     try:
-        return _await_greeting(door, patience)
+        return _await_greeting(endpoint, patience)
     except TimeoutError:
-        _exclude_others(door)
+        _exclude_others(endpoint)
     try:
-        return _await_greeting(door, seconds - patience)
+        return _await_greeting(endpoint, seconds - patience)
     except TimeoutError:
         what = f"something listens there, but does not answer within {seconds:g} s"
         raise NoAnswerError(what, _BUSY) from None
 
 
-def _await_greeting(door: Door, seconds: float) -> None:
-    """As `knock`; TimeoutError where somebody accepts the connection and says nothing."""
+def _await_greeting(endpoint: Endpoint, seconds: float) -> None:
+    """Return if a scheduler greets; TimeoutError where the connection is accepted and nothing
+    comes.
+    """
     deadline = time.monotonic() + seconds
-    connection = _connected(door, seconds)
+    connection = _connected(endpoint, seconds)
     try:
-        if door.context is not None:
-            connection = door.context.wrap_socket(connection)
+        if endpoint.context is not None:
+            connection = endpoint.context.wrap_socket(connection)
         greeting = _first_words(connection, deadline)
     except TimeoutError:
         raise
     except ssl.SSLError as error:
-        raise _refused(door, error) from error
+        raise _refused(endpoint, error) from error
     except OSError as error:
         raise _cut(error) from error
     finally:
@@ -87,12 +89,12 @@ def _await_greeting(door: Door, seconds: float) -> None:
         raise NoAnswerError("what answers there is not a Dask scheduler", _OTHER)
 
 
-def _connected(door: Door, seconds: float) -> socket.socket:
-    """A connection, without TLS yet."""
+def _connected(endpoint: Endpoint, seconds: float) -> socket.socket:
+    """Return a connection, without TLS yet."""
     try:
-        return door.open(seconds)
+        return endpoint.open(seconds)
     except socket.gaierror as error:
-        what = f"the name {door.host} does not resolve: {error.strerror}"
+        what = f"the name {endpoint.host} does not resolve: {error.strerror}"
         raise NoAnswerError(what, "is the name right?", may_pass=True) from error
     except OSError as error:
         hint = "is it running (dask scheduler), and is the address right?"
@@ -100,7 +102,7 @@ def _connected(door: Door, seconds: float) -> socket.socket:
 
 
 def _first_words(connection: socket.socket, deadline: float) -> bytes:
-    """What is said first, nothing if the connection is closed; TimeoutError if nothing in time."""
+    """Return the first bytes, none if the connection is closed; TimeoutError if none in time."""
     said = b""
     while _GREETING not in said and len(said) < _GREETING_BYTES:
         connection.settimeout(max(deadline - time.monotonic(), 0.01))
@@ -116,14 +118,14 @@ def _first_words(connection: socket.socket, deadline: float) -> bytes:
     return said
 
 
-def _exclude_others(door: Door) -> None:
+def _exclude_others(endpoint: Endpoint) -> None:
     """Raise `NoAnswerError` if what is silent turns out to be something else: a scheduler that
     wants TLS, or a service that waits to be asked.
     """
-    if door.context is None and _speaks_tls(door):
+    if endpoint.context is None and _speaks_tls(endpoint):
         what = "what listens there speaks TLS"
         raise NoAnswerError(what, "give its address as tls://…, and certificates to Dask")
-    answer = _answer_to_a_browser(door)
+    answer = _answer_to_a_browser(endpoint)
     if _GREETING in answer:  # a scheduler after all, which took its time
         return
     if answer.startswith(b"HTTP/"):
@@ -132,11 +134,11 @@ def _exclude_others(door: Door) -> None:
         raise NoAnswerError("what answers there is not a Dask scheduler", _OTHER)
 
 
-def _speaks_tls(door: Door) -> bool:
+def _speaks_tls(endpoint: Endpoint) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
     try:
-        with door.open(_TEST_SECONDS) as plain, context.wrap_socket(plain):
+        with endpoint.open(_TEST_SECONDS) as plain, context.wrap_socket(plain):
             return True
     except ssl.SSLError as error:
         return "ALERT" in (error.reason or "")
@@ -144,20 +146,20 @@ def _speaks_tls(door: Door) -> bool:
         return False
 
 
-def _answer_to_a_browser(door: Door) -> bytes:
+def _answer_to_a_browser(endpoint: Endpoint) -> bytes:
     try:
-        with door.open(_TEST_SECONDS) as connection:
+        with endpoint.open(_TEST_SECONDS) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return _first_words(connection, time.monotonic() + _TEST_SECONDS)
     except OSError:
         return b""
 
 
-def _refused(door: Door, error: ssl.SSLError) -> NoAnswerError:
-    """What a failure of TLS means."""
+def _refused(endpoint: Endpoint, error: ssl.SSLError) -> NoAnswerError:
+    """Return what a failure of TLS means."""
     reason = error.reason or ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"its certificate is not one of the authority {door.authority}"
+        what = f"its certificate is not one of the authority {endpoint.authority}"
         return NoAnswerError(
             f"{what}: {error.verify_message}",
             "give Dask that of the cluster: DASK_DISTRIBUTED__COMM__TLS__CA_FILE",
@@ -167,7 +169,7 @@ def _refused(door: Door, error: ssl.SSLError) -> NoAnswerError:
     if "ALERT" in reason:
         said = reason.partition("ALERT_")[2].replace("_", " ").lower()
         return NoAnswerError(
-            f"it refuses the certificate {door.certificate}: {said}",
+            f"it refuses the certificate {endpoint.certificate}: {said}",
             "give Dask one of the cluster's authority: DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT",
         )
     if reason in _NO_TLS:
@@ -179,12 +181,12 @@ def _refused(door: Door, error: ssl.SSLError) -> NoAnswerError:
 
 
 def _cut(error: OSError | None = None) -> NoAnswerError:
-    """Somebody, a forwarder of ports perhaps, accepts and then closes the connection."""
+    """Return the error where a forwarder of ports, say, accepts and then closes the connection."""
     what = "the connection is closed before anything is said"
     said = what if error is None else f"{what}: {_words(error)}"
     return NoAnswerError(said, "is the scheduler running, and is the port its own?", may_pass=True)
 
 
 def _words(error: OSError) -> str:
-    """What the system says, without the number."""
+    """Return the text of a system error, without its number."""
     return error.strerror or str(error) or type(error).__name__

@@ -1,1 +1,1 @@
-"""What a cluster runs with, and whether it fits the work."""
+"""Checks of a cluster before work is sent to it: versions, tasks, the store."""

@@ -1,6 +1,6 @@
-"""Whether a cluster can run a plan: what its processes say, held against what the plan needs.
+"""Check the facts of a cluster against what a plan needs.
 
-Pure: the facts are gathered elsewhere (`cluster.preflight.preflight`), here they are judged. Each
+Pure: the facts are gathered by `cluster.preflight.facts`. Each
 difference becomes a `Problem` that names the process, what is wrong with it, and the remedy. An
 ``error`` would make results wrong, or work fail; with a ``warning`` work may go well.
 """
@@ -55,8 +55,8 @@ class Problem:
 
 
 class SchedulerFacts(NamedTuple):
-    """What a scheduler runs with: versions of packages, that of Python and, if it can be imported
-    there, that of codebatch among them; ``error`` says why it cannot.
+    """Versions of packages of a scheduler, that of Python and, if it can be imported there, that of
+    codebatch among them; ``error`` says why it cannot.
     """
 
     packages: Mapping[str, str]
@@ -64,8 +64,8 @@ class SchedulerFacts(NamedTuple):
 
 
 class ClusterFacts(NamedTuple):
-    """What the processes of a cluster say: each worker by its address its facts, the error it gave
-    instead, or None if it was silent.
+    """The facts of the processes of a cluster: of each worker, by its address, its facts, the
+    error it gave instead, or None if it was silent.
     """
 
     scheduler: SchedulerFacts
@@ -74,8 +74,8 @@ class ClusterFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class Needs:
-    """What a cluster is held against: this process, the tasks of a plan, and a store (None for
-    none) that workers have to see where the transport is ``shared``.
+    """The requirements of a cluster: this process, the tasks of a plan, and a store (None for none)
+    that workers have to see where the transport is ``shared``.
     """
 
     here: Facts
@@ -85,7 +85,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Fitness:
+class Compatibility:
     """A cluster that was found fit, and how its workers get at the files.
 
     ``workers`` have answered and are fit, ``silent`` have not answered; ``problems`` are warnings.
@@ -97,19 +97,19 @@ class Fitness:
     problems: tuple[Problem, ...] = ()
 
 
-def judge_cluster(cluster: ClusterFacts, needs: Needs) -> list[Problem]:
-    """All that is wrong with a cluster."""
-    problems = judge_scheduler(cluster.scheduler, needs.here)
+def check_cluster(cluster: ClusterFacts, needs: Needs) -> list[Problem]:
+    """Return all problems of a cluster."""
+    problems = check_scheduler(cluster.scheduler, needs.here)
     if not cluster.workers:
         remedy = "start some: dask worker ADDRESS"
         problems.append(Problem("CLUSTER_EMPTY", ERROR, "the cluster has no workers", remedy))
     for address, facts in cluster.workers.items():
-        problems += judge_worker(address, facts, needs)
+        problems += check_worker(address, facts, needs)
     return problems
 
 
-def judge_scheduler(facts: SchedulerFacts, here: Facts) -> list[Problem]:
-    """All that is wrong with the scheduler."""
+def check_scheduler(facts: SchedulerFacts, here: Facts) -> list[Problem]:
+    """Return all problems of the scheduler."""
     who, problems = "the scheduler", []
     if facts.error is not None:
         message = f"{who} {_failure(facts.error, 'load codebatch')}"
@@ -124,8 +124,8 @@ def judge_scheduler(facts: SchedulerFacts, here: Facts) -> list[Problem]:
     return [*problems, *_carrier_problems(who, SCHEDULER, facts.packages, here)]
 
 
-def judge_worker(address: str, facts: Facts | str | None, needs: Needs) -> list[Problem]:
-    """All that is wrong with one worker."""
+def check_worker(address: str, facts: Facts | str | None, needs: Needs) -> list[Problem]:
+    """Return all problems of one worker."""
     who = f"worker {address}"
     if facts is None:
         silent = f"{who} does not answer"
@@ -145,8 +145,8 @@ def judge_worker(address: str, facts: Facts | str | None, needs: Needs) -> list[
 
 
 def choose_transport(cluster: ClusterFacts, asked: str) -> str:
-    """``shared`` where every worker that answers sees the very store and may write to it, else
-    ``shipped``, unless one of them is asked for.
+    """Return ``shared`` where every worker that answers sees the very store and may write to it,
+    else ``shipped``, unless one of them is asked for.
     """
     if asked != AUTO:
         return asked
@@ -155,7 +155,7 @@ def choose_transport(cluster: ClusterFacts, asked: str) -> str:
 
 
 def mismatch(problems: Sequence[Problem]) -> ClusterMismatchError | None:
-    """The error that says that work cannot be done; None if none of the problems is one."""
+    """Return the error that says that work cannot be done; None if no problem is an error."""
     errors = [problem for problem in problems if problem.severity == ERROR]
     if not errors:
         return None

@@ -1,6 +1,6 @@
-"""What this machine runs with: versions of everything that results or their transport depend on.
+"""Versions of everything on this machine that results or their transport depend on.
 
-Workers of a cluster answer with it, so it is small and plain.
+Workers of a cluster answer with them, so they are small and plain.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Facts(NamedTuple):
     name: str | None = None
 
 
-def look_around(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = None) -> Facts:
-    """The facts of the process that calls."""
+def facts_here(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = None) -> Facts:
+    """Return the facts of the process that calls."""
     packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
     return Facts(
         platform.node(),
@@ -79,25 +79,25 @@ def look_around(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = No
 
 
 def own_version() -> str:
-    """The version of codebatch in the process that calls."""
+    """Return the version of codebatch in the process that calls."""
     return __version__
 
 
 def tasks_fit(facts: Facts, tasks: Sequence[PlannedTask]) -> bool:
-    """Whether the tasks are, where the facts are from, what they were planned with."""
+    """Return true if the tasks have there the components that they were planned with."""
     return all(facts.tasks.get(task.id) == task.components for task in tasks)
 
 
 @contextlib.contextmanager
 def store_probe(root: str, store_id: str) -> Iterator[StoreProbe]:
-    """What others have to look for, for a block in which the store is marked."""
+    """Mark the store for a block; yield what other processes have to look for."""
     layout = Layout(Path(root))
     with marked(layout) as mark:
         yield StoreProbe(root, store_id, mark)
 
 
 def git_version() -> str | None:
-    """The version of git; None where there is none."""
+    """Return the version of git; None where there is none."""
     git = find_program("git")
     if git is None:
         return None
@@ -121,7 +121,7 @@ def _version(package: str) -> str | None:
 
 
 def _toolchain() -> dict[str, str]:
-    """The tools of the built-in tasks, as far as they are there."""
+    """Return the tools of the built-in tasks, as far as they are there."""
     found: dict[str, str] = {}
     for task in BUILT_IN.values():
         with contextlib.suppress(ImportError, ToolError):
@@ -130,7 +130,7 @@ def _toolchain() -> dict[str, str]:
 
 
 def _components(task: PlannedTask) -> Document:
-    """The components of a planned task here; whatever keeps it from being run is only told."""
+    """Return the components of a planned task here, or the error that keeps it from being run."""
     try:
         find_task(task.task)
     except Exception as error:  # noqa: BLE001 - the module of a task is the user's

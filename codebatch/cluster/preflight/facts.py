@@ -1,9 +1,9 @@
 """Ask the scheduler and the workers of a cluster what they run with.
 
 All workers are asked at once, and answer in their event loops, so that busy threads do not matter.
-Who says nothing in time is silent: it may be stopped, or hold the interpreter's lock. A worker
-that is fit for the tasks starts the server of its child processes (`processes.pool`), which takes
-a moment that its first shard need not wait for.
+A worker that does not answer in time is silent: it may be stopped, or hold the interpreter's lock.
+A worker that is fit for the tasks starts the server of its child processes (`processes.pool`),
+which takes a moment that its first shard need not wait for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codebatch.cluster.preflight.compatibility import ClusterFacts, SchedulerFac
 from codebatch.cluster.preflight.environment import (
     Facts,
     StoreProbe,
-    look_around,
+    facts_here,
     own_version,
     tasks_fit,
 )
@@ -45,12 +45,12 @@ Answers = dict[str, Facts | str | None]
 def look_at_cluster(
     client: Any, tasks: Sequence[PlannedTask], store: StoreProbe | None
 ) -> ClusterFacts:
-    """What the scheduler and each worker say; nobody is waited for."""
+    """Return the answers of the scheduler and each worker; none is waited for."""
     return ClusterFacts(ask_scheduler(client), ask_workers(client, None, tasks, store))
 
 
 def _ask(client: Any, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """The answer of the scheduler; `ClusterError` where there is none in time."""
+    """Return the answer of the scheduler; `ClusterError` where there is none in time."""
 
     async def bounded() -> T:
         return await asyncio.wait_for(ask(), ANSWER_SECONDS)
@@ -73,7 +73,7 @@ def _reporting(client: Any, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def ask_scheduler(client: Any) -> SchedulerFacts:
-    """What the scheduler says; `ClusterError` where it says nothing."""
+    """Return the facts of the scheduler; `ClusterError` where it does not answer."""
 
     async def ask_versions() -> Any:
         return await client.scheduler.versions(packages=_SCHEDULER_PACKAGES)
@@ -95,9 +95,9 @@ def ask_scheduler(client: Any) -> SchedulerFacts:
 
 
 def ask_identity(client: Any, workers: int) -> Mapping[str, Any]:
-    """What the scheduler says of itself, and of so many workers (-1: of all); nothing where the
-    connection to it was lost a moment ago. It may take long over that, so that an interrupt that
-    was put off is taken meanwhile.
+    """Return what the scheduler says of itself and of so many workers (-1: of all); nothing where
+    the connection to it was lost a moment ago. The answer may take long, so an interrupt that was
+    deferred is taken meanwhile.
     """
     scheduler = client.scheduler
     if scheduler is None:
@@ -114,7 +114,7 @@ def ask_identity(client: Any, workers: int) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def asked(client: Any, question: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
-    """The answer of a cluster, which comes during a block (`has_come`), or is wanted no more."""
+    """Yield the answer of a cluster, which comes during the block (`has_come`) or is cancelled."""
     answer = asyncio.run_coroutine_threadsafe(question, client.loop.asyncio_loop)
     try:
         yield answer
@@ -123,7 +123,7 @@ def asked(client: Any, question: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
 
 
 def has_come(answer: Future[Any]) -> bool:
-    """Whether there is an answer; one that is not there yet is waited for a moment."""
+    """Return true if there is an answer; one that is not there yet is waited for a moment."""
     return bool(wait([answer], _POLL_SECONDS).done)
 
 
@@ -133,7 +133,7 @@ def ask_workers(
     tasks: Sequence[PlannedTask],
     store: StoreProbe | None,
 ) -> Answers:
-    """What each worker says (of those given, or all), in the order of their addresses."""
+    """Return the answer of each worker (of those given, or all), in the order of addresses."""
 
     async def ask(workers: list[str] | None) -> dict[str, Any]:
         said = client.run(_answer, tuple(tasks), store, workers=workers, on_error="return")
@@ -143,7 +143,7 @@ def ask_workers(
     async def ask_all() -> dict[str, Any]:
         try:
             return await ask(addresses)
-        except asyncio.TimeoutError:  # somebody is silent, which only asking each tells
+        except asyncio.TimeoutError:  # one is silent, which only asking each tells
             known = addresses
             if known is None:
                 known = await asyncio.wait_for(_known(client), ANSWER_SECONDS)
@@ -154,7 +154,7 @@ def ask_workers(
 
 
 def ask_briefly(client: Any, question: Callable[[], T]) -> dict[str, T]:
-    """What each worker answers to a question of no consequence; nothing where one is silent."""
+    """Return each worker's answer to a question that may stay open; nothing where one is silent."""
 
     async def ask() -> dict[str, T]:
         said = client.run(question, on_error="ignore")
@@ -169,7 +169,7 @@ def ask_briefly(client: Any, question: Callable[[], T]) -> dict[str, T]:
 
 
 async def _known(client: Any) -> list[str]:
-    """The addresses of all workers that the scheduler knows."""
+    """Return the addresses of all workers that the scheduler knows."""
     return list(await client.scheduler.ncores())
 
 
@@ -197,14 +197,14 @@ async def _answer(
 def _facts(
     tasks: tuple[PlannedTask, ...], store: StoreProbe | None, name: str
 ) -> dict[str, object]:
-    facts = look_around(tasks, store)._replace(name=name)
+    facts = facts_here(tasks, store)._replace(name=name)
     if tasks and tasks_fit(facts, tasks):
         start_server()
     return facts._asdict()
 
 
 def _understood(answer: Any) -> Facts | str | None:
-    """What a worker said; between versions of ours, facts may have other fields."""
+    """Return the facts in an answer; those of another version may have other fields."""
     # The scheduler does not reach it: it has gone, or is about to.
     if answer is None or isinstance(answer, core.CommClosedError) or type(answer) is OSError:
         return None
@@ -215,7 +215,9 @@ def _understood(answer: Any) -> Facts | str | None:
 
 
 def _words(error: BaseException) -> str:
-    """In one line; a scheduler that hands on an error of a worker says its type in the text."""
+    """Return an error in one line; a scheduler that hands on an error of a worker says its type in
+    the text.
+    """
     text = str(error).partition("\n")[0]
     if type(error) is Exception and text:
         return text
@@ -223,7 +225,7 @@ def _words(error: BaseException) -> str:
 
 
 def has_workers(client: Any) -> bool:
-    """Whether the scheduler knows any worker."""
+    """Return true if the scheduler knows any worker."""
 
     async def ask() -> bool:
         return bool(await _known(client))

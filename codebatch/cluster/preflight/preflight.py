@@ -1,6 +1,6 @@
 """Look at a cluster before work is sent to it, and refuse one that is not fit.
 
-What its processes say (`cluster.preflight.facts`) is judged by `cluster.preflight.compatibility`.
+The facts of its processes (`preflight.facts`) are checked by `preflight.compatibility`.
 Nothing of the plan's work is sent. Workers that do not answer are left out and named; where there
 are none at all, one is waited for.
 """
@@ -17,16 +17,16 @@ from codebatch.cluster.connect.connection import OnNotice, ignore
 from codebatch.cluster.preflight.compatibility import (
     ERROR,
     ClusterFacts,
-    Fitness,
+    Compatibility,
     Needs,
     Problem,
+    check_cluster,
+    check_scheduler,
+    check_worker,
     choose_transport,
-    judge_cluster,
-    judge_scheduler,
-    judge_worker,
     mismatch,
 )
-from codebatch.cluster.preflight.environment import Facts, StoreProbe, look_around, store_probe
+from codebatch.cluster.preflight.environment import Facts, StoreProbe, facts_here, store_probe
 from codebatch.cluster.preflight.facts import ask_scheduler, ask_workers, has_workers
 from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
 from codebatch.model.errors import ClusterError
@@ -45,15 +45,15 @@ def examine(
     transport: str = AUTO,
     on_notice: OnNotice = ignore,
     timeout: float | None = None,
-) -> Fitness:
-    """Find out whether a cluster can run the tasks of a plan, and by which transport.
+) -> Compatibility:
+    """Return how a cluster can run the tasks of a plan.
 
     Where there are no workers, one is waited for, ``timeout`` seconds at most (None: as long as it
     takes). `ClusterMismatchError` names what does not fit, before any work is sent.
     """
-    needs = Needs(look_around(), tasks, store_root, transport)
+    needs = Needs(facts_here(), tasks, store_root, transport)
     scheduler = ask_scheduler(client)
-    _refuse(judge_scheduler(scheduler, needs.here))  # before it starts workers for us
+    _refuse(check_scheduler(scheduler, needs.here))  # before it starts workers for us
     _await_worker(client, on_notice, timeout)
     with _probe(needs, store_id) as probe:
         answers = ask_workers(client, None, tasks, probe)
@@ -66,9 +66,9 @@ def examine(
             "none of the workers of the cluster answers", hints=["are they stopped, or very busy?"]
         )
     cluster = ClusterFacts(scheduler, answers)
-    problems = judge_cluster(cluster, needs)
+    problems = check_cluster(cluster, needs)
     _refuse(problems)
-    return Fitness(choose_transport(cluster, transport), fit, silent, tuple(problems))
+    return Compatibility(choose_transport(cluster, transport), fit, silent, tuple(problems))
 
 
 def examine_workers(
@@ -79,11 +79,11 @@ def examine_workers(
     store_id: str,
     transport: str = SHARED,
 ) -> Mapping[str, tuple[Problem, ...]]:
-    """What is wrong with each of some workers that have joined: errors alone, silence among them.
+    """Return the problems of each of some workers that have joined: errors, silence among them.
 
     ``transport`` is the one that the run has settled on.
     """
-    needs = Needs(look_around(), tasks, store_root, transport)
+    needs = Needs(facts_here(), tasks, store_root, transport)
     with _probe(needs, store_id) as probe:
         answers = ask_workers(client, list(addresses), tasks, probe)
     return {address: _errors(address, answers.get(address), needs) for address in addresses}
@@ -91,7 +91,7 @@ def examine_workers(
 
 @contextlib.contextmanager
 def _probe(needs: Needs, store_id: str) -> Iterator[StoreProbe | None]:
-    """What workers look for, for a block: nothing where they are not to see the store."""
+    """Yield what workers look for: nothing where they need not see the store."""
     if needs.store is None or needs.transport == SHIPPED:
         yield None
         return
@@ -106,7 +106,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
 
 
 def _errors(address: str, facts: Facts | str | None, needs: Needs) -> tuple[Problem, ...]:
-    found = judge_worker(address, facts, needs)
+    found = check_worker(address, facts, needs)
     return tuple(one for one in found if facts is None or one.severity == ERROR)
 
 

@@ -1,4 +1,4 @@
-"""What a worker that sees no store keeps of the objects it was sent, so that none is sent twice.
+"""The objects that a worker without a store was sent, kept so that none is sent twice.
 
 Only what was found whole is kept: the store of one client may be damaged, and that of the next,
 or the same when it is mended, is not.
@@ -34,7 +34,9 @@ class ObjectCache:
     def completed(
         self, sent: Iterable[StoredBytes], wanted: Iterable[str], limit: int
     ) -> tuple[StoredBytes, ...]:
-        """What was sent, and what is here of the wanted; at most ``limit`` bytes stay here."""
+        """Return the objects sent and those of the wanted that are here; at most ``limit`` bytes
+        stay here.
+        """
         given = {one.digest: one for one in sent}
         whole = [one for one in given.values() if len(one.data) <= limit and _is_whole(one)]
         with self._lock:
@@ -48,7 +50,7 @@ class ObjectCache:
             return tuple(given.values())
 
     def shorts(self) -> bytes:
-        """The first `SHORT_BYTES` of the digest of each object that was of use last."""
+        """Return the first `SHORT_BYTES` of the digest of each object that was of use last."""
         with self._lock:
             digests = list(islice(reversed(self._objects), _MOST_TOLD))
         return b"".join(map(short, digests))
@@ -66,7 +68,7 @@ class ObjectCache:
 
 
 def short(digest: str) -> bytes:
-    """The first `SHORT_BYTES` of a digest: enough to believe that two are the same."""
+    """Return the first `SHORT_BYTES` of a digest: enough to believe that two are the same."""
     return bytes.fromhex(digest[len(DIGEST_PREFIX) :][: 2 * SHORT_BYTES])
 
 

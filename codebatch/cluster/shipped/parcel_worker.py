@@ -1,7 +1,7 @@
-"""What a worker does with a parcel, in a process of its own and without any store.
+"""Answer a parcel on a worker that has no store.
 
-As where the store is seen, a child computes all of it; where that ends, whatever is to blame is
-found file by file (`processes.isolation`).
+A child process computes all of it; where that ends, the file to blame is found one by one
+(`processes.isolation`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from codebatch.shard.parcel import (
 CACHE = ObjectCache()
 
 
-def serve_parcel(
+def answer_parcel(
     message: bytes, worker: str, address: str, children: Children = CHILDREN
 ) -> Answer:
-    """The answer to a parcel, by the worker of that name and address."""
+    """Return the answer to a parcel, by the worker of that name and address."""
     parcel = parcel_from(message)
     wanted = [digest for digest, *_ in parcel.files]
     contents = CACHE.completed(parcel.contents, wanted, parcel.cache_bytes)
@@ -38,7 +38,7 @@ def serve_parcel(
 
 
 def _served(parcel: Parcel, children: Children) -> dict[str, Any]:
-    """The fields of an answer."""
+    """Return the fields of an answer."""
     try:
         message = {"parcel": parcel_bytes(parcel), "limits": parcel.limits}
         answer: dict[str, Any] | None = ask_child(children, message)

@@ -36,7 +36,7 @@ Has = Callable[[str], bool]
 
 
 class ParcelLimits(NamedTuple):
-    """What bounds a parcel: raw bytes of its files, and their number; and what workers keep."""
+    """The limits of a parcel, in raw bytes and number of files; and of the cache of a worker."""
 
     source_bytes: int = 4 * 2**20
     files: int = 1000
@@ -68,12 +68,12 @@ class Shipment:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every portion was answered."""
+        """True if every portion was answered."""
         return len(self._results) == len(self.portions)
 
     def parcel(self, index: int, has: Has, asked: Container[str]) -> Parcel:
-        """A portion with the contents that were asked for, and those of its files that tasks may
-        read and the worker does not have.
+        """Return a portion with the contents that were asked for, and those of its files that tasks
+        may read and the worker does not have.
         """
         portion, store = self.portions[index], self.shard.store
         largest = _most_read(self.shard.tasks)
@@ -116,7 +116,7 @@ class Shipment:
 
 
 def pack_shard(shard: OpenShard, limits: ParcelLimits) -> Shipment | Receipt:
-    """A shard ready to be sent; a receipt where what is known of it cannot be read."""
+    """Return a shard ready to be sent; a receipt where what is known of it cannot be read."""
     return answered(shard.call, lambda: Shipment(shard, limits))
 
 
@@ -143,7 +143,7 @@ def _portion(files: Sequence[InputFile], known: dict[str, FileLines]) -> Portion
 
 
 def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
-    """What a worker need not compute of a file, by key; None where that is all.
+    """Return the known results of a file, by key; None where that is all of them.
 
     The results of a task on a file before its edit may hold for what an edit has left alone: their
     keys tell, when the worker knows what the tasks upstream give.
@@ -161,7 +161,7 @@ def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
 
 
 def _noting(lookup: Lookup, found: dict[str, FileLines], *, of_any_content: bool = False) -> Lookup:
-    """Recalls, and notes what was found by key; or only that whose key covers no content."""
+    """Return a lookup that notes in ``found`` what it finds, or only what holds of any content."""
 
     def lookup_noted(key: str, file: InputFile | None) -> FileLines | None:
         lines = lookup(key, file)
@@ -173,6 +173,6 @@ def _noting(lookup: Lookup, found: dict[str, FileLines], *, of_any_content: bool
 
 
 def _most_read(tasks: Sequence[PlannedTask]) -> int:
-    """The size of the largest file that a task reads; what is not sent is asked for."""
+    """Return the size of the largest file that a task reads; what is not sent is asked for."""
     limits = [task.config.get("max_bytes") for task in tasks]
     return max((limit for limit in limits if isinstance(limit, int)), default=0)

@@ -4,8 +4,8 @@ The client opens a shard when there is room for more on the cluster, sends what 
 in parcels, and commits it when all of them are answered. A worker keeps what it was sent for a
 while; what it is known to have is not sent to it again, and it says what it lacks.
 
-State of `_Shipping`: ``_shipments`` are the shards that are on their way, by id; ``_shelves`` what
-each worker is believed to have.
+State of `_ShippedRun`: ``_shipments`` are the shards that are on their way, by id; ``_locality``
+the objects that each worker is believed to have.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NamedTuple
 import distributed
 
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.shipped.locality import Shelves
-from codebatch.cluster.shipped.parcel_worker import CACHE, serve_parcel
+from codebatch.cluster.shipped.locality import Locality
+from codebatch.cluster.shipped.parcel_worker import CACHE, answer_parcel
 from codebatch.cluster.shipped.shipment import ParcelLimits, Shipment, pack_shard
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import (
@@ -58,7 +58,7 @@ class _Parcel(NamedTuple):
     asked: frozenset[str] = frozenset()
 
     def again(self, *, failed: bool) -> _Parcel:
-        """The parcel as it is sent the next time."""
+        """Return the parcel as it is sent the next time."""
         return self._replace(sent=self.sent + 1, failed=self.failed + failed)
 
 
@@ -66,22 +66,22 @@ def run_shipped(
     cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: UsageTally
 ) -> None:
     """Run the calls; receipts arrive as they come."""
-    shipping = _Shipping(cluster, on_receipt, usage)
+    shipping = _ShippedRun(cluster, on_receipt, usage)
     drive(Window(cluster, _BOUNDS), shipping.jobs(calls), shipping.take)
 
 
 def compute_on_worker(message: bytes) -> Answer:
     """Answer a parcel on the worker of a cluster that this process is."""
     worker = distributed.get_worker()
-    return serve_parcel(message, str(worker.name), str(worker.address))
+    return answer_parcel(message, str(worker.name), str(worker.address))
 
 
 def cached_shorts() -> bytes:
-    """What the worker that this process is keeps of what it was sent."""
+    """Return the short digests of the objects that the worker of this process keeps."""
     return CACHE.shorts()
 
 
-class _Shipping:
+class _ShippedRun:
     """The parcels of one run."""
 
     def __init__(self, cluster: Cluster, on_receipt: OnReceipt, usage: UsageTally) -> None:
@@ -89,10 +89,10 @@ class _Shipping:
         self._on_receipt = on_receipt
         self._usage = usage
         self._shipments: dict[str, Shipment] = {}
-        self._shelves = Shelves(cluster.ask(cached_shorts))
+        self._locality = Locality(cluster.ask(cached_shorts))
 
     def jobs(self, calls: Iterable[ShardCall]) -> Iterator[Job]:
-        """The parcels of all shards; each is opened when its first is asked for."""
+        """Yield the parcels of all shards; each shard is opened when its first is asked for."""
         for call in calls:
             check()  # there may be nothing to send of all that follow
             shard = open_shard(call)
@@ -106,9 +106,9 @@ class _Shipping:
             self._finish_if_complete(call)  # of which everything was known
 
     def take(self, job: Job, result: object) -> Iterator[Job]:
-        """Take what comes of a parcel; it may have to be sent again."""
+        """Take the result of a parcel; yield it anew where it has to be sent again."""
         parcel: _Parcel = job.tag
-        self._shelves.ended(job.prefer)
+        self._locality.ended(job.prefer)
         if parcel.call.shard_id not in self._shipments:
             return  # its shard has failed over another parcel
         if isinstance(result, Answer):
@@ -125,12 +125,12 @@ class _Shipping:
         call, shipment = parcel.call, self._shipments[parcel.call.shard_id]
         objects = [file.object for file in shipment.portions[parcel.number].files]
         if answer.missing and parcel.asked != frozenset(objects):
-            self._shelves.drop(answer.address, objects)
+            self._locality.drop(answer.address, objects)
             # What was asked for; and all, if that was not all.
             asked = frozenset(objects if parcel.asked else answer.missing)
             yield from self._job(parcel.again(failed=False)._replace(asked=asked))
             return
-        self._shelves.put(answer.address, objects)
+        self._locality.put(answer.address, objects)
         error = _error_in(answer, parcel, shipment)
         if error is None:
             self._finish_if_complete(call)
@@ -140,27 +140,27 @@ class _Shipping:
             self._fail(Receipt(call.shard_id, call.attempt, FAILED, error, worker=answer.worker))
 
     def _job(self, parcel: _Parcel) -> Iterator[Job]:
-        """The task for a parcel; none where its contents cannot be read, or its shard failed."""
+        """Yield the task for a parcel; none where it cannot be read, or its shard failed."""
         call, shipment = parcel.call, self._shipments.get(parcel.call.shard_id)
         if shipment is None:
             return
         objects = [file.object for file in shipment.portions[parcel.number].files]
-        home = self._shelves.best(objects, self._cluster.addresses)
+        home = self._locality.best(objects, self._cluster.addresses)
 
         def make() -> bytes:
-            has = partial(self._shelves.has, home)
+            has = partial(self._locality.has, home)
             return parcel_bytes(shipment.parcel(parcel.number, has, parcel.asked))
 
         message = answered(call, make)
         if isinstance(message, Receipt):
             self._fail(message)
             return
-        self._shelves.expect(home)
+        self._locality.expect(home)
         key = parcel_key(call, parcel.number, parcel.sent)
         yield Job(key, compute_on_worker, message, parcel, home, len(message))
 
     def _finish_if_complete(self, call: ShardCall) -> None:
-        """Commit a shard that nothing is missing of."""
+        """Commit a shard once all its parcels are answered."""
         shipment = self._shipments.get(call.shard_id)
         if shipment is not None and shipment.is_complete:
             del self._shipments[call.shard_id]
@@ -172,7 +172,7 @@ class _Shipping:
 
 
 def _error_in(answer: Answer, parcel: _Parcel, shipment: Shipment) -> Mapping[str, object] | None:
-    """Have a shipment take an answer; what is wrong with it, if something is."""
+    """Have a shipment take an answer; return the error in it, if any."""
     if answer.missing:
         return error_of(WorkerLostError("a worker lacks what it was sent"))
     if answer.error is not None:

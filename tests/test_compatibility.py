@@ -15,10 +15,10 @@ from codebatch.cluster.preflight.compatibility import (
     Needs,
     Problem,
     SchedulerFacts,
+    check_cluster,
+    check_scheduler,
+    check_worker,
     choose_transport,
-    judge_cluster,
-    judge_scheduler,
-    judge_worker,
     mismatch,
 )
 from codebatch.cluster.preflight.environment import (
@@ -28,7 +28,7 @@ from codebatch.cluster.preflight.environment import (
     READ_ONLY,
     VISIBLE,
     Facts,
-    look_around,
+    facts_here,
     store_probe,
 )
 from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
@@ -47,7 +47,7 @@ def here(scanned: Scanned, tasks: tuple[PlannedTask, ...]) -> Facts:
     """What a worker in this process would say."""
     directory = scanned.store.directory
     with store_probe(str(directory.root), directory.store_id) as probe:
-        return look_around(tasks, probe)
+        return facts_here(tasks, probe)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def scheduler_like(here: Facts, **changes: str) -> SchedulerFacts:
 def test_what_is_the_same_is_fit(here: Facts, needs: Needs) -> None:
     assert here.store == VISIBLE
     cluster = ClusterFacts(scheduler_like(here), {W: here})
-    assert judge_cluster(cluster, needs) == []
+    assert check_cluster(cluster, needs) == []
     assert mismatch([]) is None
 
 
@@ -88,12 +88,12 @@ def test_another_tool_is_named_once_with_what_to_install(here: Facts, needs: Nee
     older = without_tool(here, "lint", "ruff", "0.1.0")
     message = f"worker {W} has ruff 0.1.0, task lint was planned with {planned}"
     remedy = f"install ruff {planned} there: pip install 'ruff=={planned}'"
-    assert said(judge_worker(W, older, needs)) == [("CLUSTER_VERSION", ERROR, message, remedy)]
+    assert said(check_worker(W, older, needs)) == [("CLUSTER_VERSION", ERROR, message, remedy)]
 
     grammar = here.tasks["parse"]["toolchain"]["tree-sitter"]  # type: ignore[index, call-overload]
     for task in here.tasks:
         here = without_tool(here, task, "tree-sitter", None)
-    (problem,) = judge_worker(W, here, needs)
+    (problem,) = check_worker(W, here, needs)
     expected = f"worker {W} has tree-sitter (none), task parse was planned with {grammar}"
     assert problem.message == expected
 
@@ -102,7 +102,7 @@ def test_python_is_an_error_where_results_depend_on_it(here: Facts, needs: Needs
     other = here._replace(python="3.99.1")
     for task in here.tasks:
         other = without_tool(other, task, "python", "3.99")
-    (problem,) = judge_worker(W, other, needs)
+    (problem,) = check_worker(W, other, needs)
     minor = ".".join(here.python.split(".")[:2])
     assert problem.message == f"worker {W} has Python 3.99, task parse was planned with {minor}"
     assert problem.remedy == f"start it with Python {minor}"
@@ -110,7 +110,7 @@ def test_python_is_an_error_where_results_depend_on_it(here: Facts, needs: Needs
 
     independent = replace(needs.tasks[0], components={"task": "x", "version": 1})
     facts = other._replace(tasks={independent.id: independent.components})
-    (problem,) = judge_worker(W, facts, replace(needs, tasks=(independent,)))
+    (problem,) = check_worker(W, facts, replace(needs, tasks=(independent,)))
     assert (problem.severity, problem.message) == (
         WARNING,
         f"worker {W} has Python 3.99.1, here is {minor}",
@@ -120,7 +120,7 @@ def test_python_is_an_error_where_results_depend_on_it(here: Facts, needs: Needs
 def test_another_codebatch_is_said_and_not_all_that_follows(here: Facts, needs: Needs) -> None:
     tasks = {name: {**components, "version": 99} for name, components in here.tasks.items()}
     other = here._replace(codebatch="0.0.1", tasks=tasks, name="w1")
-    assert said(judge_worker(W, other, needs)) == [
+    assert said(check_worker(W, other, needs)) == [
         (
             "CLUSTER_VERSION",
             ERROR,
@@ -129,7 +129,7 @@ def test_another_codebatch_is_said_and_not_all_that_follows(here: Facts, needs: 
         )
     ]
     same = other._replace(codebatch=here.codebatch, name=W)
-    found = judge_worker(W, same, needs)
+    found = check_worker(W, same, needs)
     assert {one.code for one in found} == {"CLUSTER_TASK"}
     assert len(found) == len(here.tasks)
     assert found[0].message == (
@@ -141,7 +141,7 @@ def test_another_codebatch_is_said_and_not_all_that_follows(here: Facts, needs: 
 def test_tasks_that_are_not_there(here: Facts, needs: Needs) -> None:
     absent = {"error": "ModuleNotFoundError: No module named 'mine'", "found": False}
     broken = {"error": "ruff is not installed", "found": True}
-    found = judge_worker(
+    found = check_worker(
         W, here._replace(tasks={**here.tasks, "parse": absent, "lint": broken}), needs
     )
     assert [one.message for one in found] == [
@@ -151,7 +151,7 @@ def test_tasks_that_are_not_there(here: Facts, needs: Needs) -> None:
     assert found[0].remedy.endswith("or upload it to the workers")
     assert "ruff " in found[1].remedy
     assert {(one.code, one.severity) for one in found} == {("CLUSTER_TASK", ERROR)}
-    (silent_on_one,) = judge_worker(
+    (silent_on_one,) = check_worker(
         W, here._replace(tasks={n: c for n, c in here.tasks.items() if n != "lint"}), needs
     )
     assert "lint" in silent_on_one.message
@@ -176,7 +176,7 @@ def test_store_matters_where_workers_open_it(
         (AUTO, [WARNING], SHIPPED),
         (SHIPPED, [], SHIPPED),
     ):
-        found = judge_worker(W, facts, replace(needs, transport=transport))
+        found = check_worker(W, facts, replace(needs, transport=transport))
         assert [one.severity for one in found] == severity
         assert choose_transport(cluster, transport) == chosen
         assert all(one.message == f"worker {W} {words}" for one in found)
@@ -185,25 +185,25 @@ def test_store_matters_where_workers_open_it(
 
 
 def test_workers_that_cannot_answer(here: Facts, needs: Needs) -> None:
-    failed = judge_worker(W, "ModuleNotFoundError: No module named 'codebatch'", needs)
+    failed = check_worker(W, "ModuleNotFoundError: No module named 'codebatch'", needs)
     remedy = f"install codebatch {here.codebatch} there"
     assert said(failed) == [
         ("CLUSTER_WORKER_FAILED", ERROR, f"worker {W} has no codebatch", remedy)
     ]
-    (other,) = judge_worker(W, "AttributeError: nothing of that name", needs)
+    (other,) = check_worker(W, "AttributeError: nothing of that name", needs)
     assert other.message.endswith("cannot answer: AttributeError: nothing of that name")
-    (silent,) = judge_worker(W, None, needs)
+    (silent,) = check_worker(W, None, needs)
     assert (silent.code, silent.severity, silent.who) == ("CLUSTER_SILENT", WARNING, W)
 
 
 def test_scheduler_needs_the_same_python_and_codebatch(here: Facts) -> None:
-    assert judge_scheduler(scheduler_like(here), here) == []
-    found = judge_scheduler(scheduler_like(here, python="3.99.0", codebatch="0.0.1"), here)
+    assert check_scheduler(scheduler_like(here), here) == []
+    found = check_scheduler(scheduler_like(here, python="3.99.0", codebatch="0.0.1"), here)
     assert [(one.severity, one.who) for one in found] == [(ERROR, "scheduler")] * 2
     assert "codebatch 0.0.1" in found[0].message
     assert "Python 3.99.0" in found[1].message
     absent = SchedulerFacts({}, "ModuleNotFoundError: No module named 'codebatch'")
-    (problem,) = judge_scheduler(absent, here)
+    (problem,) = check_scheduler(absent, here)
     assert problem.message == "the scheduler has no codebatch"
     assert "where it runs" in problem.remedy
 
@@ -211,13 +211,13 @@ def test_scheduler_needs_the_same_python_and_codebatch(here: Facts) -> None:
 def test_what_carries_calls_is_a_warning(here: Facts, needs: Needs) -> None:
     facts = here._replace(packages={**here.packages, "dask": "1", "msgpack": "0.1"})
     cluster = ClusterFacts(scheduler_like(here, distributed="1"), {W: facts})
-    found = judge_cluster(cluster, needs)
+    found = check_cluster(cluster, needs)
     assert [one.severity for one in found] == [WARNING] * 3
     assert mismatch(found) is None
 
 
 def test_a_cluster_without_workers(here: Facts, needs: Needs) -> None:
-    (problem,) = judge_cluster(ClusterFacts(scheduler_like(here), {}), needs)
+    (problem,) = check_cluster(ClusterFacts(scheduler_like(here), {}), needs)
     assert (problem.code, problem.severity) == ("CLUSTER_EMPTY", ERROR)
 
 
@@ -226,7 +226,7 @@ def test_the_error_names_the_first_and_how_many_more(here: Facts, needs: Needs) 
     workers = {f"tcp://w{n}": older for n in range(5)}
     missing = here._replace(store=MISSING)
     cluster = ClusterFacts(scheduler_like(here, dask="1"), {**workers, "tcp://m": missing})
-    found = judge_cluster(cluster, needs)
+    found = check_cluster(cluster, needs)
     error = mismatch(found)
     assert error is not None
     assert (error.code, error.exit_code) == ("CLUSTER_MISMATCH", 6)
@@ -238,7 +238,7 @@ def test_the_error_names_the_first_and_how_many_more(here: Facts, needs: Needs) 
     assert mount == "mount the folder of the store at the same path there (tcp://m)"
     assert len(error.details["problems"]) == 7  # type: ignore[arg-type]
 
-    alone = mismatch(judge_worker(W, missing, needs))
+    alone = mismatch(check_worker(W, missing, needs))
     assert alone is not None
     assert alone.message == f"the cluster cannot run this: worker {W} sees no store at /store"
     assert alone.hints == ("mount the folder of the store at the same path there",)
