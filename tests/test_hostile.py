@@ -27,7 +27,7 @@ from conftest import Note, Outcome, cli_command, cli_environment, write_tree
 from verifier import verify_store
 
 import codebatch
-from codebatch.tasks.languages.python.ruff import RuffInput, run_ruff
+from codebatch.tasks.languages.python.ruff import RuffInput, RuffRun
 
 MB = 2**20
 
@@ -171,7 +171,7 @@ def _check_depth(content: bytes) -> None:
         ast.parse(content)
     except (MemoryError, RecursionError):
         return
-    assert run_ruff([RuffInput(content, "module")], ["F401"]) == [[]]
+    assert RuffRun([RuffInput(content, "module")], ["F401"]).findings() == [[]]
 
 
 def test_sparse_file_is_left_out_and_listed(tmp_path: Path, note: Note) -> None:

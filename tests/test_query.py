@@ -31,8 +31,7 @@ from codebatch.model.digest import canonical_json
 from codebatch.model.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
 from codebatch.model.records import KINDS
 from codebatch.model.resources import load_schema
-from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns
-from codebatch.query.order import sorted_rows
+from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns, sorted_rows
 from codebatch.store import StoreDirectory
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 

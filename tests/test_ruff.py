@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, run_ruff
+from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
 from codebatch.tasks.native_tool import NativeTool, ToolError
 
 UNUSED = ("F401", "F841")
@@ -17,7 +17,7 @@ UNUSED = ("F401", "F841")
 
 def places(source: str | bytes, role: str = "module", select: tuple[str, ...] = UNUSED):
     content = source.encode() if isinstance(source, str) else source
-    (found,) = run_ruff([RuffInput(content, role)], select)
+    (found,) = RuffRun([RuffInput(content, role)], select).findings()
     return [(f.code, f.line, f.column) for f in found]
 
 
@@ -62,16 +62,16 @@ def test_what_is_no_python_has_no_findings(source):
 
 def test_answers_are_in_the_order_of_the_files():
     sources = [RuffInput(f"import m{n}\n".encode() * (n % 2), "module") for n in range(30)]
-    found = run_ruff(sources, UNUSED)
+    found = RuffRun(sources, UNUSED).findings()
     assert [[f.message for f in one] for one in found] == [
         [f"`m{n}` imported but unused"] * (n % 2) for n in range(30)
     ]
 
 
 def test_nothing_to_do():
-    assert run_ruff([], UNUSED) == []
-    assert run_ruff([RuffInput(b"\xff", "module")], UNUSED) == [[]]
-    assert run_ruff([RuffInput(b"import os\n", "module")], []) == [[]]
+    assert RuffRun([], UNUSED).findings() == []
+    assert RuffRun([RuffInput(b"\xff", "module")], UNUSED).findings() == [[]]
+    assert RuffRun([RuffInput(b"import os\n", "module")], []).findings() == [[]]
 
 
 def test_the_role_is_what_the_name_tells_ruff():
@@ -85,14 +85,14 @@ def test_the_role_is_what_the_name_tells_ruff():
 
 def test_messages_do_not_depend_on_the_role_or_the_folder():
     roles = [RuffInput(b"from . import a\nimport b\n", role) for role in ("module", "init", "stub")]
-    module, init, stub = run_ruff(roles, UNUSED)
+    module, init, stub = RuffRun(roles, UNUSED).findings()
     assert module == init == stub
     assert [f.message for f in module] == ["`.a` imported but unused", "`b` imported but unused"]
 
 
 def test_the_noqa_line_of_a_finding():
     source = b'x = """\n%s\n""" % (\n    lambda: None)\nfrom a import (\n    b,\n)\n'
-    ((finding,),) = run_ruff([RuffInput(source, "module")], UNUSED)
+    ((finding,),) = RuffRun([RuffInput(source, "module")], UNUSED).findings()
     assert (finding.line, finding.noqa_line) == (6, 6)
 
 
@@ -160,7 +160,7 @@ def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
         if item["code"] not in {None, "invalid-syntax"}
     )
     sources = [RuffInput(c, "init" if p.name == "__init__.py" else "module") for p, c in kept]
-    found = run_ruff(sources, ("F401", "F841", "F811"))
+    found = RuffRun(sources, ("F401", "F841", "F811")).findings()
     ours = sorted(
         (str(path), f.line, f.column, f.code)
         for (path, _), one in zip(kept, found, strict=True)

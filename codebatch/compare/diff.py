@@ -99,7 +99,7 @@ def regressions(diff: RecordDiff) -> list[Finding]:
 def improvements(diff: RecordDiff, renames: Mapping[str, str]) -> list[Finding]:
     """Findings that are gone, and findings whose severity fell.
 
-    What a file that no longer parses has lost is not gone: nobody could look for it.
+    The findings of a file that no longer parses are not gone: they were not looked for.
     """
     gone = [
         Finding("removed", record)
@@ -111,7 +111,7 @@ def improvements(diff: RecordDiff, renames: Mapping[str, str]) -> list[Finding]:
 
 
 def severity_rank(severity: object) -> int:
-    """How severe: 0 for the least."""
+    """Return the rank of a severity: 0 for the least."""
     return len(SEVERITIES) - 1 - SEVERITIES.index(str(severity))
 
 

@@ -95,7 +95,7 @@ def _similar(
 def _shared_bytes(
     old: Sequence[InputFile], new: Sequence[InputFile], read: ReadObject
 ) -> Counter[tuple[int, int]]:
-    """How many bytes of equal lines each pair of files shares."""
+    """Return the bytes of equal lines that each pair of files shares."""
     old_index, new_index = _line_index(old, read), _line_index(new, read)
     shared: Counter[tuple[int, int]] = Counter()
     for line, old_files in old_index.items():

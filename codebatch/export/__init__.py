@@ -10,13 +10,23 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from codebatch.export.github import write_github
-from codebatch.export.jsonl import write_jsonl
 from codebatch.export.parquet import write_parquet
 from codebatch.export.sarif import write_sarif
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.tables import write_csv
+from codebatch.model.digest import canonical_json
 from codebatch.model.errors import UsageError
 from codebatch.model.records import DONE
+
+
+def write_jsonl(selection: Selection, stream: BinaryIO) -> ExportReport:
+    """Records of any kinds, by task, shard and path."""
+    written = 0
+    for record in selection.records():
+        stream.write(canonical_json(record) + b"\n")
+        written += 1
+    return ExportReport(written)
+
 
 _WRITERS = {
     "jsonl": write_jsonl,

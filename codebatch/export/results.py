@@ -108,7 +108,7 @@ class Shortlist:
 
 
 def count_severities(results: list[Result]) -> Counter[str]:
-    """How many of each severity."""
+    """Return the number of results of each severity."""
     return Counter(str(result.record["severity"]) for result in results)
 
 
@@ -131,7 +131,7 @@ def _compared(selection: Selection, base: BatchOverview, found: Comparison) -> I
 
 
 def _absent(selection: Selection, base: BatchOverview, found: Comparison) -> Iterator[Record]:
-    """What the base alone has, under the same conditions."""
+    """Yield the records that the base alone has, under the same conditions."""
     filters = selection.filters
     paths = _paths_in_language(selection, base)
     for record in found.diff.removed:

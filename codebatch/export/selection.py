@@ -32,7 +32,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """How many records were written, how many of each severity were left out, what to know."""
+    """The numbers of records written, and left out by severity, and notes for the reader."""
 
     written: int
     left_out: Mapping[str, int] = field(default_factory=dict)

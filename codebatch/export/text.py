@@ -23,7 +23,7 @@ def unicode_text(value: object) -> str:
 
 
 def log_text(value: object) -> str:
-    """As `unicode_text`, with control characters and direction marks escaped as well."""
+    """The text with control characters, direction marks and lone surrogates escaped."""
     return _CONTROL.sub(_escape, str(value))
 
 

@@ -107,16 +107,16 @@ class RecordFilter:
         )
 
     def matches(self, record: Record) -> bool:
-        """Whether a record fulfils every condition but the language."""
+        """Return true if a record fulfils every condition but the language."""
         return all(test(record) for test in self._tests)
 
     def matches_path(self, path: str) -> bool:
-        """Whether the path fulfils the glob."""
+        """Return true if the path fulfils the glob."""
         glob = self._globs.get("path")
         return glob is None or glob.match(path) is not None
 
     def matches_language(self, language: str) -> bool:
-        """Whether the language is wanted."""
+        """Return true if the language is wanted."""
         wanted = self._values("language")
         return wanted is None or language in wanted
 

@@ -110,7 +110,7 @@ def spelled(text: str) -> str:
 
 
 def _is_current(store: StoreDirectory, path: Path, overview: BatchOverview) -> bool:
-    """Whether the index is there as it would be built: its tables, and what they were made from.
+    """Return true if the index is as it would be built: its tables, and what they were made from.
 
     A store may come from anybody, so that anything may be called a table: only what is looked at
     in this order takes no more time than a look.
@@ -125,7 +125,7 @@ def _is_current(store: StoreDirectory, path: Path, overview: BatchOverview) -> b
 
 
 def _schema_of(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """How everything in a database was made: a view of somebody else's is not to be asked."""
+    """Return the statements that made a database: a foreign view must not be queried."""
     statement = "SELECT substr(sql, 1, ?) FROM sqlite_master ORDER BY rowid LIMIT ?"
     longest = max(map(len, _SCHEMA)) + 1
     return tuple(sql for (sql,) in connection.execute(statement, (longest, len(_SCHEMA) + 1)))
@@ -137,7 +137,7 @@ def _meta_of(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _meta(overview: BatchOverview) -> dict[str, str]:
-    """What the index must have been made from and how, in order to be current."""
+    """Return what a current index is made from, and how."""
     source = overview.result or digest_document("states", list(_outcomes(overview)))
     return {"batch_id": overview.batch_id, "layout": _LAYOUT, "source": source}
 
@@ -149,7 +149,7 @@ def _outcomes(overview: BatchOverview) -> Iterator[list[object]]:
 
 
 def database_uri(path: Path) -> str:
-    """How SQLite is told to open an index."""
+    """Return the URI with which SQLite opens an index."""
     # The file is replaced as a whole, never changed: immutable spares SQLite its locks, which
     # a read-only file system would refuse.
     return f"{path.as_uri()}?mode=ro&immutable=1"
@@ -232,7 +232,7 @@ def _values(record: Record, fields: Iterable[str]) -> Iterator[object]:
 
 
 def _stored_value(value: object) -> object:
-    """What SQLite holds for a value of JSON."""
+    """Return the value that SQLite holds for one of JSON."""
     if isinstance(value, str):
         return spelled(value)
     if isinstance(value, int) and not -_INT64 <= value < _INT64:

@@ -30,7 +30,7 @@ def batch_rows(store: StoreDirectory) -> list[Document]:
 
 
 def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator[Document]:
-    """The rows of those that nobody removes meanwhile."""
+    """Yield the rows of those that are not removed meanwhile."""
     for one in ids:
         with contextlib.suppress(BatchNotFoundError, SnapshotNotFoundError):
             yield row(one)

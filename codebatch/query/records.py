@@ -2,18 +2,24 @@
 
 A name without wildcards is looked up in the SQL index of the batch where that is there and
 current; the answer is the same without it.
+
+Of the lines of a shard few are parsed that do not match. Lines are canonical JSON, in which a quote
+inside of a string is escaped: ``"kind":"metric"`` in a line is that key with that value, at the top
+or in an inner object. A line without it cannot match; one with it is parsed and asked again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from codebatch.model.errors import MissingExtraError
+from codebatch.model.checks import check_record
+from codebatch.model.digest import canonical_json
+from codebatch.model.errors import MissingExtraError, StoreDamagedError
 from codebatch.model.records import FAILED, KINDS, Record, path_key
 from codebatch.query.fields import record_columns
 from codebatch.query.filters import RecordFilter
-from codebatch.query.scan import matching
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchOverview
 from codebatch.store import StoreDirectory
@@ -96,7 +102,7 @@ def sorted_records(
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> list[Record]:
-    """As `iter_records`, in an order that does not depend on the sharding: by path, then task,
+    """Return the records in an order that does not depend on the sharding: by path, then task,
     then as the task ordered them.
     """
     order = {task: index for index, task in enumerate(overview.states)}
@@ -147,3 +153,56 @@ class FileLanguages:
             self._by_path = {file.path: file.language for file in inputs}
             self._shard_id = shard_id
         return self._by_path[str(record["path"])]
+
+
+_PATH = '"path":"'
+_decode = json.JSONDecoder().raw_decode
+
+
+def matching(data: bytes, filters: RecordFilter) -> Iterator[Record]:
+    """The records that fulfil every condition but the language; `StoreDamagedError` where a line
+    that may be one is none.
+    """
+    try:
+        for line in _candidates(data.decode().split("\n"), filters):
+            record, end = _decode(line)
+            if end != len(line):
+                raise ValueError("one record is a line")
+            if filters.matches(check_record(record)):
+                yield record
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"an index line is not what the format says: {error}") from error
+
+
+def _candidates(lines: list[str], filters: RecordFilter) -> list[str]:
+    """The lines in which all is that the conditions ask for."""
+    found = list(filter(None, lines))
+    for field, values in filters.wanted.items():
+        texts = [_text_of(field, value) for value in sorted(values)]
+        if len(texts) == 1:
+            text = texts[0]
+            found = [line for line in found if text in line]
+        else:
+            found = [line for line in found if any(text in line for text in texts)]
+    return found if filters.path is None else list(filter(_path_test(filters), found))
+
+
+def _text_of(field: str, value: str) -> str:
+    return canonical_json({field: value})[1:-1].decode()
+
+
+def _path_test(filters: RecordFilter) -> Callable[[str], bool]:
+    """Return a test of the path in a line; lines of one path follow one another."""
+    last, fits = "", False
+
+    def test(line: str) -> bool:
+        nonlocal last, fits
+        begin = line.find(_PATH) + len(_PATH)
+        path = line[begin : line.find('"', begin)]
+        if "\\" in path or line.find(_PATH, begin) != -1:
+            return True  # spelled with escapes, or one of two: to be parsed
+        if path != last:
+            last, fits = path, filters.matches_path(path)
+        return fits
+
+    return test

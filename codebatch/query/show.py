@@ -23,14 +23,14 @@ _DIGITS = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class Target:
-    """What an id stands for: its type (snapshot, batch or object) and the complete id."""
+    """The meaning of an id: its type (snapshot, batch or object) and the complete id."""
 
     type: str
     id: str
 
 
 def find_target(store: StoreDirectory, text: str) -> Target:
-    """What ``text`` stands for: a digest, an id, a unique prefix of either, or ``latest``.
+    """Return the meaning of ``text``: a digest, an id, a unique prefix of either, or ``latest``.
 
     ``latest`` is the latest batch, or the latest snapshot where there is no batch. Hex digits
     alone are those of a snapshot or a batch, or a whole digest.

@@ -42,8 +42,8 @@ _BOOT = (
 
 @dataclass(frozen=True)
 class SqlResult:
-    """What a statement gives: the names of its columns, each once, and its rows, which are read
-    while it runs.
+    """The result of a statement: the names of its columns, each once, and its rows, which are
+    read while it runs.
     """
 
     columns: tuple[str, ...]

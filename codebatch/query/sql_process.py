@@ -46,7 +46,7 @@ _DISK_ERRORS = ("disk I/O error", "database or disk is full", "unable to open da
 
 
 def main(descriptor: int) -> None:
-    """Answer the one request that comes over the socket, as long as somebody is there for it."""
+    """Answer the one request that comes over the socket, until its other end is closed."""
     channel = socket.socket(fileno=descriptor)
     request = receive(channel)
     threading.Thread(target=_end_with_owner, args=[channel], daemon=True).start()
@@ -79,7 +79,7 @@ def _answers(uri: str, statement: str, timeout: float) -> Iterator[dict[str, Any
 
 
 def _limit_process(timeout: float) -> None:
-    """Should nobody be there to end this process, the system does."""
+    """Set limits, so that the system ends this process should its owner be gone."""
     limits = {resource.RLIMIT_FSIZE: _MAX_TEMPORARY_BYTES}
     if timeout:
         limits[resource.RLIMIT_CPU] = int(timeout) + _SPARE_CPU_SECONDS

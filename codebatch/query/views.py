@@ -19,7 +19,7 @@ else:
 
 
 def status(overview: BatchOverview) -> Document:
-    """How far the batch is: ``batch_id, status, shards, tasks, errors``."""
+    """Return how far the batch is: ``batch_id, status, shards, tasks, errors``."""
     return {
         "batch_id": overview.batch_id,
         "status": overview.status,
@@ -37,7 +37,7 @@ def status(overview: BatchOverview) -> Document:
 
 
 def summary(overview: BatchOverview) -> Document:
-    """What the batch holds: files, records, diagnostics, skipped files, tasks, result digest."""
+    """Return what the batch holds: files, records, diagnostics, skipped files, tasks, result."""
     counts = overview.counts()
     plan = overview.plan
     return {
@@ -93,7 +93,7 @@ def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Docu
 def stats_rows(
     store: StoreDirectory, overview: BatchOverview, task_id: str | None = None
 ) -> list[Document]:
-    """How many records there are, ``[{by, name, count}]``: by task, kind, language, severity,
+    """Return the numbers of records, ``[{by, name, count}]``: by task, kind, language, severity,
     code, in that order. Read from states and inputs; no outputs are.
     """
     overview.check_task(task_id)

@@ -37,7 +37,7 @@ class ToolCrashedError(Exception):
 
 
 class Preparation(Protocol):
-    """What a tool works out for many files at once, while tasks look at others."""
+    """Answers of a tool for many files at once, which it works out while tasks look at others."""
 
     @property
     def places(self) -> Sequence[int]:
@@ -50,12 +50,12 @@ class Preparation(Protocol):
         """
 
     def cancel(self) -> None:
-        """Nobody will ask, or nobody needs more: leave nothing behind. May be called again."""
+        """Stop, and leave nothing behind: no answer is needed any more. May be called again."""
 
 
 @dataclass(frozen=True)
 class FileContext:
-    """What a task receives beside the file: its config, the records of the tasks it needs by
+    """The input of a task beside the file: its config, the records of the tasks it needs by
     task id, and what `Task.prepare` made for this file (None where it did not look at it).
     """
 
@@ -87,8 +87,8 @@ class Task:
     prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
 
     def prepare_now(self, sources: Sequence[SourceFile], config: Config) -> list[object]:
-        """What the tool says about each file, None where it does not look at one; for a file on
-        which it crashes, the error.
+        """Return what the tool says about each file, None where it does not look at one; for a
+        file on which it crashes, the error.
         """
         if self.prepare is None:
             return [None] * len(sources)
@@ -102,7 +102,7 @@ class Task:
             preparation.cancel()
 
     def prepare_apart(self, sources: Sequence[SourceFile], config: Config) -> list[object]:
-        """As `prepare_now`, for files over which, taken together, the tool has crashed."""
+        """Return the answers for files over which, taken together, the tool has crashed."""
         middle = (len(sources) + 1) // 2
         halves = (sources[:middle], sources[middle:])
         return [value for half in halves if half for value in self.prepare_now(half, config)]
@@ -133,7 +133,7 @@ def skip_record(reason: str) -> Record:
 
 
 def reason_to_skip(source: SourceFile, config: Config) -> str | None:
-    """Why no task of ours looks at a file, or None."""
+    """Return why no built-in task looks at a file, or None."""
     if source.language == "symlink":
         return "symbolic link"
     if source.size > config["max_bytes"]:

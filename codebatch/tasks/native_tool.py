@@ -44,7 +44,7 @@ class ToolError(Exception):
 
 
 class ToolLimits(NamedTuple):
-    """What one process of a tool may use.
+    """The limits of one process of a tool.
 
     ``stack_bytes`` is for each thread that it starts, ``main_stack_bytes`` for its first one.
     """

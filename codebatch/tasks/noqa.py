@@ -29,7 +29,7 @@ _ALIASES = {
 
 
 def is_suppressed(lines: Sequence[str], line: int, code: str) -> bool:
-    """Whether a comment on the line (1-based) suppresses findings of the code."""
+    """Return true if a comment on the line (1-based) suppresses findings of the code."""
     codes = _suppressed(lines[line - 1]) if 1 <= line <= len(lines) else None
     return codes is not None and (not codes or code in codes)
 

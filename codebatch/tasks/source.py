@@ -14,13 +14,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages import frontend_for
+from codebatch.tasks.languages.base import Parsed
 from codebatch.tasks.languages.encodings import declared_encoding
-
-if TYPE_CHECKING:
-    from codebatch.tasks.languages.base import Parsed
 
 NO_FACETS: Mapping[str, str] = MappingProxyType({})
 
@@ -111,7 +108,7 @@ class SourceFile:
 
     @cached_property
     def blank_lines(self) -> int:
-        """How many lines are empty or hold white space alone."""
+        """The number of lines that are empty or hold white space alone."""
         return self.lines.count("") + sum(map(str.isspace, self.lines))
 
     @cached_property

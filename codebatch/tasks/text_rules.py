@@ -1,7 +1,7 @@
 """The text rules L001 to L005, for any text that a person writes.
 
-Data, lock, minified and generated files are passed by: nobody edits them line by line. Of a
-minified file nobody wants to hear about names either; Python is never taken for minified.
+Data, lock, minified and generated files are passed by: they are not edited line by line. Names
+in a minified file are passed by as well; Python is never taken for minified.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TextFinding(NamedTuple):
 
 
 def reason_to_pass_by(source: SourceFile) -> str | None:
-    """Why the text rules do not look at a file, or None."""
+    """Return why the text rules do not look at a file, or None."""
     role = source.facets["text_role"]
     if role == "lock":
         return "lock file"

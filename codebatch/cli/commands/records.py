@@ -22,8 +22,7 @@ from codebatch.cli.render.formats import (
 )
 from codebatch.cli.selection import Selection, selection_options
 from codebatch.model.records import KINDS
-from codebatch.query.fields import record_columns
-from codebatch.query.order import check_sort, sorted_rows
+from codebatch.query.fields import check_sort, record_columns, sorted_rows
 
 _PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
@@ -38,7 +37,7 @@ def errors(
     batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
 ) -> None:
     """List the findings of a batch: syntax errors and diagnostics, by path and line."""
-    columns = _columns("diagnostic", _FINDING_COLUMNS)
+    columns = Columns(_FINDING_COLUMNS, record_columns(["diagnostic"]))
     found = _select(batch_id, store, selection, columns, destinations, "diagnostic")
     if destinations:
         write_rows(itertools.islice(found, selection.limit), columns, destinations)
@@ -68,60 +67,42 @@ def outputs(
     write_rows(itertools.islice(found, selection.limit), columns, destinations, _write_records)
 
 
-@query.command("diagnostics", cls=OnceCommand)
-@batch_option
-@selection_options("task", "severity", "code", "path", "language", "sort", "limit")
-@store_option
-@output_options
-def diagnostics(
-    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
-) -> None:
-    """List the findings of a batch as a table."""
-    columns = _columns("diagnostic", _FINDING_COLUMNS)
-    found = _select(batch_id, store, selection, columns, destinations, "diagnostic")
-    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+def _listing(
+    name: str, kind: str, shown: tuple[str, ...], options: tuple[str, ...], summary: str
+) -> click.Command:
+    """Return a command of ``query`` that lists the records of one kind as a table."""
+    columns = Columns(shown, record_columns([kind]))
+
+    @query.command(name, cls=OnceCommand, help=summary)
+    @batch_option
+    @selection_options("task", *options, "path", "language", "sort", "limit")
+    @store_option
+    @output_options
+    def listing(
+        batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
+    ) -> None:
+        found = _select(batch_id, store, selection, columns, destinations, kind)
+        write_rows(itertools.islice(found, selection.limit), columns, destinations)
+
+    return listing
 
 
-@query.command("symbols", cls=OnceCommand)
-@batch_option
-@selection_options("task", "name", "symbol_type", "path", "language", "sort", "limit")
-@store_option
-@output_options
-def symbols(
-    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
-) -> None:
-    """List what the files of a batch define."""
-    columns = _columns("symbol", ("path", "line", "symbol_type", "scope", "name"))
-    found = _select(batch_id, store, selection, columns, destinations, "symbol")
-    write_rows(itertools.islice(found, selection.limit), columns, destinations)
-
-
-@query.command("edges", cls=OnceCommand)
-@batch_option
-@selection_options("task", "name", "target", "edge_type", "path", "language", "sort", "limit")
-@store_option
-@output_options
-def edges(
-    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
-) -> None:
-    """List the imports, exports and base classes of a batch."""
-    columns = _columns("edge", ("path", "line", "edge_type", "target", "name", "alias"))
-    found = _select(batch_id, store, selection, columns, destinations, "edge")
-    write_rows(itertools.islice(found, selection.limit), columns, destinations)
-
-
-@query.command("metrics", cls=OnceCommand)
-@batch_option
-@selection_options("task", "metric", "name", "min", "max", "path", "language", "sort", "limit")
-@store_option
-@output_options
-def metrics(
-    batch_id: str, selection: Selection, store: str | None, destinations: Sequence[Destination]
-) -> None:
-    """List the measures of files and functions."""
-    columns = _columns("metric", ("path", "line", "name", "metric", "value"))
-    found = _select(batch_id, store, selection, columns, destinations, "metric")
-    write_rows(itertools.islice(found, selection.limit), columns, destinations)
+diagnostics = _listing(
+    *("diagnostics", "diagnostic", _FINDING_COLUMNS, ("severity", "code")),
+    "List the findings of a batch as a table.",
+)
+symbols = _listing(
+    *("symbols", "symbol", ("path", "line", "symbol_type", "scope", "name")),
+    *(("name", "symbol_type"), "List what the files of a batch define."),
+)
+edges = _listing(
+    *("edges", "edge", ("path", "line", "edge_type", "target", "name", "alias")),
+    *(("name", "target", "edge_type"), "List the imports, exports and base classes of a batch."),
+)
+metrics = _listing(
+    *("metrics", "metric", ("path", "line", "name", "metric", "value")),
+    *(("metric", "name", "min", "max"), "List the measures of files and functions."),
+)
 
 
 @query.command("stats", cls=OnceCommand)
@@ -136,10 +117,6 @@ def stats(
     rows = api.open_store(store).find_batch(batch_id).stats(selection.task)
     names = ("by", "name", "count")
     write_rows(rows, Columns(names, names), destinations)
-
-
-def _columns(kind: str, shown: tuple[str, ...]) -> Columns:
-    return Columns(shown, record_columns([kind]))
 
 
 def _select(

@@ -13,8 +13,7 @@ from codebatch.cli.options import batch_option, json_option, store_option, task_
 from codebatch.cli.render import output
 from codebatch.cli.render.formats import Columns, Destination, output_options, write_rows
 from codebatch.cli.selection import Selection, selection_options
-from codebatch.query.fields import FILE_FIELDS
-from codebatch.query.order import check_sort, sorted_rows
+from codebatch.query.fields import FILE_FIELDS, check_sort, sorted_rows
 
 
 @click.command(cls=OnceCommand)
@@ -22,7 +21,7 @@ from codebatch.query.order import check_sort, sorted_rows
 @store_option
 @json_option
 def summary(batch_id: str, store: str | None, as_json: bool) -> None:
-    """What a batch holds: files, records, findings, and the result digest."""
+    """Show what a batch holds: files, records, findings, and the result digest."""
     batch = api.open_store(store).find_batch(batch_id)
     document = cast("dict[str, Any]", batch.summary())
     if as_json:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from codebatch.tasks.languages.base import Frontend
 
 _FRONTENDS = {
-    "python": "codebatch.tasks.languages.python",
+    "python": "codebatch.tasks.languages.python.frontend",
     "javascript": "codebatch.tasks.languages.ecmascript.frontend",
     "jsx": "codebatch.tasks.languages.ecmascript.frontend",
     "typescript": "codebatch.tasks.languages.ecmascript.frontend",

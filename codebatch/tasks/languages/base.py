@@ -8,13 +8,34 @@ Front ends never recurse over a tree: the depth of real code has no limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from codebatch.tasks.source import SourceFile
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 MODULE_SCOPE = "module"
+
+
+class Source(Protocol):
+    """A file as front ends see it; `tasks.source.SourceFile` is one."""
+
+    language: str
+    facets: Mapping[str, str]
+    runs: dict[str, object]
+
+    @property
+    def content(self) -> bytes:
+        """All bytes of the file."""
+
+    @property
+    def text(self) -> str:
+        """The decoded text, without a byte order mark."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the text, without their ends."""
+
+    @property
+    def blank_lines(self) -> int:
+        """The number of lines that are blank."""
 
 
 class SyntaxFault(NamedTuple):
@@ -114,13 +135,13 @@ class Parsed(Protocol):
 
     @property
     def faults(self) -> tuple[SyntaxFault, ...]:
-        """Where the language rejects the file, in source order; empty for a valid file, and where
-        a tool finds that out.
+        """The places where the language rejects the file, in order; empty for a valid file, and
+        where a tool finds that out.
         """
 
     @property
     def dialect(self) -> str | None:
-        """What a file that the language rejects is written in, as a reason to skip it: a template,
+        """The form of a file that the language rejects, as a reason to skip it: a template,
         Python 2; None where its faults are faults.
         """
 
@@ -135,10 +156,10 @@ class Parsed(Protocol):
         """Counts; None where nothing could be parsed."""
 
     def symbols(self) -> Iterable[Symbol]:
-        """What the file defines."""
+        """Return the names that the file defines."""
 
     def edges(self) -> Iterable[Edge]:
-        """What the file refers to."""
+        """Return the references of the file to others."""
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings but for those of names that are there for other files; ``is_module`` where
@@ -151,5 +172,5 @@ class Frontend(Protocol):
 
     languages: frozenset[str]
 
-    def parse(self, source: SourceFile) -> Parsed:
+    def parse(self, source: Source) -> Parsed:
         """Parse one file; a file that is no valid source is a `Parsed` with faults."""

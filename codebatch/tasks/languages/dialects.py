@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from codebatch.tasks.source import SourceFile
+from codebatch.tasks.languages.base import Source
 
 FLOW = "Flow types"
 TEMPLATE = "template"
@@ -40,7 +38,7 @@ def is_dialect(reason: object) -> bool:
     return reason in _DIALECTS or (isinstance(reason, str) and reason.startswith(NEEDS))
 
 
-def reason_not_to_parse(source: SourceFile) -> str | None:
+def reason_not_to_parse(source: Source) -> str | None:
     """Return why a file is none for the parser of its language, as far as it says so itself."""
     if source.language not in _MAY_HAVE_FLOW or b"@flow" not in source.content:
         return None

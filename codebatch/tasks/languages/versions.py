@@ -71,5 +71,5 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _normalized(name: str) -> str:
-    """As the packaging standards compare names."""
+    """Return the name in the form in which the packaging standards compare names."""
     return re.sub(r"[-_.]+", "-", name).lower()

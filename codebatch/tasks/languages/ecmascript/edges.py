@@ -40,7 +40,7 @@ def edges(tree: FlatTree) -> Iterator[Edge]:
 
 
 def written_bases(tree: FlatTree) -> Iterator[tuple[int, str]]:
-    """What classes and interfaces are made from: the nodes, and their names in edges."""
+    """Yield the bases of classes and interfaces: the nodes, and their names in edges."""
     for node in tree.nodes(_HERITAGE):
         for part in _bases(tree, node):
             yield part, _target(tree, part)

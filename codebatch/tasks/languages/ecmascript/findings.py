@@ -24,13 +24,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.tasks.languages.base import NameFinding
+from codebatch.tasks.languages.base import NameFinding, Source
 from codebatch.tasks.languages.ecmascript.oxlint import OxlintRun, Remark
 from codebatch.tasks.languages.ecmascript.places import places
 
 if TYPE_CHECKING:
     from codebatch.tasks.languages.ecmascript.grammars import FlatTree
-    from codebatch.tasks.source import SourceFile
 
 UNUSED, SHADOW = "no-unused-vars", "no-shadow"
 # What is found by them is not reported: the global names of a script, and what makes it none.
@@ -64,7 +63,7 @@ _IMPORTED = re.compile(r"(?:Identifier|Type) '")
 class OxlintFindings:
     """oxlint at work on the names of some files, for the codes that are asked for."""
 
-    def __init__(self, sources: Sequence[SourceFile], codes: Collection[str]) -> None:
+    def __init__(self, sources: Sequence[Source], codes: Collection[str]) -> None:
         rules: dict[str, object] = {}
         if not {"L101", "L102"}.isdisjoint(codes):
             rules.update(_UNUSED_RULES)
@@ -79,7 +78,7 @@ class OxlintFindings:
         return [[*_findings(*one)] for one in zip(self._sources, remarks, strict=True)]
 
     def cancel(self) -> None:
-        """End oxlint where nobody waits for it."""
+        """End oxlint; no answer is needed any more."""
         self._run.cancel()
 
 
@@ -108,7 +107,7 @@ def _is_shared(tree: FlatTree, finding: NameFinding, *, is_module: bool) -> bool
     return not is_module and around.isdisjoint(_INNER) and not around.isdisjoint(_TYPES)
 
 
-def _findings(source: SourceFile, remarks: Sequence[Remark]) -> Iterator[NameFinding]:
+def _findings(source: Source, remarks: Sequence[Remark]) -> Iterator[NameFinding]:
     by_rule: dict[str, set[int]] = {}
     found: list[tuple[Remark, str]] = []
     for remark in remarks:

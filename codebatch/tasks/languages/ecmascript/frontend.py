@@ -1,27 +1,34 @@
-"""The ECMAScript front end: one parsed file, and the object the registry hands out."""
+"""The ECMAScript front end: one parsed file, and the object the registry hands out.
+
+The grammars read ASCII: every other character is replaced by one that means the same to them (a
+letter by ``_``, white space by a space, anything else by one they reject outside of strings and
+comments), so that byte offsets are code point offsets and no byte that does not decode can be a
+fault by itself. NUL is replaced because tree-sitter takes it for the end of the file, and U+2028
+and U+2029 by spaces: they would end lines of code, but are found in strings.
+
+The grammars are behind the languages, and reject some valid files. Their trees hold a node of type
+``ERROR`` then, with what could be read around it; what the language rejects is not decided here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
     Edge,
     EncodedTree,
     NameFinding,
+    Source,
     Symbol,
     SyntaxFault,
 )
 from codebatch.tasks.languages.dialects import TEMPLATE, is_template
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS
+from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, FlatTree, flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
-from codebatch.tasks.languages.ecmascript.syntax import is_accepted, read
-
-if TYPE_CHECKING:
-    from codebatch.tasks.source import SourceFile
 
 
 class ParsedFile:
@@ -51,11 +58,11 @@ class ParsedFile:
         return metrics.code_metrics(self._tree, self._definitions)
 
     def symbols(self) -> Iterable[Symbol]:
-        """What the file defines; see ``symbols``."""
+        """Return the names that the file defines; see ``symbols``."""
         return symbols.symbols(self._tree, self._definitions)
 
     def edges(self) -> Iterable[Edge]:
-        """What the file refers to; see ``edges``."""
+        """Return the references of the file to others; see ``edges``."""
         return edges.edges(self._tree)
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
@@ -72,10 +79,54 @@ class EcmascriptFrontend:
 
     languages = frozenset(GRAMMARS)
 
-    def parse(self, source: SourceFile) -> ParsedFile:
+    def parse(self, source: Source) -> ParsedFile:
         """Parse one file."""
         grammar = "javascript" if source.language == "jsx" else source.language
         return ParsedFile(source.text, grammar)
 
 
 FRONTEND = EcmascriptFrontend()
+
+
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_FOREIGN = re.compile(r"[^\x01-\x7f]+")
+
+
+class _StandIns(dict[int, str]):
+    """For each character the ASCII one that means the same to a grammar."""
+
+    def __init__(self) -> None:
+        super().__init__({code: chr(code) for code in range(1, 128)})
+        self[0] = "\x01"
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if ("_" + char).isidentifier():
+            stand_in = "_"
+        elif char.isspace() or char == "\ufeff":
+            stand_in = " "
+        else:
+            stand_in = "\x01"
+        self[code] = stand_in
+        return stand_in
+
+
+_STAND_INS = _StandIns()
+
+
+def read(text: str, grammar: str) -> FlatTree:
+    """Return the tree of a text as well as it can be read."""
+    return flatten(parse(grammar, _ascii(text)), grammar, text)
+
+
+def is_accepted(text: str, grammar: str) -> bool:
+    """Return true if the grammar accepts a text."""
+    return not parse(grammar, _ascii(text)).root_node.has_error
+
+
+def _ascii(text: str) -> str:
+    if "\r" in text:
+        text = _LONE_RETURN.sub("\n", text)
+    if text.isascii() and "\0" not in text:
+        return text
+    return _FOREIGN.sub(lambda run: run[0].translate(_STAND_INS), text)

@@ -199,7 +199,7 @@ class _Complexity:
 
 
 def is_logical(tree: FlatTree, node: int) -> bool:
-    """Whether a node is a binary expression with a logical operator."""
+    """Return true if a node is a binary expression with a logical operator."""
     if tree.types[node] != "binary_expression":
         return False
     operator = tree.child(node, "operator")

@@ -17,14 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
+from codebatch.tasks.languages.base import Source
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from codebatch.tasks.source import SourceFile
 
 # It ends with 1 where it has found an error in a file.
 OXLINT = NativeTool("oxlint", ends_well=(0, 1))
@@ -71,7 +68,7 @@ class Remark(NamedTuple):
         """Return true for what the language rejects.
 
         Errors with numbers are what TypeScript's checker says: its parser reads such a file, and
-        where libraries are not checked, nobody ever hears of it. So they count in JavaScript only.
+        where libraries are not checked, it is never reported. So they count in JavaScript only.
         """
         if _RULE.fullmatch(self.code):
             return False
@@ -89,7 +86,7 @@ class OxlintRun:
     with it the run lets go of the files.
     """
 
-    def __init__(self, sources: Sequence[SourceFile], rules: Mapping[str, object]) -> None:
+    def __init__(self, sources: Sequence[Source], rules: Mapping[str, object]) -> None:
         """Start it with ``rules``, by their names as oxlint is configured with them."""
         self._sources = sources
         self._rules = rules
@@ -140,11 +137,11 @@ class OxlintRun:
             self._run.cancel()
 
     def _forget(self) -> None:
-        """Have nobody else ask."""
+        """Take the run from the files, so that no other task asks it."""
         for source in self._sources:
             source.runs.pop(OXLINT.name, None)
 
-    def _start(self, copies: Sequence[tuple[SourceFile, str]]) -> ToolRun:
+    def _start(self, copies: Sequence[tuple[Source, str]]) -> ToolRun:
         files = {
             f"{number}.{extension}": self._copy(source)
             for number, (source, extension) in enumerate(copies)
@@ -153,7 +150,7 @@ class OxlintRun:
         files[_CONFIGURATION] = json.dumps(_configuration(self._rules)).encode()
         return ToolRun(OXLINT, arguments, files)
 
-    def _copy(self, source: SourceFile) -> bytes:
+    def _copy(self, source: Source) -> bytes:
         """Return the text as oxlint is to see it.
 
         It says nothing of errors in JavaScript that has ``@flow`` in a comment, wherever that
@@ -182,17 +179,17 @@ class OxlintRun:
         return remarks
 
 
-def run_on(source: SourceFile) -> tuple[OxlintRun, int] | None:
+def run_on(source: Source) -> tuple[OxlintRun, int] | None:
     """Return the run that is to say what is wrong with a file, and the place of the file there."""
     return cast("tuple[OxlintRun, int] | None", source.runs.get(OXLINT.name))
 
 
-def _extensions(source: SourceFile) -> tuple[str, ...]:
+def _extensions(source: Source) -> tuple[str, ...]:
     key = (source.language, source.facets["script_goal"])
     return _EXTENSIONS.get(key) or (source.language,)  # "jsx" and "tsx" are extensions
 
 
-def _rejects(remarks: Sequence[Remark], source: SourceFile) -> bool:
+def _rejects(remarks: Sequence[Remark], source: Source) -> bool:
     return any(remark.is_error(source.language) for remark in remarks)
 
 

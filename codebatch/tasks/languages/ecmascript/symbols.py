@@ -210,7 +210,7 @@ def _exports(tree: FlatTree, node: int) -> Iterator[_Named]:
 
 
 def _declared(tree: FlatTree, declaration: int) -> Iterator[_Named]:
-    """What an exported declaration exports."""
+    """Yield the names that an exported declaration exports."""
     if tree.types[declaration] == "ambient_declaration":
         inner = next(
             (c for c in tree.children(declaration) if not tree.types[c].startswith('"')), None

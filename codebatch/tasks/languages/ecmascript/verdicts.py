@@ -1,4 +1,4 @@
-"""Whether the language accepts a file: the errors of oxc's parser, those of scopes included.
+"""The errors of oxc's parser in a file, those of scopes included.
 
 A file whose name leaves open whether it is a module or a script is accepted if it is either. A
 ``return`` outside of a function is accepted everywhere, as loaders put files into functions.
@@ -46,7 +46,7 @@ class Verdicts:
         return found
 
     def cancel(self) -> None:
-        """End oxlint where nobody waits for it."""
+        """End oxlint; no answer is needed any more."""
         self._run.cancel()
 
 

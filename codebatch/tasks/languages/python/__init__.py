@@ -1,7 +1,1 @@
-"""The Python front end, made with the standard library's `ast`; semantic lint is `ruff`'s."""
-
-from codebatch.tasks.languages.python.frontend import PythonFrontend
-
-FRONTEND = PythonFrontend()
-
-__all__ = ["FRONTEND"]
+"""Python: trees through the standard library's `ast`, names by ruff."""

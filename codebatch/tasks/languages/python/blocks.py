@@ -8,12 +8,10 @@ count as statements, of the block that a ``try`` or a ``match`` opens.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from codebatch.tasks.languages.python.nodes import FlatTree
+from codebatch.tasks.languages.python.nodes import FlatTree
 
 _State = TypeVar("_State")
 
@@ -46,7 +44,7 @@ _STATEMENTS = {*ast.stmt.__subclasses__(), *_BLOCKS}
 
 
 def nested(node: ast.AST) -> int:
-    """How many statements the blocks of a statement have."""
+    """Return the number of statements in the blocks of a statement."""
     return sum([len(getattr(node, block)) for block in _BLOCKS[type(node)]])
 
 

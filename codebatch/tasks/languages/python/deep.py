@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import TypeVar
 
 _T = TypeVar("_T")
 

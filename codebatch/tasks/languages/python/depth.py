@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from codebatch.runtime.lazy import lazy
-
-if TYPE_CHECKING:
-    import ast
-else:
-    ast = lazy("ast")  # which a plan does not need
-
 # Far above what people and generators write: the longest chains of operators and of ``elif`` that
 # are met have some thousand links.
 DEEPEST = 20_000
@@ -25,13 +16,3 @@ def may_nest_deeply(content: bytes) -> bool:
         return False
     marks = len(content) - len(content.translate(None, _MARKS))
     return marks + sum(map(content.count, _WORDS)) > DEEPEST
-
-
-def nests_deeply(tree: ast.AST) -> bool:
-    """Return whether a tree has nodes more than `DEEPEST` levels down."""
-    level: list[ast.AST] = [tree]
-    for _ in range(DEEPEST):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return False
-    return True

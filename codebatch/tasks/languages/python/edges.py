@@ -9,18 +9,15 @@ name's own line. Like symbols, edges follow from the flat tree alone.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.tasks.languages.base import Edge
+from codebatch.tasks.languages.python.nodes import FlatTree
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from codebatch.tasks.languages.python.nodes import FlatTree
-
-    # An edge and the node it stands at.
-    _Placed = tuple[ast.alias | ast.expr, Edge]
+# An edge and the node it stands at.
+_Placed = tuple[ast.alias | ast.expr, Edge]
 
 
 def find_edges(flat: FlatTree) -> list[Edge]:

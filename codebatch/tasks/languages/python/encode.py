@@ -118,8 +118,8 @@ def encode_tree(flat: FlatTree) -> EncodedTree:
 
 
 class _Plan(NamedTuple):
-    """How the columns of a class are made of its fields, which are numbered in the order that the
-    parser gives them to all nodes of the class. ``places`` are the fields in the order first
+    """The way to make the columns of a class of its fields, which are numbered in the order that
+    the parser gives them to all nodes of the class. ``places`` are the fields in the order first
     line, last line, first column, last column; ``columns`` what makes a column of each field.
     """
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
     Edge,
     EncodedTree,
     NameFinding,
+    Source,
     Symbol,
     SyntaxFault,
 )
@@ -21,25 +22,22 @@ from codebatch.tasks.languages.dialects import (
     TEMPLATE,
     is_template,
 )
-from codebatch.tasks.languages.python.depth import nests_deeply
+from codebatch.tasks.languages.python.depth import DEEPEST
 from codebatch.tasks.languages.python.edges import find_edges
 from codebatch.tasks.languages.python.encode import encode_tree
 from codebatch.tasks.languages.python.lines import count_lines
 from codebatch.tasks.languages.python.metrics import count_complexity
-from codebatch.tasks.languages.python.newer import needed_python
 from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
 from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
 from codebatch.tasks.languages.python.python2 import is_python2
+from codebatch.tasks.languages.python.ruff import needed_python
 from codebatch.tasks.languages.python.symbols import find_symbols
-
-if TYPE_CHECKING:
-    from codebatch.tasks.source import SourceFile
 
 
 class PythonFile:
     """A parsed Python file; nothing can be recovered from one that has a fault."""
 
-    def __init__(self, source: SourceFile) -> None:
+    def __init__(self, source: Source) -> None:
         tree = parse_source(source)
         self._source = source
         self._tree = tree if not isinstance(tree, SyntaxFault) else None
@@ -48,7 +46,7 @@ class PythonFile:
     @cached_property
     def nests_deeply(self) -> bool:
         """True if the tree is deeper than what is given to tools that recurse over it."""
-        return self._tree is not None and nests_deeply(self._tree)
+        return self._tree is not None and _nests_deeply(self._tree)
 
     @cached_property
     def _flat(self) -> FlatTree | None:
@@ -86,7 +84,7 @@ class PythonFile:
 
     @cached_property
     def dialect(self) -> str | None:
-        """What the file is written in that this Python rejects it, as a reason to skip it."""
+        """The form of a file that this Python rejects, as a reason to skip it."""
         text = self._source.text
         if not self.faults or self.faults[0].message in IN_ANY_PYTHON:
             return None
@@ -105,6 +103,19 @@ class PythonFrontend:
 
     languages = frozenset({"python"})
 
-    def parse(self, source: SourceFile) -> PythonFile:
+    def parse(self, source: Source) -> PythonFile:
         """Parse a file; a syntax error is a fault of the result."""
         return PythonFile(source)
+
+
+FRONTEND = PythonFrontend()
+
+
+def _nests_deeply(tree: ast.AST) -> bool:
+    """Return whether a tree has nodes more than `DEEPEST` levels down."""
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return False
+    return True

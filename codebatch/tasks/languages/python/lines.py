@@ -13,14 +13,11 @@ import io
 import re
 import sys
 import tokenize
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
 
+from codebatch.tasks.languages.python.nodes import FlatTree
 from codebatch.tasks.languages.python.places import character_offset, line_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from codebatch.tasks.languages.python.nodes import FlatTree
 
 # From 3.12 on an f-string may hold its own quotes and comments; only the tokenizer knows.
 _NESTED_QUOTES = sys.version_info >= (3, 12)

@@ -39,20 +39,17 @@ from __future__ import annotations
 
 import ast
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, FunctionMetrics
 from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
+from codebatch.tasks.languages.python.nodes import FlatTree
 from codebatch.tasks.languages.python.places import line_at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from codebatch.tasks.languages.python.nodes import FlatTree
 
 
 class Complexity(NamedTuple):
-    """What one loop over the tree counts."""
+    """The counts of one loop over the tree."""
 
     functions: tuple[FunctionMetrics, ...]
     module: FunctionMetrics
@@ -77,7 +74,7 @@ class _Counter:
 
 
 class _Place(NamedTuple):
-    """Where a node stands: whose numbers it adds to, and how deep."""
+    """The place of a node: the counter it adds to, and its depth."""
 
     counter: _Counter
     nesting: int
@@ -130,7 +127,7 @@ class _Tally:
         self.imports += 1
 
     def if_(self, node: ast.If, place: _Place) -> Opened:
-        """What follows in an ``elif`` stands where the statement itself does."""
+        """Count an ``if``; an ``elif`` stands in the same place as the statement itself."""
         counter, inner = place.counter, place.nested(block=True)
         counter.cyclomatic += 1
         counter.cognitive += 1 if self._is_elif(node) else 1 + place.nesting

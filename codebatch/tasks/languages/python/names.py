@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from codebatch.tasks.languages.python.places import (
     character_offset,
@@ -16,9 +17,6 @@ from codebatch.tasks.languages.python.places import (
     word_after,
     word_before,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 Place = tuple[int, int]
 

@@ -17,14 +17,12 @@ edges are made from; both take nothing else, so equal encodings have equal symbo
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from codebatch.tasks.languages.python.names import NAMED_CLASSES, find_name_places
 from codebatch.tasks.languages.python.places import character_offset
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 # Fields whose value is no node. What a field holds is the same in every class that has it,
 # except for the classes named below.

@@ -13,15 +13,11 @@ import io
 import re
 import sys
 import tokenize
-from typing import TYPE_CHECKING
 
-from codebatch.tasks.languages.base import SyntaxFault
+from codebatch.tasks.languages.base import Source, SyntaxFault
 from codebatch.tasks.languages.python.deep import NoThreadError, call_deep
 from codebatch.tasks.languages.python.places import line_at
 from codebatch.tasks.languages.python.warnings_off import warnings_off
-
-if TYPE_CHECKING:
-    from codebatch.tasks.source import SourceFile
 
 NULL_BYTES = "source code cannot contain null bytes"
 TOO_DEEP = "nested too deeply for this Python's parser"
@@ -37,7 +33,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=]")
 
 
-def parse_source(source: SourceFile) -> ast.Module | SyntaxFault:
+def parse_source(source: Source) -> ast.Module | SyntaxFault:
     """The tree of a file, or why there is none."""
     content = source.content
     null = content.find(b"\0")
@@ -70,8 +66,8 @@ def parse_text(text: str) -> ast.Module | None:
 
 
 def _is_shortage(error: MemoryError) -> bool:
-    """Whether memory is short, which says nothing about the file; else it is too deep. What
-    the parser of an older Python says of both is the same.
+    """Return true if memory is short, which says nothing about the file; else it is too deep.
+    The parser of an older Python says the same of both.
     """
     return isinstance(error, NoThreadError) or (_DEPTH_IS_FIXED and not error.args)
 
@@ -88,7 +84,7 @@ def _parse(content: bytes | str) -> ast.Module:
             return call_deep(lambda: ast.parse(content))
 
 
-def _syntax_fault(source: SourceFile, error: SyntaxError) -> SyntaxFault:
+def _syntax_fault(source: Source, error: SyntaxError) -> SyntaxFault:
     try:
         _parse(source.text)
     except SyntaxError as exact:

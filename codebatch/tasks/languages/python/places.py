@@ -7,12 +7,9 @@ in the text between two places that it has, where no string can stand.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _WORD = re.compile(r"#.*|\w+")
 _WORD_CHARACTER = re.compile(r"\w")
@@ -37,7 +34,7 @@ def character_offset(line: str, offset: int) -> int:
 
 
 def _inner_bytes(data: bytes) -> int:
-    """How many bytes are not the first of a character."""
+    """Return the number of bytes that are not the first of a character."""
     return len(data) - len(data.translate(None, _INNER))
 
 

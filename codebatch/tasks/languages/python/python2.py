@@ -1,9 +1,9 @@
-"""Whether a file that Python 3 rejects is Python 2.
+"""Tell Python 2 from broken Python 3.
 
-It is if what only Python 2 has (statements ``print`` and ``exec``, ``except E, e``, ``raise E, m``,
-backticks, ``<>``, parameters that are tuples, numbers like ``0777`` and ``10L``, ``ur''``), written
-as in Python 3, makes a file that Python 3 accepts, and nothing in it is of Python 3 alone. So a
-mistake in a file for Python 3 remains one.
+A file is Python 2 if what only Python 2 has (statements ``print`` and ``exec``, ``except E, e``,
+``raise E, m``, backticks, ``<>``, parameters that are tuples, numbers like ``0777`` and ``10L``,
+``ur''``), written as in Python 3, makes a file that Python 3 accepts, and nothing in it is of
+Python 3 alone. So a mistake in a file for Python 3 remains one.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Ruff judges a file by its content and by its name (``__init__.py`` and ``.pyi`` 
 reads neither configuration nor neighbours here: every source is copied under a name that says its
 role and nothing else: a number, which no import can name. What comes back depends on content,
 role, rules, and ruff's version and limits alone. Inline ``noqa`` is honoured.
+
+Ruff's parser also knows which Python accepts a file that this one rejects: it reads for the oldest
+Python that runs this program, and says of newer syntax with which version it came.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.languages.encodings import declared_encoding
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from codebatch.tasks.rules import TASK_CRASHED
 
 RUFF = NativeTool("ruff")
 
@@ -89,7 +93,7 @@ class RuffRun:
         return findings
 
     def faults(self) -> Iterator[str]:
-        """Why ruff rejects the files, in messages without places."""
+        """Return the reasons for which ruff rejects the files, in messages without places."""
         return (item["message"] for item in self._said() if not _is_rule(item["code"]))
 
     def _said(self) -> Iterator[dict[str, Any]]:
@@ -115,16 +119,6 @@ class RuffRun:
         """End ruff, if it has not ended, and let go of the files."""
         if self._run is not None:
             self._run.cancel()
-
-
-def run_ruff(sources: Sequence[RuffInput], select: Sequence[str]) -> list[list[RuffFinding]]:
-    """The findings of `RuffRun`, waited for."""
-    return RuffRun(sources, select).findings()
-
-
-def faults_in_oldest(content: bytes) -> Iterator[str]:
-    """Why the oldest Python that runs this program would reject a module."""
-    return RuffRun([RuffInput(content, "module")], ["F401"]).faults()
 
 
 def _files(sources: Sequence[RuffInput]) -> dict[str, bytes]:
@@ -175,3 +169,25 @@ def _finding(item: dict[str, Any]) -> RuffFinding | None:
     place = item["location"]
     line = place["row"]
     return RuffFinding(code, message, line, place["column"], item.get("noqa_row") or line)
+
+
+_ADDED = re.compile(r"on Python 3\.\d+ \(syntax was added in Python 3\.(\d+)\)")
+
+
+def needed_python(content: bytes) -> str | None:
+    """Return the version (``3.12``) that a file needs, if it needs one newer than this Python and
+    is faultless there.
+    """
+    newest = 0
+    try:
+        for message in RuffRun([RuffInput(content, "module")], ["F401"]).faults():
+            added = _ADDED.search(message)
+            if added is None:
+                return None
+            newest = max(newest, int(added[1]))
+    except ToolCrashedError as error:
+        # By limits that are stated, so everywhere: what nests too deep for it stays a fault.
+        if error.rule != TASK_CRASHED:
+            raise
+        return None
+    return f"3.{newest}" if newest > sys.version_info.minor else None

@@ -18,16 +18,13 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
 from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from codebatch.tasks.languages.python.nodes import FlatTree
+from codebatch.tasks.languages.python.nodes import FlatTree
 
 _FIRST_ONLY = frozenset({"variable", "parameter", "import", "export"})
 
@@ -36,7 +33,7 @@ _Found = tuple[str, str, str, int, int, int]
 
 
 class _Scope:
-    """What encloses a name; ``kind`` is module, class or function."""
+    """The scope of a name; ``kind`` is module, class or function."""
 
     __slots__ = ("foreign", "kind", "name")
 
@@ -97,7 +94,7 @@ class _Finder:
         self._bind(name, kind, scope, line, offset, line)
 
     def _bind_target(self, target: ast.expr | None, scope: _Scope) -> None:
-        """What an assignment to the target binds; attributes and items are no names."""
+        """Note the names that an assignment to the target binds; attributes and items are none."""
         if isinstance(target, ast.Name):
             self._bind_at(target, target.id, "variable", scope)
             return
@@ -170,7 +167,7 @@ class _Finder:
         return len(node.body), 0, None
 
     def capture(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar, scope: _Scope) -> None:
-        """What an exception handler or a pattern binds; not every one does."""
+        """Note the name that an exception handler or a pattern binds; not every one does."""
         place = self._flat.names.get(node)
         if place is not None and node.name is not None:
             self._bind(node.name, "variable", scope, *place, place[0])

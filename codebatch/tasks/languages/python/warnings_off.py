@@ -13,12 +13,9 @@ import contextlib
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from types import TracebackType
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 
 class WarningsOff:
