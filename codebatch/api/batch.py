@@ -6,45 +6,41 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar, cast
 
 from codebatch.cluster import settings as cluster_settings
 from codebatch.model import limits
-from codebatch.model.records import DONE
+from codebatch.model.digest import Document
+from codebatch.model.records import DONE, Record
 from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import BatchOverview, load_overview
 from codebatch.store import open_store
 from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from codebatch import batch as batches
-    from codebatch import export
+    from codebatch import export as exports
     from codebatch.api.store import Store
-    from codebatch.batch import BatchResult, OnWait, Progress, RecheckReport, RunReport
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
-    from codebatch.batch.forecast import Forecast
-    from codebatch.export import ExportReport
     from codebatch.graph import compile as graph
-    from codebatch.model.digest import Document
-    from codebatch.model.messages import Receipt
-    from codebatch.model.records import Record
+    from codebatch.model import messages
     from codebatch.query import filters as conditions
-    from codebatch.query import inspect, records, sql, top, views
-    from codebatch.query.records import Records
+    from codebatch.query import inspect, sql, top, views
+    from codebatch.query import records as queries
     from codebatch.status import activity as activities
-    from codebatch.status import batch_status as overviews
-    from codebatch.status.batch_status import BatchOverview
 else:
     activities = lazy("codebatch.status.activity")
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
-    export = lazy("codebatch.export")
+    exports = lazy("codebatch.export")
     forecasts = lazy("codebatch.batch.forecast")
     graph = lazy("codebatch.graph.compile")
-    overviews = lazy("codebatch.status.batch_status")
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
-    records = lazy("codebatch.query.records")
+    queries = lazy("codebatch.query.records")
     sql = lazy("codebatch.query.sql")
     top = lazy("codebatch.query.top")
     views = lazy("codebatch.query.views")
@@ -63,13 +59,38 @@ def _of_batch(method: F) -> F:
     return cast("F", wrapped)
 
 
+class RunArguments(TypedDict, total=False):
+    """More arguments of a run, by name.
+
+    ``workers`` is how many there are on this machine; ``client`` a ``distributed.Client`` to use
+    instead of a scheduler. A worker process may spend ``file_timeout`` seconds on a task on a
+    file, and take ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no
+    limit. What ends it by more is quarantined.
+
+    On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
+    ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet or
+    any more, are waited for, ``cluster_timeout`` seconds at most. Dask's report on the run is
+    written to ``performance_report``.
+    """
+
+    workers: int | None
+    client: Any
+    file_timeout: float | None
+    memory_limit: int | str | None
+    transport: str | None
+    cluster_timeout: float | None
+    performance_report: str | PathLike[str] | None
+
+
 class Batch:
     """A plan over a snapshot and its results, as far as they are committed.
 
     It implements Dask's collection protocol over the shards that are not done.
     """
 
-    def __init__(self, store: Store, batch_id: str, made: BatchResult | None = None) -> None:
+    def __init__(
+        self, store: Store, batch_id: str, made: batches.BatchResult | None = None
+    ) -> None:
         self.store = store
         self.id = batch_id
         self.made = made
@@ -79,115 +100,80 @@ class Batch:
         return f"<codebatch.Batch {self.id}>"
 
     @_of_batch
-    def run(  # noqa: PLR0913 - each is a setting of its own, by name
+    def run(
         self,
         scheduler: str | None = None,
         *,
-        workers: int | None = None,
-        client: Any = None,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
         require_reused: bool = False,
         retry_quarantined: bool = False,
-        file_timeout: float | None = None,
-        memory_limit: int | str | None = None,
-        on_wait: OnWait | None = None,
-        transport: str | None = None,
-        cluster_timeout: float | None = None,
-        performance_report: str | PathLike[str] | None = None,
+        on_wait: batches.OnWait | None = None,
         on_notice: Callable[[str], None] | None = None,
-    ) -> RunReport:
-        """Run what is not done. ``scheduler``: ``auto``, ``sync``, ``threads``, ``processes``, an
-        address or a scheduler file; or give a ``distributed.Client``. With ``require_reused``
-        it is an error that something has to be computed.
-
-        A worker process may spend ``file_timeout`` seconds on a task on a file, and take
-        ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no limit. What
-        ends it by more is quarantined; ``retry_quarantined`` tries such files again.
+        **arguments: Unpack[RunArguments],
+    ) -> batches.RunReport:
+        """Run what is not done, and return a report. ``scheduler``: ``auto``, ``sync``,
+        ``threads``, ``processes``, an address or a scheduler file. With ``require_reused`` it is
+        an error that something has to be computed; ``retry_quarantined`` tries files again that
+        are quarantined. ``arguments`` are those of `RunArguments`.
 
         Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
-        one has to wait for others.
-
-        On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
-        ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet
-        or any more, are waited for, ``cluster_timeout`` seconds at most, which ``on_notice`` is
-        told. Dask's report on the run is written to ``performance_report``.
-
-        ``progress`` is called with a `status.progress.RunProgress`, first with what is done
-        already, and then whenever a shard is done or has failed.
+        one has to wait for others, ``on_notice`` with what else is worth knowing. ``progress`` is
+        called with a `status.progress.RunProgress`, first with what is done already, and then
+        whenever a shard is done or has failed.
         """
-        options = batches.RunOptions(
+        options = _run_options(
             scheduler,
-            workers,
-            client,
-            progress,
-            on_wait,
+            arguments,
+            on_notice,
+            progress=progress,
+            on_wait=on_wait,
             require_reused=require_reused,
             retry_quarantined=retry_quarantined,
-            limits=limits.choose_limits(file_timeout, memory_limit),
-            cluster=cluster_settings.choose_cluster_settings(
-                transport, cluster_timeout, performance_report, on_notice
-            ),
         )
         return batches.run_batch(self.store.directory, self.id, options)
 
     @_of_batch
-    def recheck(  # noqa: PLR0913 - as above
+    def recheck(
         self,
         sample: float = 100,
         scheduler: str | None = None,
         *,
-        workers: int | None = None,
-        client: Any = None,
-        file_timeout: float | None = None,
-        memory_limit: int | str | None = None,
-        transport: str | None = None,
-        cluster_timeout: float | None = None,
-        performance_report: str | PathLike[str] | None = None,
-        on_notice: Callable[[str], None] | None = None,
         replace: bool = False,
-    ) -> RecheckReport:
+        on_notice: Callable[[str], None] | None = None,
+        **arguments: Unpack[RunArguments],
+    ) -> batches.RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
         quarantined is left out. With ``replace``, shards with results that differ are computed
         anew then, and what was remembered of their files is forgotten. The other parameters are
         those of `run`.
         """
-        options = batches.RunOptions(
-            scheduler,
-            workers,
-            client,
-            limits=limits.choose_limits(file_timeout, memory_limit),
-            cluster=cluster_settings.choose_cluster_settings(
-                transport, cluster_timeout, performance_report, on_notice
-            ),
-        )
+        options = _run_options(scheduler, arguments, on_notice)
         directory = self.store.directory
         report = batches.recheck_batch(directory, self.id, round(sample * 10_000), options)
         return batches.replace_differing(directory, report, options) if replace else report
 
     @_of_batch
-    def forecast(self) -> Forecast:
-        """What a run would compute and what it would reuse, and why."""
+    def forecast(self) -> forecasts.Forecast:
+        """Return what a run would compute and what it would reuse, and why."""
         return forecasts.forecast_batch(self.store.directory, self.id)
 
     @_of_batch
     def explain(self, task: str, path: str) -> Document:
-        """What the result of a task on a file depends on, and where it came from."""
+        """Return what the result of a task on a file depends on, and where it came from."""
         return explanations.explain_result(self.store.directory, self.id, task, path)
 
     def overview(self) -> BatchOverview:
         """The states of all shards as they are now."""
-        return overviews.load_overview(self.store.directory, self.id)
+        return load_overview(self.store.directory, self.id)
 
     def status(self) -> Document:
-        """How far the batch is, and who runs it; the document that ``codebatch status --json``
-        prints.
-        """
+        """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
         overview = self.overview()
         activity = activities.load_activity(self.store.directory, overview)
         return {**views.status(overview), **activity.as_document()}
 
     def summary(self) -> Document:
-        """What it holds; the document that ``codebatch summary --json`` prints."""
+        """Return what it holds, as ``codebatch summary --json`` prints it."""
         return views.summary(self.overview())
 
     def tasks(self) -> list[Document]:
@@ -208,7 +194,7 @@ class Batch:
 
     @_of_batch
     def stats(self, task: str | None = None) -> list[Document]:
-        """How many records there are by task, kind, language, severity and code."""
+        """Return the numbers of records by task, kind, language, severity and code."""
         return views.stats_rows(self.store.directory, self.overview(), task)
 
     @_of_batch
@@ -223,8 +209,8 @@ class Batch:
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """
-        found = sql.run_sql(self.store.directory, self.overview(), statement, timeout)
-        return list(found.rows)
+        result = sql.run_sql(self.store.directory, self.overview(), statement, timeout)
+        return list(result.rows)
 
     @_of_batch
     def inspect(self, path: str, *, at: int | None = None) -> Document:
@@ -248,19 +234,19 @@ class Batch:
     ) -> Iterator[Record]:
         """Matching records, read lazily: by task, shard and path."""
         filters = conditions.RecordFilter(kind, severity, code, path, language)
-        return records.iter_records(self.store.directory, self.overview(), filters, task)
+        return queries.iter_records(self.store.directory, self.overview(), filters, task)
 
-    def outputs(self, *, task: str | None = None, **filters: Any) -> Records:
+    def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
         """Matching records, read each time they are iterated over, with ``to_list()`` and
         ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
         chosen = conditions.RecordFilter(**filters)
-        return records.records(self.store.directory, self.overview, chosen, task)
+        return queries.records(self.store.directory, self.overview, chosen, task)
 
     @_of_batch
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
-        """As `records`, in an order that does not depend on the sharding: by path, then task."""
-        return records.sorted_records(
+        """Return the records in an order that does not depend on the sharding: by path, task."""
+        return queries.sorted_records(
             self.store.directory, self.overview(), conditions.RecordFilter(**filters), task
         )
 
@@ -274,12 +260,12 @@ class Batch:
         limited: bool = True,
         task: str | None = None,
         **filters: Any,
-    ) -> ExportReport:
+    ) -> exports.ExportReport:
         """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
         ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
         """
         against = self.store.find_batch(base) if isinstance(base, str) else base
-        selection = export.Selection(
+        selection = exports.Selection(
             store=self.store.directory,
             overview=self.overview(),
             filters=conditions.RecordFilter(**filters),
@@ -287,7 +273,7 @@ class Batch:
             base=None if against is None else against.overview(),
             limited=limited,
         )
-        return export.export_records(selection, format, stream)
+        return exports.export_records(selection, format, stream)
 
     # -- Dask's collection protocol: https://docs.dask.org/en/stable/custom-collections.html ----
 
@@ -295,7 +281,7 @@ class Batch:
 
     def __dask_graph__(self) -> dict[Any, Any]:
         """A task for each shard that is not done; the same graph until all of it is."""
-        overview = overviews.load_overview(self.store.directory, self.id, verify=True)
+        overview = load_overview(self.store.directory, self.id, verify=True)
         if self._graph is None or overview.status == DONE:
             self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
         return self._graph
@@ -304,12 +290,12 @@ class Batch:
         """The keys of the graph."""
         return list(self.__dask_graph__())
 
-    def __dask_postcompute__(self) -> tuple[Callable[..., RunReport], tuple[object, ...]]:
-        """How receipts become the report of the run."""
+    def __dask_postcompute__(self) -> tuple[Callable[..., batches.RunReport], tuple[object, ...]]:
+        """Return the function that makes the report of the run from receipts, and its arguments."""
         return _report_of_receipts, (str(self.path.resolve()), self.id)
 
     def __dask_tokenize__(self) -> tuple[str, str]:
-        """What makes two batches the same for Dask."""
+        """Return the identity of the batch for Dask."""
         return self.store.directory.store_id, self.id
 
     @staticmethod
@@ -323,6 +309,32 @@ class Batch:
         return self.store.path
 
 
-def _report_of_receipts(receipts: Sequence[Receipt], store: str, batch_id: str) -> RunReport:
+def _run_options(
+    scheduler: str | None,
+    arguments: RunArguments,
+    on_notice: Callable[[str], None] | None,
+    **others: Any,
+) -> batches.RunOptions:
+    unknown = arguments.keys() - RunArguments.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"no argument of a run: {', '.join(sorted(unknown))}")
+    return batches.RunOptions(
+        scheduler,
+        arguments.get("workers"),
+        arguments.get("client"),
+        limits=limits.choose_limits(arguments.get("file_timeout"), arguments.get("memory_limit")),
+        cluster=cluster_settings.choose_cluster_settings(
+            arguments.get("transport"),
+            arguments.get("cluster_timeout"),
+            arguments.get("performance_report"),
+            on_notice,
+        ),
+        **others,
+    )
+
+
+def _report_of_receipts(
+    receipts: Sequence[messages.Receipt], store: str, batch_id: str
+) -> batches.RunReport:
     """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
     return batches.finish_run(open_store(Path(store)), batch_id, receipts)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch
+from codebatch.model import resources
+from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
+from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.store import StoreDirectory, init_store
@@ -19,60 +22,41 @@ from codebatch.store import open_store as open_directory
 from codebatch.store.presence import expecting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from codebatch import batch as batches
-    from codebatch.batch import RunReport
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import scheduler as schedulers
-    from codebatch.batch.forecast import Forecast
-    from codebatch.compare import compare
-    from codebatch.compare.compare import Comparison
+    from codebatch.compare import compare as comparisons
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import gc as garbage
     from codebatch.maintenance import remove as removal
     from codebatch.maintenance import self_test
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
-    from codebatch.maintenance.diagnose import Diagnosis
-    from codebatch.maintenance.gc import GarbageReport
-    from codebatch.maintenance.remove import RemovalReport
-    from codebatch.maintenance.self_test import Verdict
-    from codebatch.maintenance.stats import StoreStats
-    from codebatch.maintenance.verify import VerifyReport
-    from codebatch.model import resources
-    from codebatch.model.digest import Document
-    from codebatch.model.records import FileRecord
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
-    from codebatch.plan.pipeline import Pipeline
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
-    from codebatch.query import listing, show
-    from codebatch.query.show import Target
-    from codebatch.snapshot import take as snapshots
-    from codebatch.snapshot.take import Progress
-    from codebatch.snapshot.writer import SnapshotResult
+    from codebatch.query import listing
+    from codebatch.query import show as stored
+    from codebatch.snapshot import take, writer
     from codebatch.store.indexes import memo_archive as archives
-    from codebatch.store.indexes.memo_archive import ArchiveReport
 else:
     archives = lazy("codebatch.store.indexes.memo_archive")
     batches = lazy("codebatch.batch")
-    compare = lazy("codebatch.compare.compare")
+    comparisons = lazy("codebatch.compare.compare")
     diagnoses = lazy("codebatch.maintenance.diagnose")
     forecasts = lazy("codebatch.batch.forecast")
     garbage = lazy("codebatch.maintenance.gc")
     plan = lazy("codebatch.plan.plan")
     pools = lazy("codebatch.processes.pool")
     removal = lazy("codebatch.maintenance.remove")
-    resources = lazy("codebatch.model.resources")
     schedulers = lazy("codebatch.batch.scheduler")
     self_test = lazy("codebatch.maintenance.self_test")
     definitions = lazy("codebatch.plan.pipeline")
-    snapshots = lazy("codebatch.snapshot.take")
+    take = lazy("codebatch.snapshot.take")
     conditions = lazy("codebatch.query.filters")
     listing = lazy("codebatch.query.listing")
-    show = lazy("codebatch.query.show")
+    stored = lazy("codebatch.query.show")
     statistics = lazy("codebatch.maintenance.stats")
     verification = lazy("codebatch.maintenance.verify")
 
@@ -90,8 +74,8 @@ def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
 
 
 def find_store(path: PathLike | None = None) -> Path:
-    """Where the store is: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in the nearest
-    folder from here upwards; `StoreNotFoundError` where there is none.
+    """Return the place of the store: ``path``, else ``CODEBATCH_STORE``, else ``.codebatch`` in
+    the nearest folder from here upwards; `StoreNotFoundError` where there is none.
     """
     chosen = path if path is not None else os.environ.get(STORE_VARIABLE) or None
     if chosen is not None:
@@ -152,13 +136,13 @@ class Store:
         ignore: bool = True,
         max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
         use_cache: bool = True,
-        progress: Progress | None = None,
+        progress: take.Progress | None = None,
     ) -> Snapshot:
         """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well,
         ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads files again that
         look as they did.
         """
-        result = snapshots.take_snapshot(
+        result = take.take_snapshot(
             self.directory,
             named_path(root, SourceNotFoundError),
             ignore=ignore,
@@ -168,9 +152,9 @@ class Store:
         )
         return Snapshot(self, result.snapshot_id, result)
 
-    def anticipation(self, scheduler: str | None = None, workers: int | None = None) -> Progress:
-        """A progress function for `snapshot`, where a run follows: worker processes start to
-        load while files are still read, if it is plain by then that the run will want them.
+    def prewarm(self, scheduler: str | None = None, workers: int | None = None) -> take.Progress:
+        """Return a progress function for `snapshot`, where a run follows: worker processes start
+        to load while files are still read, if it is plain by then that the run will want them.
         """
         started = bool(self.directory.list_batches())  # there may be nothing left to compute
 
@@ -204,8 +188,8 @@ class Store:
         pipeline: str | Mapping[str, object] = "full",
         *,
         shards: int | None = None,
-    ) -> Forecast:
-        """What running a pipeline over a snapshot would compute and reuse; nothing is written."""
+    ) -> forecasts.Forecast:
+        """Return what running a pipeline over a snapshot would compute; nothing is written."""
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
         return forecasts.forecast_snapshot(self.directory, found.id, _resolved(pipeline), shards)
 
@@ -215,12 +199,14 @@ class Store:
 
     def compare(
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
-    ) -> Comparison:
+    ) -> comparisons.Comparison:
         """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
         old, new = self.find_batch(a), self.find_batch(b)
         filters = conditions.RecordFilter(kind=kind, path=path)
         with expecting(self.directory.layout, old.id, new.id):
-            return compare.compare_batches(self.directory, old.overview(), new.overview(), filters)
+            return comparisons.compare_batches(
+                self.directory, old.overview(), new.overview(), filters
+            )
 
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
@@ -230,19 +216,19 @@ class Store:
         """One row a batch, oldest first: what it is, its status, result and sizes."""
         return listing.batch_rows(self.directory)
 
-    def find(self, text: str) -> Target:
+    def find(self, text: str) -> stored.Target:
         """The snapshot, batch or object that an id, a digest, a prefix or ``latest`` names."""
-        return show.find_target(self.directory, text)
+        return stored.find_target(self.directory, text)
 
     def show(self, text: str) -> Document:
         """The stored document of what `find` finds; of an object, how it is stored."""
-        return show.show(self.directory, self.find(text))
+        return stored.show(self.directory, self.find(text))
 
-    def export_memo(self, path: PathLike) -> ArchiveReport:
+    def export_memo(self, path: PathLike) -> archives.ArchiveReport:
         """Write all that is remembered to a file, for another machine."""
         return archives.export_memo(self.directory, named_path(path))
 
-    def import_memo(self, path: PathLike) -> ArchiveReport:
+    def import_memo(self, path: PathLike) -> archives.ArchiveReport:
         """Remember what `export_memo` wrote, here or on another machine."""
         return archives.import_memo(self.directory, named_path(path))
 
@@ -254,7 +240,7 @@ class Store:
         max_memo_bytes: int | None = None,
         max_memo_days: int | None = None,
         wait: float = 0,
-    ) -> GarbageReport:
+    ) -> garbage.GarbageReport:
         """Remove objects that nothing refers to and what is left of killed commands, where they
         are older than ``grace`` seconds (default: two weeks); trim the memo and other indexes.
 
@@ -271,9 +257,9 @@ class Store:
         subset: str | None = None,
         repair: bool = False,
         source: PathLike | None = None,
-        progress: Progress | None = None,
+        progress: take.Progress | None = None,
         wait: float = 0,
-    ) -> VerifyReport:
+    ) -> verification.VerifyReport:
         """Check everything in the store: ``report.ok``, and ``report.problems`` with code, path and
         what each touches. ``read_data`` reads every object, ``subset`` (``10%``, ``2/5``) a part.
 
@@ -282,7 +268,7 @@ class Store:
         """
         tree = None if source is None else named_path(source, SourceNotFoundError)
         if tree is not None:
-            snapshots.check_directory(tree)
+            take.check_directory(tree)
         return verification.verify_store(
             self.directory,
             read_data=read_data,
@@ -293,24 +279,24 @@ class Store:
             wait_seconds=wait,
         )
 
-    def stats(self, largest: int = 10) -> StoreStats:
-        """What takes the store's room: bytes by kind, what each batch added, largest objects."""
+    def stats(self, largest: int = 10) -> statistics.StoreStats:
+        """Return what takes room: bytes by kind, what each batch added, the largest objects."""
         return statistics.store_stats(self.directory, largest)
 
-    def diagnose(self, scheduler: str | None = None) -> Diagnosis:
-        """As `codebatch.api.diagnose`, for this store."""
+    def diagnose(self, scheduler: str | None = None) -> diagnoses.Diagnosis:
+        """Return the answer of `codebatch.api.diagnose` for this store."""
         return diagnose(self, scheduler)
 
     def remove_batch(
         self, *batches: Batch | str, dry_run: bool = False, wait: float = 0
-    ) -> RemovalReport:
+    ) -> removal.RemovalReport:
         """Remove batches: all, or none where one of them is being run."""
         ids = [one if isinstance(one, str) else one.id for one in batches]
         return removal.remove_batches(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
 
     def remove_snapshot(
         self, *snapshots: Snapshot | str, dry_run: bool = False, wait: float = 0
-    ) -> RemovalReport:
+    ) -> removal.RemovalReport:
         """Remove snapshots: all, or none where a batch needs one of them."""
         ids = [one if isinstance(one, str) else one.id for one in snapshots]
         return removal.remove_snapshots(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
@@ -326,7 +312,7 @@ class Snapshot:
 
     store: Store
     id: str
-    taken: SnapshotResult | None = None
+    taken: writer.SnapshotResult | None = None
 
     @cached_property
     def files(self) -> list[FileRecord]:
@@ -334,7 +320,7 @@ class Snapshot:
         return self.store.directory.load_manifest(self.id)
 
 
-def _resolved(pipeline: str | Mapping[str, object]) -> Pipeline:
+def _resolved(pipeline: str | Mapping[str, object]) -> definitions.Pipeline:
     if isinstance(pipeline, str):
         return definitions.load_pipeline(pipeline)
     return definitions.parse_pipeline(pipeline)
@@ -346,12 +332,13 @@ def check_scan(
     *,
     scheduler: str | None = None,
     shards: int | None = None,
-    performance_report: str | None = None,
+    performance_report: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
-    snapshots.check_directory(named_path(root, SourceNotFoundError))
+    take.check_directory(named_path(root, SourceNotFoundError))
     definitions.load_pipeline(pipeline)
-    schedulers.check_report(performance_report, schedulers.choose_scheduler(scheduler, None, 0))
+    report = None if performance_report is None else os.fspath(performance_report)
+    schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
     if shards is not None:
         plan.check_shards(shards)
 
@@ -366,24 +353,24 @@ def scan(  # noqa: PLR0913 - the options of the command
     shards: int | None = None,
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
-) -> tuple[Batch, RunReport]:
+) -> tuple[Batch, batches.RunReport]:
     """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
     check_scan(root, pipeline, scheduler=scheduler, shards=shards)
     opened = open_store(store, create=True)
-    watch = opened.anticipation(scheduler, workers)
+    watch = opened.prewarm(scheduler, workers)
     taken = opened.snapshot(root, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch)
     batch = opened.batch(taken, pipeline, shards=shards)
     return batch, batch.run(scheduler, workers=workers)
 
 
-def diagnose(store: Store | None = None, scheduler: str | None = None) -> Diagnosis:
-    """What there is to work with, and what stands in the way: versions, the file system of a
+def diagnose(store: Store | None = None, scheduler: str | None = None) -> diagnoses.Diagnosis:
+    """Return what there is to work with, and what stands in the way: versions, the file system of a
     store and what is in it, and whether a Dask cluster can run its batches.
     """
     return diagnoses.diagnose(None if store is None else store.directory, scheduler)
 
 
-def try_vectors() -> Iterator[Verdict]:
+def try_vectors() -> Iterator[self_test.Verdict]:
     """Yield the verdict on each hostile vector of `maintenance.self_test`."""
     return self_test.run_vectors()
 

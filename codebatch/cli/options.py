@@ -6,14 +6,15 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 
+from codebatch.api import RunArguments
 from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
 from codebatch.model.limits import parse_size
-from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.model.records import KINDS
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -93,20 +94,9 @@ language_option = click.option("--language", metavar="NAME", help="Only files in
 limit_option = click.option(
     "--limit", type=click.IntRange(min=0), metavar="N", help="At most this many."
 )
-kind_option = click.option("--kind", metavar="KIND", help=f"One of {', '.join(KINDS)}.")
-severity_option = click.option(
-    "--severity", metavar="SEVERITY", help=f"One of {', '.join(SEVERITIES)}."
+kind_option = click.option(
+    "--kind", metavar="KIND", help=f"Of {', '.join(KINDS)}. Several with commas."
 )
-code_option = click.option("--code", metavar="CODE", help="Only this code, as L101.")
-
-
-no_cache_option = click.option(
-    "--no-cache",
-    is_flag=True,
-    help="Read files again that look as they did, and restore damaged objects.",
-)
-
-
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -155,31 +145,20 @@ class Percent(click.ParamType):  # type: ignore[type-arg]  # as above
         return number
 
 
-class RunOptions(NamedTuple):
-    """Where and with how many workers to run, and within which limits."""
-
-    scheduler: str | None
-    workers: int | None
-    file_timeout: float | None
-    memory_limit: str | None
-    transport: str | None
-    cluster_timeout: float | None
-    performance_report: str | None
-
-
 def run_options(command: F) -> F:
-    """The options of `RunOptions`, which the command gets as ``options``."""
+    """Give a command ``scheduler``, and the other options of a run as ``options``."""
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
-        taken = {name: given.pop(name) for name in RunOptions._fields}
-        return command(options=RunOptions(**taken), **given)
+        options = {name: given.pop(name) for name in list(given) if name in _OF_RUN}
+        return command(options=options, **given)
 
     for option in reversed(_RUN_OPTIONS):
         with_options = option(with_options)
     return cast("F", with_options)
 
 
+_OF_RUN = RunArguments.__annotations__.keys()
 _RUN_OPTIONS = (
     click.option(
         "--scheduler",

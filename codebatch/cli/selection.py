@@ -8,15 +8,21 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from codebatch.cli.options import language_option, limit_option, path_option, task_option
-from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.cli.options import (
+    kind_option,
+    language_option,
+    limit_option,
+    path_option,
+    task_option,
+)
+from codebatch.model.records import SEVERITIES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Selection(NamedTuple):
-    """What the options say: the task, conditions by name of `RecordFilter`, order and number."""
+    """The values of the options: task, conditions by name of `RecordFilter`, order, number."""
 
     task: str | None
     filters: Mapping[str, Any]
@@ -31,7 +37,7 @@ def _text(name: str, metavar: str, text: str) -> Callable[[F], F]:
 _SEVERAL = "Several with commas."
 _OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "task": task_option,
-    "kind": _text("kind", "KIND", f"Of {', '.join(KINDS)}. {_SEVERAL}"),
+    "kind": kind_option,
     "path": path_option,
     "language": language_option,
     "severity": _text("severity", "SEVERITY", f"Of {', '.join(SEVERITIES)}. {_SEVERAL}"),

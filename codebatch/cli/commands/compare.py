@@ -51,7 +51,7 @@ def diff(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """What changed in the records from batch A to batch B.
+    """Show what changed in the records from batch A to batch B.
 
     Moved lines are no change; a renamed file is one rename.
     """
@@ -64,43 +64,44 @@ def diff(
     _exit(regressions(found.diff), bool(changes), fail_on)
 
 
-@click.command("regressions", cls=OnceCommand)
-@_two_batches
-@path_option
-@_FAIL_ON
-@store_option
-@json_option
-def regressions_command(
-    a: str, b: str, path: str | None, fail_on: str | None, store: str | None, as_json: bool
-) -> None:
-    """The findings of batch B that are new since batch A, or more severe."""
-    found = _compare(store, a, b, kind="diagnostic", path=path)
-    items = regressions(found.diff)
-    _write_findings(found, items, as_json=as_json)
-    _exit(items, bool(items), fail_on)
+def _findings_command(
+    name: str, chosen: Callable[[Comparison], Sequence[Finding]], summary: str
+) -> click.Command:
+    """Return a command that lists what ``chosen`` finds in the diagnostics of two batches."""
+
+    @click.command(name, cls=OnceCommand, help=summary)
+    @_two_batches
+    @path_option
+    @_FAIL_ON
+    @store_option
+    @json_option
+    def command(
+        a: str, b: str, path: str | None, fail_on: str | None, store: str | None, as_json: bool
+    ) -> None:
+        found = _compare(store, a, b, kind="diagnostic", path=path)
+        items = chosen(found)
+        _write_findings(found, items, as_json=as_json)
+        _exit(items, bool(items), fail_on)
+
+    return command
 
 
-@click.command("improvements", cls=OnceCommand)
-@_two_batches
-@path_option
-@_FAIL_ON
-@store_option
-@json_option
-def improvements_command(
-    a: str, b: str, path: str | None, fail_on: str | None, store: str | None, as_json: bool
-) -> None:
-    """The findings of batch A that are gone in batch B, or less severe."""
-    found = _compare(store, a, b, kind="diagnostic", path=path)
-    items = improvements(found.diff, found.rename_map)
-    _write_findings(found, items, as_json=as_json)
-    _exit(items, bool(items), fail_on)
+regressions_command = _findings_command(
+    "regressions",
+    lambda found: regressions(found.diff),
+    "The findings of batch B that are new since batch A, or more severe.",
+)
+improvements_command = _findings_command(
+    "improvements",
+    lambda found: improvements(found.diff, found.rename_map),
+    "The findings of batch A that are gone in batch B, or less severe.",
+)
 
 
 def _compare(
     store: str | None, a: str, b: str, *, kind: str | None, path: str | None
 ) -> Comparison:
-    opened = api.open_store(store)
-    found = opened.compare(a, b, kind=kind, path=path)
+    found = api.open_store(store).compare(a, b, kind=kind, path=path)
     for note in found.notes:
         output.write_note(f"note: {note}")
     return found
@@ -187,7 +188,7 @@ def _words(record: Record) -> str:
 
 
 def _value(record: Record) -> str:
-    """What a record says, in a few words."""
+    """Return the content of a record in a few words."""
     names = {
         "diagnostic": ("severity", "code", "message"),
         "symbol": ("symbol_type", "scope", "name"),

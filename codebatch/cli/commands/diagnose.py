@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,11 @@ from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import json_option, store_option
 from codebatch.cli.render.logs import libraries_silenced
 from codebatch.cli.render.output import counted, printable, size, write_document, write_line
-from codebatch.cluster.preflight.environment import Facts
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from codebatch.cluster.preflight.environment import Facts
     from codebatch.maintenance.diagnose import Diagnosis, Health
     from codebatch.maintenance.self_test import Verdict
 
@@ -118,7 +117,7 @@ def _document(found: Diagnosis) -> Document:
 
 
 def _worker_document(facts: Facts | str | None) -> Document:
-    if not isinstance(facts, Facts):
+    if facts is None or isinstance(facts, str):
         return {"error": facts or _SILENT}
     document = facts._asdict()
     document.pop("tasks")
@@ -152,7 +151,7 @@ def _write(found: Diagnosis) -> None:
 
 
 def _said(worker: Facts | str | None) -> str:
-    if not isinstance(worker, Facts):
+    if worker is None or isinstance(worker, str):
         return worker or _SILENT
     seen = "" if worker.store is None else f", store {worker.store}"
     return f"{worker.host}, Python {worker.python}{seen}"

@@ -15,16 +15,11 @@ from codebatch import api
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     batch_option,
-    code_option,
     json_option,
-    kind_option,
-    language_option,
-    path_option,
-    severity_option,
     store_option,
-    task_option,
 )
 from codebatch.cli.render import output
+from codebatch.cli.selection import Selection, selection_options
 from codebatch.export import BINARY_FORMATS, FORMATS, ExportReport
 from codebatch.export.text import log_text
 from codebatch.store.destination import writing_file
@@ -50,12 +45,7 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
     "or absent; github lists what is new or updated.",
 )
 @click.option("--no-limit", is_flag=True, help="sarif, github: write more than GitHub takes.")
-@task_option
-@kind_option
-@severity_option
-@code_option
-@path_option
-@language_option
+@selection_options("task", "kind", "severity", "code", "path", "language")
 @store_option
 @json_option
 def export(
@@ -64,12 +54,7 @@ def export(
     target: str,
     base: str | None,
     no_limit: bool,
-    task_id: str | None,
-    kind: str | None,
-    severity: str | None,
-    code: str | None,
-    path: str | None,
-    language: str | None,
+    selection: Selection,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -101,12 +86,8 @@ def export(
             stream,
             base=against,
             limited=not no_limit,
-            task=task_id,
-            kind=kind,
-            severity=severity,
-            code=code,
-            path=path,
-            language=language,
+            task=selection.task,
+            **selection.filters,
         )
     for note in report.notes:
         output.write_note(f"note: {note}")

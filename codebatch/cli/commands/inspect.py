@@ -20,7 +20,7 @@ from codebatch.cli.render.excerpt import numbered, with_caret
 @store_option
 @json_option
 def inspect(file: str, at: int | None, batch_id: str, store: str | None, as_json: bool) -> None:
-    """Everything a batch says about one file: metrics, outline, imports, findings.
+    """Show everything a batch says about one file: metrics, outline, imports, findings.
 
     FILE is a path in the snapshot, a path on this machine, or the end of a path that only one
     file has, such as its name.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("memo")
 def memo_group() -> None:
-    """What was computed before, to be carried between machines."""
+    """Carry what was computed before between machines."""
 
 
 @memo_group.command("export", cls=OnceCommand)

@@ -14,7 +14,6 @@ from codebatch.cli.commands.snapshots import take
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     Percent,
-    RunOptions,
     batch_option,
     json_option,
     max_file_size_option,
@@ -68,7 +67,8 @@ _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTE
 def scan(
     directory: str,
     pipeline: str,
-    options: RunOptions,
+    scheduler: str | None,
+    options: api.RunArguments,
     require_reused: bool,
     shards: int | None,
     store: str | None,
@@ -84,17 +84,17 @@ def scan(
     api.check_scan(
         directory,
         pipeline,
-        scheduler=options.scheduler,
+        scheduler=scheduler,
         shards=shards,
-        performance_report=options.performance_report,
+        performance_report=options["performance_report"],
     )
     opened = _open_or_make(store)
-    anticipate = opened.anticipation(options.scheduler, options.workers)
+    prewarm = opened.prewarm(scheduler, options["workers"])
     taken = take(
-        opened, directory, no_ignore=no_ignore, max_file_bytes=max_file_bytes, watch=anticipate
+        opened, directory, no_ignore=no_ignore, max_file_bytes=max_file_bytes, watch=prewarm
     )
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    report = _run(batch, options, require_reused=require_reused)
+    report = _run(batch, scheduler, options, require_reused=require_reused)
     if not quiet:
         _note_latest(batch)
     _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
@@ -126,7 +126,8 @@ def scan(
 @quiet_option
 def run(
     batch_id: str,
-    options: RunOptions,
+    scheduler: str | None,
+    options: api.RunArguments,
     retry_quarantined: bool,
     require_reused: bool,
     recompute: bool,
@@ -149,15 +150,20 @@ def run(
         raise UsageError("--replace is for what --recompute finds: give --recompute as well")
     batch = api.open_store(store).find_batch(batch_id)
     report = _run(
-        batch, options, require_reused=require_reused, retry_quarantined=retry_quarantined
+        batch,
+        scheduler,
+        options,
+        require_reused=require_reused,
+        retry_quarantined=retry_quarantined,
     )
     if recompute and report.status == DONE:
         with libraries_silenced():
             found = batch.recheck(
                 100 if sample is None else sample,
-                **options._asdict(),
-                on_notice=output.write_note,
+                scheduler,
                 replace=replace,
+                on_notice=output.write_note,
+                **options,
             )
         _finish_recheck(found, store, as_json=as_json)
     else:
@@ -174,7 +180,8 @@ def run(
 @quiet_option
 def resume(
     batch_id: str,
-    options: RunOptions,
+    scheduler: str | None,
+    options: api.RunArguments,
     retry_quarantined: bool,
     require_reused: bool,
     store: str | None,
@@ -187,7 +194,11 @@ def resume(
     """
     batch = api.open_store(store).find_batch(batch_id)
     report = _run(
-        batch, options, require_reused=require_reused, retry_quarantined=retry_quarantined
+        batch,
+        scheduler,
+        options,
+        require_reused=require_reused,
+        retry_quarantined=retry_quarantined,
     )
     _finish(batch, report, store, as_json=as_json, quiet=quiet)
 
@@ -210,7 +221,8 @@ def _note_latest(batch: api.Batch) -> None:
 
 def _run(
     batch: api.Batch,
-    options: RunOptions,
+    scheduler: str | None,
+    options: api.RunArguments,
     *,
     require_reused: bool,
     retry_quarantined: bool = False,
@@ -219,12 +231,13 @@ def _run(
     try:
         with libraries_silenced():
             return batch.run(
-                **options._asdict(),
+                scheduler,
                 progress=lines,
                 require_reused=require_reused,
                 retry_quarantined=retry_quarantined,
                 on_wait=lambda waiting: lines.note(_waiting(waiting)),
                 on_notice=lines.note,
+                **options,
             )
     finally:
         lines.close()

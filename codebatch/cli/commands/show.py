@@ -43,7 +43,7 @@ def show(id_: str, store: str | None, as_json: bool) -> None:
 
 
 def _write_bytes(data: bytes, digest: str) -> None:
-    """As they are; a terminal gets text only, with whatever could steer it escaped."""
+    """Write the bytes as they are; a terminal gets text only, with control characters escaped."""
     if not sys.stdout.isatty():
         click.echo(data, nl=False)
         return

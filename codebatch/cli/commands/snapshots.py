@@ -14,7 +14,6 @@ from codebatch.cli.group import LeadingCommand, OnceCommand
 from codebatch.cli.options import (
     json_option,
     max_file_size_option,
-    no_cache_option,
     no_ignore_option,
     quiet_option,
     store_option,
@@ -44,7 +43,11 @@ LED = {"rm": snapshot_rm}
 @store_option
 @no_ignore_option
 @max_file_size_option
-@no_cache_option
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Read files again that look as they did, and restore damaged objects.",
+)
 @json_option
 @quiet_option
 def snapshot(

@@ -27,7 +27,7 @@ _WATCH_SECONDS = 1.0
 @store_option
 @json_option
 def status(batch_id: str, watch: bool, store: str | None, as_json: bool) -> None:
-    """How far a batch is, and who runs it."""
+    """Show how far a batch is, and who runs it."""
     batch = api.open_store(store).find_batch(batch_id)
     document = _awaited(batch) if watch else _document(batch)
     if as_json:
@@ -88,7 +88,7 @@ def _run_line(run: dict[str, Any]) -> str:
 
 
 def _pace(document: dict[str, Any]) -> str:
-    """How fast it gets on, as far as that can be told."""
+    """Return the rates and the time left, as far as they are known."""
     rate, left = document["rate"], document["seconds_left"]
     parts = [f"{speed(rate[what])} {what}/s" for what in ("shards", "files") if rate[what]]
     if left:
@@ -97,7 +97,7 @@ def _pace(document: dict[str, Any]) -> str:
 
 
 def _next(document: dict[str, Any]) -> str:
-    """What makes sense now: to look on while it runs."""
+    """Return the command that makes sense now."""
     if _is_run(document):
         return "status --watch"
     return {"done": "summary", "pending": "run"}.get(document["status"], "resume")

@@ -25,7 +25,7 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
     """
     if path is not None and store is not None and Path(path) != Path(store):
         raise click.UsageError("PATH and --store name different directories: give one of them")
-    named = named_path(_first(path, store, STORE_NAME))
+    named = named_path(next(name for name in (path, store, STORE_NAME) if name is not None))
     opened = init_store(named)
     root = str(named)
     if as_json:
@@ -37,7 +37,3 @@ def init(path: str | None, store: str | None, as_json: bool, quiet: bool) -> Non
     else:
         write_line(f"{'made' if opened.created else 'already'} a store: {printable(root)}")
         write_next("codebatch snapshot DIR", store=None if root == STORE_NAME else root)
-
-
-def _first(*names: str | None) -> str:
-    return next(name for name in names if name is not None)

@@ -133,7 +133,7 @@ def _write_problem(problem: Problem) -> None:
 
 
 def _next(report: VerifyReport, *, repaired: bool) -> list[str]:
-    """What to do now: repair, then compute again what was dropped."""
+    """Return what to do now: repair, then compute again what was dropped."""
     if not repaired:
         can_help = any(problem.code != "FOREIGN_FILE" for problem in report.problems)
         return ["codebatch verify --repair"] if can_help else []

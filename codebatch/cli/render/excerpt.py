@@ -71,7 +71,7 @@ def _cell(character: str) -> Cell:
 
 
 def _clipped(line: Sequence[Cell], column: int, room: int) -> tuple[str, int]:
-    """As much of the line as there is room for, with where ``column`` is in it, from 0."""
+    """Return as much of the line as there is room for, and the place of ``column`` in it."""
     caret = sum(cell.width for cell in line[: column - 1])
     if sum(cell.width for cell in line) <= room:
         return _text(line), caret

@@ -95,12 +95,12 @@ def write_rows(
 
 
 def is_streamed(destinations: Sequence[Destination]) -> bool:
-    """Whether the rows are written while they are being read."""
+    """Return true if the rows are written while they are being read."""
     return [destination.format for destination in destinations] == [JSONL]
 
 
 def is_for_people(destinations: Sequence[Destination]) -> bool:
-    """Whether nothing but a table is asked for."""
+    """Return true if nothing but a table is asked for."""
     return all(destination.format == TABLE for destination in destinations)
 
 

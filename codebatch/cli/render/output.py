@@ -105,7 +105,7 @@ def write_next(*commands: str, store: str | None = None) -> None:
 
 
 def store_option(store: str | None) -> str:
-    """What a command needs in order to be about the same store."""
+    """Return the option with which another command is about the same store."""
     return "" if store is None else f" --store {shlex.quote(store)}"
 
 
@@ -206,7 +206,7 @@ def size(number: int) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago, in the largest unit that fits: ``3 hours ago``."""
+    """Return a time in the past in the largest unit that fits: ``3 hours ago``."""
     for unit, length in _UNITS:
         number = int(seconds // length)
         if number > 0:
@@ -250,5 +250,5 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def is_terminal(stream: object = None) -> bool:
-    """Whether the stream, stdout unless another is given, is a terminal."""
+    """Return true if the stream, stdout unless another is given, is a terminal."""
     return bool(getattr(stream or sys.stdout, "isatty", lambda: False)())

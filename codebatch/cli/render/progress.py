@@ -48,7 +48,7 @@ class Region:
         """Have these lines there, and nothing else."""
         drawn = list(lines)
         text = "".join(f"{line}\x1b[K\n" for line in drawn)
-        with deferred():  # nobody could tell how far it came
+        with deferred():  # an interrupt within would leave the number of lines unknown
             click.echo(f"{self._to_the_top()}{text}\x1b[J", err=True, nl=False, color=True)
             self.lines = drawn
 
@@ -164,7 +164,7 @@ def task_lines(progress: RunProgress, screen: os.terminal_size) -> list[str]:
 
 
 def plain_line(task: TaskProgress) -> str:
-    """What there is to say of a task, in a line by itself."""
+    """Return all that there is to say of a task, in one line."""
     shards, files, rate, left, trouble = _cells(task)
     parts = [shards, files, rate, left, trouble]
     return f"{printable(task.task_id)}: {', '.join(part for part in parts if part)}"
@@ -238,5 +238,5 @@ def _width(columns: Sequence[_Column]) -> int:
 
 
 def speed(number: float) -> str:
-    """How many a second, for people."""
+    """Return a number per second for people."""
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
