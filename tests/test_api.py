@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
+from conftest import Scanned
 from dask.base import is_dask_collection, tokenize
 
 import codebatch
@@ -94,3 +96,11 @@ def test_scan_uses_the_store_of_the_environment(
     batch, _ = codebatch.scan(tree, scheduler="sync")
     assert batch.path == tmp_path / "named"
     assert not (tmp_path / ".codebatch").exists()
+
+
+def test_an_argument_that_a_run_does_not_have_is_refused(scanned: Scanned) -> None:
+    wrong: Any = {"file_timeouts": 1}
+    with pytest.raises(TypeError, match="file_timeouts"):
+        scanned.batch.run("sync", **wrong)
+    with pytest.raises(TypeError, match="file_timeouts"):
+        scanned.batch.recheck(scheduler="sync", **wrong)
