@@ -24,6 +24,7 @@ from codebatch.api import open_damaged_store
 from codebatch.maintenance.verify import CODES, Problem, VerifyReport
 from codebatch.maintenance.verify.selection import parse_subset
 from codebatch.model.digest import compact, seal
+from codebatch.plan import plan as planning
 from codebatch.store import StoreDirectory, pretty
 from codebatch.store.invalidate import drop_file
 from codebatch.store.layout import Layout
@@ -827,19 +828,26 @@ def test_a_batch_document_is_rebuilt_of_an_unfinished_batch(scanned_copy: Scanne
     assert check(scanned_copy.path).ok
 
 
-def test_a_plan_is_derived_without_the_tools_it_was_made_with(
-    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["plan.json", "inputs.index.jsonl"])
+def test_a_plan_of_other_tools_is_left_and_inputs_follow_from_it(
+    name: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tasks are in their documents; other tools here do not matter."""
-    folder = scanned_copy.path / "batches" / scanned_copy.batch.id
+    """With the tools it was made with, a plan is derived; what a whole plan says never needs
+    them.
+    """
+    path = scanned_copy.path / "batches" / scanned_copy.batch.id / name
     before = contents(scanned_copy.path)
-    overwrite(folder / "plan.json", b"")
-    overwrite(folder / "inputs.index.jsonl", b"")
-    monkeypatch.setattr(
-        "codebatch.plan.plan.Task.toolchain", lambda _: {"other": "1"}, raising=False
-    )
-    report = check(scanned_copy.path, repair=True)
-    assert [problem.action for problem in report.problems] == ["rewritten"]
+    overwrite(path, b"")
+    damaged = contents(scanned_copy.path)
+    components = planning._components
+    with monkeypatch.context() as patch:
+        other = {"toolchain": {"other": "1"}}
+        patch.setattr(planning, "_components", lambda *a, **k: {**components(*a, **k), **other})
+        report = check(scanned_copy.path, repair=True)
+    is_plan = name == "plan.json"
+    assert [problem.action for problem in report.problems] == ["none" if is_plan else "rewritten"]
+    assert contents(scanned_copy.path) == (damaged if is_plan else before)
+    assert check(scanned_copy.path, repair=True).ok
     assert contents(scanned_copy.path) == before
 
 

@@ -87,7 +87,7 @@ class Diagnosis:
 
     @property
     def can_work(self) -> bool:
-        """Whether nothing found keeps work from being done."""
+        """Return True if nothing found keeps work from being done."""
         return all(problem.severity != ERROR for problem in self.problems)
 
     @property

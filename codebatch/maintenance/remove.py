@@ -136,7 +136,7 @@ def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:
 
 
 def _hints(store: StoreDirectory, batches: Sequence[str]) -> list[str]:
-    """How to be rid of batches; those that are not listed have no name that `batch rm` knows."""
+    """Return how to remove batches; one that is not listed has no name that `batch rm` knows."""
     complete = set(store.list_batches())
     listed = [one for one in batches if one in complete]
     hints = [f"remove them first: codebatch batch rm {' '.join(listed)}"] if listed else []

@@ -31,7 +31,6 @@ from codebatch.store.inventory import (
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 REMOVED, TEMPORARY, OTHER = "removed", "temporaries", "other"
-OBJECT_KINDS = (SOURCE, DERIVED, UNREFERENCED)
 _PATHS = 5
 
 
@@ -88,17 +87,17 @@ class StoreStats:
 
     @property
     def deduplication(self) -> float | None:
-        """How many times the different contents all snapshots would be; None without any."""
+        """The size of all snapshots by that of their different contents; None without any."""
         return _ratio(self.logical_bytes, self.distinct_bytes)
 
     @property
     def compression(self) -> float | None:
-        """How many times what is stored the different contents are."""
+        """The size of the different contents by what is stored of them."""
         return _ratio(self.distinct_bytes, self.stored_bytes)
 
     @property
     def saving(self) -> float | None:
-        """How many times what is stored all snapshots would be."""
+        """The size of all snapshots by what is stored of them."""
         return _ratio(self.logical_bytes, self.stored_bytes)
 
 
@@ -258,7 +257,7 @@ def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:
 
 
 def _created(store: StoreDirectory, batch_id: str) -> str:
-    """When a batch was made; of one whose document is damaged, before all others."""
+    """Return when a batch was made; one whose document is damaged comes before all others."""
     try:
         return store.batch_time(batch_id)
     except StoreError:

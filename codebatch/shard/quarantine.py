@@ -14,7 +14,7 @@ from codebatch.model.digest import Document
 from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import Counts
 from codebatch.store import StoreDirectory
-from codebatch.store.indexes.quarantine import Verdicts
+from codebatch.store.indexes.quarantine import QuarantineIndex
 from codebatch.tasks.findings import failure_record
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 
@@ -29,24 +29,24 @@ class Quarantine:
     """The quarantined results of a store."""
 
     def __init__(self, store: StoreDirectory) -> None:
-        self._verdicts = Verdicts(store.layout)
+        self._index = QuarantineIndex(store.layout)
 
     def __bool__(self) -> bool:
-        return bool(self._verdicts)
+        return bool(self._index)
 
     def lookup(self, key: str) -> FileLines | None:
         """Return the lines of a result that is quarantined; None for any other."""
-        code = self._verdicts.code(key)
+        code = self._index.code(key)
         return quarantined_lines(code) if code in _MESSAGES else None
 
     def add(self, key: str, code: str, facts: Document) -> FileLines:
         """Quarantine a result, and return its lines."""
-        self._verdicts.add(key, code, facts)
+        self._index.add(key, code, facts)
         return quarantined_lines(code)
 
     def remove(self, key: str) -> None:
         """Note that a result could be computed after all."""
-        self._verdicts.remove(key)
+        self._index.remove(key)
 
 
 @lru_cache(maxsize=len(_MESSAGES))

@@ -49,7 +49,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.files import WriteGroup
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import hold_lease
-from codebatch.store.leases.pins import Reliance
+from codebatch.store.leases.pins import Pins
 
 _RETRYABLE = (
     *ENVIRONMENT_ERRORS,
@@ -126,7 +126,7 @@ def _context(
     store: StoreDirectory, call: ShardCall, memo: MemoReader, group: WriteGroup
 ) -> ShardContext:
     """Return what the shard needs of the store; what it puts there belongs to ``group``."""
-    reliance = Reliance(store.layout.door, lambda: call.lease.since_ns)
+    pins = Pins(store.layout.door, lambda: call.lease.since_ns)
 
     def quarantine(work: Computation, code: str) -> FileLines:
         facts: Document = {"batch_id": call.batch_id, "task_id": work.task.id}
@@ -135,7 +135,7 @@ def _context(
 
     return ShardContext(
         store.objects.read,
-        lambda data: store.objects.put(data, group, reliance).digest,
+        lambda data: store.objects.put(data, group, pins).digest,
         quarantine,
         memo.lookup,
         may_compute=not call.reuse.required,

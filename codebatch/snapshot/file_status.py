@@ -40,7 +40,7 @@ status_of: Callable[[os.stat_result], Status] = attrgetter(
 
 
 def reader_of_files() -> dict[str, object]:
-    """What besides the tree decides what a walk takes: the rules, and who may read what."""
+    """Return what decides besides the tree what a walk takes: the rules, and who may read what."""
     return {
         "version": WALK_VERSION,
         "user": [os.geteuid(), os.getegid(), *sorted(os.getgroups())],
@@ -49,7 +49,7 @@ def reader_of_files() -> dict[str, object]:
 
 
 def is_settled(status: Status, moment: int) -> bool:
-    """Whether a change after ``moment`` (ns since 1970), before which this was seen, would show."""
+    """Return True if a change after ``moment`` (ns since 1970) would show in this status."""
     tick = _TICK_NS if status[_CHANGED] % _COARSE_UNIT_NS else _COARSE_TICK_NS
     return max(status[_MODIFIED], status[_CHANGED]) + tick < moment
 
@@ -63,14 +63,14 @@ def pack(status: Status) -> bytes:
 
 
 def is_packed(status: Status, packed: bytes) -> bool:
-    """Whether the packed status is known, and this one."""
+    """Return True if the packed status is known, and this one."""
     return pack(status) == packed != _UNKNOWN
 
 
 def changed_statuses(
     root: int, paths: Sequence[bytes], packed: bytes, most: int
 ) -> dict[int, Status] | None:
-    """What is not in the state that is packed for it, by place in ``paths``, relative to the open
+    """Return what is in another state than is packed for it, by place in ``paths``, below the open
     folder ``root``.
 
     None where something cannot be looked at, or where about ``most`` have changed.

@@ -46,7 +46,7 @@ class StoreMark(NamedTuple):
 
 
 def entry_of(path: bytes, status: Status) -> SourceEntry | None:
-    """What is taken of a path in this state; None where it is neither a file nor a link."""
+    """Return the entry for a path in this state; None where it is neither a file nor a link."""
     mode = status[0]
     if stat.S_ISREG(mode):
         return SourceEntry(path, EXECUTABLE_MODE if mode & stat.S_IXUSR else FILE_MODE, status)

@@ -240,7 +240,7 @@ class TreeWalk:
     def _asked(
         self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]
     ) -> GitRules | None:
-        """What git says of the folder: as of the one around it, unless it has a repository."""
+        """Return git's rules for the folder: of the one around it, unless it has a repository."""
         if folder.path and _GIT_FOLDER not in listed:
             return folder.git
         answer = self.git.look_at(opened) if folder.path else self.git.look_around()

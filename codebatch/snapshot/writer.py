@@ -17,7 +17,7 @@ from codebatch.model.clock import now
 from codebatch.model.digest import Document, digest_bytes, short_id
 from codebatch.model.records import SkippedFile
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, WriteGroup
-from codebatch.store.leases.pins import Reliance, relying
+from codebatch.store.leases.pins import Pins, pinning
 from codebatch.store.objects.cas import StoredObject
 
 
@@ -42,22 +42,20 @@ class SnapshotWriter:
     State: ``based_on`` is the snapshot whose objects are taken for granted, where there is one.
     """
 
-    def __init__(
-        self, store: StoreDirectory, root: bytes, group: WriteGroup, reliance: Reliance
-    ) -> None:
+    def __init__(self, store: StoreDirectory, root: bytes, group: WriteGroup, pins: Pins) -> None:
         self.based_on: str | None = None
         self._store = store
         self._root = root
         self._group = group
-        self._reliance = reliance
+        self._pins = pins
 
     def put(self, data: bytes) -> StoredObject:
         """Store the bytes of a file."""
-        return self._store.objects.put(data, self._group, self._reliance)
+        return self._store.objects.put(data, self._group, self._pins)
 
     def put_stream(self, portions: Iterable[bytes]) -> StoredObject:
         """Store the bytes of a large file."""
-        return self._store.objects.put_stream(portions, self._group, self._reliance)
+        return self._store.objects.put_stream(portions, self._group, self._pins)
 
     def base_on(self, snapshot_id: str) -> bool:
         """Take the objects of a snapshot for granted, if it is listed."""
@@ -90,7 +88,7 @@ class SnapshotWriter:
         """The order matters: of a snapshot that is listed when the lease has begun, the objects
         are kept as long as it is held, even if the snapshot is removed.
         """
-        found = self._reliance.secure()
+        found = self._pins.secure()
         return found and (self.based_on is None or self._store.lists_snapshot(self.based_on))
 
 
@@ -102,10 +100,10 @@ def writing_snapshot(
     secured one by one, so that none can be gone when the snapshot is saved.
     """
     with (
-        relying(store.layout, "snapshot", at_once=at_once) as reliance,
-        store.group(durable=True, reliance=reliance) as group,
+        pinning(store.layout, "snapshot", at_once=at_once) as pins,
+        store.group(durable=True, pins=pins) as group,
     ):
-        yield SnapshotWriter(store, root, group, reliance)
+        yield SnapshotWriter(store, root, group, pins)
 
 
 def _document(source: str, result: SnapshotResult) -> Document:

@@ -7,7 +7,7 @@ batch of ten million files needs.
 
 from __future__ import annotations
 
-SMALL_BYTES = 2**20  # store.json, leases, claims, verdicts, checksums
+SMALL_BYTES = 2**20  # store.json, leases, claims, quarantined results, checksums
 DOCUMENT_BYTES = 16 * 2**20  # plans, states, documents of tasks and batches, totals
 SNAPSHOT_BYTES = 16 * 2**20  # with everything that was left out of a tree
 INDEX_BYTES = 2 * 2**30  # manifests, inputs, outputs

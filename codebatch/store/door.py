@@ -128,7 +128,7 @@ class Folder:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """What is in it, for a block; an entry is not to be asked for what a link leads to."""
+        """Yield its entries for a block; none is to be asked for what a link leads to."""
         with _listing(self.descriptor, self.place) as listed, os.scandir(listed) as found:
             yield found
 
@@ -214,7 +214,7 @@ class Door:
             return None
 
     def statuses(self, path: StorePath, names: Iterable[str]) -> Iterator[os.stat_result | None]:
-        """What the system says of entries of a folder; None where nothing is, or no folder."""
+        """Yield the statuses of entries of a folder; None where nothing is, or no folder."""
         try:
             folder = self.folder(path)
         except (OSError, StoreDamagedError):

@@ -24,7 +24,7 @@ def append_event(layout: Layout, batch_id: str, event: Document) -> None:
 
 
 def last_run_events(layout: Layout, batch_id: str) -> list[Document]:
-    """What happened since the last run started."""
+    """Return the events since the last run started."""
     data = _end_of(layout, batch_id, EVENTS_BYTES)
     start = data.rfind(_RUN_STARTED)
     return parse_events(data[max(start, 0) :].splitlines()[1:])

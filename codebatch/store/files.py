@@ -75,19 +75,19 @@ def read_file(door: Door, path: StorePath, limit: int) -> bytes | None:
 
 
 def file_status(door: Door, path: StorePath) -> os.stat_result | None:
-    """What the system says of a file, or of what is in its place; None where nothing is."""
+    """Return the status of a file, or of what is in its place; None where nothing is."""
     with reporting_read_errors(path):
         return door.status(path)
 
 
 def file_stamp(door: Door, path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from another one in its place; None where there is none."""
+    """Return numbers that tell a file from another one in its place; None where there is none."""
     status = file_status(door, path)
     return None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def has_bytes(door: Door, path: Path, data: bytes) -> bool:
-    """Whether the file is there and has these bytes."""
+    """Return True if the file is there and has these bytes."""
     try:
         return read_file(door, path, len(data)) == data
     except StoreError:
@@ -287,7 +287,7 @@ class WriteGroup:
                 self._written(folder.at(temporary), self._door.place(file.path))
 
     def is_pending(self, place: str) -> bool:
-        """Whether a file was added that is still to appear at a place of the store."""
+        """Return True if a file was added that is still to appear at a place of the store."""
         return place in self._pending
 
     def _temporary_name(self) -> str:

@@ -66,12 +66,12 @@ def init_store(root: Path) -> OpenedStore:
 
 
 def _is_left_over(entry: Path) -> bool:
-    """Whether a making of the store that was cut short leaves such a file."""
+    """Return True if a making of the store that was cut short leaves such a file."""
     return entry.name == ".gitignore" or entry.name.startswith(TEMPORARY_PREFIX)
 
 
 def is_store(root: Path) -> bool:
-    """Whether the directory holds a ``store.json`` of CodeBatch, of whatever version."""
+    """Return True if the directory holds a ``store.json`` of CodeBatch, of whatever version."""
     try:
         data = _document_of(_layout(root))
     except StoreError:
@@ -128,7 +128,7 @@ def open_damaged_store(root: Path) -> StoreDirectory:
 
 
 def is_own_document(document: Document | None) -> bool:
-    """Whether this is all that a whole ``store.json`` of this version says."""
+    """Return True if this is all that a whole ``store.json`` of this version says."""
     return (
         document is not None
         and document.keys() == _KEYS
@@ -195,7 +195,7 @@ def _names(layout: Layout, folder: Path) -> list[str]:
 
 
 def _is_of_another_format(data: bytes) -> bool:
-    """Whether a document is whole and says that it is not ours, or not of this version."""
+    """Return True if a document is whole and not ours, or not of this version."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):

@@ -71,7 +71,7 @@ def find_id(
 
 
 def _time_or_none(time_of: Callable[[str], str], name: str) -> str:
-    """What is damaged, or was removed meanwhile, has no time: it is never the latest, and hides
+    """Return the time; none of what is damaged or was removed: it is never the latest, and hides
     no other.
     """
     try:

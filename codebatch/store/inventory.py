@@ -49,7 +49,7 @@ class ObjectFolder(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing that counts is in it."""
+        """Return True if nothing that counts is in it."""
         return not (self.objects or self.aside or self.temporaries)
 
 
@@ -88,7 +88,7 @@ def batch_folders(layout: Layout) -> list[Path]:
 
 
 def is_begun(layout: Layout, folder: Path) -> bool:
-    """Whether a batch has a document, or states, which are written after it."""
+    """Return True if a batch has a document, or states, which are written after it."""
     _, document = layout.batch_documents_in(folder)
     door = layout.door
     return door.is_there(document) or any(map(door.is_there, layout.states_in(folder)))
@@ -111,7 +111,7 @@ def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]
 
 
 def removed_folders(layout: Layout) -> list[Path]:
-    """What snapshots and batches were that have been removed and are still on disk."""
+    """Return the folders of removed snapshots and batches that are still on disk."""
     return [
         path
         for folder in (layout.snapshots, layout.batches)
@@ -149,12 +149,12 @@ def find_file(door: Door, path: Path) -> FoundFile | None:
 
 
 def is_temporary(path: str) -> bool:
-    """Whether it is the name of a file that is being written."""
+    """Return True if it is the name of a file that is being written."""
     return os.path.basename(path).startswith(TEMPORARY_PREFIX)
 
 
 def is_removed(place: str) -> bool:
-    """Whether it is the name of a file of a snapshot or a batch that was removed."""
+    """Return True if it is the name of a file of a snapshot or a batch that was removed."""
     return f"/{REMOVED_PREFIX}" in place
 
 

@@ -17,14 +17,14 @@ SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
-VERDICT_SUFFIX = ".json"
+QUARANTINE_SUFFIX = ".json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
 
 
 def is_name(value: str) -> bool:
-    """Whether the value may be a single path component."""
+    """Return True if the value may be a single path component."""
     return _NAME.match(value) is not None and ".." not in value
 
 
@@ -82,12 +82,12 @@ class Layout:
         return os.path.join(self.root, "objects", "sha256")
 
     def object(self, digest: str) -> str:
-        """Where the raw bytes are, if they are stored as they are."""
+        """The path of the raw bytes, if they are stored as they are."""
         name = check_digest(digest)[len(DIGEST_PREFIX) :]
         return f"{self.objects}/{name[:2]}/{name[2:4]}/{name}"
 
     def compressed_object(self, digest: str) -> str:
-        """Where the bytes are, if they are compressed at rest."""
+        """The path of the bytes, if they are compressed at rest."""
         return self.object(digest) + COMPRESSED_SUFFIX
 
     def snapshot_document(self, snapshot_id: str) -> Path:
@@ -107,11 +107,11 @@ class Layout:
         return folder / "inputs.index.jsonl"
 
     def outputs_in(self, folder: Path) -> list[Path]:
-        """Where the outputs in a folder that is, or was, that of a batch would be, in order."""
+        """The paths of outputs in a folder that is, or was, that of a batch, in order."""
         return [path / self.outputs_name for path in self._shards_in(folder)]
 
     def states_in(self, folder: Path) -> Iterator[Path]:
-        """Where the states in a folder that is, or was, that of a batch would be."""
+        """The paths of states in a folder that is, or was, that of a batch."""
         return (path / self.state_name for path in self._shards_in(folder))
 
     def _shards_in(self, folder: Path) -> Iterator[Path]:
@@ -137,7 +137,7 @@ class Layout:
         return self.batch_document(batch_id).with_name("inputs.index.jsonl")
 
     def events(self, batch_id: str) -> Path:
-        """What happened when, one event a line."""
+        """The events of a batch with their times, one a line."""
         return self.batch_document(batch_id).with_name("events.jsonl")
 
     def task_document(self, batch_id: str, task_id: str) -> Path:
@@ -171,11 +171,11 @@ class Layout:
         return self.root / "indexes" / "sql" / f"{check_name(batch_id, 'batch id')}.sqlite"
 
     def totals(self, batch_id: str) -> Path:
-        """What the states of a batch come to; derived."""
+        """The sums over the states of a batch; derived."""
         return self.root / "indexes" / "totals" / f"{check_name(batch_id, 'batch id')}.json"
 
     def stat_cache(self, name: str) -> Path:
-        """What one source tree was like when its last snapshot was taken; derived."""
+        """The state of a source tree when its last snapshot was taken; derived."""
         return self.stat_caches / check_name(name, "name of a stat cache")
 
     @property
@@ -189,12 +189,12 @@ class Layout:
 
     @property
     def quarantine(self) -> Path:
-        """One file for each result that is given up; derived."""
+        """One file for each result that is quarantined; derived."""
         return self.root / "indexes" / "quarantine"
 
-    def verdict(self, key: str) -> Path:
-        """Why the result of that key is given up."""
-        return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + VERDICT_SUFFIX)
+    def quarantined(self, key: str) -> Path:
+        """The reason why the result of that key is quarantined."""
+        return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + QUARANTINE_SUFFIX)
 
     def shard_hint(self, key: str) -> Path:
         """Which batches may have outputs for the inputs of a shard; derived."""
@@ -208,7 +208,7 @@ class Layout:
 
     @property
     def leases(self) -> Path:
-        """Who works in the store now, and in a folder a batch which shards are worked on."""
+        """The leases of commands at work, and in a folder a batch the claims on its shards."""
         return self.root / "leases"
 
     def lease(self, lease_id: str) -> Path:
@@ -227,12 +227,12 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """What one command at a time locks that removes or repairs."""
+        """The file that a command locks while it removes or repairs."""
         return self.root / "maintenance.lock"
 
     @property
     def lock_holder(self) -> Path:
-        """Who has the lock."""
+        """The document that names the holder of the lock."""
         return self.root / "maintenance.json"
 
     @property

@@ -79,7 +79,7 @@ def load_document(
 
 
 def typed(value: V, parse: Callable[[V], T], name: str) -> T:
-    """What ``parse`` makes of a value; ``name`` says of what in the error."""
+    """Return the value as ``parse`` types it; the error says of what by ``name``."""
     try:
         return parse(value)
     except (KeyError, TypeError, ValueError, RecursionError, AttributeError, UsageError) as error:

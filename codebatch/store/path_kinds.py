@@ -136,7 +136,7 @@ def walk_store(door: Door, start: str = "", *, depth: int | None = None) -> Iter
 
 
 def misplaced_folders(door: Door) -> list[str]:
-    """What stands where a folder of the first three levels belongs and is none."""
+    """Return the places of the first levels where a folder belongs and something else stands."""
     starts = (
         "",
         "objects",

@@ -72,12 +72,12 @@ def marked(layout: Layout) -> Iterator[str | None]:
 
 
 def is_marked(layout: Layout, mark: str) -> bool:
-    """Whether the mark is in the store as it is seen from here."""
+    """Return True if the mark is in the store as it is seen from here."""
     return layout.door.is_file(layout.root / Path(mark).name)
 
 
 def can_write(layout: Layout) -> bool:
-    """Whether this process can write in the store, found out by trying it."""
+    """Return True if this process can write in the store, found out by trying it."""
     path = layout.root / temporary_name()
     try:
         create_file(layout.door, path)

@@ -86,13 +86,13 @@ def put_back(door: Door, aside: Path, folder: Path) -> None:
 
 
 def removed_at_ns(door: Door, aside: Path) -> int:
-    """When a folder was set aside, at the earliest."""
+    """Return when a folder was set aside, at the earliest."""
     status = door.status(aside)
     return 0 if status is None else max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def newest_ns(door: Door, folder: Path) -> int:
-    """When anything in a folder was last modified."""
+    """Return when anything in a folder was last modified."""
     times = [file.modified_ns for file in files_below(door, folder)]
     status = door.status(folder)
     return max([*times, *([] if status is None else [status.st_mtime_ns])], default=0)

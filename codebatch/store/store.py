@@ -51,7 +51,7 @@ from codebatch.store.files import (
 )
 from codebatch.store.ids import find_id, list_ids, newest_first
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
-from codebatch.store.leases.pins import Reliance
+from codebatch.store.leases.pins import Pins
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.objects.references import has_objects_of
 from codebatch.store.parsing import (
@@ -79,11 +79,11 @@ class StoreDirectory:
         """The store's directory."""
         return self.layout.root
 
-    def group(self, *, durable: bool, reliance: Reliance | None = None) -> WriteGroup:
-        """A group of files to be written below this store; with a reliance, under its lease."""
-        if reliance is None:
+    def group(self, *, durable: bool, pins: Pins | None = None) -> WriteGroup:
+        """Return a group of files to be written below this store; with pins, under their lease."""
+        if pins is None:
             return WriteGroup(self.layout.door, durable=durable)
-        return WriteGroup(self.layout.door, durable=durable, before_writing=reliance.start)
+        return WriteGroup(self.layout.door, durable=durable, before_writing=pins.start)
 
     # -- snapshots ---------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class StoreDirectory:
         )
 
     def snapshot_time(self, snapshot_id: str) -> str:
-        """When the snapshot was taken (ISO 8601, UTC)."""
+        """Return when the snapshot was taken (ISO 8601, UTC)."""
         return str(self.load_snapshot(snapshot_id).get("taken", ""))
 
     def load_snapshot(self, snapshot_id: str) -> Document:
@@ -130,12 +130,12 @@ class StoreDirectory:
         return data
 
     def lists_snapshot(self, snapshot_id: str) -> bool:
-        """Whether the snapshot is listed: what it refers to is then safe from `gc`."""
+        """Return True if the snapshot is listed: what it refers to is then safe from `gc`."""
         layout = self.layout
         return is_name(snapshot_id) and layout.door.is_file(layout.snapshot_document(snapshot_id))
 
     def has_snapshot(self, snapshot_id: str) -> bool:
-        """Whether the snapshot is there and undamaged."""
+        """Return True if the snapshot is there and undamaged."""
         try:
             self.load_snapshot(snapshot_id)
             self.read_manifest(snapshot_id)
@@ -182,7 +182,7 @@ class StoreDirectory:
         return find_id(text, self.list_batches(), self.batch_time, "batch", BatchNotFoundError)
 
     def batch_time(self, batch_id: str) -> str:
-        """When the batch was created (ISO 8601, UTC)."""
+        """Return when the batch was created (ISO 8601, UTC)."""
         return str(self.load_batch(batch_id).get("created", ""))
 
     def load_batch(self, batch_id: str) -> Document:
@@ -205,12 +205,12 @@ class StoreDirectory:
             return load_document(self.layout.door, path, DOCUMENT_BYTES, missing)
 
     def lists_batch(self, batch_id: str) -> bool:
-        """Whether the batch is listed."""
+        """Return True if the batch is listed."""
         return self.layout.door.is_file(self.layout.batch_document(batch_id))
 
     def is_unfinished(self, batch_id: str) -> bool:
-        """Whether the batch is there and has no result yet: until it has one, a power cut may
-        damage its outputs, its states, and the objects that they refer to.
+        """Return True if the batch is there and has no result yet: until it has one, a power cut
+        may damage its outputs, its states, and the objects that they refer to.
         """
         try:
             return self.load_batch(batch_id).get("result") is None
@@ -220,7 +220,7 @@ class StoreDirectory:
             return True
 
     def has_batch(self, batch_id: str) -> bool:
-        """Whether the batch with its plan and inputs is there and undamaged."""
+        """Return True if the batch with its plan and inputs is there and undamaged."""
         try:
             self.load_batch(batch_id)
             plan = self.load_plan(batch_id)
@@ -332,8 +332,8 @@ class StoreDirectory:
     def load_verified_state(
         self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
     ) -> ShardState | None:
-        """As `load_state`, but the outputs are read: they must match their digest, and the
-        objects that they refer to must be there; with ``whole``, these are read as well.
+        """Return what `load_state` does, with the outputs read: they must match their digest, and
+        the objects that they refer to must be there; with ``whole``, these are read as well.
         """
         return self.load_verified_outputs(batch_id, task_id, shard_id, whole=whole)[0]
 

@@ -36,7 +36,7 @@ def sync_file_system(path: Path) -> None:
 
 
 def has_syncfs() -> bool:
-    """Whether one file system can be synced, and not only all of them."""
+    """Return True if one file system can be synced, and not only all of them."""
     return _syncfs() is not None
 
 

@@ -38,7 +38,7 @@ class Scene:
 
     @property
     def outside(self) -> Path:
-        """What no command may read, change or remove."""
+        """The folder that no command may read, change or remove."""
         return self.root / "outside"
 
     @property
@@ -48,7 +48,7 @@ class Scene:
 
     @property
     def markers(self) -> Path:
-        """Where planted programs leave a file."""
+        """The folder in which planted programs leave a file."""
         return self.root / "markers"
 
     def python_marker(self, name: str) -> str:

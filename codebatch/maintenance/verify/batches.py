@@ -48,7 +48,7 @@ class _Batch:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its document says that it is done."""
+        """Return True if its document says that it is done."""
         return self.document is not None and self.document.get("result") is not None
 
 
@@ -94,7 +94,7 @@ def _check_batch(findings: Findings, batch: _Batch, found: Found) -> None:
 
 
 def _should_have_document(findings: Findings, batch: _Batch, found: Found) -> bool:
-    """Whether there was a document, or are states, which are written after it."""
+    """Return True if there was a document, or are states, which are written after it."""
     if not found.is_missing:
         return True
     if findings.is_there(findings.store.layout.batch_document(batch.batch_id)):
@@ -188,7 +188,7 @@ def _check_places(findings: Findings, batch: _Batch, plan: Plan) -> None:
 
 
 def path_of(findings: Findings, place: Place) -> str:
-    """Where something of a task or a shard is, relative to the store."""
+    """Return the path of something of a task or a shard, relative to the store."""
     layout = findings.store.layout
     if place.kind == TASK:
         path = layout.task_document(place.owner, place.task_id)

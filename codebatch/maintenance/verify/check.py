@@ -21,7 +21,7 @@ from codebatch.store.path_kinds import IGNORE, STORE, Place, walk_store
 def check_store(
     store: StoreDirectory, selection: Selection = NONE, progress: Progress | None = None
 ) -> Findings:
-    """What is in the store; objects of the selection are read."""
+    """Return what a check of the store finds; objects of the selection are read."""
     findings = Findings(store)
     _check_root(findings)
     check_objects(findings, selection, progress)

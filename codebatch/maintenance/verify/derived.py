@@ -41,7 +41,7 @@ def check_derived(findings: Findings) -> None:
 
 
 def is_whole_segment(store: StoreDirectory, path: Path) -> bool:
-    """Whether a segment of the memo is what its name says; one that is gone does no harm."""
+    """Return True if a segment of the memo is what its name says; one that is gone does no harm."""
     try:
         data = read_file(store.layout.door, path, MOST_BYTES)
     except StoreError:
@@ -50,7 +50,7 @@ def is_whole_segment(store: StoreDirectory, path: Path) -> bool:
 
 
 def is_whole_index(store: StoreDirectory, path: Path) -> bool:
-    """Whether an index matches its checksum; one that is gone, or has none, does no harm."""
+    """Return True if an index matches its checksum; one that is gone, or has none, does no harm."""
     layout = store.layout
     if path.parent == layout.quarantine:
         found = find_document(store, path, SMALL_BYTES)

@@ -33,12 +33,12 @@ class Found(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether nothing was there."""
+        """Return True if nothing was there."""
         return self.wrong == _MISSING
 
 
 def stray_form(store: StoreDirectory, path: Path) -> str | None:
-    """What stands in the place of a file, where it is something else."""
+    """Return the form of what stands in the place of a file; None for a file or nothing."""
     try:
         status = file_status(store.layout.door, path)
     except StoreError:

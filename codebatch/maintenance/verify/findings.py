@@ -60,7 +60,6 @@ class Findings:
         self.objects: dict[str, ObjectTrouble] = {}
         self.batches_of: dict[str, set[str]] = {}
         self.is_complete = True
-        self.whole_snapshots: set[str] = set()
         self.missing_snapshots: set[str] = set()
 
     def add(
@@ -108,14 +107,14 @@ class Findings:
         self.objects.setdefault(digest, ObjectTrouble()).forms[path] = problem
 
     def trouble_with(self, digest: str) -> ObjectTrouble | None:
-        """What is wrong with an object that something refers to; None where nothing is known."""
+        """Return what is wrong with an object that is referred to; None where nothing is known."""
         known = self.objects.get(digest)
         if known is None and not self._is_there(digest):
             known = self.objects[digest] = ObjectTrouble()
         return known
 
     def is_there(self, path: Path) -> bool:
-        """Whether there is anything, that is reached without a link."""
+        """Return True if there is anything, that is reached without a link."""
         return self.store.layout.door.is_there(path)
 
     def _is_there(self, digest: str) -> bool:
@@ -156,13 +155,13 @@ class Findings:
             del self.problems[number:]
 
     def _forget_removed(self, trouble: ObjectTrouble) -> None:
-        """What referred to an object and is gone by now needs it no more."""
+        """Forget what referred to an object and is gone by now."""
         layout = self.store.layout
         trouble.snapshots = {s for s in trouble.snapshots if self.is_there(layout.manifest(s))}
         trouble.shards = {s for s in trouble.shards if self.is_there(layout.state(*s))}
 
     def _completed(self, problem: Problem) -> Problem:
-        """What touches a snapshot touches its batches, too."""
+        """Return the problem with the batches of the snapshots that it touches."""
         touched = set(problem.batches)
         for snapshot_id in problem.snapshots if problem.code != "FOREIGN_FILE" else ():
             touched |= self.batches_of.get(snapshot_id, set())

@@ -37,7 +37,7 @@ def check_objects(findings: Findings, selection: Selection, progress: Progress |
 
 
 def _look(findings: Findings, entry: Entry, digest: str) -> None:
-    """What shows without reading: an empty file is no object but the empty one."""
+    """Find what shows without reading: an empty file is no object but the empty one."""
     status = findings.store.layout.door.status(findings.store.root / entry.path)
     if status is None:
         return

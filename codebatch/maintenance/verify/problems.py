@@ -53,7 +53,7 @@ class Problem:
 
     @property
     def is_derived(self) -> bool:
-        """Whether what is damaged can be computed again."""
+        """Return True if what is damaged can be computed again."""
         return self.code in DERIVED | INDEXES
 
     def done(self, action: str) -> Problem:
@@ -96,5 +96,5 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged, or all of it was seen to."""
+        """Return True if nothing is damaged, or all of it was seen to."""
         return all(problem.action not in (None, NO_ACTION) for problem in self.problems)

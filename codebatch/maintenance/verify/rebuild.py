@@ -93,7 +93,7 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
 
 
 def _written(store: StoreDirectory, path: Path) -> str:
-    """When a file was last written."""
+    """Return when a file was last written."""
     status = file_status(store.layout.door, path)
     return now() if status is None else moment_at(status.st_mtime_ns)
 
@@ -103,7 +103,7 @@ def _says(document: Document | None, known: Document) -> bool:
 
 
 def _confirmed(data: bytes | None, known: Document) -> Document | None:
-    """What a damaged document says, with the parts that are known put right, if that gives the
+    """Return a damaged document with the parts that are known put right, if that gives the
     digest in it. A digest of which few digits differ is itself what was damaged: that of another
     content would differ in nearly all.
     """

@@ -19,7 +19,7 @@ from codebatch.maintenance.verify.findings import Findings, ObjectTrouble
 from codebatch.maintenance.verify.objects import Progress
 from codebatch.maintenance.verify.problems import DROPPED, NO_ACTION, RESTORED, REWRITTEN, Problem
 from codebatch.maintenance.verify.rebuild import describe_snapshot, rebuild_batch, rebuild_snapshot
-from codebatch.maintenance.verify.replan import cut_inputs, restore_plan, restore_tasks
+from codebatch.maintenance.verify.replan import restore_inputs, restore_plan, restore_tasks
 from codebatch.maintenance.verify.selection import Selection
 from codebatch.maintenance.verify.shards import check_shard
 from codebatch.maintenance.verify.source import SourceTree
@@ -62,7 +62,7 @@ def repair_store(
 def _is_known(
     problem: Problem, handled: Mapping[tuple[str, str], Problem], dropped: set[Place]
 ) -> bool:
-    """Whether a problem was seen to in an earlier round, or is what seeing to one has left."""
+    """Return True if an earlier round saw to the problem, or left it by seeing to another."""
     if problem.code == "STATE_MISSING" and problem.place in dropped:
         return True
     before = handled.get((problem.code, problem.path))
@@ -70,7 +70,7 @@ def _is_known(
 
 
 def _order(problem: Problem) -> tuple[int, str]:
-    """What others build on comes first."""
+    """Return a key by which what others build on comes first."""
     return list(_HANDLERS).index(problem.code), problem.path
 
 
@@ -88,12 +88,12 @@ class _Repair:
         return problem.done(_HANDLERS[problem.code](self, problem))
 
     def path(self, problem: Problem) -> Path:
-        """Where the problem is."""
+        """Return the path of the problem."""
         return self.store.root / problem.path
 
     @property
     def source_name(self) -> str:
-        """Where lost files are looked for."""
+        """The folder in which lost files are looked for."""
         return "" if self.source is None else self.source.name
 
     def retake(self, snapshot_id: str) -> SnapshotResult | None:
@@ -137,7 +137,7 @@ def _repair_manifest(repair: _Repair, problem: Problem) -> str:
 
 
 def _repair_snapshot(repair: _Repair, problem: Problem) -> str:
-    """What the document said is best, then what taking the tree again says, then the little that
+    """Prefer what the document said to what taking the tree again says, and that to the little that
     the manifest tells.
     """
     (snapshot_id,) = problem.snapshots
@@ -206,7 +206,7 @@ def _drop_object(repair: _Repair, digest: str, path: Path) -> str:
 
 
 def _is_whole_object(repair: _Repair, digest: str) -> Callable[[str], bool]:
-    """Whether a file is the object, in the form that its ending says."""
+    """Return a function that is true of a file that is the object, in the form its ending says."""
 
     def is_whole(path: str) -> bool:
         try:
@@ -224,8 +224,7 @@ def _repair_plan(repair: _Repair, problem: Problem) -> str:
 
 def _repair_inputs(repair: _Repair, problem: Problem) -> str:
     (batch_id,) = problem.batches
-    done = cut_inputs(repair.store, batch_id) or restore_plan(repair.store, batch_id)
-    return REWRITTEN if done else NO_ACTION
+    return REWRITTEN if restore_inputs(repair.store, batch_id) else NO_ACTION
 
 
 def _repair_task(repair: _Repair, problem: Problem) -> str:
@@ -252,7 +251,7 @@ def _drop_shard(repair: _Repair, problem: Problem) -> str:
 
 
 def _is_whole_shard(store: StoreDirectory, place: Place) -> bool:
-    """Whether a shard, looked at again, is what its state says."""
+    """Return True if a shard, looked at again, is what its state says."""
     try:
         plan = store.load_plan(place.owner)
         files = store.load_inputs(place.owner, plan.shard(place.shard_id))

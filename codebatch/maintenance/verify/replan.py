@@ -1,25 +1,32 @@
-"""The documents of a batch, derived from what is whole: its id says whether they are right.
+"""Plan, inputs and tasks of a batch, derived from what is whole: its id says if they are right.
 
-The id covers the snapshot, the pipeline, the fingerprints and how languages are found. Whatever
-may have been the batch is tried: what is legible of the damaged plan, the pipelines of other
-batches and of this program, the snapshots of the store. Only what gives the id is written.
+The id covers the snapshot, the pipeline, the fingerprints and how languages are found. A plan that
+is lost is made again, with the tools of today, for each pipeline and snapshot that it may have
+been of. Only what gives the id is written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 from codebatch.maintenance.verify.documents import find_bytes, find_document
-from codebatch.model.digest import Document, canonical_json
+from codebatch.model.digest import Document
 from codebatch.model.errors import CodeBatchError, StoreError
-from codebatch.model.records import Plan, PlannedTask
+from codebatch.model.records import Plan
 from codebatch.model.resources import list_pipelines
 from codebatch.plan.pipeline import load_pipeline, parse_pipeline, pipeline_document
-from codebatch.plan.plan import SHARD_COUNTS, BatchIdentity, make_plan, plan_document, plan_tasks
+from codebatch.plan.plan import (
+    SHARD_COUNTS,
+    BatchIdentity,
+    ResolvedPlan,
+    identify,
+    make_plan,
+    plan_document,
+)
 from codebatch.store import StoreDirectory
 from codebatch.store.path_kinds import BATCHES, SNAPSHOTS, folders_in, shards_in
 from codebatch.tasks.languages.detect import HEAD_BYTES
@@ -28,35 +35,35 @@ _UNFIT = (CodeBatchError, KeyError, TypeError, ValueError, AttributeError, Recur
 
 
 def restore_plan(store: StoreDirectory, batch_id: str) -> bool:
-    """Write plan, inputs and tasks of a batch anew, if they can be derived with certainty."""
-    layout = store.layout
-    whole = find_document(store, layout.plan_document(batch_id)).document
-    for identity in _identities(store, batch_id):
-        if identity.batch_id != batch_id:
-            continue
-        try:
-            files = store.load_manifest(identity.snapshot_id)
-            resolved = make_plan(identity, files, _head_of(store), _shards(store, batch_id, whole))
-        except StoreError:
-            return False  # the snapshot, or an object that tells a language, is damaged
-        plan = plan_document(resolved)
-        if whole is not None and Plan.from_document(whole).shards != resolved.plan.shards:
-            return False
-        tasks = [(task.id, asdict(task)) for task in identity.tasks]
-        store.restore_plan(batch_id, resolved.inputs, plan, tasks)
-        return True
-    return False
+    """Write plan, inputs and tasks of a batch anew, if planning it again gives its id."""
+    said = _legible(store, batch_id)
+    identity = next(_identities(store, batch_id, said), None)
+    if identity is None:
+        return False
+    resolved = _planned(store, identity, _shard_count(store, batch_id, said))
+    if resolved is None:
+        return False
+    tasks = [(task.id, asdict(task)) for task in resolved.identity.tasks]
+    store.restore_plan(batch_id, resolved.inputs, plan_document(resolved), tasks)
+    return True
 
 
-def cut_inputs(store: StoreDirectory, batch_id: str) -> bool:
-    """Cut off what belongs to no shard, where all shards of a whole plan are whole."""
+def restore_inputs(store: StoreDirectory, batch_id: str) -> bool:
+    """Write the inputs anew, if they are what a whole plan says."""
     try:
         plan = store.load_plan(batch_id)
-        parts = [store.read_shard_inputs(batch_id, shard) for shard in plan.shards]
         document = store.load_plan_document(batch_id)
     except StoreError:
         return False
-    store.restore_plan(batch_id, b"".join(parts), document, [])
+    inputs = _cut_inputs(store, batch_id, plan)
+    if inputs is None:
+        pipeline = cast("Document", document["document"])
+        identity = BatchIdentity(plan.snapshot_id, plan.pipeline, pipeline, plan.tasks)
+        resolved = _planned(store, identity, _shard_count(store, batch_id, document))
+        if resolved is None or resolved.plan.shards != plan.shards:
+            return False
+        inputs = resolved.inputs
+    store.restore_plan(batch_id, inputs, document, [])
     return True
 
 
@@ -70,22 +77,31 @@ def restore_tasks(store: StoreDirectory, batch_id: str) -> bool:
     return True
 
 
-def _head_of(store: StoreDirectory) -> Any:
-    return lambda digest: store.objects.read_head(digest, HEAD_BYTES)
+def _cut_inputs(store: StoreDirectory, batch_id: str, plan: Plan) -> bytes | None:
+    """Return the inputs without what belongs to no shard; None where a shard is damaged."""
+    try:
+        return b"".join(store.read_shard_inputs(batch_id, shard) for shard in plan.shards)
+    except StoreError:
+        return None
 
 
-def _identities(store: StoreDirectory, batch_id: str) -> Iterator[BatchIdentity]:
-    """What the batch may have been, the likeliest first."""
-    damaged = _legible(store, batch_id)
-    snapshots = _snapshots(store, batch_id, damaged)
-    for document in _documents(store, damaged):
-        for tasks in _tasks(store, batch_id, document):
-            for snapshot_id in snapshots:
-                yield BatchIdentity(snapshot_id, str(document["name"]), document, tasks)
+def _planned(
+    store: StoreDirectory, identity: BatchIdentity, shards: int | None
+) -> ResolvedPlan | None:
+    """Return the plan of a batch; None where its snapshot, or an object that tells a language, is
+    damaged.
+    """
+    try:
+        files = store.load_manifest(identity.snapshot_id)
+        return make_plan(
+            identity, files, lambda digest: store.objects.read_head(digest, HEAD_BYTES), shards
+        )
+    except StoreError:
+        return None
 
 
-def _legible(store: StoreDirectory, batch_id: str) -> dict[str, Any]:
-    """What the plan says, damaged or not, as far as it is JSON."""
+def _legible(store: StoreDirectory, batch_id: str) -> Document:
+    """Return the plan, damaged or not, as far as it is JSON."""
     data = find_bytes(store, store.layout.plan_document(batch_id)).data
     try:
         document = json.loads(data or b"")
@@ -94,65 +110,34 @@ def _legible(store: StoreDirectory, batch_id: str) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _snapshots(store: StoreDirectory, batch_id: str, damaged: dict[str, Any]) -> list[str]:
-    batch = find_document(store, store.layout.batch_document(batch_id)).document or {}
-    named = [batch.get("snapshot_id"), damaged.get("snapshot_id")]
-    known = folders_in(store.layout.door, SNAPSHOTS)
-    likely = [snapshot_id for snapshot_id in named if snapshot_id in known]
-    return list(dict.fromkeys([*map(str, likely), *known]))
-
-
-def _documents(store: StoreDirectory, damaged: dict[str, Any]) -> Iterator[Document]:
-    """Pipelines that the batch may be of, each once."""
-    seen: set[bytes] = set()
-    for document in _pipelines(store, damaged):
+def _identities(store: StoreDirectory, batch_id: str, said: Document) -> Iterator[BatchIdentity]:
+    """Yield what a batch of that id may be; a pipeline that is damaged or unknown gives none."""
+    for document in _pipelines(store, said):
         with contextlib.suppress(*_UNFIT):
-            text = canonical_json(document)
-            if isinstance(document, dict) and "name" in document and text not in seen:
-                seen.add(text)
-                yield document
+            pipeline = parse_pipeline(document)
+            for snapshot_id in folders_in(store.layout.door, SNAPSHOTS):
+                identity = identify(snapshot_id, pipeline)
+                if identity.batch_id == batch_id:
+                    yield identity
 
 
-def _pipelines(store: StoreDirectory, damaged: dict[str, Any]) -> Iterator[object]:
-    yield damaged.get("document")
+def _pipelines(store: StoreDirectory, said: Document) -> Iterator[object]:
+    yield said.get("document")
+    for name in list_pipelines():
+        yield pipeline_document(load_pipeline(name))
     for other in folders_in(store.layout.door, BATCHES):
         plan = find_document(store, store.layout.plan_document(other)).document or {}
         yield plan.get("document")
-    for name in list_pipelines():
-        yield pipeline_document(load_pipeline(name))
 
 
-def _tasks(
-    store: StoreDirectory, batch_id: str, document: dict[str, Any]
-) -> Iterator[tuple[PlannedTask, ...]]:
-    """The tasks of a pipeline: as this batch has them, else as they would be planned now."""
-    with contextlib.suppress(*_UNFIT):  # what is damaged or unknown here gives no candidate
-        yield tuple(_stored_tasks(store, batch_id, [task["id"] for task in document["tasks"]]))
-    with contextlib.suppress(*_UNFIT):
-        yield plan_tasks(parse_pipeline(document))
-
-
-def _stored_tasks(
-    store: StoreDirectory, batch_id: str, task_ids: Iterable[str]
-) -> Iterator[PlannedTask]:
-    for task_id in task_ids:
-        document = find_document(store, store.layout.task_document(batch_id, task_id)).document
-        yield PlannedTask.from_document(document or {})
-
-
-def _shards(store: StoreDirectory, batch_id: str, whole: Document | None) -> int | None:
-    """How many shards at most the batch was planned with; None where nothing tells."""
+def _shard_count(store: StoreDirectory, batch_id: str, said: Document) -> int | None:
+    """Return how many shards at most the batch was planned with; None where nothing tells."""
     counts = {width: number for number, width in SHARD_COUNTS.items()}
-    widths = {len(shard_id) for shard_id in _shard_ids(store, batch_id, whole)}
-    return counts.get(widths.pop()) if len(widths) == 1 else None
-
-
-def _shard_ids(store: StoreDirectory, batch_id: str, whole: Document | None) -> list[str]:
-    """Some shards of the batch: planned ones, else those that are there, else legible ones."""
-    if whole is not None:
-        return [shard.shard_id for shard in Plan.from_document(whole).shards]
-    there = shards_in(store.layout.door, batch_id)
-    legible = _legible(store, batch_id).get("shards")
-    if there or not isinstance(legible, list):
-        return there
-    return [str(shard["shard_id"]) for shard in legible if "shard_id" in shard]
+    planned: list[str] = []
+    with contextlib.suppress(*_UNFIT):
+        planned = [shard["shard_id"] for shard in cast("list[dict[str, str]]", said["shards"])]
+    for ids in (planned, shards_in(store.layout.door, batch_id)):
+        widths = set(map(len, ids))
+        if len(widths) == 1:
+            return counts.get(widths.pop())
+    return None

@@ -26,7 +26,7 @@ class Selection:
     end: int
 
     def takes(self, digest: str) -> bool:
-        """Whether an object is to be read."""
+        """Return True if an object is to be read."""
         number = int(digest[len(DIGEST_PREFIX) :][-_DIGITS:], 16)
         return self.first <= number % self.period < self.end
 

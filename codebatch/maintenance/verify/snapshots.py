@@ -42,7 +42,7 @@ def check_snapshots(findings: Findings) -> None:
 
 
 def has_document(findings: Findings, snapshot_id: str) -> bool:
-    """Whether there is anything in the place of a snapshot's document, which is written last."""
+    """Return True if anything is in the place of a snapshot's document, which is written last."""
     return findings.is_there(findings.store.layout.snapshot_document(snapshot_id))
 
 

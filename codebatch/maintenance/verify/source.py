@@ -47,7 +47,7 @@ class SourceTree:
 
     @property
     def name(self) -> str:
-        """Where the directory is."""
+        """The absolute path of the directory."""
         return os.path.abspath(os.fsdecode(self._root))
 
     def restore_snapshot(self, snapshot_id: str) -> SnapshotResult | None:

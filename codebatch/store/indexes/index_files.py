@@ -68,7 +68,7 @@ def replacing(layout: Layout, path: Path) -> Iterator[NewIndex]:
 
 
 def is_intact(layout: Layout, path: Path, limit: int = DOCUMENT_BYTES) -> bool:
-    """Whether the file is there and its bytes, at most so many, are those that were put into
+    """Return True if the file is there and its bytes, at most so many, are those put into
     place.
     """
     try:
@@ -82,7 +82,7 @@ def is_intact(layout: Layout, path: Path, limit: int = DOCUMENT_BYTES) -> bool:
 
 
 def is_unfinished(layout: Layout, path: Path) -> bool:
-    """Whether the file is there without a checksum: nobody takes it for anything."""
+    """Return True if the file is there without a checksum: no reader takes it for anything."""
     return not layout.door.is_there(_checksum_path(path))
 
 

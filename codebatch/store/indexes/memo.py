@@ -143,7 +143,7 @@ class MemoStore:
 
 
 def is_segment(name: str, data: bytes) -> bool:
-    """Whether these are the whole bytes of a segment of that name, every entry well-formed."""
+    """Return True for the whole bytes of a segment of that name, every entry well-formed."""
     if _name(data) != name:
         return False
     entries = _packed_entries(data)

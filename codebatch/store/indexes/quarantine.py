@@ -1,8 +1,7 @@
-"""Verdicts below ``indexes/quarantine/``: which results are given up, because to compute them
-ends the process that tries.
+"""The quarantine below ``indexes/quarantine/``: results that end the process that computes them.
 
-One small sealed document a key, for people as well: it says which file and task it was. A file
-that is damaged or gone counts as no verdict, and then the result is tried again. There are few.
+One small sealed document a key, for people as well: it says which file and task it was. A result
+whose document is damaged or gone is not quarantined, and is tried again. There are few.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from codebatch.model.digest import DIGEST_PREFIX, Document, seal, unseal
 from codebatch.model.errors import InvalidIdError, StoreError
 from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.files import read_file, remove_file, write_file
-from codebatch.store.layout import VERDICT_SUFFIX, Layout
+from codebatch.store.layout import QUARANTINE_SUFFIX, Layout
 from codebatch.store.parsing import pretty
 
 
-class Verdicts:
-    """The verdicts of one store, as there were when it was made.
+class QuarantineIndex:
+    """The quarantined results of one store, as there were when it was made.
 
-    State: ``_keys`` are the keys with a verdict, which is read when it is asked for.
+    State: ``_keys`` are their keys; a document is read when it is asked for.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -27,30 +26,30 @@ class Verdicts:
             names = layout.door.names(layout.quarantine)
         except (OSError, StoreError):
             names = []
-        self._keys = {DIGEST_PREFIX + name.removesuffix(VERDICT_SUFFIX) for name in names}
+        self._keys = {DIGEST_PREFIX + name.removesuffix(QUARANTINE_SUFFIX) for name in names}
 
     def __bool__(self) -> bool:
         return bool(self._keys)
 
     def code(self, key: str) -> str | None:
-        """The code of the diagnostic under which a result is given up, or None."""
+        """Return the code of the diagnostic for which a result is quarantined, or None."""
         if key not in self._keys:
             return None
         try:
-            data = read_file(self._layout.door, self._layout.verdict(key), SMALL_BYTES)
-            document = unseal(data or b"", "a verdict")
+            data = read_file(self._layout.door, self._layout.quarantined(key), SMALL_BYTES)
+            document = unseal(data or b"", "a quarantined result")
         except (StoreError, InvalidIdError):
             return None
         return str(document.get("code")) if document.get("key") == key else None
 
     def add(self, key: str, code: str, facts: Document) -> None:
-        """Give a result up; ``facts`` tell people which one it is."""
+        """Quarantine a result; ``facts`` tell people which one it is."""
         document = pretty(seal({"key": key, "code": code, **facts}))
-        write_file(self._layout.door, self._layout.verdict(key), document, durable=False)
+        write_file(self._layout.door, self._layout.quarantined(key), document, durable=False)
         self._keys.add(key)
 
     def remove(self, key: str) -> None:
-        """Forget a verdict, if there is one."""
+        """Release a result, if it is quarantined."""
         if key in self._keys:
-            remove_file(self._layout.door, self._layout.verdict(key))
+            remove_file(self._layout.door, self._layout.quarantined(key))
             self._keys.discard(key)

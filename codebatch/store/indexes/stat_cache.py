@@ -66,7 +66,7 @@ class StatCache:
         self._status_bytes = status_bytes
 
     def load(self, now_ns: int) -> CachedTree | None:
-        """What was saved last, if it is there and whole; it notes now and then that it is used."""
+        """Return the tree saved last, if it is whole; note now and then that it is used."""
         try:
             status = file_status(self._door, self._path)
             if status is None:
@@ -174,6 +174,6 @@ def _split(block: bytes) -> list[bytes]:
 
 
 def _leads_outside(block: bytes) -> bool:
-    """Whether any of the paths is absolute or has a component ``..``."""
+    """Return True if any of the paths is absolute or has a component ``..``."""
     framed = b"\0" + block + b"\0"
     return b"\0/" in framed or b"\0..\0" in framed.replace(b"/", b"\0")

@@ -71,7 +71,7 @@ class Claims:
             name = _succeeding(shard_id, owner)
 
     def _create(self, name: str) -> str | None:
-        """Who has claimed: this run, if nobody had; None if a claim was there and went."""
+        """Return the run that has the claim, this one if none had; None if a claim went away."""
         made = create_file(self._layout.door, self._folder / name, self._run.encode())
         return self._read(name) if made is None else self._run
 

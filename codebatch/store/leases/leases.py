@@ -71,7 +71,7 @@ class Lease:
     process: Process | None
 
     def is_live(self, now_ns: int) -> bool:
-        """Whether its holder is at work, at a time of the file system's."""
+        """Return True if its holder is at work, at a time of the file system's."""
         if self.process is not None and self.process.machine == _machine():
             return is_running(self.process)
         return now_ns - self.touched_ns < EXPIRY_NS
@@ -116,7 +116,7 @@ def read_lease(layout: Layout, lease_id: str) -> Lease | None:
 
 
 def touched_ns(layout: Layout, lease_id: str) -> int | None:
-    """When the holder of a lease last showed that it is alive; None where there is none."""
+    """Return when the holder of a lease last touched it; None where there is none."""
     status = file_status(layout.door, layout.lease(lease_id))
     return None if status is None else status.st_mtime_ns
 
@@ -149,7 +149,7 @@ def this_process() -> Process:
 
 
 def is_running(process: Process) -> bool:
-    """Whether a process of this machine runs, and is the one that is meant."""
+    """Return True if a process of this machine runs, and is the one that is meant."""
     try:
         os.kill(process.pid, 0)
     except ProcessLookupError:
@@ -214,7 +214,7 @@ def parse_process(document: Document) -> Process:
 
 @functools.cache
 def _machine() -> str:
-    """What processes share that can see each other: a boot, and a space of process numbers."""
+    """Return what processes share that see each other: a boot, and a space of process numbers."""
     boot = _first_line("/proc/sys/kernel/random/boot_id")
     try:
         numbers = os.readlink("/proc/self/ns/pid")
@@ -224,7 +224,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started, in ticks since the boot; None where nothing tells.
+    """Return when a process was started, in ticks since the boot; None where nothing tells.
 
     One that has ended and waits for its parent has not started at any time that is asked for.
     """

@@ -88,7 +88,7 @@ def _is_taken(layout: Layout, descriptor: int) -> bool:
 
 
 def lock_holder(layout: Layout) -> Holder | None:
-    """Who has the lock; None where nobody says so, or who said so has ended."""
+    """Return the holder of the lock; None where none is named, or it has ended."""
     try:
         data = read_file(layout.door, layout.lock_holder, SMALL_BYTES)
         document = {} if data is None else unseal(data, layout.lock_holder.name)

@@ -1,4 +1,4 @@
-"""What a writer finds in place and relies on, so that `gc` leaves it alone.
+"""Pins: the files that a writer finds in place and relies on, so that `gc` leaves them alone.
 
 An object that is there may be one that nothing refers to any more. A writer that would have
 written it, and finds it, makes it as new as if it had: while the writer holds its lease, `gc`
@@ -17,8 +17,8 @@ from codebatch.store.layout import Layout
 from codebatch.store.leases.leases import hold_lease
 
 
-class Reliance:
-    """The objects that one writer relies on.
+class Pins:
+    """The objects that one writer has pinned.
 
     ``begin`` takes a lease and says since when it holds. With ``at_once``, that is before the
     first object is looked at; else when something is written, or when `secure` is called. State:
@@ -40,24 +40,24 @@ class Reliance:
             self._since_ns = self._begin()
         return self._since_ns
 
-    def holds(self, path: str) -> bool:
-        """Rely on a file that is in place; false where it is not any more, or cannot be kept."""
+    def add(self, path: str) -> bool:
+        """Pin a file that is in place; return False where it is not any more, or cannot be kept."""
         if self._at_once:
             return kept_size(self._door, path, self.start()) is not None
         self._found.append(path)
         return True
 
     def secure(self) -> bool:
-        """Whether everything relied on is in place, and will be until the lease ends."""
+        """Return True if all that is pinned is in place, and will be until the lease ends."""
         since = self.start()
         return all(kept_size(self._door, path, since) is not None for path in self._found)
 
 
 @contextlib.contextmanager
-def relying(layout: Layout, purpose: str, *, at_once: bool) -> Iterator[Reliance]:
-    """Rely on what is in place for a block, under a lease that is taken when it is needed."""
+def pinning(layout: Layout, purpose: str, *, at_once: bool) -> Iterator[Pins]:
+    """Give pins for a block, under a lease that is taken when it is needed."""
     with contextlib.ExitStack() as stack:
-        yield Reliance(
+        yield Pins(
             layout.door,
             lambda: stack.enter_context(hold_lease(layout, purpose)).since_ns,
             at_once=at_once,
@@ -65,7 +65,7 @@ def relying(layout: Layout, purpose: str, *, at_once: bool) -> Iterator[Reliance
 
 
 def kept_size(door: Door, path: str, since_ns: int) -> int | None:
-    """The size of a file that is in place and safe from `gc` for a writer at work since then.
+    """Return the size of a file in place and safe from `gc` for a writer at work since then.
 
     One that is older is made as new as now. None where that cannot be: write it again.
     """
@@ -78,7 +78,7 @@ def kept_size(door: Door, path: str, since_ns: int) -> int | None:
 
 
 def kept_in(folder: Folder, name: str, since_ns: int) -> int | None:
-    """The same of a file in an open folder."""
+    """Do the same for a file in an open folder."""
     try:
         status = folder.status(name)
         if not stat.S_ISREG(status.st_mode):

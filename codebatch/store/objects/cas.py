@@ -23,7 +23,7 @@ from codebatch.store.bounds import HELD_BYTES, OBJECT_BYTES
 from codebatch.store.door import ABSENT, Door, Folder
 from codebatch.store.files import WriteGroup, reporting_read_errors
 from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
-from codebatch.store.leases.pins import Reliance, kept_in
+from codebatch.store.leases.pins import Pins, kept_in
 from codebatch.store.objects.compression import COMPRESSION_LEVEL, zstd
 from codebatch.store.objects.zstd_frames import (
     FrameDamagedError,
@@ -76,12 +76,12 @@ class ObjectStore:
         self._place = layout.door.place(layout.objects)
 
     def location(self, digest: str) -> str | None:
-        """Where the object is, relative to the folder of all objects; None where it is not."""
+        """Return the path relative to the folder of all objects; None where it is not there."""
         path = self._find(digest)
         return None if path is None else self._location(path)
 
     def are_at(self, locations: Iterable[bytes]) -> bool:
-        """Whether there is an object at each of these places, whatever its bytes."""
+        """Return True if there is an object at each of these places, whatever its bytes."""
         try:
             folder = self._door.folder(self._layout.objects)
         except (OSError, StoreError):
@@ -92,17 +92,17 @@ class ObjectStore:
             return all(os.access(place, os.F_OK, dir_fd=folder.descriptor) for place in locations)
 
     def has(self, digest: str) -> bool:
-        """Whether there is such an object, not empty; its bytes are not looked at."""
+        """Return True if there is such an object, not empty; its bytes are not looked at."""
         return self._any_form(digest, lambda folder, name: folder.status(name).st_size > 0)
 
     def is_kept(self, digest: str, since_ns: int | None) -> bool:
-        """As `has`, and the object is safe from `gc` for a writer with a lease since then."""
+        """Return True if `has` does and `gc` keeps it for a writer with a lease since then."""
         if since_ns is None:
             return self.has(digest)
         return self._any_form(digest, lambda folder, name: bool(kept_in(folder, name, since_ns)))
 
     def _any_form(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
-        """Whether that holds of a form that is there, tried in the order of readers."""
+        """Return True if that holds of a form that is there, tried in the order of readers."""
         parent, name = os.path.split(self._layout.object(digest))
         try:
             with self._door.folder(parent) as folder:
@@ -112,33 +112,33 @@ class ObjectStore:
             return False
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
-        """Whether the object is there and its bytes, at most so many, are what its name says."""
+        """Return True if it is there and its bytes, at most so many, are what its name says."""
         path = self._find(digest)
         try:
             return path is not None and check_object(self._door, path, digest, limit) is not None
         except (StoreError, FileNotFoundError, NotADirectoryError, FrameDamagedError):
             return False
 
-    def put(self, data: bytes, group: WriteGroup, reliance: Reliance | None = None) -> StoredObject:
+    def put(self, data: bytes, group: WriteGroup, pins: Pins | None = None) -> StoredObject:
         """Add the bytes unless they are there, intact; durable when the group is.
 
-        Without a ``reliance`` they may be gone at any time after.
+        Without ``pins`` they may be gone at any time after.
         """
         digest = digest_bytes(data)
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
         form, is_whole = _form_of(parent, name, data, group)
         place = f"{parent}/{form}"
-        if form is None or not is_whole or not self._may_stay(place, group, reliance):
+        if form is None or not is_whole or not self._may_stay(place, group, pins):
             form, stored = _new_form(name, data, form)
             place = f"{parent}/{form}"
             group.add_below(self._place, place, stored, OBJECT_MODE)
         return StoredObject(digest, len(data), place[len(self._place) + 1 :])
 
-    def _may_stay(self, place: str, group: WriteGroup, reliance: Reliance | None) -> bool:
-        return group.is_pending(place) or _holds_on(reliance, f"{self._door.root}/{place}")
+    def _may_stay(self, place: str, group: WriteGroup, pins: Pins | None) -> bool:
+        return group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}")
 
     def put_stream(
-        self, portions: Iterable[bytes], group: WriteGroup, reliance: Reliance | None = None
+        self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
     ) -> StoredObject:
         """Add bytes of any length without holding them."""
         hasher = hashlib.sha256()
@@ -152,7 +152,7 @@ class ObjectStore:
             file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
             path = self._find(digest) if self.is_intact(digest, size) else None
-            if path is None or not _holds_on(reliance, path):
+            if path is None or not _pin(pins, path):
                 path = file.path = self._layout.compressed_object(digest)
         return StoredObject(digest, size, self._location(path))
 
@@ -181,7 +181,7 @@ class ObjectStore:
         return head
 
     def size(self, digest: str) -> int:
-        """How many raw bytes the object has, checked as `read` checks."""
+        """Return the number of raw bytes, checked as `read` checks."""
         return sum(map(len, self.portions(digest)))
 
     def portions(self, digest: str) -> Iterator[bytes]:
@@ -211,7 +211,7 @@ class ObjectStore:
         return sorted(DIGEST_PREFIX + name for name in found)
 
     def stored_form(self, digest: str) -> StoredForm:
-        """How the object is stored; `ObjectNotFoundError` where it is not."""
+        """Return the form in which the object is stored; `ObjectNotFoundError` where it is not."""
         path = self._find(digest)
         if path is None:
             raise ObjectNotFoundError(f"no object {digest} in the store")
@@ -277,7 +277,7 @@ def _raw_portions(path: str, read: Callable[[int], bytes], limit: int) -> Iterab
 
 
 def _around(limit: int) -> int:
-    """How many bytes more a frame of incompressible bytes may have."""
+    """Return how many bytes more a frame of incompressible bytes may have."""
     return limit // 128 + 2**10
 
 
@@ -316,12 +316,12 @@ def _new_form(name: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
     return (name, data) if stored is None else (compressed, stored)
 
 
-def _holds_on(reliance: Reliance | None, path: str) -> bool:
-    return reliance is None or reliance.holds(path)
+def _pin(pins: Pins | None, path: str) -> bool:
+    return pins is None or pins.add(path)
 
 
 def _holds(folder: Folder, form: str, data: bytes) -> bool:
-    """Whether the stored object has these bytes."""
+    """Return True if the stored object has these bytes."""
     try:
         stored = folder.read(form, len(data) + _around(len(data)))
         if form.endswith(COMPRESSED_SUFFIX):

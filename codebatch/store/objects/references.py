@@ -1,4 +1,4 @@
-"""Whether what lines of outputs refer to is in the store. No state."""
+"""Find out if the objects that lines of outputs refer to are in the store. No state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
 
 
 def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
-    """Whether the objects of `ast` records are there, and the chunks of these.
+    """Return True if the objects of `ast` records are there, and the chunks of these.
 
     With ``whole``, they are read; a list of chunks always is.
     """

@@ -39,7 +39,7 @@ class FrameWriter:
         self._crc = 0
 
     def compress(self, data: bytes) -> bytes:
-        """What is to be written for these bytes, by now."""
+        """Return the bytes to be written for these so far."""
         return self._noted(self._zstd.compress(data))
 
     def finish(self) -> bytes:
@@ -93,7 +93,7 @@ class FrameReader:
 
 
 def _expanded(decompressor: zstd.ZstdDecompressor, stored: bytes) -> Iterator[bytes]:
-    """What a portion gives, in portions: a few bytes may stand for very many."""
+    """Yield the raw bytes of a portion, in portions: a few bytes may stand for very many."""
     try:
         yield decompressor.decompress(stored, max_length=_PORTION)
         while not decompressor.eof and not decompressor.needs_input:
