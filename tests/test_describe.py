@@ -21,7 +21,6 @@ from codebatch.cli import cli
 from codebatch.cli.commands.describe import describe, iter_commands, schemas_of
 from codebatch.model.errors import EXIT_CODES
 from codebatch.model.resources import list_schemas, load_schema
-from codebatch.store.data import DATA
 
 Main = Callable[..., Outcome]
 
@@ -61,8 +60,6 @@ OTHERS = {
     *("api", "batch init", "batch rm", "gc", "init", "memo import", "pipeline", "pipelines"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
 }
-# A store need not have an index, a lease or an event.
-DERIVED = {"indexes", "memo", "quarantine", "leases", "events"}
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:
@@ -105,11 +102,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory, scanned: Scanned) -> Scan
     return Scanned(base / "tree", batch.store, batch, report)
 
 
-def files_of(store: Path, data: str) -> Iterator[Path]:
-    for pattern in DATA[data]:
-        yield from (path for path in store.glob(pattern) if path.is_file())
-
-
 def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:
     """The command lines of a view, with ids of the store filled in."""
     rows = compared.store.batches()
@@ -125,15 +117,6 @@ def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:
 
 def test_every_view_is_in_the_table() -> None:
     assert COMMANDS.keys() - OTHERS == VIEWS.keys()
-
-
-def test_every_file_of_a_store_is_of_one_kind(compared: Scanned) -> None:
-    found = [path for data in DATA for path in files_of(compared.path, data)]
-    every = {path for path in compared.path.rglob("*") if path.is_file()}
-    assert len(found) == len(set(found))
-    assert every - set(found) == {compared.path / ".gitignore"}
-    used = {data for data in DATA if any(files_of(compared.path, data))}
-    assert used >= DATA.keys() - DERIVED
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -37,6 +37,14 @@ def test_every_byte_is_counted_once(scanned: Scanned) -> None:
     assert stats.total.disk_bytes >= stats.total.bytes // 2
 
 
+def test_every_file_is_of_a_kind(scanned: Scanned) -> None:
+    """Each kind of file that a scan writes is named; of none is what keeps the store out of git."""
+    kinds = {one.kind: one.files for one in scanned.store.stats().kinds}
+    expected = {"store", "snapshots", "manifests", "batches", "inputs", "tasks", "states"}
+    assert kinds.keys() >= expected | {"outputs", "memo", "indexes: shards", "source objects"}
+    assert kinds["other"] == 1
+
+
 def test_what_equal_files_and_compression_save(store: codebatch.Store, tmp_path: Path) -> None:
     text = "value = 1\n" * 1000
     tree = write_tree(tmp_path / "tree", dict.fromkeys("abcd", text))

@@ -14,12 +14,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
 from codebatch.maintenance.gc.marks import batch_data, digests_in
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import SnapshotNotFoundError, StoreError
-from codebatch.store import StoreDirectory, data_of
+from codebatch.store import StoreDirectory
 from codebatch.store.inventory import (
     OBJECT_PREFIXES,
     FoundFile,
@@ -28,9 +27,42 @@ from codebatch.store.inventory import (
     is_temporary,
     object_folders,
 )
+from codebatch.store.path_kinds import (
+    BATCH,
+    EVENTS,
+    HOLDER,
+    INPUTS,
+    LEASE,
+    LOCK,
+    MANIFEST,
+    OUTPUTS,
+    PLAN,
+    SNAPSHOT,
+    STATE,
+    STORE,
+    TASK,
+    place_of,
+)
+from codebatch.store.path_kinds import DERIVED as INDEX
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 REMOVED, TEMPORARY, OTHER = "removed", "temporaries", "other"
+_KINDS = {
+    STORE: "store",
+    SNAPSHOT: "snapshots",
+    MANIFEST: "manifests",
+    BATCH: "batches",
+    PLAN: "batches",
+    INPUTS: "inputs",
+    EVENTS: "events",
+    TASK: "tasks",
+    STATE: "states",
+    OUTPUTS: "outputs",
+    LEASE: "leases",
+    LOCK: "leases",
+    HOLDER: "leases",
+}
+_OWN_INDEXES = ("memo", "quarantine")
 _PATHS = 5
 
 
@@ -191,8 +223,13 @@ class _Counting:
             return REMOVED
         if is_temporary(place):
             return TEMPORARY
-        kind = data_of(place)
-        return f"indexes: {Path(place).parts[1]}" if kind == "indexes" else kind or OTHER
+        found = place_of(place)
+        if found is None:
+            return OTHER
+        if found.kind != INDEX:
+            return _KINDS.get(found.kind, OTHER)
+        folder = place.split("/")[1]
+        return folder if folder in _OWN_INDEXES else f"indexes: {folder}"
 
     def _add(self, kind: str, file: FoundFile) -> None:
         usage = self.usage.setdefault(kind, Usage(kind))

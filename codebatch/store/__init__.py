@@ -1,6 +1,5 @@
 """The store directory: durable files, names, objects, typed documents."""
 
-from codebatch.store.data import data_of
 from codebatch.store.files import WriteGroup
 from codebatch.store.identity import (
     OpenedStore,
@@ -26,7 +25,6 @@ __all__ = [
     "StoreDirectory",
     "WriteGroup",
     "check_name",
-    "data_of",
     "init_store",
     "is_intact",
     "is_own_document",
