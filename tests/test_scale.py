@@ -327,7 +327,7 @@ def test_windows_and_limits_of_the_text(text: str) -> None:
     assert f"at most {calls.calls:,} of them, or {calls.calls_per_thread} a thread" in text
     assert f"{parcels.calls}, or {parcels.calls_per_thread} a thread, and 64 MiB" in text
     assert parcels.bytes == 64 * 2**20
-    assert f"among the {reuse._NEAR_BATCHES} newest of the store" in text
+    assert f"among the {reuse._NEWEST_BATCHES} newest of the store" in text
     assert f"some {run._MAX_PREVIOUS_RESULTS:,} results" in text
     segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
     assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
