@@ -20,7 +20,7 @@ import codebatch
 from codebatch.cluster.connect.connection import connect
 from codebatch.cluster.preflight import facts
 from codebatch.cluster.preflight.compatibility import Problem
-from codebatch.cluster.preflight.preflight import examine, examine_workers
+from codebatch.cluster.preflight.preflight import Work, examine, examine_workers
 from codebatch.model.errors import ClusterError, ClusterMismatchError
 
 Cli = Callable[..., Outcome]
@@ -133,7 +133,7 @@ def addresses(client: Any) -> dict[str, str]:
 def look(client: Any, batch: codebatch.Batch, **options: Any) -> Any:
     directory = batch.store.directory
     tasks = batch.overview().plan.tasks
-    return examine(client, tasks, str(directory.root), directory.store_id, **options)
+    return examine(client, Work(tasks, str(directory.root), directory.store_id), **options)
 
 
 def look_at(
@@ -143,7 +143,7 @@ def look_at(
     directory = batch.store.directory
     tasks = batch.overview().plan.tasks
     where = (str(directory.root), directory.store_id)
-    found = examine_workers(client, list(workers), tasks, *where, transport)
+    found = examine_workers(client, list(workers), Work(tasks, *where), transport)
     assert list(found) == list(workers)
     return list(found.values())
 
@@ -200,7 +200,7 @@ def test_a_task_that_is_nowhere(
     directory = planned.store.directory
     task = replace(planned.overview().plan.tasks[0], id="mine", task="mine:check")
     where = (str(directory.root), directory.store_id)
-    found = examine_workers(client, [addresses["fit-1"]], [task], *where)
+    found = examine_workers(client, [addresses["fit-1"]], Work([task], *where))
     ((problem,),) = found.values()
     assert "cannot run task mine: unknown task: mine:check" in problem.message
     assert problem.remedy.endswith("or upload it to the workers")

@@ -34,7 +34,8 @@ from codebatch.store.invalidate import drop_result
 
 if TYPE_CHECKING:
     from codebatch.cluster import session
-    from codebatch.cluster.session import Session
+    from codebatch.cluster.preflight import preflight
+    from codebatch.cluster.session import Run
     from codebatch.graph import local
     from codebatch.processes import isolation, pool
     from codebatch.shard import run as worker
@@ -42,6 +43,7 @@ else:
     local = lazy("codebatch.graph.local")
     isolation = lazy("codebatch.processes.isolation")
     pool = lazy("codebatch.processes.pool")
+    preflight = lazy("codebatch.cluster.preflight.preflight")
     session = lazy("codebatch.cluster.session")  # imports distributed
     worker = lazy("codebatch.shard.run")  # the tasks, which only work needs
 
@@ -94,7 +96,7 @@ class Executor(NamedTuple):
     cluster: ClusterSettings
     usage: UsageTally
     tasks: tuple[PlannedTask, ...]
-    session: Session | None = None
+    session: Run | None = None
 
     @property
     def is_this_process(self) -> bool:
@@ -126,7 +128,7 @@ def open_executor(executor: Executor, store: StoreDirectory) -> Iterator[Executo
     if executor.kind != CLUSTER:
         yield executor
         return
-    work = session.Work(executor.tasks, str(store.root.resolve()), store.store_id)
+    work = preflight.Work(executor.tasks, str(store.root.resolve()), store.store_id)
     where = executor.choice.name if executor.client is None else executor.client
     with session.open_session(where, executor.cluster, work, executor.usage) as opened:
         yield executor._replace(session=opened)
@@ -142,7 +144,7 @@ def run_calls(
     """Run the calls on an executor that is open; receipts arrive as they come."""
     workers = min(executor.choice.workers, len(calls))
     if executor.session is not None:
-        executor.session.run(calls, on_receipt)
+        executor.session(calls, on_receipt)
         return
     if not executor.is_this_process:
         local.run_in_processes(calls, workers, on_receipt)

@@ -14,11 +14,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from codebatch.cluster.connect.connection import close_client, open_client
 from codebatch.cluster.preflight.compatibility import Compatibility, Problem
-from codebatch.cluster.preflight.facts import ask_briefly, ask_identity
+from codebatch.cluster.preflight.facts import ask_identity
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.graph.keys import Key
 from codebatch.model.errors import ClusterError, UsageError
@@ -33,7 +33,6 @@ _ASK_AGAIN_SECONDS = 60
 
 Open = Callable[[], Any]
 CheckWorkers = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
-T = TypeVar("T")
 
 
 class Cluster:
@@ -113,10 +112,6 @@ class Cluster:
     def address_of(self, name: str) -> str:
         """The address of a worker; "" where it is gone."""
         return self._addresses.get(name, "")
-
-    def ask(self, question: Callable[[], T]) -> dict[str, T]:
-        """Return the answer of each worker that gives one, by its address."""
-        return ask_briefly(self.client, question)
 
     def settle(self, found: Compatibility, check_workers: CheckWorkers) -> None:
         """Take over what the preflight found; workers that join later are checked then."""

@@ -44,7 +44,8 @@ def reporting(cluster: Cluster, settings: ClusterSettings) -> Iterator[None]:
         finally:
             try:
                 _make(report, cluster.client)
-                _copy(made, settings.performance_report)
+                with open(made, "rb") as source, writing_file(settings.performance_report) as to:
+                    shutil.copyfileobj(source, to)
             except Exception as error:  # noqa: BLE001 - whatever a scheduler may answer
                 settings.on_notice(f"no performance report: {type(error).__name__}: {error}")
 
@@ -56,11 +57,6 @@ def _make(report: Any, client: Any) -> None:
     nothing = (None, None, None)
     with client.as_current():
         client.sync(report.__aexit__, *nothing, code="codebatch", callback_timeout=_MAKE_SECONDS)
-
-
-def _copy(made: str, path: str) -> None:
-    with open(made, "rb") as source, writing_file(path) as stream:
-        shutil.copyfileobj(source, stream)
 
 
 def can_import(name: str) -> bool:

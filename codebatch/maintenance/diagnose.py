@@ -131,7 +131,10 @@ def _look_at_cluster(
         probe = None
         if store is not None and root is not None:
             probe = stack.enter_context(store_probe(root, store.store_id))
-        cluster = cluster_facts.look_at_cluster(client, tasks, probe)
+        cluster = ClusterFacts(
+            cluster_facts.ask_scheduler(client),
+            cluster_facts.ask_workers(client, None, tasks, probe),
+        )
     return cluster, check_cluster(cluster, Needs(here, tasks, root, transport))
 
 

@@ -26,24 +26,19 @@ except ValueError as error:
         hints=["mend that file, or take it away"],
     ) from error
 
-DEFAULTS: dict[str, Any] = {"transport": AUTO, "cluster-timeout": None}
 CONNECT_SECONDS = 15.0
 
 _CONNECT = "distributed.comm.timeouts.connect"
 
-dask.config.update_defaults({"codebatch": DEFAULTS})
-
-
-def setting(name: str) -> Any:
-    """A value of our section."""
-    return dask.config.get(f"codebatch.{name}")
+dask.config.update_defaults({"codebatch": {"transport": AUTO, "cluster-timeout": None}})
 
 
 def completed(settings: ClusterSettings) -> ClusterSettings:
     """Return the settings, completed from the configuration; `UsageError` where a configured
     value is not valid.
     """
-    transport, timeout = setting("transport"), setting("cluster-timeout")
+    transport = dask.config.get("codebatch.transport")
+    timeout = dask.config.get("codebatch.cluster-timeout")
     if timeout is not None:
         timeout = _seconds("codebatch.cluster-timeout", timeout)
     checked = choose_cluster_settings(transport, timeout)

@@ -83,11 +83,6 @@ def own_version() -> str:
     return __version__
 
 
-def tasks_fit(facts: Facts, tasks: Sequence[PlannedTask]) -> bool:
-    """Return true if the tasks have there the components that they were planned with."""
-    return all(facts.tasks.get(task.id) == task.components for task in tasks)
-
-
 @contextlib.contextmanager
 def store_probe(root: str, store_id: str) -> Iterator[StoreProbe]:
     """Mark the store for a block; yield what other processes have to look for."""

@@ -14,13 +14,12 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from codebatch.cluster.preflight.compatibility import ClusterFacts, SchedulerFacts
+from codebatch.cluster.preflight.compatibility import SchedulerFacts
 from codebatch.cluster.preflight.environment import (
     Facts,
     StoreProbe,
     facts_here,
     own_version,
-    tasks_fit,
 )
 from codebatch.model.errors import ClusterError
 from codebatch.model.records import PlannedTask
@@ -40,13 +39,6 @@ _SCHEDULER_PACKAGES = ("msgpack",)  # beside those that Dask always tells
 
 T = TypeVar("T")
 Answers = dict[str, Facts | str | None]
-
-
-def look_at_cluster(
-    client: Any, tasks: Sequence[PlannedTask], store: StoreProbe | None
-) -> ClusterFacts:
-    """Return the answers of the scheduler and each worker; none is waited for."""
-    return ClusterFacts(ask_scheduler(client), ask_workers(client, None, tasks, store))
 
 
 def _ask(client: Any, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -198,7 +190,7 @@ def _facts(
     tasks: tuple[PlannedTask, ...], store: StoreProbe | None, name: str
 ) -> dict[str, object]:
     facts = facts_here(tasks, store)._replace(name=name)
-    if tasks and tasks_fit(facts, tasks):
+    if tasks and all(facts.tasks.get(task.id) == task.components for task in tasks):
         start_server()
     return facts._asdict()
 

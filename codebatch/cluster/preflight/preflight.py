@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from codebatch.cluster.connect.connection import OnNotice, ignore
@@ -37,11 +38,18 @@ _NOTICE_SECONDS = 10.0
 _POLL_SECONDS = 0.25
 
 
+@dataclass(frozen=True)
+class Work:
+    """The work for a cluster: the tasks of a plan, and their store."""
+
+    tasks: Sequence[PlannedTask]
+    store: str
+    store_id: str
+
+
 def examine(
     client: Any,
-    tasks: Sequence[PlannedTask],
-    store_root: str,
-    store_id: str,
+    work: Work,
     transport: str = AUTO,
     on_notice: OnNotice = ignore,
     timeout: float | None = None,
@@ -51,12 +59,12 @@ def examine(
     Where there are no workers, one is waited for, ``timeout`` seconds at most (None: as long as it
     takes). `ClusterMismatchError` names what does not fit, before any work is sent.
     """
-    needs = Needs(facts_here(), tasks, store_root, transport)
+    needs = Needs(facts_here(), work.tasks, work.store, transport)
     scheduler = ask_scheduler(client)
     _refuse(check_scheduler(scheduler, needs.here))  # before it starts workers for us
     _await_worker(client, on_notice, timeout)
-    with _probe(needs, store_id) as probe:
-        answers = ask_workers(client, None, tasks, probe)
+    with _probe(needs, work.store_id) as probe:
+        answers = ask_workers(client, None, work.tasks, probe)
     fit = {address: facts for address, facts in answers.items() if isinstance(facts, Facts)}
     silent = tuple(address for address, facts in answers.items() if facts is None)
     for address in silent:
@@ -74,18 +82,16 @@ def examine(
 def examine_workers(
     client: Any,
     addresses: Sequence[str],
-    tasks: Sequence[PlannedTask],
-    store_root: str,
-    store_id: str,
+    work: Work,
     transport: str = SHARED,
 ) -> Mapping[str, tuple[Problem, ...]]:
     """Return the problems of each of some workers that have joined: errors, silence among them.
 
     ``transport`` is the one that the run has settled on.
     """
-    needs = Needs(facts_here(), tasks, store_root, transport)
-    with _probe(needs, store_id) as probe:
-        answers = ask_workers(client, list(addresses), tasks, probe)
+    needs = Needs(facts_here(), work.tasks, work.store, transport)
+    with _probe(needs, work.store_id) as probe:
+        answers = ask_workers(client, list(addresses), work.tasks, probe)
     return {address: _errors(address, answers.get(address), needs) for address in addresses}
 
 

@@ -17,7 +17,7 @@ from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
 from codebatch.shard.compute import Computation, Lookup, ShardContext, groups_of_equals, memo_hits
-from codebatch.shard.open import OpenShard, answered
+from codebatch.shard.open import OpenShard
 from codebatch.shard.parcel import (
     Answer,
     Parcel,
@@ -113,11 +113,6 @@ class Shipment:
         return (
             received(context, results, work.key) if code is None else context.quarantine(work, code)
         )
-
-
-def pack_shard(shard: OpenShard, limits: ParcelLimits) -> Shipment | Receipt:
-    """Return a shard ready to be sent; a receipt where what is known of it cannot be read."""
-    return answered(shard.call, lambda: Shipment(shard, limits))
 
 
 def _portions(shard: OpenShard, limits: ParcelLimits) -> Iterator[Portion]:

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import distributed
 
 from codebatch.cluster.cluster import Cluster
+from codebatch.cluster.preflight.facts import ask_briefly
 from codebatch.cluster.shipped.locality import Locality
 from codebatch.cluster.shipped.parcel_worker import CACHE, answer_parcel
-from codebatch.cluster.shipped.shipment import ParcelLimits, Shipment, pack_shard
+from codebatch.cluster.shipped.shipment import ParcelLimits, Shipment
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import (
     Bounds,
@@ -89,14 +90,18 @@ class _ShippedRun:
         self._on_receipt = on_receipt
         self._usage = usage
         self._shipments: dict[str, Shipment] = {}
-        self._locality = Locality(cluster.ask(cached_shorts))
+        self._locality = Locality(ask_briefly(cluster.client, cached_shorts))
 
     def jobs(self, calls: Iterable[ShardCall]) -> Iterator[Job]:
         """Yield the parcels of all shards; each shard is opened when its first is asked for."""
         for call in calls:
             check()  # there may be nothing to send of all that follow
             shard = open_shard(call)
-            packed = shard if isinstance(shard, Receipt) else pack_shard(shard, PARCELS)
+            packed = (
+                shard
+                if isinstance(shard, Receipt)
+                else answered(call, partial(Shipment, shard, PARCELS))
+            )
             if isinstance(packed, Receipt):
                 self._on_receipt(packed)
                 continue
