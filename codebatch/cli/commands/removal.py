@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,64 +16,55 @@ from codebatch.model.errors import UsageError
 if TYPE_CHECKING:
     from codebatch.maintenance.remove import RemovalReport
 
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Remove nothing, only say what would go."
-)
+
+def _removal(
+    noun: str, remove: Callable[..., RemovalReport], hints: Sequence[str], summary: str
+) -> click.Command:
+    """Return the command ``rm`` of the things that ``remove`` removes from a store."""
+
+    @click.command("rm", cls=OnceCommand, help=summary)
+    @click.argument("ids", metavar="ID...", nargs=-1)
+    @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
+    @wait_option
+    @store_option
+    @json_option
+    @quiet_option
+    def command(
+        ids: tuple[str, ...],
+        dry_run: bool,
+        wait: float,
+        store: str | None,
+        as_json: bool,
+        quiet: bool,
+    ) -> None:
+        if not ids:
+            raise UsageError(f"no {noun} is named", hints=hints)
+        report = remove(api.open_store(store), *ids, dry_run=dry_run, wait=wait)
+        _write(f"{noun} rm", report, store, as_json=as_json, quiet=quiet)
+
+    return command
 
 
-@click.command("rm", cls=OnceCommand)
-@click.argument("ids", metavar="ID...", nargs=-1)
-@dry_run_option
-@wait_option
-@store_option
-@json_option
-@quiet_option
-def batch_rm(
-    ids: tuple[str, ...],
-    dry_run: bool,
-    wait: float,
-    store: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+batch_rm = _removal(
+    "batch",
+    api.Store.remove_batch,
+    ["list them: codebatch batches"],
     """Remove batches with all their results.
 
     A batch that is being run is refused, and then none is removed. Objects that nothing needs any
     more go with codebatch gc.
-    """
-    if not ids:
-        raise UsageError("no batch is named", hints=["list them: codebatch batches"])
-    report = api.open_store(store).remove_batch(*ids, dry_run=dry_run, wait=wait)
-    _write("batch rm", report, store, as_json=as_json, quiet=quiet)
-
-
-@click.command("rm", cls=OnceCommand)
-@click.argument("ids", metavar="ID...", nargs=-1)
-@dry_run_option
-@wait_option
-@store_option
-@json_option
-@quiet_option
-def snapshot_rm(
-    ids: tuple[str, ...],
-    dry_run: bool,
-    wait: float,
-    store: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+    """,
+)
+snapshot_rm = _removal(
+    "snapshot",
+    api.Store.remove_snapshot,
+    ["list them: codebatch snapshots", "a directory called rm is ./rm"],
     """Remove snapshots.
 
     A snapshot that a batch needs is refused, and then none is removed. Objects that nothing needs
     any more go with codebatch gc.
-    """
-    if not ids:
-        raise UsageError(
-            "no snapshot is named",
-            hints=["list them: codebatch snapshots", "a directory called rm is ./rm"],
-        )
-    report = api.open_store(store).remove_snapshot(*ids, dry_run=dry_run, wait=wait)
-    _write("snapshot rm", report, store, as_json=as_json, quiet=quiet)
+    """,
+)
 
 
 def _write(

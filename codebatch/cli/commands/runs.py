@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -37,17 +38,12 @@ from codebatch.model.errors import (
     UsageError,
 )
 from codebatch.model.records import DONE, FAILED, INTERRUPTED
-from codebatch.runtime.lazy import lazy
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
-    import shlex
-
     from codebatch.batch import RecheckReport, RunReport
     from codebatch.cluster.usage import ClusterUsage, WorkerUsage
     from codebatch.model.messages import Waiting
-else:
-    shlex = lazy("shlex")
 
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,10 +19,8 @@ from codebatch.model.records import DONE, SEVERITIES
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
-    import shlex
     import shutil
 else:
-    shlex = lazy("shlex")
     shutil = lazy("shutil")
 
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
