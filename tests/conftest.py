@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Whoever started pytest has it ignored, as shells do in the background, and so would each
     # command that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 * 2**30
+
+
+def has_room(folder: Path) -> bool:
+    """Return whether files, programs among them, can be written there, and many."""
+    if not os.access(folder, os.W_OK):
+        return False
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize >= ROOM_BYTES and not system.f_flag & os.ST_NOEXEC
+
+
+if not {"TMPDIR", "PYTEST_DEBUG_TEMPROOT"} & set(os.environ) and has_room(MEMORY):
+    # Each store is synced many times, and on a disk that is most of what tests wait for.
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None  # pytest has asked for it before
 
 LONG_LINE = "x = " + "1 + " * 40 + "1"
 TREE: dict[str, str | bytes] = {
