@@ -13,7 +13,7 @@ from codebatch.model import limits
 from codebatch.model.digest import Document
 from codebatch.model.records import DONE, Record
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import BatchOverview, load_overview
+from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import open_store
 from codebatch.store.presence import expecting
 
@@ -162,9 +162,9 @@ class Batch:
         """Return what the result of a task on a file depends on, and where it came from."""
         return explanations.explain_result(self.store.directory, self.id, task, path)
 
-    def overview(self) -> BatchOverview:
+    def overview(self) -> BatchStatus:
         """The states of all shards as they are now."""
-        return load_overview(self.store.directory, self.id)
+        return load_batch_status(self.store.directory, self.id)
 
     def status(self) -> Document:
         """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
@@ -281,7 +281,7 @@ class Batch:
 
     def __dask_graph__(self) -> dict[Any, Any]:
         """A task for each shard that is not done; the same graph until all of it is."""
-        overview = load_overview(self.store.directory, self.id, verify=True)
+        overview = load_batch_status(self.store.directory, self.id, verify=True)
         if self._graph is None or overview.status == DONE:
             self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
         return self._graph

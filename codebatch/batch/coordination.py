@@ -17,7 +17,7 @@ from codebatch.batch.options import OnWait
 from codebatch.model.errors import BatchNotFoundError, StoreError
 from codebatch.model.messages import RunLease, ShardCall, Waiting
 from codebatch.model.records import DONE, FAILED, PlannedTask, ShardState
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.invalidate import drop_result
 from codebatch.store.leases.claims import Claims
@@ -42,7 +42,7 @@ class Coordination:
     """
 
     def __init__(
-        self, store: StoreDirectory, lease: Lease, before: BatchOverview, earlier_runs: int
+        self, store: StoreDirectory, lease: Lease, before: BatchStatus, earlier_runs: int
     ) -> None:
         self.before = before
         self.claimed: set[str] = set()
@@ -113,7 +113,7 @@ class Coordination:
 
 @contextlib.contextmanager
 def coordinated(
-    store: StoreDirectory, batch_id: str, look: Callable[[], BatchOverview]
+    store: StoreDirectory, batch_id: str, look: Callable[[], BatchStatus]
 ) -> Iterator[Coordination]:
     """Hold the lease of a run for a block; claims go with the last run of a batch.
 
@@ -148,7 +148,7 @@ def retrying(store: StoreDirectory, batch_id: str) -> Iterator[None]:
         yield
 
 
-def drop_quarantined(store: StoreDirectory, overview: BatchOverview) -> set[str]:
+def drop_quarantined(store: StoreDirectory, overview: BatchStatus) -> set[str]:
     """Make shards of tasks pending where something is quarantined, and those of the tasks that
     build on them; return the ids of the shards.
     """
@@ -164,7 +164,7 @@ def drop_quarantined(store: StoreDirectory, overview: BatchOverview) -> set[str]
     return {shard_id for _, shard_id in dropped}
 
 
-def _to_retry(overview: BatchOverview, shard_id: str) -> list[str]:
+def _to_retry(overview: BatchStatus, shard_id: str) -> list[str]:
     """Return the tasks of a shard with something quarantined, and those after them."""
     found: list[str] = []
     for task in overview.plan.tasks:
@@ -173,7 +173,7 @@ def _to_retry(overview: BatchOverview, shard_id: str) -> list[str]:
     return found
 
 
-def _is_quarantined(overview: BatchOverview, task: PlannedTask, shard_id: str) -> bool:
+def _is_quarantined(overview: BatchStatus, task: PlannedTask, shard_id: str) -> bool:
     state = overview.states[task.id][shard_id]
     return (
         state is not None

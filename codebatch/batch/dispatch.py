@@ -28,7 +28,7 @@ from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import DONE, FAILED, PlannedTask
 from codebatch.runtime.interrupts import allowed
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.invalidate import drop_result
 
@@ -53,7 +53,7 @@ OnReceipt = Callable[[Receipt], None]
 OnStart = Callable[[ShardCall], None]
 
 
-def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardCall]:
+def pending_calls(store: StoreDirectory, overview: BatchStatus) -> list[ShardCall]:
     """Return a call for each shard that is not done.
 
     Where there are some, the batch has no result until they are done: it vouches for all states.
@@ -65,7 +65,7 @@ def pending_calls(store: StoreDirectory, overview: BatchOverview) -> list[ShardC
     return calls
 
 
-def all_calls(store: StoreDirectory, overview: BatchOverview, done: set[str]) -> list[ShardCall]:
+def all_calls(store: StoreDirectory, overview: BatchStatus, done: set[str]) -> list[ShardCall]:
     """Return a call for each shard not in ``done``, largest first, under a fresh attempt."""
     attempt = os.urandom(8).hex()
     shards = sorted(overview.plan.shards, key=lambda shard: (-shard.bytes, shard.shard_id))

@@ -185,13 +185,13 @@ def _seen(store: StoreDirectory, earlier: tuple[str, Plan] | None, shard: Planne
     if earlier is None:
         return frozenset()
     batch_id, plan = earlier
-    near = (
+    overlapping = (
         other
         for other in plan.shards
         if other.shard_id.startswith(shard.shard_id) or shard.shard_id.startswith(other.shard_id)
     )
     seen: set[tuple[object, ...]] = set()
-    for other in near:
+    for other in overlapping:
         with contextlib.suppress(StoreError):  # what cannot be read of it was not seen
             seen.update(map(_identity, store.load_inputs(batch_id, other)))
     return frozenset(seen)

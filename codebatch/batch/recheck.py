@@ -14,7 +14,7 @@ from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE
-from codebatch.status.batch_status import load_overview
+from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
 from codebatch.store.invalidate import drop_result
@@ -28,7 +28,7 @@ def recheck_batch(
     ``part`` is how many files of a million to take; which ones follows from their content.
     """
     began = time.monotonic()
-    overview = load_overview(store, batch_id, verify=True)
+    overview = load_batch_status(store, batch_id, verify=True)
     if overview.status != DONE:
         raise BatchUnfinishedError(
             f"batch {batch_id} is not done: there is nothing to compare with",

@@ -14,7 +14,7 @@ from codebatch.model.errors import (
 )
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE, FAILED, INTERRUPTED, path_key
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
 
@@ -66,7 +66,7 @@ def check_written(batch_id: str, receipt: Receipt) -> None:
 
 
 def report_run(
-    overview: BatchOverview,
+    overview: BatchStatus,
     receipts: Mapping[str, Receipt],
     attempts: set[str],
     seconds: float,
@@ -109,7 +109,7 @@ def report_run(
     )
 
 
-def quarantined_files(store: StoreDirectory, overview: BatchOverview) -> list[dict[str, str]]:
+def quarantined_files(store: StoreDirectory, overview: BatchStatus) -> list[dict[str, str]]:
     """Return what is quarantined in a batch, in the order of paths, then of tasks."""
     found = [
         {"path": str(record["path"]), "task_id": task.id, "code": str(record["code"])}
@@ -149,7 +149,7 @@ def _refused(receipts: Mapping[str, Receipt], code: str) -> list[dict[str, objec
     ]
 
 
-def _files(overview: BatchOverview, attempts: set[str]) -> dict[str, int]:
+def _files(overview: BatchStatus, attempts: set[str]) -> dict[str, int]:
     """Computed by this run; reused from equal files, the memo, other batches or earlier runs."""
     done = [state for state in overview.present() if state.status == DONE]
     total = sum(state.files for state in done)

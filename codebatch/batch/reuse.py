@@ -21,7 +21,7 @@ from codebatch.model.records import DONE, FileRecord, InputFile, Plan, PlannedSh
 from codebatch.shard.commit import commit_link
 from codebatch.shard.outputs import Kept
 from codebatch.shard.splice import is_reusable, keep_unchanged
-from codebatch.status.batch_status import BatchOverview, status_of
+from codebatch.status.batch_status import BatchStatus, status_of
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.shard_hints import add_hint, read_hints
 
@@ -55,7 +55,7 @@ class Reuse:
         self._load = lru_cache(maxsize=32)(self._load_plan)
         self._tasks_of = lru_cache(maxsize=32)(self._find_tasks)
 
-    def link(self, overview: BatchOverview, attempt: str) -> dict[tuple[str, str], ShardState]:
+    def link(self, overview: BatchStatus, attempt: str) -> dict[tuple[str, str], ShardState]:
         """Link what is not done and can be taken over; the new states by (task, shard)."""
         linked: dict[tuple[str, str], ShardState] = {}
         for shard in self._plan.shards:
@@ -162,7 +162,7 @@ class Reuse:
         others = self._store.newest_batches()
         return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
-    def _wanted(self, overview: BatchOverview | None, shard: PlannedShard) -> dict[str, str]:
+    def _wanted(self, overview: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:
         """The tasks that are not done on a shard, by what they build on."""
         states = {} if overview is None else overview.states
         return {

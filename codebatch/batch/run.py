@@ -41,7 +41,7 @@ from codebatch.plan.plan import shard_of
 from codebatch.runtime.interrupts import allowed
 from codebatch.runtime.lazy import lazy
 from codebatch.shard.commit import commit_failure
-from codebatch.status.batch_status import BatchOverview, States, without_files
+from codebatch.status.batch_status import BatchStatus, States, without_files
 from codebatch.store import StoreDirectory
 from codebatch.store.invalidate import drop_result
 from codebatch.store.presence import check_there
@@ -197,7 +197,7 @@ class _Run:
         self.journal.end(receipt)
         self.journal.settle(receipt.shard_id, states, failed=is_final(receipt))
 
-    def overview(self) -> BatchOverview:
+    def overview(self) -> BatchStatus:
         """The states as the store has them now, outputs verified."""
         states = {
             task.id: {s.shard_id: self._state(task.id, s.shard_id) for s in self.plan.shards}
@@ -206,7 +206,7 @@ class _Run:
         if self._inherited:
             self._wanting = {s for t in states for s in states[t] if self._is_wanting(states, t, s)}
         self._inherited = False
-        return BatchOverview(self.batch_id, self.plan, states)
+        return BatchStatus(self.batch_id, self.plan, states)
 
     def _is_wanting(self, states: States, task_id: str, shard_id: str) -> bool:
         """Return whether there is a state that, read whole, does not count."""
@@ -246,7 +246,7 @@ class _Run:
         self.journal.finish(report.status)
         return report
 
-    def _save_result(self, overview: BatchOverview) -> None:
+    def _save_result(self, overview: BatchStatus) -> None:
         """Make the finished batch durable and note its result, once."""
         document = self.store.load_batch(self.batch_id)
         if document.get("result") != overview.result:
@@ -254,7 +254,7 @@ class _Run:
             self.store.save_batch_document(self.batch_id, {**document, **finished})
 
 
-def _run_pending(run: _Run, before: BatchOverview) -> None:
+def _run_pending(run: _Run, before: BatchStatus) -> None:
     """Link what can be linked, then run the rest on a scheduler that suits it."""
     drop_result(run.store, run.batch_id)
     reuse = Reuse(run.store, run.batch_id, run.plan)

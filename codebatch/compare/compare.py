@@ -14,7 +14,7 @@ from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE, InputFile, Record
 from codebatch.query.filters import RecordFilter
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 
@@ -35,7 +35,7 @@ class Comparison:
 
 
 def compare_batches(
-    store: StoreDirectory, a: BatchOverview, b: BatchOverview, filters: RecordFilter
+    store: StoreDirectory, a: BatchStatus, b: BatchStatus, filters: RecordFilter
 ) -> Comparison:
     """Compare batch ``b`` with the older batch ``a``, as far as ``filters`` let records pass."""
     for overview in (a, b):
@@ -63,7 +63,7 @@ def compare_batches(
 
 
 def _equal_shards(
-    a: BatchOverview, b: BatchOverview, task: str, filters: RecordFilter
+    a: BatchStatus, b: BatchStatus, task: str, filters: RecordFilter
 ) -> Iterator[str]:
     """Shards that need not be read. Under a path filter their records cannot be counted unread."""
     if filters.path is not None or filters.severity is not None or filters.code is not None:
@@ -74,7 +74,7 @@ def _equal_shards(
             yield shard_id
 
 
-def _count(overview: BatchOverview, task: str, shard_id: str, filters: RecordFilter) -> int:
+def _count(overview: BatchStatus, task: str, shard_id: str, filters: RecordFilter) -> int:
     state = overview.states[task][shard_id]
     if state is None:
         return 0
@@ -86,7 +86,7 @@ def _count(overview: BatchOverview, task: str, shard_id: str, filters: RecordFil
 
 def _records(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     tasks: list[str],
     equal: set[tuple[str, str]],
     filters: RecordFilter,
@@ -105,7 +105,7 @@ def _records(
                     yield {**record, "task_id": task, "shard_id": shard_id}
 
 
-def _renames(store: StoreDirectory, a: BatchOverview, b: BatchOverview) -> list[Rename]:
+def _renames(store: StoreDirectory, a: BatchStatus, b: BatchStatus) -> list[Rename]:
     old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
     removed = [file for path, file in old.items() if path not in new]
     added = [file for path, file in new.items() if path not in old]
@@ -113,7 +113,7 @@ def _renames(store: StoreDirectory, a: BatchOverview, b: BatchOverview) -> list[
 
 
 def _differing_inputs(
-    store: StoreDirectory, overview: BatchOverview, other: BatchOverview
+    store: StoreDirectory, overview: BatchStatus, other: BatchStatus
 ) -> dict[str, InputFile]:
     """The inputs by path, without those of shards that are the same in the other batch.
 
@@ -129,7 +129,7 @@ def _differing_inputs(
     return files
 
 
-def _notes(a: BatchOverview, b: BatchOverview) -> Iterator[str]:
+def _notes(a: BatchStatus, b: BatchStatus) -> Iterator[str]:
     old = {task.id: task for task in a.plan.tasks}
     new = {task.id: task for task in b.plan.tasks}
     for task in sorted(old.keys() ^ new.keys()):

@@ -18,7 +18,7 @@ from codebatch.model.errors import UsageError
 from codebatch.model.records import SEVERITIES, Record, path_key
 from codebatch.query.filters import RecordFilter
 from codebatch.query.views import file_rows
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.tasks.rules import RULES, Rule
 
 NEW = "new"
@@ -112,7 +112,7 @@ def count_severities(results: list[Result]) -> Counter[str]:
     return Counter(str(result.record["severity"]) for result in results)
 
 
-def _compared(selection: Selection, base: BatchOverview, found: Comparison) -> Iterator[Result]:
+def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Result]:
     new = Counter(_identity(record) for record in found.diff.added)
     updated = Counter(_identity(change.new) for change in found.diff.changed)
     for record in selection.records():
@@ -130,7 +130,7 @@ def _compared(selection: Selection, base: BatchOverview, found: Comparison) -> I
     yield from (Result(record, ABSENT) for record in _absent(selection, base, found))
 
 
-def _absent(selection: Selection, base: BatchOverview, found: Comparison) -> Iterator[Record]:
+def _absent(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Record]:
     """Yield the records that the base alone has, under the same conditions."""
     filters = selection.filters
     paths = _paths_in_language(selection, base)
@@ -141,7 +141,7 @@ def _absent(selection: Selection, base: BatchOverview, found: Comparison) -> Ite
             yield record
 
 
-def _paths_in_language(selection: Selection, base: BatchOverview) -> frozenset[object] | None:
+def _paths_in_language(selection: Selection, base: BatchStatus) -> frozenset[object] | None:
     language = selection.filters.language
     if language is None:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from codebatch.model.records import SEVERITIES, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import iter_records
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 
@@ -19,10 +19,10 @@ class Selection:
     """
 
     store: StoreDirectory
-    overview: BatchOverview
+    overview: BatchStatus
     filters: RecordFilter
     task_id: str | None = None
-    base: BatchOverview | None = None
+    base: BatchStatus | None = None
     limited: bool = True
 
     def records(self) -> Iterator[Record]:

@@ -29,7 +29,7 @@ from codebatch.model.errors import ClusterError, StoreError
 from codebatch.plan.pipeline import load_pipeline
 from codebatch.plan.plan import plan_tasks
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import load_overview
+from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import (
     batch_folders,
@@ -170,7 +170,7 @@ def _health(store: StoreDirectory) -> Health:
 
 def _status(store: StoreDirectory, batch_id: str) -> str:
     try:
-        return load_overview(store, batch_id).status
+        return load_batch_status(store, batch_id).status
     except StoreError:
         return "damaged"
 

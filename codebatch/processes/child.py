@@ -30,8 +30,7 @@ from codebatch.model.limits import Limits
 from codebatch.model.messages import Receipt, ReusePolicy, RunLease, ShardCall
 from codebatch.model.record_lines import FileLines, decode_lines
 from codebatch.model.records import PlannedTask
-from codebatch.processes import channel as frames
-from codebatch.processes.channel import BrokenChannelError
+from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.compute import Computation, ShardContext, run_task
 from codebatch.shard.parcel import (
@@ -66,7 +65,7 @@ def serve(channel: socket.socket) -> None:
     serving = _Serving(channel)
     with contextlib.suppress(BrokenChannelError):
         while not serving.exhausted:
-            frames.send(channel, serving.answer(frames.receive(channel)))
+            send(channel, serving.answer(receive(channel)))
 
 
 class _Serving:
@@ -178,8 +177,8 @@ class _Serving:
         return SourceFile.stored(partial(self._content, number), size, language, facets)
 
     def _content(self, number: int) -> bytes:
-        frames.send(self._channel, {"want": number})
-        content: bytes = frames.receive(self._channel)
+        send(self._channel, {"want": number})
+        content: bytes = receive(self._channel)
         return content
 
 

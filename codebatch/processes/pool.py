@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from codebatch.model.errors import WorkerLostError
-from codebatch.processes import channel as frames
-from codebatch.processes.channel import BrokenChannelError
+from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.programs import import_path, python_command
 
 _BOOT = (
@@ -53,7 +52,7 @@ class Child:
         """Send one message; `ChildEndedError` where it has ended."""
         try:
             self._channel.settimeout(None)
-            frames.send(self._channel, message)
+            send(self._channel, message)
         except BrokenChannelError:
             self._ended()
 
@@ -61,7 +60,7 @@ class Child:
         """The next message; `TimeoutError` after so many seconds without one."""
         self._channel.settimeout(seconds)
         try:
-            return frames.receive(self._channel)
+            return receive(self._channel)
         except BrokenChannelError:
             self._ended()
 

@@ -25,7 +25,7 @@ from codebatch.model.records import FAILED, Record
 from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT
 from codebatch.query.filters import RecordFilter
 from codebatch.query.views import file_rows
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory, is_intact, replacing
 
 _ADDED = dict.fromkeys(ADDED, TEXT)
@@ -65,7 +65,7 @@ _LONGEST_META = 1_000
 
 
 @contextlib.contextmanager
-def index_file(store: StoreDirectory, overview: BatchOverview) -> Iterator[Path]:
+def index_file(store: StoreDirectory, overview: BatchStatus) -> Iterator[Path]:
     """The index of the batch as it is now, built where it is not; it is there during the block."""
     path = store.layout.sql_index(overview.batch_id)
     with contextlib.ExitStack() as stack:
@@ -80,9 +80,7 @@ def index_file(store: StoreDirectory, overview: BatchOverview) -> Iterator[Path]
         yield path
 
 
-def records_by_name(
-    store: StoreDirectory, overview: BatchOverview, name: str
-) -> list[Record] | None:
+def records_by_name(store: StoreDirectory, overview: BatchStatus, name: str) -> list[Record] | None:
     """Records with that name, in the order in which they are read, with what readers add;
     None where no current index is there: it is not built for this.
     """
@@ -109,7 +107,7 @@ def spelled(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_current(store: StoreDirectory, path: Path, overview: BatchOverview) -> bool:
+def _is_current(store: StoreDirectory, path: Path, overview: BatchStatus) -> bool:
     """Return true if the index is as it would be built: its tables, and what they were made from.
 
     A store may come from anybody, so that anything may be called a table: only what is looked at
@@ -136,13 +134,13 @@ def _meta_of(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(statement, (_LONGEST_META,)).fetchall())
 
 
-def _meta(overview: BatchOverview) -> dict[str, str]:
+def _meta(overview: BatchStatus) -> dict[str, str]:
     """Return what a current index is made from, and how."""
     source = overview.result or digest_document("states", list(_outcomes(overview)))
     return {"batch_id": overview.batch_id, "layout": _LAYOUT, "source": source}
 
 
-def _outcomes(overview: BatchOverview) -> Iterator[list[object]]:
+def _outcomes(overview: BatchStatus) -> Iterator[list[object]]:
     for task, shards in overview.states.items():
         for shard, state in shards.items():
             yield [task, shard, None if state is None else [state.status, state.digest]]
@@ -159,12 +157,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(database_uri(path), uri=True, isolation_level=None)
 
 
-def _build(store: StoreDirectory, overview: BatchOverview, path: Path) -> None:
+def _build(store: StoreDirectory, overview: BatchStatus, path: Path) -> None:
     with replacing(store.layout, path) as index:
         _make(index.path, store, overview)
 
 
-def _make(path: Path, store: StoreDirectory, overview: BatchOverview) -> None:
+def _make(path: Path, store: StoreDirectory, overview: BatchStatus) -> None:
     """Fill an empty file, which SQLite must not make: it could be made anywhere by then."""
     try:
         uri = f"{path.as_uri()}?mode=rw"
@@ -174,7 +172,7 @@ def _make(path: Path, store: StoreDirectory, overview: BatchOverview) -> None:
         raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
 
 
-def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchOverview) -> None:
+def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchStatus) -> None:
     for setting in ("journal_mode = OFF", "synchronous = OFF"):
         database.execute(f"PRAGMA {setting}")
     database.execute("BEGIN")
@@ -190,7 +188,7 @@ def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchOv
 
 
 def _insert_records(
-    database: sqlite3.Connection, store: StoreDirectory, overview: BatchOverview
+    database: sqlite3.Connection, store: StoreDirectory, overview: BatchStatus
 ) -> None:
     rows: dict[str, list[tuple[object, ...]]] = {
         table: [] for table in ("records", *_TABLE_OF_KIND.values())
@@ -213,7 +211,7 @@ def _flush(database: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]
         portion.clear()
 
 
-def _stored(store: StoreDirectory, overview: BatchOverview) -> Iterator[tuple[Record, str, str]]:
+def _stored(store: StoreDirectory, overview: BatchStatus) -> Iterator[tuple[Record, str, str]]:
     """Every record with its task and shard, in the order in which records are read."""
     for task, states in overview.states.items():
         for shard_id, state in states.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError
-from codebatch.status.batch_status import load_overview
+from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 
 _NAMES = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
@@ -45,7 +45,7 @@ def _snapshot_row(store: StoreDirectory, snapshot_id: str) -> Document:
 
 def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
     document = store.load_batch(batch_id)
-    overview = load_overview(store, batch_id)
+    overview = load_batch_status(store, batch_id)
     names = ("batch_id", "snapshot_id", "pipeline", "created")
     return {
         **{name: document[name] for name in names},

@@ -21,7 +21,7 @@ from codebatch.model.records import FAILED, KINDS, Record, path_key
 from codebatch.query.fields import record_columns
 from codebatch.query.filters import RecordFilter
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Records:
 
 def records(
     store: StoreDirectory,
-    overview: Callable[[], BatchOverview],
+    overview: Callable[[], BatchStatus],
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> Records:
@@ -84,7 +84,7 @@ def records(
 
 def iter_records(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> Iterator[Record]:
@@ -98,7 +98,7 @@ def iter_records(
 
 def sorted_records(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> list[Record]:
@@ -113,7 +113,7 @@ def sorted_records(
 
 
 def _matching(
-    store: StoreDirectory, overview: BatchOverview, filters: RecordFilter, task_id: str | None
+    store: StoreDirectory, overview: BatchStatus, filters: RecordFilter, task_id: str | None
 ) -> Iterator[Record]:
     """Records that fulfil every condition but the language, with what readers add."""
     name = filters.plain_name
@@ -138,7 +138,7 @@ def _matching(
 class FileLanguages:
     """Languages by path, of one shard at a time."""
 
-    def __init__(self, store: StoreDirectory, overview: BatchOverview) -> None:
+    def __init__(self, store: StoreDirectory, overview: BatchStatus) -> None:
         self._store = store
         self._overview = overview
         self._shard_id = ""

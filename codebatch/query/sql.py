@@ -29,7 +29,7 @@ from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.query.index import TABLES, database_uri, index_file, spelled
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
 from codebatch.runtime.programs import import_path, python_command
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 DEFAULT_TIMEOUT = 60.0
@@ -52,7 +52,7 @@ class SqlResult:
 
 def run_sql(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     statement: str,
     timeout: float | None = None,
 ) -> SqlResult:
@@ -70,7 +70,7 @@ def run_sql(
 
 
 def _answers(
-    store: StoreDirectory, overview: BatchOverview, statement: str, timeout: float
+    store: StoreDirectory, overview: BatchStatus, statement: str, timeout: float
 ) -> Iterator[list[Any]]:
     """The names of the columns, then rows in portions."""
     with index_file(store, overview) as path, _Process(timeout) as process:

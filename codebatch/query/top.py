@@ -15,7 +15,7 @@ from codebatch.model.records import Record, path_key
 from codebatch.query.fields import check_choice
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import NO_FILTER, FileLanguages, iter_records
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.tasks.vocabulary import METRICS
 
@@ -39,7 +39,7 @@ _COUNTED = {"kind": "by_kind", "code": "by_code", "severity": "by_severity"}
 
 def top_rows(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     by: str = DEFAULT_FIELD,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
@@ -70,7 +70,7 @@ def _ranked(counts: Mapping[str, int]) -> list[Document]:
 
 def _largest(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     metric: str,
     filters: RecordFilter,
     task_id: str | None,

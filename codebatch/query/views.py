@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from codebatch.model.digest import Document
 from codebatch.model.records import Counts, path_key
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ else:
     conditions = lazy("codebatch.query.filters")
 
 
-def status(overview: BatchOverview) -> Document:
+def status(overview: BatchStatus) -> Document:
     """Return how far the batch is: ``batch_id, status, shards, tasks, errors``."""
     return {
         "batch_id": overview.batch_id,
@@ -36,7 +36,7 @@ def status(overview: BatchOverview) -> Document:
     }
 
 
-def summary(overview: BatchOverview) -> Document:
+def summary(overview: BatchStatus) -> Document:
     """Return what the batch holds: files, records, diagnostics, skipped files, tasks, result."""
     counts = overview.counts()
     plan = overview.plan
@@ -54,7 +54,7 @@ def summary(overview: BatchOverview) -> Document:
     }
 
 
-def task_rows(overview: BatchOverview) -> list[Document]:
+def task_rows(overview: BatchStatus) -> list[Document]:
     """One row a task: ``task_id, type, status, needs, records``."""
     return [
         {
@@ -69,7 +69,7 @@ def task_rows(overview: BatchOverview) -> list[Document]:
     ]
 
 
-def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Document]:
+def shard_rows(overview: BatchStatus, task_id: str | None = None) -> list[Document]:
     """One row a shard, of one task or over all: ``shard_id, status, files, records``."""
     overview.check_task(task_id)
     task_ids = list(overview.states) if task_id is None else [task_id]
@@ -91,7 +91,7 @@ def shard_rows(overview: BatchOverview, task_id: str | None = None) -> list[Docu
 
 
 def stats_rows(
-    store: StoreDirectory, overview: BatchOverview, task_id: str | None = None
+    store: StoreDirectory, overview: BatchStatus, task_id: str | None = None
 ) -> list[Document]:
     """Return the numbers of records, ``[{by, name, count}]``: by task, kind, language, severity,
     code, in that order. Read from states and inputs; no outputs are.
@@ -118,7 +118,7 @@ def stats_rows(
 
 def file_rows(
     store: StoreDirectory,
-    overview: BatchOverview,
+    overview: BatchStatus,
     filters: conditions.RecordFilter,
     task_id: str | None = None,
 ) -> list[Document]:

@@ -81,7 +81,7 @@ class ShardResult:
     """The outputs of each task on a shard, and the new results to remember, by key."""
 
     outputs: dict[str, TaskOutputs]
-    learnt: dict[str, FileLines]
+    computed: dict[str, FileLines]
 
 
 @dataclass(frozen=True)
@@ -107,23 +107,23 @@ def compute_shard(
     lines = {task.id: OutputLines() for task in tasks}
     for task_id, (outputs_kept, counts) in kept.outputs.items():
         lines[task_id].add_outputs(outputs_kept, counts)
-    learnt: dict[str, FileLines] = {}
-    for outcome in compute_files(tasks, files, context, learnt):
+    computed: dict[str, FileLines] = {}
+    for outcome in compute_files(tasks, files, context, computed):
         lines[outcome.task_id].add(outcome.files, outcome.found, outcome.origin)
     outputs = {task.id: lines[task.id].finish(len(shard_id)) for task in tasks}
     # What failed here may work elsewhere.
-    kept_in_mind = {k: f for k, f in learnt.items() if FAILURES.isdisjoint(f.counts.by_code)}
-    return ShardResult(outputs, kept_in_mind)
+    lasting = {k: f for k, f in computed.items() if FAILURES.isdisjoint(f.counts.by_code)}
+    return ShardResult(outputs, lasting)
 
 
 def compute_files(
     tasks: Sequence[PlannedTask],
     inputs: Sequence[InputFile],
     context: ShardContext,
-    learnt: dict[str, FileLines],
+    computed: dict[str, FileLines],
 ) -> Iterator[FileOutcome]:
-    """Run all tasks over files ordered by object; what was computed is put into ``learnt``."""
-    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, learnt)
+    """Run all tasks over files ordered by object; what was computed is put into ``computed``."""
+    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, computed)
     try:
         work.prepare()
         for files, file_work in work.files():
@@ -191,7 +191,7 @@ class _ShardWork:
 
     State: ``_sources`` holds the sources not yet taken and ``_known`` what is remembered of
     them, by the group's index; ``_preparations`` the tools at work for tasks, ``_prepared`` what
-    they said, by index, once one file needed it; ``learnt`` what was computed, by key.
+    they said, by index, once one file needed it; ``computed`` what was computed, by key.
     """
 
     def __init__(
@@ -199,11 +199,11 @@ class _ShardWork:
         tasks: Sequence[PlannedTask],
         groups: Sequence[Sequence[InputFile]],
         context: ShardContext,
-        learnt: dict[str, FileLines],
+        computed: dict[str, FileLines],
     ) -> None:
         self.tasks = tasks
         self.context = context
-        self.learnt = learnt
+        self.computed = computed
         self._groups = groups
         self._sources = {index: _source(g[0], context.read) for index, g in enumerate(groups)}
         self._known = {
@@ -241,7 +241,7 @@ class _ShardWork:
 
     def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
         """Return the lines under a key, from this shard or from the memo."""
-        return self.learnt.get(key) or self.context.lookup(key, file)
+        return self.computed.get(key) or self.context.lookup(key, file)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
         """Return what the task has prepared for a group; None where it did not look at it."""
@@ -311,7 +311,7 @@ class _FileWork:
             found = self._run(task) if compute is None else compute(self._computation(task, key))
         except ToolCrashedError as error:
             found = self._shard.context.quarantine(self._computation(task, key), error.rule)
-        self._shard.learnt[key] = found
+        self._shard.computed[key] = found
         return found
 
     def _run(self, task: PlannedTask) -> FileLines:

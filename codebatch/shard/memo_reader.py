@@ -64,16 +64,18 @@ class MemoReader:
         memo = self._elsewhere(old.object)
         return old, lambda key, _: memo.lookup(key)
 
-    def keep(self, shard: PlannedShard, learnt: dict[str, FileLines], now_ns: int) -> str | None:
-        """Remember what the shard learnt, and that this batch has it. Its results are committed
+    def keep(self, shard: PlannedShard, computed: dict[str, FileLines], now_ns: int) -> str | None:
+        """Remember what the shard computed, and that this batch has it. Its results are committed
         by now: where this fails, it costs time alone, and the reason is returned.
         """
         batch_id = self._call.batch_id
-        by_this = {k: FileLines(f.lines, f.counts, f.objects, batch_id) for k, f in learnt.items()}
+        by_this = {
+            k: FileLines(f.lines, f.counts, f.objects, batch_id) for k, f in computed.items()
+        }
         try:
             add_hint(self._store.layout, shard_inputs_key(shard), batch_id)
             self._memos.add(self._call.shard_id, self._moved | by_this)
-            for key in learnt:
+            for key in computed:
                 self._quarantine.remove(key)
             for memo in self._opened():
                 memo.freshen(now_ns)

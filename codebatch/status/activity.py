@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from codebatch.model.clock import moment_at, now_ns, seconds_at
 from codebatch.model.digest import Document
 from codebatch.model.records import DONE, FAILED
-from codebatch.status.batch_status import BatchOverview
+from codebatch.status.batch_status import BatchStatus
 from codebatch.status.progress import Pace, work_of
 from codebatch.store import StoreDirectory
 from codebatch.store.events import latest_events
@@ -59,7 +59,7 @@ class Activity:
         }
 
 
-def load_activity(store: StoreDirectory, overview: BatchOverview) -> Activity:
+def load_activity(store: StoreDirectory, overview: BatchStatus) -> Activity:
     """Return the runs of a batch and their speed; runs that were killed count until it is done."""
     moment = now_ns()
     leases = [
@@ -98,7 +98,7 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
     )
 
 
-def _pace(store: StoreDirectory, overview: BatchOverview, began: float) -> Pace:
+def _pace(store: StoreDirectory, overview: BatchStatus, began: float) -> Pace:
     """Return the pace of finished shards since then, as far back as the last events go."""
     shards = {shard.shard_id: shard for shard in overview.plan.shards}
     times = _ends(latest_events(store.layout, overview.batch_id), began)
@@ -120,7 +120,7 @@ def _ends(events: Sequence[Document], began: float) -> list[tuple[float, str]]:
     return sorted(found)
 
 
-def _work_left(overview: BatchOverview) -> int:
+def _work_left(overview: BatchStatus) -> int:
     return sum(
         work_of(shard)
         for shard in overview.plan.shards

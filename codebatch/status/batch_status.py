@@ -19,7 +19,7 @@ from codebatch.store import StoreDirectory
 States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 
-class BatchOverview:
+class BatchStatus:
     """The states of a batch: ``states[task_id][shard_id]``, None where pending.
 
     State: ``_given`` is the states, or a function that reads them when they are first needed.
@@ -110,9 +110,9 @@ class BatchOverview:
         return list(self.totals.errors)
 
 
-def load_overview(
+def load_batch_status(
     store: StoreDirectory, batch_id: str, *, verify: bool = False, listed: bool = True
-) -> BatchOverview:
+) -> BatchStatus:
     """The states of a batch; with ``verify``, outputs must match their digests to count.
 
     With ``listed`` false, it need not be in the list: its document may be lost.
@@ -136,13 +136,11 @@ def load_overview(
         return states, total_states(plan, states)
 
     if verify:
-        return BatchOverview(batch_id, plan, read())
+        return BatchStatus(batch_id, plan, read())
     totals = load_totals(store, batch_id, plan)
     if totals is not None:
-        return BatchOverview(batch_id, plan, read, totals)
-    return BatchOverview(
-        batch_id, plan, partial(keep_totals, store, batch_id, plan, read_and_total)
-    )
+        return BatchStatus(batch_id, plan, read, totals)
+    return BatchStatus(batch_id, plan, partial(keep_totals, store, batch_id, plan, read_and_total))
 
 
 def total_states(plan: Plan, states: States) -> Totals:

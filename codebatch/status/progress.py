@@ -1,8 +1,8 @@
 """The progress of a run: a row for each task, with its rate and how long it may still take.
 
-A `Tally` starts with the plan and the states that there are, and is told what becomes of each
-shard. It knows no clock: each call says when it happened, in seconds of any clock that does not
-run backwards. It writes nothing and waits for nothing.
+A `Tally` starts with the plan and the states that there are, and counts each shard that ends. It
+knows no clock: each call says when it happened, in seconds of any clock that does not run
+backwards. It writes nothing and waits for nothing.
 
 Shards differ in size, so what is left is measured in bytes and not in shards; a file counts a
 byte more, since empty ones take time as well. Rates are those of the last half minute or, where
@@ -121,23 +121,24 @@ class Tally:
         self, shard_id: str, states: Sequence[ShardState | None], at: float, *, failed: bool = False
     ) -> bool:
         """A shard has come to an end: its states, one a task in the order of the plan. What has
-        none that is done is still to be done, or has ``failed``. Whether that was news.
+        none that is done is still to be done, or has ``failed``. Returns whether that
+        changes the progress.
         """
         shard = self._plan.shard(shard_id)
-        news = False
+        changed = False
         for task, state in zip(self._tasks, states, strict=True):
             if shard_id not in task.pending:
                 continue
             if state is not None and state.status == DONE:
                 self._take(task, shard, state)
                 task.pace.arrive(at, shard.files, work_of(shard))
-                news = True
+                changed = True
             elif failed and shard_id not in task.failed:
                 task.failed.add(shard_id)
                 task.work_left -= work_of(shard)
                 task.pace.arrive(at, 0, work_of(shard))
-                news = True
-        return news
+                changed = True
+        return changed
 
     def progress(self, at: float) -> RunProgress:
         """Return the progress at a time."""

@@ -14,7 +14,7 @@ from codebatch.model.clock import moment_at, now
 from codebatch.model.digest import Document, seal
 from codebatch.model.errors import StoreError
 from codebatch.snapshot.writer import SnapshotResult
-from codebatch.status.batch_status import load_overview
+from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.bounds import SNAPSHOT_BYTES
 from codebatch.store.files import file_status
@@ -80,7 +80,7 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
     if _says(find_document(store, path, SNAPSHOT_BYTES).document, known):
         return True  # it was put right meanwhile
     data = find_bytes(store, path, SNAPSHOT_BYTES).data
-    overview = load_overview(store, batch_id, verify=True, listed=False)
+    overview = load_batch_status(store, batch_id, verify=True, listed=False)
     document = _confirmed(data, known)
     if document is None:
         created = min(_written(store, one) for one in (plan_path, store.layout.inputs(batch_id)))
