@@ -10,12 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from types import TracebackType
 
-FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
-# Enough to look something up in a folder that may be searched and not listed.
-_SEARCH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+from codebatch.store.openat import FOLDER, LISTED, NEVER
+
+FILE_FLAGS = os.O_RDONLY | NEVER
+_FOLDER_FLAGS = LISTED | os.O_NONBLOCK
 # What a path may have; one that is longer could not be named to any other program.
 _LONGEST_PATH = 4095
 _MOST_OPEN = 64
@@ -38,17 +37,12 @@ class Folder:
         """Open a folder that the user names, over links if need be; with ``search``, one that
         perhaps cannot be listed.
         """
-        return cls(path, os.open(path, _SEARCH_FLAGS if search else _FOLDER_FLAGS))
+        return cls(path, os.open(path, FOLDER if search else _FOLDER_FLAGS))
 
     def __enter__(self) -> Folder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -59,7 +53,7 @@ class Folder:
 
     def open(self, path: bytes, *, search: bool = False) -> Folder:
         """Open a folder below this one, as `at` does but not over links."""
-        flags = (_SEARCH_FLAGS if search else _FOLDER_FLAGS) | os.O_NOFOLLOW
+        flags = (FOLDER if search else _FOLDER_FLAGS) | os.O_NOFOLLOW
         descriptor = self.descriptor
         for name in path.split(b"/"):
             try:
@@ -87,11 +81,7 @@ class Folder:
         if head:
             with self.open(head, search=True) as folder:
                 return folder.open_file(name)
-        descriptor = os.open(_checked(name), FILE_FLAGS, dir_fd=self.descriptor)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
+        return _regular(os.open(_checked(name), FILE_FLAGS, dir_fd=self.descriptor))
 
     def read(self, path: bytes, most: int) -> bytes | None:
         """Return what a regular file of at most so many bytes holds; None where there is none."""
@@ -108,10 +98,15 @@ def read_file(path: bytes, most: int) -> bytes | None:
         descriptor = os.open(path, FILE_FLAGS & ~os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return read_and_close(descriptor, most)
+    return read_and_close(_regular(descriptor), most)
+
+
+def _regular(descriptor: int) -> int:
+    """Return the descriptor, unless it is that of something else than a file."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file")
 
 
 def read_and_close(descriptor: int, most: int) -> bytes:
@@ -145,12 +140,7 @@ class Folders:
     def __enter__(self) -> Folders:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._keep(0)
 
     def at(self, path: bytes) -> Folder:

@@ -17,7 +17,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from types import TracebackType
 from typing import BinaryIO
 
 from codebatch.model.errors import StoreDamagedError
@@ -46,12 +45,7 @@ class Folder:
     def __enter__(self) -> Folder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

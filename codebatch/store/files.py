@@ -15,7 +15,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
@@ -210,12 +209,7 @@ class WriteGroup:
     def __enter__(self) -> WriteGroup:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.flush()

@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from codebatch.maintenance.self_test.vector import SECRET, Command, Result, Scene, Vector
@@ -90,12 +89,7 @@ class Laboratory:
         self._folder = tempfile.mkdtemp(prefix="codebatch-self-test-", dir=self._parent)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from types import TracebackType
 from typing import NamedTuple
 
 from codebatch.snapshot.descriptors import Folder
@@ -45,12 +44,7 @@ class GitReader:
     def __enter__(self) -> GitReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._opened.close()
 
     def look_at(self, folder: Folder) -> Answer | None:
