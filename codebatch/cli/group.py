@@ -42,7 +42,7 @@ _MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 _LONGEST_NAME = 200
 # A hint is a command, or ends with one after a colon. `init` names a store to make.
-_STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|explain [a-z]|.*--help)")
+_STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|.*--help)")
 
 
 class ReportingGroup(click.Group):
