@@ -148,10 +148,12 @@ class Laboratory:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment["HOME"] = str(scene.home)
         environment |= {name: _filled(v, scene) for name, v in command.environment.items()}
+        crowding = _crowding()
         done = subprocess.run(
             [
                 *(sys.executable, "-I", "-S", "-c", _MEASURE),
-                *(str(3 * MOST_SECONDS), str(scene.tree), sys.executable, *start, *words),
+                *(str(3 * MOST_SECONDS * crowding), str(scene.tree)),
+                *(sys.executable, *start, *words),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -163,7 +165,14 @@ class Laboratory:
         errors = done.stderr.decode(errors="replace")
         if left:
             errors += "\na process was left behind"
-        return Result(" ".join(words), code, seconds, megabytes, output, errors)
+        return Result(" ".join(words), code, seconds / crowding, megabytes, output, errors)
+
+
+def _crowding() -> float:
+    """Return how many processes want each processor, at least 1: a command then takes that much
+    longer, which is not its fault.
+    """
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def _start() -> list[str]:
