@@ -83,8 +83,8 @@ class Command(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The end of a command: ``seconds`` as of a machine with nothing else to do, and the peak memory
-    of the largest of its processes.
+    """The end of a command: ``seconds`` as of a machine with nothing else to do, ``megabytes`` the
+    peak memory of the largest of its processes.
     """
 
     command: str
