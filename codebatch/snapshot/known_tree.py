@@ -5,7 +5,7 @@ was absent, what git's files said. Where all of that is as it was, another walk 
 files, and only those in another state are read. In every other case only a walk can tell.
 
 This path is worth its code: of the 3,656 files of Django, it takes 0.03 s of processor time where
-a walk that reads none of them takes 0.17 s, and the whole command 0.21 s.
+a walk that reads none of them takes 0.17 s; ``snapshot`` takes 0.10 s in all, with a walk 0.27 s.
 """
 
 from __future__ import annotations
