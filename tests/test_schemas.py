@@ -241,6 +241,8 @@ def test_records_of_a_store(tree: Tree) -> None:
     reasons = {value for name, value in seen if name == "reason"}
     if sys.version_info < (3, 14):
         reasons.remove("needs Python 3.14")
+    if sys.version_info >= (3, 12):  # whose own parser refuses before
+        reasons.add("nested too deeply")
     known, _ = load("record.skip")["properties"]["reason"]["anyOf"]
     assert reasons == set(known["enum"])
 
