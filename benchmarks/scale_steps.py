@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import codebatch
 from benchmarks.memory import memory_bytes
 from benchmarks.synthetic import make_snapshot, pipeline_without_work
-from codebatch.batch import calls
+from codebatch.batch import pending_calls
 from codebatch.batch.reuse import Reuse
 from codebatch.model.records import FAILED
 from codebatch.runtime.lazy import lazy
@@ -71,7 +71,7 @@ def ask(store: codebatch.Store, _: Settings) -> Facts:
 def shard(store: codebatch.Store, _: Settings) -> Facts:
     """What a worker does for one shard, the largest that is not done; that alone is measured."""
     batch = store.find_batch("latest")
-    call = calls.pending_calls(store.directory, batch.overview())[0]
+    call = pending_calls(store.directory, batch.overview())[0]
     receipt, usage = _measured(worker.run_shard, call)
     if receipt.status == FAILED:
         raise SystemExit(str(receipt.error))
@@ -121,7 +121,7 @@ STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
 
 def _pending(store: codebatch.Store) -> Sized:
     overview = store.find_batch("latest").overview()
-    return graph.compile_graph(calls.pending_calls(store.directory, overview))
+    return graph.compile_graph(pending_calls(store.directory, overview))
 
 
 def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:
