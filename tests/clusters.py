@@ -30,6 +30,8 @@ from typing import Any
 import psutil
 from conftest import Outcome, cli_command, cli_environment, evidence
 
+import codebatch
+
 # A busy machine may take many times as long as usual; a wait is over when what it is for is there.
 START_SECONDS = 240
 END_SECONDS = 60
@@ -275,6 +277,19 @@ class Member:
 def _signalled(process: psutil.Process, number: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
+
+
+def with_path(folder: Path) -> Host:
+    """A host whose interpreters look into this folder before any other."""
+    path = os.pathsep.join(map(str, (folder, Path(codebatch.__file__).parents[1])))
+    return Host(launcher=("env", f"--chdir={folder.parent}", f"PYTHONPATH={path}"))
+
+
+def with_other_ruff(folder: Path) -> Host:
+    metadata = folder / "ruff-0.0.1.dist-info/METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: ruff\nVersion: 0.0.1\n")
+    return with_path(folder)
 
 
 class Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import shutil
@@ -20,6 +21,9 @@ from hypothesis import HealthCheck, settings
 
 import codebatch
 from codebatch.maintenance.self_test import Laboratory
+from codebatch.tasks import registry
+
+REPOSITORY = Path(__file__).parent.parent
 
 settings.register_profile(
     "codebatch",
@@ -331,3 +335,8 @@ def scanned_copy(scanned: Scanned, tmp_path: Path) -> Scanned:
     shutil.copytree(scanned.path, path)
     opened = codebatch.open_store(path)
     return Scanned(scanned.tree, opened, opened.find_batch(scanned.batch.id), scanned.report)
+
+
+def replace_task(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
+    task = dataclasses.replace(registry.BUILT_IN[name], **changes)
+    monkeypatch.setitem(registry.BUILT_IN, name, task)

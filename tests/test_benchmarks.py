@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import cli_environment, make_tree
+from conftest import REPOSITORY, cli_environment, make_tree
 
-REPOSITORY = Path(__file__).parent.parent
 ROWS = {
     *("cold", "cold-library", "one-file", "again", "branch", "size"),
     *("snapshot", "unchanged", "unchanged-plain"),

@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import click
 import pytest
+from conftest import REPOSITORY
 
 from codebatch.cli import cli
 from codebatch.cli.commands.describe import iter_commands
 from codebatch.cli.root import SECTIONS
 
-ROOT = Path(__file__).parent.parent
+ROOT = REPOSITORY
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), ROOT / "deploy/README.md"]

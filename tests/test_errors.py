@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, run_cli
+from conftest import OBEYING_PERMISSIONS, REPOSITORY, Outcome, Scanned, run_cli
 
 from codebatch.model.errors import EXIT_CODES
 from codebatch.shard.resource_errors import shortage_of
@@ -100,7 +100,7 @@ def test_what_a_machine_is_short_of() -> None:
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
-    page = (Path(__file__).parents[1] / "docs/commands.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/commands.md").read_text(encoding="utf-8")
     table = page.partition("## Exit codes")[2].partition("\n## ")[0]
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     assert [int(row) for row in rows[2:]] == list(EXIT_CODES)

@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Note, Outcome, write_tree
+from conftest import REPOSITORY, Note, Outcome, write_tree
 from faults import REFUSED, VARIABLE, Done, Fault, Server
 from test_crash import ALL_STEPS, SEED, Scene, Theatre, answer_of, check_store, files_of
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +131,7 @@ def test_disk_that_gets_full_in_a_worker_process(
     command = (*scene.command, "--store", store, "--scheduler", "processes", "--workers", "2")
     log = tmp_path / "steps"
     fault = Fault(str(store / "batches"), 60, "ENOSPC", str(log))
-    path = os.pathsep.join([str(HERE / "faulty"), str(HERE.parent)])
+    path = os.pathsep.join([str(REPOSITORY / "tests/faulty"), str(REPOSITORY)])
     done = cli(*command, env={VARIABLE: json.dumps(fault), "PYTHONPATH": path})
     assert b"Traceback" not in done.stderr
     assert log.read_text().count("shards") > 0, "the faults were not installed"

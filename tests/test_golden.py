@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
+from conftest import REPOSITORY, Outcome
 
 import codebatch
 
 Main = Callable[..., Outcome]
 
-ARCHIVE = Path(__file__).parent / "golden" / "store.tar"
+ARCHIVE = REPOSITORY / "tests/golden/store.tar"
 SNAPSHOT = "snap-ca9f568dd56d3761"
 BATCH = "batch-6f2640d2d01c9d13"
 RESULT = "sha256:247e4297b03671206c29067d18e24c41c04ee819572ddcb7bf356f4aa43521cb"

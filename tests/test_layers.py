@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import Scanned, cli_environment
+from conftest import REPOSITORY, Scanned, cli_environment
 
 import codebatch
 
@@ -303,6 +303,12 @@ def test_the_core_does_not_read_the_environment_of_a_shard() -> None:
         "codebatch.model.digest",
     ):
         assert not import_time_imports(name) & {"os", "time", "random", "uuid", "secrets"}, name
+
+
+def test_tests_are_in_folders_named_as_what_they_test() -> None:
+    """What concerns several folders of the package is in ``tests/`` itself."""
+    folders = {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
+    assert folders <= set(LAYERS) | {"deploy", "hostile", "oracles"}
 
 
 def test_no_module_is_too_long() -> None:

@@ -14,11 +14,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import cli_environment, make_tree
+from conftest import REPOSITORY, cli_environment, make_tree
 
 import codebatch
 
-REPOSITORY = Path(__file__).parent.parent
 DATA = ("graphs", "schemas")
 
 

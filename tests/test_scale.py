@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import cli_environment, write_tree
+from conftest import REPOSITORY, cli_environment, write_tree
 
 import codebatch
 from codebatch.batch import dispatch, reuse, run
@@ -30,7 +30,6 @@ from codebatch.plan.plan import BatchIdentity, identify, make_plan
 from codebatch.store import StoreDirectory, bounds
 from codebatch.store.indexes import memo
 
-REPOSITORY = Path(__file__).parent.parent
 FILES = 10_000
 
 

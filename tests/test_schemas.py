@@ -12,12 +12,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from conftest import REPOSITORY
 from faults import Server
 
 import codebatch
 import codebatch.shard.compute
 
-SCHEMAS = Path(__file__).parent.parent / "schemas"
+SCHEMAS = REPOSITORY / "schemas"
 SUFFIX = ".schema.json"
 NAMES = sorted(path.name[: -len(SUFFIX)] for path in SCHEMAS.iterdir())
 
@@ -340,5 +341,7 @@ def test_every_schema_is_used() -> None:
     assert configs == CONFIGS
     commands = {schema for schema, _ in COMMANDS}
     rest = set(NAMES) - (commands | {*DOCUMENTS.values()} | RECORDS | CONFIGS | OTHERS)
-    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("*.py")
+    )
     assert not [name for name in sorted(rest) if f'"{name}"' not in tests]

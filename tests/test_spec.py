@@ -21,6 +21,7 @@ from typing import Any
 import jsonschema
 import msgpack
 import pytest
+from conftest import REPOSITORY
 from test_golden import unpack
 from verifier import (
     Verifier,
@@ -40,7 +41,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-SPEC = (Path(__file__).parent.parent / "SPEC.md").read_text(encoding="utf-8")
+SPEC = (REPOSITORY / "SPEC.md").read_text(encoding="utf-8")
 
 TREE = {
     b"cart.py": b"import json\nimport os\n\nclass Cart:\n    def add(self, item=b'x', *, n=1.5):\n"

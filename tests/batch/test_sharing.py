@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
-from test_run import replace_task
+from conftest import Outcome, cli_command, cli_environment, replace_task, run_cli, write_tree
 
 import codebatch
 from codebatch.batch.coordination import retrying

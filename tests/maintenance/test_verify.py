@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OBEYING_PERMISSIONS, Note, Outcome, Scanned, run_cli, write_tree
+from conftest import OBEYING_PERMISSIONS, REPOSITORY, Note, Outcome, Scanned, run_cli, write_tree
 
 import codebatch
 import codebatch.maintenance.verify.batches
@@ -1093,7 +1093,7 @@ def test_a_batch_that_another_one_shares_results_with(scanned_copy: Scanned) -> 
 
 
 def test_every_code_is_described_and_in_the_schema() -> None:
-    schema = Path(__file__).parent.parent / "schemas" / "cli.verify.schema.json"
+    schema = REPOSITORY / "schemas" / "cli.verify.schema.json"
     document = json.loads(schema.read_text())
     named = document["properties"]["problems"]["items"]["properties"]["code"]["enum"]
     assert set(named) == set(CODES)

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 from clusters import Member, wait_for
-from conftest import cli_environment, evidence
+from conftest import REPOSITORY, cli_environment, evidence
 
 import codebatch
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+DEPLOY = REPOSITORY / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 IMAGE = f"codebatch:{codebatch.__version__}"

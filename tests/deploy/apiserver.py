@@ -127,7 +127,7 @@ def wheel(package: str) -> zipfile.ZipFile:
     if folder is None:
         pytest.skip(
             f"{VARIABLE} names no folder with the wheels that hold Kubernetes' schemas; "
-            "tests/apiserver.py says how to get them"
+            "tests/deploy/apiserver.py says how to get them"
         )
     (path,) = Path(folder).glob(f"{package}-*.whl")
     return zipfile.ZipFile(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster
-from conftest import OBEYING_PERMISSIONS, Outcome, Scanned
+from conftest import OBEYING_PERMISSIONS, REPOSITORY, Outcome, Scanned
 
 import codebatch
 import codebatch.maintenance.self_test
@@ -121,7 +121,7 @@ def test_what_is_not_held_off_is_named(main: Main, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_table_of_vectors_names_what_there_is() -> None:
-    root = Path(__file__).parent.parent
+    root = REPOSITORY
     text = (root / "SECURITY.md").read_text()
     rows = re.findall(r"(?m)^\| `(\w+)` \| .* \| (.*) \| (.*) \|$", text)
     assert {kind for kind, _, _ in rows} == {

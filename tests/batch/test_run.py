@@ -20,7 +20,15 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from conftest import Outcome, Scanned, cli_command, cli_environment, make_tree, write_tree
+from conftest import (
+    Outcome,
+    Scanned,
+    cli_command,
+    cli_environment,
+    make_tree,
+    replace_task,
+    write_tree,
+)
 
 import codebatch
 from codebatch.store import StoreDirectory, files
@@ -251,11 +259,6 @@ def test_progress_counts_every_shard(tree: Path, store: codebatch.Store) -> None
 
 
 # -- failures --------------------------------------------------------------------------------------
-
-
-def replace_task(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
-    task = dataclasses.replace(registry.BUILT_IN[name], **changes)
-    monkeypatch.setitem(registry.BUILT_IN, name, task)
 
 
 def broken_task(error: Callable[[], BaseException]) -> Callable[..., Iterator[dict[str, object]]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from conftest import REPOSITORY
 
 from codebatch.tasks.languages.python.encode import FORMAT
 from codebatch.tasks.languages.python.parse import NULL_BYTES, TOO_DEEP
@@ -188,7 +189,7 @@ def test_warnings_are_no_errors_and_print_nothing():
         "from codebatch.tasks.source import SourceFile\n"
         f"assert SourceFile({WARNS!r}, 'python').parsed.faults == ()\n"
     )
-    root = Path(__file__).resolve().parent.parent
+    root = REPOSITORY
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=root, capture_output=True, check=False
     )

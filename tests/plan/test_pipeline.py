@@ -9,11 +9,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Outcome, write_tree
+from conftest import REPOSITORY, Outcome, write_tree
 
 import codebatch
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 def document(*tasks: dict[str, Any], **fields: Any) -> dict[str, Any]:

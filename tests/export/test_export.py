@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 import jsonschema
 import pytest
-from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
+from conftest import REPOSITORY, Outcome, Scanned, cli_command, cli_environment, write_tree
 from official import official_schema
 
 import codebatch
@@ -31,7 +31,7 @@ from codebatch.model.records import KINDS, Record
 
 Main = Callable[..., Outcome]
 
-SCHEMAS = Path(__file__).parent.parent / "schemas"
+SCHEMAS = REPOSITORY / "schemas"
 FAULTS = {"E0001", "E0002", "E0003", "E0004", "E0005"}
 HOSTILE = {
     b"new\nline.py": b"import os\n",

@@ -15,10 +15,9 @@ from typing import Any
 
 import distributed
 import pytest
-from clusters import Cluster, wait_for
+from clusters import Cluster, wait_for, with_other_ruff
 from conftest import Interrupt, Scanned, write_tree
-from test_preflight import with_other_ruff
-from test_quarantine import LIMITS, QUARANTINED, Poisoned
+from poisoned import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
 import codebatch

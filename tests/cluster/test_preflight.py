@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import distributed
 import pytest
-from clusters import Cluster, Host, apart, why_not_apart
+from clusters import Cluster, Host, apart, why_not_apart, with_other_ruff, with_path
 from conftest import Outcome, Scanned
 
 import codebatch
@@ -56,22 +55,9 @@ def planned(here: Path, scanned: Scanned) -> codebatch.Batch:
     return store.batch(store.snapshot(scanned.tree), "full")
 
 
-def with_path(folder: Path) -> Host:
-    """A host whose interpreters look into this folder before any other."""
-    path = os.pathsep.join(map(str, (folder, Path(codebatch.__file__).parents[1])))
-    return Host(launcher=("env", f"--chdir={folder.parent}", f"PYTHONPATH={path}"))
-
-
 def without_codebatch(folder: Path) -> Host:
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(HIDING)
-    return with_path(folder)
-
-
-def with_other_ruff(folder: Path) -> Host:
-    metadata = folder / "ruff-0.0.1.dist-info/METADATA"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: ruff\nVersion: 0.0.1\n")
     return with_path(folder)
 
 
