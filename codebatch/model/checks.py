@@ -48,6 +48,8 @@ _REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
         *(("line", int), ("column", int), ("end_line", int)),
     ),
 }
+# What versions of ``symbols`` before 4 called an edge, and what it is called now.
+EARLIER_EDGE_TYPES = {"import": "imports", "export": "exports"}
 _OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
     "ast": (("chunked", bool),),
     "edge": (("name", str), ("alias", str)),
@@ -63,7 +65,9 @@ def check_path(path: str) -> str:
 
 
 def check_record(record: Document) -> Record:
-    """The record itself, if it has what a record of its kind has. New kinds may come."""
+    """Return the record, if it has what a record of its kind has, in the words of today. New kinds
+    may come.
+    """
     kind, path = record["kind"], record["path"]
     if not isinstance(kind, str) or not isinstance(path, str):
         raise TypeError("a record has a kind and a path")
@@ -75,6 +79,9 @@ def check_record(record: Document) -> Record:
         if name in record and type(record[name]) is not of_type:
             raise TypeError(f"{name} of a record is of another type")
     _check_values(record, kind)
+    if kind == "edge":
+        edge_type = str(record["edge_type"])
+        record["edge_type"] = EARLIER_EDGE_TYPES.get(edge_type, edge_type)
     return record
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
+from codebatch.model.checks import EARLIER_EDGE_TYPES
 from codebatch.model.errors import FilterInvalidError
 from codebatch.model.records import KINDS, SEVERITIES, Record, ShardState
 from codebatch.query.fields import check_choice
@@ -84,8 +85,12 @@ class RecordFilter:
 
     @cached_property
     def wanted(self) -> Mapping[str, frozenset[str]]:
-        """For each field that must have one of certain values, these."""
+        """For each field that must have one of certain values as it is stored, these."""
         values = {field: self._values(field) for field in _EQUAL} | {"kind": self.kinds}
+        edges = values["edge_type"]
+        if edges is not None:
+            earlier = {old for old, new in EARLIER_EDGE_TYPES.items() if new in edges}
+            values["edge_type"] = edges | earlier
         values["name"] = None if self.plain_name is None else frozenset({self.plain_name})
         return {field: found for field, found in values.items() if found is not None}
 

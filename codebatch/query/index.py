@@ -43,7 +43,7 @@ TABLES: dict[str, dict[str, str]] = {
     **{table: {**FIELDS[kind], **_ADDED} for kind, table in _TABLE_OF_KIND.items()},
 }
 _INDEXED = ("path", "code", "name", "metric")
-_LAYOUT = digest_document("sql-index", [1, TABLES, _INDEXED])
+_LAYOUT = digest_document("sql-index", [2, TABLES, _INDEXED])
 
 
 def _schema() -> Iterator[str]:

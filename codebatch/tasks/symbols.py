@@ -44,7 +44,7 @@ def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
 
 TASK = Task(
     name="symbols",
-    version=3,
+    version=4,
     summary="definitions, parameters, imports and exports; references to other modules",
     kinds=("symbol", "edge", "skip"),
     run=_symbols,

@@ -31,4 +31,4 @@ SYMBOL_TYPES = (
     *("function", "method", "class", "variable", "parameter", "import", "export"),
     *("interface", "type", "enum", "namespace"),
 )
-EDGE_TYPES = ("import", "export", "inherits")
+EDGE_TYPES = ("imports", "exports", "inherits")

@@ -1,6 +1,6 @@
 """Make the golden store: run once when it was added, kept to say what is in the archive.
 
-    python tests/golden/make.py /tmp/demo tests/golden/store.tar
+    python tests/golden/make.py /tmp/demo tests/golden/edges.tar
 
 The store must stay readable, so it is never made anew; a later form of stores gets an archive of
 its own beside it.

@@ -94,7 +94,7 @@ CONDITIONS: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], bool]]] =
     ("symbols", {"name": "Cart"}, lambda r: r["name"] == "Cart"),
     ("symbols", {"symbol_type": "class,method"}, lambda r: r["symbol_type"] in {"class", "method"}),
     ("edges", {"target": "*os*"}, lambda r: fnmatchcase(r["target"], "*os*")),
-    ("edges", {"edge_type": "import"}, lambda r: r["edge_type"] == "import"),
+    ("edges", {"edge_type": "imports"}, lambda r: r["edge_type"] == "imports"),
     ("edges", {"name": "C*"}, lambda r: fnmatchcase(r.get("name", ""), "C*")),
     ("metrics", {"metric": "loc,sloc"}, lambda r: r["metric"] in {"loc", "sloc"}),
     (

@@ -410,30 +410,30 @@ def test_symbol_places_count_code_points() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("import 'x';", [("import", "x", None, None)]),
+        ("import 'x';", [("imports", "x", None, None)]),
         (
             "import a, { b, c as d } from 'x';",
             [
-                ("import", "x", "default", "a"),
-                ("import", "x", "b", None),
-                ("import", "x", "c", "d"),
+                ("imports", "x", "default", "a"),
+                ("imports", "x", "b", None),
+                ("imports", "x", "c", "d"),
             ],
         ),
-        ("import * as ns from 'x';", [("import", "x", "*", "ns")]),
+        ("import * as ns from 'x';", [("imports", "x", "*", "ns")]),
         (
             "const a = require('x'); require(y); import('z');",
-            [("import", "x", None, "a"), ("import", "z", None, None)],
+            [("imports", "x", None, "a"), ("imports", "z", None, None)],
         ),
-        ("const m = await import('x');", [("import", "x", None, "m")]),
-        ("import e = require('x');", [("import", "x", None, "e")]),
-        ("let a: import('x').B;", [("import", "x", None, None)]),
+        ("const m = await import('x');", [("imports", "x", None, "m")]),
+        ("import e = require('x');", [("imports", "x", None, "e")]),
+        ("let a: import('x').B;", [("imports", "x", None, None)]),
         (
             "export { a, b as c } from 'x'; export * from 'y'; export * as z from 'z';",
             [
-                ("export", "x", "a", None),
-                ("export", "x", "b", "c"),
-                ("export", "y", "*", None),
-                ("export", "z", "*", "z"),
+                ("exports", "x", "a", None),
+                ("exports", "x", "b", "c"),
+                ("exports", "y", "*", None),
+                ("exports", "z", "*", "z"),
             ],
         ),
         (

@@ -658,7 +658,7 @@ def test_exports(source, exports):
 def test_import_edges(source, edges):
     found = list(parsed(source).edges())
     assert [(e.target, e.name, e.alias) for e in found] == edges
-    assert {e.edge_type for e in found} == {"import"}
+    assert {e.edge_type for e in found} == {"imports"}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def write_page(document: _Row, batch: api.Batch) -> None:
     _write_head(document, kinds.get("metric", ()), lines)
     _write_outline(document["outline"])
     edges = kinds.get("edge", ())
-    write_section("imports", _imports(edge for edge in edges if edge["edge_type"] == "import"))
+    write_section("imports", _imports(edge for edge in edges if edge["edge_type"] == "imports"))
     write_section("exports", _exports(kinds.get("symbol", ()), edges))
     _write_findings(kinds.get("diagnostic", ()), lines)
     reasons = Counter(record["reason"] for record in kinds.get("skip", ()))
@@ -170,7 +170,7 @@ def _exports(symbols: Iterable[_Row], edges: Iterable[_Row]) -> list[str]:
     """The exported names on one line, and what is passed on from other modules."""
     exported = (symbol["name"] for symbol in symbols if symbol["symbol_type"] == "export")
     names = list(dict.fromkeys(map(output.printable, exported)))
-    passed = _imports(edge for edge in edges if edge["edge_type"] == "export")
+    passed = _imports(edge for edge in edges if edge["edge_type"] == "exports")
     return [*([", ".join(names)] if names else []), *(f"from {line}" for line in passed)]
 
 

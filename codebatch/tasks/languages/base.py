@@ -89,7 +89,7 @@ class Symbol(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A reference from this file to something else. ``edge_type`` is import, export (a
+    """A reference from this file to something else. ``edge_type`` is imports, exports (a
     re-export from another module) or inherits. For an import ``target`` is the module as
     written, ``name`` the imported name (None for the module itself, ``*`` for all) and
     ``alias`` the local name where it differs.

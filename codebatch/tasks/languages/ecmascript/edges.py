@@ -55,14 +55,14 @@ def _imports(tree: FlatTree, node: int) -> Iterator[Edge]:
         return
     target = tree.source(source)[1:-1]
     if clause is None:
-        yield Edge("import", target, line)
+        yield Edge("imports", target, line)
     elif tree.types[clause] == "import_require_clause":
         local = tree.child_of_type(clause, "identifier")
         alias = tree.source(local) if local is not None else None
-        yield Edge("import", target, line, None, alias)
+        yield Edge("imports", target, line, None, alias)
     else:
         for name, renamed, place in _clause(tree, clause):
-            yield Edge("import", target, tree.line(tree.starts[place]), name, renamed)
+            yield Edge("imports", target, tree.line(tree.starts[place]), name, renamed)
 
 
 def _clause(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:
@@ -95,11 +95,11 @@ def _re_exports(tree: FlatTree, node: int) -> Iterator[Edge]:
     clause = tree.child_of_type(node, "export_clause")
     if clause is not None:
         for name, alias, place in _specifiers(tree, clause):
-            yield Edge("export", target, tree.line(tree.starts[place]), name, alias)
+            yield Edge("exports", target, tree.line(tree.starts[place]), name, alias)
         return
     namespace = tree.child_of_type(node, "namespace_export")
     local = tree.child_of_type(namespace, "identifier", "string") if namespace else None
-    yield Edge("export", target, line, "*", key_text(tree, local) if local is not None else None)
+    yield Edge("exports", target, line, "*", key_text(tree, local) if local is not None else None)
 
 
 def _module_calls(tree: FlatTree, node: int) -> Iterator[Edge]:
@@ -111,7 +111,7 @@ def _module_calls(tree: FlatTree, node: int) -> Iterator[Edge]:
     literal = next(tree.children(arguments), None)
     if literal is not None and tree.types[literal] == "string":
         target = tree.source(literal)[1:-1]
-        yield Edge("import", target, tree.line(tree.starts[node]), None, _call_alias(tree, node))
+        yield Edge("imports", target, tree.line(tree.starts[node]), None, _call_alias(tree, node))
 
 
 def _call_alias(tree: FlatTree, call: int) -> str | None:

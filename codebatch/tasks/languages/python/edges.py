@@ -35,14 +35,14 @@ def find_edges(flat: FlatTree) -> list[Edge]:
 def _imports(node: ast.Import) -> Iterator[_Placed]:
     for alias in node.names:
         local = alias.asname if alias.asname != alias.name else None
-        yield alias, Edge("import", alias.name, alias.lineno, None, local)
+        yield alias, Edge("imports", alias.name, alias.lineno, None, local)
 
 
 def _imports_from(node: ast.ImportFrom) -> Iterator[_Placed]:
     target = "." * (node.level or 0) + (node.module or "")
     for alias in node.names:
         local = alias.asname if alias.asname != alias.name else None
-        yield alias, Edge("import", target, alias.lineno, alias.name, local)
+        yield alias, Edge("imports", target, alias.lineno, alias.name, local)
 
 
 def _bases(node: ast.ClassDef) -> Iterator[_Placed]:
