@@ -22,10 +22,9 @@ from codebatch.runtime.lazy import lazy
 from codebatch.store.destination import check_writable
 
 if TYPE_CHECKING:
-    from codebatch.cluster.connect import configuration, connection
+    from codebatch.cluster.connect import configuration
 else:
     configuration = lazy("codebatch.cluster.connect.configuration")
-    connection = lazy("codebatch.cluster.connect.connection")
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
@@ -69,11 +68,17 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
 
 def current_client(asked: str | None) -> Any:
     """Return the client that a program works with already, a notebook say, unless something more
-    definite names a scheduler; else None.
+    definite names a scheduler; else None (`distributed.default_client`).
     """
-    if asked or os.environ.get(VARIABLE) or "distributed" not in sys.modules:
+    distributed = sys.modules.get("distributed")
+    if asked or os.environ.get(VARIABLE) or distributed is None:
         return None
-    return connection.current_client()
+    try:
+        client = distributed.default_client()
+    except ValueError:
+        return None
+    # One made for asynchronous use does not count: a run waits for its results.
+    return None if client.asynchronous or client.status != "running" else client
 
 
 def check_address(name: str) -> None:
