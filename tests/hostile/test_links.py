@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from vectors import trials_of
 
-from codebatch.maintenance.self_test import links
+from codebatch.maintenance.self_test import vectors
 
-test_is_held_off, test_is_held_off_elsewhere = trials_of(links.VECTORS)
+test_is_held_off, test_is_held_off_elsewhere = trials_of(vectors.LINKS)

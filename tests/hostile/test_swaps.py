@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from vectors import trials_of
 
-from codebatch.maintenance.self_test import swaps
+from codebatch.maintenance.self_test import vectors
 
-test_is_held_off, _ = trials_of(swaps.VECTORS)
+test_is_held_off, _ = trials_of(vectors.SWAPS)

@@ -15,7 +15,7 @@ from conftest import OBEYING_PERMISSIONS, REPOSITORY, Outcome, Scanned
 import codebatch
 import codebatch.maintenance.self_test
 from codebatch.maintenance.diagnose import Problem
-from codebatch.maintenance.self_test.vector import SECRET, Command, Scene, Vector
+from codebatch.maintenance.self_test.scene import SECRET, Command, Vector
 from codebatch.store.leases.leases import hold_lease
 
 Main = Callable[..., Outcome]
@@ -87,7 +87,7 @@ def test_a_store_that_cannot_be_written(
 
 
 def test_hostile_inputs_are_tried(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = Vector("programs", "nothing", lambda _: None, (Command("snapshots --store {store}"),))
+    planted = Vector("programs", "nothing", {}, (Command("snapshots --store {store}"),))
     monkeypatch.setattr(codebatch.maintenance.self_test, "VECTORS", (planted,))
     done = main("diagnose", "--self-test", "--json")
     document = json.loads(done.stdout)
@@ -98,16 +98,17 @@ def test_hostile_inputs_are_tried(main: Main, monkeypatch: pytest.MonkeyPatch) -
     assert (done.code, done.out.splitlines()[-1]) == (0, "1 of 1 hostile input held off")
 
 
-def _run_what_is_planted(scene: Scene) -> None:
-    scene.write("outside/new", "x")
-    scene.write("outside/canary.py", "changed")
-    scene.write("markers/ran", "")
-    (scene.store / "store.json").write_text(SECRET)
+NOT_HELD_OFF = {
+    "outside/new": "x",
+    "outside/canary.py": "changed",
+    "markers/ran": "",
+    "store/store.json": SECRET,
+}
 
 
 def test_what_is_not_held_off_is_named(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = (Command("show {batch} --store {outside}"), Command("snapshots --store {store}"))
-    planted = Vector("links", "everything", _run_what_is_planted, commands)
+    planted = Vector("links", "everything", NOT_HELD_OFF, commands)
     monkeypatch.setattr(codebatch.maintenance.self_test, "VECTORS", (planted,))
     done = main("diagnose", "--self-test", "--json")
     (verdict,) = json.loads(done.stdout)["self_test"]

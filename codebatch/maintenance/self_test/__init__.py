@@ -5,28 +5,17 @@ all temporary) and names the commands that meet it. After them, no planted progr
 nothing outside may have been read, changed or removed, and every command must have ended with
 one of its exit codes, in bounded time and memory. ``codebatch diagnose --self-test`` runs all
 vectors; the tests run the same ones with every scheduler.
-
-Each kind of vector has a module with a tuple ``VECTORS``; to add one, append it there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codebatch.maintenance.self_test import blocking, git_metadata, links, programs, sizes, swaps
 from codebatch.maintenance.self_test.laboratory import Laboratory, Verdict
-from codebatch.maintenance.self_test.vector import Vector
+from codebatch.maintenance.self_test.scene import Vector
+from codebatch.maintenance.self_test.vectors import VECTORS
 
 __all__ = ["VECTORS", "Laboratory", "Vector", "Verdict", "run_vectors"]
-
-VECTORS: tuple[Vector, ...] = (
-    *programs.VECTORS,
-    *git_metadata.VECTORS,
-    *links.VECTORS,
-    *blocking.VECTORS,
-    *sizes.VECTORS,
-    *swaps.VECTORS,
-)
 
 
 def run_vectors() -> Iterator[Verdict]:

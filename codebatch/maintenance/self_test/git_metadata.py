@@ -4,41 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
-from codebatch.maintenance.self_test.vector import Command, Plant, Result, Scene, Vector
+from codebatch.maintenance.self_test.scene import (
+    DONE,
+    Content,
+    Result,
+    Vector,
+    commands,
+    folder,
+    link,
+)
 
-KIND = "git"
+Files = Mapping[str, Content]
 
-_SNAPSHOT = Command("snapshot {tree} --store {store} --no-cache --json")
-_CORE = "[core]\n\trepositoryformatversion = {version}\n\tbare = false\n"
 _SKIP_WORKTREE = 0x4000
 # Ignores what no vector may let be ignored.
 _HIDING = "a.py\npkg\n"
+_PROGRAM = "{tree}/program"
+_ELSEWHERE = "elsewhere/repository/.git"
 
 
-def plant_repository(
-    scene: Scene, text: str = "", folder: str = "tree/.git", *, version: int = 0
-) -> None:
-    """Plant a repository with this configuration; ``{program}`` in it leaves a marker."""
-    program = scene.write(
-        "tree/program", f"#!/bin/sh\n{scene.shell_marker('program')}\n", mode=0o755
-    )
-    core = _CORE.replace("{version}", str(version))
-    scene.write(f"{folder}/config", core + text.replace("{program}", str(program)))
-    scene.write(f"{folder}/HEAD", "ref: refs/heads/main\n")
-    for name in ("objects/info", "objects/pack", "refs/heads", "info"):
-        (scene.root / folder / name).mkdir(parents=True, exist_ok=True)
-    for name in ("post-index-change", "pre-commit", "post-checkout", "fsmonitor-watchman"):
-        text = f"#!/bin/sh\n{scene.shell_marker(name)}\n"
-        scene.write(f"{folder}/hooks/{name}", text, mode=0o755)
+def repository(text: str = "", top: str = "tree/.git", *, version: int = 0) -> Files:
+    """Return the files of a repository with this configuration, in which ``{program}`` names one
+    that leaves a marker.
+    """
+    core = f"[core]\n\trepositoryformatversion = {version}\n\tbare = false\n"
+    hooks = ("post-index-change", "pre-commit", "post-checkout", "fsmonitor-watchman")
+    programs = {f"{top}/hooks/{name}": name for name in hooks} | {"tree/program": "program"}
+    return {
+        f"{top}/config": core + text.replace("{program}", _PROGRAM),
+        f"{top}/HEAD": "ref: refs/heads/main\n",
+        **{f"{top}/{name}": folder for name in ("objects/info", "objects/pack", "refs/heads")},
+        f"{top}/info": folder,
+        **{path: f"#!/bin/sh\n: > '{{root}}/markers/{name}'\n" for path, name in programs.items()},
+    }
 
 
-def _index(paths: Iterable[str], *, flags: int = 0) -> bytes:
+# A repository outside of the tree whose rules would hide files.
+_FOREIGN: Files = {**repository(top=_ELSEWHERE), f"{_ELSEWHERE}/info/exclude": _HIDING}
+
+
+def _index(*paths: str, flags: int = _SKIP_WORKTREE) -> bytes:
     """Return an index of version 3 with these paths; their objects are nowhere."""
     entries = b""
     for path in sorted(paths):
@@ -46,12 +54,12 @@ def _index(paths: Iterable[str], *, flags: int = 0) -> bytes:
         status = struct.pack(">10L", *(0,) * 6, 0o100644, 0, 0, 0)
         entry = status + b"\x11" * 20 + struct.pack(">HH", 0x4000 | len(name), flags) + name
         entries += entry + b"\0" * (8 - len(entry) % 8)
-    data = struct.pack(">4sLL", b"DIRC", 3, len(list(paths))) + entries
+    data = struct.pack(">4sLL", b"DIRC", 3, len(paths)) + entries
     return data + hashlib.sha1(data, usedforsecurity=False).digest()
 
 
-def _nothing_hidden(_: Scene, results: Sequence[Result]) -> Iterator[str]:
-    """The tree's own files are taken, whatever a file outside would have ignored."""
+def _nothing_hidden(results: Sequence[Result]) -> Iterator[str]:
+    """Yield a problem where files of the tree are skipped, as a file outside would have it."""
     for result in results:
         document = json.loads(result.output) if result.code == 0 else {"skipped": []}
         skipped = {file["path"] for file in document["skipped"]}
@@ -59,156 +67,115 @@ def _nothing_hidden(_: Scene, results: Sequence[Result]) -> Iterator[str]:
             yield f"a file outside decided what is ignored: {sorted(skipped)}"
 
 
-def _configured(name: str, text: str, *, version: int = 0) -> Vector:
-    """Return the vector of a repository with this configuration, and with an ignore file that
-    is not in the work tree and has to be fetched.
+def _configured(text: str, *, version: int = 0) -> Files:
+    """Return a repository with this configuration, and with an ignore file that is not in the
+    work tree and has to be fetched.
     """
-
-    def plant(scene: Scene) -> None:
-        plant_repository(scene, text.replace("{elsewhere}", _elsewhere(scene)), version=version)
-        scene.write("tree/.gitattributes", "* filter=run diff=run merge=run\n")
-        paths = [".gitignore", "pkg/.gitignore", "pkg/b.py"]
-        scene.write("tree/.git/index", _index(paths, flags=_SKIP_WORKTREE))
-
-    return _vector(name, plant)
+    return {
+        **repository(text, version=version),
+        "elsewhere/ignore": _HIDING,
+        "tree/.gitattributes": "* filter=run diff=run merge=run\n",
+        "tree/.git/index": _index(".gitignore", "pkg/.gitignore", "pkg/b.py"),
+    }
 
 
-def _vector(name: str, plant: Plant, command: Command = _SNAPSHOT) -> Vector:
-    return Vector(KIND, name, plant, (command,), check=_nothing_hidden)
+_PROMISOR = (
+    "[extensions]\n\tpartialClone = origin\n[core]\n\tsshCommand = {program}\n"
+    '[remote "origin"]\n\tpromisor = true\n\tpartialclonefilter = blob:none\n'
+)
+_FETCHING = _PROMISOR + "\turl = ext::{program}\n"
+_CONFIGURATIONS = {
+    "core.fsmonitor": "[core]\n\tfsmonitor = {program}\n",
+    "core.hooksPath": "[core]\n\thooksPath = hooks\n\tfsmonitor = true\n",
+    "core.pager": "[core]\n\tpager = {program}\n\teditor = {program}\n",
+    "filters": '[filter "run"]\n\tclean = {program}\n\tprocess = {program}\n',
+    "diff.external": "[diff]\n\texternal = {program}\n",
+    "credential.helper": "[credential]\n\thelper = !{program}\n",
+    "alias": '[alias]\n\tls-files = "!{program}"\n',
+    "core.excludesFile elsewhere": "[core]\n\texcludesFile = {root}/elsewhere/ignore\n",
+    "core.excludesFile above": "[core]\n\texcludesFile = ../elsewhere/ignore\n",
+    "core.attributesFile": "[core]\n\tattributesFile = {root}/elsewhere/ignore\n",
+    "core.worktree": "[core]\n\tworktree = {root}/elsewhere/ignore/..\n",
+    "an endless include": "[include]\n\tpath = config\n",
+}
+_REMOTES = {
+    "ext::": "\turl = ext::{program}\n",
+    "uploadpack": "\turl = .\n\tuploadpack = {program}\n",
+    "ssh": "\turl = ssh://localhost/x\n",
+    "vcs": "\turl = x\n\tvcs = {program}\n",
+}
+_LINKED = {
+    "tree/.git": _ELSEWHERE,
+    "tree/.git/info": f"{_ELSEWHERE}/info",
+    "tree/.git/info/exclude": f"{_ELSEWHERE}/info/exclude",
+    "tree/.git/objects": "outside",
+    "tree/.gitignore": f"{_ELSEWHERE}/info/exclude",
+    "tree/.codebatchignore": f"{_ELSEWHERE}/info/exclude",
+    "tree/.git/config": "outside/canary.py",
+    "tree/.git/HEAD": "outside/canary.py",
+    "tree/.git/index": "outside/canary.py",
+}
+_GIT: dict[str, Files] = {
+    **{name: _configured(text) for name, text in _CONFIGURATIONS.items()},
+    **{
+        f"a promisor remote: {name}": _configured(_PROMISOR + remote, version=1)
+        for name, remote in _REMOTES.items()
+    },
+    "a .git file names a repository elsewhere": {
+        **_FOREIGN,
+        "tree/.git": f"gitdir: {{root}}/{_ELSEWHERE}\n",
+    },
+    "a .git file leads up": {
+        **_FOREIGN,
+        "tree/pkg/.git": f"gitdir: ../../{_ELSEWHERE}\n",
+        "tree/.git": f"gitdir: pkg/../../{_ELSEWHERE}\n",
+    },
+    # The folder is a linked worktree's, but not this one's.
+    "a .git file names another worktree": {
+        **_FOREIGN,
+        f"{_ELSEWHERE}/worktrees/w/HEAD": "ref: refs/heads/main\n",
+        f"{_ELSEWHERE}/worktrees/w/commondir": "../..\n",
+        f"{_ELSEWHERE}/worktrees/w/gitdir": "/nowhere/else/.git\n",
+        "tree/.git": f"gitdir: {{root}}/{_ELSEWHERE}/worktrees/w\n",
+    },
+    "commondir leads elsewhere": {
+        **repository(),
+        **_FOREIGN,
+        "tree/.git/commondir": f"{{root}}/{_ELSEWHERE}\n",
+    },
+    # The ignore file that is not in the work tree is in another repository's objects.
+    "objects are borrowed": {
+        **repository("[core]\n\tsparseCheckout = true\n"),
+        **_FOREIGN,
+        "tree/.git/objects/info/alternates": f"{{root}}/{_ELSEWHERE}/objects\n",
+        "tree/.git/index": _index(".gitignore"),
+        f"{_ELSEWHERE}/objects/11/{'11' * 19}": b"blob",
+    },
+    "a bare repository with a work tree": {
+        **repository(
+            "[core]\n\tbare = true\n\tworktree = ..\n\tfsmonitor = {program}\n" + _FETCHING,
+            top="tree/pkg/bare.git",
+        ),
+        "tree/pkg/bare.git/info/exclude": _HIDING,
+        "tree/pkg/bare.git/index": _index(".gitignore"),
+    },
+    "the tree is a bare repository": {
+        **repository("[core]\n\tworktree = {outside}\n\tfsmonitor = {program}\n", top="tree"),
+        "tree/index": _index("canary.py", flags=0),
+    },
+    "a nested repository with a promisor remote": {
+        **repository(),
+        **repository(_FETCHING, top="tree/pkg/.git", version=1),
+        "tree/pkg/.git/index": _index(".gitignore"),
+    },
+    **{
+        f"{path} is a link": {**repository(), **_FOREIGN, path: link(target)}
+        for path, target in _LINKED.items()
+    },
+}
 
+_SNAPSHOT = commands("snapshot {tree} --no-cache --json", codes=DONE)
 
-def _elsewhere(scene: Scene) -> str:
-    """Plant an ignore file outside of the tree that would hide files; return where."""
-    return str(scene.write("elsewhere/ignore", _HIDING))
-
-
-def _promisor(remote: str) -> str:
-    return (
-        "[extensions]\n\tpartialClone = origin\n[core]\n\tsshCommand = {program}\n"
-        f'[remote "origin"]\n\tpromisor = true\n\tpartialclonefilter = blob:none\n{remote}'
-    )
-
-
-def _foreign_folder(scene: Scene) -> Path:
-    """Plant a repository outside of the tree whose rules would hide files."""
-    plant_repository(scene, folder="elsewhere/repository/.git")
-    scene.write("elsewhere/repository/.git/info/exclude", _HIDING)
-    return scene.root / "elsewhere/repository/.git"
-
-
-def _file_that_names(scene: Scene) -> None:
-    scene.write("tree/.git", f"gitdir: {_foreign_folder(scene)}\n")
-
-
-def _file_that_names_relatively(scene: Scene) -> None:
-    _foreign_folder(scene)
-    scene.write("tree/pkg/.git", "gitdir: ../../elsewhere/repository/.git\n")
-    scene.write("tree/.git", "gitdir: pkg/../../elsewhere/repository/.git\n")
-
-
-def _worktree_of_another(scene: Scene) -> None:
-    """The folder is a linked worktree's, but not this one's."""
-    folder = _foreign_folder(scene)
-    scene.write("elsewhere/repository/.git/worktrees/w/HEAD", "ref: refs/heads/main\n")
-    scene.write("elsewhere/repository/.git/worktrees/w/commondir", "../..\n")
-    scene.write("elsewhere/repository/.git/worktrees/w/gitdir", "/nowhere/else/.git\n")
-    scene.write("tree/.git", f"gitdir: {folder}/worktrees/w\n")
-
-
-def _common_folder(scene: Scene) -> None:
-    plant_repository(scene)
-    scene.write("tree/.git/commondir", f"{_foreign_folder(scene)}\n")
-
-
-def _link(path: str, target: str, scene: Scene) -> None:
-    """Replace a part of the repository by a link out of the tree."""
-    plant_repository(scene)
-    _foreign_folder(scene)
-    place = scene.root / path
-    if place.is_dir():
-        os.rename(place, scene.root / "aside")
-    place.unlink(missing_ok=True)
-    place.symlink_to(scene.root / target)
-
-
-def _alternates(scene: Scene) -> None:
-    """The ignore file that is not in the work tree is in another repository's objects."""
-    plant_repository(scene, "[core]\n\tsparseCheckout = true\n")
-    folder = _foreign_folder(scene)
-    scene.write("tree/.git/objects/info/alternates", f"{folder}/objects\n")
-    scene.write("tree/.git/index", _index([".gitignore"], flags=_SKIP_WORKTREE))
-    scene.write(f"elsewhere/repository/.git/objects/{'11'}/{'11' * 19}", b"blob")
-
-
-def _bare(scene: Scene) -> None:
-    text = "[core]\n\tbare = true\n\tworktree = ..\n\tfsmonitor = {program}\n"
-    plant_repository(
-        scene, text + _promisor("\turl = ext::{program}\n"), folder="tree/pkg/bare.git"
-    )
-    scene.write("tree/pkg/bare.git/info/exclude", _HIDING)
-    scene.write("tree/pkg/bare.git/index", _index([".gitignore"], flags=_SKIP_WORKTREE))
-
-
-def _tree_is_bare(scene: Scene) -> None:
-    text = "[core]\n\tworktree = {elsewhere}\n\tfsmonitor = {program}\n"
-    plant_repository(scene, text.replace("{elsewhere}", str(scene.outside)), folder="tree")
-    scene.write("tree/index", _index(["canary.py"]))
-
-
-def _nested(scene: Scene) -> None:
-    plant_repository(scene)
-    text = _promisor("\turl = ext::{program}\n")
-    plant_repository(scene, text, folder="tree/pkg/.git", version=1)
-    scene.write("tree/pkg/.git/index", _index([".gitignore"], flags=_SKIP_WORKTREE))
-
-
-VECTORS: tuple[Vector, ...] = (
-    *(
-        _configured(name, text)
-        for name, text in {
-            "core.fsmonitor": "[core]\n\tfsmonitor = {program}\n",
-            "core.hooksPath": "[core]\n\thooksPath = hooks\n\tfsmonitor = true\n",
-            "core.pager": "[core]\n\tpager = {program}\n\teditor = {program}\n",
-            "filters": '[filter "run"]\n\tclean = {program}\n\tprocess = {program}\n',
-            "diff.external": "[diff]\n\texternal = {program}\n",
-            "credential.helper": "[credential]\n\thelper = !{program}\n",
-            "alias": '[alias]\n\tls-files = "!{program}"\n',
-            "core.excludesFile elsewhere": "[core]\n\texcludesFile = {elsewhere}\n",
-            "core.excludesFile above": "[core]\n\texcludesFile = ../elsewhere/ignore\n",
-            "core.attributesFile": "[core]\n\tattributesFile = {elsewhere}\n",
-            "core.worktree": "[core]\n\tworktree = {elsewhere}/..\n",
-            "an endless include": "[include]\n\tpath = config\n",
-        }.items()
-    ),
-    *(
-        _configured(f"a promisor remote: {name}", _promisor(remote), version=1)
-        for name, remote in {
-            "ext::": "\turl = ext::{program}\n",
-            "uploadpack": "\turl = .\n\tuploadpack = {program}\n",
-            "ssh": "\turl = ssh://localhost/x\n",
-            "vcs": "\turl = x\n\tvcs = {program}\n",
-        }.items()
-    ),
-    _vector("a .git file names a repository elsewhere", _file_that_names),
-    _vector("a .git file leads up", _file_that_names_relatively),
-    _vector("a .git file names another worktree", _worktree_of_another),
-    _vector("commondir leads elsewhere", _common_folder),
-    _vector("objects are borrowed", _alternates),
-    _vector("a bare repository with a work tree", _bare),
-    _vector("the tree is a bare repository", _tree_is_bare),
-    _vector("a nested repository with a promisor remote", _nested),
-    *(
-        _vector(f"{path} is a link", partial(_link, path, target))
-        for path, target in {
-            "tree/.git": "elsewhere/repository/.git",
-            "tree/.git/info": "elsewhere/repository/.git/info",
-            "tree/.git/info/exclude": "elsewhere/repository/.git/info/exclude",
-            "tree/.git/objects": "outside",
-            "tree/.gitignore": "elsewhere/repository/.git/info/exclude",
-            "tree/.codebatchignore": "elsewhere/repository/.git/info/exclude",
-            "tree/.git/config": "outside/canary.py",
-            "tree/.git/HEAD": "outside/canary.py",
-            "tree/.git/index": "outside/canary.py",
-        }.items()
-    ),
+GIT = tuple(
+    Vector("git", name, files, _SNAPSHOT, check=_nothing_hidden) for name, files in _GIT.items()
 )

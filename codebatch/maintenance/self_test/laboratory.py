@@ -15,17 +15,20 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from codebatch.maintenance.self_test.vector import SECRET, Command, Result, Scene, Vector
+from codebatch.maintenance.self_test.scene import SECRET, Command, Result, Scene, Vector, folder
 
 MOST_SECONDS = 10
 MOST_MEGABYTES = 500
 
 _RUNNING = frozenset(("scan", "run", "resume"))
+_LEFT = "a process was left behind"
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _TREE = {
     "a.py": "import os\n\n\ndef first(items):\n    return items[0]\n",
@@ -80,59 +83,39 @@ class Laboratory:
 
     def __init__(self, scheduler: str, *, folder: str | None = None) -> None:
         self._scheduler = scheduler
-        self._parent = folder
-        self._folder: str | None = None
-        self._template: Scene | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="codebatch-self-test-", dir=folder)
         self._count = 0
 
     def __enter__(self) -> Laboratory:
-        self._folder = tempfile.mkdtemp(prefix="codebatch-self-test-", dir=self._parent)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
+        self._folder.cleanup()
 
     def run(self, vector: Vector) -> Verdict:
         """Plant the vector in a new scene, run its commands, and judge."""
-        scene = self._scene()
+        self._count += 1
+        scene = replace(self._template, root=self._template.root.with_name(f"scene-{self._count}"))
+        shutil.copytree(self._template.root, scene.root, symlinks=True)
         try:
-            before = _listing(scene.outside)
-            vector.plant(scene)
+            before = _listing(scene.root / "outside")
+            scene.plant(vector.files)
             with vector.meanwhile(scene):
-                results = [self._run(scene, command) for command in vector.commands]
-            problems = [
-                *_left_behind(scene, before),
-                *_shown(results),
-                *_badly_ended(vector.commands, results),
-                *vector.check(scene, results),
-            ]
-            return Verdict(vector, tuple(problems), tuple(results))
+                results = tuple(self._run(scene, command) for command in vector.commands)
+            problems = [*_left_behind(scene, before), *vector.check(results)]
+            for command, result in zip(vector.commands, results, strict=True):
+                problems += (f"{result.command}: {said}" for said in _wrong_with(result, command))
+            return Verdict(vector, tuple(problems), results)
         finally:
             shutil.rmtree(scene.root)
 
-    def _scene(self) -> Scene:
-        if self._template is None:
-            self._template = self._new_template()
-        self._count += 1
-        root = self._root / f"scene-{self._count}"
-        shutil.copytree(self._template.root, root, symlinks=True)
-        return Scene(root, self._template.snapshot_id, self._template.batch_id)
-
-    @property
-    def _root(self) -> Path:
-        if self._folder is None:
-            raise ValueError("a laboratory is used in a with block")
-        return Path(self._folder)
-
-    def _new_template(self) -> Scene:
-        scene = Scene(self._root / "template", "", "")
-        for name, content in _TREE.items():
-            scene.write(f"tree/{name}", content)
-        for name in ("canary.py", "folder/canary.txt", ".gitignore"):
-            scene.write(f"outside/{name}", f"# {SECRET}: {name}\n")
-        scene.home.mkdir()
-        scene.markers.mkdir()
+    @cached_property
+    def _template(self) -> Scene:
+        scene = Scene(Path(self._folder.name, "template"))
+        outside = ("canary.py", "folder/canary.txt", ".gitignore")
+        scene.plant({f"tree/{name}": content for name, content in _TREE.items()})
+        scene.plant({f"outside/{name}": f"# {SECRET}: {name}\n" for name in outside})
+        scene.plant(dict.fromkeys(("home", "markers"), folder))
         result = self._run(scene, Command("scan {tree} --store {store} --json"))
         if result.code != 0:
             raise RuntimeError(f"no scene can be made: {result.errors or result.output}")
@@ -141,18 +124,18 @@ class Laboratory:
 
     def _run(self, scene: Scene, command: Command) -> Result:
         """Run one command in the scene's tree."""
-        words = [_filled(word, scene) for word in command.words.split()]
-        if words[0] in _RUNNING and "--scheduler" not in words:
+        words = [scene.filled(word) for word in command.words.split()]
+        if words[0] in _RUNNING:
             words += ["--scheduler", self._scheduler]
-        start = [_filled(word, scene) for word in command.start or _start()]
+        start = command.start or _start()
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment["HOME"] = str(scene.home)
-        environment |= {name: _filled(v, scene) for name, v in command.environment.items()}
+        environment["HOME"] = str(scene.root / "home")
+        environment |= {name: scene.filled(v) for name, v in command.environment.items()}
         crowding = _crowding()
         done = subprocess.run(
             [
                 *(sys.executable, "-I", "-S", "-c", _MEASURE),
-                *(str(3 * MOST_SECONDS * crowding), str(scene.tree)),
+                *(str(3 * MOST_SECONDS * crowding), str(scene.root / "tree")),
                 *(sys.executable, *start, *words),
             ],
             env=environment,
@@ -164,7 +147,7 @@ class Laboratory:
         code, seconds, megabytes, left = json.loads(measured)
         errors = done.stderr.decode(errors="replace")
         if left:
-            errors += "\na process was left behind"
+            errors += f"\n{_LEFT}"
         return Result(" ".join(words), code, seconds / crowding, megabytes, output, errors)
 
 
@@ -176,27 +159,13 @@ def _crowding() -> float:
 
 
 def _start() -> list[str]:
-    """Arguments of Python that run the codebatch that is running, without the current folder."""
+    """Return arguments of Python that run this codebatch without the current folder."""
     paths = [path for path in sys.path if os.path.isabs(path)]
     return ["-I", "-c", f"import sys; sys.path[:] = {paths}; import codebatch.cli as c; c.main()"]
 
 
-def _filled(text: str, scene: Scene) -> str:
-    values = {
-        "{tree}": scene.tree,
-        "{store}": scene.store,
-        "{outside}": scene.outside,
-        "{root}": scene.root,
-        "{snapshot}": scene.snapshot_id,
-        "{batch}": scene.batch_id,
-    }
-    for name, value in values.items():
-        text = text.replace(name, str(value))
-    return text
-
-
 def _listing(folder: Path) -> dict[str, str]:
-    """Everything below a folder: its type, and the digest of what it holds."""
+    """Return everything below a folder: its type, and the digest of what it holds."""
     found = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -207,40 +176,30 @@ def _listing(folder: Path) -> dict[str, str]:
 
 
 def _left_behind(scene: Scene, before: dict[str, str]) -> Iterator[str]:
-    for marker in sorted(scene.markers.iterdir()):
+    for marker in sorted((scene.root / "markers").iterdir()):
         yield f"planted code ran: {marker.name}"
-    after = _listing(scene.outside)
+    after = _listing(scene.root / "outside")
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
             yield f"changed outside: {path}"
     for path, facts in before.items():
         digest = facts.partition(" ")[2]
-        if digest and _is_stored(scene.store, digest):
+        # Where links were planted in the store there is no object to be found.
+        stored = scene.root / "store/objects/sha256" / digest[:2] / digest[2:4] / digest
+        if digest and any(os.path.lexists(f"{stored}{end}") for end in ("", ".zst")):
             yield f"read outside: {path}"
 
 
-def _is_stored(store: Path, digest: str) -> bool:
-    """Look for an object in the store; where links were planted there is none to be found."""
-    name = store / "objects" / "sha256" / digest[:2] / digest[2:4] / digest
-    return any(os.path.lexists(path) for path in (name, f"{name}.zst"))
-
-
-def _shown(results: Sequence[Result]) -> Iterator[str]:
-    for result in results:
-        if SECRET in result.output or SECRET in result.errors:
-            yield f"{result.command}: printed what is outside"
-
-
-def _badly_ended(commands: Sequence[Command], results: Sequence[Result]) -> Iterator[str]:
-    for command, result in zip(commands, results, strict=True):
-        if result.code not in command.codes:
-            said = (result.errors or result.output)[-500:]
-            yield f"{result.command}: exit code {result.code}: {said}"
-        if "Traceback" in result.errors:
-            yield f"{result.command}: a traceback: {result.errors[-500:]}"
-        if "a process was left behind" in result.errors:
-            yield f"{result.command}: a process was left behind"
-        if result.seconds > MOST_SECONDS:
-            yield f"{result.command}: took {result.seconds:.1f} s"
-        if result.megabytes > MOST_MEGABYTES:
-            yield f"{result.command}: took {result.megabytes:.0f} MB"
+def _wrong_with(result: Result, command: Command) -> Iterator[str]:
+    if SECRET in result.output or SECRET in result.errors:
+        yield "printed what is outside"
+    if result.code not in command.codes:
+        yield f"exit code {result.code}: {(result.errors or result.output)[-500:]}"
+    if "Traceback" in result.errors:
+        yield f"a traceback: {result.errors[-500:]}"
+    if _LEFT in result.errors:
+        yield _LEFT
+    if result.seconds > MOST_SECONDS:
+        yield f"took {result.seconds:.1f} s"
+    if result.megabytes > MOST_MEGABYTES:
+        yield f"took {result.megabytes:.0f} MB"
