@@ -50,7 +50,7 @@ def plan(store: codebatch.Store, settings: Settings) -> Facts:
     """`batch init`: read the manifest, find languages and facets, write inputs and plan."""
     batch = _batch(store, settings)
     layout = store.directory.layout
-    manifest = layout.manifest(str(store.directory.load_batch(batch.id)["snapshot_id"]))
+    manifest = layout.manifest(str(store.directory.batches.load(batch.id)["snapshot_id"]))
     sizes = [manifest, layout.inputs(batch.id), layout.plan_document(batch.id)]
     return {"bytes": {path.name: path.stat().st_size for path in sizes}}
 
@@ -75,7 +75,10 @@ def shard(store: codebatch.Store, _: Settings) -> Facts:
     receipt, usage = _measured(worker.run_shard, call)
     if receipt.status == FAILED:
         raise SystemExit(str(receipt.error))
-    return {**usage, "files": store.directory.load_plan(batch.id).shard(call.shard_id).files}
+    return {
+        **usage,
+        "files": store.directory.batches.load_plan(batch.id).shard(call.shard_id).files,
+    }
 
 
 def run(store: codebatch.Store, settings: Settings) -> Facts:
@@ -101,7 +104,7 @@ def status(store: codebatch.Store, _: Settings) -> Facts:
 def news(store: codebatch.Store, _: Settings) -> Facts:
     """What a run finds to be new, and what edited files were before."""
     batch = store.find_batch("latest")
-    planned = store.directory.load_plan(batch.id)
+    planned = store.directory.batches.load_plan(batch.id)
     changed = Reuse(store.directory, batch.id, planned).changed_files(planned.shards)
     return {"edited": len(changed.previous)}
 

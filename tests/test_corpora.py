@@ -53,7 +53,7 @@ def test_every_file_is_recorded_or_skipped(corpus: Path, batch: codebatch.Batch)
         for name in names
     }
     directory = batch.store.directory
-    document = directory.load_snapshot(batch.overview().plan.snapshot_id)
+    document = directory.snapshots.load(batch.overview().plan.snapshot_id)
     skipped = {entry["path"] for entry in document["skipped"]}  # type: ignore[index,union-attr,attr-defined]
     listed = {str(row["path"]) for row in batch.files()}
     missing = {

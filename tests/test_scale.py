@@ -27,7 +27,8 @@ from codebatch.model.records import FileRecord, path_key
 from codebatch.plan import plan as planning
 from codebatch.plan.pipeline import parse_pipeline
 from codebatch.plan.plan import BatchIdentity, identify, make_plan
-from codebatch.store import StoreDirectory, bounds
+from codebatch.store import bounds
+from codebatch.store.batches import Batches
 from codebatch.store.indexes import memo
 
 FILES = 10_000
@@ -105,7 +106,7 @@ def test_planning_holds_few_bytes_of_a_file(
     snapshot_id = synthetic.make_snapshot(store.path, FILES)
 
     def plan() -> object:
-        listed = store.directory.load_manifest(snapshot_id)
+        listed = store.directory.snapshots.load_manifest(snapshot_id)
         return make_plan(identity, listed, read_nothing, 256)
 
     plan()  # what is imported and cached on first use is no file's
@@ -152,8 +153,8 @@ def test_where_all_is_new_no_inputs_are_read(
 ) -> None:
     synthetic.make_snapshot(store.path, 100)
     batch = store.batch("latest", synthetic.pipeline_without_work())
-    plan = store.directory.load_plan(batch.id)
-    monkeypatch.setattr(StoreDirectory, "read_shard_inputs", read_nothing)
+    plan = store.directory.batches.load_plan(batch.id)
+    monkeypatch.setattr(Batches, "read_shard_inputs", read_nothing)
     changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
     assert changed == (sum(shard.bytes for shard in plan.shards), {})
 
@@ -168,7 +169,7 @@ def test_changed_files_are_the_edited_files(synthetic: Any, store: codebatch.Sto
     before, after = ({f.path: f for f in synthetic.make_files(1000, e)} for e in (0, 1))
     edited = {path for path in after if after[path] != before[path]}
     assert len(edited) == 10
-    plan = store.directory.load_plan(batch.id)
+    plan = store.directory.batches.load_plan(batch.id)
     changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
     assert changed.size == sum(after[path].size for path in edited)
     assert changed.previous == {after[path].object: before[path].object for path in edited}
@@ -186,7 +187,7 @@ def test_the_nearest_batch_is_one_of_the_same_tree(store: codebatch.Store, tmp_p
     for name, before in batches.items():
         write_tree(tmp_path / name, {f"{name}1.py": f"{name} = None\n"})
         batch = store.batch(store.snapshot(tmp_path / name), "analyze")
-        plan = store.directory.load_plan(batch.id)
+        plan = store.directory.batches.load_plan(batch.id)
         found = reuse.Reuse(store.directory, batch.id, plan)
         assert found.base == before.id
         assert len(found.changed_files(plan.shards).previous) == 1

@@ -15,7 +15,7 @@ from codebatch.model.records import DONE, Record
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import open_store
-from codebatch.store.presence import expecting
+from codebatch.store.documents import expecting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -19,7 +19,7 @@ from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.store import StoreDirectory, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
-from codebatch.store.presence import expecting
+from codebatch.store.documents import expecting
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
@@ -156,7 +156,7 @@ class Store:
         """Return a progress function for `snapshot`, where a run follows: worker processes start
         to load while files are still read, if it is plain by then that the run will want them.
         """
-        started = bool(self.directory.list_batches())  # there may be nothing left to compute
+        started = bool(self.directory.batches.ids())  # there may be nothing left to compute
 
         def watch(files: int, total_bytes: int) -> None:
             nonlocal started
@@ -168,7 +168,7 @@ class Store:
 
     def find_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot by id, unique prefix of an id, or ``latest``."""
-        return Snapshot(self, self.directory.find_snapshot(snapshot_id))
+        return Snapshot(self, self.directory.snapshots.find(snapshot_id))
 
     def batch(
         self,
@@ -195,7 +195,7 @@ class Store:
 
     def find_batch(self, batch_id: str) -> Batch:
         """A batch by id, unique prefix of an id, or ``latest``."""
-        return Batch(self, self.directory.find_batch(batch_id))
+        return Batch(self, self.directory.batches.find(batch_id))
 
     def compare(
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
@@ -317,7 +317,7 @@ class Snapshot:
     @cached_property
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""
-        return self.store.directory.load_manifest(self.id)
+        return self.store.directory.snapshots.load_manifest(self.id)
 
 
 def _resolved(pipeline: str | Mapping[str, object]) -> definitions.Pipeline:

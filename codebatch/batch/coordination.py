@@ -19,7 +19,6 @@ from codebatch.model.messages import RunLease, ShardCall, Waiting
 from codebatch.model.records import DONE, FAILED, PlannedTask, ShardState
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
-from codebatch.store.invalidate import drop_result
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Lease, hold_lease, refuse_beside, runs_of, touched_ns
 from codebatch.store.removal import remove_tree
@@ -124,7 +123,7 @@ def coordinated(
     try:
         with hold_lease(layout, "run", batch_id) as lease:
             try:
-                if not store.lists_batch(batch_id):  # from here on, it is not removed
+                if not store.batches.lists(batch_id):  # from here on, it is not removed
                     raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
                 earlier_runs = len(_others(store, batch_id, lease))
                 _await_retry(store, batch_id, lease)
@@ -158,9 +157,9 @@ def drop_quarantined(store: StoreDirectory, overview: BatchStatus) -> set[str]:
         for task_id in _to_retry(overview, shard_id)
     ]
     if dropped:
-        drop_result(store, overview.batch_id)
+        store.batches.drop_result(overview.batch_id)
     for task_id, shard_id in dropped:
-        store.drop_state(overview.batch_id, task_id, shard_id)
+        store.shards.drop_state(overview.batch_id, task_id, shard_id)
     return {shard_id for _, shard_id in dropped}
 
 

@@ -11,8 +11,8 @@ from codebatch.model.errors import SnapshotNotFoundError
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.store import StoreDirectory
+from codebatch.store.documents import expecting
 from codebatch.store.leases.leases import hold_lease
-from codebatch.store.presence import expecting
 from codebatch.tasks.languages.detect import HEAD_BYTES
 
 
@@ -36,17 +36,17 @@ def init_batch(
         check_shards(shards)
     identity = identify(snapshot_id, pipeline)
     batch_id = identity.batch_id
-    created = not store.has_batch(batch_id)
+    created = not store.batches.is_whole(batch_id)
     if created:
         with hold_lease(store.layout, "batch init"), expecting(store.layout, snapshot_id):
             _save_plan(store, identity, shards)
-    plan = store.load_plan(batch_id)
+    plan = store.batches.load_plan(batch_id)
     ids = tuple(task.id for task in plan.tasks)
     return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)
 
 
 def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | None) -> None:
-    files = store.load_manifest(identity.snapshot_id)
+    files = store.snapshots.load_manifest(identity.snapshot_id)
     resolved = make_plan(identity, files, store_head(store), shards)
     document: Document = {
         "batch_id": identity.batch_id,
@@ -57,10 +57,10 @@ def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | Non
     }
     tasks = [(task.id, asdict(task)) for task in identity.tasks]
     plan = plan_document(resolved)
-    store.save_batch(identity.batch_id, resolved.inputs, plan, tasks, document)
-    if not store.lists_snapshot(identity.snapshot_id):
+    store.batches.save(identity.batch_id, resolved.inputs, plan, tasks, document)
+    if not store.snapshots.lists(identity.snapshot_id):
         # Whoever removes a snapshot looks for batches after that, so one of the two gives way.
-        store.discard_batch(identity.batch_id)
+        store.batches.discard(identity.batch_id)
         raise SnapshotNotFoundError(f"snapshot {identity.snapshot_id} was removed meanwhile")
 
 

@@ -30,7 +30,6 @@ from codebatch.runtime.interrupts import allowed
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
-from codebatch.store.invalidate import drop_result
 
 if TYPE_CHECKING:
     from codebatch.cluster import session
@@ -61,7 +60,7 @@ def pending_calls(store: StoreDirectory, overview: BatchStatus) -> list[ShardCal
     done = {s for s in overview.shard_ids if overview.shard_status(s) == DONE}
     calls = all_calls(store, overview, done)
     if calls:
-        drop_result(store, overview.batch_id)
+        store.batches.drop_result(overview.batch_id)
     return calls
 
 

@@ -37,7 +37,7 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
     ``origin`` is ``computed``, ``equal`` (taken from ``source.path``, whose content is equal),
     ``remembered`` or ``linked`` (from ``source.batch_id``), or null while it is pending.
     """
-    plan = store.load_plan(batch_id)
+    plan = store.batches.load_plan(batch_id)
     tasks = {task.id: task for task in plan.tasks}
     if task_id not in tasks:
         hints = [f"tasks here: {', '.join(sorted(tasks))}"]
@@ -45,7 +45,7 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
     task = tasks[task_id]
     shard_id, inputs = _shard_of_path(store, batch_id, plan, path)
     file = next(one for one in inputs if one.path == path)
-    state = store.load_state(batch_id, task_id, shard_id)
+    state = store.shards.load_state(batch_id, task_id, shard_id)
     upstream = {need: _lines(store, batch_id, need, shard_id, inputs, path) for need in task.needs}
     known = {need: lines for need, lines in upstream.items() if lines is not None}
     preimage = file_key_preimage(task, file, known) if len(known) == len(upstream) else None
@@ -73,10 +73,10 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
 def _shard_of_path(
     store: StoreDirectory, batch_id: str, plan: Plan, path: str
 ) -> tuple[str, list[InputFile]]:
-    for file in store.load_manifest(plan.snapshot_id):
+    for file in store.snapshots.load_manifest(plan.snapshot_id):
         if file.path == path and plan.shards:
             shard_id = shard_of(file.object, len(plan.shards[0].shard_id))
-            return shard_id, store.load_inputs(batch_id, plan.shard(shard_id))
+            return shard_id, store.batches.load_inputs(batch_id, plan.shard(shard_id))
     raise FileNotInBatchError(
         f"no file {path} in {batch_id}", hints=[f"list them: codebatch files --batch {batch_id}"]
     )
@@ -91,10 +91,10 @@ def _lines(
     path: str,
 ) -> FileLines | None:
     """The lines that a task has committed for a file, their path open; None if pending."""
-    state = store.load_state(batch_id, task_id, shard_id)
+    state = store.shards.load_state(batch_id, task_id, shard_id)
     if state is None or state.status != DONE:
         return None
-    outputs = store.read_outputs(batch_id, task_id, shard_id, state)
+    outputs = store.shards.read_outputs(batch_id, task_id, shard_id, state)
     own = lines_by_path(outputs, state, inputs)[path]
     try:
         lines = open_path(own)

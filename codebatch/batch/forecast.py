@@ -63,7 +63,10 @@ class Forecast:
 def forecast_batch(store: StoreDirectory, batch_id: str) -> Forecast:
     """Return what a run of a batch would compute."""
     return _forecast(
-        store, batch_id, store.load_plan(batch_id), partial(store.load_inputs, batch_id)
+        store,
+        batch_id,
+        store.batches.load_plan(batch_id),
+        partial(store.batches.load_inputs, batch_id),
     )
 
 
@@ -72,9 +75,11 @@ def forecast_snapshot(
 ) -> Forecast:
     """Return what a run of a pipeline over a snapshot would compute; the batch is not made."""
     identity = identify(snapshot_id, pipeline)
-    if store.has_batch(identity.batch_id):
+    if store.batches.is_whole(identity.batch_id):
         return forecast_batch(store, identity.batch_id)
-    resolved = make_plan(identity, store.load_manifest(snapshot_id), store_head(store), shards)
+    resolved = make_plan(
+        identity, store.snapshots.load_manifest(snapshot_id), store_head(store), shards
+    )
 
     def load_inputs(shard: PlannedShard) -> list[InputFile]:
         lines = resolved.inputs[shard.offset : shard.offset + shard.length].splitlines()
@@ -149,7 +154,7 @@ class _Forecaster:
 
 
 def _done(store: StoreDirectory, batch_id: str, plan: Plan, shard: PlannedShard) -> set[str]:
-    states = {t.id: store.load_state(batch_id, t.id, shard.shard_id) for t in plan.tasks}
+    states = {t.id: store.shards.load_state(batch_id, t.id, shard.shard_id) for t in plan.tasks}
     return {task_id for task_id, state in states.items() if state and state.status == DONE}
 
 
@@ -193,7 +198,7 @@ def _seen(store: StoreDirectory, earlier: tuple[str, Plan] | None, shard: Planne
     seen: set[tuple[object, ...]] = set()
     for other in overlapping:
         with contextlib.suppress(StoreError):  # what cannot be read of it was not seen
-            seen.update(map(_identity, store.load_inputs(batch_id, other)))
+            seen.update(map(_identity, store.batches.load_inputs(batch_id, other)))
     return frozenset(seen)
 
 

@@ -16,7 +16,6 @@ from codebatch.model.records import Plan, ShardState
 from codebatch.status.batch_status import States
 from codebatch.status.progress import Tally
 from codebatch.store import StoreDirectory
-from codebatch.store.events import append_event, last_run_events
 
 _LONGEST_NAME = 100
 _OF_AN_END = ("shard_id", "attempt", "status", "error", "warning")
@@ -76,7 +75,7 @@ class Journal:
             progress(self._tally.progress(time.monotonic()))
 
     def _log(self, event: str, **facts: object) -> None:
-        append_event(self._store.layout, self._batch_id, {"event": event, "time": now(), **facts})
+        self._store.batches.add_event(self._batch_id, {"event": event, "time": now(), **facts})
 
 
 def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
@@ -85,7 +84,7 @@ def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
     They may end the process which runs them.
     """
     begun: set[str] = set()
-    for event in last_run_events(store.layout, batch_id):
+    for event in store.batches.last_run_events(batch_id):
         name, shard_id = event.get("event"), str(event.get("shard_id"))
         if name == "run-finished":
             return set()

@@ -17,7 +17,6 @@ from codebatch.model.records import DONE
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
-from codebatch.store.invalidate import drop_result
 
 
 def recheck_batch(
@@ -62,9 +61,9 @@ def _forget(store: StoreDirectory, batch_id: str, shard_ids: set[str]) -> None:
     """Have shards count as pending, and remember nothing of their files."""
     memo = MemoStore(store.layout)
     with retrying(store, batch_id):
-        drop_result(store, batch_id)
-        for task in store.load_plan(batch_id).tasks:
+        store.batches.drop_result(batch_id)
+        for task in store.batches.load_plan(batch_id).tasks:
             for shard_id in sorted(shard_ids):
-                store.drop_state(batch_id, task.id, shard_id)
+                store.shards.drop_state(batch_id, task.id, shard_id)
         for shard_id in sorted(shard_ids):
             memo.forget(shard_id)

@@ -116,7 +116,7 @@ def quarantined_files(store: StoreDirectory, overview: BatchStatus) -> list[dict
         for task in overview.plan.tasks
         for shard_id, state in overview.states[task.id].items()
         if state is not None and not QUARANTINED.isdisjoint(state.counts.by_code)
-        for record in store.iter_outputs(overview.batch_id, task.id, shard_id)
+        for record in store.shards.iter_outputs(overview.batch_id, task.id, shard_id)
         if record.get("code") in QUARANTINED
     ]
     return sorted(found, key=lambda one: path_key(one["path"]))

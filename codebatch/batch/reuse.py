@@ -74,13 +74,15 @@ class Reuse:
         return linked
 
     def _load_whole(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
-        unfinished = self._store.is_unfinished(batch_id)
-        return self._store.load_verified_state(batch_id, task_id, shard_id, whole=unfinished)
+        unfinished = self._store.batches.is_unfinished(batch_id)
+        return self._store.shards.load_verified_state(batch_id, task_id, shard_id, whole=unfinished)
 
     def linkable(self, shard: PlannedShard) -> set[str]:
         """The tasks whose outputs on a shard another batch has, unless they are damaged."""
         wanted = self._wanted(None, shard)
-        return {task_id for task_id, _, _ in self._sources(shard, wanted, self._store.load_state)}
+        return {
+            task_id for task_id, _, _ in self._sources(shard, wanted, self._store.shards.load_state)
+        }
 
     def kept(
         self, shard: PlannedShard, inputs: Sequence[InputFile], task_ids: Iterable[str]
@@ -104,14 +106,14 @@ class Reuse:
     def _new_files(self, shard: PlannedShard) -> Iterator[InputFile]:
         """Iterate over the files of a shard that the base batch does not have as they are."""
         known = self._lines_of(self._base, shard.shard_id) if self._base else frozenset()
-        for line in self._store.read_shard_inputs(self._batch_id, shard).splitlines():
+        for line in self._store.batches.read_shard_inputs(self._batch_id, shard).splitlines():
             if line not in known:
                 yield InputFile.from_document(json.loads(line))
 
     def _previous_objects(self, snapshot_id: str, objects: Mapping[bytes, str]) -> dict[str, str]:
         """Return the objects that files, given by path, had in a snapshot: old ones by new ones."""
         try:
-            manifest = self._store.read_manifest(snapshot_id) if objects else b""
+            manifest = self._store.snapshots.read_manifest(snapshot_id) if objects else b""
         except StoreError:
             return {}
         return {
@@ -124,7 +126,7 @@ class Reuse:
         """The inputs of a shard of a batch; none where it has no such shard, or not whole."""
         batch_id, plan = batch
         try:
-            data = self._store.read_shard_inputs(batch_id, plan.shard(shard_id))
+            data = self._store.batches.read_shard_inputs(batch_id, plan.shard(shard_id))
         except (KeyError, StoreError):
             return frozenset()
         return frozenset(data.splitlines())
@@ -159,7 +161,7 @@ class Reuse:
         return max(found, key=lambda batch: len(lines & self._lines_of(batch, largest.shard_id)))
 
     def _newest(self) -> list[str]:
-        others = self._store.newest_batches()
+        others = self._store.batches.newest_first()
         return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
     def _wanted(self, overview: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:
@@ -199,7 +201,7 @@ class Reuse:
 
     def _load_plan(self, batch_id: str) -> Plan | None:
         try:
-            return self._store.load_plan(batch_id)
+            return self._store.batches.load_plan(batch_id)
         except StoreError:
             return None  # removed or damaged: nothing can be taken over from it
 

@@ -43,8 +43,7 @@ from codebatch.runtime.lazy import lazy
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus, States, without_files
 from codebatch.store import StoreDirectory
-from codebatch.store.invalidate import drop_result
-from codebatch.store.presence import check_there
+from codebatch.store.documents import check_there
 
 if TYPE_CHECKING:
     from codebatch.shard import open as opening
@@ -98,7 +97,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     run = _Run(store, batch_id, RunOptions("sync"))
     with coordinated(store, batch_id, run.overview) as run.coordination:
         if receipts:
-            drop_result(store, batch_id)  # a graph may be older than the result
+            store.batches.drop_result(batch_id)  # a graph may be older than the result
         for receipt in receipts:
             run.on_receipt(receipt)
         _run_rounds(run, choose_executor(run.options, run.plan.tasks, run.usage, 0))
@@ -124,7 +123,7 @@ class _Run:
     def __init__(self, store: StoreDirectory, batch_id: str, options: RunOptions) -> None:
         self.store = store
         self.batch_id = batch_id
-        self.plan = store.load_plan(batch_id)
+        self.plan = store.batches.load_plan(batch_id)
         self.options = options
         self.suspects: set[str] = set()
         self.usage = UsageTally()
@@ -134,7 +133,7 @@ class _Run:
         self.base: str | None = None
         self.journal = Journal(store, batch_id, options.progress)
         self._done: dict[tuple[str, str], ShardState] = {}
-        self._inherited = store.is_unfinished(batch_id)
+        self._inherited = store.batches.is_unfinished(batch_id)
         self._wanting: set[str] = set()
         self._is_settled = False
 
@@ -169,7 +168,7 @@ class _Run:
         if self._inherited:
             return False
         overview = self.overview()
-        result = self.store.load_batch(self.batch_id).get("result")
+        result = self.store.batches.load(self.batch_id).get("result")
         self._is_settled = overview.status == DONE and overview.result == result
         if self._is_settled:
             self.report_idle(0)
@@ -211,7 +210,10 @@ class _Run:
     def _is_wanting(self, states: States, task_id: str, shard_id: str) -> bool:
         """Return whether there is a state that, read whole, does not count."""
         read = states[task_id][shard_id]
-        return read is None and self.store.load_state(self.batch_id, task_id, shard_id) is not None
+        return (
+            read is None
+            and self.store.shards.load_state(self.batch_id, task_id, shard_id) is not None
+        )
 
     def adopt(self, states: Mapping[tuple[str, str], ShardState]) -> None:
         """Take over states that are known to be done and whole, by (task, shard)."""
@@ -222,7 +224,9 @@ class _Run:
         state = self._done.get((task_id, shard_id))
         if state is None:
             whole = self._inherited or shard_id in self._wanting.difference(self.arrived)
-            state = self.store.load_verified_state(self.batch_id, task_id, shard_id, whole=whole)
+            state = self.store.shards.load_verified_state(
+                self.batch_id, task_id, shard_id, whole=whole
+            )
             if state is not None and state.status == DONE:
                 state = self._done[task_id, shard_id] = without_files(state)
         return state
@@ -248,15 +252,15 @@ class _Run:
 
     def _save_result(self, overview: BatchStatus) -> None:
         """Make the finished batch durable and note its result, once."""
-        document = self.store.load_batch(self.batch_id)
+        document = self.store.batches.load(self.batch_id)
         if document.get("result") != overview.result:
             finished = {"result": overview.result, "finished": now()}
-            self.store.save_batch_document(self.batch_id, {**document, **finished})
+            self.store.batches.save_document(self.batch_id, {**document, **finished})
 
 
 def _run_pending(run: _Run, before: BatchStatus) -> None:
     """Link what can be linked, then run the rest on a scheduler that suits it."""
-    drop_result(run.store, run.batch_id)
+    run.store.batches.drop_result(run.batch_id)
     reuse = Reuse(run.store, run.batch_id, run.plan)
     if not run.options.anew:
         run.adopt(reuse.link(before, "linked"))  # their outputs were checked where they are from

@@ -98,7 +98,7 @@ def _records(
         for shard_id, state in overview.states[task].items():
             if (task, shard_id) in equal or state is None or not filters.may_match(state):
                 continue
-            for record in store.iter_outputs(overview.batch_id, task, shard_id):
+            for record in store.shards.iter_outputs(overview.batch_id, task, shard_id):
                 path = str(record["path"])
                 names = (path, other_names.get(path, path))
                 if content.matches(record) and any(map(filters.matches_path, names)):
@@ -124,7 +124,7 @@ def _differing_inputs(
     files: dict[str, InputFile] = {}
     for shard in overview.plan.shards:
         if (shard.shard_id, shard.digest) not in same:
-            inputs = store.load_inputs(overview.batch_id, shard)
+            inputs = store.batches.load_inputs(overview.batch_id, shard)
             files.update((file.path, file) for file in inputs)
     return files
 

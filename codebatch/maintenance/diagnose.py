@@ -140,7 +140,7 @@ def _look_at_cluster(
 
 def _health(store: StoreDirectory) -> Health:
     moment, layout = now_ns(), store.layout
-    snapshots, batches = store.list_snapshots(), store.list_batches()
+    snapshots, batches = store.snapshots.ids(), store.batches.ids()
     folders = len(snapshot_folders(layout)) + len(batch_folders(layout))
     stale = (
         is_temporary(file.path) and moment - file.modified_ns > _STALE_NS

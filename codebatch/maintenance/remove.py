@@ -52,7 +52,7 @@ def remove_batches(
 
     `BatchRunningError` where a run is at work on one.
     """
-    ids = _distinct(map(store.find_batch, names))
+    ids = _distinct(map(store.batches.find, names))
     folders = {one: store.layout.batch_document(one).parent for one in ids}
     removal = _Removal(store, folders, _refuse_running, BatchNotFoundError)
     return removal.run("batch rm", dry_run=dry_run, wait_seconds=wait_seconds)
@@ -65,7 +65,7 @@ def remove_snapshots(
 
     `SnapshotInUseError` where a batch refers to one.
     """
-    ids = _distinct(map(store.find_snapshot, names))
+    ids = _distinct(map(store.snapshots.find, names))
     folders = {one: store.layout.snapshot_document(one).parent for one in ids}
     removal = _Removal(store, folders, _refuse_in_use, SnapshotNotFoundError)
     return removal.run("snapshot rm", dry_run=dry_run, wait_seconds=wait_seconds)
@@ -137,7 +137,7 @@ def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:
 
 def _hints(store: StoreDirectory, batches: Sequence[str]) -> list[str]:
     """Return how to remove batches; one that is not listed has no name that `batch rm` knows."""
-    complete = set(store.list_batches())
+    complete = set(store.batches.ids())
     listed = [one for one in batches if one in complete]
     hints = [f"remove them first: codebatch batch rm {' '.join(listed)}"] if listed else []
     if len(listed) < len(batches):

@@ -158,7 +158,7 @@ class _Counting:
 
     def stats(self, largest: int) -> StoreStats:
         """Everything that there is to say."""
-        snapshots = self.store.list_snapshots()
+        snapshots = self.store.snapshots.ids()
         for snapshot_id in snapshots:
             self._add_snapshot(snapshot_id)
         batches = [(batch_id, self._referred(batch_id)) for batch_id in self._oldest_first()]
@@ -183,7 +183,7 @@ class _Counting:
 
     def _add_snapshot(self, snapshot_id: str) -> None:
         try:
-            files = self.store.load_manifest(snapshot_id)
+            files = self.store.snapshots.load_manifest(snapshot_id)
         except SnapshotNotFoundError:  # removed meanwhile
             return
         for file in files:
@@ -192,7 +192,7 @@ class _Counting:
             self.sources[bytes.fromhex(file.object[len(DIGEST_PREFIX) :])] = file.size
 
     def _oldest_first(self) -> list[str]:
-        return sorted(self.store.list_batches(), key=lambda one: (_created(self.store, one), one))
+        return sorted(self.store.batches.ids(), key=lambda one: (_created(self.store, one), one))
 
     def _referred(self, batch_id: str) -> set[bytes]:
         folder = self.store.layout.batch_document(batch_id).parent
@@ -269,7 +269,7 @@ class _Counting:
         """The paths that lines of manifests and outputs name together with an object."""
         paths: dict[str, set[str]] = defaultdict(set)
         names = [DIGEST_PREFIX + digest.hex() for digest in digests]
-        batches = self.store.list_batches()
+        batches = self.store.batches.ids()
         folders = [self.store.layout.batch_document(batch_id).parent for batch_id in batches]
         for data in chain(_manifests(self.store), batch_data(self.store, folders)):
             for name in names:
@@ -278,9 +278,9 @@ class _Counting:
 
 
 def _manifests(store: StoreDirectory) -> Iterator[bytes]:
-    for snapshot_id in store.list_snapshots():
+    for snapshot_id in store.snapshots.ids():
         with contextlib.suppress(SnapshotNotFoundError):  # removed meanwhile
-            yield store.read_manifest(snapshot_id)
+            yield store.snapshots.read_manifest(snapshot_id)
 
 
 def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:
@@ -296,7 +296,7 @@ def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:
 def _created(store: StoreDirectory, batch_id: str) -> str:
     """Return when a batch was made; one whose document is damaged comes before all others."""
     try:
-        return store.batch_time(batch_id)
+        return store.batches.time_of(batch_id)
     except StoreError:
         return ""
 

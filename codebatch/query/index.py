@@ -216,7 +216,7 @@ def _stored(store: StoreDirectory, overview: BatchStatus) -> Iterator[tuple[Reco
     for task, states in overview.states.items():
         for shard_id, state in states.items():
             if state is not None and state.status != FAILED:
-                for record in store.iter_outputs(overview.batch_id, task, shard_id):
+                for record in store.shards.iter_outputs(overview.batch_id, task, shard_id):
                     yield record, task, shard_id
 
 

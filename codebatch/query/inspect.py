@@ -35,7 +35,7 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
     says which of them have run. ``at`` is a line, and adds what is there: ``line, enclosing,
     symbols, diagnostics, source``.
     """
-    plan = store.load_plan(batch_id)
+    plan = store.batches.load_plan(batch_id)
     located = locate_file(store, batch_id, plan, name)
     tasks = list(_task_rows(store, batch_id, plan, located))
     records = list(_records(store, batch_id, plan, located))
@@ -57,7 +57,7 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
 
 def file_lines(store: StoreDirectory, batch_id: str, name: str) -> list[str]:
     """The lines of a file of the batch, as its language decodes them."""
-    located = locate_file(store, batch_id, store.load_plan(batch_id), name)
+    located = locate_file(store, batch_id, store.batches.load_plan(batch_id), name)
     return source_lines(store, located.file)
 
 
@@ -73,7 +73,7 @@ def _task_rows(
     store: StoreDirectory, batch_id: str, plan: Plan, located: LocatedFile
 ) -> Iterator[Document]:
     for task in plan.tasks:
-        state = store.load_state(batch_id, task.id, located.shard.shard_id)
+        state = store.shards.load_state(batch_id, task.id, located.shard.shard_id)
         row: Document = {"task_id": task.id, "status": status_of(state)}
         if state is not None and state.error is not None:
             row["error"] = dict(state.error)
@@ -85,7 +85,7 @@ def _records(
 ) -> Iterator[Record]:
     shard_id = located.shard.shard_id
     for task in plan.tasks:
-        for record in store.iter_outputs(batch_id, task.id, shard_id):
+        for record in store.shards.iter_outputs(batch_id, task.id, shard_id):
             if record["path"] == located.file.path:
                 yield {**record, "task_id": task.id, "shard_id": shard_id}
 
@@ -122,7 +122,7 @@ def locate_file(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> 
     """The file that ``text`` names; `FileNotInBatchError` or `AmbiguousPathError` if none or
     several.
     """
-    inputs = store.read_inputs(batch_id)
+    inputs = store.batches.read_inputs(batch_id)
     for path in dict.fromkeys((text, posixpath.normpath(text or "."))):
         found = _find_line(store, batch_id, plan, inputs, path)
         if found is not None:
@@ -138,7 +138,7 @@ def _find_line(
     position = inputs.find(b'"path":' + canonical_json(path) + b",")
     for shard in plan.shards:
         if shard.offset <= position < shard.offset + shard.length:
-            for file in store.load_inputs(batch_id, shard):
+            for file in store.batches.load_inputs(batch_id, shard):
                 if file.path == path:
                     return LocatedFile(file, shard)
     return None
@@ -148,10 +148,10 @@ def _search(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> Loca
     files = {
         file.path: LocatedFile(file, shard)
         for shard in plan.shards
-        for file in store.load_inputs(batch_id, shard)
+        for file in store.batches.load_inputs(batch_id, shard)
     }
     paths = sorted(files, key=path_key)
-    local = _local_path(store.load_snapshot(plan.snapshot_id), text)
+    local = _local_path(store.snapshots.load(plan.snapshot_id), text)
     if local in files:
         return files[local]
     ending = "/" + posixpath.normpath(text or ".").lstrip("/")

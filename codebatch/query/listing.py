@@ -15,7 +15,7 @@ _NAMES = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
 
 def snapshot_rows(store: StoreDirectory) -> list[Document]:
     """One row a snapshot, oldest first: id, when, from where, how many files, bytes, skipped."""
-    rows = _still_there(store.list_snapshots(), lambda one: _snapshot_row(store, one))
+    rows = _still_there(store.snapshots.ids(), lambda one: _snapshot_row(store, one))
     return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
 
 
@@ -25,7 +25,7 @@ def batch_rows(store: StoreDirectory) -> list[Document]:
     ``file_count`` and ``total_bytes`` are of its inputs, ``records`` and ``output_bytes`` of what
     is committed so far; ``result`` is null until the batch is done.
     """
-    rows = _still_there(store.list_batches(), lambda one: _batch_row(store, one))
+    rows = _still_there(store.batches.ids(), lambda one: _batch_row(store, one))
     return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
 
 
@@ -37,14 +37,14 @@ def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator
 
 
 def _snapshot_row(store: StoreDirectory, snapshot_id: str) -> Document:
-    document = store.load_snapshot(snapshot_id)
+    document = store.snapshots.load(snapshot_id)
     skipped = document["skipped"]
     number = len(skipped) if isinstance(skipped, list) else 0
     return {**{name: document[name] for name in _NAMES}, "skipped_count": number}
 
 
 def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
-    document = store.load_batch(batch_id)
+    document = store.batches.load(batch_id)
     overview = load_batch_status(store, batch_id)
     names = ("batch_id", "snapshot_id", "pipeline", "created")
     return {

@@ -129,7 +129,7 @@ def _matching(
         for shard_id, state in states.items():
             if state is None or state.status == FAILED or not filters.may_match(state):
                 continue
-            data = store.read_outputs(overview.batch_id, task, shard_id, state)
+            data = store.shards.read_outputs(overview.batch_id, task, shard_id, state)
             for record in matching(data, filters):
                 record["task_id"], record["shard_id"] = task, shard_id
                 yield record
@@ -149,7 +149,7 @@ class FileLanguages:
         shard_id = str(record["shard_id"])
         if shard_id != self._shard_id:
             shard = self._overview.plan.shard(shard_id)
-            inputs = self._store.load_inputs(self._overview.batch_id, shard)
+            inputs = self._store.batches.load_inputs(self._overview.batch_id, shard)
             self._by_path = {file.path: file.language for file in inputs}
             self._shard_id = shard_id
         return self._by_path[str(record["path"])]

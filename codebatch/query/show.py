@@ -38,23 +38,26 @@ def find_target(store: StoreDirectory, text: str) -> Target:
     if text.startswith(DIGEST_PREFIX) or (len(text) == 64 and _DIGITS.issuperset(text)):
         return Target(OBJECT, _find_object(store, text.removeprefix(DIGEST_PREFIX)))
     if text == LATEST:
-        if store.list_batches():
-            return Target(BATCH, store.find_batch(text))
-        return Target(SNAPSHOT, store.find_snapshot(text))
+        if store.batches.ids():
+            return Target(BATCH, store.batches.find(text))
+        return Target(SNAPSHOT, store.snapshots.find(text))
     if text.startswith(f"{BATCH_PREFIX}-"):
-        return Target(BATCH, store.find_batch(text))
+        return Target(BATCH, store.batches.find(text))
     if text.startswith(f"{SNAPSHOT_PREFIX}-"):
-        return Target(SNAPSHOT, store.find_snapshot(text))
+        return Target(SNAPSHOT, store.snapshots.find(text))
     return _find_by_digits(store, check_name(text, "id"))
 
 
 def show(store: StoreDirectory, target: Target) -> Document:
     """The stored document; a batch's with its ``plan``; of an object how it is stored."""
     if target.type == SNAPSHOT:
-        return store.load_snapshot(target.id)
+        return store.snapshots.load(target.id)
     if target.type == BATCH:
-        store.load_plan(target.id)  # which checks that it is one
-        return {**store.load_batch(target.id), "plan": store.load_plan_document(target.id)}
+        store.batches.load_plan(target.id)  # which checks that it is one
+        return {
+            **store.batches.load(target.id),
+            "plan": store.batches.load_plan_document(target.id),
+        }
     stored = store.objects.stored_form(target.id)
     return {
         "object": target.id,
@@ -68,8 +71,8 @@ def _find_by_digits(store: StoreDirectory, text: str) -> Target:
     found = [
         Target(kind, name)
         for kind, names in (
-            (BATCH, store.list_batches()),
-            (SNAPSHOT, store.list_snapshots()),
+            (BATCH, store.batches.ids()),
+            (SNAPSHOT, store.snapshots.ids()),
         )
         for name in names
         if name.split("-", 1)[1].startswith(text)

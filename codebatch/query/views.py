@@ -129,7 +129,7 @@ def file_rows(
     tasks = [states for task, states in overview.states.items() if task_id in (None, task)]
     rows: list[Document] = []
     for shard in overview.plan.shards:
-        files = store.load_inputs(overview.batch_id, shard)
+        files = store.batches.load_inputs(overview.batch_id, shard)
         files.sort(key=lambda file: path_key(file.path))
         states = [states[shard.shard_id] for states in tasks]
         per_file = [state.per_file for state in states if state is not None and state.per_file]

@@ -29,12 +29,12 @@ def commit_shard(
 ) -> None:
     """Put the outputs of each task into place, then their states."""
     for task_id, output in outputs.items():
-        present = store.load_verified_state(batch_id, task_id, shard_id)
+        present = store.shards.load_verified_state(batch_id, task_id, shard_id)
         if present is not None and present.status == DONE:
             _check_equal(present, output, f"batch {batch_id}, task {task_id}, shard {shard_id}")
             continue
-        store.save_outputs(batch_id, task_id, shard_id, output.data)
-        store.save_state(batch_id, task_id, shard_id, _done(output, attempt, started))
+        store.shards.save_outputs(batch_id, task_id, shard_id, output.data)
+        store.shards.save_state(batch_id, task_id, shard_id, _done(output, attempt, started))
 
 
 def commit_failure(
@@ -48,7 +48,7 @@ def commit_failure(
     """Record that a shard as a whole failed; what is committed of it stays."""
     at = now()
     for task_id in task_ids:
-        present = store.load_verified_state(batch_id, task_id, shard_id)
+        present = store.shards.load_verified_state(batch_id, task_id, shard_id)
         if present is not None and present.status == DONE:
             continue
         state = ShardState(
@@ -65,7 +65,7 @@ def commit_failure(
             started=at,
             finished=at,
         )
-        store.save_state(batch_id, task_id, shard_id, state)
+        store.shards.save_state(batch_id, task_id, shard_id, state)
 
 
 def commit_link(
@@ -77,7 +77,7 @@ def commit_link(
 ) -> ShardState:
     """Give one (batch, task, shard) the outputs and the finished state of another, equal one."""
     at = now()
-    store.link_outputs(source, target)
+    store.shards.link_outputs(source, target)
     linked = replace(
         state,
         computed=0,
@@ -87,7 +87,7 @@ def commit_link(
         started=at,
         finished=at,
     )
-    store.save_state(*target, linked)
+    store.shards.save_state(*target, linked)
     return linked
 
 

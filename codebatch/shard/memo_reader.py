@@ -20,7 +20,7 @@ from codebatch.shard.quarantine import Quarantine
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore
 from codebatch.store.indexes.shard_hints import add_hint
-from codebatch.store.objects.references import has_objects_of
+from codebatch.store.shards import has_objects_of
 
 Lookup = Callable[[str, "InputFile | None"], "FileLines | None"]
 
@@ -41,7 +41,7 @@ class MemoReader:
         self._has_quarantined = bool(self._quarantine) and not call.reuse.retry_quarantined
         self._others: dict[str, Memo] = {}
         self._moved: dict[str, FileLines] = {}
-        self._is_unfinished = lru_cache(maxsize=32)(store.is_unfinished)
+        self._is_unfinished = lru_cache(maxsize=32)(store.batches.is_unfinished)
 
     def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
         """Return what is remembered under a key, if the objects it refers to are there. ``file``

@@ -87,7 +87,7 @@ def open_called(call: ShardCall) -> StoreDirectory:
 
 def check_listed(store: StoreDirectory, call: ShardCall) -> None:
     """Raise `BatchNotFoundError` where the batch was removed: nothing may be put into it."""
-    if not store.lists_batch(call.batch_id):
+    if not store.batches.lists(call.batch_id):
         raise BatchNotFoundError(f"batch {call.batch_id} was removed meanwhile")
 
 
@@ -119,7 +119,7 @@ def _opened_store(root: str, store_id: str) -> StoreDirectory:
 @functools.lru_cache(maxsize=8)
 def _loaded_plan(store: StoreDirectory, batch_id: str, stamp: object) -> Plan:
     """The plan, once per process; ``stamp`` tells it from that of a batch of the same id."""
-    plan = store.load_plan(batch_id)
+    plan = store.batches.load_plan(batch_id)
     check_toolchain(plan.tasks)
     return plan
 

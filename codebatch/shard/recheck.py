@@ -30,7 +30,7 @@ Place = tuple[str, str]
 def open_recheck(call: ShardCall, part: int) -> OpenShard:
     """Open ``part`` in a million of the files of a shard; nothing is claimed."""
     store, plan = open_call(call)
-    inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
+    inputs = store.batches.load_inputs(call.batch_id, plan.shard(call.shard_id))
     there = _committed(store, plan, call, inputs)
     quarantined = _quarantined_objects(there, inputs)
     chosen = [f for f in inputs if _in_sample(f.object, part) and f.object not in quarantined]
@@ -71,10 +71,10 @@ def _committed(
     """Return the digest of the committed lines of each task for each file of a shard."""
     found: dict[Place, str] = {}
     for task in plan.tasks:
-        state = store.load_state(call.batch_id, task.id, call.shard_id)
+        state = store.shards.load_state(call.batch_id, task.id, call.shard_id)
         if state is None or state.status != DONE:
             raise BatchUnfinishedError(f"shard {call.shard_id} of {call.batch_id} is not done")
-        outputs = store.read_outputs(call.batch_id, task.id, call.shard_id, state)
+        outputs = store.shards.read_outputs(call.batch_id, task.id, call.shard_id, state)
         for path, lines in lines_by_path(outputs, state, inputs).items():
             found[task.id, path] = digest_bytes(lines)
     return found

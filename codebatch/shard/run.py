@@ -100,7 +100,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
         if not tasks:  # another run had it before this one claimed it
             return Receipt(call.shard_id, call.attempt, DONE)
         with _recording_failure(store, call, tasks):
-            inputs = store.load_inputs(call.batch_id, plan.shard(call.shard_id))
+            inputs = store.batches.load_inputs(call.batch_id, plan.shard(call.shard_id))
             closures = pipeline_fingerprints(plan.tasks)
             closures = {task.id: closures[task.id] for task in tasks}
             kept = keep_unchanged(store, call.reuse.base, closures, call.shard_id, inputs)
@@ -189,7 +189,7 @@ def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> tuple[P
     """The tasks that are not committed, and those they build on: their records are in keys."""
     wanted: set[str] = set()
     for task in reversed(plan.tasks):
-        state = store.load_verified_state(call.batch_id, task.id, call.shard_id, whole=True)
+        state = store.shards.load_verified_state(call.batch_id, task.id, call.shard_id, whole=True)
         if task.id in wanted or state is None or state.status != DONE:
             wanted |= {task.id, *task.needs}
     return tuple(task for task in plan.tasks if task.id in wanted)

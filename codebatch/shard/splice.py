@@ -58,7 +58,7 @@ def keep_unchanged(
             store, base, file_stamp(store.layout.door, store.layout.plan_document(base))
         )
         shard = plan.shard(shard_id)
-        before = {file.path: file for file in store.load_inputs(base, shard)}
+        before = {file.path: file for file in store.batches.load_inputs(base, shard)}
         kept = _unchanged(inputs, before)
         if 2 * len(kept) < len(inputs):
             return NOTHING_KEPT
@@ -74,7 +74,7 @@ def keep_unchanged(
 @lru_cache(maxsize=8)
 def _planned(store: StoreDirectory, batch_id: str, stamp: object) -> tuple[Plan, dict[str, str]]:
     """A batch's plan, and its tasks by what they build on; ``stamp`` tells plans apart."""
-    plan = store.load_plan(batch_id)
+    plan = store.batches.load_plan(batch_id)
     found = pipeline_fingerprints(plan.tasks)
     return plan, {closure: task_id for task_id, closure in found.items()}
 
@@ -103,8 +103,8 @@ def _cut(
 ) -> tuple[Sequence[FileOutput], Counts]:
     """The lines of kept files in the outputs of a task on a shard; KeyError if not to be used."""
     batch_id, task_id, shard = place
-    state, outputs = store.load_verified_outputs(
-        batch_id, task_id, shard.shard_id, whole=store.is_unfinished(batch_id)
+    state, outputs = store.shards.load_verified_outputs(
+        batch_id, task_id, shard.shard_id, whole=store.batches.is_unfinished(batch_id)
     )
     if state is None or not is_reusable(state):
         raise KeyError(task_id)

@@ -61,7 +61,7 @@ def take_known(
         return None
     if changes:
         return _renewed(reader, known, result, changes, moment)
-    return Taken(result, known) if store.has_snapshot(result.snapshot_id) else None
+    return Taken(result, known) if store.snapshots.is_whole(result.snapshot_id) else None
 
 
 def answer_of(result: SnapshotResult) -> Document:
@@ -151,7 +151,7 @@ def _renewed(
 def _manifest_lines(store: StoreDirectory, result: SnapshotResult) -> list[bytes] | None:
     """Return the lines of the last manifest, if it is whole and of as many files as are known."""
     try:
-        lines = store.read_manifest(result.snapshot_id).splitlines(keepends=True)
+        lines = store.snapshots.read_manifest(result.snapshot_id).splitlines(keepends=True)
     except StoreError:
         return None  # the walk restores it
     return lines if len(lines) == result.file_count else None

@@ -59,7 +59,7 @@ class SnapshotWriter:
 
     def base_on(self, snapshot_id: str) -> bool:
         """Take the objects of a snapshot for granted, if it is listed."""
-        listed = self._store.lists_snapshot(snapshot_id)
+        listed = self._store.snapshots.lists(snapshot_id)
         self.based_on = snapshot_id if listed else None
         return listed
 
@@ -75,13 +75,13 @@ class SnapshotWriter:
         `ObjectsGoneError` where an object is not there any more.
         """
         snapshot_id = short_id(SNAPSHOT_PREFIX, digest_bytes(manifest))
-        created = not self._store.has_snapshot(snapshot_id)
+        created = not self._store.snapshots.is_whole(snapshot_id)
         result = SnapshotResult(snapshot_id, file_count, total_bytes, skipped, created)
         if created:
             if not self._is_secure():
                 raise ObjectsGoneError
             document = _document(os.fsdecode(self._root), result)
-            self._store.add_snapshot(snapshot_id, manifest, document, self._group)
+            self._store.snapshots.add(snapshot_id, manifest, document, self._group)
         return result
 
     def _is_secure(self) -> bool:
@@ -89,7 +89,7 @@ class SnapshotWriter:
         are kept as long as it is held, even if the snapshot is removed.
         """
         found = self._pins.secure()
-        return found and (self.based_on is None or self._store.lists_snapshot(self.based_on))
+        return found and (self.based_on is None or self._store.snapshots.lists(self.based_on))
 
 
 @contextlib.contextmanager

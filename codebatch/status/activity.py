@@ -15,7 +15,6 @@ from codebatch.model.records import DONE, FAILED
 from codebatch.status.batch_status import BatchStatus
 from codebatch.status.progress import Pace, work_of
 from codebatch.store import StoreDirectory
-from codebatch.store.events import latest_events
 from codebatch.store.leases.leases import Lease, read_leases
 
 _NS = 10**9
@@ -101,7 +100,7 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
 def _pace(store: StoreDirectory, overview: BatchStatus, began: float) -> Pace:
     """Return the pace of finished shards since then, as far back as the last events go."""
     shards = {shard.shard_id: shard for shard in overview.plan.shards}
-    times = _ends(latest_events(store.layout, overview.batch_id), began)
+    times = _ends(store.batches.latest_events(overview.batch_id), began)
     pace = Pace(began)
     for at, shard_id in times:
         shard = shards.get(shard_id)

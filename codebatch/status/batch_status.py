@@ -117,9 +117,13 @@ def load_batch_status(
 
     With ``listed`` false, it need not be in the list: its document may be lost.
     """
-    plan = store.load_plan(batch_id)
-    whole = verify and store.is_unfinished(batch_id)
-    load = partial(store.load_verified_state, whole=whole) if verify else store.load_state
+    plan = store.batches.load_plan(batch_id)
+    whole = verify and store.batches.is_unfinished(batch_id)
+    load = (
+        partial(store.shards.load_verified_state, whole=whole)
+        if verify
+        else store.shards.load_state
+    )
 
     def read() -> States:
         states = {
@@ -127,7 +131,7 @@ def load_batch_status(
             for task in plan.tasks
         }
         pending = any(None in of_task.values() for of_task in states.values())
-        if listed and pending and not store.lists_batch(batch_id):  # not pending, but removed
+        if listed and pending and not store.batches.lists(batch_id):  # not pending, but removed
             raise BatchNotFoundError(f"no batch {batch_id} in {store.root}")
         return states
 

@@ -1,8 +1,13 @@
 """The store directory: durable files, names, objects, typed documents."""
 
+from codebatch.store.documents import LATEST, pretty
 from codebatch.store.files import WriteGroup
-from codebatch.store.identity import (
+from codebatch.store.indexes.index_files import is_intact, replacing
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
+from codebatch.store.objects.cas import measure
+from codebatch.store.store import (
     OpenedStore,
+    StoreDirectory,
     init_store,
     is_own_document,
     is_store,
@@ -10,12 +15,6 @@ from codebatch.store.identity import (
     open_damaged_store,
     open_store,
 )
-from codebatch.store.ids import LATEST
-from codebatch.store.indexes.index_files import is_intact, replacing
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
-from codebatch.store.objects.cas import measure
-from codebatch.store.parsing import pretty
-from codebatch.store.store import StoreDirectory
 
 __all__ = [
     "BATCH_PREFIX",

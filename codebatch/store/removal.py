@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from codebatch.model.errors import StoreWriteError
@@ -143,3 +145,27 @@ def _remove_files(folder: Folder) -> list[str]:
             else:
                 folder.unlink(entry.name)
     return folders
+
+
+def drop_file(door: Door, path: Path, is_whole: Callable[[str], bool]) -> bool:
+    """Remove a file, unless it is whole by now; whether it was removed.
+
+    It is moved aside first and looked at there, so that what is removed is what was looked at;
+    one that turns out whole is put back. A folder in its place stays aside, under a name that
+    readers ignore.
+    """
+    if not door.is_there(path) or is_whole(os.fspath(path)):
+        return False
+    aside = path.with_name(temporary_name() + path.suffix)
+    with reporting_write_errors(path.parent), door.folder(path.parent) as folder:
+        try:
+            folder.rename(path.name, aside.name)
+        except FileNotFoundError:
+            return False
+        if stat.S_ISDIR(folder.status(aside.name).st_mode):
+            return True
+        if is_whole(os.fspath(aside)):
+            folder.rename(aside.name, path.name)
+            return False
+        folder.unlink(aside.name)
+    return True

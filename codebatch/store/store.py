@@ -1,69 +1,46 @@
-"""Typed reading and writing of everything in a store directory.
+"""A store: a directory with a ``store.json``. Making stores, opening them, and their parts.
 
 A store is opened, never held: no state beyond the identity read from ``store.json``, no lock,
 no handle. Readers get typed values or one of the errors of `model.errors`; a document that
-is damaged or half-written is an error where it is needed and absent where absence is ordinary
-(`load_state`).
+is damaged or half-written is an error where it is needed and absent where absence is ordinary.
 """
 
 from __future__ import annotations
 
-import io
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+import re
 from pathlib import Path
+from typing import NamedTuple
 
-from codebatch.model.checks import (
-    check_batch,
-    check_inputs,
-    check_manifest,
-    check_record,
-    check_snapshot,
-    check_state,
-)
-from codebatch.model.digest import Document, compact, digest_bytes, seal, short_id, unseal
+from codebatch.model.digest import Document, damaged_document, seal, unseal
 from codebatch.model.errors import (
-    BatchNotFoundError,
-    SnapshotNotFoundError,
     StoreDamagedError,
     StoreError,
+    StoreExistsError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreReadError,
 )
-from codebatch.model.records import (
-    FAILED,
-    FileRecord,
-    InputFile,
-    Plan,
-    PlannedShard,
-    Record,
-    ShardState,
-)
-from codebatch.store.bounds import DOCUMENT_BYTES, INDEX_BYTES, SNAPSHOT_BYTES
-from codebatch.store.door import ABSENT
-from codebatch.store.files import (
-    WriteGroup,
-    has_bytes,
-    link_file,
-    read_file,
-    remove_file,
-    reporting_read_errors,
-    write_file,
-)
-from codebatch.store.ids import find_id, list_ids, newest_first
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout, is_name
+from codebatch.store.batches import Batches
+from codebatch.store.bounds import SMALL_BYTES
+from codebatch.store.documents import pretty
+from codebatch.store.door import TEMPORARY_PREFIX
+from codebatch.store.files import WriteGroup, read_file, reporting_write_errors, write_file
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
 from codebatch.store.leases.pins import Pins
 from codebatch.store.objects.cas import ObjectStore
-from codebatch.store.objects.references import has_objects_of
-from codebatch.store.parsing import (
-    load_document,
-    parse_line,
-    parse_lines,
-    parse_plan,
-    pretty,
-    typed,
-)
-from codebatch.store.presence import check_there, expecting, removal_of
-from codebatch.store.removal import set_aside
+from codebatch.store.shards import Shards
+from codebatch.store.snapshots import Snapshots
+
+FORMAT = "codebatch-store"
+FORMAT_VERSION = 1
+IGNORE_LINE = b"*\n"
+
+_STORE_ID = re.compile(r"[0-9a-f]{32}\Z")
+_STORED_ID = re.compile(rb'"store_id":\s*"([0-9a-f]{32})"')
+_STORED_VERSION = re.compile(rb'"version":\s*([0-9]+)')
+_KEYS = {"digest", "format", "store_id", "version"}
 
 
 class StoreDirectory:
@@ -73,6 +50,9 @@ class StoreDirectory:
         self.layout = layout
         self.store_id = store_id
         self.objects = ObjectStore(layout)
+        self.snapshots = Snapshots(layout)
+        self.batches = Batches(layout)
+        self.shards = Shards(layout, self.objects)
 
     @property
     def root(self) -> Path:
@@ -85,313 +65,174 @@ class StoreDirectory:
             return WriteGroup(self.layout.door, durable=durable)
         return WriteGroup(self.layout.door, durable=durable, before_writing=pins.start)
 
-    # -- snapshots ---------------------------------------------------------------------------
 
-    def list_snapshots(self) -> list[str]:
-        """Ids of the complete snapshots, sorted."""
-        layout = self.layout
-        return list_ids(layout.door, layout.snapshots, SNAPSHOT_PREFIX, layout.snapshot_document)
+class OpenedStore(NamedTuple):
+    """A store, and whether this call made it."""
 
-    def find_snapshot(self, text: str) -> str:
-        """The snapshot id that ``text`` (an id, a unique prefix, ``latest``) stands for."""
-        return find_id(
-            text, self.list_snapshots(), self.snapshot_time, "snapshot", SnapshotNotFoundError
+    store: StoreDirectory
+    created: bool
+
+
+def init_store(root: Path) -> OpenedStore:
+    """Make a store in a new or empty directory; one that is a store already is opened."""
+    layout = _layout(root)
+    if os.path.lexists(layout.store_document):
+        return OpenedStore(open_store(root), created=False)
+    if root.exists() and not root.is_dir():
+        raise StoreExistsError(f"{root} is a file: a store is a directory")
+    if root.is_dir() and not all(map(_is_left_over, root.iterdir())):
+        raise StoreExistsError(
+            f"{root} is not empty and not a store",
+            hints=["name a new or an empty directory"],
         )
+    document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": os.urandom(16).hex()}
+    with reporting_write_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+    write_file(layout.door, layout.gitignore, IGNORE_LINE, durable=False)
+    write_file(layout.door, layout.store_document, pretty(seal(document)), durable=True)
+    return OpenedStore(open_store(root), created=True)
 
-    def snapshot_time(self, snapshot_id: str) -> str:
-        """Return when the snapshot was taken (ISO 8601, UTC)."""
-        return str(self.load_snapshot(snapshot_id).get("taken", ""))
 
-    def load_snapshot(self, snapshot_id: str) -> Document:
-        """``snapshot.json``, checked against its digest."""
-        path = self.layout.snapshot_document(snapshot_id)
-        missing = partial(SnapshotNotFoundError, f"no snapshot {snapshot_id} in {self.root}")
-        check = partial(check_snapshot, snapshot_id=snapshot_id)
-        return load_document(self.layout.door, path, SNAPSHOT_BYTES, missing, check)
+def _is_left_over(entry: Path) -> bool:
+    """Return True if a making of the store that was cut short leaves such a file."""
+    return entry.name == ".gitignore" or entry.name.startswith(TEMPORARY_PREFIX)
 
-    def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
-        """The files of a snapshot ordered by path; checked against the snapshot's id."""
-        lines = io.BytesIO(self.read_manifest(snapshot_id))  # one at a time: there are very many
-        files = [parse_line(line, FileRecord.from_document) for line in lines]
-        typed(files, check_manifest, f"the manifest of {snapshot_id}")
-        return files
 
-    def read_manifest(self, snapshot_id: str) -> bytes:
-        """The bytes of a manifest, checked against the snapshot's id."""
-        data = read_file(self.layout.door, self.layout.manifest(snapshot_id), INDEX_BYTES)
-        if data is None:
-            check_there(self.layout, snapshot_id)
-            raise StoreDamagedError(f"the manifest of {snapshot_id} is missing")
-        if short_id(SNAPSHOT_PREFIX, digest_bytes(data)) != snapshot_id:
-            raise StoreDamagedError(
-                f"the manifest of {snapshot_id} is damaged: its bytes give another id",
-                hints=["take the snapshot again to restore it"],
-            )
-        return data
+def is_store(root: Path) -> bool:
+    """Return True if the directory holds a ``store.json`` of CodeBatch, of whatever version."""
+    try:
+        data = _document_of(_layout(root))
+    except StoreError:
+        return False
+    return data is not None and is_store_document(data)
 
-    def lists_snapshot(self, snapshot_id: str) -> bool:
-        """Return True if the snapshot is listed: what it refers to is then safe from `gc`."""
-        layout = self.layout
-        return is_name(snapshot_id) and layout.door.is_file(layout.snapshot_document(snapshot_id))
 
-    def has_snapshot(self, snapshot_id: str) -> bool:
-        """Return True if the snapshot is there and undamaged."""
-        try:
-            self.load_snapshot(snapshot_id)
-            self.read_manifest(snapshot_id)
-        except StoreError:
-            return False
-        return True
+def is_store_document(data: bytes) -> bool:
+    """Return True if a ``store.json`` with this content is one of CodeBatch, of any version."""
+    return f'"{FORMAT}"'.encode() in data
 
-    def add_snapshot(
-        self, snapshot_id: str, manifest: bytes, document: Document, group: WriteGroup
-    ) -> None:
-        """Add a snapshot to the group that has its objects: they appear before its manifest,
-        and that before its document.
-        """
-        group.flush()
-        group.add(self.layout.manifest(snapshot_id), manifest)
-        group.flush()
-        body = seal({"snapshot_id": snapshot_id, **document})
-        group.add(self.layout.snapshot_document(snapshot_id), pretty(body))
 
-    def restore_manifest(self, snapshot_id: str, manifest: bytes) -> None:
-        """Put a manifest that gives the id into place again."""
-        write_file(self.layout.door, self.layout.manifest(snapshot_id), manifest, durable=True)
-
-    def restore_snapshot_document(self, snapshot_id: str, document: Document) -> None:
-        """Put the document of a snapshot whose manifest is whole into place again."""
-        path = self.layout.snapshot_document(snapshot_id)
-        data = pretty(seal({**document, "snapshot_id": snapshot_id}))
-        write_file(self.layout.door, path, data, durable=True)
-
-    # -- batches -----------------------------------------------------------------------------
-
-    def list_batches(self) -> list[str]:
-        """Ids of the batches, sorted."""
-        layout = self.layout
-        return list_ids(layout.door, layout.batches, BATCH_PREFIX, layout.batch_document)
-
-    def newest_batches(self) -> list[str]:
-        """Ids of the batches, the one that changed last first."""
-        ids = self.list_batches()
-        return newest_first(self.layout.door, ids, self.layout.batch_document)
-
-    def find_batch(self, text: str) -> str:
-        """The batch id that ``text`` (an id, a unique prefix, ``latest``) stands for."""
-        return find_id(text, self.list_batches(), self.batch_time, "batch", BatchNotFoundError)
-
-    def batch_time(self, batch_id: str) -> str:
-        """Return when the batch was created (ISO 8601, UTC)."""
-        return str(self.load_batch(batch_id).get("created", ""))
-
-    def load_batch(self, batch_id: str) -> Document:
-        """``batch.json``, checked against its digest."""
-        path = self.layout.batch_document(batch_id)
-        missing = partial(BatchNotFoundError, f"no batch {batch_id} in {self.root}")
-        check = partial(check_batch, batch_id=batch_id)
-        return load_document(self.layout.door, path, DOCUMENT_BYTES, missing, check)
-
-    def load_plan(self, batch_id: str) -> Plan:
-        """``plan.json``, checked against its digest."""
-        document = self.load_plan_document(batch_id)
-        return typed(document, partial(parse_plan, batch_id), f"the plan of {batch_id}")
-
-    def load_plan_document(self, batch_id: str) -> Document:
-        """``plan.json`` as it is stored, checked against its digest."""
-        missing = partial(StoreDamagedError, f"the plan of {batch_id} is missing")
-        path = self.layout.plan_document(batch_id)
-        with expecting(self.layout, batch_id):
-            return load_document(self.layout.door, path, DOCUMENT_BYTES, missing)
-
-    def lists_batch(self, batch_id: str) -> bool:
-        """Return True if the batch is listed."""
-        return self.layout.door.is_file(self.layout.batch_document(batch_id))
-
-    def is_unfinished(self, batch_id: str) -> bool:
-        """Return True if the batch is there and has no result yet: until it has one, a power cut
-        may damage its outputs, its states, and the objects that they refer to.
-        """
-        try:
-            return self.load_batch(batch_id).get("result") is None
-        except BatchNotFoundError:
-            return False
-        except StoreError:
-            return True
-
-    def has_batch(self, batch_id: str) -> bool:
-        """Return True if the batch with its plan and inputs is there and undamaged."""
-        try:
-            self.load_batch(batch_id)
-            plan = self.load_plan(batch_id)
-            for shard in plan.shards:
-                self.read_shard_inputs(batch_id, shard)
-        except StoreError:
-            return False
-        return True
-
-    def save_batch(
-        self,
-        batch_id: str,
-        inputs: bytes,
-        plan: Document,
-        tasks: Iterable[tuple[str, Document]],
-        document: Document,
-    ) -> None:
-        """Make a new batch durable: inputs, tasks and plan first, ``batch.json`` last."""
-        with self.group(durable=True) as group:
-            group.add(self.layout.inputs(batch_id), inputs)
-            for task_id, task in tasks:
-                group.add(self.layout.task_document(batch_id, task_id), pretty(seal(task)))
-            group.add(self.layout.plan_document(batch_id), compact(plan))
-        self.save_batch_document(batch_id, document)
-
-    def save_batch_document(self, batch_id: str, document: Document) -> None:
-        """Replace ``batch.json``; everything written before is durable when this returns."""
-        path = self.layout.batch_document(batch_id)
-        write_file(self.layout.door, path, pretty(seal(document)), durable=True)
-
-    def restore_plan(
-        self, batch_id: str, inputs: bytes, plan: Document, tasks: Iterable[tuple[str, Document]]
-    ) -> None:
-        """Put inputs, tasks and plan of a batch into place again, where they are not as given."""
-        self._restore({self.layout.inputs(batch_id): inputs})
-        self.restore_tasks(batch_id, tasks)
-        self._restore({self.layout.plan_document(batch_id): compact(plan)})
-
-    def restore_tasks(self, batch_id: str, tasks: Iterable[tuple[str, Document]]) -> None:
-        """Put the documents of tasks into place again, where they are not as given."""
-        self._restore(
-            {self.layout.task_document(batch_id, name): pretty(seal(task)) for name, task in tasks}
+def open_store(root: Path) -> StoreDirectory:
+    """Open an existing store, or say why it cannot be."""
+    hints = [f"make one: codebatch init {root}", "or name another with --store or CODEBATCH_STORE"]
+    if not root.is_dir():
+        raise StoreNotFoundError(f"no store at {root}: there is no such directory", hints=hints)
+    layout = _layout(root)
+    data = _document_of(layout)
+    if data is None:
+        raise StoreNotFoundError(f"{root} is not a store: it has no store.json", hints=hints)
+    if not is_store(root):
+        if _looks_like_store(layout) and not _is_of_another_format(data):
+            raise damaged_document(f"{root}/store.json", "names no format")
+        raise StoreFormatError(f"{root} is not a CodeBatch store: store.json names another format")
+    document = unseal(data, f"{root}/store.json")
+    if not _is_version(document.get("version")):
+        raise StoreFormatError(
+            f"{root} has store format {document.get('version')}, not {FORMAT_VERSION}",
+            hints=["use the version of codebatch that wrote the store, or a newer one"],
         )
+    if not is_own_document(document):
+        raise damaged_document(f"{root}/store.json", "it is not what the format says")
+    return StoreDirectory(layout, str(document["store_id"]))
 
-    def _restore(self, files: Mapping[Path, bytes]) -> None:
-        with self.group(durable=True) as group:
-            for path, data in files.items():
-                if not has_bytes(self.layout.door, path, data):
-                    group.add(path, data)
 
-    def discard_batch(self, batch_id: str) -> None:
-        """Make a batch disappear as a whole."""
-        set_aside(self.layout.door, self.layout.batch_document(batch_id).parent)
-
-    def read_inputs(self, batch_id: str) -> bytes:
-        """The lines of all shards, unchecked; b"" where they are missing."""
-        return read_file(self.layout.door, self.layout.inputs(batch_id), INDEX_BYTES) or b""
-
-    def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
-        """The files of one shard ordered by object."""
-        data = self.read_shard_inputs(batch_id, shard)
-        files = parse_lines(data, InputFile.from_document)
-        return typed(files, partial(check_inputs, shard), f"shard {shard.shard_id} of {batch_id}")
-
-    def read_shard_inputs(self, batch_id: str, shard: PlannedShard) -> bytes:
-        """The lines of one shard, read as one range, checked by digest."""
+def open_damaged_store(root: Path) -> StoreDirectory:
+    """Open a store to check it: its document may be missing or damaged, if the rest shows that it
+    is a store. One of another format or version is refused as ever.
+    """
+    try:
+        return open_store(root)
+    except (StoreNotFoundError, StoreFormatError, StoreDamagedError, StoreReadError):
+        layout = _layout(root)
+        if not _looks_like_store(layout):
+            raise
         try:
-            path = self.layout.inputs(batch_id)
-            with reporting_read_errors(path), self.layout.door.stream(path) as stream:
-                is_there = shard.offset + shard.length <= os.fstat(stream.fileno()).st_size
-                stream.seek(shard.offset if is_there else 0)
-                data = stream.read(shard.length if is_there else 0)
-        except ABSENT:
-            is_there, data = False, b""
-        if not is_there or digest_bytes(data) != shard.digest:
-            what = f"the inputs of shard {shard.shard_id} of {batch_id} are damaged"
-            raise removal_of(self.layout, batch_id) or StoreDamagedError(what)
-        return data
+            data = _document_of(layout)
+        except StoreError:
+            data = None  # a folder, or not to be read: the check says so
+        if data is not None and _is_of_another_format(data):
+            raise
+        return StoreDirectory(layout, _stated_id(data or b""))
 
-    # -- shards ------------------------------------------------------------------------------
 
-    def load_state(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
-        """The outcome of a shard; None while pending.
+def is_own_document(document: Document | None) -> bool:
+    """Return True if this is all that a whole ``store.json`` of this version says."""
+    return (
+        document is not None
+        and document.keys() == _KEYS
+        and document["format"] == FORMAT
+        and _is_version(document["version"])
+        and _STORE_ID.match(str(document["store_id"])) is not None
+    )
 
-        A state that is half-written or damaged, or whose outputs are missing or of another
-        size, counts as pending: the shard is computed again.
-        """
-        data, size = self._look_at(self.layout.state(batch_id, task_id, shard_id))
-        if data is None:
-            return None
-        try:
-            state = check_state(ShardState.from_document(unseal(data, "state.json")))
-        except (StoreError, KeyError, TypeError, ValueError):
-            return None
-        return state if state.status == FAILED or size == state.size else None
 
-    def _look_at(self, path: Path) -> tuple[bytes | None, int]:
-        """The bytes of a state, and the size of the outputs beside it; None where there is no
-        state, or something else in its place.
-        """
-        try:
-            with reporting_read_errors(path), self.layout.door.folder(path.parent) as folder:
-                data = folder.read(path.name, DOCUMENT_BYTES)
-                outputs = self.layout.outputs_name
-                return data, folder.status(outputs).st_size if folder.has(outputs) else -1
-        except (*ABSENT, StoreDamagedError):
-            return None, -1
+def _is_version(value: object) -> bool:
+    return type(value) is int and value == FORMAT_VERSION  # which True is not, though it equals 1
 
-    def load_verified_state(
-        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
-    ) -> ShardState | None:
-        """Return what `load_state` does, with the outputs read: they must match their digest, and
-        the objects that they refer to must be there; with ``whole``, these are read as well.
-        """
-        return self.load_verified_outputs(batch_id, task_id, shard_id, whole=whole)[0]
 
-    def load_verified_outputs(
-        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
-    ) -> tuple[ShardState | None, bytes]:
-        """The state as `load_verified_state` gives it, and the lines it vouches for."""
-        state = self.load_state(batch_id, task_id, shard_id)
-        if state is None or state.status == FAILED:
-            return state, b""
-        data = self._outputs(batch_id, task_id, shard_id, state)
-        if data is None:
-            return None, b""
-        has_trees = "ast" in state.counts.by_kind
-        vouched = not has_trees or has_objects_of(self.objects, data, whole=whole)
-        return (state, data) if vouched else (None, b"")
+def restore_identity(store: StoreDirectory) -> bool:
+    """Write ``store.json`` anew with the id that is still legible, else a new one, on which no
+    result depends. False where it names another version, which then may be true.
+    """
+    path = store.layout.store_document
+    try:
+        data = _document_of(store.layout) or b""
+    except StoreError:
+        data = b""
+    document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": _stated_id(data)}
+    sealed = seal(document)
+    version = _STORED_VERSION.search(data)
+    is_certain = str(sealed["digest"]).encode() in data
+    if version is not None and int(version[1]) != FORMAT_VERSION and not is_certain:
+        return False
+    write_file(store.layout.door, path, pretty(sealed), durable=True)
+    store.store_id = str(sealed["store_id"])
+    return True
 
-    def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
-        """The lines of a finished shard, checked against its state."""
-        data = self._outputs(batch_id, task_id, shard_id, state)
-        if data is None:
-            raise removal_of(self.layout, batch_id) or StoreDamagedError(
-                f"the outputs of {batch_id}, task {task_id}, shard {shard_id}, are damaged",
-                hints=[f"compute them again: codebatch resume --batch {batch_id}"],
-            )
-        return data
 
-    def _outputs(
-        self, batch_id: str, task_id: str, shard_id: str, state: ShardState
-    ) -> bytes | None:
-        path = self.layout.outputs(batch_id, task_id, shard_id)
-        data = read_file(self.layout.door, path, min(state.size, INDEX_BYTES))
-        return data if data is not None and digest_bytes(data) == state.digest else None
+def restore_ignore_file(store: StoreDirectory) -> None:
+    """Write ``.gitignore`` anew."""
+    write_file(store.layout.door, store.layout.gitignore, IGNORE_LINE, durable=False)
 
-    def save_outputs(self, batch_id: str, task_id: str, shard_id: str, data: bytes) -> None:
-        """Put the records of a shard into place."""
-        path = self.layout.outputs(batch_id, task_id, shard_id)
-        write_file(self.layout.door, path, data, durable=False)
 
-    def link_outputs(self, source: tuple[str, str, str], target: tuple[str, str, str]) -> None:
-        """Give one (batch, task, shard) the outputs of another as the same file, or a copy."""
-        link_file(self.layout.door, self.layout.outputs(*source), self.layout.outputs(*target))
+def _layout(root: Path) -> Layout:
+    return Layout(Path(os.path.abspath(root)))  # a process may change its folder
 
-    def save_state(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> None:
-        """Put the state of a shard into place; call it after `save_outputs`."""
-        path = self.layout.state(batch_id, task_id, shard_id)
-        write_file(self.layout.door, path, compact(state.as_document()), durable=False)
 
-    def drop_state(self, batch_id: str, task_id: str, shard_id: str) -> None:
-        """Have a shard count as pending again."""
-        remove_file(self.layout.door, self.layout.state(batch_id, task_id, shard_id))
+def _document_of(layout: Layout) -> bytes | None:
+    return read_file(layout.door, layout.store_document, SMALL_BYTES)
 
-    def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
-        """The records of a finished shard; their bytes are checked against the state first."""
-        state = self.load_state(batch_id, task_id, shard_id)
-        if state is None or state.status == FAILED:
-            check_there(self.layout, batch_id)
-            return
-        data = self.read_outputs(batch_id, task_id, shard_id, state)
-        for line in data.splitlines():
-            yield parse_line(line, check_record)
+
+def _stated_id(data: bytes) -> str:
+    match = _STORED_ID.search(data)
+    return os.urandom(16).hex() if match is None else match[1].decode()
+
+
+def _looks_like_store(layout: Layout) -> bool:
+    names = ((layout.snapshots, SNAPSHOT_PREFIX), (layout.batches, BATCH_PREFIX))
+    return layout.door.is_folder(layout.objects) or any(
+        name.startswith(f"{prefix}-") for folder, prefix in names for name in _names(layout, folder)
+    )
+
+
+def _names(layout: Layout, folder: Path) -> list[str]:
+    try:
+        return layout.door.names(folder)
+    except (OSError, StoreError):
+        return []
+
+
+def _is_of_another_format(data: bytes) -> bool:
+    """Return True if a document is whole and not ours, or not of this version."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(document, dict) or len(_KEYS & document.keys()) < len(_KEYS) - 1:
+        return True
+    try:
+        unseal(data, "store.json")
+    except (StoreDamagedError, ValueError, RecursionError):
+        return False
+    version = document.get("version")
+    return document.get("format") != FORMAT or (type(version) is int and version != FORMAT_VERSION)

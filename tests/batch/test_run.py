@@ -31,7 +31,8 @@ from conftest import (
 )
 
 import codebatch
-from codebatch.store import StoreDirectory, files
+from codebatch.store import files
+from codebatch.store.shards import Shards
 from codebatch.tasks import native_tool, registry
 from codebatch.tasks.languages.python.deep import NoThreadError
 
@@ -48,7 +49,7 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
     state = next(document.parent.glob("tasks/*/shards/*/state.json"))
     state.unlink()
     written: list[object] = []
-    save, sync = StoreDirectory.save_state, files.sync_file_system
+    save, sync = Shards.save_state, files.sync_file_system
 
     def save_state(*arguments: Any) -> None:
         written.append(json.loads(document.read_bytes())["result"])
@@ -58,7 +59,7 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
         written.append("synced")
         sync(path)
 
-    monkeypatch.setattr(StoreDirectory, "save_state", save_state)
+    monkeypatch.setattr(Shards, "save_state", save_state)
     monkeypatch.setattr(files, "sync_file_system", sync_all)
     report = dask.compute(batch)[0] if dask_runs else batch.run("sync")
     last = max(index for index, one in enumerate(written) if one != "synced")
@@ -684,8 +685,8 @@ def test_damaged_tree_of_an_unfinished_batch_is_made_again(scanned_copy: Scanned
     """As a power cut leaves it: all states are there, an object they refer to is damaged."""
     batch, directory = scanned_copy.batch, scanned_copy.store.directory
     record = next(record for record in batch.records(kind="ast") if record["path"] == "pkg/cart.py")
-    document = directory.load_batch(batch.id)
-    directory.save_batch_document(batch.id, {**document, "result": None})
+    document = directory.batches.load(batch.id)
+    directory.batches.save_document(batch.id, {**document, "result": None})
     (path,) = scanned_copy.path.glob(f"objects/*/*/*/{str(record['object'])[len('sha256:') :]}*")
     path.chmod(0o644)
     path.write_bytes(b"{}")

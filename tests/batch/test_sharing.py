@@ -23,7 +23,6 @@ from codebatch.batch.coordination import retrying
 from codebatch.model.errors import NotReusedError
 from codebatch.model.messages import ReusePolicy, RunLease, ShardCall, Waiting
 from codebatch.shard.run import run_shard
-from codebatch.store.invalidate import drop_result
 from codebatch.store.leases import leases
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Lease, Process, hold_lease, read_leases
@@ -264,7 +263,7 @@ def test_a_run_looks_when_a_retry_has_dropped_states(
     batch = store.batch(store.snapshot(tree))
     result = batch.run("sync").result
     states = list((store.path / "batches" / batch.id).glob("tasks/lint/shards/*/state.json"))
-    drop_result(store.directory, batch.id)
+    store.directory.batches.drop_result(batch.id)
     ended = []
 
     def end(seconds: float) -> None:
@@ -296,7 +295,7 @@ def test_claims_go_by_the_clock_of_the_file_system(
     assert layout.claims(batch.id).exists()
     path = layout.lease("other")
     os.utime(path, (path.stat().st_mtime - 100,) * 2)
-    drop_result(store.directory, batch.id)
+    store.directory.batches.drop_result(batch.id)
     batch.run("sync")
     assert not layout.claims(batch.id).exists()
 

@@ -23,6 +23,7 @@ from codebatch.model.errors import LockedError, StoreDamagedError
 from codebatch.store import removal as removals
 from codebatch.store.door import Door
 from codebatch.store.leases import leases
+from codebatch.store.snapshots import Snapshots
 
 Main = Callable[..., Outcome]
 
@@ -283,14 +284,13 @@ def test_a_snapshot_secures_objects_that_nothing_refers_to(
     first = store.snapshot(tree)
     discard(store, "snapshots", first.id)
     age_all(store, 30 * DAY)
-    directory = type(store.directory)
-    add = directory.add_snapshot
+    add = Snapshots.add
 
     def add_snapshot(*arguments: Any) -> None:
         assert store.gc(grace=0).removed["objects"] == 0
         add(*arguments)
 
-    monkeypatch.setattr(directory, "add_snapshot", add_snapshot)
+    monkeypatch.setattr(Snapshots, "add", add_snapshot)
     again = store.snapshot(tree)
     assert again.taken is not None
     assert again.taken.created
@@ -305,7 +305,7 @@ def test_a_snapshot_of_objects_that_go_meanwhile(
     first = store.snapshot(tree)
     shutil.rmtree(store.path / "snapshots")
     age_all(store, 30 * DAY)
-    has = type(store.directory).has_snapshot
+    has = Snapshots.is_whole
     collected = []
 
     def has_snapshot(*arguments: Any) -> bool:
@@ -313,7 +313,7 @@ def test_a_snapshot_of_objects_that_go_meanwhile(
             collected.append(store.gc())
         return bool(has(*arguments))
 
-    monkeypatch.setattr(type(store.directory), "has_snapshot", has_snapshot)
+    monkeypatch.setattr(Snapshots, "is_whole", has_snapshot)
     again = store.snapshot(tree)
     assert collected[0].removed["objects"] > 5
     assert again.id == first.id

@@ -25,8 +25,10 @@ from codebatch.model.errors import (
 from codebatch.model.messages import ShardCall
 from codebatch.shard.compute import ShardContext
 from codebatch.shard.run import run_shard
+from codebatch.store.batches import Batches
 from codebatch.store.leases import leases
 from codebatch.store.leases.leases import Lease, Process, hold_lease
+from codebatch.store.shards import Shards
 
 Main = Callable[..., Outcome]
 
@@ -146,13 +148,13 @@ def test_a_batch_of_a_snapshot_that_goes_meanwhile(
     store: codebatch.Store, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = store.snapshot(tree)
-    save = type(store.directory).save_batch
+    save = Batches.save
 
     def save_late(*arguments: Any) -> None:
         store.remove_snapshot(snapshot)
         save(*arguments)
 
-    monkeypatch.setattr(type(store.directory), "save_batch", save_late)
+    monkeypatch.setattr(Batches, "save", save_late)
     with pytest.raises(SnapshotNotFoundError):
         store.batch(snapshot)
     assert (store.batches(), store.snapshots()) == ([], [])
@@ -183,13 +185,13 @@ def test_results_are_not_taken_over_from_a_batch_that_is_gone(
     store = scanned_copy.store
     write_tree(tree, {"more.py": "more = 1\n"})
     batch = store.batch(store.snapshot(tree))
-    link = type(store.directory).link_outputs
+    link = Shards.link_outputs
 
     def link_late(*arguments: Any) -> None:
         shutil.rmtree(store.path / "batches" / scanned_copy.batch.id, ignore_errors=True)
         link(*arguments)
 
-    monkeypatch.setattr(type(store.directory), "link_outputs", link_late)
+    monkeypatch.setattr(Shards, "link_outputs", link_late)
     assert batch.run("sync").status == "done"
 
 
@@ -294,7 +296,7 @@ def test_a_batch_removed_while_a_shard_is_computed(
     batch = store.batch(store.snapshot(tree), "full", shards=16)
 
     def remove(context: ShardContext) -> ShardContext:
-        store.directory.discard_batch(batch.id)
+        store.directory.batches.discard(batch.id)
         if fails:
             raise RuntimeError("it fails as well")
         return context

@@ -13,9 +13,11 @@ from conftest import Scanned, write_tree
 
 import codebatch
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreDamagedError
-from codebatch.store import StoreDirectory
+from codebatch.store.batches import Batches
 from codebatch.store.files import reporting_write_errors
 from codebatch.store.removal import put_back, set_aside
+from codebatch.store.shards import Shards
+from codebatch.store.snapshots import Snapshots
 
 READS: dict[str, Callable[[codebatch.Batch], object]] = {
     "overview": lambda batch: batch.overview().status,
@@ -63,17 +65,17 @@ def test_a_batch_that_goes_before_it_is_read(name: str, scanned_copy: Scanned) -
 def test_a_batch_that_goes_when_its_plan_was_read(
     name: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = StoreDirectory.load_plan
+    load = Batches.load_plan
     left = [1]
 
-    def load_and_remove(self: StoreDirectory, batch_id: str) -> object:
+    def load_and_remove(self: Any, batch_id: str) -> object:
         plan = load(self, batch_id)
         if left:
             left.pop()
             remove(scanned_copy.batch)
         return plan
 
-    monkeypatch.setattr(StoreDirectory, "load_plan", load_and_remove)
+    monkeypatch.setattr(Batches, "load_plan", load_and_remove)
     with pytest.raises(BatchNotFoundError, match=scanned_copy.batch.id):
         READS[name](scanned_copy.batch)
 
@@ -102,15 +104,15 @@ def test_a_batch_that_is_put_back_while_it_is_run(
 ) -> None:
     """As ``batch rm`` does when it sees the run: what it writes just then is written again."""
     refusals = [OSError(errno.ENOENT, os.strerror(errno.ENOENT))]
-    save = StoreDirectory.save_outputs
+    save = Shards.save_outputs
 
-    def save_later(self: StoreDirectory, *arguments: Any) -> None:
-        with reporting_write_errors(self.root):
+    def save_later(self: Shards, *arguments: Any) -> None:
+        with reporting_write_errors(batch.store.path):
             if refusals:
                 raise refusals.pop()
         save(self, *arguments)
 
-    monkeypatch.setattr(StoreDirectory, "save_outputs", save_later)
+    monkeypatch.setattr(Shards, "save_outputs", save_later)
     report = batch.run(scheduler)
     assert (report.status, refusals) == ("done", [])
 
@@ -120,11 +122,9 @@ def test_lists_leave_out_what_goes_meanwhile(
 ) -> None:
     store, batch = scanned_copy.store, scanned_copy.batch
     snapshot_id = batch.overview().plan.snapshot_id
-    gone = {"list_batches": "batch-" + "0" * 16, "list_snapshots": "snap-" + "f" * 16}
-    there = {"list_batches": batch.id, "list_snapshots": snapshot_id}
-    for name, ghost in gone.items():
-        listed = [ghost, there[name]]
-        monkeypatch.setattr(StoreDirectory, name, lambda _, listed=listed: listed)
+    batches, snapshots = ["batch-" + "0" * 16, batch.id], ["snap-" + "f" * 16, snapshot_id]
+    monkeypatch.setattr(Batches, "ids", lambda _: batches)
+    monkeypatch.setattr(Snapshots, "ids", lambda _: snapshots)
     assert [row["batch_id"] for row in store.batches()] == [batch.id]
     assert [row["snapshot_id"] for row in store.snapshots()] == [snapshot_id]
     assert store.find_batch("latest").id == batch.id
@@ -137,14 +137,14 @@ def test_a_snapshot_that_goes_while_a_batch_is_planned(
 ) -> None:
     store = scanned_copy.store
     snapshot = store.find_snapshot("latest")
-    load = StoreDirectory.load_manifest
+    load = Snapshots.load_manifest
 
-    def load_and_remove(self: StoreDirectory, snapshot_id: str) -> object:
+    def load_and_remove(self: Any, snapshot_id: str) -> object:
         files = load(self, snapshot_id)
         remove(scanned_copy.batch)
         return files
 
-    monkeypatch.setattr(StoreDirectory, "load_manifest", load_and_remove)
+    monkeypatch.setattr(Snapshots, "load_manifest", load_and_remove)
     with pytest.raises(SnapshotNotFoundError, match="was removed meanwhile"):
         store.batch(snapshot, "parse")
     assert store.batches() == []

@@ -26,9 +26,9 @@ from codebatch.maintenance.verify.selection import parse_subset
 from codebatch.model.digest import compact, seal
 from codebatch.plan import plan as planning
 from codebatch.store import StoreDirectory, pretty
-from codebatch.store.invalidate import drop_file
 from codebatch.store.layout import Layout
 from codebatch.store.objects import zstd_frames as frames
+from codebatch.store.removal import drop_file
 
 Main = Callable[..., Outcome]
 
@@ -237,12 +237,12 @@ def test_shard_is_done_only_with_all_chunks(
 def test_chunks_are_read_where_objects_are(chunked: tuple[codebatch.Batch, list[str]]) -> None:
     batch, objects = chunked
     directory = batch.store.directory
-    (shard,) = directory.load_plan(batch.id).shards
+    (shard,) = directory.batches.load_plan(batch.id).shards
     place = (batch.id, "parse", shard.shard_id)
-    assert directory.load_verified_state(*place, whole=True) is not None
+    assert directory.shards.load_verified_state(*place, whole=True) is not None
     flip(object_file(batch.store.path, objects[-1]))
-    assert directory.load_verified_state(*place) is not None
-    assert directory.load_verified_state(*place, whole=True) is None
+    assert directory.shards.load_verified_state(*place) is not None
+    assert directory.shards.load_verified_state(*place, whole=True) is None
 
 
 # -- every kind of damage, its name and what it touches ----------------------------------------
@@ -873,7 +873,7 @@ def test_a_manifest_comes_from_the_same_tree_alone(scanned_copy: Scanned, tmp_pa
     (tree / "more.py").write_text("more = 1\n")
     options = {"repair": True, "source": tree}
     assert the_problem(check(scanned_copy.path, **options)).action == "none"
-    assert len(scanned_copy.store.directory.list_snapshots()) == 1  # none is taken by the way
+    assert len(scanned_copy.store.directory.snapshots.ids()) == 1  # none is taken by the way
     (tree / "more.py").unlink()
     assert the_problem(check(scanned_copy.path, **options)).action == "restored"
     assert contents(scanned_copy.path) == before
@@ -1038,13 +1038,13 @@ def test_a_file_that_is_put_right_meanwhile_is_not_dropped(tmp_path: Path) -> No
         looks.append(place)
         return len(looks) > 1
 
-    assert not drop_file(store, path, is_whole)
+    assert not drop_file(store.layout.door, path, is_whole)
     assert path.read_bytes() == b"damaged, when it was looked at first"
     assert looks[0] == str(path) != looks[1]
     assert looks[1].endswith(".zst")
-    assert not drop_file(store, path, lambda _: True)
-    assert drop_file(store, path, lambda _: False)
-    assert not drop_file(store, path, lambda _: False)
+    assert not drop_file(store.layout.door, path, lambda _: True)
+    assert drop_file(store.layout.door, path, lambda _: False)
+    assert not drop_file(store.layout.door, path, lambda _: False)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,7 +32,7 @@ from codebatch.model.errors import FilterInvalidError, MissingExtraError, TaskNo
 from codebatch.model.records import KINDS
 from codebatch.model.resources import load_schema
 from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns, sorted_rows
-from codebatch.store import StoreDirectory
+from codebatch.store.shards import Shards
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 Main = Callable[..., Outcome]
@@ -294,8 +294,8 @@ def test_stats(scanned: Scanned, main: Main, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*_: object) -> None:
         raise AssertionError("outputs are read")
 
-    monkeypatch.setattr(StoreDirectory, "iter_outputs", refuse)
-    monkeypatch.setattr(StoreDirectory, "read_outputs", refuse)
+    monkeypatch.setattr(Shards, "iter_outputs", refuse)
+    monkeypatch.setattr(Shards, "read_outputs", refuse)
     rows = rows_of(main, scanned.path, "query", "stats")
     jsonschema.validate(rows, load_schema("cli.query-stats"))
     found = [r for r in records if r["kind"] == "diagnostic"]

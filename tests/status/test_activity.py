@@ -24,7 +24,6 @@ from codebatch.batch.journal import Journal
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE
 from codebatch.model.resources import load_schema
-from codebatch.store.events import append_event, latest_events
 from codebatch.store.leases import leases
 from codebatch.store.leases.leases import Lease, Process, hold_lease
 
@@ -44,7 +43,7 @@ def seconds_ago(number: float) -> str:
 
 def done_event(batch: codebatch.Batch, shard_id: object, ago: float) -> None:
     event = {"event": "shard-done", "shard_id": shard_id, "time": seconds_ago(ago)}
-    append_event(batch.store.directory.layout, batch.id, event)
+    batch.store.directory.batches.add_event(batch.id, event)
 
 
 def elsewhere(batch: codebatch.Batch, lease_id: str, since_ns: int, *, idle: float = 0) -> None:
@@ -83,14 +82,16 @@ def test_a_run_is_seen_while_it_runs(batch: codebatch.Batch) -> None:
 def test_time_left_goes_by_bytes(batch: codebatch.Batch) -> None:
     """One shard in a hundred seconds; the others are as large as they are."""
     layout = batch.store.directory.layout
-    plan = batch.store.directory.load_plan(batch.id)
+    plan = batch.store.directory.batches.load_plan(batch.id)
     first = plan.shards[0]
     with hold_lease(layout, "run", batch.id) as lease:
         os.utime(layout.lease(lease.lease_id))
         _began(batch, lease, 100)
         done_event(batch, "no shard", 50)
         done_event(batch, first.shard_id, 0)
-        append_event(layout, batch.id, {"event": "shard-done", "time": "now", "shard_id": "1"})
+        batch.store.directory.batches.add_event(
+            batch.id, {"event": "shard-done", "time": "now", "shard_id": "1"}
+        )
         found: Any = batch.status()
     work = sum(shard.bytes + shard.files for shard in plan.shards)
     assert found["rate"]["shards"] == pytest.approx(0.01, rel=0.2)
@@ -259,16 +260,16 @@ def test_status_of_a_run_imports_neither_dask_nor_a_parser(batch: codebatch.Batc
 
 
 def test_the_latest_events_are_whole_lines(batch: codebatch.Batch) -> None:
-    layout = batch.store.directory.layout
-    assert latest_events(layout, batch.id) == []
+    batches = batch.store.directory.batches
+    assert batches.latest_events(batch.id) == []
     for number in range(100):
-        append_event(layout, batch.id, {"event": "one", "number": number})
+        batches.add_event(batch.id, {"event": "one", "number": number})
     length = len(b'{"event":"one","number":99}\n')
     for size in (5 * length, 5 * length + 3, 6 * length - 1):
-        numbers = [event["number"] for event in latest_events(layout, batch.id, size)]
+        numbers = [event["number"] for event in batches.latest_events(batch.id, size)]
         assert numbers == list(range(100))[-(size // length) :][-len(numbers) :]
         assert len(numbers) in (4, 5)
-    assert len(latest_events(layout, batch.id)) == 100
+    assert len(batches.latest_events(batch.id)) == 100
 
 
 def test_events_stay_small(batch: codebatch.Batch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Outcome, write_tree
 
 import codebatch
-from codebatch.store import StoreDirectory
+from codebatch.store.shards import Shards
 
 Main = Callable[..., Outcome]
 VIEWS = ("status", "summary", "tasks", "batches", "top --by code")
@@ -65,7 +65,7 @@ def test_no_state_is_read_where_totals_are_kept(
     def refuse(*_: object) -> None:
         raise AssertionError("a state is read")
 
-    monkeypatch.setattr(StoreDirectory, "load_state", refuse)
+    monkeypatch.setattr(Shards, "load_state", refuse)
     assert batch.summary() == expected
     assert batch.status()["status"] == "done"
 

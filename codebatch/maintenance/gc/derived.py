@@ -36,7 +36,7 @@ def trim_memo(store: StoreDirectory, max_bytes: int, oldest_ns: int, found: Coll
 
 def remove_orphans(store: StoreDirectory, found: Collected) -> None:
     """Remove indexes of batches that are not in the store."""
-    batches = set(store.list_batches())
+    batches = set(store.batches.ids())
     door = store.layout.door
     derived = [
         path

@@ -65,8 +65,8 @@ def mark_objects(store: StoreDirectory, removed: Iterable[Path]) -> DigestSet:
     does not list any more would be lost.
     """
     marks = DigestSet()
-    for snapshot_id in store.list_snapshots():
-        marks.add(digests_in(store.read_manifest(snapshot_id)))
+    for snapshot_id in store.snapshots.ids():
+        marks.add(digests_in(store.snapshots.read_manifest(snapshot_id)))
     for folder in (*snapshot_folders(store.layout), *removed):
         for data in _lines_of(store, store.layout.manifest_in(folder)):
             marks.add(digests_in(data))

@@ -86,7 +86,7 @@ def _remove_lease(layout: Layout, lease: Lease, found: Collected) -> None:
 
 def _unfinished_snapshots(store: StoreDirectory) -> list[Path]:
     """Those that are not listed; where a batch names one, it was, and its document is lost."""
-    complete = set(store.list_snapshots())
+    complete = set(store.snapshots.ids())
     folders = [one for one in snapshot_folders(store.layout) if one.name not in complete]
     users = users_of(store.layout, [folder.name for folder in folders])
     return [folder for folder in folders if not users[folder.name]]

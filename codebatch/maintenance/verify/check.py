@@ -14,8 +14,8 @@ from codebatch.maintenance.verify.objects import Progress, check_objects
 from codebatch.maintenance.verify.selection import NONE, Selection
 from codebatch.maintenance.verify.snapshots import check_snapshots
 from codebatch.store import StoreDirectory, is_own_document
-from codebatch.store.identity import IGNORE_LINE
 from codebatch.store.path_kinds import IGNORE, STORE, Place, walk_store
+from codebatch.store.store import IGNORE_LINE
 
 
 def check_store(

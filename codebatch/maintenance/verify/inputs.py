@@ -55,7 +55,7 @@ class InputsCheck:
         if stray_form(self._findings.store, self._path) is not None:
             return None
         try:
-            data = self._findings.store.read_shard_inputs(self._batch_id, shard)
+            data = self._findings.store.batches.read_shard_inputs(self._batch_id, shard)
         except StoreError as error:
             self._note(error.message)
             return None
@@ -92,7 +92,7 @@ class InputsCheck:
         if dict(self._languages) != dict(self._plan.languages):
             self._note("their languages are not those of the plan")
         try:
-            files = self._findings.store.load_manifest(self._plan.snapshot_id)
+            files = self._findings.store.snapshots.load_manifest(self._plan.snapshot_id)
         except CodeBatchError:
             return  # the snapshot is damaged, which is said of the snapshot
         if sum(number_of(f.path, f.object, f.size) for f in files) % _SUM != self._sum:

@@ -30,7 +30,7 @@ def rebuild_snapshot(
     ``only_certain``, where the document would not say all that it said.
     """
     try:
-        files = store.load_manifest(snapshot_id)
+        files = store.snapshots.load_manifest(snapshot_id)
     except StoreError:
         return False
     counted: Document = {
@@ -51,7 +51,7 @@ def rebuild_snapshot(
         }
     if document is None:
         return False
-    store.restore_snapshot_document(snapshot_id, document)
+    store.snapshots.restore_document(snapshot_id, document)
     return True
 
 
@@ -66,7 +66,7 @@ def describe_snapshot(store: StoreDirectory, taken: SnapshotResult, source: str)
             "taken": now(),
             "skipped": [file._asdict() for file in taken.skipped],
         }
-        store.restore_snapshot_document(taken.snapshot_id, document)
+        store.snapshots.restore_document(taken.snapshot_id, document)
 
 
 def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
@@ -88,7 +88,7 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
         times = [state.finished for state in overview.present()]
         if overview.result is not None and times:
             document["finished"] = max(times)
-    store.save_batch_document(batch_id, document)
+    store.batches.save_document(batch_id, document)
     return True
 
 

@@ -27,11 +27,11 @@ from codebatch.model.errors import StoreError
 from codebatch.model.records import path_key
 from codebatch.snapshot.writer import SnapshotResult
 from codebatch.store import StoreDirectory
-from codebatch.store.identity import restore_identity, restore_ignore_file
-from codebatch.store.invalidate import drop_file
 from codebatch.store.objects.cas import check_object
 from codebatch.store.objects.zstd_frames import FrameDamagedError
 from codebatch.store.path_kinds import INDEXES_FOLDER, OBJECT, STATE, Place
+from codebatch.store.removal import drop_file
+from codebatch.store.store import restore_identity, restore_ignore_file
 
 _MAX_ROUNDS = 4
 _REVEALING = {RESTORED, REWRITTEN}
@@ -103,7 +103,7 @@ class _Repair:
     def drop_state(self, owner: str, task_id: str, shard_id: str) -> None:
         """Make a shard pending."""
         path = self.store.layout.state(owner, task_id, shard_id)
-        drop_file(self.store, path, lambda _: False)
+        drop_file(self.store.layout.door, path, lambda _: False)
         self.dropped.add(Place(STATE, owner, task_id, shard_id))
 
 
@@ -119,7 +119,7 @@ def _repair_foreign(repair: _Repair, problem: Problem) -> str:
     is_derived = problem.path.startswith(f"{INDEXES_FOLDER}/")
     if not is_derived or repair.store.layout.door.is_folder(path):
         return NO_ACTION
-    return DROPPED if drop_file(repair.store, path, lambda _: False) else NO_ACTION
+    return DROPPED if drop_file(repair.store.layout.door, path, lambda _: False) else NO_ACTION
 
 
 def _repair_store_document(repair: _Repair, problem: Problem) -> str:
@@ -201,7 +201,7 @@ def _drop_derived(repair: _Repair, digest: str, trouble: ObjectTrouble, path: Pa
 
 
 def _drop_object(repair: _Repair, digest: str, path: Path) -> str:
-    was_dropped = drop_file(repair.store, path, _is_whole_object(repair, digest))
+    was_dropped = drop_file(repair.store.layout.door, path, _is_whole_object(repair, digest))
     return DROPPED if was_dropped else NO_ACTION
 
 
@@ -246,15 +246,15 @@ def _drop_shard(repair: _Repair, problem: Problem) -> str:
     repair.drop_state(owner, task_id, shard_id)
     if problem.code == "OUTPUTS_DAMAGED":
         path = repair.store.layout.outputs(owner, task_id, shard_id)
-        drop_file(repair.store, path, lambda _: False)
+        drop_file(repair.store.layout.door, path, lambda _: False)
     return DROPPED
 
 
 def _is_whole_shard(store: StoreDirectory, place: Place) -> bool:
     """Return True if a shard, looked at again, is what its state says."""
     try:
-        plan = store.load_plan(place.owner)
-        files = store.load_inputs(place.owner, plan.shard(place.shard_id))
+        plan = store.batches.load_plan(place.owner)
+        files = store.batches.load_inputs(place.owner, plan.shard(place.shard_id))
     except (StoreError, KeyError):
         return False
     task = next(task for task in plan.tasks if task.id == place.task_id)
@@ -277,7 +277,7 @@ def _drop_index_file(repair: _Repair, path: Path, is_whole: Callable[[Path], boo
     """It costs time alone to drop one that is written anew at this moment."""
     if is_whole(path):
         return RESTORED
-    return DROPPED if drop_file(repair.store, path, lambda _: False) else NO_ACTION
+    return DROPPED if drop_file(repair.store.layout.door, path, lambda _: False) else NO_ACTION
 
 
 # In the order in which they are seen to.

@@ -44,15 +44,15 @@ def restore_plan(store: StoreDirectory, batch_id: str) -> bool:
     if resolved is None:
         return False
     tasks = [(task.id, asdict(task)) for task in resolved.identity.tasks]
-    store.restore_plan(batch_id, resolved.inputs, plan_document(resolved), tasks)
+    store.batches.restore(batch_id, resolved.inputs, tasks, plan_document(resolved))
     return True
 
 
 def restore_inputs(store: StoreDirectory, batch_id: str) -> bool:
     """Write the inputs anew, if they are what a whole plan says."""
     try:
-        plan = store.load_plan(batch_id)
-        document = store.load_plan_document(batch_id)
+        plan = store.batches.load_plan(batch_id)
+        document = store.batches.load_plan_document(batch_id)
     except StoreError:
         return False
     inputs = _cut_inputs(store, batch_id, plan)
@@ -63,24 +63,24 @@ def restore_inputs(store: StoreDirectory, batch_id: str) -> bool:
         if resolved is None or resolved.plan.shards != plan.shards:
             return False
         inputs = resolved.inputs
-    store.restore_plan(batch_id, inputs, document, [])
+    store.batches.restore(batch_id, inputs, plan=document)
     return True
 
 
 def restore_tasks(store: StoreDirectory, batch_id: str) -> bool:
     """Write the documents of the tasks as a whole plan has them."""
     try:
-        plan = store.load_plan(batch_id)
+        plan = store.batches.load_plan(batch_id)
     except StoreError:
         return False
-    store.restore_tasks(batch_id, [(task.id, asdict(task)) for task in plan.tasks])
+    store.batches.restore(batch_id, tasks=[(task.id, asdict(task)) for task in plan.tasks])
     return True
 
 
 def _cut_inputs(store: StoreDirectory, batch_id: str, plan: Plan) -> bytes | None:
     """Return the inputs without what belongs to no shard; None where a shard is damaged."""
     try:
-        return b"".join(store.read_shard_inputs(batch_id, shard) for shard in plan.shards)
+        return b"".join(store.batches.read_shard_inputs(batch_id, shard) for shard in plan.shards)
     except StoreError:
         return None
 
@@ -92,7 +92,7 @@ def _planned(
     damaged.
     """
     try:
-        files = store.load_manifest(identity.snapshot_id)
+        files = store.snapshots.load_manifest(identity.snapshot_id)
         return make_plan(
             identity, files, lambda digest: store.objects.read_head(digest, HEAD_BYTES), shards
         )

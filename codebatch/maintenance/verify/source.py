@@ -57,7 +57,7 @@ class SourceTree:
         for ignore, (found, manifest) in self._manifests.items():
             if found == snapshot_id:
                 root = Path(os.fsdecode(self._root))
-                self._store.restore_manifest(snapshot_id, manifest)
+                self._store.snapshots.restore_manifest(snapshot_id, manifest)
                 return take_snapshot(self._store, root, ignore=ignore, use_cache=False)
         return None
 

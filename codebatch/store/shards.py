@@ -1,0 +1,158 @@
+"""The outcome of the shards of a batch: a state each, and beside it the records it vouches for.
+
+A state that is half-written or damaged is absent: the shard is computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from codebatch.model.checks import check_record, check_state
+from codebatch.model.digest import check_digest, compact, digest_bytes, unseal
+from codebatch.model.errors import StoreDamagedError, StoreError
+from codebatch.model.records import FAILED, Record, ShardState
+from codebatch.store.bounds import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES
+from codebatch.store.documents import check_there, parse_line, removal_of, typed
+from codebatch.store.door import ABSENT
+from codebatch.store.files import (
+    link_file,
+    read_file,
+    remove_file,
+    reporting_read_errors,
+    write_file,
+)
+from codebatch.store.layout import Layout
+from codebatch.store.objects.cas import ObjectStore
+
+_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
+_CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
+
+
+class Shards:
+    """Reads and writes the states and outputs of one store: by batch, task and shard."""
+
+    def __init__(self, layout: Layout, objects: ObjectStore) -> None:
+        self._layout = layout
+        self._door = layout.door
+        self._objects = objects
+
+    def load_state(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
+        """The outcome of a shard; None while pending.
+
+        A state that is half-written or damaged, or whose outputs are missing or of another
+        size, counts as pending: the shard is computed again.
+        """
+        data, size = self._look_at(self._layout.state(batch_id, task_id, shard_id))
+        if data is None:
+            return None
+        try:
+            state = check_state(ShardState.from_document(unseal(data, "state.json")))
+        except (StoreError, KeyError, TypeError, ValueError):
+            return None
+        return state if state.status == FAILED or size == state.size else None
+
+    def _look_at(self, path: Path) -> tuple[bytes | None, int]:
+        """The bytes of a state, and the size of the outputs beside it; None where there is no
+        state, or something else in its place.
+        """
+        try:
+            with reporting_read_errors(path), self._door.folder(path.parent) as folder:
+                data = folder.read(path.name, DOCUMENT_BYTES)
+                outputs = self._layout.outputs_name
+                return data, folder.status(outputs).st_size if folder.has(outputs) else -1
+        except (*ABSENT, StoreDamagedError):
+            return None, -1
+
+    def load_verified_state(
+        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
+    ) -> ShardState | None:
+        """Return what `load_state` does, with the outputs read: they must match their digest, and
+        the objects that they refer to must be there; with ``whole``, these are read as well.
+        """
+        return self.load_verified_outputs(batch_id, task_id, shard_id, whole=whole)[0]
+
+    def load_verified_outputs(
+        self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
+    ) -> tuple[ShardState | None, bytes]:
+        """The state as `load_verified_state` gives it, and the lines it vouches for."""
+        state = self.load_state(batch_id, task_id, shard_id)
+        if state is None or state.status == FAILED:
+            return state, b""
+        data = self._outputs(batch_id, task_id, shard_id, state)
+        if data is None:
+            return None, b""
+        has_trees = "ast" in state.counts.by_kind
+        vouched = not has_trees or has_objects_of(self._objects, data, whole=whole)
+        return (state, data) if vouched else (None, b"")
+
+    def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
+        """The lines of a finished shard, checked against its state."""
+        data = self._outputs(batch_id, task_id, shard_id, state)
+        if data is None:
+            raise removal_of(self._layout, batch_id) or StoreDamagedError(
+                f"the outputs of {batch_id}, task {task_id}, shard {shard_id}, are damaged",
+                hints=[f"compute them again: codebatch resume --batch {batch_id}"],
+            )
+        return data
+
+    def _outputs(
+        self, batch_id: str, task_id: str, shard_id: str, state: ShardState
+    ) -> bytes | None:
+        path = self._layout.outputs(batch_id, task_id, shard_id)
+        data = read_file(self._door, path, min(state.size, INDEX_BYTES))
+        return data if data is not None and digest_bytes(data) == state.digest else None
+
+    def save_outputs(self, batch_id: str, task_id: str, shard_id: str, data: bytes) -> None:
+        """Put the records of a shard into place."""
+        path = self._layout.outputs(batch_id, task_id, shard_id)
+        write_file(self._door, path, data, durable=False)
+
+    def link_outputs(self, source: tuple[str, str, str], target: tuple[str, str, str]) -> None:
+        """Give one (batch, task, shard) the outputs of another as the same file, or a copy."""
+        link_file(self._door, self._layout.outputs(*source), self._layout.outputs(*target))
+
+    def save_state(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> None:
+        """Put the state of a shard into place; call it after `save_outputs`."""
+        path = self._layout.state(batch_id, task_id, shard_id)
+        write_file(self._door, path, compact(state.as_document()), durable=False)
+
+    def drop_state(self, batch_id: str, task_id: str, shard_id: str) -> None:
+        """Have a shard count as pending again."""
+        remove_file(self._door, self._layout.state(batch_id, task_id, shard_id))
+
+    def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
+        """The records of a finished shard; their bytes are checked against the state first."""
+        state = self.load_state(batch_id, task_id, shard_id)
+        if state is None or state.status == FAILED:
+            check_there(self._layout, batch_id)
+            return
+        data = self.read_outputs(batch_id, task_id, shard_id, state)
+        for line in data.splitlines():
+            yield parse_line(line, check_record)
+
+
+def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
+    """Return True if the objects of `ast` records are there, and the chunks of these.
+
+    With ``whole``, they are read; a list of chunks always is.
+    """
+    found = partial(objects.is_intact, limit=CHUNK_BYTES) if whole else objects.has
+    if not all(found(digest.decode()) for digest in _OBJECT.findall(lines)):
+        return False
+    for digest in _CHUNKED.findall(lines):
+        try:
+            chunks = typed(objects.read(digest.decode(), CHUNK_BYTES), _chunks, "a chunk list")
+        except StoreError:
+            return False
+        if not all(map(found, chunks)):
+            return False
+    return True
+
+
+def _chunks(data: bytes) -> list[str]:
+    """Return the objects of the value which is cut into them."""
+    return [check_digest(one) for one in json.loads(data)["chunks"]]
