@@ -2,7 +2,7 @@
 
 Git runs what a repository's own configuration names: remotes, helpers, filters, monitors. In a
 tree that is not to be trusted it is therefore not started at all. What a snapshot has to know is
-little and has stable formats: which files are tracked (`index`), what is ignored (`rules`, and
+little and has stable formats: which files are tracked (`index`), what is ignored (`work_tree`, and
 in a sparse checkout `objects`), and where the parts of a repository are (`repository`).
 
 Nothing outside of the tree is read because something in the tree names it, but for a folder that
@@ -11,6 +11,6 @@ the files of a tree are does not matter, as nothing in them is executed.
 """
 
 from codebatch.snapshot.git.reader import Answer, GitReader
-from codebatch.snapshot.git.rules import GitRules
+from codebatch.snapshot.git.work_tree import GitRules
 
 __all__ = ["Answer", "GitReader", "GitRules"]

@@ -1,9 +1,18 @@
-"""Git's configuration files: what is set in one, by lower-case name."""
+"""Git's configuration files: what is set in one, and what the user has set for all repositories.
+
+The user's own files are followed where they lead, as git does, but are not waited for. Of what a
+configuration file includes on a condition, ``gitdir`` is known.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+
+from codebatch.snapshot.descriptors import read_file
+from codebatch.snapshot.globs import GlobTable
+from codebatch.snapshot.ignore import LARGEST_RULES
 
 LARGEST_CONFIG = 2**20
 
@@ -11,6 +20,9 @@ _SECTION = re.compile(rb'\[\s*([\w.-]+)(?:\s+"((?:[^"\\\n]|\\.)*)")?\s*\]')
 _NAME = re.compile(rb"([A-Za-z][\w-]*)[ \t]*(=?)")
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"b": b"\b", b'"': b'"', b"\\": b"\\"}
 _FALSE = (b"false", b"no", b"off", b"0", b"")
+_SYSTEM_CONFIG = b"/etc/gitconfig"
+_DEEPEST_INCLUDE = 10
+_WANTED = (b"core.excludesfile", b"core.ignorecase")
 
 
 def read_settings(text: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -79,3 +91,85 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
     if quoted:
         raise ValueError("a quote that does not end")
     return bytes(value[:kept]), at
+
+
+class UserSettings:
+    """The settings of the user who runs this.
+
+    State: ``_parsed`` is what is set in each file that was read, ``_excludes`` the text of each
+    file of patterns.
+    """
+
+    def __init__(self) -> None:
+        self._home = os.environb.get(b"HOME", b"")
+        config = os.environb.get(b"XDG_CONFIG_HOME") or (
+            os.path.join(self._home, b".config") if self._home else b""
+        )
+        self._folder = os.path.join(config, b"git") if os.path.isabs(config) else b""
+        self._parsed: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        self._excludes: dict[bytes, bytes] = {}
+
+    def ignores_case(self, git_folder: bytes) -> bool:
+        """Return True if case is not to count in that repository, unless it says otherwise."""
+        return is_true(self._settings(git_folder).get(b"core.ignorecase"))
+
+    def excludes(self, git_folder: bytes) -> bytes:
+        """Return the text of the user's own ignore file for the repository at a path."""
+        named = self._settings(git_folder).get(b"core.excludesfile")
+        path = self._expanded(named) if named is not None else os.path.join(self._folder, b"ignore")
+        if not os.path.isabs(path):
+            return b""
+        if path not in self._excludes:
+            try:
+                self._excludes[path] = read_file(path, LARGEST_RULES) or b""
+            except OSError:
+                self._excludes[path] = b""  # as git, which only warns
+        return self._excludes[path]
+
+    def _settings(self, git_folder: bytes) -> dict[bytes, bytes]:
+        own = [os.path.join(self._folder, b"config")] if self._folder else []
+        own += [os.path.join(self._home, b".gitconfig")] if self._home else []
+        found: dict[bytes, bytes] = {}
+        for path in (_SYSTEM_CONFIG, *own):
+            found.update(self._with_includes(path, git_folder, _DEEPEST_INCLUDE))
+        return found
+
+    def _with_includes(
+        self, path: bytes, git_folder: bytes, depth: int
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for name, value in self._read(path):
+            if name in _WANTED:
+                yield name, value
+            elif depth and self._is_included(name, path, git_folder):
+                included = os.path.join(os.path.dirname(path), self._expanded(value))
+                yield from self._with_includes(included, git_folder, depth - 1)
+
+    def _read(self, path: bytes) -> list[tuple[bytes, bytes]]:
+        if path not in self._parsed:
+            try:
+                self._parsed[path] = list(read_settings(read_file(path, LARGEST_CONFIG) or b""))
+            except (OSError, ValueError):
+                self._parsed[path] = []  # git would not start; the rest of the rules still hold
+        return self._parsed[path]
+
+    def _is_included(self, name: bytes, config: bytes, git_folder: bytes) -> bool:
+        if name == b"include.path":
+            return True
+        if not (name.startswith(b"includeif.gitdir") and name.endswith(b".path")):
+            return False
+        kind, _, pattern = name[len(b"includeif.") : -len(b".path")].partition(b":")
+        if kind not in (b"gitdir", b"gitdir/i"):
+            return False
+        pattern = self._expanded(pattern)
+        if pattern.startswith(b"./"):
+            pattern = os.path.dirname(os.path.realpath(config)) + pattern[1:]
+        elif not os.path.isabs(pattern):
+            pattern = b"**/" + pattern
+        table = GlobTable(is_path=True, fold=kind == b"gitdir/i")
+        table.add(pattern + (b"**" if pattern.endswith(b"/") else b""), 0)
+        return table.best(git_folder) == 0
+
+    def _expanded(self, path: bytes) -> bytes:
+        if path.startswith(b"~/") and self._home:
+            return os.path.join(self._home, path[2:])
+        return os.path.expanduser(path) if path.startswith(b"~") else path

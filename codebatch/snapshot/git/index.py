@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from operator import gt, itemgetter
+from typing import NamedTuple
 
+from codebatch.snapshot.git.objects import read_offset
 from codebatch.snapshot.ignore import GIT_IGNORE_FILE
 
 LARGEST_INDEX = 128 * 2**20
 
 _FOLDER_TYPE, _SUBMODULE_TYPE = 0o04, 0o16
-_FILE_TYPE = 0o10
 _EXTENDED, _SKIP_WORKTREE = 0x40, 0x40
 _MODE_AT, _ID_AT = 24, 40
 _KNOWN_REQUIRED = (b"link", b"sdir")
@@ -27,6 +29,14 @@ _FLAGS_OF_TYPES = {_FOLDER_TYPE: _FOLDER, _SUBMODULE_TYPE: _SUBMODULE}
 ReadFile = Callable[[bytes, int], bytes | None]
 
 
+class _Entry(NamedTuple):
+    """A path, its flags, and where there are flags, its object."""
+
+    path: bytes
+    flags: int
+    name: bytes
+
+
 class Index:
     """Tracked paths in byte order, with what is special about some of them.
 
@@ -35,21 +45,21 @@ class Index:
     ``fold``, the case of ASCII letters does not count, and all paths are in lower case.
     """
 
-    def __init__(self, entries: _Entries, *, fold: bool) -> None:
+    def __init__(self, entries: list[_Entry], *, fold: bool) -> None:
         self._fold = fold
-        if fold:
-            entries = _folded(entries)
-        self.paths = entries.paths
         self.sparse: dict[bytes, bytes] = {}
         self.ignore_files: dict[bytes, bytes] = {}
-        self.flags = entries.flags
-        for place, name in entries.objects.items():
-            path = self.paths[place]
-            if self.flags[place] & _FOLDER:
-                self.sparse[path.rstrip(b"/")] = name
-            else:
-                self.ignore_files[path] = name
-        if any(one > other for one, other in zip(self.paths, self.paths[1:], strict=False)):
+        for path, flags, name in entries:
+            if flags & _FOLDER:
+                self.sparse[self._key(path).rstrip(b"/")] = name
+            elif flags and path.rpartition(b"/")[2] == GIT_IGNORE_FILE:
+                self.ignore_files[self._key(path)] = name
+        if fold:
+            lowered = (entry._replace(path=entry.path.lower()) for entry in entries)
+            entries = sorted(lowered, key=itemgetter(0))
+        self.paths = [entry.path for entry in entries]
+        self.flags = bytes(entry.flags for entry in entries)
+        if any(map(gt, self.paths, self.paths[1:])):
             raise ValueError("an index out of order")
 
     def has(self, path: bytes) -> bool:
@@ -85,96 +95,64 @@ def read_index(read: ReadFile, hash_size: int, *, fold: bool) -> Index:
     bytes; an empty one where there is none.
     """
     data = read(b"index", LARGEST_INDEX)
-    if data is None:
-        return Index(_Entries(b"", hash_size), fold=fold)
-    entries = _Entries(data, hash_size)
-    base, deleted, replaced = _read_link(entries.link, hash_size)
-    if not base:
-        return Index(entries, fold=fold)
-    shared = read(b"sharedindex." + base.hex().encode(), LARGEST_INDEX)
-    if shared is None:
-        raise ValueError("no shared index")
-    merged = _merged(_Entries(shared, hash_size), entries, deleted, replaced)
-    return Index(merged, fold=fold)
+    entries, link = ([], b"") if data is None else _parse(data, hash_size)
+    base, deleted, replaced = _read_link(link, hash_size)
+    if base:
+        shared = read(b"sharedindex." + base.hex().encode(), LARGEST_INDEX)
+        if shared is None:
+            raise ValueError("no shared index")
+        entries = _merged(_parse(shared, hash_size)[0], entries, deleted, replaced)
+    return Index(entries, fold=fold)
 
 
-class _Entries:
-    """The entries of an index file by place: ``flags``, and ``objects`` where they matter.
-
-    ``link`` is what the file says of another one that it is to be merged with.
+def _parse(data: bytes, hash_size: int) -> tuple[list[_Entry], bytes]:
+    """Return the entries of an index file, and what it says of another one that it is to be
+    merged with.
     """
-
-    def __init__(self, data: bytes, hash_size: int) -> None:
-        self.paths: list[bytes] = []
-        self.flags = bytearray()
-        self.objects: dict[int, bytes] = {}
-        self.link = b""
-        self._hash_size = hash_size
-        if data:
-            try:
-                self._read(data)
-            except IndexError:
-                raise ValueError("a cut index") from None
-
-    def add(self, path: bytes, flags: int, name: bytes | None) -> None:
-        """Add an entry; ``name`` is its object."""
-        if name and (flags & _FOLDER or path.rpartition(b"/")[2] == GIT_IGNORE_FILE):
-            self.objects[len(self.paths)] = name
-        self.paths.append(path)
-        self.flags.append(flags)
-
-    def _read(self, data: bytes) -> None:
-        version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
-        if data[:4] != b"DIRC" or version not in (2, 3, 4):
-            raise ValueError("not an index")
-        end = len(data) - self._hash_size
-        at = self._read_entries(data, count, end, is_compressed=version == 4)
-        while at + 8 <= end:
-            name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
-            if name[:1] > b"Z" and name not in _KNOWN_REQUIRED:
-                raise ValueError("an extension that is not known")
-            if name == b"link":
-                self.link = data[at + 8 : at + 8 + size]
-            at += 8 + size
-
-    def _read_entries(self, data: bytes, count: int, end: int, *, is_compressed: bool) -> int:
-        """Read so many entries, whose paths may each begin as the one before; return the end."""
-        at, path, left = 12, b"", LARGEST_INDEX
-        flags_at = _ID_AT + self._hash_size
-        for _ in range(count):
-            flags, name = 0, None
-            start = at + flags_at + 2
-            if data[start - 2] & _EXTENDED:
-                flags = _UNWRITTEN if data[start] & _SKIP_WORKTREE else 0
-                start += 2
-            kept = b""
-            if is_compressed:
-                dropped, start = _varint(data, start)
-                kept = path[: max(0, len(path) - dropped)]
-            stop = data.index(b"\0", start, end)
-            path = kept + data[start:stop]
-            left -= len(path)
-            if left < 0 or len(path) > _LONGEST_PATH:
-                raise ValueError("paths that are too long")
-            kind = data[at + _MODE_AT + 2] >> 4
-            if kind != _FILE_TYPE:
-                flags |= _FLAGS_OF_TYPES.get(kind, 0)
-            if flags:
-                name = data[at + _ID_AT : at + flags_at]
-            self.add(path, flags, name)
-            at = stop + 1 if is_compressed else at + (stop - at + 8 & ~7)
-        if at > end:
-            raise ValueError("a cut index")
-        return at
+    version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+    if data[:4] != b"DIRC" or version not in (2, 3, 4):
+        raise ValueError("not an index")
+    end, link = len(data) - hash_size, b""
+    try:
+        entries, at = _read_entries(data, count, hash_size, is_compressed=version == 4)
+    except IndexError:
+        raise ValueError("a cut index") from None
+    while at + 8 <= end:
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
+        if name[:1] > b"Z" and name not in _KNOWN_REQUIRED:
+            raise ValueError("an extension that is not known")
+        if name == b"link":
+            link = data[at + 8 : at + 8 + size]
+        at += 8 + size
+    return entries, link
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length, as an offset is written in a pack, and its end."""
-    value = data[at] & 0x7F
-    while data[at] & 0x80:
-        at += 1
-        value = (value + 1 << 7) | (data[at] & 0x7F)
-    return value, at + 1
+def _read_entries(
+    data: bytes, count: int, hash_size: int, *, is_compressed: bool
+) -> tuple[list[_Entry], int]:
+    """Return so many entries, whose paths may each begin as the one before, and their end."""
+    entries, at, path, left = [], 12, b"", LARGEST_INDEX
+    end, flags_at = len(data) - hash_size, _ID_AT + hash_size
+    for _ in range(count):
+        flags, start = 0, at + flags_at + 2
+        if data[start - 2] & _EXTENDED:
+            flags = _UNWRITTEN if data[start] & _SKIP_WORKTREE else 0
+            start += 2
+        kept = b""
+        if is_compressed:
+            dropped, start = read_offset(data, start)
+            kept = path[: max(0, len(path) - dropped)]
+        stop = data.index(b"\0", start, end)
+        path = kept + data[start:stop]
+        left -= len(path)
+        if left < 0 or len(path) > _LONGEST_PATH:
+            raise ValueError("paths that are too long")
+        flags |= _FLAGS_OF_TYPES.get(data[at + _MODE_AT + 2] >> 4, 0)
+        entries.append(_Entry(path, flags, data[at + _ID_AT : at + flags_at] if flags else b""))
+        at = stop + 1 if is_compressed else at + (stop - at + 8 & ~7)
+    if at > end:
+        raise ValueError("a cut index")
+    return entries, at
 
 
 def _read_link(link: bytes, hash_size: int) -> tuple[bytes, set[int], list[int]]:
@@ -217,26 +195,13 @@ def _set_bits(words: list[int], size: int) -> Iterator[int]:
         at += 1 + follow
 
 
-def _merged(base: _Entries, own: _Entries, deleted: set[int], replaced: list[int]) -> _Entries:
+def _merged(
+    base: list[_Entry], own: list[_Entry], deleted: set[int], replaced: list[int]
+) -> list[_Entry]:
     """Return the entries of a split index: those that replace one come first, without a path."""
-    if len(replaced) > len(own.paths) or any(place >= len(base.paths) for place in replaced):
+    if len(replaced) > len(own) or any(place >= len(base) for place in replaced):
         raise ValueError("a split index that does not fit")
-    others = dict(zip(replaced, range(len(replaced)), strict=True))
-    found = [
-        (path, own, others[place]) if place in others else (path, base, place)
-        for place, path in enumerate(base.paths)
-        if place not in deleted
-    ]
-    found += [(own.paths[place], own, place) for place in range(len(replaced), len(own.paths))]
-    merged = _Entries(b"", 0)
-    for path, source, place in sorted(found, key=lambda entry: entry[0]):
-        merged.add(path, source.flags[place], source.objects.get(place))
-    return merged
-
-
-def _folded(entries: _Entries) -> _Entries:
-    folded = _Entries(b"", 0)
-    for place in sorted(range(len(entries.paths)), key=lambda place: entries.paths[place].lower()):
-        flags, name = entries.flags[place], entries.objects.get(place)
-        folded.add(entries.paths[place].lower(), flags, name)
-    return folded
+    for place, entry in zip(replaced, own, strict=False):
+        base[place] = entry._replace(path=base[place].path)
+    kept = [entry for place, entry in enumerate(base) if place not in deleted]
+    return sorted(kept + own[len(replaced) :], key=itemgetter(0))

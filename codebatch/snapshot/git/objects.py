@@ -32,31 +32,36 @@ class GitObject(NamedTuple):
 class Objects:
     """The objects below one folder ``objects``.
 
-    State: ``_packs`` are the indexes of the packs, once one was looked for there.
+    State: ``_packs`` are the indexes of the packs, once one was looked for there; ``_steps`` and
+    ``_bytes`` are what may still be spent on the object that is read.
     """
 
     def __init__(self, folder: Folder, hash_size: int) -> None:
         self._folder = folder
         self._hash_size = hash_size
         self._packs: list[bytes] | None = None
+        self._steps = self._bytes = 0
 
     def read(self, name: bytes) -> GitObject | None:
         """Return the object of this binary name."""
+        self._steps, self._bytes = _LONGEST_CHAIN, _MOST_UNPACKED
         try:
-            return self._loose(name) or self._packed(name, _Budget())
+            return self._find(name)
         except (OSError, ValueError, IndexError, zlib.error):
             return None
 
-    def _loose(self, name: bytes) -> GitObject | None:
+    def _find(self, name: bytes) -> GitObject | None:
         spelled = name.hex().encode()
         data = self._folder.read(spelled[:2] + b"/" + spelled[2:], _MOST_UNPACKED)
         if data is None:
-            return None
-        header, _, content = _inflate(data, LARGEST_OBJECT + 32).partition(b"\0")
+            return self._packed(name)
+        data = zlib.decompressobj().decompress(data, LARGEST_OBJECT + 33)
+        header, _, content = data.partition(b"\0")
         kind, _, size = header.partition(b" ")
-        return GitObject(kind, content) if size == b"%d" % len(content) else None
+        found = size == b"%d" % len(content) and len(data) <= LARGEST_OBJECT + 32
+        return GitObject(kind, content) if found else self._packed(name)
 
-    def _packed(self, name: bytes, budget: _Budget) -> GitObject | None:
+    def _packed(self, name: bytes) -> GitObject | None:
         if self._packs is None:
             with self._folder.open(b"pack") as packs:
                 names = sorted(map(os.fsencode, os.listdir(packs.descriptor)))
@@ -66,7 +71,7 @@ class Objects:
             if offset is not None:
                 descriptor = self._folder.open_file(b"pack/" + index[:-4] + b".pack")
                 try:
-                    return self._at(descriptor, offset, budget)
+                    return self._at(descriptor, offset)
                 finally:
                     os.close(descriptor)
         return None
@@ -98,26 +103,30 @@ class Objects:
         finally:
             os.close(descriptor)
 
-    def _at(self, pack: int, offset: int, budget: _Budget) -> GitObject | None:
+    def _at(self, pack: int, offset: int) -> GitObject | None:
         """Return the object at a place in a pack, deltas applied to what they are based on."""
         deltas: list[bytes] = []
         while True:
-            budget.spend_step()
+            self._steps -= 1
+            if self._steps < 0:
+                raise ValueError("a chain that is too long")
             head = os.pread(pack, 64, offset)
-            kind, size, at = _entry_header(head)
-            base, start = 0, at
+            kind, base = head[0] >> 4 & 7, 0
+            # The size: four bits, then seven in each byte.
+            more, at = _size(head, 1) if head[0] & 0x80 else (0, 1)
+            start = at
             if kind == _BY_OFFSET:
-                back, start = _offset_back(head, at)
+                back, start = read_offset(head, at)
                 base = offset - back
             elif kind == _BY_NAME:
                 start = at + self._hash_size
-            data = _inflate_at(pack, offset + start, size, budget)
+            data = self._inflated(pack, offset + start, more << 4 | head[0] & 0xF)
             if kind in _TYPES:
                 found: GitObject | None = GitObject(_TYPES[kind], data)
                 break
             deltas.append(data)
             if kind == _BY_NAME:
-                found = self._loose(head[at:start]) or self._packed(head[at:start], budget)
+                found = self._find(head[at:start])
                 break
             if kind != _BY_OFFSET or not 0 < base < offset:
                 raise ValueError("a type that is not known")
@@ -126,100 +135,69 @@ class Objects:
             return None
         data = found.data
         for delta in reversed(deltas):
-            data = _applied(delta, data, budget)
+            data = self._applied(delta, data)
         return found._replace(data=data) if len(data) <= LARGEST_OBJECT else None
 
-
-class _Budget:
-    """What may still be spent on one object."""
-
-    def __init__(self) -> None:
-        self._steps = _LONGEST_CHAIN
-        self._bytes = _MOST_UNPACKED
-
-    def spend_step(self) -> None:
-        """Follow a chain by one."""
-        self._steps -= 1
-        if self._steps < 0:
-            raise ValueError("a chain that is too long")
-
-    def spend(self, size: int) -> None:
-        """Unpack so many bytes."""
+    def _spend(self, size: int) -> None:
         self._bytes -= size
         if self._bytes < 0:
             raise ValueError("too much to unpack")
 
+    def _inflated(self, pack: int, offset: int, size: int) -> bytes:
+        self._spend(size)
+        stream, found = zlib.decompressobj(), bytearray()
+        while not stream.eof and len(found) <= size:
+            portion = stream.unconsumed_tail or os.pread(pack, _PORTION, offset)
+            if not portion:
+                break
+            if not stream.unconsumed_tail:
+                offset += len(portion)
+            found += stream.decompress(portion, size + 1 - len(found))
+        if len(found) != size:
+            raise ValueError("an object of another size")
+        return bytes(found)
 
-def _entry_header(head: bytes) -> tuple[int, int, int]:
-    """Return type and unpacked size of what is in a pack, and where the header ends."""
-    kind, size, shift, at = head[0] >> 4 & 7, head[0] & 0xF, 4, 1
-    while head[at - 1] & 0x80:
-        size |= (head[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-    return kind, size, at
+    def _applied(self, delta: bytes, base: bytes) -> bytes:
+        """Return what a delta makes of its base: pieces of the base, and bytes of its own."""
+        base_size, at = _size(delta, 0)
+        size, at = _size(delta, at)
+        self._spend(size)
+        found = bytearray()
+        while at < len(delta) and len(found) <= size:
+            command = delta[at]
+            at += 1
+            if not command & 0x80:
+                found += delta[at : at + command]
+                at += command
+                continue
+            numbers = [0, 0]
+            for bit in range(7):
+                if command >> bit & 1:
+                    numbers[bit // 4] |= delta[at] << 8 * (bit % 4)
+                    at += 1
+            start, length = numbers[0], numbers[1] or 0x10000
+            found += base[start : start + length]
+        if base_size != len(base) or size != len(found):
+            raise ValueError("a delta that does not fit")
+        return bytes(found)
 
 
-def _offset_back(head: bytes, at: int) -> tuple[int, int]:
-    value = head[at] & 0x7F
-    while head[at] & 0x80:
+def read_offset(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number as packs and indexes have it, the highest bits first, and its end."""
+    value = data[at] & 0x7F
+    while data[at] & 0x80:
         at += 1
-        value = (value + 1 << 7) | (head[at] & 0x7F)
+        value = (value + 1 << 7) | (data[at] & 0x7F)
     return value, at + 1
 
 
-def _inflate(data: bytes, most: int) -> bytes:
-    found = zlib.decompressobj().decompress(data, most + 1)
-    if len(found) > most:
-        raise ValueError("an object that is too large")
-    return found
-
-
-def _inflate_at(pack: int, offset: int, size: int, budget: _Budget) -> bytes:
-    budget.spend(size)
-    stream, found = zlib.decompressobj(), bytearray()
-    while not stream.eof and len(found) <= size:
-        portion = stream.unconsumed_tail or os.pread(pack, _PORTION, offset)
-        if not portion:
-            break
-        if not stream.unconsumed_tail:
-            offset += len(portion)
-        found += stream.decompress(portion, size + 1 - len(found))
-    if len(found) != size:
-        raise ValueError("an object of another size")
-    return bytes(found)
-
-
-def _applied(delta: bytes, base: bytes, budget: _Budget) -> bytes:
-    """Return what a delta makes of its base: pieces of the base, and bytes of its own."""
-    base_size, at = _size(delta, 0)
-    size, at = _size(delta, at)
-    budget.spend(size)
-    found = bytearray()
-    while at < len(delta) and len(found) <= size:
-        command = delta[at]
-        at += 1
-        if not command & 0x80:
-            found += delta[at : at + command]
-            at += command
-            continue
-        numbers = [0, 0]
-        for bit in range(7):
-            if command >> bit & 1:
-                numbers[bit // 4] |= delta[at] << 8 * (bit % 4)
-                at += 1
-        start, length = numbers[0], numbers[1] or 0x10000
-        found += base[start : start + length]
-    if base_size != len(base) or size != len(found):
-        raise ValueError("a delta that does not fit")
-    return bytes(found)
-
-
-def _size(delta: bytes, at: int) -> tuple[int, int]:
+def _size(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number that has its lowest bits first, and its end."""
     size = shift = 0
     while True:
-        size |= (delta[at] & 0x7F) << shift
+        size |= (data[at] & 0x7F) << shift
         shift, at = shift + 7, at + 1
-        if not delta[at - 1] & 0x80:
+        if not data[at - 1] & 0x80:
             return size, at
 
 

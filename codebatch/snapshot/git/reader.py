@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from codebatch.snapshot.descriptors import Folder
+from codebatch.snapshot.git.config import UserSettings
 from codebatch.snapshot.git.repository import (
     GIT_FOLDER,
     NoRepositoryError,
@@ -14,9 +15,7 @@ from codebatch.snapshot.git.repository import (
     is_git_folder,
     repository_of,
 )
-from codebatch.snapshot.git.rules import GitRules
-from codebatch.snapshot.git.user import UserSettings
-from codebatch.snapshot.git.work_tree import WorkTree
+from codebatch.snapshot.git.work_tree import GitRules, WorkTree
 
 
 class Answer(NamedTuple):
@@ -96,7 +95,7 @@ class GitReader:
                 rules = rules.inner(name)
                 folder = opened.enter_context(folder.open(name, search=True))
         texts = [rule.text for rule in rules.patterns]
-        ignored = rules.is_excluded and not work_tree.has_below(rules.path, written=True)
+        ignored = rules.is_excluded and not work_tree.index.has_below(rules.path, written=True)
         digest = work_tree.digest(rules.path, b"%d" % ignored, *texts)
         return Answer(None if ignored else rules, digest)
 

@@ -1,17 +1,27 @@
-"""What is known of a repository and its work tree: tracked files, patterns, unwritten files."""
+"""What git ignores in a work tree: not those files that are tracked, whatever the patterns say.
+
+Patterns count in git's order: the ignore files of the folders, the deepest first, then
+``info/exclude``, then the user's own. What an excluded folder holds is ignored, but for what is
+tracked. In a sparse checkout an ignore file that is not in the work tree is read from the objects.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
+from typing import NamedTuple
 
 from codebatch.snapshot.descriptors import Folder
-from codebatch.snapshot.git.config import is_true
+from codebatch.snapshot.git.config import UserSettings, is_true
 from codebatch.snapshot.git.index import read_index
 from codebatch.snapshot.git.objects import Objects, entries_of_tree
 from codebatch.snapshot.git.repository import Repository
-from codebatch.snapshot.git.user import UserSettings
-from codebatch.snapshot.ignore import GIT_IGNORE_FILE, LARGEST_RULES, FolderRules
+from codebatch.snapshot.ignore import (
+    GIT_IGNORE_FILE,
+    LARGEST_RULES,
+    FolderRules,
+    is_ignored,
+    with_rules,
+)
 
 _TREE = b"40000"
 
@@ -19,70 +29,56 @@ _TREE = b"40000"
 class WorkTree:
     """A repository's index and patterns, read at once; objects are read when they are needed.
 
-    ``fold`` is true if the case of ASCII letters does not count. ``OSError`` or ``ValueError``
-    where the index cannot be made out.
+    ``fold`` is true if the case of ASCII letters does not count; ``rules`` are the patterns that
+    hold for all folders, of which the last count most. ``OSError`` or ``ValueError`` where the
+    index cannot be made out. State: ``_trees`` are the entries of tree objects that were read.
     """
 
     def __init__(self, repository: Repository, user: UserSettings) -> None:
         self._repository = repository
+        self._trees: dict[bytes, dict[bytes, tuple[bytes, bytes]]] = {}
         git_folder = repository.own.absolute
         ignores_case = repository.settings.get(b"core.ignorecase")
         self.fold = user.ignores_case(git_folder) if ignores_case is None else is_true(ignores_case)
         with repository.own.open() as own:
-            self._index = read_index(own.read, repository.hash_size, fold=self.fold)
+            self.index = read_index(own.read, repository.hash_size, fold=self.fold)
         excludes = repository.excludes(LARGEST_RULES)
-        self._excludes = user.excludes(git_folder) if excludes is None else excludes
         with repository.common.open() as common:
-            self._info = _text(common, b"info/exclude")
-
-    @cached_property
-    def rules(self) -> tuple[FolderRules, ...]:
-        """The patterns that hold for all folders; the last count most."""
-        found = (FolderRules(b"", text, fold=self.fold) for text in (self._excludes, self._info))
-        return tuple(rules for rules in found if rules)
+            self._texts = (
+                user.excludes(git_folder) if excludes is None else excludes,
+                _text(common, b"info/exclude") or b"",
+            )
+        found = (FolderRules(b"", text, fold=self.fold) for text in self._texts)
+        self.rules = tuple(rules for rules in found if rules)
 
     def has(self, path: bytes) -> bool:
         """Return True if a file is tracked."""
-        if self._index.has(path):
-            return True
-        found = self._in_sparse_folder(path)
-        return found is not None and found[0] != _TREE
+        return self.index.has(path) or self._kind_in_sparse(path) not in (None, _TREE)
 
-    def has_below(self, folder: bytes, *, written: bool = False) -> bool:
-        """Return True if something in a folder is tracked; with ``written``, if that belongs into
-        the work tree.
-        """
-        if self._index.has_below(folder, written=written):
-            return True
-        found = None if written else self._in_sparse_folder(folder)
-        return found is not None and found[0] == _TREE
-
-    def has_submodule(self, path: bytes) -> bool:
-        """Return True if another repository is tracked at a path."""
-        return self._index.has_submodule(path)
+    def has_below(self, folder: bytes) -> bool:
+        """Return True if something in a folder is tracked."""
+        return self.index.has_below(folder) or self._kind_in_sparse(folder) == _TREE
 
     def unwritten_ignore_file(self, folder: bytes) -> tuple[bytes | None, bool]:
         """Return the text of a folder's ignore file that is not in the work tree on purpose, None
         if there is none; and False if there is one that cannot be had.
         """
         path = folder + b"/" + GIT_IGNORE_FILE if folder else GIT_IGNORE_FILE
-        name = self._index.ignore_files.get(path)
+        name = self.index.ignore_files.get(path)
         if name is None and (found := self._in_sparse_folder(path)) is not None:
             name = found[1]
-        if name is None:
-            return None, True
-        blob = self._read_object(name)
-        return (blob, True) if blob is not None else (None, False)
+        blob = None if name is None else self._read_object(name, b"blob")
+        return blob, name is None or blob is not None
 
     def digest(self, *more: bytes) -> str:
         """Return what tells this from another state, and from another one of ``more``."""
-        index = self._index
+        index = self.index
         special = sorted({**index.ignore_files, **index.sparse}.items())
         parts = (
             b"\0".join(index.paths),
-            bytes(index.flags),
+            index.flags,
             *(path + b"\0" + name for path, name in special),
-            *(b"%d" % self.fold, self._excludes, self._info, *more),
+            *(b"%d" % self.fold, *self._texts, *more),
         )
         found = hashlib.sha256()
         for part in parts:
@@ -90,41 +86,31 @@ class WorkTree:
             found.update(part)
         return found.hexdigest()
 
+    def _kind_in_sparse(self, path: bytes) -> bytes | None:
+        found = self._in_sparse_folder(path)
+        return found and found[0]
+
     def _in_sparse_folder(self, path: bytes) -> tuple[bytes, bytes] | None:
         """Return mode and object of a path that the index only has a folder above of."""
-        sparse = self._index.sparse
-        if not sparse:
-            return None
-        names = path.split(b"/")
+        names = path.split(b"/") if self.index.sparse else []
         for depth in range(1, len(names)):
-            name = sparse.get(b"/".join(names[:depth]))
+            name = self.index.sparse.get(b"/".join(names[:depth]))
             if name is not None:
-                return self._below(name, names[depth:])
+                found: tuple[bytes, bytes] | None = (_TREE, name)
+                for inner in names[depth:]:
+                    found = self._entries(*found).get(inner) if found else None
+                return found
         return None
 
-    def _below(self, tree: bytes, names: list[bytes]) -> tuple[bytes, bytes] | None:
-        found = (_TREE, tree)
-        for name in names:
-            if found[0] != _TREE:
-                return None
-            entries = self._entries(found[1])
-            if name not in entries:
-                return None
-            found = entries[name]
-        return found
-
-    def _entries(self, tree: bytes) -> dict[bytes, tuple[bytes, bytes]]:
+    def _entries(self, mode: bytes, tree: bytes) -> dict[bytes, tuple[bytes, bytes]]:
+        if mode != _TREE:
+            return {}
         if tree not in self._trees:
-            data = self._read_object(tree, kind=b"tree")
-            hash_size = self._repository.hash_size
-            self._trees[tree] = entries_of_tree(data, hash_size) if data else {}
+            data = self._read_object(tree, b"tree") or b""
+            self._trees[tree] = entries_of_tree(data, self._repository.hash_size)
         return self._trees[tree]
 
-    @cached_property
-    def _trees(self) -> dict[bytes, dict[bytes, tuple[bytes, bytes]]]:
-        return {}
-
-    def _read_object(self, name: bytes, kind: bytes = b"blob") -> bytes | None:
+    def _read_object(self, name: bytes, kind: bytes) -> bytes | None:
         try:
             with self._repository.common.open() as common, common.open(b"objects") as folder:
                 found = Objects(folder, self._repository.hash_size).read(name)
@@ -133,9 +119,66 @@ class WorkTree:
         return found.data if found is not None and found.type == kind else None
 
 
-def _text(folder: Folder, path: bytes) -> bytes:
-    """Return the text of an ignore file; none of one that is a link, a pipe or not to be read."""
+class GitRules(NamedTuple):
+    """What a repository says of a folder in its work tree, ``path`` relative to its top.
+
+    ``patterns`` are those that count. Of a folder that ``is_excluded`` only what is tracked is
+    taken; one that ``is_foreign`` belongs to another repository, and nothing is said of it.
+    """
+
+    work_tree: WorkTree
+    path: bytes
+    patterns: tuple[FolderRules, ...]
+    is_excluded: bool = False
+    is_foreign: bool = False
+
+    def with_own(self, folder: Folder, *, is_listed: bool = True) -> tuple[GitRules, bool]:
+        """Return the rules with those of the folder's own ignore file, if ``is_listed``, and False
+        where that file should be among the objects and is not.
+        """
+        if self.is_foreign:
+            return self, True
+        # Of a link, a pipe, or a file that is not to be read, git looks into the index.
+        text = _text(folder, GIT_IGNORE_FILE) if is_listed else None
+        is_whole = True
+        if text is None:
+            text, is_whole = self.work_tree.unwritten_ignore_file(self.path)
+        own = FolderRules(self.path, text, fold=self.work_tree.fold) if text else None
+        return self._replace(patterns=with_rules(self.patterns, own)), is_whole
+
+    def ignores(self, name: bytes, *, is_folder: bool) -> bool:
+        """Return True if something in the folder is ignored; of a folder, all that is in it."""
+        path = self._inner(name)
+        if self.is_foreign or not self._excludes(path, is_folder=is_folder):
+            return False
+        if not is_folder:
+            return not self.work_tree.has(path)
+        return not (self.work_tree.has_below(path) or self.work_tree.index.has_submodule(path))
+
+    def inner(self, name: bytes) -> GitRules:
+        """Return what is said of a folder in this one."""
+        path = self._inner(name)
+        return self._replace(
+            path=path,
+            is_excluded=self._excludes(path, is_folder=True),
+            is_foreign=self.is_foreign or self.work_tree.index.has_submodule(path),
+        )
+
+    @property
+    def is_untracked(self) -> bool:
+        """True if nothing in the folder is tracked."""
+        return not self.is_foreign and not self.work_tree.has_below(self.path)
+
+    def _inner(self, name: bytes) -> bytes:
+        return self.path + b"/" + name if self.path else name
+
+    def _excludes(self, path: bytes, *, is_folder: bool) -> bool:
+        return self.is_excluded or is_ignored(self.patterns, path, is_folder=is_folder)
+
+
+def _text(folder: Folder, path: bytes) -> bytes | None:
+    """Return the text of an ignore file; None of one that is a link, a pipe or not to be read."""
     try:
-        return folder.read(path, LARGEST_RULES) or b""
+        return folder.read(path, LARGEST_RULES)
     except OSError:
-        return b""
+        return None
