@@ -102,11 +102,10 @@ def status(store: codebatch.Store, _: Settings) -> Facts:
 
 
 def news(store: codebatch.Store, _: Settings) -> Facts:
-    """What a run finds to be new, and what edited files were before."""
+    """What a run finds to be new."""
     batch = store.find_batch("latest")
     planned = store.directory.batches.load_plan(batch.id)
-    changed = Reuse(store.directory, batch.id, planned).changed_files(planned.shards)
-    return {"edited": len(changed.previous)}
+    return {"new_bytes": Reuse(store.directory, batch.id, planned).new_bytes(planned.shards)}
 
 
 def stats(store: codebatch.Store, _: Settings) -> Facts:

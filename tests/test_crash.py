@@ -154,7 +154,7 @@ def _copy(store: Path, target: Path) -> Path:
     if store.exists():
         shutil.copytree(store, target, copy_function=os.link)
         # What is changed in place, and not replaced, must not be shared.
-        for path in [*target.glob("batches/*/events.jsonl"), *target.glob("indexes/shards/*/*")]:
+        for path in target.glob("batches/*/events.jsonl"):
             data = path.read_bytes()
             path.unlink()
             path.write_bytes(data)
@@ -294,9 +294,8 @@ def unsafe_files(steps: list[Step]) -> dict[str, bool]:
     for n, step in enumerate(steps):
         if n > last and step.kind in ("replace", "link"):
             found[step.path] = written.get(step.source, -1) > last
-    appended = ("events.jsonl", "/indexes/shards/")
     for path, n in written.items():
-        if n > last and any(part in path for part in appended):
+        if n > last and "events.jsonl" in path:
             found[path] = True
     return found
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ import pytest
 from conftest import REPOSITORY, cli_environment, write_tree
 
 import codebatch
-from codebatch.batch import dispatch, reuse, run
+from codebatch.batch import reuse
 from codebatch.cluster import shared
 from codebatch.cluster.shipped import transport as shipped
-from codebatch.model.messages import ShardCall
 from codebatch.model.records import FileRecord, path_key
 from codebatch.plan import plan as planning
 from codebatch.plan.pipeline import parse_pipeline
@@ -155,11 +154,11 @@ def test_where_all_is_new_no_inputs_are_read(
     batch = store.batch("latest", synthetic.pipeline_without_work())
     plan = store.directory.batches.load_plan(batch.id)
     monkeypatch.setattr(Batches, "read_shard_inputs", read_nothing)
-    changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
-    assert changed == (sum(shard.bytes for shard in plan.shards), {})
+    new = reuse.Reuse(store.directory, batch.id, plan).new_bytes(plan.shards)
+    assert new == sum(shard.bytes for shard in plan.shards)
 
 
-def test_changed_files_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> None:
+def test_what_is_new_are_the_edited_files(synthetic: Any, store: codebatch.Store) -> None:
     def planned(edition: int) -> codebatch.Batch:
         synthetic.make_snapshot(store.path, 1000, edition)
         return store.batch("latest", synthetic.pipeline_without_work())
@@ -170,9 +169,8 @@ def test_changed_files_are_the_edited_files(synthetic: Any, store: codebatch.Sto
     edited = {path for path in after if after[path] != before[path]}
     assert len(edited) == 10
     plan = store.directory.batches.load_plan(batch.id)
-    changed = reuse.Reuse(store.directory, batch.id, plan).changed_files(plan.shards)
-    assert changed.size == sum(after[path].size for path in edited)
-    assert changed.previous == {after[path].object: before[path].object for path in edited}
+    new = reuse.Reuse(store.directory, batch.id, plan).new_bytes(plan.shards)
+    assert new == sum(after[path].size for path in edited)
     assert batch.run("sync").files["computed"] == 4 * len(edited)
 
 
@@ -190,29 +188,8 @@ def test_the_nearest_batch_is_one_of_the_same_tree(store: codebatch.Store, tmp_p
         plan = store.directory.batches.load_plan(batch.id)
         found = reuse.Reuse(store.directory, batch.id, plan)
         assert found.base == before.id
-        assert len(found.changed_files(plan.shards).previous) == 1
+        assert found.new_bytes(plan.shards) == len(f"{name} = None\n")
         assert batch.run("sync").files["computed"] == len(plan.tasks)
-
-
-def test_workers_look_for_few_edited_files(
-    synthetic: Any, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For each of them one may read the memo of another shard: edits times results is too much."""
-    calls: list[ShardCall] = []
-
-    def run_calls(asked: Sequence[ShardCall], *others: Any) -> None:
-        calls.extend(asked)
-        dispatch.run_calls(asked, *others)
-
-    monkeypatch.setattr(run, "run_calls", run_calls)
-    for edition in (0, 1, 2):
-        monkeypatch.setattr(run, "_MAX_PREVIOUS_RESULTS", 40_000 if edition == 1 else 200)
-        synthetic.make_snapshot(store.path, 2000, edition)
-        batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
-        assert batch.run("sync").files["computed"] == 4 * (1960 if edition == 0 else 20)
-    # A shard has some 125 files, with 500 results.
-    by_edition = [sum(len(call.reuse.previous) for call in calls[i : i + 16]) for i in (0, 16, 32)]
-    assert by_edition == [0, 20, 0]
 
 
 def test_states_share_what_they_say_of_files(synthetic: Any, store: codebatch.Store) -> None:
@@ -328,7 +305,6 @@ def test_windows_and_limits_of_the_text(text: str) -> None:
     assert f"{parcels.calls}, or {parcels.calls_per_thread} a thread, and 64 MiB" in text
     assert parcels.bytes == 64 * 2**20
     assert f"among the {reuse._NEWEST_BATCHES} newest of the store" in text
-    assert f"some {run._MAX_PREVIOUS_RESULTS:,} results" in text
     segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
     assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
     assert f"beyond {bounds.CACHE_BYTES // 2**20} MiB" in text

@@ -135,7 +135,7 @@ class _Forecaster:
         found = memo_hits(
             self._plan.tasks,
             file,
-            lambda key, _: memo.lookup(key) or self._quarantine.lookup(key),
+            lambda key: memo.lookup(key) or self._quarantine.lookup(key),
         )
         return {task_id for task_id, lines in found.items() if lines is not None}
 

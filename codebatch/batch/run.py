@@ -37,7 +37,6 @@ from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import CLAIMED, DONE, ShardState
-from codebatch.plan.plan import shard_of
 from codebatch.runtime.interrupts import allowed
 from codebatch.runtime.lazy import lazy
 from codebatch.shard.commit import commit_failure
@@ -51,9 +50,6 @@ else:
     opening = lazy("codebatch.shard.open")  # the tasks, which only work needs
 
 MAX_ROUNDS = 3
-# For an edited file a worker may have to read all that is remembered of another shard. Of more
-# results than these, to compute one anew takes less time and far less memory.
-_MAX_PREVIOUS_RESULTS = 40_000
 
 
 def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunReport:
@@ -108,10 +104,10 @@ class _Run:
     """One run in progress.
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
-    whose states are this run's work, with or without a receipt, ``previous`` what edited files of
-    each shard were before, as (new, old) objects, ``base`` the batch that has most files as they
-    are, ``suspects`` the shards that may end the process they run in, ``usage`` what is used of a
-    cluster, ``coordination`` what is left to other runs, ``journal`` the events and the progress.
+    whose states are this run's work, with or without a receipt, ``base`` the batch that has most
+    files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
+    is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
+    the progress.
     ``_done`` holds the states whose outputs were found to match them, which a run checks once.
     ``_inherited`` is true until the states were read that earlier runs left of an unfinished batch;
     ``_wanting`` are the shards of which objects were damaged then. ``_is_settled`` says that there
@@ -129,7 +125,6 @@ class _Run:
         self.usage = UsageTally()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
-        self.previous: dict[str, list[tuple[str, str]]] = {}
         self.base: str | None = None
         self.journal = Journal(store, batch_id, options.progress)
         self._done: dict[tuple[str, str], ShardState] = {}
@@ -139,11 +134,7 @@ class _Run:
 
     def completed(self, call: ShardCall) -> ShardCall:
         """Return the call with what this run adds to it."""
-        results = len(self.plan.tasks) * self.plan.shard(call.shard_id).files
-        previous = tuple(self.previous.get(call.shard_id, ())[: _MAX_PREVIOUS_RESULTS // results])
-        reuse = ReusePolicy(
-            self.base, previous, self.options.require_reused, self.options.retry_quarantined
-        )
+        reuse = ReusePolicy(self.base, self.options.require_reused, self.options.retry_quarantined)
         return self.coordination.completed(call)._replace(limits=self.options.limits, reuse=reuse)
 
     def await_others(self) -> bool:
@@ -266,8 +257,8 @@ def _run_pending(run: _Run, before: BatchStatus) -> None:
         run.adopt(reuse.link(before, "linked"))  # their outputs were checked where they are from
     overview = run.overview()
     pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
-    changed = reuse.changed_files(pending)
-    executor = choose_executor(run.options, run.plan.tasks, run.usage, changed.size)
+    work = reuse.new_bytes(pending)
+    executor = choose_executor(run.options, run.plan.tasks, run.usage, work)
     not_done = before.shards()["total"] - before.shards()["done"]
     if not pending:
         run.report_idle(not_done)
@@ -276,8 +267,6 @@ def _run_pending(run: _Run, before: BatchStatus) -> None:
     run.journal.watch(run.plan, overview.states)
     if pending and not run.options.anew:
         run.base = reuse.base
-        for new, old in changed.previous.items():
-            run.previous.setdefault(shard_of(new, len(pending[0].shard_id)), []).append((new, old))
     if pending:
         with open_executor(executor, run.store) as opened:
             _run_rounds(run, opened)

@@ -25,7 +25,6 @@ from codebatch.shard.open import refusal
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
 _BOUNDS = Bounds(calls=1000, calls_per_thread=10)
-_EARLIER_BYTES = 200  # two digests, pickled; all else in a call is small
 
 OnReceipt = Callable[[Receipt], None]
 
@@ -39,9 +38,7 @@ class _Try(NamedTuple):
 
     def job(self) -> Job:
         """Return the call as a task of its own key."""
-        key = shard_key(self.call, self.sent)
-        size = _EARLIER_BYTES * len(self.call.reuse.previous)
-        return Job(key, run_anywhere, self.call, self, size=size)
+        return Job(shard_key(self.call, self.sent), run_anywhere, self.call, self)
 
 
 def run_shared(

@@ -13,7 +13,7 @@ from typing import cast
 
 from codebatch.model.digest import Document, digest_bytes, digest_document
 from codebatch.model.record_lines import FileLines
-from codebatch.model.records import InputFile, PlannedShard, PlannedTask
+from codebatch.model.records import InputFile, PlannedTask
 
 _TREE = "ast"
 
@@ -46,11 +46,6 @@ def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:
         needs = {need: found[need] for need in task.needs}
         found[task.id] = digest_document("task-closure", [task.fingerprint, needs])
     return found
-
-
-def shard_inputs_key(shard: PlannedShard) -> str:
-    """A digest over the inputs of a shard, which batches may share."""
-    return digest_document("shard-inputs", [shard.shard_id, shard.digest])
 
 
 def _what_is_seen(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:

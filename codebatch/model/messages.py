@@ -11,14 +11,12 @@ from codebatch.model.limits import Limits
 class ReusePolicy(NamedTuple):
     """The results that a shard may take over.
 
-    ``base`` is a batch that ran the same tasks, and may have most of the files as they are.
-    ``previous`` has, for files that were edited, the (new, old) object: what is remembered of the
-    old may hold for the new. With ``required``, nothing may be computed; with
-    ``retry_quarantined``, what is quarantined is tried again.
+    ``base`` is a batch that ran the same tasks, and may have most of the files as they are. With
+    ``required``, nothing may be computed; with ``retry_quarantined``, what is quarantined is tried
+    again.
     """
 
     base: str | None = None
-    previous: tuple[tuple[str, str], ...] = ()
     required: bool = False
     retry_quarantined: bool = False
 

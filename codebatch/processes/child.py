@@ -233,9 +233,9 @@ def _prefer_to_die() -> None:
 
 def _call_from(wire: Sequence[Any]) -> ShardCall:
     call = ShardCall(*wire)
-    base, previous, *how = call.reuse
-    reuse = ReusePolicy(base, tuple((new, old) for new, old in previous), *how)
-    return call._replace(limits=Limits(*call.limits), reuse=reuse, lease=RunLease(*call.lease))
+    return call._replace(
+        limits=Limits(*call.limits), reuse=ReusePolicy(*call.reuse), lease=RunLease(*call.lease)
+    )
 
 
 def receipt_from(wire: Sequence[Any]) -> Receipt:

@@ -31,7 +31,7 @@ MAX_OBJECT_BYTES = 16 * 2**20
 
 ReadObject = Callable[[str, int], bytes]
 PutObject = Callable[[bytes], str]
-Lookup = Callable[[str, "InputFile | None"], "FileLines | None"]
+Lookup = Callable[[str], "FileLines | None"]
 Compute = Callable[["Computation"], FileLines]
 Quarantine = Callable[["Computation", str], FileLines]
 
@@ -41,8 +41,8 @@ class ShardContext:
     """The functions and conditions that computing a shard needs.
 
     ``read`` gives an object's bytes, at most so many, ``put`` stores a large value and gives its
-    digest, ``lookup`` gives what is remembered under a key; the file comes with a key that does
-    not cover its content. ``may_compute`` false makes it an error that something is not remembered.
+    digest, ``lookup`` gives what is remembered under a key. ``may_compute`` false
+    makes it an error that something is not remembered.
 
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
@@ -54,7 +54,7 @@ class ShardContext:
     read: ReadObject
     put: PutObject
     quarantine: Quarantine
-    lookup: Lookup = lambda *_: None
+    lookup: Lookup = lambda _: None
     may_compute: bool = True
     watch: Callable[[int], None] = lambda _: None
     memory_is_limited: bool = False
@@ -170,8 +170,7 @@ def memo_hits(
         upstream = {need: lines for need in task.needs if (lines := found[need]) is not None}
         known = len(upstream) == len(task.needs)
         if known:
-            key = file_key(task, file, upstream)
-            found[task.id] = lookup(key, file if task.reads_tree else None)
+            found[task.id] = lookup(file_key(task, file, upstream))
         else:
             found[task.id] = None
     return found
@@ -239,9 +238,9 @@ class _ShardWork:
             yield files, _FileWork(self, index, files[0], self._sources[index], known)
             self._sources.pop(index).drop_tree()
 
-    def lookup(self, key: str, file: InputFile | None) -> FileLines | None:
+    def lookup(self, key: str) -> FileLines | None:
         """Return the lines under a key, from this shard or from the memo."""
-        return self.computed.get(key) or self.context.lookup(key, file)
+        return self.computed.get(key) or self.context.lookup(key)
 
     def prepared(self, task: PlannedTask, index: int) -> object:
         """Return what the task has prepared for a group; None where it did not look at it."""
@@ -297,7 +296,7 @@ class _FileWork:
         if found is None:
             # What it needs has come out by now, perhaps as it did before.
             key = file_key(task, self._file, self._found)
-            found = self._shard.lookup(key, self._file if task.reads_tree else None)
+            found = self._shard.lookup(key)
             if found is None:
                 found, origin = self._compute(task, key), COMPUTED
         self._found[task.id] = found

@@ -170,7 +170,7 @@ def compute_parcel(
         quarantined[work.key] = code
         return quarantined_lines(code)
 
-    context = change(ShardContext(read, put, quarantine, lambda key, _: known.get(key)))
+    context = change(ShardContext(read, put, quarantine, known.get))
     computed: dict[str, FileLines] = {}
     for _ in compute_files(tasks, files, context, computed):
         pass  # what was computed is in `computed`, the rest the client has

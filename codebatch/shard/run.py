@@ -116,7 +116,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
                 commit_shard(
                     store, call.batch_id, call.shard_id, result.outputs, call.attempt, started
                 )
-            warning = memo.keep(plan.shard(call.shard_id), result.computed, now_ns())
+            warning = memo.keep(result.computed, now_ns())
         return Receipt(call.shard_id, call.attempt, DONE, warning=warning)
 
     return OpenShard(call, store, tasks, files, memo, finish)

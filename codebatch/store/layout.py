@@ -196,14 +196,9 @@ class Layout:
         """The reason why the result of that key is quarantined."""
         return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + QUARANTINE_SUFFIX)
 
-    def shard_hint(self, key: str) -> Path:
-        """Which batches may have outputs for the inputs of a shard; derived."""
-        name = check_digest(key)[len(DIGEST_PREFIX) :]
-        return self.shard_hints / name[:2] / name[2:]
-
     @property
     def shard_hints(self) -> Path:
-        """The folder of all shard hints."""
+        """Notes of earlier versions on batches with equal shards; nothing reads them."""
         return self.root / "indexes" / "shards"
 
     @property

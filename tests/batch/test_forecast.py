@@ -100,6 +100,8 @@ def test_forgotten(scanned_copy: Scanned) -> None:
     found = forecast(scanned_copy.store)
     assert found["parse"] == (0, FILES, {})
     assert set(found["lint"][2]) == {"first"}
+    for state in scanned_copy.path.rglob("state.json"):
+        state.unlink()
     document = {**load_graph("full"), "description": "the same under another id"}
     found = forecast(scanned_copy.store, document)
     assert (set(found["parse"][2]), set(found["lint"][2])) == ({"forgotten"}, {"upstream"})
@@ -154,7 +156,7 @@ def test_explain_remembered_and_linked(scanned_copy: Scanned, tmp_path: Path) ->
         if one["origin"] in ("linked", "remembered"):
             assert one["source"] == {"batch_id": scanned_copy.batch.id}
     config = lint_config(max_line_length=40)
-    shutil.rmtree(store.path / "indexes/shards")
+    shutil.rmtree(store.path / "batches")
     again = store.batch(store.snapshot(tree), config)
     again.run("sync")
     remembered = again.explain("analyze", "pkg/cart.py")

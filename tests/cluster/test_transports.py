@@ -99,19 +99,6 @@ def test_nothing_is_computed_twice(run: Run, batch: codebatch.Batch, scanned: Sc
     assert run(narrower).files["computed"] == 0
 
 
-def test_comment_is_cut_off_where_the_tree_is_the_same(
-    run: Run, store: codebatch.Store, tmp_path: Path
-) -> None:
-    tree = write_tree(
-        tmp_path / "t", {f"m{n}.py": f"def f{n}(x):\n    return x\n" for n in range(8)}
-    )
-    run(store.batch(store.snapshot(tree), "full"))
-    with (tree / "m3.py").open("a") as stream:
-        stream.write("# a comment\n")
-    report = run(store.batch(store.snapshot(tree), "full"))
-    assert report.files["computed"] == 3, "parse, analyze and lint, and not symbols"
-
-
 def test_config_of_one_task(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
     run(batch)
     document = {

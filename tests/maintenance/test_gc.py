@@ -325,7 +325,6 @@ def test_a_run_secures_the_trees_it_recalls(scanned_copy: Scanned) -> None:
     """Results that the memo remembers refer to objects that no batch may need any more."""
     store = scanned_copy.store
     discard(store, "batches", scanned_copy.batch.id)
-    shutil.rmtree(store.path / "indexes/shards")
     age_all(store, 30 * DAY)
     sources = {file.object[7:] for file in store.find_snapshot("latest").files}
     trees = [path for name, path in objects(store).items() if name not in sources]

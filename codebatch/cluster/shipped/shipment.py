@@ -16,7 +16,7 @@ from codebatch.model.memo_entry import Entry, to_entry
 from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
-from codebatch.shard.compute import Computation, Lookup, ShardContext, groups_of_equals, memo_hits
+from codebatch.shard.compute import Computation, ShardContext, groups_of_equals, memo_hits
 from codebatch.shard.open import OpenShard
 from codebatch.shard.parcel import (
     Answer,
@@ -138,33 +138,19 @@ def _portion(files: Sequence[InputFile], known: dict[str, FileLines]) -> Portion
 
 
 def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
-    """Return the known results of a file, by key; None where that is all of them.
-
-    The results of a task on a file before its edit may hold for what an edit has left alone: their
-    keys tell, when the worker knows what the tasks upstream give.
-    """
-    if shard.memo is None:
+    """Return the known results of a file, by key; None where that is all of them."""
+    memo = shard.memo
+    if memo is None:
         return {}
     found: dict[str, FileLines] = {}
-    if None not in memo_hits(shard.tasks, file, _noting(shard.memo.lookup, found)).values():
-        return None
-    before = shard.memo.lookup_previous(file)
-    if before is not None:
-        old, lookup = before
-        memo_hits(shard.tasks, old, _noting(lookup, found, of_any_content=True))
-    return found
 
-
-def _noting(lookup: Lookup, found: dict[str, FileLines], *, of_any_content: bool = False) -> Lookup:
-    """Return a lookup that notes in ``found`` what it finds, or only what holds of any content."""
-
-    def lookup_noted(key: str, file: InputFile | None) -> FileLines | None:
-        lines = lookup(key, file)
-        if lines is not None and (file is not None or not of_any_content):
+    def lookup(key: str) -> FileLines | None:
+        lines = memo.lookup(key)
+        if lines is not None:
             found[key] = lines
         return lines
 
-    return lookup_noted
+    return found if None in memo_hits(shard.tasks, file, lookup).values() else None
 
 
 def _most_read(tasks: Sequence[PlannedTask]) -> int:

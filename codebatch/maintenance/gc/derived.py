@@ -1,4 +1,4 @@
-"""Trim what can be made again: the memo by age and size, hints and indexes of batches gone, and
+"""Trim what can be made again: the memo by age and size, indexes of batches gone, and
 what is known of source trees that are gone or were not looked at for long.
 
 It is safe beside running batches: what a run does not find it computes.
@@ -15,7 +15,6 @@ from codebatch.store import BATCH_PREFIX, StoreDirectory
 from codebatch.store.door import Door
 from codebatch.store.files import remove_file
 from codebatch.store.indexes.memo import MemoStore
-from codebatch.store.indexes.shard_hints import all_hints
 from codebatch.store.indexes.stat_cache import root_of
 from codebatch.store.inventory import FoundFile, files_below, find_file, is_temporary
 
@@ -35,7 +34,7 @@ def trim_memo(store: StoreDirectory, max_bytes: int, oldest_ns: int, found: Coll
 
 
 def remove_orphans(store: StoreDirectory, found: Collected) -> None:
-    """Remove indexes of batches that are not in the store."""
+    """Remove indexes of batches that are not in the store, and what no version writes any more."""
     batches = set(store.batches.ids())
     door = store.layout.door
     derived = [
@@ -44,8 +43,7 @@ def remove_orphans(store: StoreDirectory, found: Collected) -> None:
         for path in (folder / name for name in door.names(folder))
         if path.name.startswith(f"{BATCH_PREFIX}-") and path.name.partition(".")[0] not in batches
     ]
-    hints = [path for path, named in all_hints(store.layout) if batches.isdisjoint(named)]
-    for file in _found(door, [*derived, *hints]):
+    for file in (*_found(door, derived), *files_below(door, store.layout.shard_hints)):
         _remove("indexes", door, file, found)
 
 
