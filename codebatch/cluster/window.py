@@ -12,11 +12,10 @@ the cluster is to be looked at, also where answers never pause.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
@@ -27,7 +26,9 @@ from dask.task_spec import Task
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.facts import asked, has_come
 from codebatch.graph.keys import Key
-from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS
+from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS, WorkerLostError
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.shard.open import refusal
 
 _POLL_SECONDS = 0.5
 _REASON_SECONDS = 60
@@ -38,15 +39,14 @@ _PASSING = frozenset(error.code for error in TRANSIENT_ERRORS)
 
 
 class Job(NamedTuple):
-    """One call on the cluster. ``prefer`` is the address of the worker that should run it, if it
-    is there; ``size`` about how many bytes it sends; ``tag`` is for the caller.
+    """One call on the cluster. ``size`` is about how many bytes it sends; ``tag`` is for the
+    caller.
     """
 
     key: Key
     run: Callable[[Any], object]
     argument: object
     tag: Any
-    prefer: str | None = None
     size: int = 0
 
 
@@ -68,9 +68,16 @@ class Lost(NamedTuple):
 _GONE = Lost("the scheduler or the workers for it were lost", is_blamed=False)
 
 
-def odd(result: object) -> Lost:
-    """Return the loss that stands for an answer of an unexpected type."""
-    return Lost(f"a worker answered with {type(result).__name__}", is_blamed=True)
+class Part(NamedTuple):
+    """A shard, or a parcel of one by its number, that was sent before so many times, and failed at
+    so many of them; ``is_whole`` where a worker has asked for contents that were left out.
+    """
+
+    call: ShardCall
+    number: int = 0
+    sent: int = 0
+    failed: int = 0
+    is_whole: bool = False
 
 
 class Bounds(NamedTuple):
@@ -110,49 +117,43 @@ class Window:
         self._bytes += job.size
 
     def send(self) -> None:
-        """Send what was added, as one graph for each choice of workers."""
-        fresh, self._fresh = self._fresh, []
-        by_choice: dict[str | None, list[Job]] = {}
-        for job in fresh:
-            by_choice.setdefault(job.prefer, []).append(job)
-        for prefer, jobs in by_choice.items():
-            self._submit(jobs, prefer)
+        """Send what was added, as one graph."""
+        jobs, self._fresh = self._fresh, []
+        if not jobs:
+            return
+        graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
+        size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
+            futures, chosen = self._cluster.submit(graph)
+        for job, future in zip(jobs, futures, strict=True):
+            self._flying[job.key] = Sent(job, future, chosen)
+            future.add_done_callback(self._ended.put)
 
     def answer(self) -> tuple[Job, object]:
         """Return the next job that ended, and its result or the loss; waits for as long as the
         cluster may take.
         """
         while True:
-            future = self._next_ended()
-            sent = self._flying.get(future.key)
-            if sent is None or sent.future is not future:
-                continue
-            result = self._result_of(sent)
-            self._forget(sent)
-            return sent.job, result
+            left = self._due - time.monotonic()
+            try:
+                future = self._ended.get(timeout=max(left, 0))
+            except queue.Empty:
+                future = None
+            if left <= 0:
+                self._look()
+            sent = None if future is None else self._flying.get(future.key)
+            if sent is not None and sent.future is future:
+                result = self._result_of(sent)
+                del self._flying[sent.job.key]
+                self._bytes -= sent.job.size
+                future.release()
+                return sent.job, result
 
     def close(self) -> None:
         """Cancel what is still on the cluster; nothing of it stays there."""
         futures = [sent.future for sent in self._flying.values()]
         self._flying.clear()
         self._cluster.cancel(futures)
-
-    def _submit(self, jobs: list[Job], prefer: str | None) -> None:
-        graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
-        size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
-            futures, chosen = self._cluster.submit(graph, prefer)
-        for job, future in zip(jobs, futures, strict=True):
-            self._flying[job.key] = Sent(job, future, chosen)
-            future.add_done_callback(self._ended.put)
-
-    def _next_ended(self) -> Any:
-        while True:
-            left = self._due - time.monotonic()
-            with contextlib.suppress(queue.Empty):
-                if left > 0:
-                    return self._ended.get(timeout=left)
-            self._look()
 
     def _look(self) -> None:
         """Look at the cluster; jobs that cannot end any more count as ended."""
@@ -188,11 +189,6 @@ class Window:
                     return _GONE
             return value.result()
 
-    def _forget(self, sent: Sent) -> None:
-        del self._flying[sent.job.key]
-        self._bytes -= sent.job.size
-        sent.future.release()
-
 
 def drive(
     window: Window, jobs: Iterator[Job], take: Callable[[Job, object], Iterable[Job]]
@@ -217,20 +213,21 @@ def drive(
         window.close()
 
 
-def is_worth_another_try(
-    cluster: Cluster, error: Mapping[str, object] | None, worker: str | None, tries: int
-) -> bool:
-    """Return true if a call that failed may succeed when it is made again; a worker that can do
-    none of this run's work gets no more of it.
+def next_try(cluster: Cluster, part: Part, result: object) -> Part | Receipt:
+    """Return the part as it is sent the next time, where its result is one that another try may
+    change; else the receipt. A worker that can do none of this run's work gets no more of it.
     """
-    code = (error or {}).get("code")
-    if tries + 1 >= _MAX_TRIES:
-        return False
-    if code in _UNFIT and worker is not None:
-        return cluster.avoid(worker, str((error or {}).get("message")))
-    return code in _PASSING
-
-
-def is_worth_after_loss(lost: Lost, tries: int) -> bool:
-    """Return true if a lost call is made again: always, unless it may be to blame itself."""
-    return not lost.is_blamed or tries + 1 < _MAX_TRIES
+    is_last = part.failed + 1 >= _MAX_TRIES
+    if isinstance(result, Receipt):
+        error, is_blamed = result.error or {}, True
+        if not is_last and error.get("code") in _UNFIT and result.worker is not None:
+            again = cluster.avoid(result.worker, str(error.get("message")))
+        else:
+            again = not is_last and error.get("code") in _PASSING
+    else:
+        odd = Lost(f"a worker answered with {type(result).__name__}", is_blamed=True)
+        message, is_blamed = result if isinstance(result, Lost) else odd
+        again = not (is_blamed and is_last)
+        result = refusal(part.call, WorkerLostError(message))
+    following = part._replace(sent=part.sent + 1, failed=part.failed + is_blamed)
+    return following if again else result

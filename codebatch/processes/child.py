@@ -34,7 +34,6 @@ from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.compute import Computation, ShardContext, run_task
 from codebatch.shard.parcel import (
-    ContentMissingError,
     Parcel,
     compute_parcel,
     error_of,
@@ -120,8 +119,6 @@ class _Serving:
             with collector_held():
                 results = compute_parcel(parcel, reader_of(parcel.contents), limited)
             return {"results": pack_results(results), "quarantined": results.quarantined}
-        except ContentMissingError as error:
-            return {"missing": [error.digest]}
         except MemoryExhaustedError:
             self.exhausted = True
             return {"exhausted": True}

@@ -1,7 +1,7 @@
 """The messages to and from workers that never see the store, and the work they ask for.
 
 A *parcel* is a bounded part of a shard: files by digest, the tasks to run on them, what is known
-of them already, and the contents that the worker may not have. It names no path and no batch, so
+of them already, and the contents that they may read. It names no path and no batch, so
 what comes of it follows from its bytes alone. The *answer* has the lines of each task on each file
 under their keys, with the objects that the lines refer to, as one compressed message.
 
@@ -42,8 +42,7 @@ class Parcel(NamedTuple):
     """Work for a worker that sees no store.
 
     ``tasks`` are planned tasks as canonical JSON, ``files`` are (object, size, language, facets),
-    ordered by object, ``known`` are entries. ``contents`` are those that the worker is not known
-    to have. ``cache_bytes`` is how much of what it was sent a worker keeps.
+    ordered by object, ``known`` are entries. ``contents`` are those that tasks may read.
     """
 
     tasks: tuple[bytes, ...]
@@ -51,28 +50,19 @@ class Parcel(NamedTuple):
     known: tuple[Entry, ...]
     limits: Limits
     contents: tuple[StoredBytes, ...]
-    cache_bytes: int
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes on the way."""
-        known = sum(len(entry[1]) for entry in self.known)
-        return known + sum(len(one.data) for one in self.contents) + 150 * len(self.files)
 
 
 class Answer(NamedTuple):
     """The answer of a worker, by its name and address, to a parcel.
 
     ``results`` is what `pack_results` gives. ``quarantined`` are the keys of results that are
-    quarantined, with the code of the reason. Where contents are ``missing``, which a task has asked
-    for, or where there is an ``error``, there are no results.
+    quarantined, with the code of the reason. Where there is an ``error``, there are no results.
     """
 
     worker: str
     address: str
     results: bytes = b""
     quarantined: tuple[tuple[str, str], ...] = ()
-    missing: tuple[str, ...] = ()
     error: Mapping[str, object] | None = None
 
 
@@ -80,10 +70,6 @@ class ContentMissingError(CodeBatchError):
     """A content that was not sent, and that a task wants to read."""
 
     code = "CONTENT_MISSING"
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(f"object {digest} was not sent")
-        self.digest = digest
 
 
 @dataclass(frozen=True)
@@ -141,7 +127,7 @@ def reader_of(contents: Iterable[StoredBytes]) -> ReadObject:
 
     def read(digest: str, limit: int) -> bytes:
         if digest not in stored:
-            raise ContentMissingError(digest)
+            raise ContentMissingError(f"object {digest} was not sent")
         return open_stored(stored[digest], limit)
 
     return read

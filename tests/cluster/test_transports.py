@@ -131,7 +131,7 @@ def test_recheck(client: Any, batch: codebatch.Batch) -> None:
 def test_damaged_source_fails_its_shard_alone(
     run: Run, store: codebatch.Store, tmp_path: Path
 ) -> None:
-    files = {f"m{n}.py": f"x = {os.urandom(90).hex()!r}\n" for n in range(40)}  # no worker has it
+    files = {f"m{n}.py": f"x = {os.urandom(90).hex()!r}\n" for n in range(40)}
     batch = store.batch(store.snapshot(write_tree(tmp_path / "t", files)), "full")
     digest = batch.store.find_snapshot("latest").files[7].object
     path = next(batch.path.glob(f"objects/sha256/??/??/{digest[7:]}*"))
@@ -146,7 +146,7 @@ def test_damaged_source_fails_its_shard_alone(
 
 
 def test_damage_in_one_store_is_none_of_another(client: Any, tmp_path: Path) -> None:
-    """Workers were sent damaged bytes, and keep none of them."""
+    """Workers were sent damaged bytes, and keep nothing."""
     tree = write_tree(tmp_path / "t", {"m.py": f"x = {os.urandom(90).hex()!r}\n"})
     damaged, other = (codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two"))
     batch = damaged.batch(damaged.snapshot(tree), "full")
@@ -278,36 +278,15 @@ def test_local_run_uses_no_cluster(scanned: Scanned) -> None:
     assert asdict(scanned.report)["cluster"] is None
 
 
-def test_file_is_sent_once_per_worker(client: Any, tmp_path: Path) -> None:
-    """Another store, the same files: workers have them. Of noise, little else is sent."""
-    noise = {f"m{n}.py": f"x = {os.urandom(4000).hex()!r}\n" for n in range(24)}
-    tree = write_tree(tmp_path / "t", noise)
-    volume = []
-    for name in ("one", "two", "three"):
-        store = codebatch.open_store(tmp_path / name, create=True)
-        report = ship(store.batch(store.snapshot(tree), "parse"), client)
-        assert report.files["computed"] == len(noise)
-        volume.append(sent(report))
-    assert volume[0] > 4000 * len(noise)
-    # With two workers, a parcel may go to the one that does not have it: then it has it as well.
-    assert sum(volume[1:]) < 1.5 * volume[0]
-
-
-def test_what_a_worker_has_forgotten_is_sent_again(client: Any, tmp_path: Path) -> None:
-    noise = {f"m{n}.py": f"x = {os.urandom(500).hex()!r}\n" for n in range(8)}
-    tree = write_tree(tmp_path / "t", noise)
-    one, two = (codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two"))
-    first = ship(one.batch(one.snapshot(tree), "full"), client)
-    batch = two.batch(two.snapshot(tree), "full")
-
-    def forget() -> None:
-        from codebatch.cluster.shipped.parcel_worker import CACHE  # noqa: PLC0415 - on a worker
-
-        CACHE.completed((), (), 0)
-
-    # What a worker has is asked for when the run begins: it is forgotten after that.
-    again = ship(batch, client, progress=lambda *_: client.run(forget))
-    assert (again.status, again.result) == ("done", first.result)
+def test_what_a_worker_lacks_is_sent_after_all(
+    client: Any, batch: codebatch.Batch, scanned: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contents that no task is expected to read are left out at first."""
+    monkeypatch.setattr(
+        "codebatch.cluster.shipped.shipment._NEVER_READ", frozenset({"python", "javascript"})
+    )
+    report = ship(batch, client)
+    assert (report.status, report.result) == ("done", scanned.report.result)
 
 
 def test_contents_that_no_task_reads_stay_here(client: Any, tmp_path: Path) -> None:

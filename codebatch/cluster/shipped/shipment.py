@@ -6,7 +6,7 @@ shard as if it had been computed in place: the same keys, the same order, the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from codebatch.model.memo_entry import Entry, to_entry
 from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines
-from codebatch.model.records import InputFile, PlannedTask
+from codebatch.model.records import InputFile
 from codebatch.shard.compute import Computation, ShardContext, groups_of_equals, memo_hits
 from codebatch.shard.open import OpenShard
 from codebatch.shard.parcel import (
@@ -32,15 +32,12 @@ from codebatch.shard.run import finish_shard
 
 _NEVER_READ = frozenset({"symlink", "binary"})
 
-Has = Callable[[str], bool]
-
 
 class ParcelLimits(NamedTuple):
-    """The limits of a parcel, in raw bytes and number of files; and of the cache of a worker."""
+    """The limits of a parcel, in raw bytes and number of files."""
 
     source_bytes: int = 4 * 2**20
     files: int = 1000
-    cache_bytes: int = 64 * 2**20
 
 
 class Portion(NamedTuple):
@@ -60,7 +57,6 @@ class Shipment:
     def __init__(self, shard: OpenShard, limits: ParcelLimits) -> None:
         self.shard = shard
         self.portions = [] if shard.call.reuse.required else list(_portions(shard, limits))
-        self._limits = limits
         self._tasks = tuple(map(task_bytes, shard.tasks))
         self._results: dict[int, Results] = {}
         self._quarantined: dict[str, str] = {}
@@ -71,17 +67,15 @@ class Shipment:
         """True if every portion was answered."""
         return len(self._results) == len(self.portions)
 
-    def parcel(self, index: int, has: Has, asked: Container[str]) -> Parcel:
-        """Return a portion with the contents that were asked for, and those of its files that tasks
-        may read and the worker does not have.
-        """
+    def parcel(self, index: int, *, is_whole: bool) -> Parcel:
+        """Return a portion with the contents of the files that tasks may read, or of all."""
         portion, store = self.portions[index], self.shard.store
-        largest = _most_read(self.shard.tasks)
+        limits = [task.config.get("max_bytes") for task in self.shard.tasks]
+        largest = max((limit for limit in limits if isinstance(limit, int)), default=0)
         wanted = {
             file.object: file.size
             for file in portion.files
-            if file.object in asked
-            or not (file.language in _NEVER_READ or file.size > largest or has(file.object))
+            if is_whole or not (file.language in _NEVER_READ or file.size > largest)
         }
         return Parcel(
             tasks=self._tasks,
@@ -89,7 +83,6 @@ class Shipment:
             known=portion.known,
             limits=self.shard.call.limits,
             contents=tuple(starmap(store.objects.read_stored, wanted.items())),
-            cache_bytes=self._limits.cache_bytes,
         )
 
     def take(self, index: int, answer: Answer) -> None:
@@ -151,9 +144,3 @@ def _known(shard: OpenShard, file: InputFile) -> dict[str, FileLines] | None:
         return lines
 
     return found if None in memo_hits(shard.tasks, file, lookup).values() else None
-
-
-def _most_read(tasks: Sequence[PlannedTask]) -> int:
-    """Return the size of the largest file that a task reads; what is not sent is asked for."""
-    limits = [task.config.get("max_bytes") for task in tasks]
-    return max((limit for limit in limits if isinstance(limit, int)), default=0)

@@ -1,66 +1,35 @@
 """Shards on a cluster whose workers never see the store: parcels go out, answers come back.
 
 The client opens a shard when there is room for more on the cluster, sends what is not known of it
-in parcels, and commits it when all of them are answered. A worker keeps what it was sent for a
-while; what it is known to have is not sent to it again, and it says what it lacks.
+in parcels, and commits it when all of them are answered.
 
-State of `_ShippedRun`: ``_shipments`` are the shards that are on their way, by id; ``_locality``
-the objects that each worker is believed to have.
+State of `_ShippedRun`: ``_shipments`` are the shards that are on their way, by id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import distributed
 
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.preflight.facts import ask_briefly
-from codebatch.cluster.shipped.locality import Locality
-from codebatch.cluster.shipped.parcel_worker import CACHE, answer_parcel
+from codebatch.cluster.shipped.parcel_worker import answer_parcel
 from codebatch.cluster.shipped.shipment import ParcelLimits, Shipment
 from codebatch.cluster.usage import UsageTally
-from codebatch.cluster.window import (
-    Bounds,
-    Job,
-    Lost,
-    Window,
-    drive,
-    is_worth_after_loss,
-    is_worth_another_try,
-    odd,
-)
+from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
 from codebatch.graph.keys import parcel_key
-from codebatch.model.errors import WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import FAILED
 from codebatch.runtime.interrupts import check
-from codebatch.shard.open import answered, refusal
-from codebatch.shard.parcel import Answer, error_of, parcel_bytes
+from codebatch.shard.open import answered
+from codebatch.shard.parcel import Answer, ContentMissingError, parcel_bytes
 from codebatch.shard.run import open_shard
 
 PARCELS = ParcelLimits()
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)
 
 OnReceipt = Callable[[Receipt], None]
-
-
-class _Parcel(NamedTuple):
-    """A parcel that was sent before so many times, and failed at so many of them; ``asked`` are
-    contents that a worker has asked for.
-    """
-
-    call: ShardCall
-    number: int
-    sent: int = 0
-    failed: int = 0
-    asked: frozenset[str] = frozenset()
-
-    def again(self, *, failed: bool) -> _Parcel:
-        """Return the parcel as it is sent the next time."""
-        return self._replace(sent=self.sent + 1, failed=self.failed + failed)
 
 
 def run_shipped(
@@ -77,11 +46,6 @@ def compute_on_worker(message: bytes) -> Answer:
     return answer_parcel(message, str(worker.name), str(worker.address))
 
 
-def cached_shorts() -> bytes:
-    """Return the short digests of the objects that the worker of this process keeps."""
-    return CACHE.shorts()
-
-
 class _ShippedRun:
     """The parcels of one run."""
 
@@ -90,7 +54,6 @@ class _ShippedRun:
         self._on_receipt = on_receipt
         self._usage = usage
         self._shipments: dict[str, Shipment] = {}
-        self._locality = Locality(ask_briefly(cluster.client, cached_shorts))
 
     def jobs(self, calls: Iterable[ShardCall]) -> Iterator[Job]:
         """Yield the parcels of all shards; each shard is opened when its first is asked for."""
@@ -107,62 +70,46 @@ class _ShippedRun:
                 continue
             self._shipments[call.shard_id] = packed
             for number in range(len(packed.portions)):
-                yield from self._job(_Parcel(call, number))
+                yield from self._job(Part(call, number))
             self._finish_if_complete(call)  # of which everything was known
 
     def take(self, job: Job, result: object) -> Iterator[Job]:
         """Take the result of a parcel; yield it anew where it has to be sent again."""
-        parcel: _Parcel = job.tag
-        self._locality.ended(job.prefer)
-        if parcel.call.shard_id not in self._shipments:
+        part: Part = job.tag
+        call, shipment = part.call, self._shipments.get(part.call.shard_id)
+        if shipment is None:
             return  # its shard has failed over another parcel
         if isinstance(result, Answer):
             self._usage.count(result.worker, result.address, job.size, len(result.results))
-            yield from self._take_answer(parcel, result)
-            return
-        lost = result if isinstance(result, Lost) else odd(result)
-        if is_worth_after_loss(lost, parcel.failed):
-            yield from self._job(parcel.again(failed=lost.is_blamed))
+            error, taken = result.error, None
+            if error is None:
+                taken = answered(call, partial(shipment.take, part.number, result))
+                error = taken.error if isinstance(taken, Receipt) else None
+            if error is None:
+                self._finish_if_complete(call)
+                return
+            if error["code"] == ContentMissingError.code and not part.is_whole:
+                yield from self._job(part._replace(sent=part.sent + 1, is_whole=True))
+                return
+            result = Receipt(call.shard_id, call.attempt, FAILED, error, worker=result.worker)
+        following = next_try(self._cluster, part, result)
+        if isinstance(following, Part):
+            yield from self._job(following)
         else:
-            self._fail(refusal(parcel.call, WorkerLostError(lost.message)))
+            self._fail(following)
 
-    def _take_answer(self, parcel: _Parcel, answer: Answer) -> Iterator[Job]:
-        call, shipment = parcel.call, self._shipments[parcel.call.shard_id]
-        objects = [file.object for file in shipment.portions[parcel.number].files]
-        if answer.missing and parcel.asked != frozenset(objects):
-            self._locality.drop(answer.address, objects)
-            # What was asked for; and all, if that was not all.
-            asked = frozenset(objects if parcel.asked else answer.missing)
-            yield from self._job(parcel.again(failed=False)._replace(asked=asked))
-            return
-        self._locality.put(answer.address, objects)
-        error = _error_in(answer, parcel, shipment)
-        if error is None:
-            self._finish_if_complete(call)
-        elif is_worth_another_try(self._cluster, error, answer.worker, parcel.failed):
-            yield from self._job(parcel.again(failed=True))
-        else:
-            self._fail(Receipt(call.shard_id, call.attempt, FAILED, error, worker=answer.worker))
-
-    def _job(self, parcel: _Parcel) -> Iterator[Job]:
+    def _job(self, part: Part) -> Iterator[Job]:
         """Yield the task for a parcel; none where it cannot be read, or its shard failed."""
-        call, shipment = parcel.call, self._shipments.get(parcel.call.shard_id)
+        call, shipment = part.call, self._shipments.get(part.call.shard_id)
         if shipment is None:
             return
-        objects = [file.object for file in shipment.portions[parcel.number].files]
-        home = self._locality.best(objects, self._cluster.addresses)
-
-        def make() -> bytes:
-            has = partial(self._locality.has, home)
-            return parcel_bytes(shipment.parcel(parcel.number, has, parcel.asked))
-
-        message = answered(call, make)
+        parcel = partial(shipment.parcel, part.number, is_whole=part.is_whole)
+        message = answered(call, lambda: parcel_bytes(parcel()))
         if isinstance(message, Receipt):
             self._fail(message)
             return
-        self._locality.expect(home)
-        key = parcel_key(call, parcel.number, parcel.sent)
-        yield Job(key, compute_on_worker, message, parcel, home, len(message))
+        key = parcel_key(call, part.number, part.sent)
+        yield Job(key, compute_on_worker, message, part, len(message))
 
     def _finish_if_complete(self, call: ShardCall) -> None:
         """Commit a shard once all its parcels are answered."""
@@ -174,13 +121,3 @@ class _ShippedRun:
     def _fail(self, receipt: Receipt) -> None:
         del self._shipments[receipt.shard_id]
         self._on_receipt(receipt)
-
-
-def _error_in(answer: Answer, parcel: _Parcel, shipment: Shipment) -> Mapping[str, object] | None:
-    """Have a shipment take an answer; return the error in it, if any."""
-    if answer.missing:
-        return error_of(WorkerLostError("a worker lacks what it was sent"))
-    if answer.error is not None:
-        return answer.error
-    taken = answered(parcel.call, lambda: shipment.take(parcel.number, answer))
-    return taken.error if isinstance(taken, Receipt) else None
