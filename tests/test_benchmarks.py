@@ -77,6 +77,7 @@ def test_profile(tree: Path) -> None:
     assert "codebatch.cli.commands.runs:scan" in done.stdout
 
 
+@pytest.mark.slow
 def test_naive(tree: Path) -> None:
     (tree / "link.py").unlink()
     done = benchmark("benchmarks/naive.py", tree)
@@ -84,6 +85,7 @@ def test_naive(tree: Path) -> None:
     assert "ratio" in done.stdout
 
 
+@pytest.mark.slow
 def test_scale(tmp_path: Path) -> None:
     written = tmp_path / "steps.json"
     done = benchmark(

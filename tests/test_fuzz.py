@@ -373,7 +373,7 @@ def fuzz_store(
 def test_changed_stores(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:
-    fuzz_store(5, template, tmp_path / "sandbox", note, CHANGES)
+    fuzz_store(3, template, tmp_path / "sandbox", note, CHANGES)
 
 
 @pytest.mark.slow
@@ -541,7 +541,7 @@ def _write_bytes_tree(tree: Path, files: dict[bytes, bytes]) -> None:
 
 
 def test_odd_trees(tmp_path: Path, note: Note) -> None:
-    fuzz_trees(8, tmp_path, note)
+    fuzz_trees(4, tmp_path, note)
 
 
 @pytest.mark.slow
