@@ -44,11 +44,11 @@ from codebatch.store.probe import FileSystem, probe_file_system
 
 if TYPE_CHECKING:
     from codebatch.cluster.connect import configuration, connection
-    from codebatch.cluster.preflight import facts as cluster_facts
+    from codebatch.cluster.preflight import preflight
 else:
     configuration = lazy("codebatch.cluster.connect.configuration")
     connection = lazy("codebatch.cluster.connect.connection")
-    cluster_facts = lazy("codebatch.cluster.preflight.facts")
+    preflight = lazy("codebatch.cluster.preflight.preflight")
 
 _STALE_NS = 24 * 3600 * 10**9
 _LOW_BYTES = 2**30
@@ -132,8 +132,8 @@ def _look_at_cluster(
         if store is not None and root is not None:
             probe = stack.enter_context(store_probe(root, store.store_id))
         cluster = ClusterFacts(
-            cluster_facts.ask_scheduler(client),
-            cluster_facts.ask_workers(client, None, tasks, probe),
+            preflight.ask_scheduler(client),
+            preflight.ask_workers(client, None, tasks, probe),
         )
     return cluster, check_cluster(cluster, Needs(here, tasks, root, transport))
 

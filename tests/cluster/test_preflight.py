@@ -17,7 +17,7 @@ from conftest import Outcome, Scanned
 
 import codebatch
 from codebatch.cluster.connect.connection import connect
-from codebatch.cluster.preflight import facts
+from codebatch.cluster.preflight import preflight
 from codebatch.cluster.preflight.compatibility import Problem
 from codebatch.cluster.preflight.preflight import Work, examine, examine_workers
 from codebatch.model.errors import ClusterError, ClusterMismatchError
@@ -224,7 +224,7 @@ def test_diagnose_says_the_same(cluster: Cluster, planned: codebatch.Batch, cli:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "ANSWER_SECONDS", 4)
+    monkeypatch.setattr(preflight, "ANSWER_SECONDS", 4)
 
 
 def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
@@ -234,7 +234,7 @@ def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
     workers = [addresses[name] for name in ("fit-1", "fit-2")]
     began = time.monotonic()
     assert look_at(client, planned, *workers) == [(), ()]
-    assert time.monotonic() - began < facts.ANSWER_SECONDS
+    assert time.monotonic() - began < preflight.ANSWER_SECONDS
     cluster.members["fit-2"].freeze()
     try:
         began = time.monotonic()

@@ -1,8 +1,8 @@
 """Check the facts of a cluster against what a plan needs.
 
-Pure: the facts are gathered by `cluster.preflight.facts`. Each
-difference becomes a `Problem` that names the process, what is wrong with it, and the remedy. An
-``error`` would make results wrong, or work fail; with a ``warning`` work may go well.
+Pure: the facts are gathered by `cluster.preflight.preflight`. Each difference becomes a `Problem`
+that names the process, what is wrong with it, and the remedy. An ``error`` would make results
+wrong, or work fail; with a ``warning`` work may go well.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ SCHEDULER = "scheduler"
 _CARRIERS = ("dask", "distributed", "msgpack")  # what calls and answers go through
 _IMPLEMENTATION = "the interpreter"
 _PYTHON = {"python": "Python", "implementation": _IMPLEMENTATION}  # as a toolchain calls them
-_ABSENT = "No module named 'codebatch'"
 _NAMED = 3
+_MOUNT = "mount the folder of the store at the same path there"
 _SEEN = {
-    MISSING: ("sees no store at {store}", "mount the folder of the store at the same path there"),
-    OTHER: (
-        "sees another store at {store}",
-        "mount the folder of the store at the same path there",
-    ),
+    MISSING: ("sees no store at {store}", _MOUNT),
+    OTHER: ("sees another store at {store}", _MOUNT),
     COPY: (
         "sees a copy of the store at {store}, not the store itself",
         "mount the very folder there: copies grow apart",
@@ -110,38 +107,75 @@ def check_cluster(cluster: ClusterFacts, needs: Needs) -> list[Problem]:
 
 def check_scheduler(facts: SchedulerFacts, here: Facts) -> list[Problem]:
     """Return all problems of the scheduler."""
-    who, problems = "the scheduler", []
+    process, found = _Process("the scheduler", SCHEDULER), []
     if facts.error is not None:
-        message = f"{who} {_failure(facts.error, 'load codebatch')}"
+        what = _failure(facts.error, "load codebatch")
         remedy = f"install codebatch {here.codebatch} where it runs: it unpacks what it hands out"
-        problems.append(Problem("CLUSTER_SCHEDULER_FAILED", ERROR, message, remedy, SCHEDULER))
+        found.append(process.problem("CLUSTER_SCHEDULER_FAILED", what, remedy))
     there = facts.packages.get("codebatch", here.codebatch)
     if there != here.codebatch:
-        problems.append(_other(who, SCHEDULER, "codebatch", there, here.codebatch))
+        found.append(process.other("codebatch", there, here.codebatch))
     python = ".".join(facts.packages.get("python", here.python).split(".")[:3])  # 3.13.0.final.0
     if _minor(python) != _minor(here.python):
-        problems.append(_other(who, SCHEDULER, "Python", python, _minor(here.python)))
-    return [*problems, *_carrier_problems(who, SCHEDULER, facts.packages, here)]
+        found.append(process.other("Python", python, _minor(here.python)))
+    return [*found, *process.other_carriers(facts.packages, here)]
 
 
 def check_worker(address: str, facts: Facts | str | None, needs: Needs) -> list[Problem]:
     """Return all problems of one worker."""
-    who = f"worker {address}"
+    process = _Process(f"worker {address}", address)
     if facts is None:
-        silent = f"{who} does not answer"
         remedy = "it is left out; is it stopped or very busy?"
-        return [Problem("CLUSTER_SILENT", WARNING, silent, remedy, address)]
+        return [process.problem("CLUSTER_SILENT", "does not answer", remedy, WARNING)]
     if isinstance(facts, str):
         remedy = f"install codebatch {needs.here.codebatch} there"
-        failed = f"{who} {_failure(facts, 'answer')}"
-        return [Problem("CLUSTER_WORKER_FAILED", ERROR, failed, remedy, address)]
+        return [process.problem("CLUSTER_WORKER_FAILED", _failure(facts, "answer"), remedy)]
     if facts.name not in (None, address):
-        who = f"worker {facts.name} ({address})"
+        process = _Process(f"worker {facts.name} ({address})", address)
     return [
-        *_version_problems(who, address, facts, needs),
-        *_task_problems(who, address, facts, needs),
-        *_store_problems(who, address, facts, needs),
+        *_version_problems(process, facts, needs),
+        *_task_problems(process, facts, needs),
+        *_store_problems(process, facts, needs),
     ]
+
+
+class _Process(NamedTuple):
+    """A process that has problems: what messages call it, and its address."""
+
+    who: str
+    address: str
+
+    def problem(self, code: str, what: str, remedy: str, severity: str = ERROR) -> Problem:
+        """Return a problem of this process."""
+        return Problem(code, severity, f"{self.who} {what}", remedy, self.address)
+
+    def other(
+        self,
+        name: str,
+        there: str | None,
+        wanted: str | None,
+        severity: str = ERROR,
+        task: str | None = None,
+    ) -> Problem:
+        """Return a difference of versions, and what to install."""
+        wants = "here is" if task is None else f"task {task} was planned with"
+        what = f"has {name} {there or '(none)'}, {wants} {wanted or '(none)'}"
+        if name in ("Python", _IMPLEMENTATION):
+            remedy = f"start it with {wanted if name == _IMPLEMENTATION else f'Python {wanted}'}"
+        elif wanted is None:
+            remedy = f"take {name} away there"
+        else:
+            remedy = f"install {name} {wanted} there"
+            if name != "codebatch":
+                remedy += f": pip install '{name}=={wanted}'"
+        return self.problem("CLUSTER_VERSION", what, remedy, severity)
+
+    def other_carriers(self, packages: Mapping[str, str], here: Facts) -> Iterator[Problem]:
+        """Yield the packages that calls go through and that are there in another version."""
+        for name in _CARRIERS:
+            there, ours = packages.get(name), here.packages.get(name)
+            if there is not None and there != ours:
+                yield self.other(name, there, ours, WARNING)
 
 
 def choose_transport(cluster: ClusterFacts, asked: str) -> str:
@@ -159,126 +193,72 @@ def mismatch(problems: Sequence[Problem]) -> ClusterMismatchError | None:
     errors = [problem for problem in problems if problem.severity == ERROR]
     if not errors:
         return None
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    processes: dict[str, list[str]] = {}
+    processes: dict[str, dict[str, None]] = {}
     for problem in errors:
-        processes.setdefault(problem.remedy, []).append(problem.who or "")
+        processes.setdefault(problem.remedy, {})[problem.who or ""] = None
+    more, hints = "", list(processes)
+    if len(errors) > 1:
+        more = f" (and {len(errors) - 1} more)"
+        hints = [_hint(remedy, list(filter(None, who))) for remedy, who in processes.items()]
     return ClusterMismatchError(
         f"the cluster cannot run this: {errors[0].message}{more}",
-        hints=[_hint(remedy, who, alone=not more) for remedy, who in processes.items()],
+        hints=hints,
         details={"problems": [asdict(problem) for problem in problems]},
     )
 
 
-def _hint(remedy: str, processes: Sequence[str], *, alone: bool) -> str:
-    named = list(dict.fromkeys(filter(None, processes)))
-    if alone or not named:
-        return remedy
+def _hint(remedy: str, named: Sequence[str]) -> str:
     rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return f"{remedy} ({', '.join(named[:_NAMED])}{rest})"
+    return f"{remedy} ({', '.join(named[:_NAMED])}{rest})" if named else remedy
 
 
-def _version_problems(who: str, address: str, facts: Facts, needs: Needs) -> Iterator[Problem]:
+def _version_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[Problem]:
     here = needs.here
     if facts.codebatch != here.codebatch:
-        yield _other(who, address, "codebatch", facts.codebatch, here.codebatch)
+        yield process.other("codebatch", facts.codebatch, here.codebatch)
     depends = any("python" in _toolchain(task.components) for task in needs.tasks)
     if not depends and _minor(facts.python) != _minor(here.python):
-        yield _other(who, address, "Python", facts.python, _minor(here.python), WARNING)
-    yield from _carrier_problems(who, address, facts.packages, here)
+        yield process.other("Python", facts.python, _minor(here.python), WARNING)
+    yield from process.other_carriers(facts.packages, here)
 
 
-def _carrier_problems(
-    who: str, address: str, packages: Mapping[str, str], here: Facts
-) -> Iterator[Problem]:
-    for name in _CARRIERS:
-        there, ours = packages.get(name), here.packages.get(name)
-        if there is not None and there != ours:
-            yield _other(who, address, name, there, ours, WARNING)
-
-
-def _task_problems(who: str, address: str, facts: Facts, needs: Needs) -> Iterator[Problem]:
-    """Tasks that are not there, and each tool that differs, once for all tasks that use it."""
+def _task_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[Problem]:
+    """Yield tasks that are not there, and each tool that differs, once for all of its tasks."""
     told: set[str] = set()
     for task in needs.tasks:
         there = facts.tasks.get(task.id, {"error": "it says nothing of it", "found": True})
-        if "error" in there:
-            yield _task_missing(who, address, task, there)
-            continue
         planned, found = _toolchain(task.components), _toolchain(there)
+        if "error" in there:
+            remedy = "install the package that it is in there, or upload it to the workers"
+            if there.get("found"):
+                tools = (f"{name} {version}" for name, version in planned.items())
+                remedy = f"install there what it was planned with: {', '.join(tools)}"
+            what = f"cannot run task {task.id}: {there['error']}"
+            yield process.problem("CLUSTER_TASK", what, remedy)
+            continue
         for tool in sorted(planned.keys() | found.keys()):
             if planned.get(tool) != found.get(tool) and tool not in told:
                 told.add(tool)
                 name = _PYTHON.get(tool, tool)
-                yield _other(who, address, name, found.get(tool), planned.get(tool), task=task.id)
-        if facts.codebatch == needs.here.codebatch:  # else that has been said, and is why
-            yield from _component_problems(who, address, task, there)
+                yield process.other(name, found.get(tool), planned.get(tool), task=task.id)
+        if facts.codebatch != needs.here.codebatch:
+            continue  # that has been said, and is why
+        for name in sorted((task.components.keys() | there.keys()) - {"toolchain"}):
+            wanted, has = task.components.get(name), there.get(name)
+            if wanted != has:
+                what = f"has another task {task.id}: its {name} is {has}, planned was {wanted}"
+                remedy = "install the package that it is in there in the same version"
+                yield process.problem("CLUSTER_TASK", what, remedy)
 
 
-def _task_missing(
-    who: str, address: str, task: PlannedTask, there: Mapping[str, object]
-) -> Problem:
-    if there.get("found"):
-        tools = (f"{name} {version}" for name, version in _toolchain(task.components).items())
-        remedy = f"install there what it was planned with: {', '.join(tools)}"
-    else:
-        remedy = "install the package that it is in there, or upload it to the workers"
-    message = f"{who} cannot run task {task.id}: {there['error']}"
-    return Problem("CLUSTER_TASK", ERROR, message, remedy, address)
-
-
-def _component_problems(
-    who: str, address: str, task: PlannedTask, there: Mapping[str, object]
-) -> Iterator[Problem]:
-    for name in sorted(task.components.keys() | there.keys()):
-        planned, found = task.components.get(name), there.get(name)
-        if name != "toolchain" and planned != found:
-            yield Problem(
-                "CLUSTER_TASK",
-                ERROR,
-                f"{who} has another task {task.id}: its {name} is {found}, planned was {planned}",
-                "install the package that it is in there in the same version",
-                address,
-            )
-
-
-def _store_problems(who: str, address: str, facts: Facts, needs: Needs) -> Iterator[Problem]:
+def _store_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[Problem]:
     if needs.store is None or needs.transport == SHIPPED or facts.store in (None, VISIBLE):
         return
     what, remedy = _SEEN[facts.store]
     severity = ERROR
     if needs.transport == AUTO:
         severity, remedy = WARNING, f"files are shipped to workers then; or {remedy}"
-    message = f"{who} {what.format(store=needs.store)}"
-    yield Problem("CLUSTER_STORE", severity, message, remedy, address)
-
-
-def _other(
-    who: str,
-    address: str,
-    name: str,
-    there: str | None,
-    wanted: str | None,
-    severity: str = ERROR,
-    *,
-    task: str | None = None,
-) -> Problem:
-    """A difference of versions, and what to install."""
-    wants = "here is" if task is None else f"task {task} was planned with"
-    message = f"{who} has {name} {there or '(none)'}, {wants} {wanted or '(none)'}"
-    return Problem("CLUSTER_VERSION", severity, message, _remedy(name, wanted), address)
-
-
-def _remedy(name: str, wanted: str | None) -> str:
-    if name == _IMPLEMENTATION:
-        return f"start it with {wanted}"
-    if name == "Python":
-        return f"start it with Python {wanted}"
-    if wanted is None:
-        return f"take {name} away there"
-    if name == "codebatch":
-        return f"install codebatch {wanted} there"
-    return f"install {name} {wanted} there: pip install '{name}=={wanted}'"
+    yield process.problem("CLUSTER_STORE", what.format(store=needs.store), remedy, severity)
 
 
 def _toolchain(components: Mapping[str, object]) -> Mapping[str, str]:
@@ -287,7 +267,9 @@ def _toolchain(components: Mapping[str, object]) -> Mapping[str, str]:
 
 
 def _failure(error: str, what: str) -> str:
-    return "has no codebatch" if _ABSENT in error else f"cannot {what}: {error}"
+    return (
+        "has no codebatch" if "No module named 'codebatch'" in error else f"cannot {what}: {error}"
+    )
 
 
 def _minor(version: str) -> str:

@@ -1,18 +1,24 @@
-"""Look at a cluster before work is sent to it, and refuse one that is not fit.
+"""Ask the scheduler and the workers of a cluster what they run with, and refuse what is not fit.
 
-The facts of its processes (`preflight.facts`) are checked by `preflight.compatibility`.
-Nothing of the plan's work is sent. Workers that do not answer are left out and named; where there
-are none at all, one is waited for.
+All workers are asked at once, and answer in their event loops, so that busy threads do not matter.
+One that does not answer in time is silent (stopped, or holding the interpreter's lock): it is left
+out and named; where there are none at all, one is waited for. A worker that is fit for the tasks
+starts the server of its child processes (`processes.pool`), which takes a moment that its first
+shard need not wait for. Nothing of the plan's work is sent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from distributed.comm.core import CommClosedError
 
 from codebatch.cluster.connect.connection import OnNotice, ignore
 from codebatch.cluster.preflight.compatibility import (
@@ -21,21 +27,33 @@ from codebatch.cluster.preflight.compatibility import (
     Compatibility,
     Needs,
     Problem,
+    SchedulerFacts,
     check_cluster,
     check_scheduler,
     check_worker,
     choose_transport,
     mismatch,
 )
-from codebatch.cluster.preflight.environment import Facts, StoreProbe, facts_here, store_probe
-from codebatch.cluster.preflight.facts import ask_scheduler, ask_workers, has_workers
+from codebatch.cluster.preflight.environment import (
+    Facts,
+    StoreProbe,
+    facts_here,
+    own_version,
+    store_probe,
+)
 from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
 from codebatch.model.errors import ClusterError
 from codebatch.model.records import PlannedTask
+from codebatch.processes.pool import start_server
 from codebatch.runtime.interrupts import check
 
+ANSWER_SECONDS = 5.0
+_POLL_SECONDS = 0.5
 _NOTICE_SECONDS = 10.0
-_POLL_SECONDS = 0.25
+_AT_ONCE = 256
+_SCHEDULER_PACKAGES = ("msgpack",)  # beside those that Dask always tells
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,17 +110,19 @@ def examine_workers(
     needs = Needs(facts_here(), work.tasks, work.store, transport)
     with _probe(needs, work.store_id) as probe:
         answers = ask_workers(client, list(addresses), work.tasks, probe)
-    return {address: _errors(address, answers.get(address), needs) for address in addresses}
+    found: dict[str, tuple[Problem, ...]] = {}
+    for address in addresses:
+        facts = answers.get(address)
+        problems = check_worker(address, facts, needs)
+        found[address] = tuple(one for one in problems if facts is None or one.severity == ERROR)
+    return found
 
 
-@contextlib.contextmanager
-def _probe(needs: Needs, store_id: str) -> Iterator[StoreProbe | None]:
-    """Yield what workers look for: nothing where they need not see the store."""
+def _probe(needs: Needs, store_id: str) -> contextlib.AbstractContextManager[StoreProbe | None]:
+    """Return what workers look for: nothing where they need not see the store."""
     if needs.store is None or needs.transport == SHIPPED:
-        yield None
-        return
-    with store_probe(needs.store, store_id) as probe:
-        yield probe
+        return contextlib.nullcontext()
+    return store_probe(needs.store, store_id)
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -111,20 +131,19 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise error
 
 
-def _errors(address: str, facts: Facts | str | None, needs: Needs) -> tuple[Problem, ...]:
-    found = check_worker(address, facts, needs)
-    return tuple(one for one in found if facts is None or one.severity == ERROR)
-
-
 def _await_worker(client: Any, on_notice: OnNotice, timeout: float | None) -> None:
     """Wait until there is a worker. A cluster that adapts starts one when a task waits for it."""
-    if has_workers(client):
+
+    def has_workers() -> bool:
+        return bool(_ask(client, lambda: _known(client)))
+
+    if has_workers():
         return
     probe = client.submit(os.getpid, key=f"codebatch-probe-{os.urandom(8).hex()}", pure=False)
     try:
         began = time.monotonic()
         told = began - _NOTICE_SECONDS + 1
-        while not has_workers(client):
+        while not has_workers():
             if timeout is not None and time.monotonic() - began >= timeout:
                 raise ClusterError(
                     f"the cluster has no workers, and none came within {timeout:g} s",
@@ -133,7 +152,149 @@ def _await_worker(client: Any, on_notice: OnNotice, timeout: float | None) -> No
             if time.monotonic() - told >= _NOTICE_SECONDS:
                 told = time.monotonic()
                 on_notice("waiting for workers: the cluster has none")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(0.25)
             check()
     finally:
         probe.release()
+
+
+def ask_scheduler(client: Any) -> SchedulerFacts:
+    """Return the facts of the scheduler; `ClusterError` where it does not answer."""
+
+    async def ask_versions() -> Any:
+        return await client.scheduler.versions(packages=_SCHEDULER_PACKAGES)
+
+    async def ask_own() -> Any:
+        try:
+            return await client.run_on_scheduler(own_version), None
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from loading us
+            return None, _words(error)
+
+    packages = _ask(client, ask_versions)["packages"]
+    own, error = _ask(client, ask_own)
+    found = {name: str(version) for name, version in packages.items() if version}
+    if own is not None:
+        found["codebatch"] = str(own)  # metadata may be of another copy
+    return SchedulerFacts(found, error)
+
+
+def ask_workers(
+    client: Any,
+    addresses: Sequence[str] | None,
+    tasks: Sequence[PlannedTask],
+    store: StoreProbe | None,
+) -> dict[str, Facts | str | None]:
+    """Return the answer of each worker (of those given, or all), in the order of addresses."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(address: str) -> Any:
+        async with turns:
+            said = client.run(_answer, tuple(tasks), store, workers=[address], on_error="return")
+            try:
+                return (await asyncio.wait_for(said, ANSWER_SECONDS)).get(address)
+            except asyncio.TimeoutError:
+                return None
+
+    async def ask_all() -> dict[str, Any]:
+        known = sorted(await _known(client) if addresses is None else addresses)
+        return dict(zip(known, await asyncio.gather(*map(ask, known)), strict=True))
+
+    answers = _ask(client, ask_all, is_long=True)
+    return {address: _understood(answer) for address, answer in answers.items()}
+
+
+def ask_identity(client: Any, workers: int) -> Mapping[str, Any]:
+    """Return what the scheduler says of itself and of so many workers (-1: of all); nothing where
+    the connection to it was lost a moment ago. The answer may take long, so an interrupt that was
+    deferred is taken meanwhile.
+    """
+    scheduler = client.scheduler
+    if scheduler is None:
+        return {}
+    question: Coroutine[Any, Any, Mapping[str, Any]] = scheduler.identity(n_workers=workers)
+    try:
+        with asked(client, question) as answer:
+            while not has_come(answer):
+                check()
+            return answer.result()
+    except (CancelledError, OSError):
+        return {}
+
+
+@contextlib.contextmanager
+def asked(client: Any, question: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
+    """Yield the answer of a cluster, which comes during the block (`has_come`) or is cancelled."""
+    answer = asyncio.run_coroutine_threadsafe(question, client.loop.asyncio_loop)
+    try:
+        yield answer
+    finally:
+        answer.cancel()  # without effect where it has come
+
+
+def has_come(answer: Future[Any]) -> bool:
+    """Return true if there is an answer; one that is not there yet is waited for a moment."""
+    return bool(wait([answer], _POLL_SECONDS).done)
+
+
+def _ask(client: Any, ask: Callable[[], Coroutine[Any, Any, T]], *, is_long: bool = False) -> T:
+    """Return the answer of the scheduler; `ClusterError` where there is none in time."""
+
+    async def bounded() -> T:
+        return await asyncio.wait_for(ask(), None if is_long else ANSWER_SECONDS)
+
+    try:
+        answer: T = client.sync(bounded)
+    except (asyncio.TimeoutError, OSError) as error:
+        if client.status != "running":
+            raise ClusterError(
+                "the connection to the scheduler is lost", hints=["is the scheduler still running?"]
+            ) from error
+        raise ClusterError(
+            f"the scheduler does not answer: {_words(error)}", hints=["is it stopped or very busy?"]
+        ) from error
+    return answer
+
+
+async def _known(client: Any) -> list[str]:
+    """Return the addresses of all workers that the scheduler knows."""
+    known = await asyncio.wait_for(client.scheduler.ncores(), ANSWER_SECONDS)
+    return list(known)
+
+
+async def _answer(
+    tasks: tuple[PlannedTask, ...], store: StoreProbe | None, dask_worker: Any = None
+) -> dict[str, object]:
+    """Runs on a worker, in its event loop; plain data, which a scheduler may hand on."""
+    return await asyncio.to_thread(_facts, tasks, store, str(dask_worker.name))
+
+
+def _facts(
+    tasks: tuple[PlannedTask, ...], store: StoreProbe | None, name: str
+) -> dict[str, object]:
+    facts = facts_here(tasks, store)._replace(name=name)
+    if tasks and all(facts.tasks.get(task.id) == task.components for task in tasks):
+        start_server()
+    return facts._asdict()
+
+
+def _understood(answer: Any) -> Facts | str | None:
+    """Return the facts in an answer; those of another version may have other fields."""
+    # The scheduler does not reach it: it has gone, or is about to.
+    if answer is None or isinstance(answer, CommClosedError) or type(answer) is OSError:
+        return None
+    try:
+        return Facts(**answer)
+    except TypeError:
+        return _words(answer) if isinstance(answer, BaseException) else "it has another codebatch"
+
+
+def _words(error: BaseException) -> str:
+    """Return an error in one line; a scheduler that hands on an error of a worker says its type in
+    the text.
+    """
+    text = str(error).partition("\n")[0]
+    if type(error) is Exception and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
