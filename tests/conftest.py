@@ -326,7 +326,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     tree = make_tree(base / "tree")
     batch, report = codebatch.scan(tree, base / "store", scheduler="sync")
     assert report.status == "done"
-    return Scanned(tree, batch.store, batch, report)
+    return Scanned(tree, codebatch.open_store(batch.path), batch, report)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_every_file_is_recorded_or_skipped(corpus: Path, batch: codebatch.Batch)
         for folder, _, names in os.walk(corpus)
         for name in names
     }
-    directory = batch.store.directory
+    directory = batch.directory
     document = directory.snapshots.load(batch.overview().plan.snapshot_id)
     skipped = {entry["path"] for entry in document["skipped"]}  # type: ignore[index,union-attr,attr-defined]
     listed = {str(row["path"]) for row in batch.files()}
@@ -165,10 +165,10 @@ def test_equal_batches_are_compared_and_summed_up_unread(
     """Outputs whose bytes are gone (the size is kept) would be found out by whoever reads them."""
     document = {**pipeline_document(load_pipeline("full")), "name": "again"}
     snapshot_id = str(batch.summary()["snapshot_id"])
-    again = batch.store.batch(snapshot_id, document)
+    again = codebatch.open_store(batch.path).batch(snapshot_id, document)
     assert again.id != batch.id
     assert again.run().status == "done"
-    for outputs in batch.store.path.rglob("outputs.index.jsonl"):
+    for outputs in batch.path.rglob("outputs.index.jsonl"):
         hidden = outputs.with_name("hidden")
         size = outputs.stat().st_size
         outputs.rename(hidden)
@@ -179,7 +179,7 @@ def test_equal_batches_are_compared_and_summed_up_unread(
         list(batch.records())
     assert again.summary()["result"] == batch.summary()["result"]
     assert again.status()["status"] == "done"
-    comparison = batch.store.compare(batch.id, again.id)
+    comparison = codebatch.open_store(batch.path).compare(batch.id, again.id)
     changes = comparison.diff
     assert (changes.added, changes.removed, changes.changed, comparison.renames) == ((),) * 4
     assert changes.unchanged == batch.overview().counts().records
@@ -196,8 +196,8 @@ def test_lines_moved_in_every_file_are_no_regression(
             data = file.read_bytes()
             if data[:2] not in (b"\xef\xbb", b"#!") and b"coding" not in data[:200]:
                 file.write_bytes(comments[file.suffix] + b" a line above\n" + data)
-    moved = batch.store.batch(batch.store.snapshot(tree))
+    moved = codebatch.open_store(batch.path).batch(codebatch.open_store(batch.path).snapshot(tree))
     moved.run()
-    comparison = batch.store.compare(batch.id, moved.id, kind="diagnostic")
+    comparison = codebatch.open_store(batch.path).compare(batch.id, moved.id, kind="diagnostic")
     assert regressions(comparison.diff) == []
     assert improvements(comparison.diff, comparison.rename_map) == []

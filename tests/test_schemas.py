@@ -262,7 +262,7 @@ def test_chunked_value(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     chunked = [record for record in batch.records(kind="ast") if "chunked" in record]
     assert chunked
     for record in chunked:
-        manifest = json.loads(batch.store.directory.objects.read(record["object"]))
+        manifest = json.loads(batch.directory.objects.read(record["object"]))
         check(manifest, "chunks")
 
 

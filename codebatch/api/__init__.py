@@ -12,7 +12,7 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 
 from __future__ import annotations
 
-from codebatch.api.batch import Batch, RunArguments
+from codebatch.api.batch import Batch
 from codebatch.api.store import (
     STORE_NAME,
     STORE_VARIABLE,
@@ -35,7 +35,6 @@ __all__ = [
     "STORE_VARIABLE",
     "Batch",
     "PathLike",
-    "RunArguments",
     "Snapshot",
     "Store",
     "check_scan",

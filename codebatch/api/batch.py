@@ -6,23 +6,20 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from codebatch.cluster import settings as cluster_settings
-from codebatch.model import limits
+from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.model.digest import Document
+from codebatch.model.limits import choose_limits
 from codebatch.model.records import DONE, Record
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus, load_batch_status
-from codebatch.store import open_store
+from codebatch.store import StoreDirectory, open_store
 from codebatch.store.documents import expecting
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from codebatch import batch as batches
     from codebatch import export as exports
-    from codebatch.api.store import Store
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.graph import compile as graph
@@ -53,45 +50,23 @@ def _of_batch(method: F) -> F:
 
     @functools.wraps(method)
     def wrapped(self: Batch, *args: Any, **kwargs: Any) -> Any:
-        with expecting(self.store.directory.layout, self.id):
+        with expecting(self.directory.layout, self.id):
             return method(self, *args, **kwargs)
 
     return cast("F", wrapped)
 
 
-class RunArguments(TypedDict, total=False):
-    """More arguments of a run, by name.
-
-    ``workers`` is how many there are on this machine; ``client`` a ``distributed.Client`` to use
-    instead of a scheduler. A worker process may spend ``file_timeout`` seconds on a task on a
-    file, and take ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no
-    limit. What ends it by more is quarantined.
-
-    On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
-    ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet or
-    any more, are waited for, ``cluster_timeout`` seconds at most. Dask's report on the run is
-    written to ``performance_report``.
-    """
-
-    workers: int | None
-    client: Any
-    file_timeout: float | None
-    memory_limit: int | str | None
-    transport: str | None
-    cluster_timeout: float | None
-    performance_report: str | PathLike[str] | None
-
-
 class Batch:
-    """A plan over a snapshot and its results, as far as they are committed.
+    """A plan over a snapshot and its results, as far as they are committed; ``made`` says what
+    making it found, where this process made it.
 
     It implements Dask's collection protocol over the shards that are not done.
     """
 
     def __init__(
-        self, store: Store, batch_id: str, made: batches.BatchResult | None = None
+        self, directory: StoreDirectory, batch_id: str, made: batches.BatchResult | None = None
     ) -> None:
-        self.store = store
+        self.directory = directory
         self.id = batch_id
         self.made = made
         self._graph: dict[Any, Any] | None = None
@@ -100,76 +75,109 @@ class Batch:
         return f"<codebatch.Batch {self.id}>"
 
     @_of_batch
-    def run(
+    def run(  # noqa: PLR0913 - the options of the command
         self,
         scheduler: str | None = None,
         *,
-        progress: batches.Progress | None = None,
+        workers: int | None = None,
+        client: Any = None,
+        file_timeout: float | None = None,
+        memory_limit: int | str | None = None,
+        transport: str | None = None,
+        cluster_timeout: float | None = None,
+        performance_report: str | PathLike[str] | None = None,
         require_reused: bool = False,
         retry_quarantined: bool = False,
+        progress: batches.Progress | None = None,
         on_wait: batches.OnWait | None = None,
         on_notice: Callable[[str], None] | None = None,
-        **arguments: Unpack[RunArguments],
     ) -> batches.RunReport:
-        """Run what is not done, and return a report. ``scheduler``: ``auto``, ``sync``,
-        ``threads``, ``processes``, an address or a scheduler file. With ``require_reused`` it is
-        an error that something has to be computed; ``retry_quarantined`` tries files again that
-        are quarantined. ``arguments`` are those of `RunArguments`.
+        """Run what is not done, and return a report. With ``require_reused`` it is an error that
+        something has to be computed; ``retry_quarantined`` tries files again that are quarantined.
+
+        ``scheduler`` is ``auto``, ``sync``, ``threads``, ``processes``, an address or a scheduler
+        file; a ``distributed.Client`` is used instead as ``client``. There are ``workers`` on this
+        machine. A worker process may spend ``file_timeout`` seconds on a task on a file, and take
+        ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no limit. What ends
+        it by more is quarantined.
+
+        On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
+        ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet
+        or any more, are waited for, ``cluster_timeout`` seconds at most. Dask's report on the run
+        is written to ``performance_report``.
 
         Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
         one has to wait for others, ``on_notice`` with what else is worth knowing. ``progress`` is
         called with a `status.progress.RunProgress`, first with what is done already, and then
         whenever a shard is done or has failed.
         """
-        options = _run_options(
+        options = batches.RunOptions(
             scheduler,
-            arguments,
-            on_notice,
-            progress=progress,
-            on_wait=on_wait,
-            require_reused=require_reused,
-            retry_quarantined=retry_quarantined,
+            workers,
+            client,
+            progress,
+            on_wait,
+            require_reused,
+            retry_quarantined,
+            limits=choose_limits(file_timeout, memory_limit),
+            cluster=choose_cluster_settings(
+                transport, cluster_timeout, performance_report, on_notice
+            ),
         )
-        return batches.run_batch(self.store.directory, self.id, options)
+        return batches.run_batch(self.directory, self.id, options)
 
     @_of_batch
-    def recheck(
+    def recheck(  # noqa: PLR0913 - as of `run`
         self,
         sample: float = 100,
         scheduler: str | None = None,
         *,
         replace: bool = False,
+        workers: int | None = None,
+        client: Any = None,
+        file_timeout: float | None = None,
+        memory_limit: int | str | None = None,
+        transport: str | None = None,
+        cluster_timeout: float | None = None,
+        performance_report: str | PathLike[str] | None = None,
         on_notice: Callable[[str], None] | None = None,
-        **arguments: Unpack[RunArguments],
     ) -> batches.RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
         quarantined is left out. With ``replace``, shards with results that differ are computed
         anew then, and what was remembered of their files is forgotten. The other parameters are
         those of `run`.
         """
-        options = _run_options(scheduler, arguments, on_notice)
-        directory = self.store.directory
+        options = batches.RunOptions(
+            scheduler,
+            workers,
+            client,
+            limits=choose_limits(file_timeout, memory_limit),
+            cluster=choose_cluster_settings(
+                transport, cluster_timeout, performance_report, on_notice
+            ),
+        )
+        directory = self.directory
         report = batches.recheck_batch(directory, self.id, round(sample * 10_000), options)
         return batches.replace_differing(directory, report, options) if replace else report
 
     @_of_batch
     def forecast(self) -> forecasts.Forecast:
         """Return what a run would compute and what it would reuse, and why."""
-        return forecasts.forecast_batch(self.store.directory, self.id)
+        return forecasts.forecast_batch(self.directory, self.id)
 
     @_of_batch
     def explain(self, task: str, path: str) -> Document:
         """Return what the result of a task on a file depends on, and where it came from."""
-        return explanations.explain_result(self.store.directory, self.id, task, path)
+        return explanations.explain_result(self.directory, self.id, task, path)
 
     def overview(self) -> BatchStatus:
         """The states of all shards as they are now."""
-        return load_batch_status(self.store.directory, self.id)
+        return load_batch_status(self.directory, self.id)
 
     def status(self) -> Document:
         """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
         overview = self.overview()
-        activity = activities.load_activity(self.store.directory, overview)
+        activity = activities.load_activity(self.directory, overview)
         return {**views.status(overview), **activity.as_document()}
 
     def summary(self) -> Document:
@@ -190,18 +198,18 @@ class Batch:
     ) -> list[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
         filters = conditions.RecordFilter(language=language, path=path)
-        return views.file_rows(self.store.directory, self.overview(), filters, task)
+        return views.file_rows(self.directory, self.overview(), filters, task)
 
     @_of_batch
     def stats(self, task: str | None = None) -> list[Document]:
         """Return the numbers of records by task, kind, language, severity and code."""
-        return views.stats_rows(self.store.directory, self.overview(), task)
+        return views.stats_rows(self.directory, self.overview(), task)
 
     @_of_batch
     def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
         """The most frequent values of a field, or the largest values of a metric."""
         chosen = conditions.RecordFilter(**filters)
-        return top.top_rows(self.store.directory, self.overview(), by, chosen, task)
+        return top.top_rows(self.directory, self.overview(), by, chosen, task)
 
     @_of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
@@ -209,18 +217,18 @@ class Batch:
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """
-        result = sql.run_sql(self.store.directory, self.overview(), statement, timeout)
+        result = sql.run_sql(self.directory, self.overview(), statement, timeout)
         return list(result.rows)
 
     @_of_batch
     def inspect(self, path: str, *, at: int | None = None) -> Document:
         """All about one file, which the end of its path may name; ``at`` is a line of it."""
-        return inspect.inspect(self.store.directory, self.id, path, at)
+        return inspect.inspect(self.directory, self.id, path, at)
 
     @_of_batch
     def lines(self, path: str) -> list[str]:
         """The lines of a file, as its language decodes them."""
-        return inspect.file_lines(self.store.directory, self.id, path)
+        return inspect.file_lines(self.directory, self.id, path)
 
     def records(
         self,
@@ -234,20 +242,20 @@ class Batch:
     ) -> Iterator[Record]:
         """Matching records, read lazily: by task, shard and path."""
         filters = conditions.RecordFilter(kind, severity, code, path, language)
-        return queries.iter_records(self.store.directory, self.overview(), filters, task)
+        return queries.iter_records(self.directory, self.overview(), filters, task)
 
     def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
         """Matching records, read each time they are iterated over, with ``to_list()`` and
         ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
         chosen = conditions.RecordFilter(**filters)
-        return queries.records(self.store.directory, self.overview, chosen, task)
+        return queries.records(self.directory, self.overview, chosen, task)
 
     @_of_batch
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
         """Return the records in an order that does not depend on the sharding: by path, task."""
         return queries.sorted_records(
-            self.store.directory, self.overview(), conditions.RecordFilter(**filters), task
+            self.directory, self.overview(), conditions.RecordFilter(**filters), task
         )
 
     @_of_batch
@@ -264,13 +272,14 @@ class Batch:
         """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
         ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
         """
-        against = self.store.find_batch(base) if isinstance(base, str) else base
+        if isinstance(base, str):
+            base = Batch(self.directory, self.directory.batches.find(base))
         selection = exports.Selection(
-            store=self.store.directory,
+            store=self.directory,
             overview=self.overview(),
             filters=conditions.RecordFilter(**filters),
             task_id=task,
-            base=None if against is None else against.overview(),
+            base=None if base is None else base.overview(),
             limited=limited,
         )
         return exports.export_records(selection, format, stream)
@@ -281,9 +290,9 @@ class Batch:
 
     def __dask_graph__(self) -> dict[Any, Any]:
         """A task for each shard that is not done; the same graph until all of it is."""
-        overview = load_batch_status(self.store.directory, self.id, verify=True)
+        overview = load_batch_status(self.directory, self.id, verify=True)
         if self._graph is None or overview.status == DONE:
-            self._graph = graph.compile_graph(batches.pending_calls(self.store.directory, overview))
+            self._graph = graph.compile_graph(batches.pending_calls(self.directory, overview))
         return self._graph
 
     def __dask_keys__(self) -> list[Any]:
@@ -296,7 +305,7 @@ class Batch:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Return the identity of the batch for Dask."""
-        return self.store.directory.store_id, self.id
+        return self.directory.store_id, self.id
 
     @staticmethod
     def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
@@ -306,31 +315,7 @@ class Batch:
     @property
     def path(self) -> Path:
         """The directory of the store the batch lives in."""
-        return self.store.path
-
-
-def _run_options(
-    scheduler: str | None,
-    arguments: RunArguments,
-    on_notice: Callable[[str], None] | None,
-    **others: Any,
-) -> batches.RunOptions:
-    unknown = arguments.keys() - RunArguments.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"no argument of a run: {', '.join(sorted(unknown))}")
-    return batches.RunOptions(
-        scheduler,
-        arguments.get("workers"),
-        arguments.get("client"),
-        limits=limits.choose_limits(arguments.get("file_timeout"), arguments.get("memory_limit")),
-        cluster=cluster_settings.choose_cluster_settings(
-            arguments.get("transport"),
-            arguments.get("cluster_timeout"),
-            arguments.get("performance_report"),
-            on_notice,
-        ),
-        **others,
-    )
+        return self.directory.root
 
 
 def _report_of_receipts(

@@ -150,7 +150,7 @@ class Store:
             use_cache=use_cache,
             progress=progress,
         )
-        return Snapshot(self, result.snapshot_id, result)
+        return Snapshot(self.directory, result.snapshot_id, result)
 
     def prewarm(self, scheduler: str | None = None, workers: int | None = None) -> take.Progress:
         """Return a progress function for `snapshot`, where a run follows: worker processes start
@@ -168,7 +168,7 @@ class Store:
 
     def find_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot by id, unique prefix of an id, or ``latest``."""
-        return Snapshot(self, self.directory.snapshots.find(snapshot_id))
+        return Snapshot(self.directory, self.directory.snapshots.find(snapshot_id))
 
     def batch(
         self,
@@ -180,7 +180,7 @@ class Store:
         """Plan a pipeline (name, path or document) over a snapshot, or find that very batch."""
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
         result = batches.init_batch(self.directory, found.id, _resolved(pipeline), shards)
-        return Batch(self, result.batch_id, result)
+        return Batch(self.directory, result.batch_id, result)
 
     def forecast(
         self,
@@ -195,7 +195,7 @@ class Store:
 
     def find_batch(self, batch_id: str) -> Batch:
         """A batch by id, unique prefix of an id, or ``latest``."""
-        return Batch(self, self.directory.batches.find(batch_id))
+        return Batch(self.directory, self.directory.batches.find(batch_id))
 
     def compare(
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
@@ -310,14 +310,14 @@ class Store:
 class Snapshot:
     """A snapshot; ``taken`` says what taking it found, where this process took it."""
 
-    store: Store
+    directory: StoreDirectory
     id: str
     taken: writer.SnapshotResult | None = None
 
     @cached_property
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""
-        return self.store.directory.snapshots.load_manifest(self.id)
+        return self.directory.snapshots.load_manifest(self.id)
 
 
 def _resolved(pipeline: str | Mapping[str, object]) -> definitions.Pipeline:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from codebatch.api import RunArguments
 from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
 from codebatch.model.limits import parse_size
@@ -158,7 +157,9 @@ def run_options(command: F) -> F:
     return cast("F", with_options)
 
 
-_OF_RUN = RunArguments.__annotations__.keys()
+_OF_RUN = frozenset(
+    "workers file_timeout memory_limit transport cluster_timeout performance_report".split()
+)
 _RUN_OPTIONS = (
     click.option(
         "--scheduler",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def test_dask_computes_a_batch(batch: codebatch.Batch, scheduler: str) -> None:
 
 def test_a_batch_is_a_dask_collection_with_a_stable_token(batch: codebatch.Batch) -> None:
     assert is_dask_collection(batch)
-    assert tokenize(batch) == tokenize(batch.store.find_batch(batch.id))
+    assert tokenize(batch) == tokenize(codebatch.open_store(batch.path).find_batch(batch.id))
 
 
 def test_the_keys_are_content_hashes_and_shards(batch: codebatch.Batch) -> None:
@@ -61,8 +63,8 @@ def test_the_keys_are_content_hashes_and_shards(batch: codebatch.Batch) -> None:
 
 def test_a_batch_that_is_done_has_nothing_to_compute(batch: codebatch.Batch) -> None:
     batch.run("sync")
-    assert batch.store.find_batch(batch.id).__dask_keys__() == []
-    (report,) = dask.compute(batch.store.find_batch(batch.id))
+    assert codebatch.open_store(batch.path).find_batch(batch.id).__dask_keys__() == []
+    (report,) = dask.compute(codebatch.open_store(batch.path).find_batch(batch.id))
     assert report.files["computed"] == 0
 
 
@@ -104,3 +106,12 @@ def test_an_argument_that_a_run_does_not_have_is_refused(scanned: Scanned) -> No
         scanned.batch.run("sync", **wrong)
     with pytest.raises(TypeError, match="file_timeouts"):
         scanned.batch.recheck(scheduler="sync", **wrong)
+
+
+@pytest.mark.parametrize("method", [codebatch.Batch.run, codebatch.Batch.recheck])
+def test_the_arguments_of_a_run_are_shown_by_name(method: Callable[..., Any]) -> None:
+    """As notebooks complete them and `help` lists them."""
+    parameters = inspect.signature(method).parameters
+    assert not [one for one in parameters.values() if one.kind is one.VAR_KEYWORD]
+    assert {"scheduler", "workers", "client", "memory_limit", "transport"} <= set(parameters)
+    assert parameters["workers"].default is None

@@ -87,7 +87,7 @@ def check_shared(
         one["files"]["reused"] == total + expected.files["reused"] - one["files"]["computed"]
         for one in found
     )
-    assert read_leases(batch.store.directory.layout) == []
+    assert read_leases(batch.directory.layout) == []
     assert list((batch.path / "leases").iterdir()) == []
 
 

@@ -99,7 +99,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, scanned: Scanned) -> Scan
     (base / "tree/pkg/moved.py").rename(base / "tree/pkg/other.py")
     write_tree(base / "tree", {"pkg/other.py": lines + "import re\n"})
     batch, report = codebatch.scan(base / "tree", base / "store", scheduler="sync")
-    return Scanned(base / "tree", batch.store, batch, report)
+    return Scanned(base / "tree", codebatch.open_store(batch.path), batch, report)
 
 
 def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:

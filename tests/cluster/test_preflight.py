@@ -117,7 +117,7 @@ def addresses(client: Any) -> dict[str, str]:
 
 
 def look(client: Any, batch: codebatch.Batch, **options: Any) -> Any:
-    directory = batch.store.directory
+    directory = batch.directory
     tasks = batch.overview().plan.tasks
     return examine(client, Work(tasks, str(directory.root), directory.store_id), **options)
 
@@ -126,7 +126,7 @@ def look_at(
     client: Any, batch: codebatch.Batch, *workers: str, transport: str = "shared"
 ) -> list[tuple[Problem, ...]]:
     """What is wrong with each of some workers."""
-    directory = batch.store.directory
+    directory = batch.directory
     tasks = batch.overview().plan.tasks
     where = (str(directory.root), directory.store_id)
     found = examine_workers(client, list(workers), Work(tasks, *where), transport)

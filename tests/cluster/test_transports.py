@@ -72,7 +72,7 @@ def test_same_result_and_same_counts(run: Run, batch: codebatch.Batch, scanned: 
     assert report.files == scanned.report.files
     assert batch.sorted_records() == scanned.batch.sorted_records()
     verify_store(batch.path)
-    assert batch.store.verify(read_data=True).problems == ()
+    assert codebatch.open_store(batch.path).verify(read_data=True).problems == ()
 
 
 def test_files_of_a_store_are_the_same(run: Run, batch: codebatch.Batch, scanned: Scanned) -> None:
@@ -95,7 +95,7 @@ def test_nothing_is_computed_twice(run: Run, batch: codebatch.Batch, scanned: Sc
     run(batch)
     again = run(batch)
     assert (again.files["computed"], again.result) == (0, scanned.report.result)
-    narrower = batch.store.batch("latest", "parse")
+    narrower = codebatch.open_store(batch.path).batch("latest", "parse")
     assert run(narrower).files["computed"] == 0
 
 
@@ -110,7 +110,7 @@ def test_config_of_one_task(run: Run, batch: codebatch.Batch, scanned: Scanned) 
     }
     local = codebatch.open_store(batch.path.parent / "other", create=True)
     expected = local.batch(local.snapshot(scanned.tree), document).run("sync")
-    report = run(batch.store.batch("latest", document))
+    report = run(codebatch.open_store(batch.path).batch("latest", document))
     assert report.result == expected.result
     assert 0 < report.files["computed"] < expected.files["computed"]
 
@@ -133,7 +133,7 @@ def test_damaged_source_fails_its_shard_alone(
 ) -> None:
     files = {f"m{n}.py": f"x = {os.urandom(90).hex()!r}\n" for n in range(40)}
     batch = store.batch(store.snapshot(write_tree(tmp_path / "t", files)), "full")
-    digest = batch.store.find_snapshot("latest").files[7].object
+    digest = codebatch.open_store(batch.path).find_snapshot("latest").files[7].object
     path = next(batch.path.glob(f"objects/sha256/??/??/{digest[7:]}*"))
     path.chmod(0o644)
     data = bytearray(path.read_bytes())
@@ -165,7 +165,7 @@ def test_damage_in_one_store_is_none_of_another(client: Any, tmp_path: Path) -> 
 def test_wait_for_other_runs_is_interrupted(
     transport: str, batch: codebatch.Batch, client: Any, interrupt: Interrupt
 ) -> None:
-    layout, shard_id = batch.store.directory.layout, batch.shards()[0]["shard_id"]
+    layout, shard_id = batch.directory.layout, batch.shards()[0]["shard_id"]
     with hold_lease(layout, "run", batch.id) as lease:
         claims = Claims(layout, batch.id, lease.lease_id)
         claims.take(shard_id)

@@ -81,7 +81,7 @@ def test_dask_computes_two_batches_at_once(
 
 def test_finished_batch_has_nothing_to_compute(batch: codebatch.Batch, scanned: Scanned) -> None:
     batch.run("sync")
-    again = batch.store.find_batch(batch.id)
+    again = codebatch.open_store(batch.path).find_batch(batch.id)
     assert again.__dask_graph__() == {}
     (report,) = dask.compute(again)
     assert (report.status, report.result) == ("done", scanned.report.result)
@@ -91,7 +91,7 @@ def test_graph_is_for_the_shards_that_are_not_done(batch: codebatch.Batch) -> No
     batch.run("sync")
     states = sorted(batch.path.glob("batches/*/tasks/lint/shards/*/state.json"))
     states[0].unlink()
-    again = batch.store.find_batch(batch.id)
+    again = codebatch.open_store(batch.path).find_batch(batch.id)
     assert [shard for _, shard in again.__dask_keys__()] == [states[0].parent.name]
 
 
@@ -175,7 +175,9 @@ def test_nothing_stays_on_the_cluster(client: Any, batch: codebatch.Batch) -> No
 def test_client_computes_a_batch(client: Any, batch: codebatch.Batch, scanned: Scanned) -> None:
     future = client.compute(batch)
     assert future.result(timeout=240).result == scanned.report.result
-    (report,) = client.gather(client.compute([batch.store.find_batch(batch.id)]))
+    (report,) = client.gather(
+        client.compute([codebatch.open_store(batch.path).find_batch(batch.id)])
+    )
     assert (report.status, report.result) == ("done", scanned.report.result)
 
 
@@ -186,7 +188,7 @@ def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codeba
     for forget in (False, True):
         path.unlink()
         if forget:
-            shutil.rmtree(batch.store.path / "indexes")
+            shutil.rmtree(batch.path / "indexes")
         again = batch.run(client=client)
         assert (again.status, again.result) == ("done", first.result)
         assert path.exists()

@@ -130,10 +130,10 @@ def test_objects_are_kept_for_two_weeks(scanned_copy: Scanned) -> None:
 def test_chunks_are_needed(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 100)
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
-    before = objects(batch.store)
+    before = objects(codebatch.open_store(batch.path))
     assert any("chunked" in record for record in batch.records(kind="ast"))
-    assert batch.store.gc(grace=0).removed["objects"] == 0
-    assert objects(batch.store) == before
+    assert codebatch.open_store(batch.path).gc(grace=0).removed["objects"] == 0
+    assert objects(codebatch.open_store(batch.path)) == before
 
 
 def test_nothing_goes_where_a_manifest_is_damaged(scanned_copy: Scanned) -> None:
@@ -413,7 +413,7 @@ def test_gc_and_the_next_scan(tmp_path: Path, cli: Callable[..., Outcome]):
     """A store after gc is one to go on with."""
     tree = make_tree(tmp_path / "tree")
     batch, report = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
-    discard(batch.store, "batches", batch.id)
+    discard(codebatch.open_store(batch.path), "batches", batch.id)
     assert cli("gc", "--store", batch.path, "--grace", "0", "--max-memo-bytes", "0").code == 0
     again, second = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     assert (second.result, second.files["reused"] > 0) == (report.result, True)

@@ -272,7 +272,7 @@ def test_a_batch_made_again_may_have_another_width(tree: Path, store: codebatch.
 
 def call_of(batch: codebatch.Batch) -> ShardCall:
     """A call for a shard, as a scheduler hands it to a worker."""
-    store = batch.store.directory
+    store = batch.directory
     shard_id = str(batch.shards()[0]["shard_id"])
     return ShardCall(str(store.root), store.store_id, batch.id, shard_id, "late")
 

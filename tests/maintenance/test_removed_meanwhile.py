@@ -39,14 +39,14 @@ READS: dict[str, Callable[[codebatch.Batch], object]] = {
     "export": lambda batch: batch.export("sarif", BytesIO()),
     "run": lambda batch: batch.run("sync"),
     "recheck": lambda batch: batch.recheck(scheduler="sync"),
-    "compare": lambda batch: batch.store.compare(batch.id, batch.id),
-    "show": lambda batch: batch.store.show(batch.id),
+    "compare": lambda batch: codebatch.open_store(batch.path).compare(batch.id, batch.id),
+    "show": lambda batch: codebatch.open_store(batch.path).show(batch.id),
 }
 
 
 def remove(batch: codebatch.Batch) -> None:
     """As ``batch rm``, ``snapshot rm`` and ``gc`` one after the other."""
-    store = batch.store
+    store = codebatch.open_store(batch.path)
     snapshot_id = batch.overview().plan.snapshot_id
     store.remove_batch(batch)
     store.remove_snapshot(snapshot_id)
@@ -91,11 +91,9 @@ def test_a_batch_that_goes_while_records_are_read(scanned_copy: Scanned) -> None
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_a_batch_that_goes_while_it_is_run(scheduler: str, batch: codebatch.Batch) -> None:
     """Not by ``batch rm``, which refuses: by hand, or on a machine that lost its leases."""
-    folder = batch.store.directory.layout.batch_document(batch.id).parent
+    folder = batch.directory.layout.batch_document(batch.id).parent
     with pytest.raises(BatchNotFoundError, match="was removed meanwhile"):
-        batch.run(
-            scheduler, progress=lambda _: set_aside(batch.store.directory.layout.door, folder)
-        )
+        batch.run(scheduler, progress=lambda _: set_aside(batch.directory.layout.door, folder))
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
@@ -107,7 +105,7 @@ def test_a_batch_that_is_put_back_while_it_is_run(
     save = Shards.save_outputs
 
     def save_later(self: Shards, *arguments: Any) -> None:
-        with reporting_write_errors(batch.store.path):
+        with reporting_write_errors(batch.path):
             if refusals:
                 raise refusals.pop()
         save(self, *arguments)
@@ -161,11 +159,11 @@ def test_what_is_damaged_is_still_damage(lost: str, scanned_copy: Scanned) -> No
 def test_a_batch_is_put_back_over_what_a_writer_has_begun(scanned_copy: Scanned) -> None:
     """A worker that comes late makes the folder anew while ``batch rm`` looks for runs."""
     batch = scanned_copy.batch
-    folder = batch.store.directory.layout.batch_document(batch.id).parent
-    aside = set_aside(batch.store.directory.layout.door, folder)
+    folder = batch.directory.layout.batch_document(batch.id).parent
+    aside = set_aside(batch.directory.layout.door, folder)
     assert aside is not None
     write_tree(folder, {"tasks/lint/shards/0/state.json": "{}"})
-    put_back(batch.store.directory.layout.door, aside, folder)
+    put_back(batch.directory.layout.door, aside, folder)
     assert batch.summary()["result"] == scanned_copy.report.result
-    batch.store.gc(grace=0)
-    assert batch.store.verify().ok
+    codebatch.open_store(batch.path).gc(grace=0)
+    assert codebatch.open_store(batch.path).verify().ok

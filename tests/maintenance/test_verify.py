@@ -197,7 +197,7 @@ def test_chunked_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (record,) = batch.records(kind="ast")
     assert record["chunked"]
     assert check(tmp_path / "store", read_data=True).ok
-    chunks = json.loads(batch.store.read_object(str(record["object"])))["chunks"]
+    chunks = json.loads(batch.directory.objects.read(str(record["object"])))["chunks"]
     path = object_file(tmp_path / "store", chunks[1])
     path.unlink()
     found = the_problem(check(tmp_path / "store"))
@@ -215,7 +215,10 @@ def chunked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[codebatch.
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     (record,) = batch.records(kind="ast")
     listing = str(record["object"])
-    return batch, [listing, *json.loads(batch.store.read_object(listing))["chunks"]]
+    return batch, [
+        listing,
+        *json.loads(codebatch.open_store(batch.path).read_object(listing))["chunks"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -228,19 +231,19 @@ def test_shard_is_done_only_with_all_chunks(
 ) -> None:
     batch, objects = chunked
     result = batch.overview().result
-    damage(object_file(batch.store.path, objects[number]))
-    report = resume(batch.store.path, batch.id)
+    damage(object_file(batch.path, objects[number]))
+    report = resume(batch.path, batch.id)
     assert (report.status, report.result) == ("done", result)
-    assert check(batch.store.path, read_data=True).ok
+    assert check(batch.path, read_data=True).ok
 
 
 def test_chunks_are_read_where_objects_are(chunked: tuple[codebatch.Batch, list[str]]) -> None:
     batch, objects = chunked
-    directory = batch.store.directory
+    directory = batch.directory
     (shard,) = directory.batches.load_plan(batch.id).shards
     place = (batch.id, "parse", shard.shard_id)
     assert directory.shards.load_verified_state(*place, whole=True) is not None
-    flip(object_file(batch.store.path, objects[-1]))
+    flip(object_file(batch.path, objects[-1]))
     assert directory.shards.load_verified_state(*place) is not None
     assert directory.shards.load_verified_state(*place, whole=True) is None
 

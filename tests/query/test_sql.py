@@ -39,7 +39,7 @@ def queried(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> codeb
 
 
 def index_of(batch: codebatch.Batch) -> Path:
-    return batch.store.directory.layout.sql_index(batch.id)
+    return batch.directory.layout.sql_index(batch.id)
 
 
 # -- tables -----------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ def test_looking_up_a_name_gives_the_same_with_and_without(
     name: str, scanned_copy: Scanned
 ) -> None:
     batch = scanned_copy.batch
-    directory, overview = batch.store.directory, batch.overview()
+    directory, overview = batch.directory, batch.overview()
     assert records_by_name(directory, overview, name) is None
     before = list(map(canonical_json, batch.outputs(name=name)))
     chosen = batch.outputs(name=name, kind="symbol", language="python").to_list()

@@ -43,12 +43,12 @@ def seconds_ago(number: float) -> str:
 
 def done_event(batch: codebatch.Batch, shard_id: object, ago: float) -> None:
     event = {"event": "shard-done", "shard_id": shard_id, "time": seconds_ago(ago)}
-    batch.store.directory.batches.add_event(batch.id, event)
+    batch.directory.batches.add_event(batch.id, event)
 
 
 def elsewhere(batch: codebatch.Batch, lease_id: str, since_ns: int, *, idle: float = 0) -> None:
     """A run on a machine that cannot be asked, which showed last so long ago that it is alive."""
-    layout = batch.store.directory.layout
+    layout = batch.directory.layout
     process = Process("elsewhere", "elsewhere boot pid", 77, "1")
     leases._write(layout, Lease(lease_id, "run", batch.id, since_ns, 0, process))
     moment = time.time() - idle
@@ -81,15 +81,15 @@ def test_a_run_is_seen_while_it_runs(batch: codebatch.Batch) -> None:
 
 def test_time_left_goes_by_bytes(batch: codebatch.Batch) -> None:
     """One shard in a hundred seconds; the others are as large as they are."""
-    layout = batch.store.directory.layout
-    plan = batch.store.directory.batches.load_plan(batch.id)
+    layout = batch.directory.layout
+    plan = batch.directory.batches.load_plan(batch.id)
     first = plan.shards[0]
     with hold_lease(layout, "run", batch.id) as lease:
         os.utime(layout.lease(lease.lease_id))
         _began(batch, lease, 100)
         done_event(batch, "no shard", 50)
         done_event(batch, first.shard_id, 0)
-        batch.store.directory.batches.add_event(
+        batch.directory.batches.add_event(
             batch.id, {"event": "shard-done", "time": "now", "shard_id": "1"}
         )
         found: Any = batch.status()
@@ -104,13 +104,13 @@ def _began(batch: codebatch.Batch, lease: Lease, ago: float) -> None:
     """Have a lease say that it was made earlier."""
     earlier = lease.since_ns - int(ago * 10**9)
     made = Lease(lease.lease_id, "run", batch.id, earlier, earlier, lease.process)
-    leases._write(batch.store.directory.layout, made)
+    leases._write(batch.directory.layout, made)
 
 
 def test_what_earlier_runs_did_is_no_pace(batch: codebatch.Batch) -> None:
     for shard in batch.shards():
         done_event(batch, shard["shard_id"], 100)
-    with hold_lease(batch.store.directory.layout, "run", batch.id):
+    with hold_lease(batch.directory.layout, "run", batch.id):
         found: Any = batch.status()
     assert (found["rate"]["shards"], found["seconds_left"]) == (None, None)
 
@@ -140,7 +140,7 @@ def test_runs_on_other_machines(batch: codebatch.Batch) -> None:
 @pytest.mark.parametrize("since", [-(10**30), 10**30, 0])
 def test_a_lease_may_say_anything(since: int, batch: codebatch.Batch, main: Main) -> None:
     elsewhere(batch, "odd", since)
-    path = batch.store.directory.layout.lease("cut")
+    path = batch.directory.layout.lease("cut")
     path.write_bytes(b'{"digest":"sha256:')
     done = main("status", "--store", batch.path, "--json")
     (run,) = json.loads(done.stdout)["runs"]
@@ -149,7 +149,7 @@ def test_a_lease_may_say_anything(since: int, batch: codebatch.Batch, main: Main
 
 
 def test_names_of_machines_cannot_steer_a_terminal(batch: codebatch.Batch, main: Main) -> None:
-    layout = batch.store.directory.layout
+    layout = batch.directory.layout
     process = Process("\x1b[31mred\n", "elsewhere", 1, "1")
     leases._write(layout, Lease("odd", "run", batch.id, 1, 1, process))
     done = main("status", "--store", batch.path)
@@ -232,7 +232,7 @@ def test_watching_what_nobody_runs_ends_at_once(batch: codebatch.Batch, main: Ma
 
 def test_an_interrupted_watch(batch: codebatch.Batch) -> None:
     with (
-        hold_lease(batch.store.directory.layout, "run", batch.id),
+        hold_lease(batch.directory.layout, "run", batch.id),
         InTerminal("status", "--watch", "--store", batch.path) as terminal,
     ):
         terminal.wait_for(lambda it: it.frames)
@@ -242,7 +242,7 @@ def test_an_interrupted_watch(batch: codebatch.Batch) -> None:
 
 
 def test_status_of_a_run_imports_neither_dask_nor_a_parser(batch: codebatch.Batch) -> None:
-    with hold_lease(batch.store.directory.layout, "run", batch.id):
+    with hold_lease(batch.directory.layout, "run", batch.id):
         done_event(batch, batch.shards()[0]["shard_id"], 0)
         words = ("status", "--store", os.fspath(batch.path))
         done = subprocess.run(
@@ -260,7 +260,7 @@ def test_status_of_a_run_imports_neither_dask_nor_a_parser(batch: codebatch.Batc
 
 
 def test_the_latest_events_are_whole_lines(batch: codebatch.Batch) -> None:
-    batches = batch.store.directory.batches
+    batches = batch.directory.batches
     assert batches.latest_events(batch.id) == []
     for number in range(100):
         batches.add_event(batch.id, {"event": "one", "number": number})
@@ -274,7 +274,7 @@ def test_the_latest_events_are_whole_lines(batch: codebatch.Batch) -> None:
 
 def test_events_stay_small(batch: codebatch.Batch) -> None:
     """Of as many shards as there can be, on workers with long names."""
-    directory = batch.store.directory
+    directory = batch.directory
     journal = Journal(directory, batch.id, None)
     journal.start(4096, "cluster")
     for number in range(4096):

@@ -545,7 +545,7 @@ def test_a_memo_that_lies_is_found_and_forgotten(
     """From the report through what it tells to do, to a store that is right again."""
     tree = make_tree(tmp_path / "tree")
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
-    store = batch.store
+    store = codebatch.open_store(batch.path)
     assert poison(store, b'"name":"Cart"', b'"name":"Kart"') > 0
     store.remove_batch(batch)
     where = ("--store", store.path, "--scheduler", scheduler)

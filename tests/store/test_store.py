@@ -334,7 +334,7 @@ def answers(store: Path, batch_id: str) -> dict[str, object]:
         "summary": lambda batch: batch.summary(),
         "files": lambda batch: batch.files(),
         "records": lambda batch: batch.sorted_records(),
-        "snapshot": lambda batch: batch.store.find_snapshot("latest").files,
+        "snapshot": lambda batch: codebatch.open_store(batch.path).find_snapshot("latest").files,
     }
     return {name: answer(store, batch_id, view) for name, view in views.items()}
 

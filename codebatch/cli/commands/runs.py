@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,7 +64,7 @@ def scan(
     directory: str,
     pipeline: str,
     scheduler: str | None,
-    options: api.RunArguments,
+    options: dict[str, Any],
     require_reused: bool,
     shards: int | None,
     store: str | None,
@@ -123,7 +123,7 @@ def scan(
 def run(
     batch_id: str,
     scheduler: str | None,
-    options: api.RunArguments,
+    options: dict[str, Any],
     retry_quarantined: bool,
     require_reused: bool,
     recompute: bool,
@@ -177,7 +177,7 @@ def run(
 def resume(
     batch_id: str,
     scheduler: str | None,
-    options: api.RunArguments,
+    options: dict[str, Any],
     retry_quarantined: bool,
     require_reused: bool,
     store: str | None,
@@ -208,7 +208,7 @@ def _open_or_make(store: str | None) -> api.Store:
 
 def _note_latest(batch: api.Batch) -> None:
     """Say so where ``latest``, the default of every view, is not the batch just run."""
-    latest = batch.store.find_batch("latest").id
+    latest = batch.directory.batches.find("latest")
     if latest != batch.id:
         output.write_note(
             f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
@@ -218,7 +218,7 @@ def _note_latest(batch: api.Batch) -> None:
 def _run(
     batch: api.Batch,
     scheduler: str | None,
-    options: api.RunArguments,
+    options: dict[str, Any],
     *,
     require_reused: bool,
     retry_quarantined: bool = False,

@@ -55,7 +55,7 @@ def sql(
     batch = api.open_store(store).find_batch(batch_id)
     overview = batch.overview()
     output.note_unfinished(batch.id, overview.status, overview.shards())
-    result = run_sql(batch.store.directory, overview, statement, timeout)
+    result = run_sql(batch.directory, overview, statement, timeout)
     rows = result.rows if is_streamed(destinations) else _bounded(result.rows)
     write_rows(rows, Columns(result.columns, result.columns), destinations)
 
