@@ -140,7 +140,7 @@ class Scene:
 def _nothing_is_synced() -> Iterator[None]:
     """Nothing here is about power cuts, and a busy disk would take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("codebatch.store.files.sync_file_system", lambda _: None)
+        patch.setattr("codebatch.store.write_group.sync_file_system", lambda _: None)
         yield
 
 

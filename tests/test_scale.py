@@ -26,7 +26,7 @@ from codebatch.model.records import FileRecord, path_key
 from codebatch.plan import plan as planning
 from codebatch.plan.pipeline import parse_pipeline
 from codebatch.plan.plan import BatchIdentity, identify, make_plan
-from codebatch.store import bounds
+from codebatch.store import layout
 from codebatch.store.batches import Batches
 from codebatch.store.indexes import memo
 
@@ -307,7 +307,7 @@ def test_windows_and_limits_of_the_text(text: str) -> None:
     assert f"among the {reuse._NEWEST_BATCHES} newest of the store" in text
     segments = f"up to {memo._SMALL_SEGMENTS} segments of up to {memo._SMALL_BYTES // 2**10} KiB"
     assert f"{segments}, and one for each {memo._SEGMENT_BYTES // 2**20} MiB" in text
-    assert f"beyond {bounds.CACHE_BYTES // 2**20} MiB" in text
+    assert f"beyond {layout.CACHE_BYTES // 2**20} MiB" in text
 
 
 def test_times_of_the_text(text: str) -> None:

@@ -46,10 +46,10 @@ from codebatch.shard.quarantine import Quarantine
 from codebatch.shard.recheck import open_recheck
 from codebatch.shard.splice import keep_unchanged
 from codebatch.store import StoreDirectory
-from codebatch.store.files import WriteGroup
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import hold_lease
 from codebatch.store.leases.pins import Pins
+from codebatch.store.write_group import WriteGroup
 
 _RETRYABLE = (
     *ENVIRONMENT_ERRORS,

@@ -24,8 +24,8 @@ from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import InvalidIdError, StoreDamagedError, StoreError, StoreWriteError
 from codebatch.model.records import Counts, Plan
 from codebatch.store import StoreDirectory, is_intact, replacing
-from codebatch.store.bounds import DOCUMENT_BYTES
 from codebatch.store.files import read_file
+from codebatch.store.layout import DOCUMENT_BYTES, OUTPUTS, STATE
 
 T = TypeVar("T")
 
@@ -118,12 +118,11 @@ def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
 
 def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[os.stat_result | None]:
     """Iterate over the file system's entries of the state and outputs of each task and shard."""
-    names = store.layout.state_name, store.layout.outputs_name
     for task in plan.tasks:
         example = store.layout.state(batch_id, task.id, plan.shards[0].shard_id)
         shards = os.fspath(example.parent.parent)
         for shard in plan.shards:
-            yield from store.layout.door.statuses(f"{shards}/{shard.shard_id}", names)
+            yield from store.layout.door.statuses(f"{shards}/{shard.shard_id}", (STATE, OUTPUTS))
 
 
 def _document(stamp: str, totals: Totals) -> dict[str, object]:

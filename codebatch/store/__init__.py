@@ -1,7 +1,6 @@
 """The store directory: durable files, names, objects, typed documents."""
 
 from codebatch.store.documents import LATEST, pretty
-from codebatch.store.files import WriteGroup
 from codebatch.store.indexes.index_files import is_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
 from codebatch.store.objects.cas import measure
@@ -15,6 +14,7 @@ from codebatch.store.store import (
     open_damaged_store,
     open_store,
 )
+from codebatch.store.write_group import WriteGroup
 
 __all__ = [
     "BATCH_PREFIX",

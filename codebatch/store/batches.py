@@ -17,7 +17,6 @@ from codebatch.model.checks import check_batch, check_inputs, check_plan
 from codebatch.model.digest import Document, canonical_json, compact, digest_bytes, seal
 from codebatch.model.errors import BatchNotFoundError, StoreDamagedError, StoreError
 from codebatch.model.records import InputFile, Plan, PlannedShard
-from codebatch.store.bounds import DOCUMENT_BYTES, EVENTS_BYTES, INDEX_BYTES
 from codebatch.store.documents import (
     Documents,
     Kind,
@@ -29,16 +28,17 @@ from codebatch.store.documents import (
     typed,
 )
 from codebatch.store.door import ABSENT
-from codebatch.store.files import (
-    WriteGroup,
-    append_line,
-    has_bytes,
-    read_file,
-    reporting_read_errors,
-    write_file,
+from codebatch.store.files import append_line, has_bytes, read_file, write_file
+from codebatch.store.layout import (
+    BATCH_PREFIX,
+    DOCUMENT_BYTES,
+    EVENTS_BYTES,
+    INDEX_BYTES,
+    Layout,
+    check_name,
 )
-from codebatch.store.layout import BATCH_PREFIX, Layout, check_name
 from codebatch.store.removal import set_aside
+from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 _KIND = Kind(
     noun="batch",

@@ -24,8 +24,9 @@ from codebatch.model.errors import (
     UsageError,
 )
 from codebatch.store.door import Door
-from codebatch.store.files import file_status, read_file, reporting_read_errors
+from codebatch.store.files import file_status, read_file
 from codebatch.store.layout import BATCH_PREFIX, Layout, check_name, is_name
+from codebatch.store.write_group import reporting_read_errors
 
 LATEST = "latest"
 

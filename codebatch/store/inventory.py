@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from codebatch.model.errors import StoreDamagedError
-from codebatch.store.bounds import DOCUMENT_BYTES
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, misplaced
 from codebatch.store.files import read_file
-from codebatch.store.layout import BATCH_PREFIX, COMPRESSED_SUFFIX, SNAPSHOT_PREFIX, Layout
+from codebatch.store.layout import (
+    BATCH_PREFIX,
+    COMPRESSED_SUFFIX,
+    DOCUMENT_BYTES,
+    SNAPSHOT_PREFIX,
+    STATE,
+    Layout,
+)
 
 REMOVED_PREFIX = f"{TEMPORARY_PREFIX}removed-"
 ASIDE_PREFIX = f"{TEMPORARY_PREFIX}aside-"
@@ -91,7 +97,7 @@ def is_begun(layout: Layout, folder: Path) -> bool:
     """Return True if a batch has a document, or states, which are written after it."""
     _, document = layout.batch_documents_in(folder)
     door = layout.door
-    return door.is_there(document) or any(map(door.is_there, layout.states_in(folder)))
+    return door.is_there(document) or any(map(door.is_there, layout.in_shards(folder, STATE)))
 
 
 def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]]:

@@ -1,4 +1,9 @@
-"""The names of everything in a store; no other module spells one."""
+"""The names of everything in a store, which no other module spells, and how large a file may be.
+
+No more than a limit is ever read of a file. A size that stands in a document counts besides:
+outputs, inputs and objects are read as far as what refers to them says. The limits are for what
+nothing vouches for, and far above what a batch of ten million files needs.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,18 @@ BATCH_PREFIX = "batch"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
+PLAN, INPUTS, MANIFEST = "plan.json", "inputs.index.jsonl", "files.index.jsonl"
+STATE, OUTPUTS = "state.json", "outputs.index.jsonl"
+
+SMALL_BYTES = 2**20  # store.json, leases, claims, quarantined results, checksums
+DOCUMENT_BYTES = 16 * 2**20  # plans, states, documents of tasks and batches, totals
+SNAPSHOT_BYTES = 16 * 2**20  # with everything that was left out of a tree
+INDEX_BYTES = 2 * 2**30  # manifests, inputs, outputs
+EVENTS_BYTES = 16 * 2**20  # the last of them
+CACHE_BYTES = 2**29  # what is known of a source tree
+HELD_BYTES = 2**30  # an object of which nothing says how large it is
+OBJECT_BYTES = 2**40  # what is only looked through, a portion at a time
+CHUNK_BYTES = 16 * 2**20  # what a task stores: a larger value is cut into chunks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
@@ -45,36 +62,41 @@ def check_shard_id(value: str) -> str:
     return value
 
 
+class _Below:
+    """A path below the root of a layout."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __get__(self, layout: Layout, _: object) -> Path:
+        return layout.root / self._place
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below one store root. Ids and digests are validated before they become a path."""
 
     root: Path
 
+    store_document = _Below("store.json")  # whose presence makes the directory a store
+    gitignore = _Below(".gitignore")  # keeps a store inside a work tree out of git
+    lock = _Below("maintenance.lock")  # what a command locks while it removes or repairs
+    lock_holder = _Below("maintenance.json")  # names the holder of the lock
+    leases = _Below("leases")  # of commands at work; in a folder a batch, the claims on its shards
+    snapshots = _Below("snapshots")  # one folder a snapshot
+    batches = _Below("batches")  # one folder a batch
+    # Derived from the rest, and deletable at any time:
+    memo = _Below("indexes/memo")  # results by key, in a tree of folders by hex digit of the object
+    quarantine = _Below("indexes/quarantine")  # one file for each result that is quarantined
+    shard_hints = _Below("indexes/shards")  # notes of earlier versions; nothing reads them
+    stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
+    sql_indexes = _Below("indexes/sql")  # the records of a batch as an SQLite database
+    all_totals = _Below("indexes/totals")  # the sums over the states of a batch
+
     @cached_property
     def door(self) -> Door:
         """The way to everything below the root."""
         return Door(os.path.abspath(self.root))
-
-    @property
-    def store_document(self) -> Path:
-        """The document whose presence makes the directory a store."""
-        return self.root / "store.json"
-
-    @property
-    def gitignore(self) -> Path:
-        """Keeps a store inside a work tree out of git."""
-        return self.root / ".gitignore"
-
-    @property
-    def snapshots(self) -> Path:
-        """One folder a snapshot."""
-        return self.root / "snapshots"
-
-    @property
-    def batches(self) -> Path:
-        """One folder a batch."""
-        return self.root / "batches"
 
     @cached_property
     def objects(self) -> str:
@@ -96,33 +118,7 @@ class Layout:
 
     def manifest(self, snapshot_id: str) -> Path:
         """The manifest from whose bytes the snapshot id is derived."""
-        return self.snapshot_document(snapshot_id).with_name("files.index.jsonl")
-
-    def manifest_in(self, folder: Path) -> Path:
-        """The manifest in a folder that is, or was, that of a snapshot."""
-        return folder / "files.index.jsonl"
-
-    def inputs_in(self, folder: Path) -> Path:
-        """The inputs in a folder that is, or was, that of a batch."""
-        return folder / "inputs.index.jsonl"
-
-    def outputs_in(self, folder: Path) -> list[Path]:
-        """The paths of outputs in a folder that is, or was, that of a batch, in order."""
-        return [path / self.outputs_name for path in self._shards_in(folder)]
-
-    def states_in(self, folder: Path) -> Iterator[Path]:
-        """The paths of states in a folder that is, or was, that of a batch."""
-        return (path / self.state_name for path in self._shards_in(folder))
-
-    def _shards_in(self, folder: Path) -> Iterator[Path]:
-        tasks = folder / "tasks"
-        for task in self.door.names(tasks):
-            shards = tasks / task / "shards"
-            yield from (shards / shard for shard in self.door.names(shards))
-
-    def batch_documents_in(self, folder: Path) -> tuple[Path, Path]:
-        """The plan in a folder that is, or was, that of a batch, and the document."""
-        return folder / "plan.json", folder / "batch.json"
+        return self.snapshot_document(snapshot_id).with_name(MANIFEST)
 
     def batch_document(self, batch_id: str) -> Path:
         """The batch's identity and, once it is done, its result; written last."""
@@ -130,11 +126,22 @@ class Layout:
 
     def plan_document(self, batch_id: str) -> Path:
         """The plan: resolved pipeline, fingerprints, shards."""
-        return self.batch_document(batch_id).with_name("plan.json")
+        return self.batch_document(batch_id).with_name(PLAN)
+
+    def batch_documents_in(self, folder: Path) -> tuple[Path, Path]:
+        """The plan in a folder that is, or was, that of a batch, and the document."""
+        return folder / PLAN, folder / "batch.json"
+
+    def in_shards(self, folder: Path, name: str) -> Iterator[Path]:
+        """The paths of that name in the shards of a folder that is, or was, that of a batch."""
+        tasks = folder / "tasks"
+        for task in self.door.names(tasks):
+            shards = tasks / task / "shards"
+            yield from (shards / shard / name for shard in self.door.names(shards))
 
     def inputs(self, batch_id: str) -> Path:
         """The files of the batch ordered by object, so that a shard is one range of lines."""
-        return self.batch_document(batch_id).with_name("inputs.index.jsonl")
+        return self.batch_document(batch_id).with_name(INPUTS)
 
     def events(self, batch_id: str) -> Path:
         """The events of a batch with their times, one a line."""
@@ -147,64 +154,34 @@ class Layout:
 
     def state(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The outcome of one task on one shard; written after the outputs."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{self.state_name}")
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{STATE}")
 
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The records of one task on one shard."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{self.outputs_name}")
-
-    @property
-    def state_name(self) -> str:
-        """The name of a state in the folder of its shard."""
-        return "state.json"
-
-    @property
-    def outputs_name(self) -> str:
-        """The name of the records beside a state."""
-        return "outputs.index.jsonl"
+        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{OUTPUTS}")
 
     def _shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
         return f"{_task_folder(self, batch_id, task_id)}/shards/{check_shard_id(shard_id)}"
 
     def sql_index(self, batch_id: str) -> Path:
-        """The records of a batch as an SQLite database; derived, deletable at any time."""
-        return self.root / "indexes" / "sql" / f"{check_name(batch_id, 'batch id')}.sqlite"
+        """The records of a batch as an SQLite database."""
+        return self.sql_indexes / f"{check_name(batch_id, 'batch id')}.sqlite"
 
     def totals(self, batch_id: str) -> Path:
-        """The sums over the states of a batch; derived."""
-        return self.root / "indexes" / "totals" / f"{check_name(batch_id, 'batch id')}.json"
+        """The sums over the states of a batch."""
+        return self.all_totals / f"{check_name(batch_id, 'batch id')}.json"
 
     def stat_cache(self, name: str) -> Path:
-        """The state of a source tree when its last snapshot was taken; derived."""
+        """The state of a source tree when its last snapshot was taken."""
         return self.stat_caches / check_name(name, "name of a stat cache")
-
-    @property
-    def memo(self) -> Path:
-        """Results by key, in a tree of folders by hex digit of the object; derived."""
-        return self.root / "indexes" / "memo"
 
     def memo_folder(self, prefix: str) -> Path:
         """The results of the shard with that id."""
         return self.memo.joinpath(*check_shard_id(prefix))
 
-    @property
-    def quarantine(self) -> Path:
-        """One file for each result that is quarantined; derived."""
-        return self.root / "indexes" / "quarantine"
-
     def quarantined(self, key: str) -> Path:
         """The reason why the result of that key is quarantined."""
         return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + QUARANTINE_SUFFIX)
-
-    @property
-    def shard_hints(self) -> Path:
-        """Notes of earlier versions on batches with equal shards; nothing reads them."""
-        return self.root / "indexes" / "shards"
-
-    @property
-    def leases(self) -> Path:
-        """The leases of commands at work, and in a folder a batch the claims on its shards."""
-        return self.root / "leases"
 
     def lease(self, lease_id: str) -> Path:
         """The lease of one command at work."""
@@ -213,31 +190,6 @@ class Layout:
     def claims(self, batch_id: str) -> Path:
         """The shards of a batch that runs have claimed."""
         return self.leases / check_name(batch_id, "batch id")
-
-    def claim_folders(self) -> list[Path]:
-        """The folders of claims that there are."""
-        names = self.door.names(self.leases)
-        folders = (self.leases / name for name in names if name.startswith(f"{BATCH_PREFIX}-"))
-        return [folder for folder in folders if self.door.is_folder(folder)]
-
-    @property
-    def lock(self) -> Path:
-        """The file that a command locks while it removes or repairs."""
-        return self.root / "maintenance.lock"
-
-    @property
-    def lock_holder(self) -> Path:
-        """The document that names the holder of the lock."""
-        return self.root / "maintenance.json"
-
-    @property
-    def stat_caches(self) -> Path:
-        """The folder of all stat caches."""
-        return self.root / "indexes" / "stat"
-
-    def batch_indexes(self) -> tuple[Path, ...]:
-        """The folders of derived files that are named after batches."""
-        return self.root / "indexes" / "sql", self.root / "indexes" / "totals"
 
 
 @lru_cache(maxsize=64)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, form_of
-from codebatch.store.files import reporting_read_errors
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name
+from codebatch.store.write_group import reporting_read_errors
 
 STORE, IGNORE, OBJECT = "store", "ignore", "object"
 LOCK, HOLDER = "lock", "holder"

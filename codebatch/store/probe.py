@@ -11,10 +11,10 @@ from pathlib import Path
 
 from codebatch.model.errors import StoreWriteError
 from codebatch.store.door import Door
-from codebatch.store.files import create_file, remove_file, temporary_name
+from codebatch.store.files import create_file, remove_file
 from codebatch.store.layout import Layout
 from codebatch.store.removal import remove_tree
-from codebatch.store.syncing import has_syncfs
+from codebatch.store.write_group import has_syncfs, temporary_name
 
 _CLONE = 0x40049409  # FICLONE of Linux
 _TIME_NS = 1_234_567_890_123_456_789

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from codebatch.model.errors import StoreWriteError
 from codebatch.store.door import ABSENT, Door, Folder
-from codebatch.store.files import reporting_write_errors, temporary_name
 from codebatch.store.inventory import ASIDE_PREFIX, REMOVED_PREFIX, files_below
+from codebatch.store.write_group import reporting_write_errors, temporary_name
 
 
 def remove_if_old(door: Door, path: str, before_ns: int) -> bool:

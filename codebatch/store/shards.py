@@ -15,18 +15,12 @@ from codebatch.model.checks import check_record, check_state
 from codebatch.model.digest import check_digest, compact, digest_bytes, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.model.records import FAILED, Record, ShardState
-from codebatch.store.bounds import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES
 from codebatch.store.documents import check_there, parse_line, removal_of, typed
 from codebatch.store.door import ABSENT
-from codebatch.store.files import (
-    link_file,
-    read_file,
-    remove_file,
-    reporting_read_errors,
-    write_file,
-)
-from codebatch.store.layout import Layout
+from codebatch.store.files import link_file, read_file, remove_file, write_file
+from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES, OUTPUTS, Layout
 from codebatch.store.objects.cas import ObjectStore
+from codebatch.store.write_group import reporting_read_errors
 
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
 _CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
@@ -62,8 +56,7 @@ class Shards:
         try:
             with reporting_read_errors(path), self._door.folder(path.parent) as folder:
                 data = folder.read(path.name, DOCUMENT_BYTES)
-                outputs = self._layout.outputs_name
-                return data, folder.status(outputs).st_size if folder.has(outputs) else -1
+                return data, folder.status(OUTPUTS).st_size if folder.has(OUTPUTS) else -1
         except (*ABSENT, StoreDamagedError):
             return None, -1
 

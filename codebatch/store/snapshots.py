@@ -8,10 +8,10 @@ from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import Document, digest_bytes, seal, short_id
 from codebatch.model.errors import SnapshotNotFoundError, StoreDamagedError, StoreError
 from codebatch.model.records import FileRecord
-from codebatch.store.bounds import INDEX_BYTES, SNAPSHOT_BYTES
 from codebatch.store.documents import Documents, Kind, check_there, parse_line, pretty, typed
-from codebatch.store.files import WriteGroup, read_file, write_file
-from codebatch.store.layout import SNAPSHOT_PREFIX, Layout
+from codebatch.store.files import read_file, write_file
+from codebatch.store.layout import INDEX_BYTES, SNAPSHOT_BYTES, SNAPSHOT_PREFIX, Layout
+from codebatch.store.write_group import WriteGroup
 
 _KIND = Kind(
     noun="snapshot",

@@ -23,15 +23,15 @@ from codebatch.model.errors import (
     StoreReadError,
 )
 from codebatch.store.batches import Batches
-from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.documents import pretty
 from codebatch.store.door import TEMPORARY_PREFIX
-from codebatch.store.files import WriteGroup, read_file, reporting_write_errors, write_file
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, Layout
+from codebatch.store.files import read_file, write_file
+from codebatch.store.layout import BATCH_PREFIX, SMALL_BYTES, SNAPSHOT_PREFIX, Layout
 from codebatch.store.leases.pins import Pins
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.shards import Shards
 from codebatch.store.snapshots import Snapshots
+from codebatch.store.write_group import WriteGroup, reporting_write_errors
 
 FORMAT = "codebatch-store"
 FORMAT_VERSION = 1

@@ -31,7 +31,7 @@ from conftest import (
 )
 
 import codebatch
-from codebatch.store import files
+from codebatch.store import write_group
 from codebatch.store.shards import Shards
 from codebatch.tasks import native_tool, registry
 from codebatch.tasks.languages.python.deep import NoThreadError
@@ -49,7 +49,7 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
     state = next(document.parent.glob("tasks/*/shards/*/state.json"))
     state.unlink()
     written: list[object] = []
-    save, sync = Shards.save_state, files.sync_file_system
+    save, sync = Shards.save_state, write_group.sync_file_system
 
     def save_state(*arguments: Any) -> None:
         written.append(json.loads(document.read_bytes())["result"])
@@ -60,7 +60,7 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
         sync(path)
 
     monkeypatch.setattr(Shards, "save_state", save_state)
-    monkeypatch.setattr(files, "sync_file_system", sync_all)
+    monkeypatch.setattr(write_group, "sync_file_system", sync_all)
     report = dask.compute(batch)[0] if dask_runs else batch.run("sync")
     last = max(index for index, one in enumerate(written) if one != "synced")
     assert {one for one in written if one != "synced"} == {None}

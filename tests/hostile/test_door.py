@@ -13,16 +13,9 @@ from codebatch import CodeBatchError
 from codebatch.store import door as doors
 from codebatch.store import openat
 from codebatch.store.door import Door
-from codebatch.store.files import (
-    WriteGroup,
-    append_line,
-    create_file,
-    link_file,
-    remove_file,
-    write_file,
-)
-from codebatch.store.kept import KeptFolders
+from codebatch.store.files import append_line, create_file, link_file, remove_file, write_file
 from codebatch.store.removal import remove_tree
+from codebatch.store.write_group import KeptFolders, WriteGroup
 
 
 @pytest.fixture(params=["kernel", "walk"])

@@ -14,10 +14,10 @@ from conftest import Scanned, write_tree
 import codebatch
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreDamagedError
 from codebatch.store.batches import Batches
-from codebatch.store.files import reporting_write_errors
 from codebatch.store.removal import put_back, set_aside
 from codebatch.store.shards import Shards
 from codebatch.store.snapshots import Snapshots
+from codebatch.store.write_group import reporting_write_errors
 
 READS: dict[str, Callable[[codebatch.Batch], object]] = {
     "overview": lambda batch: batch.overview().status,

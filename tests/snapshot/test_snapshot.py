@@ -1329,7 +1329,7 @@ def test_portions_of_a_large_snapshot_appear_early(
     cached_tree: Path, tmp_path: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many files and large ones are renamed in portions, streamed ones among them."""
-    monkeypatch.setattr("codebatch.store.files._GROUP_BYTES", 10)
+    monkeypatch.setattr("codebatch.store.write_group._GROUP_BYTES", 10)
     for name, head in {"one": b"1", "two": b"2", "same": b"1"}.items():
         with (cached_tree / name).open("wb") as stream:
             stream.write(head)

@@ -39,7 +39,7 @@ def remove_orphans(store: StoreDirectory, found: Collected) -> None:
     door = store.layout.door
     derived = [
         path
-        for folder in store.layout.batch_indexes()
+        for folder in (store.layout.sql_indexes, store.layout.all_totals)
         for path in (folder / name for name in door.names(folder))
         if path.name.startswith(f"{BATCH_PREFIX}-") and path.name.partition(".")[0] not in batches
     ]

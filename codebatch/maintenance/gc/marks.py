@@ -16,10 +16,10 @@ from pathlib import Path
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import CodeBatchError
 from codebatch.store import StoreDirectory
-from codebatch.store.bounds import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.door import ABSENT, too_large
-from codebatch.store.files import reporting_read_errors
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
+from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS
+from codebatch.store.write_group import reporting_read_errors
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
 _OBJECT_START = b'"object":"sha256:'
@@ -68,7 +68,7 @@ def mark_objects(store: StoreDirectory, removed: Iterable[Path]) -> DigestSet:
     for snapshot_id in store.snapshots.ids():
         marks.add(digests_in(store.snapshots.read_manifest(snapshot_id)))
     for folder in (*snapshot_folders(store.layout), *removed):
-        for data in _lines_of(store, store.layout.manifest_in(folder)):
+        for data in _lines_of(store, folder / MANIFEST):
             marks.add(digests_in(data))
     for data in batch_data(store, [*batch_folders(store.layout), *removed]):
         marks.add(digests_in(data))
@@ -81,8 +81,8 @@ def batch_data(store: StoreDirectory, folders: Iterable[Path]) -> Iterator[bytes
     """The inputs and outputs of batches; outputs that several share as one file come once."""
     seen: set[tuple[int, int]] = set()
     for folder in folders:
-        yield from _lines_of(store, store.layout.inputs_in(folder))
-        for path in store.layout.outputs_in(folder):
+        yield from _lines_of(store, folder / INPUTS)
+        for path in store.layout.in_shards(folder, OUTPUTS):
             file = find_file(store.layout.door, path)
             if file is None or file.inode in seen:
                 continue

@@ -19,7 +19,7 @@ from codebatch.store.inventory import (
     snapshot_folders,
     users_of,
 )
-from codebatch.store.layout import Layout
+from codebatch.store.layout import BATCH_PREFIX, Layout
 from codebatch.store.leases.leases import Lease, read_leases
 from codebatch.store.removal import newest_ns, put_back, remove_tree, set_aside
 
@@ -68,8 +68,10 @@ def remove_leases(layout: Layout, now_ns: int, found: Collected) -> None:
     for lease in set(leases).difference(live):
         _remove_lease(layout, lease, found)
     running = {lease.batch_id for lease in live}
-    for folder in layout.claim_folders():
-        if folder.name not in running:
+    for name in layout.door.names(layout.leases):
+        folder = layout.leases / name
+        is_of_batch = name.startswith(f"{BATCH_PREFIX}-") and layout.door.is_folder(folder)
+        if is_of_batch and name not in running:
             _count_tree("leases", layout.door, folder, found, number=0)
             if not found.dry_run:
                 remove_tree(layout.door, folder)

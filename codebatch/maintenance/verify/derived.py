@@ -13,13 +13,13 @@ from codebatch.maintenance.verify.documents import find_document
 from codebatch.maintenance.verify.findings import Findings
 from codebatch.model.errors import StoreError
 from codebatch.store import StoreDirectory, is_intact
-from codebatch.store.bounds import INDEX_BYTES, SMALL_BYTES
 from codebatch.store.door import ABSENT
-from codebatch.store.files import read_file, reporting_read_errors
+from codebatch.store.files import read_file
 from codebatch.store.indexes.index_files import is_unfinished
 from codebatch.store.indexes.memo import MOST_BYTES, is_segment
-from codebatch.store.layout import MEMO_SUFFIX
+from codebatch.store.layout import INDEX_BYTES, MEMO_SUFFIX, SMALL_BYTES
 from codebatch.store.path_kinds import INDEXES_FOLDER, LEASES_FOLDER, walk_store
+from codebatch.store.write_group import reporting_read_errors
 
 _CHECKSUM_DIGITS = 64
 _PORTION = 2**20
@@ -57,7 +57,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
         return found.document is not None or found.is_missing
     if path.parent == layout.stat_caches:
         return _is_whole_cache(store, path)
-    if path.parent not in layout.batch_indexes() or path.suffix == ".sha256":
+    if path.parent not in (layout.sql_indexes, layout.all_totals) or path.suffix == ".sha256":
         return True
     if is_unfinished(layout, path) or not layout.door.is_there(path):
         return True

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from codebatch.model.digest import Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import StoreDirectory, pretty
-from codebatch.store.bounds import DOCUMENT_BYTES
 from codebatch.store.door import form_of
 from codebatch.store.files import file_status, read_file
+from codebatch.store.layout import DOCUMENT_BYTES
 
 _MISSING = "it is missing"
 

@@ -16,8 +16,8 @@ from codebatch.model.errors import StoreError
 from codebatch.snapshot.writer import SnapshotResult
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
-from codebatch.store.bounds import SNAPSHOT_BYTES
 from codebatch.store.files import file_status
+from codebatch.store.layout import SNAPSHOT_BYTES
 
 UNKNOWN_SKIPPED = "unknown: the list of what was left out was lost"
 _ENOUGH_DIGITS = len("sha256:") + 56

@@ -24,7 +24,7 @@ from codebatch.model.records import (
     ShardState,
 )
 from codebatch.model.result_tree import shard_node
-from codebatch.store.bounds import CHUNK_BYTES, INDEX_BYTES
+from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.path_kinds import OUTPUTS, Place
 
 _ORIGINS = {COMPUTED, EQUAL, REMEMBERED}

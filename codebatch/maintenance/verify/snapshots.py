@@ -11,7 +11,7 @@ from codebatch.model.digest import canonical_json, digest_bytes, short_id
 from codebatch.model.errors import InvalidIdError
 from codebatch.model.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, FileRecord, path_key
 from codebatch.store import SNAPSHOT_PREFIX
-from codebatch.store.bounds import INDEX_BYTES, SNAPSHOT_BYTES
+from codebatch.store.layout import INDEX_BYTES, SNAPSHOT_BYTES
 from codebatch.store.path_kinds import MANIFEST, SNAPSHOT, SNAPSHOTS, Place, folders_in, walk_store
 
 _MODES = frozenset({FILE_MODE, EXECUTABLE_MODE, SYMLINK_MODE})

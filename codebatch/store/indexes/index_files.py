@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codebatch.model.errors import StoreError
-from codebatch.store.bounds import DOCUMENT_BYTES, SMALL_BYTES
 from codebatch.store.door import Folder
-from codebatch.store.files import reporting_write_errors, temporary_name, write_file
-from codebatch.store.layout import Layout
+from codebatch.store.files import write_file
+from codebatch.store.layout import DOCUMENT_BYTES, SMALL_BYTES, Layout
+from codebatch.store.write_group import reporting_write_errors, temporary_name
 
 _CHECKSUM_SUFFIX = ".sha256"
 _PORTION = 2**20

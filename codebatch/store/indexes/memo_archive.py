@@ -19,13 +19,13 @@ from pathlib import Path
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ArchiveInvalidError
-from codebatch.store.bounds import CHUNK_BYTES
 from codebatch.store.destination import writing_file
-from codebatch.store.files import WriteGroup, read_file
+from codebatch.store.files import read_file
 from codebatch.store.indexes.memo import MemoStore, iter_entries, load_segment
-from codebatch.store.layout import MEMO_SUFFIX
+from codebatch.store.layout import CHUNK_BYTES, MEMO_SUFFIX
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 from codebatch.store.store import StoreDirectory
+from codebatch.store.write_group import WriteGroup
 
 _SEGMENT = re.compile(rf"memo/([0-9a-f]{{1,3}})/([0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)})\Z")
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})\.zst\Z")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from codebatch.model.digest import DIGEST_PREFIX, Document, seal, unseal
 from codebatch.model.errors import InvalidIdError, StoreError
-from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.documents import pretty
 from codebatch.store.files import read_file, remove_file, write_file
-from codebatch.store.layout import QUARANTINE_SUFFIX, Layout
+from codebatch.store.layout import QUARANTINE_SUFFIX, SMALL_BYTES, Layout
 
 
 class QuarantineIndex:

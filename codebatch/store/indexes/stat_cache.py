@@ -18,10 +18,9 @@ from typing import BinaryIO, NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.model.errors import StoreError
-from codebatch.store.bounds import CACHE_BYTES
 from codebatch.store.door import Door
 from codebatch.store.files import file_status, has_bytes, read_file, write_file
-from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
+from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, Layout
 
 _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64

@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 
 from codebatch.model.errors import StoreError
-from codebatch.store.bounds import SMALL_BYTES
 from codebatch.store.files import create_file, file_status, read_file, remove_file
-from codebatch.store.layout import Layout, check_shard_id, is_name
+from codebatch.store.layout import SMALL_BYTES, Layout, check_shard_id, is_name
 from codebatch.store.leases.leases import EXPIRY_NS, Lease, read_lease, touched_ns
 
 _NOBODY = "none"

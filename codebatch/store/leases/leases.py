@@ -22,16 +22,9 @@ from typing import cast
 
 from codebatch.model.digest import Document, compact, unseal
 from codebatch.model.errors import BatchRunningError, StoreError
-from codebatch.store.bounds import SMALL_BYTES
-from codebatch.store.files import (
-    create_file,
-    file_status,
-    read_file,
-    remove_file,
-    reporting_read_errors,
-    write_file,
-)
-from codebatch.store.layout import Layout, is_name
+from codebatch.store.files import create_file, file_status, read_file, remove_file, write_file
+from codebatch.store.layout import SMALL_BYTES, Layout, is_name
+from codebatch.store.write_group import reporting_read_errors
 
 TOUCH_SECONDS = 5.0
 EXPIRY_NS = 60 * 10**9

@@ -16,16 +16,10 @@ from typing import cast
 
 from codebatch.model.digest import compact, unseal
 from codebatch.model.errors import LockedError, StoreError
-from codebatch.store.bounds import SMALL_BYTES
-from codebatch.store.files import (
-    file_status,
-    read_file,
-    remove_file,
-    reporting_write_errors,
-    write_file,
-)
-from codebatch.store.layout import Layout
+from codebatch.store.files import file_status, read_file, remove_file, write_file
+from codebatch.store.layout import SMALL_BYTES, Layout
 from codebatch.store.leases.leases import Process, is_running, parse_process, this_process
+from codebatch.store.write_group import reporting_write_errors
 
 _PAUSE_SECONDS = 0.05
 

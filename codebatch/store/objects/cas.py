@@ -19,10 +19,8 @@ from typing import NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ObjectNotFoundError, StoreDamagedError, StoreError
-from codebatch.store.bounds import HELD_BYTES, OBJECT_BYTES
 from codebatch.store.door import ABSENT, Door, Folder
-from codebatch.store.files import WriteGroup, reporting_read_errors
-from codebatch.store.layout import COMPRESSED_SUFFIX, Layout
+from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
 from codebatch.store.leases.pins import Pins, kept_in
 from codebatch.store.objects.compression import COMPRESSION_LEVEL, zstd
 from codebatch.store.objects.zstd_frames import (
@@ -31,6 +29,7 @@ from codebatch.store.objects.zstd_frames import (
     FrameWriter,
     with_checksum,
 )
+from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 OBJECT_MODE = 0o444
 _WORTH_COMPRESSING = 128

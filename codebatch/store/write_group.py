@@ -1,0 +1,362 @@
+"""Writing below a store: the only code that makes files there, or syncs.
+
+A file comes into being under a unique temporary name in its own folder, an object in the folder
+of all objects, and is renamed into place, so that a reader sees all of it or nothing. A
+`WriteGroup` writes many files and pays for durability once: all data reaches the disk before the
+first rename, all renames before it ends. Temporary names start with ``.tmp-``; readers never look
+at them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import itertools
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
+from codebatch.runtime.lazy import lazy
+from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = lazy("ctypes")
+
+# Objects come in no order, and their folders are in one of 256.
+_MOST_OPEN = 260
+_GROUP_FILES = 4096
+_GROUP_BYTES = 256 * 2**20
+_FREE_OR_PERMIT = "free space or restore the permission, then run the same command again"
+_TO_DO = {
+    errno.ENOENT: "something else removes files of the store: run the same command again",
+    errno.EMFILE: "allow more open files (ulimit -n), then run the same command again",
+}
+
+
+@contextlib.contextmanager
+def reporting_write_errors(path: Path, passing: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turn what the file system refuses into a `StoreWriteError`, but for ``passing`` errors."""
+    try:
+        yield
+    except passing:
+        raise
+    except OSError as error:
+        raise StoreWriteError(
+            f"cannot write below {path}: {error.strerror or error}",
+            hints=[_TO_DO.get(error.errno or 0, _FREE_OR_PERMIT)],
+            details={"errno": error.errno},
+        ) from error
+
+
+@contextlib.contextmanager
+def reporting_read_errors(path: StorePath) -> Iterator[None]:
+    """Turn what the file system refuses to read into one `StoreReadError`; absence passes."""
+    try:
+        yield
+    except ABSENT:
+        raise
+    except OSError as error:
+        raise StoreReadError(
+            f"cannot read {os.fspath(path)}: {error.strerror or error}",
+            hints=[_TO_DO.get(error.errno or 0, "restore the permission to read the store")],
+            details={"errno": error.errno},
+        ) from error
+
+
+class KeptFolders:
+    """Folders that are opened from the one above and kept open, those that were asked for last.
+
+    One that is kept is the folder it was when it was opened, wherever it is by now: a link that
+    takes its place leads nowhere. In one that was removed nothing can be made any more
+    (FileNotFoundError): `close` and ask again. State: ``_open`` holds them by place, in the order
+    in which they were asked for.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._open: dict[str, Folder] = {}
+        self._most = max(4, min(_MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+
+    def at(self, place: str, *, make: bool = False) -> Folder:
+        """Return the folder at a place, for at least one more question."""
+        folder = self._open.pop(place, None)
+        if folder is None:
+            folder = self._entered(place, make=make) if place else self._door.folder_at(place)
+            if len(self._open) >= self._most:
+                self._open.pop(next(iter(self._open))).close()
+        self._open[place] = folder
+        return folder
+
+    def find(self, place: str) -> Folder | None:
+        """Open a folder that is not to be kept, from the one above; None where it is not there."""
+        parent, _, name = place.rpartition("/")
+        try:
+            above = self.at(parent)
+            return above.enter(name) if above.has(name) else None
+        except FileNotFoundError:
+            return None
+
+    def make(self, place: str) -> Folder:
+        """Open a folder that is not to be kept, and that most likely is not there yet."""
+        parent, _, name = place.rpartition("/")
+        above = self.at(parent, make=True)
+        above.make(name)
+        return above.enter(name)
+
+    def _entered(self, place: str, *, make: bool) -> Folder:
+        parent, _, name = place.rpartition("/")
+        above = self.at(parent, make=make)
+        if make and not above.has(name):
+            above.make(name)
+        return above.enter(name)
+
+    def close(self) -> None:
+        """Give all of them back."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+class StreamedFile:
+    """A file while it is written in portions.
+
+    ``path`` is where it will be: its name may follow from its content. None leaves it out.
+    """
+
+    def __init__(self, stream: BinaryIO, root: Path) -> None:
+        self.path: str | None = None
+        self.size = 0
+        self._stream = stream
+        self._root = root
+
+    def write(self, data: bytes) -> None:
+        """Append a portion."""
+        with reporting_write_errors(self._root):
+            self.size += self._stream.write(data)
+
+
+class WriteGroup:
+    """Files that appear together at the end of a ``with`` block, or earlier in large portions.
+
+    What was flushed is durable before anything that is added later appears. ``before_writing``
+    is called before anything is. State: ``_pending`` holds, by final place, where data is written
+    but not renamed, ``_bytes`` the size of it all; ``_renamed`` says that names in place are
+    still to be synced. On an exception the pending files are removed, never renamed.
+    """
+
+    def __init__(
+        self, door: Door, *, durable: bool, before_writing: Callable[[], object] = lambda: None
+    ) -> None:
+        self._door = door
+        self._root = Path(door.root)
+        self._durable = durable
+        self._before_writing = before_writing
+        self._pending: dict[str, str] = {}
+        self._bytes = 0
+        self._renamed = False
+        self._temporary = temporary_name()
+        self._number = itertools.count()
+        self._kept = KeptFolders(door)
+
+    def __enter__(self) -> WriteGroup:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None:
+                self._discard()
+                return
+            self.flush()
+            if self._renamed and self._durable:
+                with reporting_write_errors(self._root):
+                    sync_file_system(self._root)
+        finally:
+            self._kept.close()
+
+    def folder(self, place: str) -> Folder | None:
+        """Open a folder to see what is in it; None where it is not there."""
+        with reporting_write_errors(self._root):
+            return self._kept.find(place)
+
+    def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
+        """Write ``data`` under a temporary name beside ``path``."""
+        self._before_writing()
+        parent, name = os.path.split(path)
+        with reporting_write_errors(self._root), self._door.folder(parent, make=True) as folder:
+            self._write(folder, folder.at(name), data, mode)
+
+    def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
+        """Write ``data`` under a temporary name in a folder that is ``above`` the place where it
+        will be, in a folder of a folder: both are places in the store.
+        """
+        self._before_writing()
+        with reporting_write_errors(self._root):
+            # It is kept from here on: to ask in vain for what is in one that is absent costs more.
+            self._kept.at(place.rsplit("/", 2)[0], make=True)
+            self._write(self._kept.at(above, make=True), place, data, mode)
+
+    def _write(self, folder: Folder, place: str, data: bytes, mode: int) -> None:
+        temporary = f"{self._temporary}-{next(self._number)}"
+        descriptor = folder.create(temporary, mode)
+        try:
+            write_all(descriptor, data)
+        except BaseException:
+            discard(folder, temporary)
+            raise
+        finally:
+            os.close(descriptor)
+        self._bytes += len(data)
+        self._written(folder.at(temporary), place)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, mode: int = 0o644) -> Iterator[StreamedFile]:
+        """A file to be written in portions below a folder; the block sets its final path."""
+        self._before_writing()
+        temporary = f"{self._temporary}-{next(self._number)}"
+        with reporting_write_errors(self._root):
+            folder = self._door.folder(path, make=True)
+        with folder:
+            with reporting_write_errors(self._root):
+                stream = os.fdopen(folder.create(temporary, mode), "wb")
+            file = StreamedFile(stream, self._root)
+            try:
+                with stream:
+                    # What the caller reads meanwhile may fail too, and that is no write error.
+                    yield file
+                    with reporting_write_errors(self._root):
+                        stream.flush()
+            except BaseException:
+                discard(folder, temporary)
+                raise
+            if file.path is None:
+                discard(folder, temporary)
+            else:
+                self._bytes += file.size
+                self._written(folder.at(temporary), self._door.place(file.path))
+
+    def is_pending(self, place: str) -> bool:
+        """Return True if a file was added that is still to appear at a place of the store."""
+        return place in self._pending
+
+    def _written(self, temporary: str, place: str) -> None:
+        replaced = self._pending.pop(place, None)
+        if replaced is not None:
+            self._remove(replaced)
+        self._pending[place] = temporary
+        if len(self._pending) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sync the written data, rename everything into place."""
+        if not self._pending:
+            return
+        with reporting_write_errors(self._root):
+            if self._durable:
+                sync_file_system(self._root)  # with the names of the previous flush
+            try:
+                # In the order of adding: a document added last never appears before its data.
+                for place, temporary in self._pending.items():
+                    self._put_in_place(temporary, place)
+            except BaseException:
+                self._discard()
+                raise
+        self._pending.clear()
+        self._bytes = 0
+        self._renamed = True
+
+    def _put_in_place(self, temporary: str, place: str) -> None:
+        parent, _, name = place.rpartition("/")
+        above, _, written = temporary.rpartition("/")
+        if parent == above:
+            with self._door.folder_at(parent, make=True) as folder:
+                _replace(folder, written, folder, name)
+            return
+        try:
+            self._move(above, written, parent, name)
+        except FileNotFoundError:
+            # `gc` removes a folder that it finds empty: a kept one, or the one just made.
+            self._kept.close()
+            self._move(above, written, parent, name)
+
+    def _move(self, above: str, written: str, parent: str, name: str) -> None:
+        """Give a file its name in a folder below the one in which it was written."""
+        with self._kept.make(parent) as folder:
+            _replace(self._kept.at(above), written, folder, name)
+
+    def _discard(self) -> None:
+        for temporary in self._pending.values():
+            self._remove(temporary)
+        self._pending.clear()
+
+    def _remove(self, temporary: str) -> None:
+        above, _, name = temporary.rpartition("/")
+        with contextlib.suppress(OSError, StoreError):
+            discard(self._kept.at(above), name)
+
+
+def temporary_name() -> str:
+    """A name that no other process and no other call uses."""
+    return f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
+
+
+def _replace(source: Folder, temporary: str, target: Folder, name: str) -> None:
+    try:
+        source.rename(temporary, name, target)
+    except IsADirectoryError:
+        # What stands there is none of ours: it steps aside, under a name that readers ignore.
+        target.rename(name, temporary_name())
+        source.rename(temporary, name, target)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all the bytes: one call may take a part of them."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
+
+
+def discard(folder: Folder, name: str) -> None:
+    """Remove a temporary file, where the disk lets us: one that just refused a write may refuse
+    this as well, and what it refused first is what people should read.
+    """
+    with contextlib.suppress(OSError):
+        folder.unlink(name)
+
+
+def sync_file_system(path: Path) -> None:
+    """Make everything written to the file system of ``path`` durable, names included.
+
+    One ``syncfs`` costs about as much as a single ``fsync``, whatever the number of files.
+    Where the platform has none, ``sync`` does the same for all file systems.
+    """
+    syncfs = _syncfs()
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
+def has_syncfs() -> bool:
+    """Return True if one file system can be synced, and not only all of them."""
+    return _syncfs() is not None
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int]
+    return function
