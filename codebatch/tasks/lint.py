@@ -35,8 +35,7 @@ from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
-from codebatch.tasks.languages.python.depth import may_nest_deeply
-from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
+from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun, may_nest_deeply
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
 
-from codebatch.tasks.languages import frontend_for
+from codebatch.tasks.languages import parser_for
 from codebatch.tasks.languages.base import Parsed
 from codebatch.tasks.languages.encodings import declared_encoding
 
@@ -114,8 +114,8 @@ class SourceFile:
     @cached_property
     def parsed(self) -> Parsed | None:
         """The parsed file, or None where no parser knows the language."""
-        frontend = frontend_for(self.language)
-        return frontend.parse(self) if frontend is not None else None
+        parse = parser_for(self.language)
+        return parse(self) if parse is not None else None
 
     def drop_tree(self) -> None:
         """Let go of the parsed tree. It refers to the file as the file does to it, so nothing

@@ -34,7 +34,7 @@ import codebatch
 from codebatch.store import write_group
 from codebatch.store.shards import Shards
 from codebatch.tasks import native_tool, registry
-from codebatch.tasks.languages.python.deep import NoThreadError
+from codebatch.tasks.languages.python.parse import NoThreadError
 
 # -- what is computed anew is durable -----------------------------------------------------------
 

@@ -22,7 +22,6 @@ from conftest import REPOSITORY
 
 from codebatch.tasks.languages.python.encode import FORMAT
 from codebatch.tasks.languages.python.parse import NULL_BYTES, TOO_DEEP
-from codebatch.tasks.languages.python.warnings_off import WarningsOff
 from codebatch.tasks.source import SourceFile
 
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -200,17 +199,6 @@ def test_warning_filters_are_restored():
     before = list(warnings.filters)
     parsed(WARNS)
     parsed("x = (\n")
-    assert warnings.filters == before
-
-
-def test_the_last_user_restores_the_filters():
-    before = list(warnings.filters)
-    guard = WarningsOff()
-    guard.__enter__()
-    guard.__enter__()
-    guard.__exit__(None, None, None)
-    assert warnings.filters != before
-    guard.__exit__(None, None, None)
     assert warnings.filters == before
 
 

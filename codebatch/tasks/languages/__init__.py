@@ -7,7 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from codebatch.tasks.languages.base import Frontend
+    from collections.abc import Callable
+
+    from codebatch.tasks.languages.base import Parsed, Source
 
 _FRONTENDS = {
     "python": "codebatch.tasks.languages.python.frontend",
@@ -24,7 +26,9 @@ def is_parsed(language: str) -> bool:
 
 
 @functools.cache
-def frontend_for(language: str) -> Frontend | None:
-    """The front end for a language, or None where no parser knows it."""
+def parser_for(language: str) -> Callable[[Source], Parsed] | None:
+    """Return what parses a file in a language, None where no parser knows it."""
     module = _FRONTENDS.get(language)
-    return cast("Frontend", importlib.import_module(module).FRONTEND) if module else None
+    if module is None:
+        return None
+    return cast("Callable[[Source], Parsed]", importlib.import_module(module).parse_file)

@@ -59,6 +59,23 @@ class FunctionMetrics(NamedTuple):
     nesting: int
 
 
+class FunctionCount:
+    """The running numbers of one function, or of the module."""
+
+    __slots__ = ("cognitive", "cyclomatic", "line", "name", "nesting")
+
+    def __init__(self, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self.cyclomatic = 1
+        self.cognitive = 0
+        self.nesting = 0
+
+    def metrics(self) -> FunctionMetrics:
+        """Return what was counted."""
+        return FunctionMetrics(self.name, self.line, self.cyclomatic, self.cognitive, self.nesting)
+
+
 class CodeMetrics(NamedTuple):
     """Counts over one file. ``module`` holds the code outside any function.
 
@@ -165,12 +182,3 @@ class Parsed(Protocol):
         """The findings but for those of names that are there for other files; ``is_module`` where
         the name of the file says that none of them are at its top level.
         """
-
-
-class Frontend(Protocol):
-    """A parser; what its answers depend on beside the file is in `versions`."""
-
-    languages: frozenset[str]
-
-    def parse(self, source: Source) -> Parsed:
-        """Parse one file; a file that is no valid source is a `Parsed` with faults."""

@@ -1,4 +1,4 @@
-"""The ECMAScript front end: one parsed file, and the object the registry hands out.
+"""The ECMAScript front end: one parsed file, and how it is read.
 
 The grammars read ASCII: every other character is replaced by one that means the same to them (a
 letter by ``_``, white space by a space, anything else by one they reject outside of strings and
@@ -27,7 +27,7 @@ from codebatch.tasks.languages.base import (
 )
 from codebatch.tasks.languages.dialects import TEMPLATE, is_template
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.grammars import GRAMMARS, FlatTree, flatten, parse
+from codebatch.tasks.languages.ecmascript.grammars import FlatTree, flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 
 
@@ -74,18 +74,10 @@ class ParsedFile:
         return outline(self._tree)
 
 
-class EcmascriptFrontend:
-    """JavaScript, JSX, TypeScript and TSX through tree-sitter."""
-
-    languages = frozenset(GRAMMARS)
-
-    def parse(self, source: Source) -> ParsedFile:
-        """Parse one file."""
-        grammar = "javascript" if source.language == "jsx" else source.language
-        return ParsedFile(source.text, grammar)
-
-
-FRONTEND = EcmascriptFrontend()
+def parse_file(source: Source) -> ParsedFile:
+    """Parse a file in JavaScript, JSX, TypeScript or TSX."""
+    grammar = "javascript" if source.language == "jsx" else source.language
+    return ParsedFile(source.text, grammar)
 
 
 _LONE_RETURN = re.compile(r"\r(?!\n)")

@@ -1,58 +1,38 @@
-"""Complexity of each function and counts over a file.
+"""Complexity of each function and counts over a file; ``docs/metrics.md`` has the tables.
 
-**Cyclomatic complexity** is 1 plus the decisions of a function: ``if``, ``for``, ``for-in``,
-``for-of``, ``while``, ``do``, each ``case`` (not ``default``), ``catch``, ``?:``, ``&&``, ``||``,
-``??``, ``&&=``, ``||=``, ``??=``. Optional chaining, default values, ``else``, ``finally``,
-``try`` and ``switch`` themselves do not count, nor do conditional types.
-
-**Cognitive complexity** follows SonarSource's definition. One for ``if``, ``?:``, ``switch``,
-each loop and ``catch``, plus the nesting it stands at; one for ``else`` and ``else if``, whatever
-the nesting; one for each run of like ``&&``, ``||``, ``??`` in the order they are written,
-parentheses looked through; one for ``break`` and ``continue`` with a label. The branches of an
-``if`` or ``?:``, the body of a loop, a ``switch`` or a ``catch`` nest one deeper. Recursion does
-not count.
-
-**Nesting** is the greatest depth of ``if`` (an ``else if`` is as deep as its ``if``), loops,
-``switch`` and ``try`` inside each other.
-
-A function is every function declaration, expression and arrow, generator, method, accessor,
-constructor and class static block (named ``<static>``). A nested function is an entry of its
-own that starts at nesting 0, and adds nothing to what encloses it. Code outside functions,
-class field initialisers included, belongs to ``module``.
-
-Classes are class declarations and expressions. Imports are ``import`` statements,
-``import x = require()`` among them, and ``export … from``; calls of ``require`` or ``import()``
-are expressions and do not count. A hashbang is a comment. A blank line inside a template literal
-is a code line, since it is part of a token.
+Cognitive complexity follows SonarSource's definition: like ``&&``, ``||`` and ``??`` are runs in
+the order they are written, parentheses looked through. A nested function is an entry of its own
+that starts at nesting 0, and adds nothing to what encloses it. Calls of ``require`` or
+``import()`` are expressions, no imports. A hashbang is a comment. A blank line inside a template
+literal is a code line, since it is part of a token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionMetrics
+from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionCount
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.outline import CLASSES, FUNCTIONS, Definition
 from codebatch.tasks.languages.ecmascript.places import LINE_END
 
-LOOPS = frozenset("for_statement for_in_statement while_statement do_statement".split())
-COMMENTS = frozenset("comment html_comment hash_bang_line".split())
-LOGICAL = frozenset(('"&&"', '"||"', '"??"'))
-_LOGICAL_ASSIGNMENT = frozenset(('"&&="', '"||="', '"??="'))
+_LOOPS = frozenset("for_statement for_in_statement while_statement do_statement".split())
+_COMMENTS = frozenset("comment html_comment hash_bang_line".split())
+_LOGICAL = frozenset(('"&&"', '"||"', '"??"'))
 _JUMPS = frozenset("break_statement continue_statement".split())
-_DECISIONS = (
-    LOOPS
-    | LOGICAL
-    | _LOGICAL_ASSIGNMENT
-    | {
-        "if_statement",
-        "switch_case",
-        "catch_clause",
-        "ternary_expression",
-    }
-)
-_NESTING = LOOPS | {"if_statement", "switch_statement", "try_statement"}
-_RELEVANT = _DECISIONS | _NESTING | _JUMPS | FUNCTIONS | {"else_clause"}
+_DECISIONS = frozenset('"&&=" "||=" "??=" if_statement switch_case catch_clause'.split()) | {
+    *_LOOPS,
+    "ternary_expression",
+}
+_NESTING = _LOOPS | {"if_statement", "switch_statement", "try_statement"}
+# What costs one more the deeper it stands, and which parts of it are deeper, the first one last.
+_PARTS = {
+    **dict.fromkeys((*_LOOPS, "switch_statement", "catch_clause"), ("body",)),
+    "if_statement": ("consequence",),
+    "ternary_expression": ("alternative", "consequence"),
+}
+_RELEVANT = _DECISIONS | _LOGICAL | _NESTING | _JUMPS | FUNCTIONS | {"else_clause"}
 
 
 class _Frame(NamedTuple):
@@ -60,20 +40,9 @@ class _Frame(NamedTuple):
 
     begin: int
     stop: int
-    function: int
+    counter: FunctionCount
     cognitive: int
     depth: int
-
-
-class _Count:
-    """Mutable counts of one function."""
-
-    __slots__ = ("cognitive", "cyclomatic", "nesting")
-
-    def __init__(self) -> None:
-        self.cyclomatic = 1
-        self.cognitive = 0
-        self.nesting = 0
 
 
 class _Complexity:
@@ -83,11 +52,11 @@ class _Complexity:
     the frame of a node is the topmost that has begun.
     """
 
-    def __init__(self, tree: FlatTree) -> None:
+    def __init__(self, tree: FlatTree, names: Mapping[int, str]) -> None:
         self.tree = tree
-        self.counts = [_Count()]
-        self.functions: list[int] = []
-        self.frames = [_Frame(0, len(tree), 0, 0, 0)]
+        self.names = names
+        self.counts = [FunctionCount(MODULE_SCOPE, 1)]
+        self.frames = [_Frame(0, len(tree), self.counts[0], 0, 0)]
         self.chains: dict[int, int] = {}
         self.last_operator: dict[int, str] = {}
 
@@ -102,77 +71,39 @@ class _Complexity:
             self._visit(node, types[node], frames[top])
 
     def _visit(self, node: int, kind: str, frame: _Frame) -> None:
+        tree, count = self.tree, frame.counter
         if kind in FUNCTIONS:
-            self.functions.append(node)
-            self.counts.append(_Count())
-            function = len(self.counts) - 1
-            self.frames.append(_Frame(node + 1, self.tree.stops[node], function, 0, 0))
+            count = FunctionCount(self.names[node], tree.line(tree.starts[node]))
+            self.counts.append(count)
+            self.frames.append(_Frame(node + 1, tree.stops[node], count, 0, 0))
             return
-        count = self.counts[frame.function]
-        if kind in LOGICAL:
+        count.cyclomatic += kind in _DECISIONS
+        if kind in _NESTING:
+            count.nesting = max(count.nesting, frame.depth + 1)
+        if kind in _LOGICAL:
             self._logical(node, kind, count)
-            return
-        if kind in _DECISIONS:
-            count.cyclomatic += 1
-        if kind in _JUMPS:
-            count.cognitive += self.tree.child(node, "label") is not None
-        elif kind == "else_clause":
-            self._else(node, frame, count)
-        elif kind == "if_statement":
-            self._if(node, frame, count)
-        elif kind == "ternary_expression":
-            count.cognitive += 1 + frame.cognitive
-            self._nest(node, frame, 0, "consequence", "alternative")
-        elif kind == "catch_clause":
-            count.cognitive += 1 + frame.cognitive
-            self._nest(node, frame, 0, "body")
-        elif kind in LOOPS or kind == "switch_statement":
-            count.cognitive += 1 + frame.cognitive
-            count.nesting = max(count.nesting, frame.depth + 1)
-            self._nest(node, frame, 1, "body")
+        elif kind in _JUMPS:
+            count.cognitive += tree.child(node, "label") is not None
         elif kind == "try_statement":
-            count.nesting = max(count.nesting, frame.depth + 1)
-            self.frames.append(
-                frame._replace(begin=node + 1, stop=self.tree.stops[node], depth=frame.depth + 1)
-            )
+            self._nest(node + 1, tree.stops[node], frame, 0, 1)
+        elif kind == "else_clause":
+            if tree.child_of_type(node, "if_statement") is None:
+                count.cognitive += 1
+                self._nest(node + 1, tree.stops[node], frame, 1, 1)
+        elif kind in _PARTS:
+            is_else_if = kind == "if_statement" and tree.types[tree.parents[node]] == "else_clause"
+            count.cognitive += 1 if is_else_if else 1 + frame.cognitive
+            for field in _PARTS[kind]:
+                part = tree.child(node, field)
+                if part is not None:
+                    self._nest(part, tree.stops[part], frame, 1, kind in _NESTING)
 
-    def _if(self, node: int, frame: _Frame, count: _Count) -> None:
-        is_else_if = self.tree.types[self.tree.parents[node]] == "else_clause"
-        count.cognitive += 1 if is_else_if else 1 + frame.cognitive
-        count.nesting = max(count.nesting, frame.depth + 1)
-        self._nest(node, frame, 1, "consequence")
+    def _nest(self, begin: int, stop: int, frame: _Frame, cognitive: int, depth: int) -> None:
+        """A frame inside of another, by so much deeper."""
+        nesting = (frame.cognitive + cognitive, frame.depth + depth)
+        self.frames.append(_Frame(begin, stop, frame.counter, *nesting))
 
-    def _else(self, node: int, frame: _Frame, count: _Count) -> None:
-        if self.tree.child_of_type(node, "if_statement") is not None:
-            return
-        count.cognitive += 1
-        self.frames.append(
-            _Frame(
-                node + 1,
-                self.tree.stops[node],
-                frame.function,
-                frame.cognitive + 1,
-                frame.depth + 1,
-            )
-        )
-
-    def _nest(self, node: int, frame: _Frame, deeper: int, *fields: str) -> None:
-        """Frames for the parts of a node that nest; pushed so that the first ends up on top."""
-        tree = self.tree
-        for field in reversed(fields):
-            part = tree.child(node, field)
-            if part is not None:
-                self.frames.append(
-                    _Frame(
-                        part,
-                        tree.stops[part],
-                        frame.function,
-                        frame.cognitive + 1,
-                        frame.depth + deeper,
-                    )
-                )
-
-    def _logical(self, operator: int, kind: str, count: _Count) -> None:
+    def _logical(self, operator: int, kind: str, count: FunctionCount) -> None:
         """Operators come in the order they are written; a chain is one unbroken expression."""
         root = self._root(self.tree.parents[operator])
         count.cyclomatic += 1
@@ -189,7 +120,7 @@ class _Complexity:
             outer = tree.parents[here]
             while tree.types[outer] == "parenthesized_expression":
                 outer = tree.parents[outer]
-            if not is_logical(tree, outer):
+            if not _is_logical(tree, outer):
                 chains[here] = here
                 break
             here = outer
@@ -198,36 +129,22 @@ class _Complexity:
         return root
 
 
-def is_logical(tree: FlatTree, node: int) -> bool:
+def _is_logical(tree: FlatTree, node: int) -> bool:
     """Return true if a node is a binary expression with a logical operator."""
     if tree.types[node] != "binary_expression":
         return False
     operator = tree.child(node, "operator")
-    return operator is not None and tree.types[operator] in LOGICAL
+    return operator is not None and tree.types[operator] in _LOGICAL
 
 
 def code_metrics(tree: FlatTree, definitions: list[Definition]) -> CodeMetrics:
     """All metrics of a file."""
-    complexity = _Complexity(tree)
-    complexity.run()
     names = {definition.node: definition.qualified for definition in definitions}
-    functions = tuple(
-        _entry(names[node], tree.line(tree.starts[node]), count)
-        for node, count in zip(complexity.functions, complexity.counts[1:], strict=True)
-    )
-    code, comments = line_counts(tree)
-    return CodeMetrics(
-        functions,
-        _entry(MODULE_SCOPE, 1, complexity.counts[0]),
-        len(tree.nodes(CLASSES)),
-        _imports(tree),
-        code,
-        comments,
-    )
-
-
-def _entry(name: str, line: int, count: _Count) -> FunctionMetrics:
-    return FunctionMetrics(name, line, count.cyclomatic, count.cognitive, count.nesting)
+    complexity = _Complexity(tree, names)
+    complexity.run()
+    module, *functions = [count.metrics() for count in complexity.counts]
+    classes, imports = len(tree.nodes(CLASSES)), _imports(tree)
+    return CodeMetrics(tuple(functions), module, classes, imports, *_line_counts(tree))
 
 
 def _imports(tree: FlatTree) -> int:
@@ -237,12 +154,12 @@ def _imports(tree: FlatTree) -> int:
     )
 
 
-def line_counts(tree: FlatTree) -> tuple[int, int]:
+def _line_counts(tree: FlatTree) -> tuple[int, int]:
     """Lines with code, and lines with a comment but no code."""
     commented: set[int] = set()
     code: set[int] = set()
     position = 0
-    for node in tree.nodes(COMMENTS):
+    for node in tree.nodes(_COMMENTS):
         _add_code(tree, position, tree.starts[node], code)
         position = tree.ends[node]
         commented.update(_lines(tree, node))

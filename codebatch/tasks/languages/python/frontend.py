@@ -22,15 +22,13 @@ from codebatch.tasks.languages.dialects import (
     TEMPLATE,
     is_template,
 )
-from codebatch.tasks.languages.python.depth import DEEPEST
 from codebatch.tasks.languages.python.edges import find_edges
 from codebatch.tasks.languages.python.encode import encode_tree
-from codebatch.tasks.languages.python.lines import count_lines
-from codebatch.tasks.languages.python.metrics import count_complexity
+from codebatch.tasks.languages.python.metrics import count_metrics
 from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
 from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
 from codebatch.tasks.languages.python.python2 import is_python2
-from codebatch.tasks.languages.python.ruff import needed_python
+from codebatch.tasks.languages.python.ruff import DEEPEST, needed_python
 from codebatch.tasks.languages.python.symbols import find_symbols
 
 
@@ -46,7 +44,12 @@ class PythonFile:
     @cached_property
     def nests_deeply(self) -> bool:
         """True if the tree is deeper than what is given to tools that recurse over it."""
-        return self._tree is not None and _nests_deeply(self._tree)
+        level: list[ast.AST] = [] if self._tree is None else [self._tree]
+        for _ in range(DEEPEST):
+            level = [child for node in level for child in ast.iter_child_nodes(node)]
+            if not level:
+                return False
+        return True
 
     @cached_property
     def _flat(self) -> FlatTree | None:
@@ -57,13 +60,10 @@ class PythonFile:
         return encode_tree(self._flat) if self._flat is not None else None
 
     def metrics(self) -> CodeMetrics | None:
-        """Complexity by the table in `metrics`, and counts."""
+        """Counts; see `metrics`."""
         if self._flat is None:
             return None
-        lines = self._source.lines
-        found = count_complexity(self._flat, lines)
-        counts = count_lines(lines, self._source.blank_lines, self._flat)
-        return CodeMetrics(*found, code_lines=counts.code, comment_lines=counts.comment)
+        return count_metrics(self._flat, self._source.lines, self._source.blank_lines)
 
     def symbols(self) -> list[Symbol]:
         """Names the file defines, in source order."""
@@ -73,12 +73,7 @@ class PythonFile:
         """Imports and base classes, in source order."""
         return find_edges(self._flat) if self._flat is not None else []
 
-    def own_names(
-        self,
-        found: Iterable[NameFinding],
-        *,
-        is_module: bool,
-    ) -> Iterable[NameFinding]:
+    def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """All: ruff knows what is there for others."""
         return found
 
@@ -98,24 +93,6 @@ class PythonFile:
         return f"{NEEDS}{needed}" if needed else None
 
 
-class PythonFrontend:
-    """Python as the running interpreter parses it."""
-
-    languages = frozenset({"python"})
-
-    def parse(self, source: Source) -> PythonFile:
-        """Parse a file; a syntax error is a fault of the result."""
-        return PythonFile(source)
-
-
-FRONTEND = PythonFrontend()
-
-
-def _nests_deeply(tree: ast.AST) -> bool:
-    """Return whether a tree has nodes more than `DEEPEST` levels down."""
-    level: list[ast.AST] = [tree]
-    for _ in range(DEEPEST):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return False
-    return True
+def parse_file(source: Source) -> PythonFile:
+    """Parse a file as the running interpreter does; a syntax error is a fault of the result."""
+    return PythonFile(source)

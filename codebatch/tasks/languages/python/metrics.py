@@ -1,38 +1,17 @@
-"""Complexity of Python functions: the counting table, and one loop over its statements.
+"""Counts over a Python file: one loop over its statements.
 
-Every function, method and nested function is its own entry and starts afresh; a lambda, a class
-body, a decorator, a default value and an annotation belong to the code that executes them (the
-enclosing function, else ``module``).
+``docs/metrics.md`` has the table of what counts. Every function, method and nested function is its
+own entry and starts afresh; a lambda, a class body, a decorator, a default value and an annotation
+belong to the code that executes them (the enclosing function, else ``module``).
 
-**Cyclomatic**: 1, plus
+**Cyclomatic** complexity is radon's but for six differences: decisions inside an ``assert`` count
+(radon stops there), those in defaults, decorators and annotations count where they are executed
+(radon drops them), a class body inside a function counts in that function (radon drops it),
+``except*`` counts like ``except``, a guarded ``case _`` counts, and each unguarded capture is
+free, not just one. The guard of a ``case`` counts only through its operators.
 
-==================================  =====================================================
-``if``, ``elif``, ``x if y else z`` +1 each
-``for``, ``async for``, ``while``   +1, and +1 for their ``else``
-``try``                             +1 per handler (``except*`` too), and +1 for its ``else``
-``and``, ``or``                     +1 per operand after the first
-comprehension                       +1 per ``for``, and +1 per ``if``
-``match``                           +1 per ``case``, but 0 for ``case _`` and ``case name`` without
-                                    a guard; the guard itself only through its operators
-``assert``                          +1
-``with``, ``finally``, ``else``     0 (the ``else`` of an ``if``), as are ``lambda``, ``return``,
-                                    ``raise``, ``break``, ``continue``
-==================================  =====================================================
-
-This is radon's table but for six differences: decisions inside an ``assert`` count (radon stops
-there), those in defaults, decorators and annotations count where they are executed (radon drops
-them), a class body inside a function counts in that function (radon drops it), ``except*`` counts
-like ``except``, a guarded ``case _`` counts, and each unguarded capture is free, not just one.
-
-**Cognitive**, after SonarSource's definition (G. A. Campbell, 2018): ``if``, ternary, ``match``,
-``for``, ``while`` and each ``except`` cost 1 plus the nesting they stand in; ``elif`` and ``else``
-(of ``if``, loops and ``try``) cost 1; each run of like boolean operators costs 1, in the order of
-the text. Bodies of these, of handlers and of lambdas nest; ``try``, ``with``, ``finally`` and
-classes do not. Comprehensions are free, recursion is not counted, and a nested function starts
-at nesting 0 because it is an entry of its own.
-
-**nesting** is the deepest pile of blocks in the function: ``if`` (its ``elif`` and ``else`` on the
-same level), ``for``, ``while``, ``try``, ``with``, ``match``.
+**Cognitive** complexity is after SonarSource's definition (G. A. Campbell, 2018): like boolean
+operators are runs in the order of the text, and recursion is not counted.
 """
 
 from __future__ import annotations
@@ -42,41 +21,22 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from codebatch.tasks.languages.base import MODULE_SCOPE, FunctionMetrics
-from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
-from codebatch.tasks.languages.python.nodes import FlatTree
+from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionCount
+from codebatch.tasks.languages.python.lines import count_lines
+from codebatch.tasks.languages.python.nodes import (
+    FlatTree,
+    Opened,
+    make_steps,
+    nested,
+    walk_blocks,
+)
 from codebatch.tasks.languages.python.places import line_at
-
-
-class Complexity(NamedTuple):
-    """The counts of one loop over the tree."""
-
-    functions: tuple[FunctionMetrics, ...]
-    module: FunctionMetrics
-    classes: int
-    imports: int
-
-
-class _Counter:
-    """The running numbers of one function, or of the module."""
-
-    __slots__ = ("cognitive", "cyclomatic", "line", "name", "nesting")
-
-    def __init__(self, name: str, line: int) -> None:
-        self.name = name
-        self.line = line
-        self.cyclomatic = 1
-        self.cognitive = 0
-        self.nesting = 0
-
-    def metrics(self) -> FunctionMetrics:
-        return FunctionMetrics(self.name, self.line, self.cyclomatic, self.cognitive, self.nesting)
 
 
 class _Place(NamedTuple):
     """The place of a node: the counter it adds to, and its depth."""
 
-    counter: _Counter
+    counter: FunctionCount
     nesting: int
     blocks: int
     prefix: str
@@ -90,16 +50,18 @@ class _Place(NamedTuple):
         return _Place(self.counter, self.nesting, self.blocks + 1, self.prefix)
 
 
-def count_complexity(flat: FlatTree, lines: Sequence[str]) -> Complexity:
-    """Complexity of each function in source order, and of the code outside them.
+def count_metrics(flat: FlatTree, lines: Sequence[str], blank: int) -> CodeMetrics:
+    """Return the metrics of a file that parsed; functions are in source order.
 
-    ``lines`` is the text, which alone tells ``elif`` from an ``if`` inside ``else``.
+    ``lines`` is the text, which alone tells ``elif`` from an ``if`` inside ``else``; ``blank`` of
+    them are blank.
     """
     tally = _Tally(lines, _find_depths(flat))
-    module = _Counter(MODULE_SCOPE, 1)
+    module = FunctionCount(MODULE_SCOPE, 1)
     walk_blocks(flat, _STEPS, tally, _Place(module, 0, 0, ""))
     functions = tuple([counter.metrics() for counter in tally.functions])
-    return Complexity(functions, module.metrics(), tally.classes, tally.imports)
+    counts = count_lines(lines, blank, flat)
+    return CodeMetrics(functions, module.metrics(), tally.classes, tally.imports, *counts)
 
 
 class _Tally:
@@ -109,13 +71,13 @@ class _Tally:
         self._lines = lines
         self._depths = depths
         self._chained: set[int] = set()
-        self.functions: list[_Counter] = []
+        self.functions: list[FunctionCount] = []
         self.classes = 0
         self.imports = 0
 
     def function(self, node: ast.FunctionDef, place: _Place) -> Opened:
         name = place.prefix + node.name
-        counter = _Counter(name, node.lineno)
+        counter = FunctionCount(name, node.lineno)
         self.functions.append(counter)
         return 0, len(node.body), _Place(counter, 0, 0, name + ".")
 

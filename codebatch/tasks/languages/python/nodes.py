@@ -19,10 +19,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from codebatch.tasks.languages.python.names import NAMED_CLASSES, find_name_places
-from codebatch.tasks.languages.python.places import character_offset
+from codebatch.tasks.languages.python.places import (
+    NAMED_CLASSES,
+    character_offset,
+    find_name_places,
+)
 
 # Fields whose value is no node. What a field holds is the same in every class that has it,
 # except for the classes named below.
@@ -59,13 +62,14 @@ _BLOCKS = frozenset({"body", "handlers", "orelse", "finalbody", "cases"})
 Row = ast.AST | None
 
 # The child fields of a class, last first, and whether each holds a list.
-_Steps = tuple[tuple[str, bool], ...]
+_ChildFields = tuple[tuple[str, bool], ...]
 
 
 class Layout(NamedTuple):
     """The fields of one node class: scalars, and those that hold a node or a list of nodes.
 
-    ``places`` names what says where a node stands, and where a name of it does (see `names`).
+    ``places`` names what says where a node stands, and where a name of it does (see `places`);
+    ``fields`` are all attributes, in the order that the parser gives them to each node.
     """
 
     name: str
@@ -73,10 +77,11 @@ class Layout(NamedTuple):
     children: tuple[str, ...]
     lists: tuple[str, ...]
     places: tuple[str, ...]
-    walk: _Steps
+    walk: _ChildFields
+    fields: tuple[str, ...]
 
 
-_HOLE = Layout("", (), (), (), (), ())
+_HOLE = Layout("", (), (), (), (), (), ())
 
 
 class FlatTree(NamedTuple):
@@ -84,7 +89,7 @@ class FlatTree(NamedTuple):
 
     ``members`` has the rows of each class in their order, the classes in order of first use, by
     which they are numbered. ``names`` is the line and the offset in characters of the names that
-    `ast` does not place, by the node that has the name (see `names`). ``wide`` has the lines, by
+    `ast` does not place, by the node that has the name (see `places`). ``wide`` has the lines, by
     number, where bytes are not characters.
     """
 
@@ -126,7 +131,7 @@ def _make_layout(node: ast.AST) -> Layout:
     walk = tuple((f, f in lists) for f in reversed(children))
     places = _PLACES if "end_lineno" in cls._attributes else ()
     names = _NAME_PLACES if cls in NAMED_CLASSES else ()
-    return Layout(cls.__name__, scalars, children, lists, places + names, walk)
+    return Layout(cls.__name__, scalars, children, lists, places + names, walk, tuple(vars(node)))
 
 
 def flatten_tree(tree: ast.AST, lines: Sequence[str]) -> FlatTree:
@@ -137,7 +142,7 @@ def flatten_tree(tree: ast.AST, lines: Sequence[str]) -> FlatTree:
     rows: list[Row] = []
     kinds = bytearray()
     members: dict[type[Any], list[Any]] = {}
-    known: dict[type[Any], tuple[int, Callable[[Row], None], _Steps]] = {}
+    known: dict[type[Any], tuple[int, Callable[[Row], None], _ChildFields]] = {}
     stack: list[Row] = [tree]
     add_row, add_kind, push, pop = rows.append, kinds.append, stack.append, stack.pop
     while stack:
@@ -161,3 +166,73 @@ def flatten_tree(tree: ast.AST, lines: Sequence[str]) -> FlatTree:
     if not all(map(str.isascii, lines)):
         wide = {number: line for number, line in enumerate(lines, 1) if not line.isascii()}
     return FlatTree(rows, bytes(kinds), members, find_name_places(members, lines), wide)
+
+
+_State = TypeVar("_State")
+
+# What a handler says of the blocks of a statement: how many of their statements stand in the same
+# place as the statement itself, and how many come before these in another place, and which.
+Opened = tuple[int, int, Any]
+
+# Whether a class is a statement, and who handles it.
+Steps = dict[type[ast.AST], tuple[bool, "Callable[[Any, Any, Any], Opened | None] | None"]]
+
+_BLOCKS_OF = {
+    ast.AsyncFor: ("body", "orelse"),
+    ast.AsyncFunctionDef: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.ClassDef: ("body",),
+    ast.ExceptHandler: ("body",),
+    ast.For: ("body", "orelse"),
+    ast.FunctionDef: ("body",),
+    ast.If: ("body", "orelse"),
+    ast.Match: ("cases",),
+    ast.Try: ("body", "handlers", "orelse", "finalbody"),
+    ast.While: ("body", "orelse"),
+    ast.With: ("body",),
+    ast.match_case: ("body",),
+}
+if hasattr(ast, "TryStar"):  # from Python 3.11 on
+    _BLOCKS_OF[ast.TryStar] = _BLOCKS_OF[ast.Try]
+
+_STATEMENTS = {*ast.stmt.__subclasses__(), *_BLOCKS_OF}
+
+
+def nested(node: ast.AST) -> int:
+    """Return the number of statements in the blocks of a statement."""
+    return sum([len(getattr(node, block)) for block in _BLOCKS_OF[type(node)]])
+
+
+def _all_here(_: object, node: ast.AST, __: object) -> Opened:
+    return nested(node), 0, None
+
+
+def make_steps(handlers: Mapping[type[ast.AST], Callable[[Any, Any, Any], Opened | None]]) -> Steps:
+    """Steps for `walk_blocks`; without a handler the blocks of a statement are no other place."""
+    steps: Steps = dict.fromkeys(_STATEMENTS, (True, None))
+    steps.update((cls, (True, _all_here)) for cls in _BLOCKS_OF)
+    steps.update((cls, (cls in _STATEMENTS, handler)) for cls, handler in handlers.items())
+    return steps
+
+
+def walk_blocks(flat: FlatTree, steps: Steps, state: _State, outermost: object) -> None:
+    """Call the handlers in the order of the rows, each with the state, its node and the place of
+    the statement that the node belongs to; the place is ``outermost`` in the module's own block.
+    """
+    suspended: list[tuple[int, Any]] = []
+    left, block = len(flat.rows[0].body), outermost
+    place = block
+    for node in flat.select(steps):
+        is_statement, handler = steps[type(node)]
+        if is_statement:
+            while not left:
+                left, block = suspended.pop()
+            left -= 1
+            place = block
+        if handler is not None:
+            opened = handler(state, node, place)
+            if opened is not None:
+                left += opened[0]
+                if opened[1]:
+                    suspended.append((left, block))
+                    left, block = opened[1:]

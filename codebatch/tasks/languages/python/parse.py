@@ -4,33 +4,48 @@ Whatever `ast.parse` accepts is accepted; nothing that only the compiler checks 
 parser's position for bytes counts bytes in some errors and characters in others, so the text is
 parsed again to have characters throughout. No answer holds a path, and none depends on filters
 for warnings.
+
+Before Python 3.12 the parser's depth depends on the recursion limit (3.11) or on nothing but the
+stack itself (3.10, which crashes when it ends), so deep code parses in a thread with a large
+stack. From 3.12 on the limit is fixed in the interpreter and the language refuses deeper code.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import re
 import sys
+import threading
 import tokenize
+import warnings
 
 from codebatch.tasks.languages.base import Source, SyntaxFault
-from codebatch.tasks.languages.python.deep import NoThreadError, call_deep
 from codebatch.tasks.languages.python.places import line_at
-from codebatch.tasks.languages.python.warnings_off import warnings_off
 
 NULL_BYTES = "source code cannot contain null bytes"
 TOO_DEEP = "nested too deeply for this Python's parser"
 TOO_MANY = "too many nested parentheses"
 IN_ANY_PYTHON = frozenset((NULL_BYTES, TOO_DEEP, TOO_MANY))  # are these faults
 
-# Python 3.12 fixed the depth of the parser. 3.10 has no limit and crashes where the stack ends:
-# it gets the large stack for every file that could be deep enough, a level taking two bytes.
 _DEPTH_IS_FIXED = sys.version_info >= (3, 12)
+# 3.10 gets the large stack for every file that could be deep enough, a level taking two bytes.
 _SAFE_BYTES = sys.maxsize if sys.version_info >= (3, 11) else 4_000
+# The stack is address space, touched only as far as it is used. Building a tree takes less than
+# 100 bytes of it per level, and the limit counts three levels each: half a million levels at most.
+_STACK_BYTES = 128 * 1024 * 1024
+_RECURSION_LIMIT = 1_500_000
+
+# Filters of warnings, stack size and recursion limit belong to the process: one parse at a time.
+_lock = threading.Lock()
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=]")
+
+
+class NoThreadError(MemoryError):
+    """The machine has no memory for a large stack now."""
 
 
 def parse_source(source: Source) -> ast.Module | SyntaxFault:
@@ -73,15 +88,47 @@ def _is_shortage(error: MemoryError) -> bool:
 
 
 def _parse(content: bytes | str) -> ast.Module:
-    with warnings_off():
+    """Return what `ast.parse` does; ``-W error`` would make its warnings syntax errors."""
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         if _DEPTH_IS_FIXED:
             return ast.parse(content)
-        if len(content) > _SAFE_BYTES:
-            return call_deep(lambda: ast.parse(content))
+        if len(content) <= _SAFE_BYTES:
+            with contextlib.suppress(RecursionError):
+                return ast.parse(content)
+        return _parse_deep(content)
+
+
+def _parse_deep(content: bytes | str) -> ast.Module:
+    """Parse in a thread with a large stack; other threads see the raised recursion limit.
+
+    `NoThreadError` where no such thread can be started, which says nothing about the code.
+    """
+    results: list[ast.Module] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
-            return ast.parse(content)
-        except RecursionError:
-            return call_deep(lambda: ast.parse(content))
+            results.append(ast.parse(content))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size()
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    try:
+        threading.stack_size(_STACK_BYTES)
+        thread = threading.Thread(target=run, name="codebatch-deep-parse")
+        thread.start()
+        thread.join()
+    except (RuntimeError, ValueError) as error:
+        raise NoThreadError("no thread with a large stack") from error
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    if errors:
+        raise errors[0].with_traceback(None)
+    return results[0]
 
 
 def _syntax_fault(source: Source, error: SyntaxError) -> SyntaxFault:

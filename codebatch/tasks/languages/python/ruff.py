@@ -39,8 +39,24 @@ _ARGUMENTS = (
     *("--target-version", "py310"),  # the oldest that runs this program
 )
 
+# Levels of a tree. ruff recurses over it, and some rules take a level's time squared. Far
+# above what people and generators write: the longest chains of operators and of ``elif`` that are
+# met have some thousand links.
+DEEPEST = 20_000
+
+_MARKS = b"([{.:+-*/%@&|^~<>!"
+_WORDS = (b"not", b"await", b"if", b"for", b"yield")
+
 # Faults (``invalid-syntax``) are the parse task's to report; rule codes look like F401.
 _RULE_CODE = re.compile(r"[A-Z]+[0-9]+")
+
+
+def may_nest_deeply(content: bytes) -> bool:
+    """Return whether a source has enough of what nests to be deeper than `DEEPEST`."""
+    if len(content) <= DEEPEST:
+        return False
+    marks = len(content) - len(content.translate(None, _MARKS))
+    return marks + sum(map(content.count, _WORDS)) > DEEPEST
 
 
 class RuffInput(NamedTuple):

@@ -23,8 +23,13 @@ from operator import itemgetter
 from typing import Any
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
-from codebatch.tasks.languages.python.blocks import Opened, make_steps, nested, walk_blocks
-from codebatch.tasks.languages.python.nodes import FlatTree
+from codebatch.tasks.languages.python.nodes import (
+    FlatTree,
+    Opened,
+    make_steps,
+    nested,
+    walk_blocks,
+)
 
 _FIRST_ONLY = frozenset({"variable", "parameter", "import", "export"})
 
