@@ -20,8 +20,7 @@ from conftest import REPOSITORY, cli_environment, write_tree
 
 import codebatch
 from codebatch.batch import reuse
-from codebatch.cluster import shared
-from codebatch.cluster.shipped import transport as shipped
+from codebatch.cluster import shared, shipped
 from codebatch.model.records import FileRecord, path_key
 from codebatch.plan import plan as planning
 from codebatch.plan.pipeline import parse_pipeline

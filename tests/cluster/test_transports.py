@@ -21,7 +21,6 @@ from poisoned import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
 import codebatch
-from codebatch.cluster.shipped.shipment import ParcelLimits
 from codebatch.model.errors import NotReusedError, UsageError
 from codebatch.status.progress import RunProgress
 from codebatch.store.leases.claims import Claims
@@ -283,7 +282,7 @@ def test_what_a_worker_lacks_is_sent_after_all(
 ) -> None:
     """Contents that no task is expected to read are left out at first."""
     monkeypatch.setattr(
-        "codebatch.cluster.shipped.shipment._NEVER_READ", frozenset({"python", "javascript"})
+        "codebatch.cluster.shipped._NEVER_READ", frozenset({"python", "javascript"})
     )
     report = ship(batch, client)
     assert (report.status, report.result) == ("done", scanned.report.result)
@@ -301,9 +300,7 @@ def test_large_shards_are_sent_in_parts(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = write_tree(tmp_path / "t", {f"m{n}.py": f"x = {n}\n" for n in range(120)})
-    monkeypatch.setattr(
-        "codebatch.cluster.shipped.transport.PARCELS", ParcelLimits(source_bytes=30)
-    )
+    monkeypatch.setattr("codebatch.cluster.shipped._SOURCE_BYTES", 30)
     stores = [codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two")]
     there, here = (store.batch(store.snapshot(tree), "full") for store in stores)
     report, expected = ship(there, client), here.run("sync")

@@ -1,1 +1,0 @@
-"""Parcels of files for workers that do not see the store."""
