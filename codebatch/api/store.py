@@ -264,7 +264,7 @@ class Store:
         what each touches. ``read_data`` reads every object, ``subset`` (``10%``, ``2/5``) a part.
 
         With ``repair``, what can be computed again is dropped for the next run, documents are
-        written anew where what they said is certain, and lost files come from ``source``.
+        written anew from what is whole, and lost files come from ``source``.
         """
         tree = None if source is None else named_path(source, SourceNotFoundError)
         if tree is not None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from codebatch.model.checks import check_batch, check_inputs, check_plan
 from codebatch.model.digest import Document, canonical_json, compact, digest_bytes, seal
@@ -28,7 +27,7 @@ from codebatch.store.documents import (
     typed,
 )
 from codebatch.store.door import ABSENT
-from codebatch.store.files import append_line, has_bytes, read_file, write_file
+from codebatch.store.files import append_line, read_file, write_file
 from codebatch.store.layout import (
     BATCH_PREFIX,
     DOCUMENT_BYTES,
@@ -62,7 +61,7 @@ class Batches(Documents):
     def load_plan(self, batch_id: str) -> Plan:
         """Return ``plan.json``, checked against its digest."""
         document = self.load_plan_document(batch_id)
-        return typed(document, partial(_parse_plan, batch_id), f"the plan of {batch_id}")
+        return typed(document, partial(parse_plan, batch_id), f"the plan of {batch_id}")
 
     def load_plan_document(self, batch_id: str) -> Document:
         """Return ``plan.json`` as it is stored, checked against its digest."""
@@ -102,37 +101,16 @@ class Batches(Documents):
     ) -> None:
         """Make a new batch durable: inputs, tasks and plan first, ``batch.json`` last."""
         with WriteGroup(self._door, durable=True) as group:
-            for path, data in self._files(batch_id, inputs, tasks, plan):
-                group.add(path, data)
+            group.add(self._layout.inputs(batch_id), inputs)
+            for task_id, task in tasks:
+                group.add(self._layout.task_document(batch_id, task_id), pretty(seal(task)))
+            group.add(self._layout.plan_document(batch_id), compact(plan))
         self.save_document(batch_id, document)
 
-    def restore(
-        self,
-        batch_id: str,
-        inputs: bytes | None = None,
-        tasks: Iterable[tuple[str, Document]] = (),
-        plan: Document | None = None,
-    ) -> None:
-        """Put these parts of a batch into place again, where they are not as given."""
-        with WriteGroup(self._door, durable=True) as group:
-            for path, data in self._files(batch_id, inputs, tasks, plan):
-                if not has_bytes(self._door, path, data):
-                    group.add(path, data)
-
-    def _files(
-        self,
-        batch_id: str,
-        inputs: bytes | None,
-        tasks: Iterable[tuple[str, Document]],
-        plan: Document | None,
-    ) -> Iterator[tuple[Path, bytes]]:
-        """Yield the files of a batch in the order in which they appear."""
-        if inputs is not None:
-            yield self._layout.inputs(batch_id), inputs
-        for task_id, task in tasks:
-            yield self._layout.task_document(batch_id, task_id), pretty(seal(task))
-        if plan is not None:
-            yield self._layout.plan_document(batch_id), compact(plan)
+    def save_task(self, batch_id: str, task_id: str, task: Document) -> None:
+        """Replace the document of a task."""
+        path = self._layout.task_document(batch_id, task_id)
+        write_file(self._door, path, pretty(seal(task)), durable=True)
 
     def save_document(self, batch_id: str, document: Document) -> None:
         """Replace ``batch.json``; everything written before is durable when this returns."""
@@ -209,7 +187,7 @@ class Batches(Documents):
         return data if end <= size else data.partition(b"\n")[2]
 
 
-def _parse_plan(batch_id: str, document: Document) -> Plan:
+def parse_plan(batch_id: str, document: Document) -> Plan:
     """Return the plan of a batch; raise where it is none, or that of another."""
     if document["batch_id"] != batch_id:
         raise ValueError("it is of another batch")

@@ -155,13 +155,6 @@ def folders_in(door: Door, start: str) -> list[str]:
     return [e.path.rpartition("/")[2] for e in listed if e.is_folder and e.form == FOLDER]
 
 
-def shards_in(door: Door, batch_id: str) -> list[str]:
-    """The ids of the shards that some task of a batch has a folder for, sorted."""
-    tasks = f"{BATCHES}/{batch_id}/tasks"
-    found = (folders_in(door, f"{tasks}/{task}/shards") for task in folders_in(door, tasks))
-    return sorted({shard_id for shard_ids in found for shard_id in shard_ids})
-
-
 def _listed(door: Door, place: str) -> list[Entry]:
     path = f"{door.root}/{place}"
     try:

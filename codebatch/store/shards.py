@@ -138,7 +138,7 @@ def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
         return False
     for digest in _CHUNKED.findall(lines):
         try:
-            chunks = typed(objects.read(digest.decode(), CHUNK_BYTES), _chunks, "a chunk list")
+            chunks = parse_chunks(objects.read(digest.decode(), CHUNK_BYTES))
         except StoreError:
             return False
         if not all(map(found, chunks)):
@@ -146,6 +146,8 @@ def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
     return True
 
 
-def _chunks(data: bytes) -> list[str]:
-    """Return the objects of the value which is cut into them."""
-    return [check_digest(one) for one in json.loads(data)["chunks"]]
+def parse_chunks(data: bytes) -> list[str]:
+    """Return the objects of the value which is cut into them; `StoreDamagedError` if it is none."""
+    return typed(
+        data, lambda text: [check_digest(x) for x in json.loads(text)["chunks"]], "a chunk list"
+    )

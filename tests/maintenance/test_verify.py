@@ -22,9 +22,8 @@ import codebatch.maintenance.verify.batches
 import codebatch.shard.compute
 from codebatch.api import open_damaged_store
 from codebatch.maintenance.verify import CODES, Problem, VerifyReport
-from codebatch.maintenance.verify.selection import parse_subset
+from codebatch.maintenance.verify.check import parse_subset
 from codebatch.model.digest import compact, seal
-from codebatch.plan import plan as planning
 from codebatch.store import StoreDirectory, pretty
 from codebatch.store.layout import Layout
 from codebatch.store.objects import zstd_frames as frames
@@ -74,6 +73,10 @@ def the_problem(report: VerifyReport) -> Problem:
 
 def resume(store: Path, batch_id: str) -> codebatch.RunReport:
     return codebatch.open_store(store).find_batch(batch_id).run("sync")
+
+
+def plan_again(scanned: Scanned) -> str:
+    return scanned.store.batch(scanned.store.find_snapshot("latest"), "full").id
 
 
 def one(store: Path, glob: str) -> Path:
@@ -315,9 +318,20 @@ def test_damage_is_found_named_and_repaired(
     assert found.batches == ((scanned_copy.batch.id,) if touches_batch else ())
 
     repaired = the_problem(check(scanned_copy.path, repair=True, source=scanned_copy.tree))
-    assert repaired.action in ("dropped", "restored", "rewritten")
+    if kind in ("plan", "inputs"):
+        assert repaired.action == "none"
+        assert "; batch rm, then batch init and run, make the batch again" in found.message
+        if how == "longer":  # which is no damage to a reader
+            scanned_copy.store.remove_batch(scanned_copy.batch.id)
+        assert plan_again(scanned_copy) == scanned_copy.batch.id
+        before = {
+            p: data for p, data in before.items() if p.name not in ("batch.json", "state.json")
+        }
+    else:
+        assert repaired.action in ("dropped", "restored", "rewritten")
     report = resume(scanned_copy.path, scanned_copy.batch.id)
     assert (report.status, report.result) == ("done", scanned_copy.report.result)
+    assert kind not in ("plan", "inputs") or report.files["computed"] == 0
     assert check(scanned_copy.path, read_data=True).ok
     if kind in ("manifest", "plan", "inputs", "task document", "outputs", "ignore file"):
         before.pop(path.with_name("state.json"), None)
@@ -510,6 +524,9 @@ def test_everything_that_can_be_derived_at_once(scanned_copy: Scanned, snapshot_
     for name in ("plan.json", "inputs.index.jsonl", "tasks/lint/task.json"):
         flip(folder / name)
     report = check(scanned_copy.path, repair=True, source=scanned_copy.tree)
+    assert {p.code for p in report.problems if p.action == "none"} == {"PLAN_DAMAGED"}, report
+    assert plan_again(scanned_copy) == scanned_copy.batch.id
+    report = check(scanned_copy.path, repair=True, source=scanned_copy.tree)
     assert {p.action for p in report.problems} <= {"restored", "rewritten", "dropped"}, report
     assert resume(scanned_copy.path, scanned_copy.batch.id).result == scanned_copy.report.result
     assert check(scanned_copy.path, read_data=True).ok
@@ -576,8 +593,8 @@ def test_documents_that_are_sealed_but_wrong(scanned_copy: Scanned, snapshot_id:
         ("batches/*/batch.json", {"result": f"sha256:{'0' * 64}"}, "RESULT_WRONG"),
         ("batches/*/batch.json", {"batch_id": "batch-0123456789abcdef"}, "BATCH_DAMAGED"),
         ("batches/*/batch.json", {"pipeline": "other"}, "BATCH_DAMAGED"),
-        ("batches/*/plan.json", {"files": 1}, "INPUTS_DAMAGED"),
-        ("batches/*/plan.json", {"languages": {}}, "INPUTS_DAMAGED"),
+        ("batches/*/plan.json", {"files": 1}, "PLAN_DAMAGED"),
+        ("batches/*/plan.json", {"languages": {}}, "PLAN_DAMAGED"),
         ("batches/*/plan.json", {"snapshot_id": "snap-0123456789abcdef"}, "PLAN_DAMAGED"),
         ("batches/*/plan.json", {"detection": f"sha256:{'0' * 64}"}, "PLAN_DAMAGED"),
         ("batches/*/tasks/lint/task.json", {"config": {}}, "TASK_DAMAGED"),
@@ -773,20 +790,6 @@ def test_another_version_in_a_damaged_document_is_left(scanned_copy: Scanned) ->
 # -- documents that are rebuilt ----------------------------------------------------------------
 
 
-def test_a_snapshot_document_is_restored_where_it_is_certain(scanned_copy: Scanned) -> None:
-    path = one(scanned_copy.path, "snapshots/*/snapshot.json")
-    before = path.read_bytes()
-    flip(path, before.index(b"\n", 5) + 1, 0x29)  # white space alone: a tab for the space
-    assert check(scanned_copy.path, repair=True).ok
-    assert path.read_bytes() == before
-    flip(path, before.index(b"sha256:") + 9)  # of the digest itself
-    assert check(scanned_copy.path, repair=True).ok
-    assert path.read_bytes() == before
-    overwrite(path, before.replace(b'"file_count": ', b'"file_count": 1'))
-    assert check(scanned_copy.path, repair=True).ok
-    assert path.read_bytes() == before
-
-
 def test_a_snapshot_document_says_what_it_does_not_know(scanned_copy: Scanned) -> None:
     path = one(scanned_copy.path, "snapshots/*/snapshot.json")
     before = json.loads(path.read_bytes())
@@ -832,26 +835,19 @@ def test_a_batch_document_is_rebuilt_of_an_unfinished_batch(scanned_copy: Scanne
 
 
 @pytest.mark.parametrize("name", ["plan.json", "inputs.index.jsonl"])
-def test_a_plan_of_other_tools_is_left_and_inputs_follow_from_it(
-    name: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+def test_a_damaged_plan_is_left_and_its_batch_can_be_removed(
+    name: str, scanned_copy: Scanned, main: Main
 ) -> None:
-    """With the tools it was made with, a plan is derived; what a whole plan says never needs
-    them.
-    """
-    path = scanned_copy.path / "batches" / scanned_copy.batch.id / name
-    before = contents(scanned_copy.path)
-    overwrite(path, b"")
+    """Planning again with other tools gives another batch; then this one alone is lost."""
+    overwrite(scanned_copy.path / "batches" / scanned_copy.batch.id / name, b"")
     damaged = contents(scanned_copy.path)
-    components = planning._components
-    with monkeypatch.context() as patch:
-        other = {"toolchain": {"other": "1"}}
-        patch.setattr(planning, "_components", lambda *a, **k: {**components(*a, **k), **other})
-        report = check(scanned_copy.path, repair=True)
-    is_plan = name == "plan.json"
-    assert [problem.action for problem in report.problems] == ["none" if is_plan else "rewritten"]
-    assert contents(scanned_copy.path) == (damaged if is_plan else before)
-    assert check(scanned_copy.path, repair=True).ok
-    assert contents(scanned_copy.path) == before
+    left = main("verify", "--repair", "--store", scanned_copy.path)
+    assert (left.code, "next:" in left.out) == (1, False)
+    assert f"touches {scanned_copy.batch.id}" in left.out
+    assert "next:" not in main("verify", "--store", scanned_copy.path).out
+    assert contents(scanned_copy.path) == damaged
+    assert main("batch", "rm", scanned_copy.batch.id, "--store", scanned_copy.path).code == 0
+    assert check(scanned_copy.path, read_data=True).ok
 
 
 def test_a_plan_that_cannot_be_derived_is_left(scanned_copy: Scanned) -> None:
@@ -882,18 +878,21 @@ def test_a_manifest_comes_from_the_same_tree_alone(scanned_copy: Scanned, tmp_pa
     assert contents(scanned_copy.path) == before
 
 
-def test_pipelines_of_ones_own_are_found_in_the_damaged_plan(tmp_path: Path) -> None:
+def test_a_damaged_plan_of_a_pipeline_of_ones_own_is_made_again(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
     pipeline = {"name": "own", "tasks": [{"id": "only", "task": "lint"}]}
     store = codebatch.open_store(tmp_path / "store", create=True)
-    batch = store.batch(store.snapshot(tree), pipeline, shards=4096)
+    snapshot = store.snapshot(tree)
+    batch = store.batch(snapshot, pipeline, shards=4096)
     expected = batch.run("sync").result
     path = one(store.path, "batches/*/plan.json")
     before = path.read_bytes()
     flip(path, before.index(b'"files":') + 8)
-    assert the_problem(store.verify(repair=True)).action == "rewritten"
+    assert the_problem(store.verify(repair=True)).action == "none"
+    assert store.batch(snapshot, pipeline, shards=4096).id == batch.id
     assert path.read_bytes() == before
-    assert resume(store.path, batch.id).result == expected
+    report = resume(store.path, batch.id)
+    assert (report.result, report.files["computed"]) == (expected, 0)
 
 
 # -- snapshot restores what it meets ------------------------------------------------------------
@@ -1104,7 +1103,7 @@ def test_every_code_is_described_and_in_the_schema() -> None:
 
 @pytest.mark.slow
 def test_random_flips_in_the_store_of_a_real_package(tmp_path: Path, note: Note) -> None:
-    """One byte in each of 200 files: all are found, all are repaired, the result is the same."""
+    """One byte in each of 200 files: all are found, and repaired; the result is the same."""
     seed = os.environ.get("FLIP_SEED", "20261126")  # one of one's own: FLIP_SEED=1 pytest …
     note(f"a byte flipped in each of 200 files, seed {seed}")
     chance = random.Random(seed)
@@ -1132,7 +1131,8 @@ def test_random_flips_in_the_store_of_a_real_package(tmp_path: Path, note: Note)
         )
         overwrite(path, before)
     for path in chosen:
-        flip(path, chance.randrange(path.stat().st_size), chance.randrange(1, 256))
+        if path.name not in ("plan.json", "inputs.index.jsonl"):  # which only batch init replaces
+            flip(path, chance.randrange(path.stat().st_size), chance.randrange(1, 256))
     repaired = check(store, read_data=True, repair=True, source=tree)
     assert repaired.ok, [p for p in repaired.problems if p.action == "none"]
     assert resume(store, batch.id).result == report.result

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 else:
     problems = lazy("codebatch.maintenance.verify.problems")
 
+_UNREPAIRABLE = frozenset({"FOREIGN_FILE", "PLAN_DAMAGED", "INPUTS_DAMAGED"})
+
 
 @click.command(cls=OnceCommand)
 @click.option("--read-data", is_flag=True, help="Read every object and check what it holds.")
@@ -59,8 +61,8 @@ def verify(
 
     Ends with exit code 1 if there is any damage, with --repair only if some is left. --repair
     changes damaged files alone: results and indexes are dropped, and count as missing until
-    resume computes them again; documents are written anew where what they said is certain; lost
-    files are looked for in --source.
+    resume computes them again; documents are written anew from what is whole; lost files are looked
+    for in --source.
     """
     if source is not None and not repair:
         raise UsageError("--source is for --repair alone")
@@ -135,7 +137,7 @@ def _write_problem(problem: Problem) -> None:
 def _next(report: VerifyReport, *, repaired: bool) -> list[str]:
     """Return what to do now: repair, then compute again what was dropped."""
     if not repaired:
-        can_help = any(problem.code != "FOREIGN_FILE" for problem in report.problems)
+        can_help = not _UNREPAIRABLE.issuperset(problem.code for problem in report.problems)
         return ["codebatch verify --repair"] if can_help else []
     pending = [
         p for p in report.problems if p.action == problems.DROPPED or p.code == "STATE_MISSING"

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codebatch.maintenance.verify.check import check_store
-from codebatch.maintenance.verify.objects import Progress
+from codebatch.maintenance.verify.check import ALL, NONE, Progress, check_store, parse_subset
 from codebatch.maintenance.verify.problems import CODES, NO_ACTION, Problem, VerifyReport
 from codebatch.maintenance.verify.repair import repair_store
-from codebatch.maintenance.verify.selection import ALL, NONE, Selection, parse_subset
 from codebatch.model.clock import now
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.lock import maintenance_lock
 
-__all__ = [
-    "CODES",
-    "NO_ACTION",
-    "Problem",
-    "Progress",
-    "VerifyReport",
-    "verify_store",
-]
+__all__ = ["CODES", "NO_ACTION", "Problem", "Progress", "VerifyReport", "verify_store"]
 
 
 def verify_store(
@@ -42,7 +33,7 @@ def verify_store(
 
     One command at a time repairs or removes: `LockedError` where another is not done in time.
     """
-    selection = _selection(read_data, subset)
+    selection = parse_subset(subset) if subset is not None else ALL if read_data else NONE
     if repair:
         with maintenance_lock(store.layout, "verify --repair", now(), wait_seconds):
             findings, problems = repair_store(store, selection, source, progress)
@@ -50,9 +41,3 @@ def verify_store(
         findings = check_store(store, selection, progress)
         problems = findings.all_problems()
     return VerifyReport(findings.checked, findings.notes, tuple(problems))
-
-
-def _selection(read_data: bool, subset: str | None) -> Selection:  # noqa: FBT001 - both as given
-    if subset is not None:
-        return parse_subset(subset)
-    return ALL if read_data else NONE

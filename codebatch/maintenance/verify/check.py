@@ -1,21 +1,112 @@
 """Check a whole store: everything is looked at, and everything that is wrong is reported.
 
 Nothing is written. It is safe beside running writers: what a document refers to was written
-before it, and what is read first here is what was written last.
+before it, and what is read first here is what was written last. Objects are read in portions, so
+that none is ever held.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 from codebatch.maintenance.verify.batches import check_batches
-from codebatch.maintenance.verify.derived import check_derived
-from codebatch.maintenance.verify.documents import find_bytes, find_document
-from codebatch.maintenance.verify.findings import Findings
-from codebatch.maintenance.verify.objects import Progress, check_objects
-from codebatch.maintenance.verify.selection import NONE, Selection
-from codebatch.maintenance.verify.snapshots import check_snapshots
-from codebatch.store import StoreDirectory, is_own_document
-from codebatch.store.path_kinds import IGNORE, STORE, Place, walk_store
+from codebatch.maintenance.verify.findings import (
+    EMPTY,
+    Findings,
+    find_bytes,
+    find_document,
+    path_of,
+)
+from codebatch.model.checks import check_manifest, check_snapshot
+from codebatch.model.digest import (
+    DIGEST_PREFIX,
+    Document,
+    canonical_json,
+    digest_bytes,
+    short_id,
+)
+from codebatch.model.errors import InvalidIdError, StoreError, UsageError
+from codebatch.model.records import FileRecord, path_key
+from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_intact, is_own_document
+from codebatch.store.files import read_file
+from codebatch.store.indexes.index_files import is_unfinished
+from codebatch.store.indexes.memo import MOST_BYTES, is_segment
+from codebatch.store.layout import (
+    CACHE_BYTES,
+    INDEX_BYTES,
+    MEMO_SUFFIX,
+    SMALL_BYTES,
+    SNAPSHOT_BYTES,
+)
+from codebatch.store.objects.cas import check_object
+from codebatch.store.objects.zstd_frames import FrameDamagedError
+from codebatch.store.path_kinds import (
+    FILE,
+    IGNORE,
+    INDEXES_FOLDER,
+    LEASES_FOLDER,
+    MANIFEST,
+    OBJECTS,
+    SNAPSHOT,
+    SNAPSHOTS,
+    STORE,
+    Entry,
+    Place,
+    folders_in,
+    walk_store,
+)
 from codebatch.store.store import IGNORE_LINE
+
+Progress = Callable[[int, int], None]
+
+_PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})\Z")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%\Z")
+_DIGITS = 8
+_WHOLE = 16**_DIGITS
+_SCALE = 10**6
+_CHECKSUM_DIGITS = 64
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Objects whose last digits, as a number modulo ``period``, are from ``first`` up to before
+    ``end``; the same ones every time.
+    """
+
+    period: int
+    first: int
+    end: int
+
+    def takes(self, digest: str) -> bool:
+        """Return True if an object is to be read."""
+        number = int(digest[len(DIGEST_PREFIX) :][-_DIGITS:], 16)
+        return self.first <= number % self.period < self.end
+
+
+ALL = Selection(1, 0, 1)
+NONE = Selection(1, 0, 0)
+
+
+def parse_subset(text: str) -> Selection:
+    """``10%``, or ``2/5`` for the second of five parts that together are all objects."""
+    if match := _PART.match(text):
+        part, parts = int(match[1]), int(match[2])
+        if 1 <= part <= parts:
+            return Selection(parts, part - 1, part)
+    if match := _PERCENT.match(text):
+        share = round(float(match[1]) * _SCALE)
+        if 0 < share <= 100 * _SCALE:
+            return Selection(_WHOLE, 0, -(-_WHOLE * share // (100 * _SCALE)))
+    raise UsageError(
+        f"not a part of the objects: {text!r}",
+        hints=["give a share as 10%, or the second of five parts as 2/5"],
+    )
 
 
 def check_store(
@@ -24,26 +115,188 @@ def check_store(
     """Return what a check of the store finds; objects of the selection are read."""
     findings = Findings(store)
     _check_root(findings)
-    check_objects(findings, selection, progress)
-    check_snapshots(findings)
+    _check_objects(findings, selection, progress)
+    _check_snapshots(findings)
     check_batches(findings)
-    check_derived(findings)
+    _check_indexes(findings)
     return findings
 
 
 def _check_root(findings: Findings) -> None:
-    layout = findings.store.layout
-    for entry in walk_store(findings.store.layout.door, depth=0):
+    store = findings.store
+    for entry in walk_store(store.layout.door, depth=0):
         findings.add_stray(entry)
-    found = find_document(findings.store, layout.store_document)
-    if not is_own_document(found.document):
-        wrong = found.wrong or "it is not what the format says"
-        code = "UNREADABLE" if found.is_unreadable else "STORE_DOCUMENT_DAMAGED"
-        findings.add(
-            code, f"{layout.store_document.name}: {wrong}", layout.store_document, Place(STORE)
-        )
-    ignore = find_bytes(findings.store, layout.gitignore)
+    findings.judge(Place(STORE), findings.find(Place(STORE)), _checked_identity)
+    ignore = find_bytes(store, store.layout.gitignore)
     if not ignore.is_missing and ignore.data != IGNORE_LINE:
         wrong = ignore.wrong or "it holds something else than one line with *"
-        code = "UNREADABLE" if ignore.is_unreadable else "IGNORE_FILE_DAMAGED"
-        findings.add(code, f"{layout.gitignore.name}: {wrong}", layout.gitignore, Place(IGNORE))
+        findings.blame(Place(IGNORE), wrong, ignore)
+
+
+def _checked_identity(document: Document) -> Document:
+    if not is_own_document(document):
+        raise ValueError("it has other keys, or another format or version")
+    return document
+
+
+def _check_objects(findings: Findings, selection: Selection, progress: Progress | None) -> None:
+    """Look at every form of every object, and read those of the selection."""
+    for entry in walk_store(findings.store.layout.door, OBJECTS):
+        if findings.add_stray(entry) or entry.place is None:
+            continue
+        digest = entry.place.digest
+        findings.checked.objects += 1
+        if entry.form != FILE:
+            wrong: tuple[str, str] | None = (
+                "OBJECT_DAMAGED",
+                f"a {entry.form} stands in its place",
+            )
+        elif selection.takes(digest):
+            wrong = _read(findings, entry, digest)
+        else:
+            wrong = _look(findings, entry, digest)
+        if wrong is not None:
+            findings.add_form(digest, *wrong, entry.path)
+        if progress is not None:
+            progress(findings.checked.objects, findings.checked.bytes)
+
+
+def _look(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | None:
+    """Return what shows without reading: an empty file is no object but the empty one."""
+    status = findings.store.layout.door.status(findings.store.root / entry.path)
+    is_empty_object = digest == EMPTY and entry.path.endswith(digest[-64:])
+    if status is None or status.st_size or is_empty_object:
+        return None
+    return "OBJECT_DAMAGED", "the file is empty"
+
+
+def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | None:
+    """Return the code of what is wrong with the bytes of an object, and what that is."""
+    door = findings.store.layout.door
+    try:
+        found = check_object(door, f"{door.root}/{entry.path}", digest)
+    except FileNotFoundError:
+        return None  # removed meanwhile: if something refers to it, that is noticed there
+    except StoreError as error:
+        return "UNREADABLE", error.message
+    except FrameDamagedError as error:
+        return "OBJECT_DAMAGED", str(error)
+    if found is None:
+        return "OBJECT_DAMAGED", "its bytes do not match its name"
+    findings.checked.read += 1
+    findings.checked.bytes += found.size
+    findings.notes.objects_without_checksum += not found.has_checksum
+    return None
+
+
+def _check_snapshots(findings: Findings) -> None:
+    """Check every snapshot, and note which objects they refer to."""
+    door = findings.store.layout.door
+    for entry in walk_store(door, SNAPSHOTS, depth=1):
+        findings.add_stray(entry)
+    for snapshot_id in folders_in(door, SNAPSHOTS):
+        for entry in walk_store(door, f"{SNAPSHOTS}/{snapshot_id}"):
+            findings.add_stray(entry)
+        _check_snapshot(findings, Place(SNAPSHOT, snapshot_id), Place(MANIFEST, snapshot_id))
+
+
+def _check_snapshot(findings: Findings, place: Place, manifest: Place) -> None:
+    is_finished = findings.is_there(place)  # its document is written last
+    if not is_finished:
+        findings.notes.unfinished_snapshots += 1
+        if not findings.is_there(manifest):
+            return  # it was given up before anything of it could be read
+    findings.checked.snapshots += 1
+    before = len(findings.problems)
+    sizes = _check_manifest(findings, manifest)
+
+    def check(document: Document) -> None:
+        check_snapshot(document, place.owner)
+        if sizes not in (None, (document["file_count"], document["total_bytes"])):
+            raise ValueError("its counts are not those of the manifest")
+
+    if is_finished:
+        findings.judge(place, findings.find(place, SNAPSHOT_BYTES), check)
+        findings.forget_since(before, place)
+
+
+def _check_manifest(findings: Findings, place: Place) -> tuple[int, int] | None:
+    """Return the numbers of files and of their bytes; None where the manifest is damaged."""
+    found = find_bytes(findings.store, path_of(findings.store.layout, place), INDEX_BYTES)
+    wrong = found.wrong
+    if found.data is not None:
+        try:
+            return _read_manifest(findings, place.owner, found.data)
+        except ValueError as error:
+            wrong = str(error)
+    findings.is_complete = False
+    findings.blame(place, str(wrong), found)
+    return None
+
+
+def _read_manifest(findings: Findings, snapshot_id: str, data: bytes) -> tuple[int, int]:
+    """Parse every line and follow what it refers to."""
+    if short_id(SNAPSHOT_PREFIX, digest_bytes(data)) != snapshot_id:
+        raise ValueError("its bytes give another id")
+    count = total = 0
+    before = b""
+    for count, line in enumerate(io.BytesIO(data), 1):
+        file = _file_of(line)
+        if file is None:
+            raise ValueError(f"line {count} is not what the format says")
+        if path_key(file.path) <= before:
+            raise ValueError(f"line {count} is not in path order")
+        before = path_key(file.path)
+        total += file.size
+        findings.refer_from_snapshot(file.object, snapshot_id, file.path)
+    return count, total
+
+
+def _file_of(line: bytes) -> FileRecord | None:
+    """The file of a line of a manifest; None where it is no such line, to the byte."""
+    try:
+        file = FileRecord.from_document(json.loads(line))
+        check_manifest([file])
+        return file if canonical_json(file._asdict()) + b"\n" == line else None
+    except (KeyError, TypeError, ValueError, RecursionError, InvalidIdError):
+        return None
+
+
+def _check_indexes(findings: Findings) -> None:
+    """Check what is derived, and report what has no place there, nor among the leases."""
+    door = findings.store.layout.door
+    for entry in walk_store(door, LEASES_FOLDER):
+        findings.add_stray(entry)
+    for entry in walk_store(door, INDEXES_FOLDER):
+        if findings.add_stray(entry) or is_whole_index(
+            findings.store, door.root / Path(entry.path)
+        ):
+            continue
+        if entry.path.endswith(MEMO_SUFFIX):
+            findings.add("MEMO_DAMAGED", "a segment is not what its name says", entry.path)
+        else:
+            findings.add("INDEX_DAMAGED", "an index does not match its checksum", entry.path)
+
+
+def is_whole_index(store: StoreDirectory, path: Path) -> bool:
+    """Return True if a derived file is what its name or its checksum says; one that is gone, or
+    has no checksum, does no harm.
+    """
+    layout = store.layout
+    if path.parent == layout.quarantine:
+        found = find_document(store, path, SMALL_BYTES)
+        return found.document is not None or found.is_missing
+    if path.parent in (layout.sql_indexes, layout.all_totals):
+        is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
+        return not is_kept or is_unfinished(layout, path) or is_intact(layout, path, INDEX_BYTES)
+    is_memo = path.suffix == MEMO_SUFFIX
+    if not is_memo and path.parent != layout.stat_caches:
+        return True
+    try:
+        data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
+    except StoreError:
+        return False
+    if data is None or is_memo:
+        return data is None or is_segment(path.name, data)
+    checksum = hashlib.sha256(memoryview(data)[_CHECKSUM_DIGITS:]).hexdigest()
+    return checksum.encode() == data[:_CHECKSUM_DIGITS]

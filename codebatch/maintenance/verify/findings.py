@@ -1,22 +1,43 @@
-"""A check in progress: what was found so far, and who refers to which damaged object."""
+"""A check in progress: what was found so far, and who refers to which damaged object.
+
+A digest covers what a document says, not how it is laid out. A writer lays it out in one of two
+ways, so anything else is damage, even where it says the same.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem
-from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
-from codebatch.store import StoreDirectory
+from codebatch.model.digest import DIGEST_PREFIX, Document, compact, digest_bytes, seal, unseal
+from codebatch.model.errors import StoreDamagedError, StoreError
+from codebatch.store import StoreDirectory, pretty
+from codebatch.store.documents import typed
+from codebatch.store.files import read_file
+from codebatch.store.layout import DOCUMENT_BYTES, Layout
 from codebatch.store.path_kinds import (
+    BATCH,
+    BATCHES,
     DERIVED,
     EVENTS,
     FILE,
     HOLDER,
+    IGNORE,
+    INPUTS,
     LEASE,
     LOCK,
+    MANIFEST,
     OBJECT,
+    OUTPUTS,
+    PLAN,
+    SNAPSHOT,
+    SNAPSHOTS,
+    STATE,
+    STORE,
+    TASK,
     TEMPORARY,
     UNREADABLE,
     Entry,
@@ -24,25 +45,102 @@ from codebatch.store.path_kinds import (
 )
 
 EMPTY = digest_bytes(b"")
-_MAX_FILES = 32
-# What is in them is nobody's concern here, as long as they are files.
+_FOREIGN = Place("foreign")
+_MISSING = "it is missing"
+_AGAIN = "batch rm, then batch init and run, make the batch again"
+# What is in them does not matter, as long as they are files.
 _UNCHECKED = frozenset({DERIVED, EVENTS, HOLDER, LEASE, LOCK})
 
 Shard = tuple[str, str, str]
+T = TypeVar("T")
+
+
+class _Kind(NamedTuple):
+    """A kind of file: the code of damage to it, what it is called, and where it lies."""
+
+    code: str
+    name: str
+    path: Callable[..., Path]
+
+
+_OF_SHARD = "of shard {0.shard_id} of task {0.task_id} of {0.owner}"
+_KINDS = {
+    STORE: _Kind("STORE_DOCUMENT_DAMAGED", "store.json", lambda layout: layout.store_document),
+    IGNORE: _Kind("IGNORE_FILE_DAMAGED", ".gitignore", lambda layout: layout.gitignore),
+    SNAPSHOT: _Kind("SNAPSHOT_DAMAGED", "the document of {0.owner}", Layout.snapshot_document),
+    MANIFEST: _Kind("MANIFEST_DAMAGED", "the manifest of {0.owner}", Layout.manifest),
+    BATCH: _Kind("BATCH_DAMAGED", "the document of {0.owner}", Layout.batch_document),
+    PLAN: _Kind("PLAN_DAMAGED", "the plan of {0.owner}", Layout.plan_document),
+    INPUTS: _Kind("INPUTS_DAMAGED", "the inputs of {0.owner}", Layout.inputs),
+    TASK: _Kind(
+        "TASK_DAMAGED", "the document of task {0.task_id} of {0.owner}", Layout.task_document
+    ),
+    STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
+    OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
+}
+
+
+def path_of(layout: Layout, place: Place) -> Path:
+    """Return where the file of a place lies."""
+    names = filter(None, (place.owner, place.task_id, place.shard_id))
+    return _KINDS[place.kind].path(layout, *names)
+
+
+class Found(NamedTuple):
+    """What is in a file: its bytes, the document if it is whole, and else what is wrong.
+
+    ``is_unreadable`` says that it may be whole, and only cannot be read.
+    """
+
+    data: bytes | None = None
+    document: Document | None = None
+    wrong: str | None = None
+    is_unreadable: bool = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Return True if nothing was there."""
+        return self.wrong == _MISSING
+
+
+def find_bytes(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES) -> Found:
+    """The bytes of a file; what is wrong where there are none, more than so many, or no file."""
+    try:
+        data = read_file(store.layout.door, path, limit)
+    except StoreDamagedError as error:
+        return Found(wrong=error.message)
+    except StoreError as error:
+        return Found(wrong=error.message, is_unreadable=True)
+    return Found(wrong=_MISSING) if data is None else Found(data)
+
+
+def find_document(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES) -> Found:
+    """A sealed document, if its bytes are those that a writer writes."""
+    found = find_bytes(store, path, limit)
+    if found.data is None:
+        return found
+    try:
+        document = unseal(found.data, path.name)
+        if found.data in (pretty(seal(document)), compact(document)):
+            return Found(found.data, document)
+    except StoreDamagedError as error:
+        return Found(found.data, wrong=error.message.partition(": ")[2])
+    except (ValueError, RecursionError) as error:
+        return Found(found.data, wrong=f"it holds what canonical JSON cannot: {error}")
+    return Found(found.data, wrong="it is not laid out as a writer lays it out")
 
 
 @dataclass
 class ObjectTrouble:
     """An object that is missing (no ``forms``), or damaged in the forms at these paths.
 
-    What refers to it: snapshots, with some of the paths it has in them and its size, and shards
-    as (batch, task, shard).
+    What refers to it: snapshots, with one of the paths it has in them, and shards as (batch,
+    task, shard).
     """
 
     forms: dict[str, Problem] = field(default_factory=dict)
     snapshots: set[str] = field(default_factory=set)
-    files: set[str] = field(default_factory=set)
-    size: int | None = None
+    file: str = ""
     shards: set[Shard] = field(default_factory=set)
 
 
@@ -60,123 +158,135 @@ class Findings:
         self.objects: dict[str, ObjectTrouble] = {}
         self.batches_of: dict[str, set[str]] = {}
         self.is_complete = True
-        self.missing_snapshots: set[str] = set()
 
-    def add(
-        self,
-        code: str,
-        message: str,
-        path: str | Path,
-        place: Place | None = None,
-        *,
-        batches: tuple[str, ...] = (),
-        snapshots: tuple[str, ...] = (),
+    def is_there(self, place: Place) -> bool:
+        """Return True if there is anything in a place, reached without a link."""
+        return self.store.layout.door.is_there(path_of(self.store.layout, place))
+
+    def find(self, place: Place, limit: int = DOCUMENT_BYTES) -> Found:
+        """Return the document in a place, or what is wrong with it."""
+        return find_document(self.store, path_of(self.store.layout, place), limit)
+
+    def judge(self, place: Place, found: Found, check: Callable[[Document], T]) -> T | None:
+        """Return what ``check`` makes of a document; None, and a problem, where it is damaged or
+        the check raises.
+        """
+        wrong = found.wrong
+        if found.document is not None:
+            try:
+                return typed(found.document, check, "it")
+            except StoreDamagedError as error:
+                wrong = error.message
+        self.blame(place, str(wrong), found)
+        return None
+
+    def blame(
+        self, place: Place, wrong: str, found: Found | None = None, code: str | None = None
     ) -> None:
-        """Note a problem; a path is made relative to the store."""
-        relative = os.path.relpath(path, self.store.root) if isinstance(path, Path) else path
-        self.problems.append(Problem(code, message, relative, batches, snapshots, place))
+        """Note what is wrong with the file in a place."""
+        kind = _KINDS[place.kind]
+        code = code or kind.code
+        message = f"{kind.name.format(place)}: {wrong}"
+        if found is not None and found.is_unreadable:
+            code = "UNREADABLE"
+        elif place.kind in (PLAN, INPUTS):
+            message += f"; {_AGAIN}"
+        path = self.store.layout.door.place(path_of(self.store.layout, place))
+        self.add(code, message, path, place)
 
-    def add_stray(self, entry: Entry, batch_id: str = "", snapshot_id: str = "") -> bool:
-        """Note an entry that is no file in its place; whether it was one of these."""
-        owners = (batch_id,) if batch_id else (), (snapshot_id,) if snapshot_id else ()
+    def add(self, code: str, message: str, path: str, place: Place = _FOREIGN) -> None:
+        """Note a problem at a path relative to the store."""
+        self.problems.append(Problem(code, message, path, place))
 
-        def add(code: str, message: str) -> None:
-            self.add(code, message, entry.path, batches=owners[0], snapshots=owners[1])
-
+    def add_stray(self, entry: Entry) -> bool:
+        """Note an entry that is no file in its place; True if it is one of these."""
         if entry.form == TEMPORARY:
             self.notes.temporary_files += 1
         elif entry.form == UNREADABLE:
             self.is_complete = False
-            add("UNREADABLE", entry.reason)
+            self.add("UNREADABLE", entry.reason, entry.path)
         elif entry.is_folder:
-            add("FOREIGN_FILE", f"a {entry.form} stands in the place of a folder")
+            message = f"a {entry.form} stands in the place of a folder"
+            self.add("FOREIGN_FILE", message, entry.path)
         elif entry.place is None:
-            add(
-                "FOREIGN_FILE",
-                f"the format has no place for this {entry.form}: move it away or delete it",
-            )
+            message = f"the format has no place for this {entry.form}: move it away or delete it"
+            self.add("FOREIGN_FILE", message, entry.path)
         elif entry.place.kind in _UNCHECKED and entry.form != FILE:
-            add("FOREIGN_FILE", f"a {entry.form} stands in its place")
+            self.add("FOREIGN_FILE", f"a {entry.form} stands in its place", entry.path)
         else:
             return False
         return True
 
     def add_form(self, digest: str, code: str, message: str, path: str) -> None:
         """Note that a stored form of an object is damaged, or cannot be read."""
-        problem = Problem(code, message, path, place=Place(OBJECT, digest=digest))
+        problem = Problem(code, message, path, Place(OBJECT, digest=digest))
         self.objects.setdefault(digest, ObjectTrouble()).forms[path] = problem
 
-    def trouble_with(self, digest: str) -> ObjectTrouble | None:
-        """Return what is wrong with an object that is referred to; None where nothing is known."""
-        known = self.objects.get(digest)
-        if known is None and not self._is_there(digest):
-            known = self.objects[digest] = ObjectTrouble()
-        return known
-
-    def is_there(self, path: Path) -> bool:
-        """Return True if there is anything, that is reached without a link."""
-        return self.store.layout.door.is_there(path)
-
-    def _is_there(self, digest: str) -> bool:
-        return self.store.objects.has(digest) or (
-            digest == EMPTY and self.store.objects.location(digest) is not None
-        )
-
-    def refer_from_snapshot(self, digest: str, snapshot_id: str, path: str, size: int) -> None:
-        """A snapshot has a file with that object."""
-        trouble = self.trouble_with(digest)
+    def refer_from_snapshot(self, digest: str, snapshot_id: str, path: str) -> None:
+        """Note that a snapshot has a file with that object."""
+        trouble = self._trouble_with(digest)
         if trouble is not None:
             trouble.snapshots.add(snapshot_id)
-            trouble.size = size
-            if len(trouble.files) < _MAX_FILES:
-                trouble.files.add(path)
+            trouble.file = min(trouble.file or path, path)
 
     def refer_from_shard(self, digest: str, shard: Shard) -> bool:
-        """The outputs of a shard refer to that object; whether it is whole, as far as is known."""
-        trouble = self.trouble_with(digest)
+        """Note that a shard refers to that object; True if it is whole, as far as is known."""
+        trouble = self._trouble_with(digest)
         if trouble is not None:
             trouble.shards.add(shard)
         return trouble is None
 
-    def all_problems(self) -> list[Problem]:
-        """Every problem with what it touches, in order of path."""
-        found = [self._completed(problem) for problem in self.problems]
-        for digest, trouble in self.objects.items():
-            self._forget_removed(trouble)
-            if trouble.forms or trouble.snapshots or trouble.shards:
-                found += self._of_object(digest, trouble)
-        return sorted(found, key=lambda problem: (problem.path, problem.code))
+    def _trouble_with(self, digest: str) -> ObjectTrouble | None:
+        """Return what is wrong with an object that is referred to; None where nothing is known."""
+        known, objects = self.objects.get(digest), self.store.objects
+        is_there = known is not None or objects.has(digest)
+        if not is_there and not (digest == EMPTY and objects.location(digest) is not None):
+            known = self.objects[digest] = ObjectTrouble()
+        return known
 
-    def forget_since(self, number: int, document: Path) -> None:
+    def forget_since(self, number: int, document: Place) -> None:
         """Forget the problems after the first so many, if the document of what they are about is
         gone: it was removed, rightly, while it was checked.
         """
         if not self.is_there(document):
             del self.problems[number:]
 
-    def _forget_removed(self, trouble: ObjectTrouble) -> None:
-        """Forget what referred to an object and is gone by now."""
-        layout = self.store.layout
-        trouble.snapshots = {s for s in trouble.snapshots if self.is_there(layout.manifest(s))}
-        trouble.shards = {s for s in trouble.shards if self.is_there(layout.state(*s))}
+    def all_problems(self) -> list[Problem]:
+        """Every problem with what it touches, in order of path."""
+        found = [self._touching(problem) for problem in self.problems]
+        for digest, trouble in self.objects.items():
+            # What referred to an object may be gone by now.
+            trouble.snapshots = {s for s in trouble.snapshots if self.is_there(Place(MANIFEST, s))}
+            trouble.shards = {s for s in trouble.shards if self.is_there(Place(STATE, *s))}
+            if trouble.forms or trouble.snapshots or trouble.shards:
+                found += self._of_object(digest, trouble)
+        return sorted(found, key=lambda problem: (problem.path, problem.code))
 
-    def _completed(self, problem: Problem) -> Problem:
-        """Return the problem with the batches of the snapshots that it touches."""
-        touched = set(problem.batches)
-        for snapshot_id in problem.snapshots if problem.code != "FOREIGN_FILE" else ():
-            touched |= self.batches_of.get(snapshot_id, set())
-        return replace(problem, batches=tuple(sorted(touched)))
+    def _touching(self, problem: Problem) -> Problem:
+        """Return the problem with the batch or snapshot in whose folder it is, and with the
+        batches of the snapshot.
+        """
+        folder, _, below = problem.path.partition("/")
+        owner, _, name = below.partition("/")
+        # Of a folder, only one that cannot be listed is a problem of what should be in it.
+        if not name and problem.code != "UNREADABLE":
+            return problem
+        if folder == BATCHES:
+            return replace(problem, batches=(owner,))
+        if folder != SNAPSHOTS:
+            return problem
+        batches = self.batches_of.get(owner, ()) if problem.code != "FOREIGN_FILE" else ()
+        return replace(problem, batches=tuple(sorted(batches)), snapshots=(owner,))
 
     def _of_object(self, digest: str, trouble: ObjectTrouble) -> list[Problem]:
         batches = {batch_id for batch_id, _, _ in trouble.shards}
         for snapshot_id in trouble.snapshots:
             batches |= self.batches_of.get(snapshot_id, set())
-        place = Place(OBJECT, digest=digest)
-        path = os.path.relpath(self.store.layout.object(digest), self.store.root)
-        missing = Problem("OBJECT_MISSING", "it is missing", path, place=place)
+        path = self.store.layout.door.place(self.store.layout.object(digest))
+        missing = Problem("OBJECT_MISSING", _MISSING, path, Place(OBJECT, digest=digest))
         what = f"object {digest[len(DIGEST_PREFIX) :][:12]}"
-        if trouble.files:
-            what += f", the content of {min(trouble.files)}"
+        if trouble.file:
+            what += f", the content of {trouble.file}"
         return [
             replace(
                 problem,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from codebatch.store.path_kinds import Place
 
@@ -28,8 +28,9 @@ CODES: Mapping[str, str] = {
     "MEMO_DAMAGED": "a segment of the memo is not what its name says; derived, never used",
     "INDEX_DAMAGED": "an index does not match its checksum; derived, never used",
 }
-DERIVED = frozenset({"STATE_DAMAGED", "STATE_MISSING", "OUTPUTS_DAMAGED"})
-INDEXES = frozenset({"MEMO_DAMAGED", "INDEX_DAMAGED"})
+_DERIVED = frozenset(
+    {"STATE_DAMAGED", "STATE_MISSING", "OUTPUTS_DAMAGED", "MEMO_DAMAGED", "INDEX_DAMAGED"}
+)
 
 DROPPED = "dropped"
 RESTORED = "restored"
@@ -46,19 +47,15 @@ class Problem:
     code: str
     message: str
     path: str
+    place: Place
     batches: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
-    place: Place | None = None
     action: str | None = None
 
     @property
     def is_derived(self) -> bool:
         """Return True if what is damaged can be computed again."""
-        return self.code in DERIVED | INDEXES
-
-    def done(self, action: str) -> Problem:
-        """The same problem with what was done about it."""
-        return replace(self, action=action)
+        return self.code in _DERIVED
 
 
 @dataclass
