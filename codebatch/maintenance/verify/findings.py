@@ -56,7 +56,9 @@ T = TypeVar("T")
 
 
 class _Kind(NamedTuple):
-    """A kind of file: the code of damage to it, what it is called, and where it lies."""
+    """A kind of file: the code of damage to it, what it is called where not by its path, and where
+    it lies.
+    """
 
     code: str
     name: str
@@ -65,8 +67,8 @@ class _Kind(NamedTuple):
 
 _OF_SHARD = "of shard {0.shard_id} of task {0.task_id} of {0.owner}"
 _KINDS = {
-    STORE: _Kind("STORE_DOCUMENT_DAMAGED", "store.json", lambda layout: layout.store_document),
-    IGNORE: _Kind("IGNORE_FILE_DAMAGED", ".gitignore", lambda layout: layout.gitignore),
+    STORE: _Kind("STORE_DOCUMENT_DAMAGED", "", lambda layout: layout.store_document),
+    IGNORE: _Kind("IGNORE_FILE_DAMAGED", "", lambda layout: layout.gitignore),
     SNAPSHOT: _Kind("SNAPSHOT_DAMAGED", "the document of {0.owner}", Layout.snapshot_document),
     MANIFEST: _Kind("MANIFEST_DAMAGED", "the manifest of {0.owner}", Layout.manifest),
     BATCH: _Kind("BATCH_DAMAGED", "the document of {0.owner}", Layout.batch_document),
@@ -186,12 +188,12 @@ class Findings:
         """Note what is wrong with the file in a place."""
         kind = _KINDS[place.kind]
         code = code or kind.code
-        message = f"{kind.name.format(place)}: {wrong}"
+        path = self.store.layout.door.place(path_of(self.store.layout, place))
+        message = f"{kind.name.format(place) or path}: {wrong}"
         if found is not None and found.is_unreadable:
             code = "UNREADABLE"
         elif place.kind in (PLAN, INPUTS):
             message += f"; {_AGAIN}"
-        path = self.store.layout.door.place(path_of(self.store.layout, place))
         self.add(code, message, path, place)
 
     def add(self, code: str, message: str, path: str, place: Place = _FOREIGN) -> None:
