@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from conftest import OBEYING_PERMISSIONS, REPOSITORY, Outcome, Scanned, run_cli
 
-from codebatch.model.errors import EXIT_CODES
-from codebatch.shard.resource_errors import shortage_of
+from codebatch.model.errors import EXIT_CODES, shortage_of
 
 Main = Callable[..., Outcome]
 LONG = "x" * 5_000

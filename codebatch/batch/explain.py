@@ -23,7 +23,7 @@ from codebatch.model.records import (
 )
 from codebatch.plan.plan import shard_of
 from codebatch.shard.compute import groups_of_equals
-from codebatch.shard.recheck import lines_by_path
+from codebatch.shard.outputs import lines_by_file
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
 
@@ -95,7 +95,7 @@ def _lines(
     if state is None or state.status != DONE:
         return None
     outputs = store.shards.read_outputs(batch_id, task_id, shard_id, state)
-    own = lines_by_path(outputs, state, inputs)[path]
+    own = next(own for at, own, _ in lines_by_file(outputs, state, inputs) if at == path)
     try:
         lines = open_path(own)
         return FileLines(lines, Counts.of(decode_lines(lines)))

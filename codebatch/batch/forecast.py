@@ -21,9 +21,10 @@ from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, Planned
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import identify, make_plan
 from codebatch.shard.compute import groups_of_equals, memo_hits
-from codebatch.shard.quarantine import Quarantine
+from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore
+from codebatch.store.indexes.quarantine import QuarantineIndex
 
 CONTENT = "content"
 UPSTREAM = "upstream"
@@ -107,7 +108,7 @@ class _Forecaster:
         self._plan = plan
         self._reuse = Reuse(store, batch_id, plan)
         self._memos = MemoStore(store.layout)
-        self._quarantine = Quarantine(store)
+        self._quarantine = QuarantineIndex(store.layout)
         self.earlier = self._reuse.predecessor()
         self.tasks = {task.id: TaskForecast(task.id) for task in plan.tasks}
         self._changed = {task.id: _changed(task, self.earlier) for task in plan.tasks}
@@ -122,20 +123,18 @@ class _Forecaster:
         memo = self._memos.open(shard.shard_id)
         seen = _seen(self._store, self.earlier, shard)
         inputs = load_inputs(shard)
-        kept = self._reuse.kept(shard, inputs, self._tasks_without(there)).paths
+        task_ids = [task.id for task in self._plan.tasks if task.id not in there]
+        kept = self._reuse.kept(shard, inputs, task_ids)
         for files in groups_of_equals(inputs):
             known = self._known(files[0], memo) if files[0].path not in kept else set(self.tasks)
             self._add_files(files, there, known | there, seen)
-
-    def _tasks_without(self, there: set[str]) -> list[str]:
-        return [task.id for task in self._plan.tasks if task.id not in there]
 
     def _known(self, file: InputFile, memo: Memo) -> set[str]:
         """The tasks whose result on a file is remembered."""
         found = memo_hits(
             self._plan.tasks,
             file,
-            lambda key: memo.lookup(key) or self._quarantine.lookup(key),
+            lambda key: memo.lookup(key) or lookup_quarantined(self._quarantine, key),
         )
         return {task_id for task_id, lines in found.items() if lines is not None}
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 
 from codebatch.model.errors import StoreError, StoreReadError
 from codebatch.model.keys import pipeline_fingerprints
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, ShardState
 from codebatch.shard.commit import commit_link
-from codebatch.shard.outputs import Kept
-from codebatch.shard.splice import is_reusable, keep_unchanged
+from codebatch.shard.outputs import is_reusable, keep_unchanged
 from codebatch.status.batch_status import BatchStatus, status_of
 from codebatch.store import StoreDirectory
 
@@ -68,10 +67,11 @@ class Reuse:
 
     def kept(
         self, shard: PlannedShard, inputs: Sequence[InputFile], task_ids: Iterable[str]
-    ) -> Kept:
-        """Return what a run of some tasks on a shard would keep of the base batch."""
+    ) -> Collection[str]:
+        """Return the files whose lines a run of some tasks on a shard would take from the base."""
         closures = {task_id: self._closures[task_id] for task_id in task_ids}
-        return keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
+        kept, _ = keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
+        return kept
 
     def new_bytes(self, shards: Sequence[PlannedShard]) -> int:
         """Return the size of the files in shards that the base batch does not have as they are; of

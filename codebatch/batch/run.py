@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
@@ -37,17 +36,12 @@ from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import CLAIMED, DONE, ShardState
+from codebatch.plan.plan import check_toolchain
 from codebatch.runtime.interrupts import allowed
-from codebatch.runtime.lazy import lazy
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus, States, without_files
 from codebatch.store import StoreDirectory
 from codebatch.store.documents import check_there
-
-if TYPE_CHECKING:
-    from codebatch.shard import open as opening
-else:
-    opening = lazy("codebatch.shard.open")  # the tasks, which only work needs
 
 MAX_ROUNDS = 3
 
@@ -288,7 +282,7 @@ def _run_free(run: _Run, executor: Executor) -> None:
         calls = _next_calls(run)
         if not calls:
             break
-        opening.check_toolchain(run.plan.tasks)
+        check_toolchain(run.plan.tasks)
         run_calls(calls, executor, run.on_receipt, run.journal.on_start, run.suspects)
     else:
         run_suspects(_next_calls(run), run.on_receipt, run.journal.on_start)

@@ -25,6 +25,7 @@ from codebatch.model.errors import (
     MachineExhaustedError,
     StoreReadError,
     UsageError,
+    shortage_of,
 )
 from codebatch.runtime.lazy import lazy
 
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
     import traceback
 
     from codebatch.cli.render import output
-    from codebatch.shard import resource_errors as shortage
 else:
     output = lazy("codebatch.cli.render.output")
-    shortage = lazy("codebatch.shard.resource_errors")
     traceback = lazy("traceback")
 
 _MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}
@@ -206,7 +205,7 @@ def _report_unforeseen(error: Exception, *, as_json: bool) -> None:
         hints = ["restore the permission, or see to the device"]
         refused = StoreReadError(f"cannot use {where}: {error.strerror}", hints=hints)
         _report(refused, as_json=as_json)
-    lacking = shortage.shortage_of(error, memory_is_limited=False)
+    lacking = shortage_of(error, memory_is_limited=False)
     if lacking is not None:
         _report(MachineExhaustedError(str(lacking)), as_json=as_json)
     traceback.print_exception(error)

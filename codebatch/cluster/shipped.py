@@ -29,14 +29,12 @@ from codebatch.model.records import FAILED, InputFile
 from codebatch.processes.isolation import CHILDREN, ask_child, isolated
 from codebatch.runtime.interrupts import check
 from codebatch.shard.compute import Computation, ShardContext, groups_of_equals, memo_hits
-from codebatch.shard.open import OpenShard, answered
 from codebatch.shard.parcel import (
     Answer,
     ContentMissingError,
     Parcel,
     Results,
     compute_parcel,
-    error_of,
     merged,
     pack_results,
     parcel_bytes,
@@ -47,7 +45,7 @@ from codebatch.shard.parcel import (
     task_bytes,
     unpack_results,
 )
-from codebatch.shard.run import finish_shard, open_shard
+from codebatch.shard.run import OpenShard, answered, finish_shard, open_shard
 
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)
 _SOURCE_BYTES = 4 * 2**20  # of a parcel, unless it is a single file
@@ -85,9 +83,9 @@ def _computed(message: bytes) -> dict[str, Any]:
             results = compute_parcel(parcel, reader_of(parcel.contents), change)
         return {"results": pack_results(results), "quarantined": results.quarantined}
     except CodeBatchError as error:
-        return {"error": error_of(error)}
+        return {"error": error.in_short()}
     except MemoryError:
-        return {"error": error_of(MemoryExhaustedError("the worker process is out of memory"))}
+        return {"error": MemoryExhaustedError("the worker process is out of memory").in_short()}
 
 
 class _ShippedRun:

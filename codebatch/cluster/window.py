@@ -27,8 +27,7 @@ from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.preflight import asked, has_come
 from codebatch.graph.keys import Key
 from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS, WorkerLostError
-from codebatch.model.messages import Receipt, ShardCall
-from codebatch.shard.open import refusal
+from codebatch.model.messages import Receipt, ShardCall, refusal
 
 _POLL_SECONDS = 0.5
 _REASON_SECONDS = 60

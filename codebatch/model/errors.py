@@ -1,12 +1,14 @@
 """Everything that can go wrong and is not a bug, as one exception tree.
 
 Each class carries a stable ``code`` for machines and the exit code the command line uses for
-it; each instance one line for a person, hints on what to do, and details. The library raises
-these and never prints; the command line turns them into messages in one place.
+it, those of its base unless it names others; each instance one line for a person, hints on what to
+do, and details. The library raises these and never prints; the command line turns them into
+messages in one place.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 
 EXIT_OK = 0
@@ -44,6 +46,10 @@ class CodeBatchError(Exception):
     code = "ERROR"
     exit_code = EXIT_USAGE
 
+    def __init_subclass__(cls, code: str | None = None, exit_code: int | None = None) -> None:
+        cls.code = code or cls.code
+        cls.exit_code = exit_code or cls.exit_code
+
     def __init__(
         self,
         message: str,
@@ -55,6 +61,10 @@ class CodeBatchError(Exception):
         self.message = message
         self.hints = tuple(hints)
         self.details = dict(details or {})
+
+    def in_short(self) -> dict[str, object]:
+        """The code and the message, as states and messages between processes have them."""
+        return {"code": self.code, "message": self.message}
 
     def as_document(self) -> dict[str, object]:
         """The object that ``--json`` prints: code, message, hints, details."""
@@ -68,227 +78,151 @@ class CodeBatchError(Exception):
         }
 
 
-class UsageError(CodeBatchError):
+class UsageError(CodeBatchError, code="USAGE"):
     """The request itself cannot be understood or carried out."""
 
-    code = "USAGE"
 
-
-class InvalidIdError(UsageError):
+class InvalidIdError(UsageError, code="INVALID_ID"):
     """An id that has not the form of an id; it is never used as a path."""
 
-    code = "INVALID_ID"
 
-
-class AmbiguousIdError(UsageError):
+class AmbiguousIdError(UsageError, code="AMBIGUOUS_ID"):
     """An abbreviated id that fits more than one thing."""
 
-    code = "AMBIGUOUS_ID"
 
-
-class FileNotInBatchError(UsageError):
+class FileNotInBatchError(UsageError, code="FILE_NOT_FOUND"):
     """No file of the batch has that path, or a path that ends so."""
 
-    code = "FILE_NOT_FOUND"
 
-
-class AmbiguousPathError(UsageError):
+class AmbiguousPathError(UsageError, code="AMBIGUOUS_PATH"):
     """The end of a path that fits more than one file of the batch."""
 
-    code = "AMBIGUOUS_PATH"
 
-
-class SourceNotFoundError(UsageError):
+class SourceNotFoundError(UsageError, code="SOURCE_NOT_FOUND"):
     """The directory to snapshot is not there or cannot be listed."""
 
-    code = "SOURCE_NOT_FOUND"
 
-
-class PipelineNotFoundError(UsageError):
+class PipelineNotFoundError(UsageError, code="PIPELINE_NOT_FOUND"):
     """No packaged pipeline of that name and no file of that path."""
 
-    code = "PIPELINE_NOT_FOUND"
 
-
-class PipelineInvalidError(UsageError):
+class PipelineInvalidError(UsageError, code="PIPELINE_INVALID"):
     """A pipeline document that breaks the schema or the rules of a DAG."""
 
-    code = "PIPELINE_INVALID"
 
-
-class TaskNotFoundError(UsageError):
+class TaskNotFoundError(UsageError, code="TASK_NOT_FOUND"):
     """A task that is not in the registry, or a task id the pipeline does not have."""
 
-    code = "TASK_NOT_FOUND"
 
-
-class FilterInvalidError(UsageError):
+class FilterInvalidError(UsageError, code="FILTER_INVALID"):
     """A filter value that names nothing that can exist (kind, severity, language ...)."""
 
-    code = "FILTER_INVALID"
 
-
-class MissingExtraError(UsageError):
+class MissingExtraError(UsageError, code="MISSING_EXTRA"):
     """A request that needs an optional package which is not installed."""
 
-    code = "MISSING_EXTRA"
 
-
-class OutputError(UsageError):
+class OutputError(UsageError, code="OUTPUT_FAILED"):
     """A file to write results to cannot be written."""
 
-    code = "OUTPUT_FAILED"
 
-
-class SqlInvalidError(UsageError):
+class SqlInvalidError(UsageError, code="SQL_INVALID"):
     """A statement that SQLite refuses, or that does more than read."""
 
-    code = "SQL_INVALID"
 
-
-class SqlTimeoutError(UsageError):
+class SqlTimeoutError(UsageError, code="SQL_TIMEOUT"):
     """A statement that took longer than it may."""
 
-    code = "SQL_TIMEOUT"
 
-
-class SqlTooLargeError(UsageError):
+class SqlTooLargeError(UsageError, code="SQL_TOO_LARGE"):
     """A statement that needs more memory, or gives more, than it may."""
 
-    code = "SQL_TOO_LARGE"
 
-
-class SchedulerInvalidError(UsageError):
+class SchedulerInvalidError(UsageError, code="SCHEDULER_INVALID"):
     """Neither the name of a local scheduler nor an address nor a scheduler file."""
 
-    code = "SCHEDULER_INVALID"
 
-
-class StoreError(CodeBatchError):
+class StoreError(CodeBatchError, code="STORE_ERROR", exit_code=EXIT_STORE):
     """The store is missing, damaged, incompatible, or refuses to be written."""
 
-    code = "STORE_ERROR"
-    exit_code = EXIT_STORE
 
-
-class StoreNotFoundError(StoreError):
+class StoreNotFoundError(StoreError, code="STORE_NOT_FOUND"):
     """No store where one was expected."""
 
-    code = "STORE_NOT_FOUND"
 
-
-class StoreExistsError(StoreError):
+class StoreExistsError(StoreError, code="STORE_FOREIGN"):
     """A directory that is neither empty nor a store, where a store should be made."""
 
-    code = "STORE_FOREIGN"
 
-
-class StoreFormatError(StoreError):
+class StoreFormatError(StoreError, code="STORE_INCOMPATIBLE"):
     """A store of a format this version does not read."""
 
-    code = "STORE_INCOMPATIBLE"
 
-
-class StoreDamagedError(StoreError):
+class StoreDamagedError(StoreError, code="STORE_DAMAGED"):
     """Bytes in the store that are not what their digest says."""
 
-    code = "STORE_DAMAGED"
 
-
-class StoreReadError(StoreError):
+class StoreReadError(StoreError, code="STORE_UNREADABLE"):
     """The file system refuses to let the store be read (permission, device)."""
 
-    code = "STORE_UNREADABLE"
 
-
-class StoreWriteError(StoreError):
+class StoreWriteError(StoreError, code="STORE_WRITE_FAILED"):
     """The file system refused a write (full, read-only, permission)."""
 
-    code = "STORE_WRITE_FAILED"
 
-
-class SnapshotNotFoundError(StoreError):
+class SnapshotNotFoundError(StoreError, code="SNAPSHOT_NOT_FOUND"):
     """No snapshot of that id."""
 
-    code = "SNAPSHOT_NOT_FOUND"
 
-
-class IdNotFoundError(StoreError):
+class IdNotFoundError(StoreError, code="ID_NOT_FOUND"):
     """Neither a snapshot nor a batch of that id."""
 
-    code = "ID_NOT_FOUND"
 
-
-class ObjectNotFoundError(StoreError):
+class ObjectNotFoundError(StoreError, code="OBJECT_NOT_FOUND"):
     """No object of that digest."""
 
-    code = "OBJECT_NOT_FOUND"
 
-
-class BatchNotFoundError(StoreError):
+class BatchNotFoundError(StoreError, code="BATCH_NOT_FOUND"):
     """No batch of that id."""
 
-    code = "BATCH_NOT_FOUND"
 
-
-class BatchUnfinishedError(UsageError):
+class BatchUnfinishedError(UsageError, code="BATCH_UNFINISHED"):
     """A batch that has to be done for what was asked, and is not."""
 
-    code = "BATCH_UNFINISHED"
 
-
-class NonDeterminismError(StoreError):
+class NonDeterminismError(StoreError, code="NON_DETERMINISTIC"):
     """A task gave other bytes for a key that was already committed."""
 
-    code = "NON_DETERMINISTIC"
 
-
-class SnapshotInUseError(UsageError):
+class SnapshotInUseError(UsageError, code="SNAPSHOT_IN_USE"):
     """A snapshot that batches refer to cannot be removed."""
 
-    code = "SNAPSHOT_IN_USE"
 
-
-class LockedError(CodeBatchError):
+class LockedError(CodeBatchError, code="LOCKED", exit_code=EXIT_LOCKED):
     """Another command removes or repairs something in the store."""
 
-    code = "LOCKED"
-    exit_code = EXIT_LOCKED
 
-
-class BatchRunningError(LockedError):
+class BatchRunningError(LockedError, code="BATCH_RUNNING"):
     """A batch that is being run can be neither removed nor tried again."""
 
-    code = "BATCH_RUNNING"
 
-
-class ClusterError(CodeBatchError):
+class ClusterError(CodeBatchError, code="CLUSTER_UNREACHABLE", exit_code=EXIT_CLUSTER):
     """The cluster cannot be reached, or does not answer."""
 
-    code = "CLUSTER_UNREACHABLE"
-    exit_code = EXIT_CLUSTER
 
-
-class ClusterMismatchError(ClusterError):
+class ClusterMismatchError(ClusterError, code="CLUSTER_MISMATCH"):
     """The scheduler or workers of a cluster are not such that they can do this work."""
 
-    code = "CLUSTER_MISMATCH"
 
-
-class ToolchainMismatchError(ClusterError):
+class ToolchainMismatchError(ClusterError, code="TOOLCHAIN_MISMATCH"):
     """The plan was made with other tool versions than those at hand."""
 
-    code = "TOOLCHAIN_MISMATCH"
 
-
-class ShardFailedError(CodeBatchError):
+class ShardFailedError(CodeBatchError, code="SHARD_FAILED", exit_code=EXIT_SHARDS_FAILED):
     """A shard as a whole could not be computed; the batch goes on with the others.
 
     ``code`` is that of the reason, where a worker has said one.
     """
-
-    code = "SHARD_FAILED"
-    exit_code = EXIT_SHARDS_FAILED
 
     def __init__(self, message: str, *, code: object = None) -> None:
         super().__init__(message)
@@ -296,43 +230,28 @@ class ShardFailedError(CodeBatchError):
             self.code = str(code)
 
 
-class WorkerLostError(CodeBatchError):
+class WorkerLostError(CodeBatchError, code="WORKER_DIED", exit_code=EXIT_SHARDS_FAILED):
     """A worker is gone for an unknown reason, or was told to end; no file is to blame."""
 
-    code = "WORKER_DIED"
-    exit_code = EXIT_SHARDS_FAILED
 
-
-class MemoryExhaustedError(ShardFailedError):
+class MemoryExhaustedError(ShardFailedError, code="MEMORY_EXHAUSTED"):
     """A process ran out of memory, or of what else there is a limit to; no file is to blame."""
 
-    code = "MEMORY_EXHAUSTED"
 
-
-class DiskExhaustedError(ShardFailedError):
+class DiskExhaustedError(ShardFailedError, code="DISK_EXHAUSTED"):
     """A process has no room for temporary files; no file is to blame."""
 
-    code = "DISK_EXHAUSTED"
 
-
-class MachineExhaustedError(CodeBatchError):
+class MachineExhaustedError(CodeBatchError, code="MACHINE_EXHAUSTED", exit_code=EXIT_STORE):
     """This process lacks memory, open files, processes or room for temporary files."""
 
-    code = "MACHINE_EXHAUSTED"
-    exit_code = EXIT_STORE
 
-
-class NotReusedError(CodeBatchError):
+class NotReusedError(CodeBatchError, code="NOT_REUSED", exit_code=EXIT_GATE):
     """A run that may only reuse results met one that is not there."""
 
-    code = "NOT_REUSED"
-    exit_code = EXIT_GATE
 
-
-class ArchiveInvalidError(UsageError):
+class ArchiveInvalidError(UsageError, code="ARCHIVE_INVALID"):
     """A file to import is no memo archive, or a damaged one."""
-
-    code = "ARCHIVE_INVALID"
 
 
 # Errors of the process or the machine that computed a shard: they say nothing about the shard.
@@ -346,3 +265,42 @@ ENVIRONMENT_ERRORS = (
     ToolchainMismatchError,
 )
 TRANSIENT_ERRORS = (MemoryExhaustedError, WorkerLostError)
+
+_NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
+# What Python and the loader of libraries say, without a number, where the system refuses.
+_NO_THREAD = "can't start new thread"
+_NO_FOLDER = "No usable temporary directory found"
+_NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open files")
+
+
+def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
+    """Return what to raise for an error which means that this process is short of something: it
+    says nothing about the file, and elsewhere, or later, there may be enough. None for others.
+
+    Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
+    a store cannot write is no `OSError`, so a disk without room is that of temporary files.
+    """
+    code = _number_of(error)
+    no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
+    if no_memory and memory_is_limited:
+        return MemoryError(str(error))
+    what = ": ".join(filter(None, (type(error).__name__, str(error))))
+    if no_memory or code in _NO_HANDLES or _is_refusal(error):
+        return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
+    if code in _NO_ROOM or _NO_FOLDER in what:
+        return DiskExhaustedError(f"this process has no room for temporary files: {what}")
+    return None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    text = str(error)
+    if isinstance(error, ImportError):
+        return any(words in text for words in _NOT_LOADED)
+    return isinstance(error, RuntimeError) and text == _NO_THREAD
+
+
+def _number_of(error: BaseException) -> int | None:
+    """The number of an error of the system, or of one that was the cause."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return found.errno if isinstance(found, OSError) else None

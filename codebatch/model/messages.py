@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from codebatch.model.errors import CodeBatchError
 from codebatch.model.limits import Limits
+from codebatch.model.records import FAILED
 
 
 class ReusePolicy(NamedTuple):
@@ -71,3 +73,8 @@ class Receipt(NamedTuple):
     checked: int = 0
     differ: tuple[tuple[str, str], ...] = ()
     worker: str | None = None
+
+
+def refusal(call: ShardCall, error: CodeBatchError) -> Receipt:
+    """Return the receipt of a call that failed."""
+    return Receipt(call.shard_id, call.attempt, FAILED, error.in_short())

@@ -24,7 +24,7 @@ from codebatch.model.digest import (
     digest_document,
     short_id,
 )
-from codebatch.model.errors import UsageError
+from codebatch.model.errors import ToolchainMismatchError, UsageError
 from codebatch.model.keys import fingerprint
 from codebatch.model.records import (
     READS_CONTENT,
@@ -138,6 +138,28 @@ def components_here(task: PlannedTask) -> Document:
     found = find_task(task.task)
     config = found.resolve_config(task.config)
     return _components(found, config, reads_tree=found.reads_tree and task.reads_tree)
+
+
+def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
+    """Raise `ToolchainMismatchError` unless the tasks here are those the plan was made with:
+    their tools, and they themselves. Results are remembered under the plan's fingerprints.
+    """
+    for planned in tasks:
+        here = components_here(planned)
+        for name, there in sorted(planned.components.items()):
+            if here.get(name) != there:
+                raise ToolchainMismatchError(
+                    f"task {planned.id} was planned with {_words(name, there)}, "
+                    f"here is {_words(name, here.get(name))}",
+                    hints=["make a new batch with these tools: codebatch batch init"],
+                    details={"component": name, "planned": there, "here": here.get(name)},
+                )
+
+
+def _words(name: str, component: object) -> str:
+    if name != "toolchain" or not isinstance(component, dict):
+        return f"{name} {component}"
+    return ", ".join(f"{tool} {version}" for tool, version in sorted(component.items()))
 
 
 def _components(task: Task, config: Mapping[str, object], *, reads_tree: bool) -> Document:

@@ -36,7 +36,6 @@ from codebatch.shard.compute import Computation, ShardContext, run_task
 from codebatch.shard.parcel import (
     Parcel,
     compute_parcel,
-    error_of,
     pack_results,
     parcel_from,
     reader_of,
@@ -123,7 +122,7 @@ class _Serving:
             self.exhausted = True
             return {"exhausted": True}
         except CodeBatchError as error:
-            return {"error": error_of(error)}
+            return {"error": error.in_short()}
 
     def _compute(self, work: Message, watch: Watch) -> Message:
         task = task_from(work["task"])

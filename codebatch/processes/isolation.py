@@ -25,13 +25,12 @@ from typing import Any
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import CodeBatchError, ShardFailedError, WorkerLostError
 from codebatch.model.limits import Limits
-from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.messages import Receipt, ShardCall, refusal
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import Counts, InputFile
 from codebatch.processes.child import receipt_from
 from codebatch.processes.pool import Child, ChildEndedError, Children
-from codebatch.shard.compute import Computation, ShardContext
-from codebatch.shard.open import Change, refusal
+from codebatch.shard.compute import Change, Computation, ShardContext
 from codebatch.shard.run import run_shard
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT

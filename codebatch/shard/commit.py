@@ -12,8 +12,7 @@ from dataclasses import replace
 from codebatch.model.clock import now
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, NonDeterminismError
-from codebatch.model.records import COMPUTED, DONE, FAILED, Counts, ShardState
-from codebatch.shard.outputs import TaskOutputs
+from codebatch.model.records import DONE, FAILED, Counts, ShardState
 from codebatch.store import StoreDirectory
 
 EMPTY = digest_bytes(b"")
@@ -23,18 +22,24 @@ def commit_shard(
     store: StoreDirectory,
     batch_id: str,
     shard_id: str,
-    outputs: Mapping[str, TaskOutputs],
+    outputs: Mapping[str, tuple[bytes, ShardState]],
     attempt: str,
     started: str,
 ) -> None:
-    """Put the outputs of each task into place, then their states."""
-    for task_id, output in outputs.items():
+    """Put the outputs of each task into place, then the state that vouches for them."""
+    for task_id, (data, state) in outputs.items():
         present = store.shards.load_verified_state(batch_id, task_id, shard_id)
         if present is not None and present.status == DONE:
-            _check_equal(present, output, f"batch {batch_id}, task {task_id}, shard {shard_id}")
+            if present.digest != state.digest:
+                what = f"batch {batch_id}, task {task_id}, shard {shard_id}"
+                raise NonDeterminismError(
+                    f"non-deterministic: {what} gave other bytes than those committed",
+                    details={"committed": present.digest, "computed": state.digest},
+                )
             continue
-        store.shards.save_outputs(batch_id, task_id, shard_id, output.data)
-        store.shards.save_state(batch_id, task_id, shard_id, _done(output, attempt, started))
+        store.shards.save_outputs(batch_id, task_id, shard_id, data)
+        done = replace(state, attempt=attempt, started=started, finished=now())
+        store.shards.save_state(batch_id, task_id, shard_id, done)
 
 
 def commit_failure(
@@ -61,7 +66,7 @@ def commit_failure(
             reused=0,
             counts=Counts(),
             attempt=attempt,
-            error={"code": error.code, "message": error.message},
+            error=error.in_short(),
             started=at,
             finished=at,
         )
@@ -89,30 +94,3 @@ def commit_link(
     )
     store.shards.save_state(*target, linked)
     return linked
-
-
-def _done(output: TaskOutputs, attempt: str, started: str) -> ShardState:
-    computed = output.origins.count(COMPUTED)
-    return ShardState(
-        status=DONE,
-        digest=output.digest,
-        size=len(output.data),
-        tree=output.tree,
-        files=len(output.origins),
-        computed=computed,
-        reused=len(output.origins) - computed,
-        counts=output.counts,
-        per_file=output.per_file,
-        origins=output.origins,
-        attempt=attempt,
-        started=started,
-        finished=now(),
-    )
-
-
-def _check_equal(present: ShardState, output: TaskOutputs, what: str) -> None:
-    if present.digest != output.digest:
-        raise NonDeterminismError(
-            f"non-deterministic: {what} gave other bytes than those committed",
-            details={"committed": present.digest, "computed": output.digest},
-        )

@@ -12,7 +12,7 @@ is not under its key was not computed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,16 +25,20 @@ from codebatch.model.limits import Limits
 from codebatch.model.memo_entry import Entry, from_entry, has_key, is_entry, key_of, to_entry
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
-from codebatch.shard.compute import Computation, ShardContext, compute_files
-from codebatch.shard.open import check_toolchain
-from codebatch.shard.quarantine import quarantined_lines
+from codebatch.plan.plan import check_toolchain
+from codebatch.shard.compute import (
+    Change,
+    Computation,
+    ReadObject,
+    ShardContext,
+    compute_files,
+    quarantined_lines,
+)
 from codebatch.store.objects.cas import StoredBytes, open_stored
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 
 _MOST_BYTES = 2**33  # of an answer, once it is unpacked
 
-Change = Callable[[ShardContext], ShardContext]
-ReadObject = Callable[[str, int], bytes]
 File = tuple[str, int, str, tuple[tuple[str, str], ...]]
 
 
@@ -66,10 +70,8 @@ class Answer(NamedTuple):
     error: Mapping[str, object] | None = None
 
 
-class ContentMissingError(CodeBatchError):
+class ContentMissingError(CodeBatchError, code="CONTENT_MISSING"):
     """A content that was not sent, and that a task wants to read."""
-
-    code = "CONTENT_MISSING"
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,6 @@ def merged(parts: Sequence[Results]) -> Results:
     lines = {key: found for part in parts for key, found in part.lines.items()}
     objects = {digest: data for part in parts for digest, data in part.objects.items()}
     return Results(lines, objects)
-
-
-def error_of(error: CodeBatchError) -> dict[str, object]:
-    """An error as an answer has it."""
-    return {"code": error.code, "message": error.message}
 
 
 def _results_in(entries: Iterable[Entry]) -> dict[str, FileLines]:

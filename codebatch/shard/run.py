@@ -13,43 +13,48 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from codebatch.model.clock import now, now_ns
+from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
     ENVIRONMENT_ERRORS,
     TRANSIENT_ERRORS,
     BatchNotFoundError,
     CodeBatchError,
+    MemoryExhaustedError,
     NotReusedError,
     ShardFailedError,
+    StoreFormatError,
     StoreWriteError,
     WorkerLostError,
 )
 from codebatch.model.keys import pipeline_fingerprints
-from codebatch.model.messages import Receipt, RunLease, ShardCall
+from codebatch.model.messages import Receipt, RunLease, ShardCall, refusal
 from codebatch.model.record_lines import FileLines
-from codebatch.model.records import CLAIMED, DONE, Plan, PlannedTask
+from codebatch.model.records import CLAIMED, DONE, InputFile, Plan, PlannedTask
+from codebatch.plan.plan import check_toolchain
+from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.commit import commit_failure, commit_shard
-from codebatch.shard.compute import Computation, ShardContext, compute_shard
-from codebatch.shard.memo_reader import MemoReader
-from codebatch.shard.open import (
+from codebatch.shard.compute import (
     Change,
-    OpenShard,
-    answered,
-    check_listed,
-    open_call,
-    open_called,
+    Computation,
+    ShardContext,
+    compute_files,
+    quarantined_lines,
 )
-from codebatch.shard.quarantine import Quarantine
-from codebatch.shard.recheck import open_recheck
-from codebatch.shard.splice import keep_unchanged
-from codebatch.store import StoreDirectory
+from codebatch.shard.memo_reader import MemoReader
+from codebatch.shard.outputs import keep_unchanged
+from codebatch.shard.recheck import prepare_recheck
+from codebatch.store import StoreDirectory, open_store
+from codebatch.store.files import file_stamp
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import hold_lease
 from codebatch.store.leases.pins import Pins
-from codebatch.store.write_group import WriteGroup
 
 _RETRYABLE = (
     *ENVIRONMENT_ERRORS,
@@ -58,6 +63,24 @@ _RETRYABLE = (
     MemoryError,
     NotReusedError,
 )
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """A shard whose results may be computed anywhere: ``tasks`` are to be run on ``files``, which
+    are ordered by object.
+
+    ``memo`` finds what is known of these, None where all is to be computed. ``finish`` puts the
+    shard together in a context, which its argument may change first.
+    """
+
+    call: ShardCall
+    store: StoreDirectory
+    tasks: tuple[PlannedTask, ...]
+    files: Sequence[InputFile]
+    memo: MemoReader | None
+    finish: Callable[[Change], Receipt]
 
 
 def run_shard(call: ShardCall, change: Change = lambda context: context) -> Receipt:
@@ -73,8 +96,7 @@ def run_shard(call: ShardCall, change: Change = lambda context: context) -> Rece
 
 def open_shard(call: ShardCall) -> OpenShard | Receipt:
     """Claim a shard and find out what is to be done, or return a receipt where that is nothing."""
-    part = call.recheck
-    return answered(call, lambda: _open(call) if part is None else open_recheck(call, part))
+    return answered(call, lambda: _open(call))
 
 
 def finish_shard(shard: OpenShard, change: Change) -> Receipt:
@@ -82,20 +104,41 @@ def finish_shard(shard: OpenShard, change: Change) -> Receipt:
     return answered(shard.call, lambda: shard.finish(change))
 
 
+def answered(call: ShardCall, act: Callable[[], T]) -> T | Receipt:
+    """Return what ``act`` gives, else the receipt that says what went wrong."""
+    try:
+        with collector_held():
+            return act()
+    except CodeBatchError as error:
+        return refusal(call, error)
+    except MemoryError:
+        return refusal(call, MemoryExhaustedError("the worker process is out of memory"))
+    except Exception as error:  # noqa: BLE001 - a scheduler must never see an exception
+        return refusal(call, ShardFailedError(f"{type(error).__name__}: {error}"))
+
+
 def _run_leased(call: ShardCall, change: Change) -> Receipt:
     """Run a shard that no run of ours has asked for, under a lease for it alone."""
-    with hold_lease(open_called(call).layout, "run", call.batch_id) as lease:
+    store = _opened_store(call.store, call.store_id)
+    with hold_lease(store.layout, "run", call.batch_id) as lease:
         return run_shard(call._replace(lease=RunLease(lease.lease_id, lease.since_ns)), change)
 
 
 def _open(call: ShardCall) -> OpenShard | Receipt:
-    store, plan = open_call(call)
+    store = _opened_store(call.store, call.store_id)
+    _check_listed(store, call)
+    # A batch that was removed and made again may have other shards.
+    stamp = file_stamp(store.layout.door, store.layout.plan_document(call.batch_id))
+    plan = _loaded_plan(store, call.batch_id, stamp)
+    if call.recheck is not None:
+        files, compare = prepare_recheck(store, plan, call, call.recheck)
+        return OpenShard(call, store, plan.tasks, files, None, compare)
     claims = Claims(store.layout, call.batch_id, call.lease.lease_id)
     if claims.take(call.shard_id) is not None:
         return Receipt(call.shard_id, call.attempt, CLAIMED)
+    started, memo, width = now(), MemoReader(store, call), len(call.shard_id)
     with _released_if_gone(claims, call):
-        check_listed(store, call)
-        started, memo = now(), MemoReader(store, call)
+        _check_listed(store, call)
         tasks = _tasks_to_run(store, plan, call)
         if not tasks:  # another run had it before this one claimed it
             return Receipt(call.shard_id, call.attempt, DONE)
@@ -103,43 +146,79 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
             inputs = store.batches.load_inputs(call.batch_id, plan.shard(call.shard_id))
             closures = pipeline_fingerprints(plan.tasks)
             closures = {task.id: closures[task.id] for task in tasks}
-            kept = keep_unchanged(store, call.reuse.base, closures, call.shard_id, inputs)
-    files = [file for file in inputs if file.path not in kept.paths]
+            kept, outputs = keep_unchanged(store, call.reuse.base, closures, call.shard_id, inputs)
+    files = [file for file in inputs if file.path not in kept]
 
     def finish(change: Change) -> Receipt:
-        with _released_if_gone(claims, call):
-            with _lost_if_moved(), _recording_failure(store, call, tasks):
-                with store.group(durable=False) as group:
-                    context = change(_context(store, call, memo, group))
-                    result = compute_shard(tasks, call.shard_id, files, context, kept)
-                check_listed(store, call)
-                commit_shard(
-                    store, call.batch_id, call.shard_id, result.outputs, call.attempt, started
-                )
-            warning = memo.keep(result.computed, now_ns())
-        return Receipt(call.shard_id, call.attempt, DONE, warning=warning)
+        computed: dict[str, FileLines] = {}
+        with _released_if_gone(claims, call), _recording_failure(store, call, tasks):
+            with _writing(store, call, memo) as context:
+                for task_id, equal_files, lines, origin in compute_files(
+                    tasks, files, change(context), computed
+                ):
+                    outputs[task_id].add(equal_files, lines, origin)
+            _check_listed(store, call)
+            done = {task.id: outputs.pop(task.id).finish(width) for task in tasks}
+            commit_shard(store, call.batch_id, call.shard_id, done, call.attempt, started)
+        return Receipt(call.shard_id, call.attempt, DONE, warning=memo.keep(computed))
 
     return OpenShard(call, store, tasks, files, memo, finish)
 
 
-def _context(
-    store: StoreDirectory, call: ShardCall, memo: MemoReader, group: WriteGroup
-) -> ShardContext:
-    """Return what the shard needs of the store; what it puts there belongs to ``group``."""
+@functools.lru_cache(maxsize=8)
+def _opened_store(root: str, store_id: str) -> StoreDirectory:
+    """The store, once per process."""
+    store = open_store(Path(root))
+    if store.store_id != store_id:
+        raise StoreFormatError(f"{root} is another store here than where the run was started")
+    return store
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded_plan(store: StoreDirectory, batch_id: str, stamp: object) -> Plan:
+    """The plan, once per process; ``stamp`` tells it from that of a batch of the same id."""
+    plan = store.batches.load_plan(batch_id)
+    check_toolchain(plan.tasks)
+    return plan
+
+
+def _check_listed(store: StoreDirectory, call: ShardCall) -> None:
+    """Raise `BatchNotFoundError` where the batch was removed: nothing may be put into it."""
+    if not store.batches.lists(call.batch_id):
+        raise BatchNotFoundError(f"batch {call.batch_id} was removed meanwhile")
+
+
+def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> tuple[PlannedTask, ...]:
+    """The tasks that are not committed, and those they build on: their records are in keys."""
+    wanted: set[str] = set()
+    for task in reversed(plan.tasks):
+        state = store.shards.load_verified_state(call.batch_id, task.id, call.shard_id, whole=True)
+        if task.id in wanted or state is None or state.status != DONE:
+            wanted |= {task.id, *task.needs}
+    return tuple(task for task in plan.tasks if task.id in wanted)
+
+
+@contextlib.contextmanager
+def _writing(store: StoreDirectory, call: ShardCall, memo: MemoReader) -> Iterator[ShardContext]:
+    """Give the context to compute the shard in; what is put into the store by then is in place when
+    the block ends.
+    """
     pins = Pins(store.layout.door, lambda: call.lease.since_ns)
 
     def quarantine(work: Computation, code: str) -> FileLines:
         facts: Document = {"batch_id": call.batch_id, "task_id": work.task.id}
         facts |= {"path": work.file.path, "object": work.file.object}
-        return Quarantine(store).add(work.key, code, facts)
+        memo.quarantine.add(work.key, code, facts)
+        return quarantined_lines(code)
 
-    return ShardContext(
-        store.objects.read,
-        lambda data: store.objects.put(data, group, pins).digest,
-        quarantine,
-        memo.lookup,
-        may_compute=not call.reuse.required,
-    )
+    with store.group(durable=False) as group:
+        yield ShardContext(
+            store.objects.read,
+            lambda data: store.objects.put(data, group, pins).digest,
+            quarantine,
+            memo.lookup,
+            may_compute=not call.reuse.required,
+        )
 
 
 @contextlib.contextmanager
@@ -151,28 +230,20 @@ def _recording_failure(
     """
     try:
         yield
+    except StoreWriteError as error:
+        # `batch rm` sets a batch aside, and puts it back when it sees that it is being run.
+        if error.details.get("errno") == errno.ENOENT:
+            raise WorkerLostError(error.message) from error
+        raise
     except _RETRYABLE:
         raise
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
-        check_listed(store, call)
+        _check_listed(store, call)
         task_ids = [task.id for task in tasks]
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
-
-
-@contextlib.contextmanager
-def _lost_if_moved() -> Iterator[None]:
-    """Have the shard tried again if a folder is gone that a block writes into: `batch rm` sets a
-    batch aside, and puts it back when it sees that it is being run.
-    """
-    try:
-        yield
-    except StoreWriteError as error:
-        if error.details.get("errno") != errno.ENOENT:
-            raise
-        raise WorkerLostError(error.message) from error
 
 
 @contextlib.contextmanager
@@ -183,13 +254,3 @@ def _released_if_gone(claims: Claims, call: ShardCall) -> Iterator[None]:
     except (NotReusedError, BatchNotFoundError):
         claims.release(call.shard_id)  # another run may compute it
         raise
-
-
-def _tasks_to_run(store: StoreDirectory, plan: Plan, call: ShardCall) -> tuple[PlannedTask, ...]:
-    """The tasks that are not committed, and those they build on: their records are in keys."""
-    wanted: set[str] = set()
-    for task in reversed(plan.tasks):
-        state = store.shards.load_verified_state(call.batch_id, task.id, call.shard_id, whole=True)
-        if task.id in wanted or state is None or state.status != DONE:
-            wanted |= {task.id, *task.needs}
-    return tuple(task for task in plan.tasks if task.id in wanted)
