@@ -20,7 +20,7 @@ import distributed
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
-from codebatch.graph.keys import parcel_key
+from codebatch.graph.compile import parcel_key
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.memo_entry import to_entry
 from codebatch.model.messages import Receipt, ShardCall

@@ -22,7 +22,7 @@ SEED = os.environ.get("INTERRUPT_SEED", "20261126")
 # Runs calls that are refused at once, so that nearly all time goes by between the threads.
 RUNS = """
 import faulthandler, random, signal, sys, time
-from codebatch.graph.local import run_in_processes, run_in_threads
+from codebatch.batch.dispatch import run_in_processes, run_in_threads
 from codebatch.model.messages import ShardCall
 
 calls = [ShardCall("/nowhere", "", "batch-0", f"{i:02x}", f"{i:02x}") for i in range(64)]
