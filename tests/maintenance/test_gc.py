@@ -347,7 +347,7 @@ def test_an_object_that_is_touched_when_it_is_taken_away_comes_back(
             os.utime(path)
         return remove(door, path, before_ns)
 
-    monkeypatch.setattr("codebatch.maintenance.gc.objects.remove_if_old", touch_first)
+    monkeypatch.setattr("codebatch.maintenance.gc.sweep.remove_if_old", touch_first)
     assert store.gc().removed["objects"] > 2
     assert touched[0].exists()
 

@@ -9,18 +9,9 @@ touched after the oldest live lease began.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from codebatch.maintenance.gc.derived import remove_orphans, trim_memo, trim_stat_caches
 from codebatch.maintenance.gc.marks import mark_objects
-from codebatch.maintenance.gc.objects import sweep_objects
-from codebatch.maintenance.gc.remains import (
-    remove_discarded,
-    remove_leases,
-    remove_temporaries,
-    remove_unfinished,
-)
-from codebatch.maintenance.gc.report import Collected, GarbageReport
+from codebatch.maintenance.gc.sweep import GarbageReport, Sweep
 from codebatch.model.clock import now, now_ns
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import removed_folders
@@ -76,24 +67,25 @@ def collect_garbage(
 
 def _collect(store: StoreDirectory, limits: Limits, moment: int, *, dry_run: bool) -> GarbageReport:
     # The order is what it is safe by: leases, then marks, then removal.
-    found = Collected(dry_run)
-    leases = live_leases(store.layout, moment)
+    layout = store.layout
+    leases = live_leases(layout, moment)
     before = min([moment - int(limits.grace_seconds * 10**9), *(one.since_ns for one in leases)])
-    door = store.layout.door
-    kept: list[Path] = []
-    discarded: list[Path] = []
-    for folder in removed_folders(store.layout):
-        relied_on = any(one.since_ns <= removed_at_ns(door, folder) for one in leases)
-        (kept if relied_on else discarded).append(folder)
-    marks = mark_objects(store, kept)
-    sweep_objects(store.layout, marks, before, found)
-    remove_discarded(door, discarded, found)
-    remove_unfinished(store, before, found)
-    remove_temporaries(store.layout, before, found)
+    removed = removed_folders(layout)
+    relied_on = [
+        folder
+        for folder in removed
+        if any(one.since_ns <= removed_at_ns(layout.door, folder) for one in leases)
+    ]
+    marks = mark_objects(store, relied_on)
     oldest = moment - limits.memo_days * _DAY * 10**9
-    trim_memo(store, limits.memo_bytes, oldest, found)
-    trim_stat_caches(store, oldest, found)
-    remove_orphans(store, found)
-    remove_leases(store.layout, moment, found)
-    names = tuple(f"{one.purpose} ({one.process})" for one in leases)
-    return GarbageReport.of(found, names, tuple(misplaced_folders(door)))
+    sweep = Sweep(store, before, dry_run=dry_run)
+    sweep.objects(marks)
+    sweep.discarded(folder for folder in removed if folder not in relied_on)
+    sweep.unfinished()
+    sweep.temporaries()
+    sweep.memo(limits.memo_bytes, oldest)
+    sweep.stat_caches(oldest)
+    sweep.orphans()
+    sweep.leases(moment)
+    names = (f"{one.purpose} ({one.process})" for one in leases)
+    return sweep.report(names, misplaced_folders(layout.door))

@@ -6,6 +6,7 @@ of the store at a time; the marks of a store take some 40 bytes an object.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.door import ABSENT, too_large
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
 from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS
+from codebatch.store.shards import parse_chunks
 from codebatch.store.write_group import reporting_read_errors
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
@@ -120,11 +122,10 @@ def digests_in(data: bytes) -> set[bytes]:
 def _chunks(store: StoreDirectory, data: bytes) -> Iterator[bytes]:
     """The chunks of values that are cut into several objects."""
     for line in data.splitlines():
-        if _CHUNKED not in line:
-            continue
-        try:
-            manifest = json.loads(store.objects.read(json.loads(line)["object"], CHUNK_BYTES))
-            for digest in manifest["chunks"]:
-                yield unhexlify(digest[len(DIGEST_PREFIX) :])
-        except (CodeBatchError, KeyError, TypeError, ValueError):
-            continue  # the value cannot be read in any case
+        if _CHUNKED in line:
+            # Else the value cannot be read in any case.
+            with contextlib.suppress(CodeBatchError, KeyError, TypeError, ValueError):
+                for digest in parse_chunks(
+                    store.objects.read(json.loads(line)["object"], CHUNK_BYTES)
+                ):
+                    yield unhexlify(digest[len(DIGEST_PREFIX) :])

@@ -1,0 +1,250 @@
+"""Remove what nothing needs and is old, what was never finished, and what is left of what was
+removed; and trim what can be made again. It is safe beside running batches: what a run does not
+find it computes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebatch.maintenance.gc.marks import DigestSet
+from codebatch.store import BATCH_PREFIX, StoreDirectory
+from codebatch.store.files import remove_file
+from codebatch.store.indexes.memo import MemoStore
+from codebatch.store.indexes.stat_cache import root_of
+from codebatch.store.inventory import (
+    ASIDE_PREFIX,
+    OBJECT_PREFIXES,
+    FoundFile,
+    ObjectFolder,
+    batch_folders,
+    files_below,
+    find_file,
+    is_begun,
+    is_removed,
+    is_temporary,
+    object_folders,
+    snapshot_folders,
+    users_of,
+)
+from codebatch.store.leases.leases import read_leases
+from codebatch.store.removal import (
+    newest_ns,
+    put_back,
+    put_back_object,
+    remove_aside,
+    remove_empty_folder,
+    remove_if_old,
+    remove_tree,
+    set_aside,
+)
+
+_KINDS = (
+    *("objects", "memo", "indexes", "stat_caches"),
+    *("temporaries", "unfinished", "discarded", "leases"),
+)
+
+
+@dataclass(frozen=True)
+class GarbageReport:
+    """What was removed, or would be.
+
+    ``removed`` and ``removed_bytes`` have: objects, segments of the memo, indexes of batches that
+    are gone, stat caches, temporary files, folders of snapshots and batches that were never
+    finished, folders of those that were removed, and leases that have expired. ``protected_by``
+    are the commands at work whose leases made objects stay; ``left`` are links and the like in
+    the places of folders, which were not looked into, relative to the store.
+    """
+
+    dry_run: bool
+    removed: dict[str, int]
+    removed_bytes: dict[str, int]
+    kept: dict[str, int]
+    kept_bytes: dict[str, int]
+    protected_by: tuple[str, ...]
+    left: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of everything removed."""
+        return sum(self.removed_bytes.values())
+
+
+class Sweep:
+    """Removes one kind of thing after the other, or in a dry run only counts.
+
+    What was modified since ``before_ns`` stays, but in folders that were removed. State: the
+    numbers and bytes of files removed and kept, by kind.
+    """
+
+    def __init__(self, store: StoreDirectory, before_ns: int, *, dry_run: bool) -> None:
+        self._store = store
+        self._layout = store.layout
+        self._door = store.layout.door
+        self._before_ns = before_ns
+        self._dry_run = dry_run
+        self._removed: Counter[str] = Counter()
+        self._removed_bytes: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
+        self._kept_bytes: Counter[str] = Counter()
+
+    def report(self, protected_by: Iterable[str], left: Iterable[str]) -> GarbageReport:
+        """The report on what was removed so far."""
+        return GarbageReport(
+            self._dry_run,
+            {kind: self._removed[kind] for kind in _KINDS},
+            {kind: self._removed_bytes[kind] for kind in _KINDS},
+            {kind: self._kept[kind] for kind in ("objects", "memo")},
+            {kind: self._kept_bytes[kind] for kind in ("objects", "memo")},
+            tuple(protected_by),
+            tuple(left),
+        )
+
+    def objects(self, marks: DigestSet) -> None:
+        """Remove those that are neither marked nor young. One that an earlier `gc` set aside and
+        did not remove is given its name again first.
+        """
+        for prefix in OBJECT_PREFIXES:
+            needed = marks.starting_with(int(prefix, 16))
+            for folder in object_folders(self._layout, prefix):
+                if not self._dry_run:
+                    self._restore(folder, needed)
+                for digest, file in folder.objects:
+                    if digest in needed or file.modified_ns >= self._before_ns:
+                        self._keep("objects", file)
+                    elif self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
+                        self._count("objects", file)
+                is_left = not folder.is_empty or folder.modified_ns >= self._before_ns
+                if not is_left and not self._dry_run:
+                    remove_empty_folder(self._door, folder.path)
+
+    def _restore(self, folder: ObjectFolder, needed: frozenset[bytes]) -> None:
+        for digest, file in folder.aside:
+            name = os.path.basename(file.path).removeprefix(ASIDE_PREFIX)
+            if digest in needed and not self._door.is_there(f"{folder.path}/{name}"):
+                put_back_object(self._door, file.path)
+            else:
+                remove_aside(self._door, file.path, self._before_ns)
+
+    def discarded(self, folders: Iterable[Path]) -> None:
+        """Delete snapshots and batches that were removed, and that no writer relies on."""
+        for folder in folders:
+            self._remove_tree("discarded", folder)
+
+    def unfinished(self) -> None:
+        """Remove folders of snapshots and batches that were not finished, and are not being."""
+        for folder in (*self._unfinished_snapshots(), *batch_folders(self._layout)):
+            # A batch that has states and lacks its document alone is damaged.
+            is_batch = folder.parent == self._layout.batches
+            if is_batch and is_begun(self._layout, folder):
+                continue
+            newest = newest_ns(self._door, folder)
+            if newest >= self._before_ns:
+                continue
+            aside = folder if self._dry_run else set_aside(self._door, folder)
+            if aside is None:
+                continue
+            if any(file.modified_ns > newest for file in files_below(self._door, aside)):
+                put_back(self._door, aside, folder)  # a writer has just begun to write in it
+            else:
+                self._remove_tree("unfinished", aside)
+
+    def _unfinished_snapshots(self) -> list[Path]:
+        """Those that are not listed; where a batch names one, it was, and its document is lost."""
+        complete = set(self._store.snapshots.ids())
+        folders = [one for one in snapshot_folders(self._layout) if one.name not in complete]
+        users = users_of(self._layout, [folder.name for folder in folders])
+        return [folder for folder in folders if not users[folder.name]]
+
+    def temporaries(self) -> None:
+        """Remove files that were begun to be written and are old."""
+        for file in files_below(self._door, self._layout.root):
+            name = os.path.basename(file.path)
+            is_left = is_temporary(name) and not name.startswith(ASIDE_PREFIX)
+            if is_left and not is_removed(file.path) and file.modified_ns < self._before_ns:
+                self._remove("temporaries", file)
+
+    def memo(self, max_bytes: int, oldest_ns: int) -> None:
+        """Remove segments that no run has used for too long, then the longest unused until the
+        rest is small enough. The time of a segment is that of its last use.
+        """
+        segments = self._found(path for _, path in MemoStore(self._layout).segments())
+        size = 0
+        for file in sorted(segments, key=lambda file: (-file.modified_ns, file.path)):
+            size += file.size
+            if size <= max_bytes and file.modified_ns >= oldest_ns:
+                self._keep("memo", file)
+            else:
+                self._remove("memo", file)
+
+    def stat_caches(self, oldest_ns: int) -> None:
+        """Remove what is known of trees of this machine that are gone, and of any tree that no
+        snapshot was taken of for too long.
+        """
+        for file in files_below(self._door, self._layout.stat_caches):
+            if is_temporary(file.path):
+                continue
+            host, root = root_of(self._door, Path(file.path)) or (None, "")
+            gone = host == os.uname().nodename and not os.path.isdir(os.fsencode(root))
+            if host is None or gone or file.modified_ns < oldest_ns:
+                self._remove("stat_caches", file)
+
+    def orphans(self) -> None:
+        """Remove indexes of batches that are not in the store, and what no version writes any
+        more.
+        """
+        batches = set(self._store.batches.ids())
+        derived = [
+            folder / name
+            for folder in (self._layout.sql_indexes, self._layout.all_totals)
+            for name in self._door.names(folder)
+            if name.startswith(f"{BATCH_PREFIX}-") and name.partition(".")[0] not in batches
+        ]
+        hints = files_below(self._door, self._layout.shard_hints)
+        for file in (*self._found(derived), *hints):
+            self._remove("indexes", file)
+
+    def leases(self, now_ns: int) -> None:
+        """Remove leases whose holders have ended, and the claims of batches that are not run."""
+        leases = read_leases(self._layout)
+        live = [lease for lease in leases if lease.is_live(now_ns)]
+        ended = set(leases).difference(live)
+        for file in self._found(self._layout.lease(lease.lease_id) for lease in ended):
+            self._remove("leases", file)
+        running = {lease.batch_id for lease in live}
+        for name in self._door.names(self._layout.leases):
+            folder = self._layout.leases / name
+            is_of_batch = name.startswith(f"{BATCH_PREFIX}-") and self._door.is_folder(folder)
+            if is_of_batch and name not in running:
+                self._remove_tree("leases", folder, number=0)
+
+    def _remove(self, kind: str, file: FoundFile) -> None:
+        self._count(kind, file)
+        if not self._dry_run:
+            remove_file(self._door, Path(file.path))
+
+    def _remove_tree(self, kind: str, folder: Path, number: int = 1) -> None:
+        for file in files_below(self._door, folder):
+            self._count(kind, file, 0)
+        self._removed[kind] += number
+        if not self._dry_run:
+            remove_tree(self._door, folder)
+
+    def _count(self, kind: str, file: FoundFile, number: int = 1) -> None:
+        """Count a file that goes, as so many things."""
+        self._removed[kind] += number
+        # A file with other names takes its room until the last of them goes.
+        self._removed_bytes[kind] += file.size if file.links == 1 else 0
+
+    def _keep(self, kind: str, file: FoundFile) -> None:
+        self._kept[kind] += 1
+        self._kept_bytes[kind] += file.size
+
+    def _found(self, paths: Iterable[Path]) -> Iterator[FoundFile]:
+        """The regular files there are: another gc may have been here."""
+        files = (find_file(self._door, path) for path in paths)
+        return (file for file in files if file is not None)
