@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from codebatch.snapshot.tree import open_tree
-from codebatch.snapshot.tree_entry import StoreMark
 from codebatch.snapshot.walk import TreeWalk
-from codebatch.store import is_store_document
 
 
 def without_own_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +57,8 @@ def _has_ancestor(path: bytes, paths: set[bytes]) -> bool:
 
 def walk(root: Path) -> tuple[set[bytes], dict[bytes, str]]:
     """What a walk takes, and what it skips with the reason."""
-    mark = StoreMark(b"store.json", is_store_document)
     with open_tree(root) as tree:
-        found = TreeWalk(tree.folders, mark, tree.git)
+        found = TreeWalk(tree)
         taken = {entry.path for entry in found.entries()}
         return taken, {os.fsencode(skip.path): skip.reason for skip in found.skipped}
 

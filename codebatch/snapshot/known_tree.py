@@ -19,20 +19,27 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import InvalidIdError, StoreError
 from codebatch.model.records import FileRecord, SkippedFile, path_key
 from codebatch.snapshot.file_status import STATUS_BYTES, Status, changed_statuses
-from codebatch.snapshot.reading import FileReader, TakenFile
-from codebatch.snapshot.tree import OpenTree
-from codebatch.snapshot.tree_entry import entry_of
-from codebatch.snapshot.writer import (
-    ObjectsGoneError,
-    SnapshotResult,
-    SnapshotWriter,
-    writing_snapshot,
-)
+from codebatch.snapshot.tree import OpenTree, SourceEntry, entry_of
+from codebatch.snapshot.writer import ObjectsGoneError, SnapshotResult, writing_snapshot
 from codebatch.store import StoreDirectory, check_name
 from codebatch.store.indexes.stat_cache import CachedTree
 
 # Beyond that, a walk costs no more.
 _MOST_CHANGES = 512
+
+
+class Taking(NamedTuple):
+    """What is taken, and into which store: the tree at ``root``, files of at most ``max_bytes``."""
+
+    store: StoreDirectory
+    root: bytes
+    tree: OpenTree
+    ignore: bool
+    max_bytes: int | None
+
+    def is_too_large(self, entry: SourceEntry) -> bool:
+        """Return True if the file is not to be taken."""
+        return self.max_bytes is not None and entry.size > self.max_bytes
 
 
 class Taken(NamedTuple):
@@ -42,25 +49,23 @@ class Taken(NamedTuple):
     tree: CachedTree
 
 
-def take_known(
-    reader: FileReader, known: CachedTree, tree: OpenTree, *, ignore: bool
-) -> Taken | None:
+def take_known(taking: Taking, known: CachedTree) -> Taken | None:
     """Take the snapshot without a walk; None where the tree has to be walked."""
     moment = now_ns()
-    store = reader.store
+    store = taking.store
     try:
         result = _result(known)
         answers = cast("dict[str, str]", known.circumstances["git"])
         said = {path_key(folder): answer for folder, answer in answers.items()}
     except (KeyError, TypeError, ValueError, AttributeError, InvalidIdError):
         return None
-    if any(map(_leads_outside, said)) or ignore != (b"" in said):
+    if any(map(_leads_outside, said)) or taking.ignore != (b"" in said):
         return None
-    changes = _changed_files(tree, known, said)
+    changes = _changed_files(taking.tree, known, said)
     if changes is None or not store.objects.are_at(known.locations):
         return None
     if changes:
-        return _renewed(reader, known, result, changes, moment)
+        return _renewed(taking, known, result, changes, moment)
     return Taken(result, known) if store.snapshots.is_whole(result.snapshot_id) else None
 
 
@@ -104,19 +109,17 @@ def _changed_files(
         changed = changed_statuses(
             root.descriptor, known.paths[:count], known.statuses[:end], _MOST_CHANGES
         )
-        is_said = all(_said_by_git(tree, folder) == answer for folder, answer in said.items())
-        return changed if is_said else None
+        for folder, digest in said.items():
+            answer = tree.said_by_git(folder)
+            if digest != (answer.digest if answer else ""):
+                return None
+        return changed
     except OSError:
         return None  # the walk says why
 
 
-def _said_by_git(tree: OpenTree, folder: bytes) -> str:
-    answer = tree.git.look_at(tree.folders.at(folder)) if folder else tree.git.look_around()
-    return answer.digest if answer else ""
-
-
 def _renewed(
-    reader: FileReader,
+    taking: Taking,
     known: CachedTree,
     result: SnapshotResult,
     changes: dict[int, Status],
@@ -125,36 +128,32 @@ def _renewed(
     """Return the tree with the changed files read again; None where that cannot be."""
     statuses, locations = bytearray(known.statuses), list(known.locations)
     total = result.total_bytes
+    try:
+        lines = taking.store.snapshots.read_manifest(result.snapshot_id).splitlines(keepends=True)
+    except StoreError:
+        return None  # the walk restores it
     with (
-        contextlib.suppress(ObjectsGoneError),  # the walk stores them again
-        writing_snapshot(reader.store, reader.root) as writer,
+        contextlib.suppress(ObjectsGoneError, OSError),  # the walk stores them again, or says why
+        writing_snapshot(taking.store, taking.root) as writer,
     ):
-        lines = _manifest_lines(reader.store, result)
-        if lines is None or not writer.base_on(result.snapshot_id):
+        if len(lines) != result.file_count or not writer.base_on(result.snapshot_id):
             return None
         for place, status in changes.items():
-            file = _read_again(reader, known.paths[place], status, writer, moment)
-            size = _size_in(lines[place], known.paths[place])
-            if file is None or size is None:
+            path = known.paths[place]
+            size, entry = _size_in(lines[place], path), entry_of(path, status)
+            if size is None or entry is None or taking.is_too_large(entry):
+                return None
+            file = writer.take(taking.tree.folders, entry, moment)
+            if file is None:
                 return None
             total += file.size - size
             lines[place], locations[place] = file.line(), file.location
             statuses[place * STATUS_BYTES : (place + 1) * STATUS_BYTES] = file.evidence
         result = writer.save(b"".join(lines), result.file_count, total, result.skipped)
-        tree = known._replace(
-            answer=answer_of(result), statuses=bytes(statuses), locations=locations
-        )
+        answer = answer_of(result)
+        tree = known._replace(answer=answer, statuses=bytes(statuses), locations=locations)
         return Taken(result, tree)
     return None
-
-
-def _manifest_lines(store: StoreDirectory, result: SnapshotResult) -> list[bytes] | None:
-    """Return the lines of the last manifest, if it is whole and of as many files as are known."""
-    try:
-        lines = store.snapshots.read_manifest(result.snapshot_id).splitlines(keepends=True)
-    except StoreError:
-        return None  # the walk restores it
-    return lines if len(lines) == result.file_count else None
 
 
 def _size_in(line: bytes, path: bytes) -> int | None:
@@ -164,13 +163,3 @@ def _size_in(line: bytes, path: bytes) -> int | None:
     except (KeyError, TypeError, ValueError, RecursionError, InvalidIdError):
         return None
     return file.size if path_key(file.path) == path else None
-
-
-def _read_again(
-    reader: FileReader, path: bytes, status: Status, writer: SnapshotWriter, moment: int
-) -> TakenFile | None:
-    entry = entry_of(path, status)
-    try:
-        return reader.read(entry, writer, moment) if entry and reader.is_wanted(entry) else None
-    except OSError:
-        return None  # the walk says why

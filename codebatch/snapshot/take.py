@@ -22,23 +22,26 @@ from codebatch.model.errors import SourceNotFoundError
 from codebatch.model.records import path_key
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
-from codebatch.snapshot.file_status import STATUS_BYTES, is_packed, reader_of_files
-from codebatch.snapshot.known_tree import Taken, answer_of, take_known
-from codebatch.snapshot.reading import FileReader, TakenFile, evidence_of
-from codebatch.snapshot.tree import open_tree
-from codebatch.snapshot.tree_entry import SourceEntry, StoreMark
+from codebatch.snapshot.file_status import (
+    STATUS_BYTES,
+    evidence_of,
+    is_evident,
+    reader_of_files,
+)
+from codebatch.snapshot.known_tree import Taken, Taking, answer_of, take_known
+from codebatch.snapshot.tree import SourceEntry, open_tree
 from codebatch.snapshot.writer import (
     ObjectsGoneError,
     SnapshotResult,
     SnapshotWriter,
+    TakenFile,
     writing_snapshot,
 )
-from codebatch.store import StoreDirectory, is_store_document
+from codebatch.store import StoreDirectory
 from codebatch.store.indexes.stat_cache import CachedTree, StatCache
 
 if TYPE_CHECKING:
     from codebatch.snapshot import walk as walks
-    from codebatch.snapshot.walk import TreeWalk
 else:
     walks = lazy("codebatch.snapshot.walk")
 
@@ -71,17 +74,14 @@ def take_snapshot(
     known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
-    mark = StoreMark(os.fsencode(store.layout.store_document.name), is_store_document)
     with open_tree(root) as tree:
-        reader = FileReader(store, place, tree.folders, max_file_bytes)
-        taken = known and take_known(reader, known, tree, ignore=ignore)
+        taking = Taking(store, place, tree, ignore, max_file_bytes)
+        taken = known and take_known(taking, known)
         if not taken:
-            taken = _walked(
-                lambda: walks.TreeWalk(tree.folders, mark, tree.git, ignore, max_file_bytes),
-                reader,
-                known,
-                progress,
-            )
+            try:
+                taken = _Walking(taking, known, progress).run(at_once=False)
+            except ObjectsGoneError:  # objects were removed that were found in the store
+                taken = _Walking(taking, None, progress).run(at_once=True)
         elif progress is not None:
             progress(taken.result.file_count, taken.result.total_bytes)
         if taken.tree is not known:
@@ -102,45 +102,26 @@ def check_directory(root: Path) -> None:
         raise SourceNotFoundError(f"cannot list {root}: {error.strerror}") from error
 
 
-def _walked(
-    make_walk: Callable[[], TreeWalk],
-    reader: FileReader,
-    known: CachedTree | None,
-    progress: Progress | None,
-) -> Taken:
-    """Walk the tree; once more where objects were removed that were found in the store."""
-    try:
-        return _Taking(reader, make_walk(), known, progress).run(at_once=False)
-    except ObjectsGoneError:
-        return _Taking(reader, make_walk(), None, progress).run(at_once=True)
-
-
-class _Taking:
-    """One taking by a walk. State: ``_indexes`` are the places of the paths in ``known``, if its
+class _Walking:
+    """One taking by a walk. State: ``_places`` are those of the paths in ``known``, if its
     snapshot is there to keep their objects.
     """
 
-    def __init__(
-        self,
-        reader: FileReader,
-        walk: TreeWalk,
-        known: CachedTree | None,
-        progress: Progress | None,
-    ) -> None:
-        self._reader = reader
-        self._walk = walk
+    def __init__(self, taking: Taking, known: CachedTree | None, progress: Progress | None) -> None:
+        self._taking = taking
+        self._walk = walks.TreeWalk(taking.tree, ignore=taking.ignore, max_bytes=taking.max_bytes)
         self._known = known
-        self._indexes: dict[bytes, int] = {}
+        self._places: dict[bytes, int] = {}
         self._progress = progress
         self._moment = now_ns()
 
     def run(self, *, at_once: bool) -> Taken:
         """Store the files and the snapshot; both are durable on return."""
-        reader, known = self._reader, self._known
-        with writing_snapshot(reader.store, reader.root, at_once=at_once) as writer:
+        taking, known = self._taking, self._known
+        with writing_snapshot(taking.store, taking.root, at_once=at_once) as writer:
             if known is not None and writer.base_on(str(known.answer.get("snapshot_id"))):
                 places = range(len(known.locations))
-                self._indexes = dict(zip(known.paths, places, strict=False))
+                self._places = dict(zip(known.paths, places, strict=False))
             files = sorted(self._stored_files(writer))
             skipped = sorted(self._walk.skipped, key=lambda s: (path_key(s.path), s.reason))
             manifest = io.BytesIO()
@@ -157,7 +138,7 @@ class _Taking:
             {
                 # By these two, `gc` can tell that a tree is gone.
                 "host": os.uname().nodename,
-                "root": os.fsdecode(os.path.realpath(self._reader.root)),
+                "root": os.fsdecode(os.path.realpath(self._taking.root)),
                 "reader": reader_of_files(),
                 "git": answers,
             },
@@ -170,9 +151,10 @@ class _Taking:
 
     def _stored_files(self, writer: SnapshotWriter) -> Iterator[TakenFile]:
         count = total = 0
+        folders = self._taking.tree.folders
         for entry in self._walk.entries():
             try:
-                file = self._unread(entry) or self._reader.read(entry, writer, self._moment)
+                file = self._unread(entry) or writer.take(folders, entry, self._moment)
             except OSError as error:
                 self._walk.fail(entry.path, walks.unreadable(error, "file"))
                 continue
@@ -185,15 +167,12 @@ class _Taking:
             yield file
 
     def _unread(self, entry: SourceEntry) -> TakenFile | None:
-        """The file as it was, if its status is what it was and its object is still there."""
-        index = self._indexes.get(entry.path)
-        if self._known is None or index is None:
+        """Return the file as it was, if its status is what it was and its object still there."""
+        place, known = self._places.get(entry.path), self._known
+        if known is None or place is None or not is_evident(entry.status, known.statuses, place):
             return None
-        start = index * STATUS_BYTES
-        if not is_packed(entry.status, self._known.statuses[start : start + STATUS_BYTES]):
-            return None
-        digest = self._known.digest(index)
-        location = digest and self._reader.store.objects.location(digest)
+        digest = known.digest(place)
+        location = digest and self._taking.store.objects.location(digest)
         if not digest or not location:
             return None
         evidence = evidence_of(entry.status, self._moment)

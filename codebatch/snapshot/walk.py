@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from codebatch.model.records import SkippedFile
-from codebatch.snapshot.descriptors import Folder, Folders
+from codebatch.model.records import SkippedFile, path_key
+from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.file_status import UNKNOWN, Status, status_of
-from codebatch.snapshot.git import GitReader, GitRules
+from codebatch.snapshot.git import GitRules
 from codebatch.snapshot.ignore import (
     GIT_IGNORE_FILE,
     OWN_IGNORE_FILE,
@@ -30,17 +29,17 @@ from codebatch.snapshot.ignore import (
     read_rules,
     with_rules,
 )
-from codebatch.snapshot.tree_entry import (
-    GIT_METADATA,
-    IGNORED,
-    STORE,
-    SourceEntry,
-    StoreMark,
-    entry_of,
-)
-from codebatch.snapshot.untracked import UntrackedFolders, summed_up
+from codebatch.snapshot.tree import OpenTree, SourceEntry, entry_of
+from codebatch.store import STORE_DOCUMENT, is_store_document
+
+IGNORED = "ignored"
+GIT_METADATA = "git metadata"
+STORE = "codebatch store"
 
 _GIT_FOLDER = b".git"
+# A folder with a file of this name and with the content of one is a store.
+_STORE_MARK = os.fsencode(STORE_DOCUMENT)
+_LARGEST_MARK = 2**20
 _SPECIAL = (
     (stat.S_ISFIFO, "named pipe"),
     (stat.S_ISSOCK, "socket"),
@@ -58,9 +57,15 @@ class _Listed(NamedTuple):
     entry: os.DirEntry[str]
     is_folder: bool
 
+    def status(self) -> os.stat_result | None:
+        """Return its own status; None where it is gone."""
+        try:
+            return self.entry.stat(follow_symlinks=False)
+        except OSError:
+            return None
 
-@dataclass(frozen=True)
-class _Folder:
+
+class _Folder(NamedTuple):
     """A folder still to be listed, with the ignore rules that hold in it; where there is a
     repository, ``git`` says what its ignore files mean.
     """
@@ -70,11 +75,10 @@ class _Folder:
     git: GitRules | None = None
 
     def inner(self, name: bytes) -> bytes:
-        """The path of something in the folder."""
+        """Return the path of something in the folder."""
         return self.path + b"/" + name if self.path else name
 
 
-@dataclass
 class TreeWalk:
     """One walk: iterate `entries`; the lists grow meanwhile and are complete at the end.
 
@@ -85,26 +89,24 @@ class TreeWalk:
     to be asked, ``answers`` the digests of what git's files said, by folder.
     """
 
-    folders: Folders
-    store_mark: StoreMark
-    git: GitReader
-    ignore: bool = True
-    max_bytes: int | None = None
-    skipped: list[SkippedFile] = field(default_factory=list)
-    watched: dict[bytes, Status] = field(default_factory=dict)
-    absent: list[bytes] = field(default_factory=list)
-    answers: dict[bytes, str] = field(default_factory=dict)
-    _untracked: UntrackedFolders = field(default_factory=UntrackedFolders)
+    def __init__(
+        self, tree: OpenTree, *, ignore: bool = True, max_bytes: int | None = None
+    ) -> None:
+        self.tree = tree
+        self.skipped: list[SkippedFile] = []
+        self.watched: dict[bytes, Status] = {}
+        self.absent: list[bytes] = []
+        self.answers: dict[bytes, str] = {}
+        self._ignore = ignore
+        self._max_bytes = max_bytes
+        self._untracked = _UntrackedFolders()
 
     def entries(self) -> Iterator[SourceEntry]:
-        """Files and links, folder by folder."""
+        """Yield files and links, folder by folder."""
         pending = [_Folder(b"")]
         while pending:
-            folder = pending.pop()
+            folder, listed = self._opened(pending.pop())
             subfolders = []
-            opened, listed = self._list(folder)
-            if opened is not None:
-                folder = self._with_rules(folder, opened, {found.name: found for found in listed})
             for found in listed:
                 path = folder.inner(found.name)
                 if (reason := self._left_out(folder, found, path)) is not None:
@@ -115,8 +117,8 @@ class TreeWalk:
                     yield taken
             pending.extend(reversed(subfolders))
         ignored = self._untracked.ignored()
-        self.skipped = summed_up(self.skipped, ignored)
-        self.absent += [os.path.join(path, self.store_mark.name) for path in ignored]
+        self.skipped = _summed_up(self.skipped, ignored)
+        self.absent += [os.path.join(path, _STORE_MARK) for path in ignored]
 
     def skip(self, path: bytes, reason: str) -> None:
         """List something as not taken."""
@@ -127,11 +129,13 @@ class TreeWalk:
         self.skip(path, reason)
         self.watched[path] = UNKNOWN
 
-    def _list(self, folder: _Folder) -> tuple[Folder | None, list[_Listed]]:
-        """Open the folder and list it; nothing if it is a store or cannot be listed."""
+    def _opened(self, folder: _Folder) -> tuple[_Folder, list[_Listed]]:
+        """Open the folder, list it, and add its own rules; nothing is listed of a store or of one
+        that cannot be opened.
+        """
         listed: list[_Listed] = []
         try:
-            opened = self.folders.at(folder.path)
+            opened = self.tree.folders.at(folder.path)
             if not folder.path:
                 self._watch(b".", os.fstat(opened.descriptor))
             with os.scandir(opened.descriptor) as entries:
@@ -143,12 +147,14 @@ class TreeWalk:
                 self._skip_store(folder)
             else:
                 self.fail(folder.path, unreadable(error, "directory"))
-            return None, []
-        has_mark = folder.path and self.store_mark.name in [found.name for found in listed]
-        if has_mark and self._is_store(opened, folder.path):
+            return folder, []
+        by_name = {found.name: found for found in listed}
+        if folder.path and _STORE_MARK in by_name and self._is_store(opened, folder.path):
             self._skip_store(folder)
-            return None, []
-        return opened, sorted(listed, key=_by_name)
+            return folder, []
+        if self._ignore:
+            folder = self._with_rules(folder, opened, by_name)
+        return folder, sorted(listed, key=_by_name)
 
     def _skip_store(self, folder: _Folder) -> None:
         self.skip(folder.path, STORE)
@@ -160,22 +166,26 @@ class TreeWalk:
         """Look into a folder that cannot be listed, or need not be."""
         parent, _, name = path.rpartition(b"/")
         try:
-            with self.folders.at(parent).open(name, search=True) as folder:
+            with self.tree.folders.at(parent).open(name, search=True) as folder:
                 return self._is_store(folder, path)
         except OSError:
             return False
 
     def _is_store(self, folder: Folder, path: bytes) -> bool:
-        mark = os.path.join(path, self.store_mark.name)
-        status = folder.status(self.store_mark.name)
+        mark = os.path.join(path, _STORE_MARK)
+        status = folder.status(_STORE_MARK)
         if status is None:
             self.absent.append(mark)
             return False
         self._watch(mark, status)
-        return self.store_mark.is_in(folder)
+        try:
+            data = folder.read(_STORE_MARK, _LARGEST_MARK)
+        except OSError:
+            return False
+        return data is not None and is_store_document(data)
 
     def _left_out(self, folder: _Folder, found: _Listed, path: bytes) -> str | None:
-        if not self.ignore:
+        if not self._ignore:
             return None
         by_git = folder.git is not None and folder.git.ignores(
             found.name, is_folder=found.is_folder
@@ -201,8 +211,8 @@ class TreeWalk:
         if taken is None:
             kinds = (name for test, name in _SPECIAL if test(status[0]))
             self.skip(path, next(kinds, "special file"))
-        elif self.max_bytes is not None and taken.size > self.max_bytes:
-            self.skip(path, f"larger than {self.max_bytes} bytes")
+        elif self._max_bytes is not None and taken.size > self._max_bytes:
+            self.skip(path, f"larger than {self._max_bytes} bytes")
             self.watched[path] = status
             return None
         return taken
@@ -213,22 +223,20 @@ class TreeWalk:
         self.watched[path] = status
 
     def _subfolder(self, folder: _Folder, found: _Listed, path: bytes) -> _Folder:
-        self._watch(path, _status(found))
+        self._watch(path, found.status())
         git = folder.git and folder.git.inner(found.name)
         if git is not None and git.is_untracked:
-            self._untracked.enter(path)
+            self._untracked.entered.append(path)
         elif git is not None:
             self._untracked.note(path, is_ignored=False)
         return _Folder(path, folder.rules, git)
 
     def _with_rules(self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]) -> _Folder:
-        """The folder with what its own ignore files, or its own repository, add."""
-        if not self.ignore:
-            return folder
-        rules, git = folder.rules, self._asked(folder, opened, listed)
+        """Return the folder with what its own ignore files, or its own repository, add."""
+        rules, git = folder.rules, self._asked(folder, listed)
         for name in (GIT_IGNORE_FILE, OWN_IGNORE_FILE):
             if name in listed:
-                self._watch(folder.inner(name), _status(listed[name]))
+                self._watch(folder.inner(name), listed[name].status())
             if name == GIT_IGNORE_FILE and git is not None:
                 git, is_whole = git.with_own(opened, is_listed=name in listed)
                 if not is_whole:
@@ -237,13 +245,11 @@ class TreeWalk:
                 rules = with_rules(rules, read_rules(opened, folder.path, name))
         return _Folder(folder.path, rules, git)
 
-    def _asked(
-        self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]
-    ) -> GitRules | None:
+    def _asked(self, folder: _Folder, listed: dict[bytes, _Listed]) -> GitRules | None:
         """Return git's rules for the folder: of the one around it, unless it has a repository."""
         if folder.path and _GIT_FOLDER not in listed:
             return folder.git
-        answer = self.git.look_at(opened) if folder.path else self.git.look_around()
+        answer = self.tree.said_by_git(folder.path)
         self.answers[folder.path] = answer.digest if answer else ""
         if answer is None:
             return folder.git
@@ -252,13 +258,53 @@ class TreeWalk:
         return answer.rules
 
 
+class _UntrackedFolders:
+    """The folders without tracked files, not themselves ignored, that a walk enters.
+
+    Of one in which git would find ignored files and no others, git says that it is ignored as a
+    whole, and so does a walk. State: ``entered`` are their paths, the outer ones first,
+    ``_ignored`` and ``_kept`` the folders in which something is ignored by git, or not.
+    """
+
+    def __init__(self) -> None:
+        self.entered: list[bytes] = []
+        self._ignored: set[bytes] = set()
+        self._kept: set[bytes] = set()
+
+    def note(self, path: bytes, *, is_ignored: bool) -> None:
+        """Note whether git ignores something."""
+        (self._ignored if is_ignored else self._kept).add(path.rpartition(b"/")[0])
+
+    def ignored(self) -> set[bytes]:
+        """Return the folders of which all is ignored, when everything has been noted."""
+        found = set()
+        for path in reversed(self.entered):
+            is_ignored = path in self._ignored and path not in self._kept
+            if is_ignored:
+                found.add(path)
+            self.note(path, is_ignored=is_ignored)
+        return found
+
+
 def unreadable(error: OSError, what: str) -> str:
-    """The reason to list for something that could not be read."""
+    """Return the reason to list for something that could not be read."""
     return f"unreadable {what}: {(error.strerror or str(error)).lower()}"
 
 
-def _status(found: _Listed) -> os.stat_result | None:
-    try:
-        return found.entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
+def _summed_up(skipped: list[SkippedFile], folders: set[bytes]) -> list[SkippedFile]:
+    """Return what was skipped, with these folders in place of what is in them."""
+    if not folders:
+        return skipped
+    outermost = {path for path in folders if not _is_below(path, folders)}
+    kept = [file for file in skipped if not _is_below(path_key(file.path), outermost)]
+    return kept + [
+        SkippedFile(path.decode("utf-8", "surrogateescape"), IGNORED) for path in sorted(outermost)
+    ]
+
+
+def _is_below(path: bytes, folders: set[bytes]) -> bool:
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        if path in folders:
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""Write the objects of a source tree and the snapshot of them, safe from `gc` meanwhile.
+"""Store the files of a source tree and the snapshot of them, safe from `gc` meanwhile.
 
 A snapshot that the store has already is not written again, and nothing is touched for its sake:
 it refers to its objects itself. For a new one, every object that was found in place is secured
@@ -10,15 +10,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from codebatch.model.clock import now
-from codebatch.model.digest import Document, digest_bytes, short_id
+from codebatch.model.digest import canonical_json, digest_bytes, short_id
 from codebatch.model.records import SkippedFile
+from codebatch.snapshot.descriptors import Folders
+from codebatch.snapshot.file_status import UNKNOWN, evidence_of
+from codebatch.snapshot.tree import SourceEntry, read_entry
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, WriteGroup
 from codebatch.store.leases.pins import Pins, pinning
-from codebatch.store.objects.cas import StoredObject
+
+
+class TakenFile(NamedTuple):
+    """A line of the manifest, the packed status that vouches for it, and where its object is.
+
+    All files of a tree are held at once, in the form in which they are remembered.
+    """
+
+    path: bytes
+    digest: str
+    size: int
+    mode: str
+    evidence: bytes
+    location: bytes
+
+    def line(self) -> bytes:
+        """Return the line as it stands in the manifest."""
+        path = self.path.decode("utf-8", "surrogateescape")
+        record = {"mode": self.mode, "object": self.digest, "path": path, "size": self.size}
+        return canonical_json(record) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -49,13 +73,20 @@ class SnapshotWriter:
         self._group = group
         self._pins = pins
 
-    def put(self, data: bytes) -> StoredObject:
-        """Store the bytes of a file."""
-        return self._store.objects.put(data, self._group, self._pins)
-
-    def put_stream(self, portions: Iterable[bytes]) -> StoredObject:
-        """Store the bytes of a large file."""
-        return self._store.objects.put_stream(portions, self._group, self._pins)
+    def take(self, folders: Folders, entry: SourceEntry, moment: int) -> TakenFile | None:
+        """Return a file with its bytes (a link's target) stored, read after ``moment``; None where
+        its type changed.
+        """
+        objects, group, pins = self._store.objects, self._group, self._pins
+        put = partial(objects.put, group=group, pins=pins)
+        found = read_entry(folders, entry, put, partial(objects.put_stream, group=group, pins=pins))
+        if found is None:
+            return None
+        (digest, size, location), seen = found
+        # A file that another one replaced, or that has more bytes than it says, is read again.
+        status = seen if seen == entry.status and size == entry.size else UNKNOWN
+        evidence = evidence_of(status, moment)
+        return TakenFile(entry.path, digest, size, entry.mode, evidence, os.fsencode(location))
 
     def base_on(self, snapshot_id: str) -> bool:
         """Take the objects of a snapshot for granted, if it is listed."""
@@ -74,29 +105,31 @@ class SnapshotWriter:
 
         `ObjectsGoneError` where an object is not there any more.
         """
+        snapshots = self._store.snapshots
         snapshot_id = short_id(SNAPSHOT_PREFIX, digest_bytes(manifest))
-        created = not self._store.snapshots.is_whole(snapshot_id)
-        result = SnapshotResult(snapshot_id, file_count, total_bytes, skipped, created)
+        created = not snapshots.is_whole(snapshot_id)
         if created:
-            if not self._is_secure():
+            # The order matters: of a snapshot that is listed when the lease has begun, the objects
+            # are kept as long as it is held, even if the snapshot is removed.
+            is_secure = self._pins.secure()
+            if not is_secure or (self.based_on is not None and not snapshots.lists(self.based_on)):
                 raise ObjectsGoneError
-            document = _document(os.fsdecode(self._root), result)
-            self._store.snapshots.add(snapshot_id, manifest, document, self._group)
-        return result
-
-    def _is_secure(self) -> bool:
-        """The order matters: of a snapshot that is listed when the lease has begun, the objects
-        are kept as long as it is held, even if the snapshot is removed.
-        """
-        found = self._pins.secure()
-        return found and (self.based_on is None or self._store.snapshots.lists(self.based_on))
+            document = {
+                "taken": now(),
+                "source": os.path.abspath(os.fsdecode(self._root)),
+                "file_count": file_count,
+                "total_bytes": total_bytes,
+                "skipped": [file._asdict() for file in skipped],
+            }
+            snapshots.add(snapshot_id, manifest, document, self._group)
+        return SnapshotResult(snapshot_id, file_count, total_bytes, skipped, created)
 
 
 @contextlib.contextmanager
 def writing_snapshot(
     store: StoreDirectory, root: bytes, *, at_once: bool = False
 ) -> Iterator[SnapshotWriter]:
-    """A writer for a block; all it wrote is durable at the end. With ``at_once``, objects are
+    """Open a writer for a block; all it wrote is durable at the end. With ``at_once``, objects are
     secured one by one, so that none can be gone when the snapshot is saved.
     """
     with (
@@ -104,13 +137,3 @@ def writing_snapshot(
         store.group(durable=True, pins=pins) as group,
     ):
         yield SnapshotWriter(store, root, group, pins)
-
-
-def _document(source: str, result: SnapshotResult) -> Document:
-    return {
-        "taken": now(),
-        "source": os.path.abspath(source),
-        "file_count": result.file_count,
-        "total_bytes": result.total_bytes,
-        "skipped": [file._asdict() for file in result.skipped],
-    }

@@ -2,7 +2,7 @@
 
 from codebatch.store.documents import LATEST, pretty
 from codebatch.store.indexes.index_files import is_intact, replacing
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, check_name
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
 from codebatch.store.objects.cas import measure
 from codebatch.store.store import (
     OpenedStore,
@@ -20,6 +20,7 @@ __all__ = [
     "BATCH_PREFIX",
     "LATEST",
     "SNAPSHOT_PREFIX",
+    "STORE_DOCUMENT",
     "OpenedStore",
     "StoreDirectory",
     "WriteGroup",

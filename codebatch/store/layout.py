@@ -20,6 +20,7 @@ from codebatch.store.door import Door
 
 SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
+STORE_DOCUMENT = "store.json"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
@@ -78,7 +79,7 @@ class Layout:
 
     root: Path
 
-    store_document = _Below("store.json")  # whose presence makes the directory a store
+    store_document = _Below(STORE_DOCUMENT)  # whose presence makes the directory a store
     gitignore = _Below(".gitignore")  # keeps a store inside a work tree out of git
     lock = _Below("maintenance.lock")  # what a command locks while it removes or repairs
     lock_holder = _Below("maintenance.json")  # names the holder of the lock

@@ -953,7 +953,7 @@ def test_snapshot_restores_the_form_that_readers_find_first(store: codebatch.Sto
 
 
 def test_large_files_are_restored(store: codebatch.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebatch.snapshot.reading.STREAM_ABOVE_BYTES", 1000)
+    monkeypatch.setattr("codebatch.snapshot.tree.STREAM_ABOVE_BYTES", 1000)
     tree = write_tree(store.path.parent / "large", {"a.txt": "again\n" * 1000})
     snapshot = store.snapshot(tree)
     path = object_file(store.path, snapshot.files[0].object)

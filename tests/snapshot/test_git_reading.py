@@ -24,7 +24,6 @@ import codebatch
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git.objects import Objects
 from codebatch.snapshot.tree import open_tree
-from codebatch.snapshot.tree_entry import StoreMark
 from codebatch.snapshot.walk import TreeWalk
 
 SEED = 20261129
@@ -366,7 +365,7 @@ def test_deep_trees_take_few_descriptors(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     most = 0
     with open_tree(root) as tree:
-        found = TreeWalk(tree.folders, StoreMark(b"store.json", lambda _: False), tree.git)
+        found = TreeWalk(tree)
         count = 0
         for _ in found.entries():
             count += 1

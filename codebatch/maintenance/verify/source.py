@@ -14,12 +14,10 @@ from pathlib import Path
 from codebatch.maintenance.verify.findings import find_document
 from codebatch.model.digest import canonical_json, digest_bytes, short_id
 from codebatch.model.records import FileRecord, path_key
-from codebatch.snapshot.reading import read_entry
 from codebatch.snapshot.take import take_snapshot
-from codebatch.snapshot.tree import open_tree
-from codebatch.snapshot.tree_entry import SourceEntry, StoreMark
+from codebatch.snapshot.tree import SourceEntry, open_tree, read_entry
 from codebatch.snapshot.walk import TreeWalk
-from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_store_document, measure
+from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, measure
 from codebatch.store.layout import SNAPSHOT_BYTES
 from codebatch.store.removal import drop_file
 
@@ -83,10 +81,8 @@ class SourceTree:
 
     def _files(self, *, ignore: bool) -> Iterator[tuple[FileRecord, SourceEntry]]:
         """Each file of the directory that can be read, as it would stand in a manifest."""
-        mark = StoreMark(os.fsencode(self._store.layout.store_document.name), is_store_document)
         with open_tree(self._root) as tree:
-            walk = TreeWalk(tree.folders, mark, tree.git, ignore)
-            for entry in walk.entries():
+            for entry in TreeWalk(tree, ignore=ignore).entries():
                 try:
                     found = read_entry(tree.folders, entry, lambda data: measure([data]), measure)
                 except OSError:
