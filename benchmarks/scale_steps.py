@@ -71,7 +71,7 @@ def ask(store: codebatch.Store, _: Settings) -> Facts:
 def shard(store: codebatch.Store, _: Settings) -> Facts:
     """What a worker does for one shard, the largest that is not done; that alone is measured."""
     batch = store.find_batch("latest")
-    call = pending_calls(store.directory, batch.overview())[0]
+    call = pending_calls(store.directory, batch.load_status())[0]
     receipt, usage = _measured(worker.run_shard, call)
     if receipt.status == FAILED:
         raise SystemExit(str(receipt.error))
@@ -97,8 +97,8 @@ def run(store: codebatch.Store, settings: Settings) -> Facts:
 
 def status(store: codebatch.Store, _: Settings) -> Facts:
     """`status` and `summary` of a batch that was just run: all states are read."""
-    overview = store.find_batch("latest").overview()
-    return {"status": overview.status, "bytes": overview.output_bytes}
+    batch_status = store.find_batch("latest").load_status()
+    return {"status": batch_status.status, "bytes": batch_status.output_bytes}
 
 
 def news(store: codebatch.Store, _: Settings) -> Facts:
@@ -122,8 +122,8 @@ STEPS: Mapping[str, Callable[[codebatch.Store, Settings], Facts]] = {
 
 
 def _pending(store: codebatch.Store) -> Sized:
-    overview = store.find_batch("latest").overview()
-    return graph.compile_graph(pending_calls(store.directory, overview))
+    batch_status = store.find_batch("latest").load_status()
+    return graph.compile_graph(pending_calls(store.directory, batch_status))
 
 
 def _batch(store: codebatch.Store, settings: Settings) -> codebatch.Batch:

@@ -53,7 +53,7 @@ def test_every_file_is_recorded_or_skipped(corpus: Path, batch: codebatch.Batch)
         for name in names
     }
     directory = batch.directory
-    document = directory.snapshots.load(batch.overview().plan.snapshot_id)
+    document = directory.snapshots.load(batch.load_status().plan.snapshot_id)
     skipped = {entry["path"] for entry in document["skipped"]}  # type: ignore[index,union-attr,attr-defined]
     listed = {str(row["path"]) for row in batch.files()}
     missing = {
@@ -182,7 +182,7 @@ def test_equal_batches_are_compared_and_summed_up_unread(
     comparison = codebatch.open_store(batch.path).compare(batch.id, again.id)
     changes = comparison.diff
     assert (changes.added, changes.removed, changes.changed, comparison.renames) == ((),) * 4
-    assert changes.unchanged == batch.overview().counts().records
+    assert changes.unchanged == batch.load_status().counts().records
 
 
 def test_lines_moved_in_every_file_are_no_regression(

@@ -132,7 +132,7 @@ def run_costs(synthetic: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[
         pipeline = synthetic.pipeline_without_work()
         batch = codebatch.open_store(root).batch("latest", pipeline, shards=shards)
         calls = operations(lambda: batch.run("sync", progress=lambda *_: None))
-        return batch.overview().shards()["done"], calls
+        return batch.load_status().shards()["done"], calls
 
     cost(16)  # imports, and what is cached for the process
     return dict(map(cost, (16, 256, 4096)))
@@ -195,7 +195,7 @@ def test_states_share_what_they_say_of_files(synthetic: Any, store: codebatch.St
     synthetic.make_snapshot(store.path, 1000)
     batch = store.batch("latest", synthetic.pipeline_without_work(), shards=16)
     batch.run("sync")
-    for state in batch.overview().present():
+    for state in batch.load_status().present():
         assert len(state.per_file) > 16
         assert len(set(map(id, state.per_file))) == len(set(state.per_file))
 

@@ -170,27 +170,27 @@ class Batch:
         """Return what the result of a task on a file depends on, and where it came from."""
         return explanations.explain_result(self.directory, self.id, task, path)
 
-    def overview(self) -> BatchStatus:
+    def load_status(self) -> BatchStatus:
         """The states of all shards as they are now."""
         return load_batch_status(self.directory, self.id)
 
     def status(self) -> Document:
         """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
-        overview = self.overview()
-        activity = activities.load_activity(self.directory, overview)
-        return {**views.status(overview), **activity.as_document()}
+        batch_status = self.load_status()
+        activity = activities.load_activity(self.directory, batch_status)
+        return {**views.status(batch_status), **activity.as_document()}
 
     def summary(self) -> Document:
         """Return what it holds, as ``codebatch summary --json`` prints it."""
-        return views.summary(self.overview())
+        return views.summary(self.load_status())
 
     def tasks(self) -> list[Document]:
         """One row a task."""
-        return views.task_rows(self.overview())
+        return views.task_rows(self.load_status())
 
     def shards(self, task: str | None = None) -> list[Document]:
         """One row a shard."""
-        return views.shard_rows(self.overview(), task)
+        return views.shard_rows(self.load_status(), task)
 
     @_of_batch
     def files(
@@ -198,18 +198,18 @@ class Batch:
     ) -> list[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
         filters = conditions.RecordFilter(language=language, path=path)
-        return views.file_rows(self.directory, self.overview(), filters, task)
+        return views.file_rows(self.directory, self.load_status(), filters, task)
 
     @_of_batch
     def stats(self, task: str | None = None) -> list[Document]:
         """Return the numbers of records by task, kind, language, severity and code."""
-        return views.stats_rows(self.directory, self.overview(), task)
+        return views.stats_rows(self.directory, self.load_status(), task)
 
     @_of_batch
     def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
         """The most frequent values of a field, or the largest values of a metric."""
         chosen = conditions.RecordFilter(**filters)
-        return top.top_rows(self.directory, self.overview(), by, chosen, task)
+        return top.top_rows(self.directory, self.load_status(), by, chosen, task)
 
     @_of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
@@ -217,7 +217,7 @@ class Batch:
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """
-        result = sql.run_sql(self.directory, self.overview(), statement, timeout)
+        result = sql.run_sql(self.directory, self.load_status(), statement, timeout)
         return list(result.rows)
 
     @_of_batch
@@ -242,20 +242,20 @@ class Batch:
     ) -> Iterator[Record]:
         """Matching records, read lazily: by task, shard and path."""
         filters = conditions.RecordFilter(kind, severity, code, path, language)
-        return queries.iter_records(self.directory, self.overview(), filters, task)
+        return queries.iter_records(self.directory, self.load_status(), filters, task)
 
     def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
         """Matching records, read each time they are iterated over, with ``to_list()`` and
         ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
         chosen = conditions.RecordFilter(**filters)
-        return queries.records(self.directory, self.overview, chosen, task)
+        return queries.records(self.directory, self.load_status, chosen, task)
 
     @_of_batch
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
         """Return the records in an order that does not depend on the sharding: by path, task."""
         return queries.sorted_records(
-            self.directory, self.overview(), conditions.RecordFilter(**filters), task
+            self.directory, self.load_status(), conditions.RecordFilter(**filters), task
         )
 
     @_of_batch
@@ -276,10 +276,10 @@ class Batch:
             base = Batch(self.directory, self.directory.batches.find(base))
         selection = exports.Selection(
             store=self.directory,
-            overview=self.overview(),
+            batch_status=self.load_status(),
             filters=conditions.RecordFilter(**filters),
             task_id=task,
-            base=None if base is None else base.overview(),
+            base=None if base is None else base.load_status(),
             limited=limited,
         )
         return exports.export_records(selection, format, stream)
@@ -290,9 +290,9 @@ class Batch:
 
     def __dask_graph__(self) -> dict[Any, Any]:
         """A task for each shard that is not done; the same graph until all of it is."""
-        overview = load_batch_status(self.directory, self.id, verify=True)
-        if self._graph is None or overview.status == DONE:
-            self._graph = graph.compile_graph(batches.pending_calls(self.directory, overview))
+        batch_status = load_batch_status(self.directory, self.id, verify=True)
+        if self._graph is None or batch_status.status == DONE:
+            self._graph = graph.compile_graph(batches.pending_calls(self.directory, batch_status))
         return self._graph
 
     def __dask_keys__(self) -> list[Any]:

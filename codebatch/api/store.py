@@ -205,7 +205,7 @@ class Store:
         filters = conditions.RecordFilter(kind=kind, path=path)
         with expecting(self.directory.layout, old.id, new.id):
             return comparisons.compare_batches(
-                self.directory, old.overview(), new.overview(), filters
+                self.directory, old.load_status(), new.load_status(), filters
             )
 
     def snapshots(self) -> list[Document]:

@@ -147,33 +147,33 @@ def retrying(store: StoreDirectory, batch_id: str) -> Iterator[None]:
         yield
 
 
-def drop_quarantined(store: StoreDirectory, overview: BatchStatus) -> set[str]:
+def drop_quarantined(store: StoreDirectory, batch_status: BatchStatus) -> set[str]:
     """Make shards of tasks pending where something is quarantined, and those of the tasks that
     build on them; return the ids of the shards.
     """
     dropped = [
         (task_id, shard_id)
-        for shard_id in overview.shard_ids
-        for task_id in _to_retry(overview, shard_id)
+        for shard_id in batch_status.shard_ids
+        for task_id in _to_retry(batch_status, shard_id)
     ]
     if dropped:
-        store.batches.drop_result(overview.batch_id)
+        store.batches.drop_result(batch_status.batch_id)
     for task_id, shard_id in dropped:
-        store.shards.drop_state(overview.batch_id, task_id, shard_id)
+        store.shards.drop_state(batch_status.batch_id, task_id, shard_id)
     return {shard_id for _, shard_id in dropped}
 
 
-def _to_retry(overview: BatchStatus, shard_id: str) -> list[str]:
+def _to_retry(batch_status: BatchStatus, shard_id: str) -> list[str]:
     """Return the tasks of a shard with something quarantined, and those after them."""
     found: list[str] = []
-    for task in overview.plan.tasks:
-        if _is_quarantined(overview, task, shard_id) or not set(task.needs).isdisjoint(found):
+    for task in batch_status.plan.tasks:
+        if _is_quarantined(batch_status, task, shard_id) or not set(task.needs).isdisjoint(found):
             found.append(task.id)
     return found
 
 
-def _is_quarantined(overview: BatchStatus, task: PlannedTask, shard_id: str) -> bool:
-    state = overview.states[task.id][shard_id]
+def _is_quarantined(batch_status: BatchStatus, task: PlannedTask, shard_id: str) -> bool:
+    state = batch_status.states[task.id][shard_id]
     return (
         state is not None
         and state.status == DONE

@@ -45,26 +45,28 @@ OnReceipt = Callable[[Receipt], None]
 OnStart = Callable[[ShardCall], None]
 
 
-def pending_calls(store: StoreDirectory, overview: BatchStatus) -> list[ShardCall]:
+def pending_calls(store: StoreDirectory, batch_status: BatchStatus) -> list[ShardCall]:
     """Return a call for each shard that is not done.
 
     Where there are some, the batch has no result until they are done: it vouches for all states.
     """
-    done = {s for s in overview.shard_ids if overview.shard_status(s) == DONE}
-    calls = all_calls(store, overview, done)
+    done = {s for s in batch_status.shard_ids if batch_status.shard_status(s) == DONE}
+    calls = all_calls(store, batch_status, done)
     if calls:
-        store.batches.drop_result(overview.batch_id)
+        store.batches.drop_result(batch_status.batch_id)
     return calls
 
 
-def all_calls(store: StoreDirectory, overview: BatchStatus, done: set[str]) -> list[ShardCall]:
+def all_calls(store: StoreDirectory, batch_status: BatchStatus, done: set[str]) -> list[ShardCall]:
     """Return a call for each shard not in ``done``, largest first, under a fresh attempt."""
     attempt = os.urandom(8).hex()
-    shards = sorted(overview.plan.shards, key=lambda shard: (-shard.bytes, shard.shard_id))
+    shards = sorted(batch_status.plan.shards, key=lambda shard: (-shard.bytes, shard.shard_id))
     root = str(store.root.resolve())
     limits = choose_limits()
     return [
-        ShardCall(root, store.store_id, overview.batch_id, shard.shard_id, attempt, limits=limits)
+        ShardCall(
+            root, store.store_id, batch_status.batch_id, shard.shard_id, attempt, limits=limits
+        )
         for shard in shards
         if shard.shard_id not in done
     ]

@@ -27,8 +27,8 @@ def recheck_batch(
     ``part`` is how many files of a million to take; which ones follows from their content.
     """
     began = time.monotonic()
-    overview = load_batch_status(store, batch_id, verify=True)
-    if overview.status != DONE:
+    batch_status = load_batch_status(store, batch_id, verify=True)
+    if batch_status.status != DONE:
         raise BatchUnfinishedError(
             f"batch {batch_id} is not done: there is nothing to compare with",
             hints=[f"finish it: codebatch resume --batch {batch_id}"],
@@ -36,10 +36,10 @@ def recheck_batch(
     receipts: list[Receipt] = []
     calls = [
         call._replace(recheck=part, limits=options.limits)
-        for call in all_calls(store, overview, set())
+        for call in all_calls(store, batch_status, set())
     ]
-    work = sum(shard.bytes for shard in overview.plan.shards) * part // 1_000_000
-    executor = choose_executor(options, overview.plan.tasks, UsageTally(), work)
+    work = sum(shard.bytes for shard in batch_status.plan.shards) * part // 1_000_000
+    executor = choose_executor(options, batch_status.plan.tasks, UsageTally(), work)
     with open_executor(executor, store) as opened:
         run_calls(calls, opened, receipts.append)
     return report_recheck(batch_id, receipts, time.monotonic() - began)

@@ -66,7 +66,7 @@ def check_written(batch_id: str, receipt: Receipt) -> None:
 
 
 def report_run(
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     receipts: Mapping[str, Receipt],
     attempts: set[str],
     seconds: float,
@@ -81,27 +81,29 @@ def report_run(
     """
     disputed = _refused(receipts, NonDeterminismError.code)
     missing = _refused(receipts, NotReusedError.code)
-    status = FAILED if disputed else overview.status
+    status = FAILED if disputed else batch_status.status
     if interrupted and status not in (DONE, FAILED):
         status = INTERRUPTED
     elif missing and status not in (DONE, FAILED):
         raise NotReusedError(
-            f"{len(missing)} of {len(overview.shard_ids)} shards need computing: "
+            f"{len(missing)} of {len(batch_status.shard_ids)} shards need computing: "
             f"{missing[0]['message']}",
-            hints=[f"compute them: codebatch run --batch {overview.batch_id}"],
+            hints=[f"compute them: codebatch run --batch {batch_status.batch_id}"],
             details={"shards": missing},
         )
     elif status not in (DONE, FAILED):
-        raise ShardFailedError(f"the run of {overview.batch_id} ended with shards still pending")
-    shards = overview.shards()
-    errors = {str(error["shard_id"]): dict(error) for error in (*overview.errors(), *disputed)}
+        raise ShardFailedError(
+            f"the run of {batch_status.batch_id} ended with shards still pending"
+        )
+    shards = batch_status.shards()
+    errors = {str(error["shard_id"]): dict(error) for error in (*batch_status.errors(), *disputed)}
     return RunReport(
-        batch_id=overview.batch_id,
-        snapshot_id=overview.plan.snapshot_id,
+        batch_id=batch_status.batch_id,
+        snapshot_id=batch_status.plan.snapshot_id,
         status=status,
-        result=None if disputed else overview.result,
+        result=None if disputed else batch_status.result,
         shards={name: shards[name] for name in ("total", "done", "failed")},
-        files={**_files(overview, attempts), "quarantined": len(quarantined)},
+        files={**_files(batch_status, attempts), "quarantined": len(quarantined)},
         seconds=round(seconds, 3),
         errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
         quarantined=tuple(quarantined),
@@ -109,14 +111,14 @@ def report_run(
     )
 
 
-def quarantined_files(store: StoreDirectory, overview: BatchStatus) -> list[dict[str, str]]:
+def quarantined_files(store: StoreDirectory, batch_status: BatchStatus) -> list[dict[str, str]]:
     """Return what is quarantined in a batch, in the order of paths, then of tasks."""
     found = [
         {"path": str(record["path"]), "task_id": task.id, "code": str(record["code"])}
-        for task in overview.plan.tasks
-        for shard_id, state in overview.states[task.id].items()
+        for task in batch_status.plan.tasks
+        for shard_id, state in batch_status.states[task.id].items()
         if state is not None and not QUARANTINED.isdisjoint(state.counts.by_code)
-        for record in store.shards.iter_outputs(overview.batch_id, task.id, shard_id)
+        for record in store.shards.iter_outputs(batch_status.batch_id, task.id, shard_id)
         if record.get("code") in QUARANTINED
     ]
     return sorted(found, key=lambda one: path_key(one["path"]))
@@ -149,9 +151,9 @@ def _refused(receipts: Mapping[str, Receipt], code: str) -> list[dict[str, objec
     ]
 
 
-def _files(overview: BatchStatus, attempts: set[str]) -> dict[str, int]:
+def _files(batch_status: BatchStatus, attempts: set[str]) -> dict[str, int]:
     """Computed by this run; reused from equal files, the memo, other batches or earlier runs."""
-    done = [state for state in overview.present() if state.status == DONE]
+    done = [state for state in batch_status.present() if state.status == DONE]
     total = sum(state.files for state in done)
     computed = sum(state.computed for state in done if state.attempt in attempts)
     return {"computed": computed, "reused": total - computed}

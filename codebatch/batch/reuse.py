@@ -40,12 +40,12 @@ class Reuse:
         self._load = lru_cache(maxsize=32)(self._load_plan)
         self._tasks_of = lru_cache(maxsize=32)(self._find_tasks)
 
-    def link(self, overview: BatchStatus, attempt: str) -> dict[tuple[str, str], ShardState]:
+    def link(self, batch_status: BatchStatus, attempt: str) -> dict[tuple[str, str], ShardState]:
         """Link what is not done and can be taken over; the new states by (task, shard)."""
         linked: dict[tuple[str, str], ShardState] = {}
         for shard in self._plan.shards:
             for task_id, source, state in self._sources(
-                shard, self._wanted(overview, shard), self._load_whole
+                shard, self._wanted(batch_status, shard), self._load_whole
             ):
                 target = (self._batch_id, task_id, shard.shard_id)
                 with contextlib.suppress(StoreReadError):  # removed meanwhile: it is computed
@@ -130,9 +130,9 @@ class Reuse:
         others = self._store.batches.newest_first()
         return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
-    def _wanted(self, overview: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:
+    def _wanted(self, batch_status: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:
         """The tasks that are not done on a shard, by what they build on."""
-        states = {} if overview is None else overview.states
+        states = {} if batch_status is None else batch_status.states
         return {
             self._closures[task.id]: task.id
             for task in self._plan.tasks

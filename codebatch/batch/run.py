@@ -64,11 +64,13 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     run.suspects = begun_and_lost(store, batch_id)
     if options.retry_quarantined:
         with retrying(store, batch_id):
-            run.suspects |= drop_quarantined(store, _Run(store, batch_id, RunOptions()).overview())
+            run.suspects |= drop_quarantined(
+                store, _Run(store, batch_id, RunOptions()).batch_status()
+            )
     interrupted = False
     try:
         if not run.is_settled():
-            with coordinated(store, batch_id, run.overview) as run.coordination:
+            with coordinated(store, batch_id, run.batch_status) as run.coordination:
                 if run.coordination.before.status == DONE:
                     run.report_idle(0)
                 else:
@@ -85,7 +87,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     """
     began = time.monotonic()
     run = _Run(store, batch_id, RunOptions("sync"))
-    with coordinated(store, batch_id, run.overview) as run.coordination:
+    with coordinated(store, batch_id, run.batch_status) as run.coordination:
         if receipts:
             store.batches.drop_result(batch_id)  # a graph may be older than the result
         for receipt in receipts:
@@ -152,9 +154,9 @@ class _Run:
         """
         if self._inherited:
             return False
-        overview = self.overview()
+        batch_status = self.batch_status()
         result = self.store.batches.load(self.batch_id).get("result")
-        self._is_settled = overview.status == DONE and overview.result == result
+        self._is_settled = batch_status.status == DONE and batch_status.result == result
         if self._is_settled:
             self.report_idle(0)
         else:
@@ -181,7 +183,7 @@ class _Run:
         self.journal.end(receipt)
         self.journal.settle(receipt.shard_id, states, failed=is_final(receipt))
 
-    def overview(self) -> BatchStatus:
+    def batch_status(self) -> BatchStatus:
         """The states as the store has them now, outputs verified."""
         states = {
             task.id: {s.shard_id: self._state(task.id, s.shard_id) for s in self.plan.shards}
@@ -218,28 +220,28 @@ class _Run:
 
     def finish(self, began: float, *, interrupted: bool) -> RunReport:
         """Record the end, and report."""
-        overview = self.overview()
+        batch_status = self.batch_status()
         check_there(self.store.layout, self.batch_id)
         seconds = time.monotonic() - began
         report = report_run(
-            overview,
+            batch_status,
             self.arrived,
             self.attempts,
             seconds,
             interrupted=interrupted,
-            quarantined=quarantined_files(self.store, overview),
+            quarantined=quarantined_files(self.store, batch_status),
             cluster=self.usage.usage(),
         )
         if report.status == DONE and not self._is_settled:
-            self._save_result(overview)
+            self._save_result(batch_status)
         self.journal.finish(report.status)
         return report
 
-    def _save_result(self, overview: BatchStatus) -> None:
+    def _save_result(self, batch_status: BatchStatus) -> None:
         """Make the finished batch durable and note its result, once."""
         document = self.store.batches.load(self.batch_id)
-        if document.get("result") != overview.result:
-            finished = {"result": overview.result, "finished": now()}
+        if document.get("result") != batch_status.result:
+            finished = {"result": batch_status.result, "finished": now()}
             self.store.batches.save_document(self.batch_id, {**document, **finished})
 
 
@@ -249,8 +251,8 @@ def _run_pending(run: _Run, before: BatchStatus) -> None:
     reuse = Reuse(run.store, run.batch_id, run.plan)
     if not run.options.anew:
         run.adopt(reuse.link(before, "linked"))  # their outputs were checked where they are from
-    overview = run.overview()
-    pending = [s for s in run.plan.shards if overview.shard_status(s.shard_id) != DONE]
+    batch_status = run.batch_status()
+    pending = [s for s in run.plan.shards if batch_status.shard_status(s.shard_id) != DONE]
     work = reuse.new_bytes(pending)
     executor = choose_executor(run.options, run.plan.tasks, run.usage, work)
     not_done = before.shards()["total"] - before.shards()["done"]
@@ -258,7 +260,7 @@ def _run_pending(run: _Run, before: BatchStatus) -> None:
         run.report_idle(not_done)
     else:
         run.journal.start(not_done, executor.kind)
-    run.journal.watch(run.plan, overview.states)
+    run.journal.watch(run.plan, batch_status.states)
     if pending and not run.options.anew:
         run.base = reuse.base
     if pending:
@@ -293,7 +295,7 @@ def _next_calls(run: _Run) -> list[ShardCall]:
     """A call for each shard that is neither done nor failed, nor at work in another run."""
     calls = [
         run.completed(call)
-        for call in run.coordination.ordered(pending_calls(run.store, run.overview()))
+        for call in run.coordination.ordered(pending_calls(run.store, run.batch_status()))
         if run.coordination.is_free(call.shard_id)
         if run.arrived.get(call.shard_id) is None or not is_final(run.arrived[call.shard_id])
     ]
@@ -307,13 +309,13 @@ def _record_failures(run: _Run) -> None:
     One that an earlier run has left says why it failed then, and other runs of the batch do not
     take it for an outcome of this one.
     """
-    overview = run.overview()
+    batch_status = run.batch_status()
     task_ids = [task.id for task in run.plan.tasks]
-    for shard_id in overview.shard_ids:
+    for shard_id in batch_status.shard_ids:
         receipt = run.arrived.get(shard_id)
-        if receipt is None or overview.shard_status(shard_id) == DONE:
+        if receipt is None or batch_status.shard_status(shard_id) == DONE:
             continue
-        if overview.has_failed(shard_id, receipt.attempt):
+        if batch_status.has_failed(shard_id, receipt.attempt):
             continue
         error = receipt.error or {}
         if error.get("code") == NotReusedError.code:

@@ -38,11 +38,11 @@ def compare_batches(
     store: StoreDirectory, a: BatchStatus, b: BatchStatus, filters: RecordFilter
 ) -> Comparison:
     """Compare batch ``b`` with the older batch ``a``, as far as ``filters`` let records pass."""
-    for overview in (a, b):
-        if overview.status != DONE:
+    for batch_status in (a, b):
+        if batch_status.status != DONE:
             raise BatchUnfinishedError(
-                f"batch {overview.batch_id} is not done: it is {overview.status}",
-                hints=[f"finish it first: codebatch resume --batch {overview.batch_id}"],
+                f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
+                hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
             )
     tasks = [task for task in a.states if task in b.states]
     equal = {(task, shard) for task in tasks for shard in _equal_shards(a, b, task, filters)}
@@ -74,8 +74,8 @@ def _equal_shards(
             yield shard_id
 
 
-def _count(overview: BatchStatus, task: str, shard_id: str, filters: RecordFilter) -> int:
-    state = overview.states[task][shard_id]
+def _count(batch_status: BatchStatus, task: str, shard_id: str, filters: RecordFilter) -> int:
+    state = batch_status.states[task][shard_id]
     if state is None:
         return 0
     counts = state.counts
@@ -86,7 +86,7 @@ def _count(overview: BatchStatus, task: str, shard_id: str, filters: RecordFilte
 
 def _records(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     tasks: list[str],
     equal: set[tuple[str, str]],
     filters: RecordFilter,
@@ -95,10 +95,10 @@ def _records(
     """Records that pass; a renamed file is meant by either of its names."""
     content = replace(filters, path=None)
     for task in tasks:
-        for shard_id, state in overview.states[task].items():
+        for shard_id, state in batch_status.states[task].items():
             if (task, shard_id) in equal or state is None or not filters.may_match(state):
                 continue
-            for record in store.shards.iter_outputs(overview.batch_id, task, shard_id):
+            for record in store.shards.iter_outputs(batch_status.batch_id, task, shard_id):
                 path = str(record["path"])
                 names = (path, other_names.get(path, path))
                 if content.matches(record) and any(map(filters.matches_path, names)):
@@ -113,7 +113,7 @@ def _renames(store: StoreDirectory, a: BatchStatus, b: BatchStatus) -> list[Rena
 
 
 def _differing_inputs(
-    store: StoreDirectory, overview: BatchStatus, other: BatchStatus
+    store: StoreDirectory, batch_status: BatchStatus, other: BatchStatus
 ) -> dict[str, InputFile]:
     """The inputs by path, without those of shards that are the same in the other batch.
 
@@ -122,9 +122,9 @@ def _differing_inputs(
     """
     same = {(shard.shard_id, shard.digest) for shard in other.plan.shards}
     files: dict[str, InputFile] = {}
-    for shard in overview.plan.shards:
+    for shard in batch_status.plan.shards:
         if (shard.shard_id, shard.digest) not in same:
-            inputs = store.batches.load_inputs(overview.batch_id, shard)
+            inputs = store.batches.load_inputs(batch_status.batch_id, shard)
             files.update((file.path, file) for file in inputs)
     return files
 

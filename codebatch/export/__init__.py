@@ -70,9 +70,9 @@ def _refuse(selection: Selection, name: str) -> None:
 
 
 def _unfinished_note(selection: Selection) -> tuple[str, ...]:
-    overview = selection.overview
-    if overview.status == DONE:
+    found = selection.batch_status
+    if found.status == DONE:
         return ()
-    shards = overview.shards()
+    shards = found.shards()
     committed = f"{shards['done']} of {shards['total']} shards have committed"
-    return (f"batch {overview.batch_id} is {overview.status}: the export holds what {committed}",)
+    return (f"batch {found.batch_id} is {found.status}: the export holds what {committed}",)

@@ -59,7 +59,7 @@ def load_results(selection: Selection) -> Results:
     if findings.base is None:
         return Results(Result(record, None) for record in findings.records())
     found = compare_batches(
-        findings.store, findings.base, findings.overview, RecordFilter(kind=_DIAGNOSTIC)
+        findings.store, findings.base, findings.batch_status, RecordFilter(kind=_DIAGNOSTIC)
     )
     return Results(_compared(findings, findings.base, found), found.notes)
 

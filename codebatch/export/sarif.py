@@ -68,7 +68,7 @@ def _encoded(selection: Selection, kept: Sequence[Result], totals: Counter[str])
 def _run(selection: Selection, kept: Sequence[Result], left_out: Counter[str]) -> Document:
     rules = _rules(kept)
     numbers = {code: index for index, code in enumerate(rules)}
-    properties: Document = {"batch": selection.overview.batch_id}
+    properties: Document = {"batch": selection.batch_status.batch_id}
     if selection.base is not None:
         properties["base"] = selection.base.batch_id
     if left_out:
@@ -76,7 +76,7 @@ def _run(selection: Selection, kept: Sequence[Result], left_out: Counter[str]) -
         properties["leftOut"] = {"total": left_out.total(), "bySeverity": counts, "why": _WHY}
     return {
         "tool": {"driver": _driver(rules)},
-        "invocations": [{"executionSuccessful": selection.overview.status == DONE}],
+        "invocations": [{"executionSuccessful": selection.batch_status.status == DONE}],
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the snapshot."}}},
         "properties": properties,

@@ -19,7 +19,7 @@ class Selection:
     """
 
     store: StoreDirectory
-    overview: BatchStatus
+    batch_status: BatchStatus
     filters: RecordFilter
     task_id: str | None = None
     base: BatchStatus | None = None
@@ -27,7 +27,7 @@ class Selection:
 
     def records(self) -> Iterator[Record]:
         """The records, read lazily: by task, shard and path."""
-        return iter_records(self.store, self.overview, self.filters, self.task_id)
+        return iter_records(self.store, self.batch_status, self.filters, self.task_id)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def table_kind(selection: Selection) -> str:
     """The one kind of the selected records; an error where several would mix."""
     possible = selection.filters.kinds
     if possible is None:
-        possible = frozenset(selection.overview.counts(selection.task_id).by_kind)
+        possible = frozenset(selection.batch_status.counts(selection.task_id).by_kind)
     kinds = [kind for kind in KINDS if kind in possible]
     if len(kinds) == 1:
         return kinds[0]

@@ -65,28 +65,30 @@ _LONGEST_META = 1_000
 
 
 @contextlib.contextmanager
-def index_file(store: StoreDirectory, overview: BatchStatus) -> Iterator[Path]:
+def index_file(store: StoreDirectory, batch_status: BatchStatus) -> Iterator[Path]:
     """The index of the batch as it is now, built where it is not; it is there during the block."""
-    path = store.layout.sql_index(overview.batch_id)
+    path = store.layout.sql_index(batch_status.batch_id)
     with contextlib.ExitStack() as stack:
-        if not _is_current(store, path, overview):
+        if not _is_current(store, path, batch_status):
             try:
-                _build(store, overview, path)
+                _build(store, batch_status, path)
             except (StoreWriteError, StoreDamagedError):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codebatch-"))
                 path = Path(folder) / path.name
                 path.touch()
-                _make(path, store, overview)
+                _make(path, store, batch_status)
         yield path
 
 
-def records_by_name(store: StoreDirectory, overview: BatchStatus, name: str) -> list[Record] | None:
+def records_by_name(
+    store: StoreDirectory, batch_status: BatchStatus, name: str
+) -> list[Record] | None:
     """Records with that name, in the order in which they are read, with what readers add;
     None where no current index is there: it is not built for this.
     """
-    path = store.layout.sql_index(overview.batch_id)
+    path = store.layout.sql_index(batch_status.batch_id)
     try:
-        return _by_name(path, name) if _is_current(store, path, overview) else None
+        return _by_name(path, name) if _is_current(store, path, batch_status) else None
     except (sqlite3.Error, ValueError):  # it was removed meanwhile, or holds no JSON
         return None
 
@@ -107,17 +109,17 @@ def spelled(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_current(store: StoreDirectory, path: Path, overview: BatchStatus) -> bool:
+def _is_current(store: StoreDirectory, path: Path, batch_status: BatchStatus) -> bool:
     """Return true if the index is as it would be built: its tables, and what they were made from.
 
     A store may come from anybody, so that anything may be called a table: only what is looked at
     in this order takes no more time than a look.
     """
-    if not is_intact(store.layout, path, min(_MOST_BYTES, 2**26 + 64 * overview.output_bytes)):
+    if not is_intact(store.layout, path, min(_MOST_BYTES, 2**26 + 64 * batch_status.output_bytes)):
         return False
     try:
         with contextlib.closing(_connect(path)) as connection:
-            return _schema_of(connection) == _SCHEMA and _meta_of(connection) == _meta(overview)
+            return _schema_of(connection) == _SCHEMA and _meta_of(connection) == _meta(batch_status)
     except sqlite3.Error:
         return False
 
@@ -134,14 +136,14 @@ def _meta_of(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(statement, (_LONGEST_META,)).fetchall())
 
 
-def _meta(overview: BatchStatus) -> dict[str, str]:
+def _meta(batch_status: BatchStatus) -> dict[str, str]:
     """Return what a current index is made from, and how."""
-    source = overview.result or digest_document("states", list(_outcomes(overview)))
-    return {"batch_id": overview.batch_id, "layout": _LAYOUT, "source": source}
+    source = batch_status.result or digest_document("states", list(_outcomes(batch_status)))
+    return {"batch_id": batch_status.batch_id, "layout": _LAYOUT, "source": source}
 
 
-def _outcomes(overview: BatchStatus) -> Iterator[list[object]]:
-    for task, shards in overview.states.items():
+def _outcomes(batch_status: BatchStatus) -> Iterator[list[object]]:
+    for task, shards in batch_status.states.items():
         for shard, state in shards.items():
             yield [task, shard, None if state is None else [state.status, state.digest]]
 
@@ -157,43 +159,43 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(database_uri(path), uri=True, isolation_level=None)
 
 
-def _build(store: StoreDirectory, overview: BatchStatus, path: Path) -> None:
+def _build(store: StoreDirectory, batch_status: BatchStatus, path: Path) -> None:
     with replacing(store.layout, path) as index:
-        _make(index.path, store, overview)
+        _make(index.path, store, batch_status)
 
 
-def _make(path: Path, store: StoreDirectory, overview: BatchStatus) -> None:
+def _make(path: Path, store: StoreDirectory, batch_status: BatchStatus) -> None:
     """Fill an empty file, which SQLite must not make: it could be made anywhere by then."""
     try:
         uri = f"{path.as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
-            _fill(database, store, overview)
+            _fill(database, store, batch_status)
     except sqlite3.OperationalError as error:
         raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
 
 
-def _fill(database: sqlite3.Connection, store: StoreDirectory, overview: BatchStatus) -> None:
+def _fill(database: sqlite3.Connection, store: StoreDirectory, batch_status: BatchStatus) -> None:
     for setting in ("journal_mode = OFF", "synchronous = OFF"):
         database.execute(f"PRAGMA {setting}")
     database.execute("BEGIN")
     for statement in _SCHEMA[: len(TABLES)]:
         database.execute(statement)
-    _insert(database, "meta", ((None, *row) for row in _meta(overview).items()))
-    files = file_rows(store, overview, RecordFilter())
+    _insert(database, "meta", ((None, *row) for row in _meta(batch_status).items()))
+    files = file_rows(store, batch_status, RecordFilter())
     _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
-    _insert_records(database, store, overview)
+    _insert_records(database, store, batch_status)
     for statement in _SCHEMA[len(TABLES) :]:
         database.execute(statement)
     database.execute("COMMIT")
 
 
 def _insert_records(
-    database: sqlite3.Connection, store: StoreDirectory, overview: BatchStatus
+    database: sqlite3.Connection, store: StoreDirectory, batch_status: BatchStatus
 ) -> None:
     rows: dict[str, list[tuple[object, ...]]] = {
         table: [] for table in ("records", *_TABLE_OF_KIND.values())
     }
-    for number, (record, task, shard) in enumerate(_stored(store, overview)):
+    for number, (record, task, shard) in enumerate(_stored(store, batch_status)):
         kind = str(record["kind"])
         line = canonical_json(record).decode()
         rows["records"].append((number, *_values(record, ("path",)), task, shard, kind, line))
@@ -211,12 +213,12 @@ def _flush(database: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]
         portion.clear()
 
 
-def _stored(store: StoreDirectory, overview: BatchStatus) -> Iterator[tuple[Record, str, str]]:
+def _stored(store: StoreDirectory, batch_status: BatchStatus) -> Iterator[tuple[Record, str, str]]:
     """Every record with its task and shard, in the order in which records are read."""
-    for task, states in overview.states.items():
+    for task, states in batch_status.states.items():
         for shard_id, state in states.items():
             if state is not None and state.status != FAILED:
-                for record in store.shards.iter_outputs(overview.batch_id, task, shard_id):
+                for record in store.shards.iter_outputs(batch_status.batch_id, task, shard_id):
                     yield record, task, shard_id
 
 

@@ -45,15 +45,15 @@ def _snapshot_row(store: StoreDirectory, snapshot_id: str) -> Document:
 
 def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
     document = store.batches.load(batch_id)
-    overview = load_batch_status(store, batch_id)
+    batch_status = load_batch_status(store, batch_id)
     names = ("batch_id", "snapshot_id", "pipeline", "created")
     return {
         **{name: document[name] for name in names},
-        "status": overview.status,
-        "result": overview.result,
-        "shards": overview.shards(),
-        "file_count": overview.plan.files,
-        "total_bytes": sum(shard.bytes for shard in overview.plan.shards),
-        "records": overview.counts().records,
-        "output_bytes": overview.output_bytes,
+        "status": batch_status.status,
+        "result": batch_status.result,
+        "shards": batch_status.shards(),
+        "file_count": batch_status.plan.files,
+        "total_bytes": sum(shard.bytes for shard in batch_status.plan.shards),
+        "records": batch_status.counts().records,
+        "output_bytes": batch_status.output_bytes,
     }

@@ -73,63 +73,65 @@ class Records:
 
 def records(
     store: StoreDirectory,
-    overview: Callable[[], BatchStatus],
+    batch_status: Callable[[], BatchStatus],
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> Records:
     """Matching records of the batch as it is whenever they are read."""
     kinds = KINDS if filters.kinds is None else [kind for kind in KINDS if kind in filters.kinds]
-    return Records(lambda: iter_records(store, overview(), filters, task_id), record_columns(kinds))
+    return Records(
+        lambda: iter_records(store, batch_status(), filters, task_id), record_columns(kinds)
+    )
 
 
 def iter_records(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> Iterator[Record]:
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
-    overview.check_task(task_id)
-    languages = FileLanguages(store, overview)
-    for record in _matching(store, overview, filters, task_id):
+    batch_status.check_task(task_id)
+    languages = FileLanguages(store, batch_status)
+    for record in _matching(store, batch_status, filters, task_id):
         if filters.language is None or filters.matches_language(languages.of(record)):
             yield record
 
 
 def sorted_records(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> list[Record]:
     """Return the records in an order that does not depend on the sharding: by path, then task,
     then as the task ordered them.
     """
-    order = {task: index for index, task in enumerate(overview.states)}
+    order = {task: index for index, task in enumerate(batch_status.states)}
     return sorted(
-        iter_records(store, overview, filters, task_id),
+        iter_records(store, batch_status, filters, task_id),
         key=lambda record: (path_key(str(record["path"])), order[str(record["task_id"])]),
     )
 
 
 def _matching(
-    store: StoreDirectory, overview: BatchStatus, filters: RecordFilter, task_id: str | None
+    store: StoreDirectory, batch_status: BatchStatus, filters: RecordFilter, task_id: str | None
 ) -> Iterator[Record]:
     """Records that fulfil every condition but the language, with what readers add."""
     name = filters.plain_name
-    named = None if name is None else index.records_by_name(store, overview, name)
+    named = None if name is None else index.records_by_name(store, batch_status, name)
     if named is not None:
         for record in named:
             if task_id in (None, record["task_id"]) and filters.matches(record):
                 yield record
         return
-    for task, states in overview.states.items():
+    for task, states in batch_status.states.items():
         if task_id not in (None, task):
             continue
         for shard_id, state in states.items():
             if state is None or state.status == FAILED or not filters.may_match(state):
                 continue
-            data = store.shards.read_outputs(overview.batch_id, task, shard_id, state)
+            data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
             for record in matching(data, filters):
                 record["task_id"], record["shard_id"] = task, shard_id
                 yield record
@@ -138,9 +140,9 @@ def _matching(
 class FileLanguages:
     """Languages by path, of one shard at a time."""
 
-    def __init__(self, store: StoreDirectory, overview: BatchStatus) -> None:
+    def __init__(self, store: StoreDirectory, batch_status: BatchStatus) -> None:
         self._store = store
-        self._overview = overview
+        self._batch_status = batch_status
         self._shard_id = ""
         self._by_path: dict[str, str] = {}
 
@@ -148,8 +150,8 @@ class FileLanguages:
         """The language of the file a record is about."""
         shard_id = str(record["shard_id"])
         if shard_id != self._shard_id:
-            shard = self._overview.plan.shard(shard_id)
-            inputs = self._store.batches.load_inputs(self._overview.batch_id, shard)
+            shard = self._batch_status.plan.shard(shard_id)
+            inputs = self._store.batches.load_inputs(self._batch_status.batch_id, shard)
             self._by_path = {file.path: file.language for file in inputs}
             self._shard_id = shard_id
         return self._by_path[str(record["path"])]

@@ -52,7 +52,7 @@ class SqlResult:
 
 def run_sql(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     statement: str,
     timeout: float | None = None,
 ) -> SqlResult:
@@ -63,17 +63,17 @@ def run_sql(
     timeout = DEFAULT_TIMEOUT if timeout is None else timeout
     if not 0 <= timeout <= _LONGEST_TIMEOUT:
         raise FilterInvalidError("the time limit must be a number of seconds, or 0 for none")
-    answers = _answers(store, overview, spelled(statement), timeout)
+    answers = _answers(store, batch_status, spelled(statement), timeout)
     columns = _unique(cast("Sequence[str]", next(answers)))
     rows = (_row(columns, row) for portion in answers for row in portion)
     return SqlResult(columns, rows)
 
 
 def _answers(
-    store: StoreDirectory, overview: BatchStatus, statement: str, timeout: float
+    store: StoreDirectory, batch_status: BatchStatus, statement: str, timeout: float
 ) -> Iterator[list[Any]]:
     """The names of the columns, then rows in portions."""
-    with index_file(store, overview) as path, _Process(timeout) as process:
+    with index_file(store, batch_status) as path, _Process(timeout) as process:
         process.ask({"uri": database_uri(path), "statement": statement, "timeout": timeout})
         answer = process.answer()
         while "error" not in answer and "end" not in answer:

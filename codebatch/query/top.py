@@ -39,7 +39,7 @@ _COUNTED = {"kind": "by_kind", "code": "by_code", "severity": "by_severity"}
 
 def top_rows(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     by: str = DEFAULT_FIELD,
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
@@ -49,16 +49,16 @@ def top_rows(
     """
     check_choice("field to count by", by, CHOICES)
     if by not in FIELDS:
-        return _largest(store, overview, by, filters, task_id)
+        return _largest(store, batch_status, by, filters, task_id)
     if by in _COUNTED and filters == NO_FILTER:
-        overview.check_task(task_id)
-        return _ranked(getattr(overview.counts(task_id), _COUNTED[by]))
+        batch_status.check_task(task_id)
+        return _ranked(getattr(batch_status.counts(task_id), _COUNTED[by]))
     kind = FIELDS[by]
     if filters.kinds is None and kind is not None:
         filters = replace(filters, kind=kind)
-    records = iter_records(store, overview, filters, task_id)
+    records = iter_records(store, batch_status, filters, task_id)
     if by == "language":
-        languages = FileLanguages(store, overview)
+        languages = FileLanguages(store, batch_status)
         return _ranked(Counter(map(languages.of, records)))
     return _ranked(Counter(str(record[by]) for record in records if by in record))
 
@@ -70,13 +70,13 @@ def _ranked(counts: Mapping[str, int]) -> list[Document]:
 
 def _largest(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     metric: str,
     filters: RecordFilter,
     task_id: str | None,
 ) -> list[Document]:
     wanted = replace(filters, kind=filters.kind or "metric", metric=metric)
-    records = iter_records(store, overview, wanted, task_id)
+    records = iter_records(store, batch_status, wanted, task_id)
     return [_measure(record) for record in sorted(_numbers(records), key=_by_value)]
 
 

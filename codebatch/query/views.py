@@ -18,69 +18,69 @@ else:
     conditions = lazy("codebatch.query.filters")
 
 
-def status(overview: BatchStatus) -> Document:
+def status(batch_status: BatchStatus) -> Document:
     """Return how far the batch is: ``batch_id, status, shards, tasks, errors``."""
     return {
-        "batch_id": overview.batch_id,
-        "status": overview.status,
-        "shards": overview.shards(),
+        "batch_id": batch_status.batch_id,
+        "status": batch_status.status,
+        "shards": batch_status.shards(),
         "tasks": [
             {
                 "task_id": task.id,
-                "status": overview.task_status(task.id),
-                "shards": overview.task_shards(task.id),
+                "status": batch_status.task_status(task.id),
+                "shards": batch_status.task_shards(task.id),
             }
-            for task in overview.plan.tasks
+            for task in batch_status.plan.tasks
         ],
-        "errors": overview.errors(),
+        "errors": batch_status.errors(),
     }
 
 
-def summary(overview: BatchStatus) -> Document:
+def summary(batch_status: BatchStatus) -> Document:
     """Return what the batch holds: files, records, diagnostics, skipped files, tasks, result."""
-    counts = overview.counts()
-    plan = overview.plan
+    counts = batch_status.counts()
+    plan = batch_status.plan
     return {
-        "batch_id": overview.batch_id,
+        "batch_id": batch_status.batch_id,
         "snapshot_id": plan.snapshot_id,
         "pipeline": plan.pipeline,
-        "status": overview.status,
-        "result": overview.result,
+        "status": batch_status.status,
+        "result": batch_status.result,
         "files": {"total": plan.files, "by_language": dict(plan.languages)},
         "records": {"total": counts.records, "by_kind": dict(counts.by_kind)},
         "diagnostics": _diagnostics(counts),
         "skipped": {"by_reason": dict(counts.by_skip_reason)},
-        "tasks": task_rows(overview),
+        "tasks": task_rows(batch_status),
     }
 
 
-def task_rows(overview: BatchStatus) -> list[Document]:
+def task_rows(batch_status: BatchStatus) -> list[Document]:
     """One row a task: ``task_id, type, status, needs, records``."""
     return [
         {
             "task_id": task.id,
             "type": task.task,
-            "status": overview.task_status(task.id),
+            "status": batch_status.task_status(task.id),
             "needs": list(task.needs),
-            "records": overview.counts(task.id).records,
+            "records": batch_status.counts(task.id).records,
             "fingerprint": task.fingerprint,
         }
-        for task in overview.plan.tasks
+        for task in batch_status.plan.tasks
     ]
 
 
-def shard_rows(overview: BatchStatus, task_id: str | None = None) -> list[Document]:
+def shard_rows(batch_status: BatchStatus, task_id: str | None = None) -> list[Document]:
     """One row a shard, of one task or over all: ``shard_id, status, files, records``."""
-    overview.check_task(task_id)
-    task_ids = list(overview.states) if task_id is None else [task_id]
+    batch_status.check_task(task_id)
+    task_ids = list(batch_status.states) if task_id is None else [task_id]
     rows: list[Document] = []
-    for shard in overview.plan.shards:
-        states = [overview.states[task][shard.shard_id] for task in task_ids]
+    for shard in batch_status.plan.shards:
+        states = [batch_status.states[task][shard.shard_id] for task in task_ids]
         only = None if task_id is None else states[0]
         rows.append(
             {
                 "shard_id": shard.shard_id,
-                "status": overview.shard_status(shard.shard_id)
+                "status": batch_status.shard_status(shard.shard_id)
                 if task_id is None
                 else (only.status if only is not None else "pending"),
                 "files": shard.files,
@@ -91,19 +91,19 @@ def shard_rows(overview: BatchStatus, task_id: str | None = None) -> list[Docume
 
 
 def stats_rows(
-    store: StoreDirectory, overview: BatchStatus, task_id: str | None = None
+    store: StoreDirectory, batch_status: BatchStatus, task_id: str | None = None
 ) -> list[Document]:
     """Return the numbers of records, ``[{by, name, count}]``: by task, kind, language, severity,
     code, in that order. Read from states and inputs; no outputs are.
     """
-    overview.check_task(task_id)
-    counts = overview.counts(task_id)
+    batch_status.check_task(task_id)
+    counts = batch_status.counts(task_id)
     languages: Counter[str] = Counter()
-    for row in file_rows(store, overview, conditions.RecordFilter(), task_id):
+    for row in file_rows(store, batch_status, conditions.RecordFilter(), task_id):
         languages[str(row["language"])] += cast("int", row["records"])
-    tasks = [task for task in overview.states if task_id in (None, task)]
+    tasks = [task for task in batch_status.states if task_id in (None, task)]
     groups: dict[str, Mapping[str, int]] = {
-        "task": {task: overview.counts(task).records for task in tasks},
+        "task": {task: batch_status.counts(task).records for task in tasks},
         "kind": counts.by_kind,
         "language": dict(sorted(languages.items())),
         "severity": counts.by_severity,
@@ -118,18 +118,18 @@ def stats_rows(
 
 def file_rows(
     store: StoreDirectory,
-    overview: BatchStatus,
+    batch_status: BatchStatus,
     filters: conditions.RecordFilter,
     task_id: str | None = None,
 ) -> list[Document]:
     """One row a file in path order: ``path, object, size, language, records, diagnostics``,
     counted over all tasks or over one.
     """
-    overview.check_task(task_id)
-    tasks = [states for task, states in overview.states.items() if task_id in (None, task)]
+    batch_status.check_task(task_id)
+    tasks = [states for task, states in batch_status.states.items() if task_id in (None, task)]
     rows: list[Document] = []
-    for shard in overview.plan.shards:
-        files = store.batches.load_inputs(overview.batch_id, shard)
+    for shard in batch_status.plan.shards:
+        files = store.batches.load_inputs(batch_status.batch_id, shard)
         files.sort(key=lambda file: path_key(file.path))
         states = [states[shard.shard_id] for states in tasks]
         per_file = [state.per_file for state in states if state is not None and state.per_file]

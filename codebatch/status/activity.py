@@ -58,30 +58,30 @@ class Activity:
         }
 
 
-def load_activity(store: StoreDirectory, overview: BatchStatus) -> Activity:
+def load_activity(store: StoreDirectory, batch_status: BatchStatus) -> Activity:
     """Return the runs of a batch and their speed; runs that were killed count until it is done."""
     moment = now_ns()
     leases = [
         lease
         for lease in read_leases(store.layout)
-        if lease.purpose == "run" and lease.batch_id == overview.batch_id
+        if lease.purpose == "run" and lease.batch_id == batch_status.batch_id
     ]
     live = [lease for lease in leases if lease.is_live(moment)]
     began = min((lease.since_ns for lease in live), default=0) / _NS
     runs = tuple(
         _run(lease, moment, live=lease in live)
         for lease in sorted(leases, key=lambda lease: lease.since_ns)
-        if lease in live or overview.status != DONE
+        if lease in live or batch_status.status != DONE
     )
     if not live:
         return Activity(runs)
-    pace = _pace(store, overview, began)
+    pace = _pace(store, batch_status, began)
     at = moment / _NS
     return Activity(
         runs,
         pace.shards(at),
         pace.files(at),
-        pace.seconds_for(_work_left(overview), at),
+        pace.seconds_for(_work_left(batch_status), at),
     )
 
 
@@ -97,10 +97,10 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
     )
 
 
-def _pace(store: StoreDirectory, overview: BatchStatus, began: float) -> Pace:
+def _pace(store: StoreDirectory, batch_status: BatchStatus, began: float) -> Pace:
     """Return the pace of finished shards since then, as far back as the last events go."""
-    shards = {shard.shard_id: shard for shard in overview.plan.shards}
-    times = _ends(store.batches.latest_events(overview.batch_id), began)
+    shards = {shard.shard_id: shard for shard in batch_status.plan.shards}
+    times = _ends(store.batches.latest_events(batch_status.batch_id), began)
     pace = Pace(began)
     for at, shard_id in times:
         shard = shards.get(shard_id)
@@ -119,11 +119,11 @@ def _ends(events: Sequence[Document], began: float) -> list[tuple[float, str]]:
     return sorted(found)
 
 
-def _work_left(overview: BatchStatus) -> int:
+def _work_left(batch_status: BatchStatus) -> int:
     return sum(
         work_of(shard)
-        for shard in overview.plan.shards
-        if overview.shard_status(shard.shard_id) not in (DONE, FAILED)
+        for shard in batch_status.plan.shards
+        if batch_status.shard_status(shard.shard_id) not in (DONE, FAILED)
     )
 
 

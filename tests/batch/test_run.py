@@ -339,7 +339,7 @@ def test_shortage_of_the_process_is_no_result(
     assert [found["code"] for found in report.errors] == [code]
     assert list(batch.records(code="E0002")) == []
     report = batch.run(scheduler)
-    assert (report.status, report.result) == ("done", scanned.batch.overview().result)
+    assert (report.status, report.result) == ("done", scanned.batch.load_status().result)
 
 
 def test_shortage_of_a_process_is_no_state(
@@ -351,7 +351,7 @@ def test_shortage_of_a_process_is_no_state(
     receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
     codes = [receipt.error["code"] for receipt in receipts if receipt.error]
     assert codes == ["DISK_EXHAUSTED"]
-    assert batch.overview().shards()["failed"] == 0
+    assert batch.load_status().shards()["failed"] == 0
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
@@ -366,7 +366,7 @@ def test_a_shard_that_fails_again_says_why_this_time(
             replace_task(patch, "symbols", run=failing)
             report = batch.run(scheduler)
         assert [found["code"] for found in report.errors] == [code]
-        failed = [state for state in batch.overview().present() if state.status == "failed"]
+        failed = [state for state in batch.load_status().present() if state.status == "failed"]
         attempts.append({state.attempt for state in failed})
     assert attempts[0].isdisjoint(attempts[1])  # what other runs tell it by
 
@@ -396,7 +396,7 @@ def test_no_room_for_temporary_files_is_no_result(
         report = batch.run("sync")
     assert {found["code"] for found in report.errors} == {"DISK_EXHAUSTED"}
     report = batch.run("sync")
-    assert (report.status, report.result) == ("done", scanned.batch.overview().result)
+    assert (report.status, report.result) == ("done", scanned.batch.load_status().result)
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])

@@ -39,7 +39,7 @@ W = "tcp://10.0.0.7:4000"
 
 @pytest.fixture(scope="module")
 def tasks(scanned: Scanned) -> tuple[PlannedTask, ...]:
-    return scanned.batch.overview().plan.tasks
+    return scanned.batch.load_status().plan.tasks
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def addresses(client: Any) -> dict[str, str]:
 
 def look(client: Any, batch: codebatch.Batch, **options: Any) -> Any:
     directory = batch.directory
-    tasks = batch.overview().plan.tasks
+    tasks = batch.load_status().plan.tasks
     return examine(client, Work(tasks, str(directory.root), directory.store_id), **options)
 
 
@@ -127,7 +127,7 @@ def look_at(
 ) -> list[tuple[Problem, ...]]:
     """What is wrong with each of some workers."""
     directory = batch.directory
-    tasks = batch.overview().plan.tasks
+    tasks = batch.load_status().plan.tasks
     where = (str(directory.root), directory.store_id)
     found = examine_workers(client, list(workers), Work(tasks, *where), transport)
     assert list(found) == list(workers)
@@ -184,7 +184,7 @@ def test_a_task_that_is_nowhere(
     client: Any, addresses: dict[str, str], planned: codebatch.Batch
 ) -> None:
     directory = planned.store.directory
-    task = replace(planned.overview().plan.tasks[0], id="mine", task="mine:check")
+    task = replace(planned.load_status().plan.tasks[0], id="mine", task="mine:check")
     where = (str(directory.root), directory.store_id)
     found = examine_workers(client, [addresses["fit-1"]], Work([task], *where))
     ((problem,),) = found.values()

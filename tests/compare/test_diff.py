@@ -205,7 +205,7 @@ def test_equal_shards_are_not_read(before: Path, tmp_path: Path) -> None:
         outputs.write_bytes(b"x" * outputs.stat().st_size)
     diff = store.compare(batches[0].id, batches[1].id).diff
     assert (diff.added, diff.removed, diff.changed) == ((), (), ())
-    assert diff.unchanged == batches[1].overview().counts().records
+    assert diff.unchanged == batches[1].load_status().counts().records
 
 
 NAMES = st.sampled_from(["a.py", "b.py", "c/d.py", "c/e.js", "f.md"])

@@ -167,7 +167,7 @@ def test_a_table_holds_one_kind(scanned: Scanned, main: Main, name: str) -> None
 
 
 def test_the_kind_that_is_the_only_one_need_not_be_named(scanned: Scanned) -> None:
-    tasks = scanned.batch.overview().states
+    tasks = scanned.batch.load_status().states
     alone = {
         task: kinds
         for task in tasks

@@ -20,7 +20,7 @@ from codebatch.store.snapshots import Snapshots
 from codebatch.store.write_group import reporting_write_errors
 
 READS: dict[str, Callable[[codebatch.Batch], object]] = {
-    "overview": lambda batch: batch.overview().status,
+    "batch_status": lambda batch: batch.load_status().status,
     "status": lambda batch: batch.status(),
     "summary": lambda batch: batch.summary(),
     "tasks": lambda batch: batch.tasks(),
@@ -47,7 +47,7 @@ READS: dict[str, Callable[[codebatch.Batch], object]] = {
 def remove(batch: codebatch.Batch) -> None:
     """As ``batch rm``, ``snapshot rm`` and ``gc`` one after the other."""
     store = codebatch.open_store(batch.path)
-    snapshot_id = batch.overview().plan.snapshot_id
+    snapshot_id = batch.load_status().plan.snapshot_id
     store.remove_batch(batch)
     store.remove_snapshot(snapshot_id)
     store.gc(grace=0)
@@ -119,7 +119,7 @@ def test_lists_leave_out_what_goes_meanwhile(
     scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, batch = scanned_copy.store, scanned_copy.batch
-    snapshot_id = batch.overview().plan.snapshot_id
+    snapshot_id = batch.load_status().plan.snapshot_id
     batches, snapshots = ["batch-" + "0" * 16, batch.id], ["snap-" + "f" * 16, snapshot_id]
     monkeypatch.setattr(Batches, "ids", lambda _: batches)
     monkeypatch.setattr(Snapshots, "ids", lambda _: snapshots)

@@ -233,7 +233,7 @@ def test_shard_is_done_only_with_all_chunks(
     number: int, damage: Callable[[Path], None], chunked: tuple[codebatch.Batch, list[str]]
 ) -> None:
     batch, objects = chunked
-    result = batch.overview().result
+    result = batch.load_status().result
     damage(object_file(batch.path, objects[number]))
     report = resume(batch.path, batch.id)
     assert (report.status, report.result) == ("done", result)

@@ -426,12 +426,12 @@ def test_looking_up_a_name_gives_the_same_with_and_without(
     name: str, scanned_copy: Scanned
 ) -> None:
     batch = scanned_copy.batch
-    directory, overview = batch.directory, batch.overview()
-    assert records_by_name(directory, overview, name) is None
+    directory, batch_status = batch.directory, batch.load_status()
+    assert records_by_name(directory, batch_status, name) is None
     before = list(map(canonical_json, batch.outputs(name=name)))
     chosen = batch.outputs(name=name, kind="symbol", language="python").to_list()
     batch.sql(COUNT)
-    assert records_by_name(directory, overview, name) is not None
+    assert records_by_name(directory, batch_status, name) is not None
     assert list(map(canonical_json, batch.outputs(name=name))) == before
     assert batch.outputs(name=name, kind="symbol", language="python").to_list() == chosen
     named = [r for r in batch.records() if r.get("name") == name]

@@ -51,7 +51,7 @@ def states(store: codebatch.Store, batch_id: str) -> dict[tuple[str, str], Shard
     fixed = {"attempt": "", "started": "", "finished": "", "origins": "", "linked": None}
     return {
         (task_id, shard_id): state and replace(state, computed=0, reused=0, **fixed)
-        for task_id, shards in store.find_batch(batch_id).overview().states.items()
+        for task_id, shards in store.find_batch(batch_id).load_status().states.items()
         for shard_id, state in shards.items()
     }
 

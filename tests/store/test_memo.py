@@ -76,10 +76,10 @@ def few(tmp_path: Path) -> Path:
 
 def computed(report: codebatch.RunReport, store: codebatch.Store) -> dict[str, int]:
     """How many files each task was run on, from the states."""
-    overview = store.find_batch(report.batch_id).overview()
+    batch_status = store.find_batch(report.batch_id).load_status()
     return {
         task_id: sum(state.computed for state in states.values() if state is not None)
-        for task_id, states in overview.states.items()
+        for task_id, states in batch_status.states.items()
     }
 
 
@@ -229,7 +229,7 @@ def test_failed_task_is_not_remembered(
 
 
 def found_codes(store: codebatch.Store) -> dict[str, int]:
-    return dict(store.find_batch("latest").overview().counts("symbols").by_code)
+    return dict(store.find_batch("latest").load_status().counts("symbols").by_code)
 
 
 def test_task_of_another_version_does_not_finish_a_batch(
@@ -462,7 +462,7 @@ def test_concurrent_runs_share_a_memo(tmp_path: Path) -> None:
     assert [outcome.code for outcome in outcomes] == [0] * 4
     for number, batch in enumerate(batches):
         expected = from_scratch(tmp_path, tree, full(lint={"max_line_length": 90 + number}))
-        assert batch.overview().result == expected.result
+        assert batch.load_status().result == expected.result
 
 
 # -- require reused, compute again ---------------------------------------------------------------

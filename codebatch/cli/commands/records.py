@@ -132,8 +132,8 @@ def _select(
     """
     check_sort(selection.sort, columns.all)
     batch = api.open_store(store).find_batch(batch_id)
-    overview = batch.overview()
-    output.note_unfinished(batch.id, overview.status, overview.shards())
+    batch_status = batch.load_status()
+    output.note_unfinished(batch.id, batch_status.status, batch_status.shards())
     filters = dict(selection.filters) if kind is None else {**selection.filters, "kind": kind}
     if is_streamed(destinations) and selection.sort is None and selection.limit is None:
         return batch.outputs(task=selection.task, **filters)

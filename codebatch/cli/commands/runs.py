@@ -351,6 +351,6 @@ def _skipped(number: int) -> str:
 
 
 def _write_findings(batch: api.Batch) -> None:
-    counts = batch.overview().counts()
+    counts = batch.load_status().counts()
     found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
     output.write_line(f"  findings {', '.join(found)}")

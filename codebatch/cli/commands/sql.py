@@ -53,9 +53,9 @@ def sql(
     of memory. Results of any size are written with --format jsonl; other forms hold 256 MiB.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    overview = batch.overview()
-    output.note_unfinished(batch.id, overview.status, overview.shards())
-    result = run_sql(batch.directory, overview, statement, timeout)
+    batch_status = batch.load_status()
+    output.note_unfinished(batch.id, batch_status.status, batch_status.shards())
+    result = run_sql(batch.directory, batch_status, statement, timeout)
     rows = result.rows if is_streamed(destinations) else _bounded(result.rows)
     write_rows(rows, Columns(result.columns, result.columns), destinations)
 

@@ -53,8 +53,8 @@ def top(
     says otherwise. A table shows ten rows without --limit; the other formats all.
     """
     batch = api.open_store(store).find_batch(batch_id)
-    overview = batch.overview()
-    output.note_unfinished(batch.id, overview.status, overview.shards())
+    batch_status = batch.load_status()
+    output.note_unfinished(batch.id, batch_status.status, batch_status.shards())
     rows = batch.top(by, task=selection.task, **selection.filters)
     limit = selection.limit
     if limit is None and is_for_people(destinations):

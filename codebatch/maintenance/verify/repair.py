@@ -277,11 +277,11 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
         return False
     document: Document = {name: plan[name] for name in ("batch_id", "snapshot_id", "pipeline")}
     if not _says(store, Place(BATCH, batch_id), document):
-        overview = load_batch_status(store, batch_id, verify=True, listed=False)
+        batch_status = load_batch_status(store, batch_id, verify=True, listed=False)
         document["created"] = min(_written(store, Place(kind, batch_id)) for kind in (PLAN, INPUTS))
-        document["result"] = overview.result
-        times = [state.finished for state in overview.present()]
-        if overview.result is not None and times:
+        document["result"] = batch_status.result
+        times = [state.finished for state in batch_status.present()]
+        if batch_status.result is not None and times:
             document["finished"] = max(times)
         store.batches.save_document(batch_id, document)
     return True
