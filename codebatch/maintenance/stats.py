@@ -10,15 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from pathlib import Path
 
 from codebatch.maintenance.gc.marks import batch_data, digests_in
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import SnapshotNotFoundError, StoreError
-from codebatch.store import StoreDirectory
+from codebatch.model.records import FileRecord
+from codebatch.store import StoreDirectory, path_kinds
 from codebatch.store.inventory import (
     OBJECT_PREFIXES,
     FoundFile,
@@ -27,43 +28,24 @@ from codebatch.store.inventory import (
     is_temporary,
     object_folders,
 )
-from codebatch.store.path_kinds import (
-    BATCH,
-    EVENTS,
-    HOLDER,
-    INPUTS,
-    LEASE,
-    LOCK,
-    MANIFEST,
-    OUTPUTS,
-    PLAN,
-    SNAPSHOT,
-    STATE,
-    STORE,
-    TASK,
-    place_of,
-)
-from codebatch.store.path_kinds import DERIVED as INDEX
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 REMOVED, TEMPORARY, OTHER = "removed", "temporaries", "other"
 _KINDS = {
-    STORE: "store",
-    SNAPSHOT: "snapshots",
-    MANIFEST: "manifests",
-    BATCH: "batches",
-    PLAN: "batches",
-    INPUTS: "inputs",
-    EVENTS: "events",
-    TASK: "tasks",
-    STATE: "states",
-    OUTPUTS: "outputs",
-    LEASE: "leases",
-    LOCK: "leases",
-    HOLDER: "leases",
+    path_kinds.STORE: "store",
+    path_kinds.SNAPSHOT: "snapshots",
+    path_kinds.MANIFEST: "manifests",
+    path_kinds.INPUTS: "inputs",
+    path_kinds.EVENTS: "events",
+    path_kinds.TASK: "tasks",
+    path_kinds.STATE: "states",
+    path_kinds.OUTPUTS: "outputs",
+    **dict.fromkeys((path_kinds.BATCH, path_kinds.PLAN), "batches"),
+    **dict.fromkeys((path_kinds.LEASE, path_kinds.LOCK, path_kinds.HOLDER), "leases"),
 }
 _OWN_INDEXES = ("memo", "quarantine")
 _PATHS = 5
+_SUMMED = ("files", "bytes", "disk_bytes")
 
 
 @dataclass
@@ -153,50 +135,52 @@ class _Counting:
     stored: dict[bytes, int] = field(default_factory=dict)
     seen: set[tuple[int, int]] = field(default_factory=set)
     usage: dict[str, Usage] = field(default_factory=dict)
-    files: int = 0
-    logical: int = 0
 
     def stats(self, largest: int) -> StoreStats:
         """Everything that there is to say."""
         snapshots = self.store.snapshots.ids()
-        for snapshot_id in snapshots:
-            self._add_snapshot(snapshot_id)
-        batches = [(batch_id, self._referred(batch_id)) for batch_id in self._oldest_first()]
-        for _, referred in batches:
-            self.derived |= referred
+        sizes = [file.size for one in snapshots for file in self._files_of(one)]
+        ids = self.store.batches.ids()
+        ids.sort(key=lambda batch_id: (_created(self.store, batch_id), batch_id))
+        batches = [(batch_id, self._referred(batch_id)) for batch_id in ids]
+        self.derived.update(*(referred for _, referred in batches))
         self._add_objects()
         growth = tuple(self._growth(batches))
-        self._add_files()
+        layout = self.store.layout
+        for file in files_below(layout.door, layout.root, skip=layout.objects):
+            self._add(self._kind_of_file(file.path), file)
         kinds = tuple(self.usage.values())
+        total = Usage("total", *(sum(getattr(one, name) for one in kinds) for name in _SUMMED))
         return StoreStats(
             snapshots=len(snapshots),
             batches=len(batches),
-            files=self.files,
-            logical_bytes=self.logical,
+            files=len(sizes),
+            logical_bytes=sum(sizes),
             distinct_bytes=sum(self.sources.values()),
             stored_bytes=sum(self.stored.get(digest, 0) for digest in self.sources),
             kinds=kinds,
-            total=_sum(kinds),
+            total=total,
             growth=growth,
             largest=tuple(self._largest(largest)),
         )
 
-    def _add_snapshot(self, snapshot_id: str) -> None:
+    def _files_of(self, snapshot_id: str) -> Sequence[FileRecord]:
+        """The files of a snapshot, whose objects are now known as sources."""
         try:
             files = self.store.snapshots.load_manifest(snapshot_id)
         except SnapshotNotFoundError:  # removed meanwhile
-            return
-        for file in files:
-            self.files += 1
-            self.logical += file.size
-            self.sources[bytes.fromhex(file.object[len(DIGEST_PREFIX) :])] = file.size
+            return ()
+        self.sources.update(
+            (bytes.fromhex(file.object[len(DIGEST_PREFIX) :]), file.size) for file in files
+        )
+        return files
 
-    def _oldest_first(self) -> list[str]:
-        return sorted(self.store.batches.ids(), key=lambda one: (_created(self.store, one), one))
+    def _folder(self, batch_id: str) -> Path:
+        return self.store.layout.batch_document(batch_id).parent
 
     def _referred(self, batch_id: str) -> set[bytes]:
-        folder = self.store.layout.batch_document(batch_id).parent
-        return {digest for data in batch_data(self.store, [folder]) for digest in digests_in(data)}
+        lines = batch_data(self.store, [self._folder(batch_id)])
+        return {digest for data in lines for digest in digests_in(data)}
 
     def _add_objects(self) -> None:
         for prefix in OBJECT_PREFIXES:
@@ -212,21 +196,16 @@ class _Counting:
             return SOURCE
         return DERIVED if digest in self.derived else UNREFERENCED
 
-    def _add_files(self) -> None:
-        layout = self.store.layout
-        for file in files_below(layout.door, layout.root, skip=layout.objects):
-            self._add(self._kind_of_file(file.path), file)
-
     def _kind_of_file(self, path: str) -> str:
         place = os.path.relpath(path, self.store.root)
         if is_removed(place):
             return REMOVED
         if is_temporary(place):
             return TEMPORARY
-        found = place_of(place)
+        found = path_kinds.place_of(place)
         if found is None:
             return OTHER
-        if found.kind != INDEX:
+        if found.kind != path_kinds.DERIVED:
             return _KINDS.get(found.kind, OTHER)
         folder = place.split("/")[1]
         return folder if folder in _OWN_INDEXES else f"indexes: {folder}"
@@ -247,8 +226,7 @@ class _Counting:
             new = referred - known
             known |= referred
             own = 0
-            layout = self.store.layout
-            for file in files_below(layout.door, layout.batch_document(batch_id).parent):
+            for file in files_below(self.store.layout.door, self._folder(batch_id)):
                 own += 0 if file.inode in inodes else file.size
                 if file.links > 1:
                     inodes.add(file.inode)
@@ -257,30 +235,22 @@ class _Counting:
 
     def _largest(self, number: int) -> Iterator[LargeObject]:
         chosen = sorted(self.stored, key=lambda digest: (-self.stored[digest], digest))[:number]
-        paths = self._paths_of(chosen)
-        for digest in chosen:
-            name = DIGEST_PREFIX + digest.hex()
-            found = sorted(paths[name])
-            yield LargeObject(
-                name, self._kind(digest), self.stored[digest], tuple(found[:_PATHS]), len(found)
-            )
-
-    def _paths_of(self, digests: list[bytes]) -> dict[str, set[str]]:
-        """The paths that lines of manifests and outputs name together with an object."""
+        names = {digest: DIGEST_PREFIX + digest.hex() for digest in chosen}
         paths: dict[str, set[str]] = defaultdict(set)
-        names = [DIGEST_PREFIX + digest.hex() for digest in digests]
-        batches = self.store.batches.ids()
-        folders = [self.store.layout.batch_document(batch_id).parent for batch_id in batches]
-        for data in chain(_manifests(self.store), batch_data(self.store, folders)):
-            for name in names:
+        for data in self._lines() if chosen else ():
+            for name in names.values():
                 paths[name].update(_paths_with(data, f'"object":"{name}"'.encode()))
-        return paths
+        for digest, name in names.items():
+            found = sorted(paths[name])
+            some, size = tuple(found[:_PATHS]), self.stored[digest]
+            yield LargeObject(name, self._kind(digest), size, some, len(found))
 
-
-def _manifests(store: StoreDirectory) -> Iterator[bytes]:
-    for snapshot_id in store.snapshots.ids():
-        with contextlib.suppress(SnapshotNotFoundError):  # removed meanwhile
-            yield store.snapshots.read_manifest(snapshot_id)
+    def _lines(self) -> Iterator[bytes]:
+        """All lines that name paths together with objects: of manifests, inputs and outputs."""
+        for snapshot_id in self.store.snapshots.ids():
+            with contextlib.suppress(SnapshotNotFoundError):  # removed meanwhile
+                yield self.store.snapshots.read_manifest(snapshot_id)
+        yield from batch_data(self.store, map(self._folder, self.store.batches.ids()))
 
 
 def _paths_with(data: bytes, reference: bytes) -> Iterator[str]:
@@ -299,13 +269,6 @@ def _created(store: StoreDirectory, batch_id: str) -> str:
         return store.batches.time_of(batch_id)
     except StoreError:
         return ""
-
-
-def _sum(kinds: Iterable[Usage]) -> Usage:
-    total: Counter[str] = Counter()
-    for usage in kinds:
-        total.update(files=usage.files, bytes=usage.bytes, disk_bytes=usage.disk_bytes)
-    return Usage("total", total["files"], total["bytes"], total["disk_bytes"])
 
 
 def _ratio(more: int, less: int) -> float | None:

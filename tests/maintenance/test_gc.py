@@ -417,4 +417,4 @@ def test_gc_and_the_next_scan(tmp_path: Path, cli: Callable[..., Outcome]):
     assert cli("gc", "--store", batch.path, "--grace", "0", "--max-memo-bytes", "0").code == 0
     again, second = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     assert (second.result, second.files["reused"] > 0) == (report.result, True)
-    assert is_whole(again.store, again)
+    assert is_whole(codebatch.open_store(again.path), again)

@@ -41,7 +41,7 @@ def test_every_file_is_of_a_kind(scanned: Scanned) -> None:
     """Each kind of file that a scan writes is named; of none is what keeps the store out of git."""
     kinds = {one.kind: one.files for one in scanned.store.stats().kinds}
     expected = {"store", "snapshots", "manifests", "batches", "inputs", "tasks", "states"}
-    assert kinds.keys() >= expected | {"outputs", "memo", "indexes: shards", "source objects"}
+    assert kinds.keys() >= expected | {"outputs", "memo", "source objects"}
     assert kinds["other"] == 1
 
 
