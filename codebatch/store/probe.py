@@ -78,13 +78,8 @@ def is_marked(layout: Layout, mark: str) -> bool:
 
 def can_write(layout: Layout) -> bool:
     """Return True if this process can write in the store, found out by trying it."""
-    path = layout.root / temporary_name()
-    try:
-        create_file(layout.door, path)
-        remove_file(layout.door, path)
-    except StoreWriteError:
-        return False
-    return True
+    with marked(layout) as mark:
+        return mark is not None
 
 
 def _tried(door: Door, folder: Path, kind: str | None, free: int) -> FileSystem:

@@ -20,37 +20,23 @@ from codebatch.store.write_group import reporting_write_errors, temporary_name
 
 
 def remove_if_old(door: Door, path: str, before_ns: int) -> bool:
-    """Remove an object unless it was modified since; a writer touches what it relies on."""
-    parent, name = os.path.split(path)
+    """Remove an object, one that was set aside perhaps, unless it was modified since: a writer
+    touches what it relies on. One that is not removed has its name again; whoever wrote it anew
+    meanwhile wrote the same.
+    """
+    parent, found = os.path.split(path)
+    name = found.removeprefix(ASIDE_PREFIX)
     aside = ASIDE_PREFIX + name
     with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
         try:
-            folder.rename(name, aside)
+            folder.rename(found, aside)
         except FileNotFoundError:
             return False
-        return _remove_aside(folder, aside, before_ns)
-
-
-def remove_aside(door: Door, aside: str, before_ns: int) -> bool:
-    """Remove an object that was set aside, or put it back where it was modified since."""
-    parent, name = os.path.split(aside)
-    with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
-        return _remove_aside(folder, name, before_ns)
-
-
-def _remove_aside(folder: Folder, aside: str, before_ns: int) -> bool:
-    if folder.status(aside).st_mtime_ns < before_ns:
-        folder.unlink(aside)
-        return True
-    folder.rename(aside, aside.removeprefix(ASIDE_PREFIX))
-    return False
-
-
-def put_back_object(door: Door, aside: str) -> None:
-    """Give an object that was set aside its name again; whoever wrote it anew wrote the same."""
-    parent, name = os.path.split(aside)
-    with reporting_write_errors(Path(parent)), door.folder(parent) as folder:
-        folder.rename(name, name.removeprefix(ASIDE_PREFIX))
+        if folder.status(aside).st_mtime_ns < before_ns:
+            folder.unlink(aside)
+            return True
+        folder.rename(aside, name)
+        return False
 
 
 def remove_empty_folder(door: Door, path: str) -> None:

@@ -26,7 +26,7 @@ from codebatch.maintenance.verify.check import parse_subset
 from codebatch.model.digest import compact, seal
 from codebatch.store import StoreDirectory, pretty
 from codebatch.store.layout import Layout
-from codebatch.store.objects import zstd_frames as frames
+from codebatch.store.objects import compression as frames
 from codebatch.store.removal import drop_file
 
 Main = Callable[..., Outcome]

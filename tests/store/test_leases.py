@@ -156,13 +156,13 @@ def test_odd_files_among_the_leases_stop_nobody(store: codebatch.Store, tree: Pa
 def test_leases_of_commands(store: codebatch.Store, tree: Path, monkeypatch: pytest.MonkeyPatch):
     """Each that writes holds one, and those that write nothing hold none."""
     held: list[str] = []
-    begin = leases._begin
+    write = leases._write
 
-    def note(layout: Layout, purpose: str, batch_id: str | None) -> Lease:
-        held.append(purpose)
-        return begin(layout, purpose, batch_id)
+    def note(layout: Layout, lease: Lease) -> None:
+        held.append(lease.purpose)
+        write(layout, lease)
 
-    monkeypatch.setattr(leases, "_begin", note)
+    monkeypatch.setattr(leases, "_write", note)
     batch = store.batch(store.snapshot(tree))
     batch.run("sync")
     assert held == ["snapshot", "batch init", "run"]

@@ -45,7 +45,7 @@ from codebatch.store.layout import (
     SNAPSHOT_BYTES,
 )
 from codebatch.store.objects.cas import check_object
-from codebatch.store.objects.zstd_frames import FrameDamagedError
+from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import (
     FILE,
     IGNORE,
@@ -179,7 +179,7 @@ def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | No
         return None  # removed meanwhile: if something refers to it, that is noticed there
     except StoreError as error:
         return "UNREADABLE", error.message
-    except FrameDamagedError as error:
+    except CompressionError as error:
         return "OBJECT_DAMAGED", str(error)
     if found is None:
         return "OBJECT_DAMAGED", "its bytes do not match its name"

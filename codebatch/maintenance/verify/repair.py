@@ -27,7 +27,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.files import file_status
 from codebatch.store.layout import SNAPSHOT_BYTES
 from codebatch.store.objects.cas import check_object
-from codebatch.store.objects.zstd_frames import FrameDamagedError
+from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import (
     BATCH,
     INDEXES_FOLDER,
@@ -168,7 +168,7 @@ class _Repair:
         """Return True if a file is the object, in the form that its ending says."""
         try:
             return check_object(self.store.layout.door, path, digest) is not None
-        except (StoreError, FrameDamagedError, OSError):
+        except (StoreError, CompressionError, OSError):
             return False
 
     def task(self, problem: Problem) -> str:

@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import msgpack
@@ -40,7 +39,6 @@ _START, _KEY, _LINES = b"\x95\xc4\x20", slice(3, 35), 35
 _SIZES_OF_LINES = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # of the length of bytes, by its first byte
 _AROUND_LINES_BYTES = 2**20  # counts, names of objects: no entry of ours has so much
 _SMALL_BYTES = 256 * 2**10
-_TINY_BYTES = 32 * 2**10
 _SMALL_SEGMENTS = 48
 _FRESH_NS = 24 * 3600 * 10**9
 
@@ -160,24 +158,11 @@ def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
 
     What is in them but their keys is as the file has it, and checked when it is recalled.
     """
-    size = _size(door, path)
-    if size <= _TINY_BYTES:
-        return _load_tiny(door, path)
-    return _load_small(door, path) if size <= _SMALL_BYTES else _load(door, path)
-
-
-def _load(door: Door, path: Path) -> tuple[bytes, ...]:
     try:
         data = read_file(door, path, MOST_BYTES)
     except StoreError:
         return ()
     return _packed_entries(data) if data is not None and _name(data) == path.name else ()
-
-
-# The name says what is in a segment, so one that was read need not be read again. How many are
-# kept is a matter of memory: lines take some ten times the bytes of a segment.
-_load_tiny = lru_cache(maxsize=256)(_load)
-_load_small = lru_cache(maxsize=32)(_load)
 
 
 def _write(door: Door, folder: Path, packed: list[bytes]) -> list[Path]:

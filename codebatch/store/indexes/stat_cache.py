@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.model.errors import StoreError
@@ -24,8 +24,6 @@ from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, Layout
 
 _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64
-_PORTION = 2**16
-_LARGEST_HEADER_BYTES = 2**25
 _FRESH_NS = 24 * 3600 * 10**9
 _LOCATION = re.compile(
     rb"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})(?:"
@@ -100,21 +98,11 @@ class StatCache:
 def root_of(door: Door, path: Path) -> tuple[str, str] | None:
     """The machine and the folder that a cache is about; None where it does not say."""
     try:
-        with door.stream(path) as stream:
-            header = json.loads(_first_line(stream)[_CHECKSUM_BYTES:])
+        header = json.loads(door.read(path, CACHE_BYTES)[_CHECKSUM_BYTES:].partition(b"\n")[0])
         circumstances = header["circumstances"]
         return str(circumstances["host"]), str(circumstances["root"])
     except (OSError, StoreError, KeyError, TypeError, ValueError, RecursionError):
         return None
-
-
-def _first_line(stream: BinaryIO) -> bytes:
-    line = bytearray()
-    while (data := stream.read(_PORTION)) and len(line) < _LARGEST_HEADER_BYTES:
-        line += data.partition(b"\n")[0]
-        if b"\n" in data:
-            break
-    return bytes(line)
 
 
 def _with_checksum(*parts: bytes) -> bytes:

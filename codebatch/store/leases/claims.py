@@ -12,11 +12,12 @@ same shard.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from codebatch.model.errors import StoreError
 from codebatch.store.files import create_file, file_status, read_file, remove_file
 from codebatch.store.layout import SMALL_BYTES, Layout, check_shard_id, is_name
-from codebatch.store.leases.leases import EXPIRY_NS, Lease, read_lease, touched_ns
+from codebatch.store.leases.leases import Lease, read_lease, touched_ns
 
 _NOBODY = "none"
 _MOST = 1000
@@ -45,28 +46,30 @@ class Claims:
         return None  # odd files: what is lost is at most time
 
     def holder(self, shard_id: str) -> Lease | None:
-        """The live run, other than this one, that has a shard."""
-        name = check_shard_id(shard_id)
-        for _ in range(_MOST):
-            owner = self._read(name)
-            if owner is None or owner == self._run:
+        """Return the live run, other than this one, that has a shard."""
+        for name, owner in self._claims_on(shard_id):
+            if owner == self._run:
                 return None
             lease = self._live(name, owner)
             if lease is not None:
                 return lease
-            name = _succeeding(shard_id, owner)
         return None
 
     def release(self, shard_id: str) -> None:
         """Give up what this run has claimed and not done."""
+        for name, owner in self._claims_on(shard_id):
+            if owner == self._run:
+                remove_file(self._layout.door, self._folder / name)
+                return
+
+    def _claims_on(self, shard_id: str) -> Iterator[tuple[str, str]]:
+        """Yield the claims on a shard, each with the run that it names, then its successor."""
         name = check_shard_id(shard_id)
         for _ in range(_MOST):
             owner = self._read(name)
             if owner is None:
                 return
-            if owner == self._run:
-                remove_file(self._layout.door, self._folder / name)
-                return
+            yield name, owner
             name = _succeeding(shard_id, owner)
 
     def _create(self, name: str) -> str | None:
@@ -84,18 +87,18 @@ class Claims:
         return text if text is None or is_name(text) else ""
 
     def _live(self, name: str, owner: str) -> Lease | None:
-        """The lease of the run that a claim names, if it is live."""
+        """Return the lease of the run that a claim names, if it is live."""
         # This run's lease is touched all the time: it tells what the file system's time is.
         now = touched_ns(self._layout, self._run) or 0
         if owner:
             lease = read_lease(self._layout, owner)
-            return lease if lease is not None and lease.is_live(now) else None
-        touched = 0
-        with contextlib.suppress(StoreError):
-            status = file_status(self._layout.door, self._folder / name)
-            touched = 0 if status is None else status.st_mtime_ns
-        unnamed = Lease("", "run", None, 0, touched, None)
-        return unnamed if now - touched < EXPIRY_NS else None
+        else:
+            touched = 0
+            with contextlib.suppress(StoreError):
+                status = file_status(self._layout.door, self._folder / name)
+                touched = 0 if status is None else status.st_mtime_ns
+            lease = Lease("", "run", None, 0, touched, None)
+        return lease if lease is not None and lease.is_live(now) else None
 
 
 def _succeeding(shard_id: str, owner: str) -> str:

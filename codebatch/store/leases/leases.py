@@ -73,7 +73,11 @@ class Lease:
 @contextlib.contextmanager
 def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Iterator[Lease]:
     """Hold a lease for a block."""
-    lease = _begin(layout, purpose, batch_id)
+    lease_id = os.urandom(8).hex()
+    # It counts from the moment in which others can see it.
+    since = create_file(layout.door, layout.lease(lease_id)) or 0
+    lease = Lease(lease_id, purpose, batch_id, since, since, this_process())
+    _write(layout, lease)
     ended = threading.Event()
     thread = threading.Thread(target=_keep_alive, args=(layout, lease, ended), daemon=True)
     thread.start()
@@ -152,15 +156,6 @@ def is_running(process: Process) -> bool:
     return _started(process.pid) in (None, process.started)
 
 
-def _begin(layout: Layout, purpose: str, batch_id: str | None) -> Lease:
-    """Make a lease; it counts from the moment in which others can see it."""
-    lease_id = os.urandom(8).hex()
-    since = create_file(layout.door, layout.lease(lease_id)) or 0
-    lease = Lease(lease_id, purpose, batch_id, since, since, this_process())
-    _write(layout, lease)
-    return lease
-
-
 def _write(layout: Layout, lease: Lease) -> None:
     names = ("purpose", "batch_id", "since_ns", "process")
     document = {name: value for name, value in asdict(lease).items() if name in names}
@@ -170,29 +165,18 @@ def _write(layout: Layout, lease: Lease) -> None:
 def _keep_alive(layout: Layout, lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(TOUCH_SECONDS):
         with contextlib.suppress(OSError, StoreError):  # the next time, perhaps
-            _touch(layout, lease)
-
-
-def _touch(layout: Layout, lease: Lease) -> None:
-    try:
-        layout.door.touch(layout.lease(lease.lease_id))
-    except FileNotFoundError:
-        _write(layout, lease)
+            try:
+                layout.door.touch(layout.lease(lease.lease_id))
+            except FileNotFoundError:
+                _write(layout, lease)
 
 
 def _parsed(lease_id: str, touched: int, document: Document) -> Lease:
     batch_id, since = document["batch_id"], document["since_ns"]
-    process = cast("dict[str, object]", document["process"])
+    process = parse_process(cast("dict[str, object]", document["process"]))
     if not isinstance(since, int) or not (batch_id is None or isinstance(batch_id, str)):
         raise TypeError("a lease has a batch and a time")
-    return Lease(
-        lease_id=lease_id,
-        purpose=str(document["purpose"]),
-        batch_id=batch_id,
-        since_ns=since,
-        touched_ns=touched,
-        process=parse_process(process),
-    )
+    return Lease(lease_id, str(document["purpose"]), batch_id, since, touched, process)
 
 
 def parse_process(document: Document) -> Process:

@@ -62,7 +62,13 @@ def _locking(layout: Layout, wait_seconds: float) -> Iterator[None]:
         descriptor = folder.open(layout.lock.name, os.O_RDWR | os.O_CREAT)
     try:
         end = time.monotonic() + wait_seconds
-        while not _is_taken(layout, descriptor):
+        while True:
+            with (
+                contextlib.suppress(BlockingIOError),
+                reporting_write_errors(layout.root, (BlockingIOError,)),
+            ):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
             if time.monotonic() >= end:
                 raise _locked(layout, wait_seconds)
             time.sleep(_PAUSE_SECONDS)
@@ -70,15 +76,6 @@ def _locking(layout: Layout, wait_seconds: float) -> Iterator[None]:
     finally:
         with reporting_write_errors(layout.root):
             os.close(descriptor)
-
-
-def _is_taken(layout: Layout, descriptor: int) -> bool:
-    with reporting_write_errors(layout.root):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
 
 
 def lock_holder(layout: Layout) -> Holder | None:

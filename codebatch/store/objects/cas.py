@@ -22,12 +22,13 @@ from codebatch.model.errors import ObjectNotFoundError, StoreDamagedError, Store
 from codebatch.store.door import ABSENT, Door, Folder
 from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
 from codebatch.store.leases.pins import Pins, kept_in
-from codebatch.store.objects.compression import COMPRESSION_LEVEL, zstd
-from codebatch.store.objects.zstd_frames import (
-    FrameDamagedError,
+from codebatch.store.objects.compression import (
+    COMPRESSION_LEVEL,
+    CompressionError,
     FrameReader,
     FrameWriter,
     with_checksum,
+    zstd,
 )
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
@@ -115,7 +116,7 @@ class ObjectStore:
         path = self._find(digest)
         try:
             return path is not None and check_object(self._door, path, digest, limit) is not None
-        except (StoreError, FileNotFoundError, NotADirectoryError, FrameDamagedError):
+        except (StoreError, FileNotFoundError, NotADirectoryError, CompressionError):
             return False
 
     def put(self, data: bytes, group: WriteGroup, pins: Pins | None = None) -> StoredObject:
@@ -127,14 +128,15 @@ class ObjectStore:
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
         form, is_whole = _form_of(parent, name, data, group)
         place = f"{parent}/{form}"
-        if form is None or not is_whole or not self._may_stay(place, group, pins):
+        if (
+            form is None
+            or not is_whole
+            or not (group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"))
+        ):
             form, stored = _new_form(name, data, form)
             place = f"{parent}/{form}"
             group.add_below(self._place, place, stored, OBJECT_MODE)
         return StoredObject(digest, len(data), place[len(self._place) + 1 :])
-
-    def _may_stay(self, place: str, group: WriteGroup, pins: Pins | None) -> bool:
-        return group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}")
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
@@ -198,7 +200,7 @@ class ObjectStore:
                     yield portion
         except ABSENT:
             raise _missing(digest) from None
-        except FrameDamagedError as error:
+        except CompressionError as error:
             raise _damaged(digest) from error
         if DIGEST_PREFIX + hasher.hexdigest() != digest:
             raise _damaged(digest)
@@ -247,7 +249,7 @@ def open_stored(stored: StoredBytes, limit: int = HELD_BYTES) -> bytes:
     if stored.compressed:
         try:
             data = b"".join(FrameReader(io.BytesIO(data).read, limit))
-        except FrameDamagedError as error:
+        except CompressionError as error:
             raise _damaged(stored.digest) from error
     if len(data) > limit or digest_bytes(data) != stored.digest:
         raise _damaged(stored.digest)
@@ -259,13 +261,13 @@ def check_object(
 ) -> ObjectCheck | None:
     """Read a stored form of an object; None where its bytes are not what the digest says.
 
-    `FrameDamagedError` where it is not stored as it should be, `StoreError` where it cannot be
+    `CompressionError` where it is not stored as it should be, `StoreError` where it cannot be
     read.
     """
     with reporting_read_errors(path), door.stream(path) as stream:
-        reader = FrameReader(stream.read, limit) if path.endswith(COMPRESSED_SUFFIX) else None
-        found, size = measure(reader or iter(lambda: stream.read(_PORTION), b""))
-    has_checksum = reader is None or reader.has_checksum
+        portions = _raw_portions(path, stream.read, limit)
+        found, size = measure(portions)
+    has_checksum = not isinstance(portions, FrameReader) or portions.has_checksum
     return ObjectCheck(size, has_checksum) if found == digest else None
 
 
@@ -325,7 +327,7 @@ def _holds(folder: Folder, form: str, data: bytes) -> bool:
         stored = folder.read(form, len(data) + _around(len(data)))
         if form.endswith(COMPRESSED_SUFFIX):
             return b"".join(FrameReader(io.BytesIO(stored).read, len(data))) == data
-    except (OSError, StoreError, FrameDamagedError):
+    except (OSError, StoreError, CompressionError):
         return False
     return stored == data
 

@@ -1,8 +1,17 @@
-"""Zstandard, from the standard library where it has it."""
+"""Zstandard, and objects compressed at rest: one frame, and a checksum of its bytes behind it.
+
+An object's name covers its raw bytes. A frame also has bits that no decoder looks at, and many
+spellings of the same content, so a damaged frame may well give the right bytes. The checksum
+finds that too. It stands in a skippable frame of its own, which every decoder passes by. Frames
+without one are read as ever; of them, what a decoder ignores in the header is checked.
+"""
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from codebatch.runtime.lazy import lazy
@@ -12,13 +21,28 @@ if TYPE_CHECKING:
 else:
     zstd = lazy("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
-__all__ = ["COMPRESSION_LEVEL", "CompressionError", "compress", "decompress", "zstd"]
+__all__ = [
+    "COMPRESSION_LEVEL",
+    "CompressionError",
+    "FrameReader",
+    "FrameWriter",
+    "compress",
+    "decompress",
+    "with_checksum",
+    "zstd",
+]
 
 COMPRESSION_LEVEL = 1
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_DESCRIPTOR = len(_MAGIC)
+_NEVER_SET = 0b0001_1011  # the unused and the reserved bit, and those of a dictionary
+_CHECKSUM = struct.Struct("<III")  # magic number of a skippable frame, its length, the CRC-32
+_CHECKSUM_MAGIC = 0x184D2A5C
+_PORTION = 2**20
 
 
 class CompressionError(Exception):
-    """The bytes are no Zstandard frame, or one of more bytes than allowed."""
+    """The bytes are not one frame, its checksum says something else, or it holds too many."""
 
 
 def compress(data: bytes) -> bytes:
@@ -36,3 +60,92 @@ def decompress(data: bytes, limit: int) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise CompressionError("not one frame, or too large")
     return raw
+
+
+def with_checksum(frame: bytes) -> bytes:
+    """A frame as it is stored."""
+    return frame + _checksum(zlib.crc32(frame))
+
+
+class FrameWriter:
+    """Compresses what comes in portions. State: ``_crc`` is over what was written so far."""
+
+    def __init__(self) -> None:
+        self._zstd = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
+        self._crc = 0
+
+    def compress(self, data: bytes) -> bytes:
+        """Return the bytes to be written for these so far."""
+        return self._noted(self._zstd.compress(data))
+
+    def finish(self) -> bytes:
+        """The end of the frame, and the checksum."""
+        return self._noted(self._zstd.flush()) + _checksum(self._crc)
+
+    def _noted(self, written: bytes) -> bytes:
+        self._crc = zlib.crc32(written, self._crc)
+        return written
+
+
+class FrameReader:
+    """The raw bytes of a stored frame in portions; `CompressionError` where it is damaged, or
+    holds more than ``limit`` bytes.
+
+    ``has_checksum`` is known when the last portion was given.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], limit: int | None = None) -> None:
+        self._read = read
+        self._left = limit
+        self.has_checksum = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        decompressor = zstd.ZstdDecompressor()
+        stored = self._read(_PORTION)
+        _check_header(stored)
+        crc = 0
+        while stored:
+            for portion in _expanded(decompressor, stored):
+                self._count(portion)
+                yield portion
+            unused = decompressor.unused_data if decompressor.eof else b""
+            crc = zlib.crc32(memoryview(stored)[: len(stored) - len(unused)], crc)
+            if decompressor.eof:
+                self._check_rest(unused + self._read(_PORTION), crc)
+                return
+            stored = self._read(_PORTION)
+        raise CompressionError("the frame is cut off")
+
+    def _count(self, portion: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(portion)
+            if self._left < 0:
+                raise CompressionError("it decompresses to more bytes than it may")
+
+    def _check_rest(self, rest: bytes, crc: int) -> None:
+        self.has_checksum = rest != b""
+        if rest not in (b"", _checksum(crc)):
+            raise CompressionError("the compressed bytes do not match their checksum")
+
+
+def _expanded(decompressor: zstd.ZstdDecompressor, stored: bytes) -> Iterator[bytes]:
+    """Yield the raw bytes of a portion, in portions: a few bytes may stand for very many."""
+    try:
+        yield decompressor.decompress(stored, max_length=_PORTION)
+        while not decompressor.eof and not decompressor.needs_input:
+            yield decompressor.decompress(b"", max_length=_PORTION)
+    except zstd.ZstdError as error:
+        raise CompressionError(f"it does not decompress: {error}") from error
+
+
+def _check_header(stored: bytes) -> None:
+    if not stored:
+        raise CompressionError("the file is empty")
+    if not stored.startswith(_MAGIC) or len(stored) <= _DESCRIPTOR:
+        raise CompressionError("the file does not start with a Zstandard frame")
+    if stored[_DESCRIPTOR] & _NEVER_SET:
+        raise CompressionError("the header of the frame has bits set that never are")
+
+
+def _checksum(crc: int) -> bytes:
+    return _CHECKSUM.pack(_CHECKSUM_MAGIC, _CHECKSUM.size - 8, crc)
