@@ -35,8 +35,6 @@ from codebatch.store.leases.leases import read_leases
 from codebatch.store.removal import (
     newest_ns,
     put_back,
-    put_back_object,
-    remove_aside,
     remove_empty_folder,
     remove_if_old,
     remove_tree,
@@ -125,10 +123,8 @@ class Sweep:
     def _restore(self, folder: ObjectFolder, needed: frozenset[bytes]) -> None:
         for digest, file in folder.aside:
             name = os.path.basename(file.path).removeprefix(ASIDE_PREFIX)
-            if digest in needed and not self._door.is_there(f"{folder.path}/{name}"):
-                put_back_object(self._door, file.path)
-            else:
-                remove_aside(self._door, file.path, self._before_ns)
+            is_wanted = digest in needed and not self._door.is_there(f"{folder.path}/{name}")
+            remove_if_old(self._door, file.path, 0 if is_wanted else self._before_ns)
 
     def discarded(self, folders: Iterable[Path]) -> None:
         """Delete snapshots and batches that were removed, and that no writer relies on."""
