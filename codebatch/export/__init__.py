@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from codebatch.export.github import write_github
-from codebatch.export.parquet import write_parquet
 from codebatch.export.sarif import write_sarif
 from codebatch.export.selection import ExportReport, Selection
-from codebatch.export.tables import write_csv
+from codebatch.export.tables import write_csv, write_parquet
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import UsageError
 from codebatch.model.records import DONE
@@ -54,19 +53,15 @@ def export_records(selection: Selection, name: str, stream: BinaryIO) -> ExportR
     if name not in FORMATS:
         raise UsageError(f"unknown format: {name}", hints=[f"choose one of {', '.join(FORMATS)}"])
     if name not in FINDING_FORMATS:
-        _refuse(selection, name)
+        # Settings that mean nothing to a format are refused rather than passed over.
+        hints = [f"{' and '.join(FINDING_FORMATS)} do"]
+        if selection.base is not None:
+            raise UsageError(f"the format {name} does not compare with a base", hints=hints)
+        if not selection.limited:
+            raise UsageError(f"the format {name} has no limit to lift", hints=hints)
     report = _WRITERS[name](selection, stream)
     unfinished = _unfinished_note(selection)
     return replace(report, notes=(*unfinished, *report.notes))
-
-
-def _refuse(selection: Selection, name: str) -> None:
-    """Say which settings mean nothing to a format, rather than pass over them."""
-    hints = [f"{' and '.join(FINDING_FORMATS)} do"]
-    if selection.base is not None:
-        raise UsageError(f"the format {name} does not compare with a base", hints=hints)
-    if not selection.limited:
-        raise UsageError(f"the format {name} has no limit to lift", hints=hints)
 
 
 def _unfinished_note(selection: Selection) -> tuple[str, ...]:

@@ -9,18 +9,19 @@ base, only findings that are new or updated are written.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import BinaryIO
 
 from codebatch.export.results import (
     NEW,
     UPDATED,
+    Key,
     Result,
-    Shortlist,
+    choose,
     count_severities,
     load_results,
     place_of,
     rule_of,
+    severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import log_text
@@ -36,24 +37,26 @@ _ESCAPED_PROPERTY = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
 def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
     """Annotations, the most severe first and each severity by place; then what is left out."""
     results = load_results(selection)
+    shown = (result for result in results.each if result.state in (None, NEW, UPDATED))
     limit = STEP_LIMIT if selection.limited else None
-    lists = {severity: Shortlist(limit, place_of) for severity in SEVERITIES}
-    totals: Counter[str] = Counter()
-    for result in results.each:
-        if result.state in (None, NEW, UPDATED):
-            severity = str(result.record["severity"])
-            totals[severity] += 1
-            lists[severity].add(result)
-    kept = [result for shortlist in lists.values() for result in shortlist.first()]
+    kept, totals = choose(shown, limit, _by_severity_and_place, severity_of)
     for result in kept:
         stream.write(_annotation(result).encode("utf-8") + b"\n")
     left_out = totals - count_severities(kept)
     notes = results.notes
     if left_out:
-        note = _left_out_note(left_out, len(kept))
+        number = left_out.total()
+        note = (
+            f"{number:,} of {number + len(kept):,} findings are not annotated "
+            f"({severity_words(left_out)}): GitHub shows {STEP_LIMIT} of each severity a step"
+        )
         stream.write(note.encode("utf-8") + b"\n")
         notes = (*notes, f"{note}; --no-limit writes all")
     return ExportReport(len(kept), dict(left_out), notes)
+
+
+def _by_severity_and_place(result: Result) -> Key:
+    return (SEVERITIES.index(severity_of(result)), *place_of(result))
 
 
 def _annotation(result: Result) -> str:
@@ -69,11 +72,4 @@ def _annotation(result: Result) -> str:
         for name, value in properties.items()
     )
     message = log_text(record["message"]).translate(_ESCAPED_DATA)
-    return f"::{_COMMANDS[str(record['severity'])]} {words}::{message}"
-
-
-def _left_out_note(left_out: Counter[str], kept: int) -> str:
-    return (
-        f"{left_out.total():,} of {left_out.total() + kept:,} findings are not annotated "
-        f"({severity_words(left_out)}): GitHub shows {STEP_LIMIT} of each severity a step"
-    )
+    return f"::{_COMMANDS[severity_of(result)]} {words}::{message}"

@@ -7,9 +7,10 @@ another severity or message) or ``absent`` (in the base only); None without a ba
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from codebatch.compare.compare import Comparison, compare_batches
@@ -80,36 +81,41 @@ def place_of(result: Result) -> Key:
 
 def relevance_of(result: Result) -> Key:
     """The order in which findings are kept: what is there, by severity, the new first, by place."""
-    severity = SEVERITIES.index(str(result.record["severity"]))
+    severity = SEVERITIES.index(severity_of(result))
     state = _BY_RELEVANCE.index(result.state or NEW)
     return (result.state == ABSENT, severity, state, *place_of(result))
 
 
-class Shortlist:
-    """The first ``limit`` of any number of results in an order; None keeps all.
-
-    State: ``_kept`` holds at most twice the limit, the first of them all among these.
+def choose(
+    results: Iterable[Result],
+    limit: int | None,
+    order: Callable[[Result], Key] = relevance_of,
+    group: Callable[[Result], object] = lambda _: None,
+) -> tuple[list[Result], Counter[str]]:
+    """Return the first ``limit`` results of each group in an order, and the numbers of all by
+    severity. None keeps all; at most twice the limit are held of a group.
     """
-
-    def __init__(self, limit: int | None, key: Callable[[Result], Key] = relevance_of) -> None:
-        self._limit = limit
-        self._key = key
-        self._kept: list[Result] = []
-
-    def add(self, result: Result) -> None:
-        """Consider one more."""
-        self._kept.append(result)
-        if self._limit is not None and len(self._kept) > 2 * self._limit:
-            self._kept = self.first()
-
-    def first(self) -> list[Result]:
-        """Those that are kept, in order."""
-        return sorted(self._kept, key=self._key)[: self._limit]
+    totals: Counter[str] = Counter()
+    groups: dict[object, list[Result]] = defaultdict(list)
+    for result in results:
+        totals[severity_of(result)] += 1
+        kept = groups[group(result)]
+        kept.append(result)
+        if limit is not None and len(kept) > 2 * limit:
+            kept.sort(key=order)
+            del kept[limit:]
+    firsts = (sorted(kept, key=order)[:limit] for kept in groups.values())
+    return sorted(chain.from_iterable(firsts), key=order), totals
 
 
-def count_severities(results: list[Result]) -> Counter[str]:
+def severity_of(result: Result) -> str:
+    """Return how severe a finding is."""
+    return str(result.record["severity"])
+
+
+def count_severities(results: Iterable[Result]) -> Counter[str]:
     """Return the number of results of each severity."""
-    return Counter(str(result.record["severity"]) for result in results)
+    return Counter(map(severity_of, results))
 
 
 def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Result]:
@@ -133,20 +139,15 @@ def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Ite
 def _absent(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Record]:
     """Yield the records that the base alone has, under the same conditions."""
     filters = selection.filters
-    paths = _paths_in_language(selection, base)
+    paths = None  # of all languages
+    if filters.language is not None:
+        rows = file_rows(selection.store, base, RecordFilter(language=filters.language))
+        paths = frozenset(row["path"] for row in rows)
     for record in found.diff.removed:
         if selection.task_id not in (None, record["task_id"]) or not filters.matches(record):
             continue
         if paths is None or record["path"] in paths:
             yield record
-
-
-def _paths_in_language(selection: Selection, base: BatchStatus) -> frozenset[object] | None:
-    language = selection.filters.language
-    if language is None:
-        return None
-    rows = file_rows(selection.store, base, RecordFilter(language=language))
-    return frozenset(row["path"] for row in rows)
 
 
 def _identity(record: Record) -> Key:

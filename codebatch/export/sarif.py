@@ -15,11 +15,12 @@ from typing import BinaryIO
 
 from codebatch.export.results import (
     Result,
-    Shortlist,
+    choose,
     count_severities,
     load_results,
     place_of,
     rule_of,
+    severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import path_uri, unicode_text
@@ -43,12 +44,7 @@ _WHY = "GitHub takes 25,000 results and 10 MB gzip-compressed a run"
 def write_sarif(selection: Selection, stream: BinaryIO) -> ExportReport:
     """The findings by path and place."""
     results = load_results(selection)
-    shortlist = Shortlist(MAX_RESULTS if selection.limited else None)
-    totals: Counter[str] = Counter()
-    for result in results.each:
-        totals[str(result.record["severity"])] += 1
-        shortlist.add(result)
-    kept = shortlist.first()
+    kept, totals = choose(results.each, MAX_RESULTS if selection.limited else None)
     data = _encoded(selection, kept, totals)
     while selection.limited and kept and (size := _compressed(data)) > MAX_COMPRESSED_BYTES:
         kept = kept[: int(len(kept) * min(0.95, MAX_COMPRESSED_BYTES / size))]
@@ -60,7 +56,7 @@ def write_sarif(selection: Selection, stream: BinaryIO) -> ExportReport:
 
 
 def _encoded(selection: Selection, kept: Sequence[Result], totals: Counter[str]) -> bytes:
-    left_out = totals - count_severities(list(kept))
+    left_out = totals - count_severities(kept)
     document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(selection, kept, left_out)]}
     return canonical_json(document) + b"\n"
 
@@ -114,8 +110,9 @@ def _result(result: Result, numbers: dict[str, int]) -> Document:
     document: Document = {
         "ruleId": record["code"],
         "ruleIndex": numbers[str(record["code"])],
-        "level": _LEVELS[str(record["severity"])],
-        "message": {"text": _message(record["message"])},
+        "level": _LEVELS[severity_of(result)],
+        # Brackets that would read as a link, ``[text](target)``, are escaped.
+        "message": {"text": unicode_text(record["message"]).replace("](", "\\](")},
         "locations": [
             {
                 "physicalLocation": {
@@ -135,26 +132,18 @@ def _result(result: Result, numbers: dict[str, int]) -> Document:
     return document
 
 
-def _message(message: object) -> str:
-    """The message; brackets that would read as a link (``[text](target)``) are escaped."""
-    return unicode_text(message).replace("](", "\\](")
-
-
 def _compressed(data: bytes) -> int:
     compressor = zlib.compressobj(wbits=_GZIP)
     return len(compressor.compress(data)) + len(compressor.flush())
 
 
 def _notes(selection: Selection, kept: int, left_out: Counter[str]) -> tuple[str, ...]:
+    shown = f"of a run, GitHub shows the {SHOWN_RESULTS:,} most severe results"
     if left_out:
         cut = (
             f"{left_out.total():,} of {left_out.total() + kept:,} results are left out "
             f"({severity_words(left_out)}), the least severe first: {_WHY}; "
             "--no-limit writes all"
         )
-        return (cut, _shown_note())
-    return (_shown_note(),) if selection.limited and kept > SHOWN_RESULTS else ()
-
-
-def _shown_note() -> str:
-    return f"of a run, GitHub shows the {SHOWN_RESULTS:,} most severe results"
+        return (cut, shown)
+    return (shown,) if selection.limited and kept > SHOWN_RESULTS else ()

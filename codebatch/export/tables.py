@@ -2,22 +2,30 @@ r"""Records of one kind as a flat table: the columns of a query, typed by the sc
 
 CSV is that of RFC 4180: a header, lines that end in CR LF, quotes doubled, UTF-8 without a byte
 order mark. An absent field is empty; NUL, which readers stumble over, is ``\u0000``.
+
+Parquet is written a row group at a time. A field that is a number or a text becomes two columns:
+``value`` holds the number, ``value_text`` the text. The same records give the same bytes with
+the same version of pyarrow.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.text import unicode_text
 from codebatch.model.digest import Document
-from codebatch.model.errors import UsageError
-from codebatch.model.records import KINDS
+from codebatch.model.errors import MissingExtraError, UsageError
+from codebatch.model.records import KINDS, Record
 from codebatch.model.resources import load_schema
 from codebatch.query.fields import record_columns
+
+ROW_GROUP = 65_536
 
 _JSON_TYPES: dict[type, str] = {str: "string", bool: "boolean", int: "integer"}
 
@@ -88,6 +96,66 @@ def _drained(line: io.StringIO) -> bytes:
     line.seek(0)
     line.truncate()
     return data
+
+
+class _Field(NamedTuple):
+    """A Parquet column: its arrow type, and how its value comes out of a field of records."""
+
+    name: str
+    source: str
+    type: str
+    nullable: bool
+    convert: Callable[[Any], object]
+
+
+def write_parquet(selection: Selection, stream: BinaryIO) -> ExportReport:
+    """Records of one kind, by task, shard and path."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra, and 100 ms that no other format needs
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            "the format parquet needs pyarrow, which is not installed",
+            hints=["install it: pip install 'codebatch[parquet]'"],
+        ) from error
+    fields = [f for column in columns_of(table_kind(selection)) for f in _fields(column)]
+    schema = pa.schema([pa.field(f.name, pa.type_for_alias(f.type), f.nullable) for f in fields])
+    written = 0
+    found: Iterator[Record] = selection.records()
+    with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        while records := list(islice(found, ROW_GROUP)):
+            arrays = [
+                pa.array([f.convert(record.get(f.source)) for record in records], of_type)
+                for f, of_type in zip(fields, schema.types, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            written += len(records)
+    return ExportReport(written)
+
+
+def _fields(column: Column) -> Iterator[_Field]:
+    """One field, or for a number or a text two."""
+    name, nullable = column.name, not column.required
+    if column.types == ("string",):
+        yield _Field(name, name, "string", nullable, _text)
+    elif column.types in (("boolean",), ("integer",)):
+        arrow = "bool" if column.types == ("boolean",) else "int64"
+        yield _Field(name, name, arrow, nullable, lambda value: value)
+    else:
+        yield _Field(name, name, "int64", nullable=True, convert=_number)
+        yield _Field(f"{name}_text", name, "string", nullable=True, convert=_words)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _words(value: object) -> str | None:
+    return None if _number(value) is not None else _text(value)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else unicode_text(value)
 
 
 def _types(rule: Document) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from official import official_schema
 
 import codebatch
 import codebatch.model.digest
-from codebatch.export import FORMATS, github, parquet, sarif, tables
+from codebatch.export import FORMATS, github, sarif, tables
 from codebatch.model.errors import MissingExtraError, OutputError, UsageError
 from codebatch.model.records import KINDS, Record
 
@@ -207,7 +207,7 @@ def test_parquet_read_back(scanned: Scanned, kind: str) -> None:
 
 def test_parquet_in_row_groups(hostile: codebatch.Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
-    monkeypatch.setattr(parquet, "ROW_GROUP", 3)
+    monkeypatch.setattr(tables, "ROW_GROUP", 3)
     records = [*hostile.records(kind="diagnostic")]
     file = reader.ParquetFile(io.BytesIO(exported(hostile, "parquet", kind="diagnostic")))
     assert file.num_row_groups == -(-len(records) // 3) > 1
