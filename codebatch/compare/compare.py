@@ -6,7 +6,7 @@ Only tasks that both batches have are compared; what is not comparable is said i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from codebatch.compare.diff import RecordDiff, diff_records
@@ -45,8 +45,13 @@ def compare_batches(
                 hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
             )
     tasks = [task for task in a.states if task in b.states]
-    equal = {(task, shard) for task in tasks for shard in _equal_shards(a, b, task, filters)}
-    renames = _renames(store, a, b)
+    equal = _equal_shards(a, b, tasks, filters)
+    old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
+    renames = find_renames(
+        [file for path, file in old.items() if path not in new],
+        [file for path, file in new.items() if path not in old],
+        store.objects.read,
+    )
     new_names = {rename.old: rename.new for rename in renames}
     old_names = {rename.new: rename.old for rename in renames}
     diff = diff_records(
@@ -55,40 +60,34 @@ def compare_batches(
         new_names,
     )
     renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
-    unread = sum(_count(a, task, shard, filters) for task, shard in equal)
-    complete = RecordDiff(
-        diff.added, diff.removed, diff.changed, diff.unchanged + unread, diff.broken
-    )
+    complete = replace(diff, unchanged=diff.unchanged + sum(equal.values()))
     return Comparison(a.batch_id, b.batch_id, complete, tuple(renames), tuple(_notes(a, b)))
 
 
 def _equal_shards(
-    a: BatchStatus, b: BatchStatus, task: str, filters: RecordFilter
-) -> Iterator[str]:
-    """Shards that need not be read. Under a path filter their records cannot be counted unread."""
+    a: BatchStatus, b: BatchStatus, tasks: Iterable[str], filters: RecordFilter
+) -> dict[tuple[str, str], int]:
+    """Shards of tasks that need not be read, with the numbers of their records that pass. Only
+    under a filter by kind can these be counted unread.
+    """
     if filters.path is not None or filters.severity is not None or filters.code is not None:
-        return
-    for shard_id, state in a.states[task].items():
-        other = b.states[task].get(shard_id)
-        if state is not None and other is not None and state.digest == other.digest:
-            yield shard_id
-
-
-def _count(batch_status: BatchStatus, task: str, shard_id: str, filters: RecordFilter) -> int:
-    state = batch_status.states[task][shard_id]
-    if state is None:
-        return 0
-    counts = state.counts
-    if filters.kinds is None:
-        return counts.records
-    return sum(counts.by_kind.get(kind, 0) for kind in filters.kinds)
+        return {}
+    equal = {}
+    for task in tasks:
+        for shard_id, state in a.states[task].items():
+            other = b.states[task].get(shard_id)
+            if state is not None and other is not None and state.digest == other.digest:
+                by_kind, kinds = state.counts.by_kind, filters.kinds
+                passing = by_kind if kinds is None else kinds.intersection(by_kind)
+                equal[task, shard_id] = sum(by_kind[kind] for kind in passing)
+    return equal
 
 
 def _records(
     store: StoreDirectory,
     batch_status: BatchStatus,
     tasks: list[str],
-    equal: set[tuple[str, str]],
+    equal: Container[tuple[str, str]],
     filters: RecordFilter,
     other_names: Mapping[str, str],
 ) -> Iterator[Record]:
@@ -103,13 +102,6 @@ def _records(
                 names = (path, other_names.get(path, path))
                 if content.matches(record) and any(map(filters.matches_path, names)):
                     yield {**record, "task_id": task, "shard_id": shard_id}
-
-
-def _renames(store: StoreDirectory, a: BatchStatus, b: BatchStatus) -> list[Rename]:
-    old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
-    removed = [file for path, file in old.items() if path not in new]
-    added = [file for path, file in new.items() if path not in old]
-    return find_renames(removed, added, store.objects.read)
 
 
 def _differing_inputs(

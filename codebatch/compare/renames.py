@@ -8,7 +8,7 @@ cost grows with what the files share and not with the number of pairs.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from codebatch.model.records import InputFile, path_key
@@ -32,64 +32,57 @@ class Rename(NamedTuple):
 def find_renames(
     removed: Sequence[InputFile], added: Sequence[InputFile], read: ReadObject
 ) -> list[Rename]:
-    """Pair files that are only in the old batch with files that are only in the new one."""
-    exact = _same_objects(removed, added)
-    old_paths, new_paths = {r.old for r in exact}, {r.new for r in exact}
-    similar = _similar(
-        [file for file in removed if file.path not in old_paths],
-        [file for file in added if file.path not in new_paths],
+    """Pair files that are only in the old batch with files that are only in the new one: equal
+    objects in path order, those that keep their base name first, then similar files.
+    """
+    old, new = _by_path(removed), _by_path(added)
+    renames = []
+    for key in (_object_and_name, _object):
+        waiting: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
+        for path, file in new.items():
+            waiting[key(file)].append(path)
+        for path, file in list(old.items()):
+            if paths := waiting.get(key(file)):
+                renames.append(Rename(path, paths.popleft()))
+                del old[path], new[renames[-1].new]
+    renames += _similar(
+        [file for file in old.values() if _is_comparable(file)],
+        [file for file in new.values() if _is_comparable(file)],
         read,
     )
-    return sorted([*exact, *similar], key=lambda rename: path_key(rename.old))
+    return sorted(renames, key=lambda rename: path_key(rename.old))
 
 
-def _same_objects(removed: Sequence[InputFile], added: Sequence[InputFile]) -> list[Rename]:
-    """Equal objects in path order, those that keep their base name first."""
-    named = _paired(removed, added, lambda file: (file.object, _name(file.path)))
-    old_paths, new_paths = {r.old for r in named}, {r.new for r in named}
-    others = _paired(
-        [file for file in removed if file.path not in old_paths],
-        [file for file in added if file.path not in new_paths],
-        lambda file: (file.object,),
-    )
-    return [*named, *others]
+def _by_path(files: Iterable[InputFile]) -> dict[str, InputFile]:
+    return {file.path: file for file in sorted(files, key=lambda file: path_key(file.path))}
 
 
-def _paired(
-    removed: Sequence[InputFile],
-    added: Sequence[InputFile],
-    key: Callable[[InputFile], tuple[str, ...]],
-) -> list[Rename]:
-    """Pair files with equal keys one to one, in path order."""
-    waiting: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
-    for file in _ordered(added):
-        waiting[key(file)].append(file.path)
-    return [
-        Rename(file.path, waiting[key(file)].popleft())
-        for file in _ordered(removed)
-        if waiting.get(key(file))
-    ]
+def _object_and_name(file: InputFile) -> tuple[str, ...]:
+    return file.object, file.path.rpartition("/")[2]
+
+
+def _object(file: InputFile) -> tuple[str, ...]:
+    return (file.object,)
 
 
 def _similar(
-    removed: Sequence[InputFile], added: Sequence[InputFile], read: ReadObject
-) -> list[Rename]:
-    old = [file for file in _ordered(removed) if _is_comparable(file)]
-    new = [file for file in _ordered(added) if _is_comparable(file)]
+    old: Sequence[InputFile], new: Sequence[InputFile], read: ReadObject
+) -> Iterator[Rename]:
+    """Yield pairs of files in path order that are more than half the same, the most alike first."""
     if not old or not new:
-        return []
+        return
     scored = [
         (-shared / max(old[i].size, new[j].size, 1), i, j)
         for (i, j), shared in _shared_bytes(old, new, read).items()
         if old[i].language == new[j].language
     ]
-    found: dict[int, int] = {}
+    found: set[int] = set()
     taken: set[int] = set()
     for score, i, j in sorted(scored):
         if -score > SIMILARITY and i not in found and j not in taken:
-            found[i] = j
+            found.add(i)
             taken.add(j)
-    return [Rename(old[i].path, new[j].path) for i, j in found.items()]
+            yield Rename(old[i].path, new[j].path)
 
 
 def _shared_bytes(
@@ -118,11 +111,3 @@ def _line_index(files: Sequence[InputFile], read: ReadObject) -> dict[bytes, dic
 
 def _is_comparable(file: InputFile) -> bool:
     return file.language not in _OPAQUE and 0 < file.size <= MAX_BYTES
-
-
-def _ordered(files: Iterable[InputFile]) -> list[InputFile]:
-    return sorted(files, key=lambda file: path_key(file.path))
-
-
-def _name(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
