@@ -14,6 +14,7 @@ from codebatch.model.errors import FilterInvalidError
 TEXT = "TEXT"
 INTEGER = "INTEGER"
 ANY = ""  # what the value itself is
+_DESCENDING = "-"
 
 FIELDS: dict[str, dict[str, str]] = {
     "ast": {
@@ -72,7 +73,11 @@ def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:
         )
 
 
-_DESCENDING = "-"
+def spelled(text: str) -> str:
+    r"""Return the text as in JSON where it cannot be encoded: a byte that is not UTF-8 is
+    ``\udcXX``.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def check_sort(key: str | None, fields: Sequence[str]) -> None:
@@ -96,9 +101,5 @@ def sorted_rows(rows: Iterable[Document], key: str | None) -> list[Document]:
         kind.append(row)
     descending = key.startswith(_DESCENDING)
     numbers.sort(key=lambda row: cast("float", row[field]), reverse=descending)
-    texts.sort(key=lambda row: _bytes(row[field]), reverse=descending)
+    texts.sort(key=lambda row: str(row[field]).encode("utf-8", "surrogatepass"), reverse=descending)
     return numbers + texts + missing
-
-
-def _bytes(value: object) -> bytes:
-    return str(value).encode("utf-8", "surrogatepass")

@@ -115,6 +115,10 @@ class RecordFilter:
         """Return true if a record fulfils every condition but the language."""
         return all(test(record) for test in self._tests)
 
+    def matches_file(self, path: str, language: str) -> bool:
+        """Return true if a file fulfils the conditions on its path and language."""
+        return self.matches_path(path) and self.matches_language(language)
+
     def matches_path(self, path: str) -> bool:
         """Return true if the path fulfils the glob."""
         glob = self._globs.get("path")

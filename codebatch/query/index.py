@@ -13,7 +13,6 @@ UTF-8 is ``\udcXX``.
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,9 +20,9 @@ from pathlib import Path
 
 from codebatch.model.digest import canonical_json, digest_document
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
-from codebatch.model.records import FAILED, Record
-from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT
-from codebatch.query.filters import RecordFilter
+from codebatch.model.records import Record
+from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT, spelled
+from codebatch.query.records import iter_records
 from codebatch.query.views import file_rows
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory, is_intact, replacing
@@ -71,42 +70,14 @@ def index_file(store: StoreDirectory, batch_status: BatchStatus) -> Iterator[Pat
     with contextlib.ExitStack() as stack:
         if not _is_current(store, path, batch_status):
             try:
-                _build(store, batch_status, path)
+                with replacing(store.layout, path) as index:
+                    _make(index.path, store, batch_status)
             except (StoreWriteError, StoreDamagedError):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codebatch-"))
                 path = Path(folder) / path.name
                 path.touch()
                 _make(path, store, batch_status)
         yield path
-
-
-def records_by_name(
-    store: StoreDirectory, batch_status: BatchStatus, name: str
-) -> list[Record] | None:
-    """Records with that name, in the order in which they are read, with what readers add;
-    None where no current index is there: it is not built for this.
-    """
-    path = store.layout.sql_index(batch_status.batch_id)
-    try:
-        return _by_name(path, name) if _is_current(store, path, batch_status) else None
-    except (sqlite3.Error, ValueError):  # it was removed meanwhile, or holds no JSON
-        return None
-
-
-def _by_name(path: Path, name: str) -> list[Record]:
-    tables = [table for table in TABLES if "name" in TABLES[table]]
-    found = " UNION ALL ".join(f"SELECT id FROM {table} WHERE name = :text" for table in tables)  # noqa: S608 - names of our own tables
-    statement = f"SELECT json, task_id, shard_id FROM records WHERE id IN ({found}) ORDER BY id"  # noqa: S608 - as above
-    with contextlib.closing(_connect(path)) as connection:
-        return [
-            {**json.loads(line), "task_id": task, "shard_id": shard}
-            for line, task, shard in connection.execute(statement, {"text": spelled(name)})
-        ]
-
-
-def spelled(text: str) -> str:
-    """The text as the index spells it."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_current(store: StoreDirectory, path: Path, batch_status: BatchStatus) -> bool:
@@ -117,35 +88,30 @@ def _is_current(store: StoreDirectory, path: Path, batch_status: BatchStatus) ->
     """
     if not is_intact(store.layout, path, min(_MOST_BYTES, 2**26 + 64 * batch_status.output_bytes)):
         return False
+    # A foreign view must not be queried.
+    schema = "SELECT substr(sql, 1, ?) FROM sqlite_master ORDER BY rowid LIMIT ?"
+    longest = max(map(len, _SCHEMA)) + 1
+    meta = "SELECT key, substr(value, 1, ?) FROM meta LIMIT 10"
+    uri = database_uri(path)
     try:
-        with contextlib.closing(_connect(path)) as connection:
-            return _schema_of(connection) == _SCHEMA and _meta_of(connection) == _meta(batch_status)
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as found:
+            made = tuple(sql for (sql,) in found.execute(schema, (longest, len(_SCHEMA) + 1)))
+            return made == _SCHEMA and dict(found.execute(meta, (_LONGEST_META,))) == _meta(
+                batch_status
+            )
     except sqlite3.Error:
         return False
 
 
-def _schema_of(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Return the statements that made a database: a foreign view must not be queried."""
-    statement = "SELECT substr(sql, 1, ?) FROM sqlite_master ORDER BY rowid LIMIT ?"
-    longest = max(map(len, _SCHEMA)) + 1
-    return tuple(sql for (sql,) in connection.execute(statement, (longest, len(_SCHEMA) + 1)))
-
-
-def _meta_of(connection: sqlite3.Connection) -> dict[str, str]:
-    statement = "SELECT key, substr(value, 1, ?) FROM meta LIMIT 10"
-    return dict(connection.execute(statement, (_LONGEST_META,)).fetchall())
-
-
 def _meta(batch_status: BatchStatus) -> dict[str, str]:
     """Return what a current index is made from, and how."""
-    source = batch_status.result or digest_document("states", list(_outcomes(batch_status)))
+    states = [
+        [task, shard, None if state is None else [state.status, state.digest]]
+        for task, shards in batch_status.states.items()
+        for shard, state in shards.items()
+    ]
+    source = batch_status.result or digest_document("states", states)
     return {"batch_id": batch_status.batch_id, "layout": _LAYOUT, "source": source}
-
-
-def _outcomes(batch_status: BatchStatus) -> Iterator[list[object]]:
-    for task, shards in batch_status.states.items():
-        for shard, state in shards.items():
-            yield [task, shard, None if state is None else [state.status, state.digest]]
 
 
 def database_uri(path: Path) -> str:
@@ -155,71 +121,47 @@ def database_uri(path: Path) -> str:
     return f"{path.as_uri()}?mode=ro&immutable=1"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(database_uri(path), uri=True, isolation_level=None)
-
-
-def _build(store: StoreDirectory, batch_status: BatchStatus, path: Path) -> None:
-    with replacing(store.layout, path) as index:
-        _make(index.path, store, batch_status)
-
-
 def _make(path: Path, store: StoreDirectory, batch_status: BatchStatus) -> None:
     """Fill an empty file, which SQLite must not make: it could be made anywhere by then."""
     try:
         uri = f"{path.as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
-            _fill(database, store, batch_status)
+            for setting in ("journal_mode = OFF", "synchronous = OFF"):
+                database.execute(f"PRAGMA {setting}")
+            database.execute("BEGIN")
+            for statement in _SCHEMA[: len(TABLES)]:
+                database.execute(statement)
+            _insert(database, "meta", ((None, *row) for row in _meta(batch_status).items()))
+            files = file_rows(store, batch_status)
+            _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
+            _insert_records(database, iter_records(store, batch_status))
+            for statement in _SCHEMA[len(TABLES) :]:
+                database.execute(statement)
+            database.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
 
 
-def _fill(database: sqlite3.Connection, store: StoreDirectory, batch_status: BatchStatus) -> None:
-    for setting in ("journal_mode = OFF", "synchronous = OFF"):
-        database.execute(f"PRAGMA {setting}")
-    database.execute("BEGIN")
-    for statement in _SCHEMA[: len(TABLES)]:
-        database.execute(statement)
-    _insert(database, "meta", ((None, *row) for row in _meta(batch_status).items()))
-    files = file_rows(store, batch_status, RecordFilter())
-    _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
-    _insert_records(database, store, batch_status)
-    for statement in _SCHEMA[len(TABLES) :]:
-        database.execute(statement)
-    database.execute("COMMIT")
-
-
-def _insert_records(
-    database: sqlite3.Connection, store: StoreDirectory, batch_status: BatchStatus
-) -> None:
+def _insert_records(database: sqlite3.Connection, records: Iterable[Record]) -> None:
     rows: dict[str, list[tuple[object, ...]]] = {
         table: [] for table in ("records", *_TABLE_OF_KIND.values())
     }
-    for number, (record, task, shard) in enumerate(_stored(store, batch_status)):
-        kind = str(record["kind"])
+
+    def flush() -> None:
+        for table, portion in rows.items():
+            _insert(database, table, portion)
+            portion.clear()
+
+    for number, record in enumerate(records):
+        task, shard, kind = record.pop("task_id"), record.pop("shard_id"), str(record["kind"])
         line = canonical_json(record).decode()
         rows["records"].append((number, *_values(record, ("path",)), task, shard, kind, line))
         if kind in _TABLE_OF_KIND:
             values = _values(record, FIELDS[kind])
             rows[_TABLE_OF_KIND[kind]].append((number, *values, task, shard))
         if number % _PORTION == 0:
-            _flush(database, rows)
-    _flush(database, rows)
-
-
-def _flush(database: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]]]) -> None:
-    for table, portion in rows.items():
-        _insert(database, table, portion)
-        portion.clear()
-
-
-def _stored(store: StoreDirectory, batch_status: BatchStatus) -> Iterator[tuple[Record, str, str]]:
-    """Every record with its task and shard, in the order in which records are read."""
-    for task, states in batch_status.states.items():
-        for shard_id, state in states.items():
-            if state is not None and state.status != FAILED:
-                for record in store.shards.iter_outputs(batch_status.batch_id, task, shard_id):
-                    yield record, task, shard_id
+            flush()
+    flush()
 
 
 def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codebatch.model.digest import Document, canonical_json
@@ -37,15 +37,27 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
     """
     plan = store.batches.load_plan(batch_id)
     located = locate_file(store, batch_id, plan, name)
-    tasks = list(_task_rows(store, batch_id, plan, located))
-    records = list(_records(store, batch_id, plan, located))
+    shard_id = located.shard.shard_id
+    tasks: list[Document] = []
+    records: list[Record] = []
+    for task in plan.tasks:
+        state = store.shards.load_state(batch_id, task.id, shard_id)
+        tasks.append({"task_id": task.id, "status": status_of(state)})
+        if state is not None and state.error is not None:
+            tasks[-1]["error"] = dict(state.error)
+        added = {"task_id": task.id, "shard_id": shard_id}
+        records += (
+            {**record, **added}
+            for record in store.shards.iter_outputs(batch_id, task.id, shard_id)
+            if record["path"] == located.file.path
+        )
     document: Document = {
         "path": located.file.path,
         "object": located.file.object,
         "language": located.file.language,
         "size": located.file.size,
         "batch_id": batch_id,
-        "shard_id": located.shard.shard_id,
+        "shard_id": shard_id,
         "tasks": tasks,
         "outline": outline(records),
         "records": records,
@@ -67,27 +79,6 @@ def source_lines(store: StoreDirectory, file: InputFile) -> list[str]:
         return []
     language = "" if file.language == LINKS else file.language
     return SourceFile(store.objects.read(file.object, file.size), language).lines
-
-
-def _task_rows(
-    store: StoreDirectory, batch_id: str, plan: Plan, located: LocatedFile
-) -> Iterator[Document]:
-    for task in plan.tasks:
-        state = store.shards.load_state(batch_id, task.id, located.shard.shard_id)
-        row: Document = {"task_id": task.id, "status": status_of(state)}
-        if state is not None and state.error is not None:
-            row["error"] = dict(state.error)
-        yield row
-
-
-def _records(
-    store: StoreDirectory, batch_id: str, plan: Plan, located: LocatedFile
-) -> Iterator[Record]:
-    shard_id = located.shard.shard_id
-    for task in plan.tasks:
-        for record in store.shards.iter_outputs(batch_id, task.id, shard_id):
-            if record["path"] == located.file.path:
-                yield {**record, "task_id": task.id, "shard_id": shard_id}
 
 
 def _at_line(records: list[Record], lines: list[str], path: str, at: int) -> Document:
@@ -151,29 +142,21 @@ def _search(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> Loca
         for file in store.batches.load_inputs(batch_id, shard)
     }
     paths = sorted(files, key=path_key)
-    local = _local_path(store.snapshots.load(plan.snapshot_id), text)
+    source = str(store.snapshots.load(plan.snapshot_id)["source"])
+    local = os.path.relpath(os.path.join(os.getcwd(), text), source)
     if local in files:
         return files[local]
     ending = "/" + posixpath.normpath(text or ".").lstrip("/")
     fitting = [path for path in paths if ("/" + path).endswith(ending)]
     if len(fitting) == 1:
         return files[fitting[0]]
-    raise _ambiguous(text, fitting) if fitting else _not_found(text, paths, batch_id)
-
-
-def _local_path(snapshot: Document, text: str) -> str:
-    """The path below the snapshot's source, if it is a path on this machine."""
-    source = str(snapshot["source"])
-    return os.path.relpath(os.path.join(os.getcwd(), text), source)
-
-
-def _ambiguous(text: str, paths: Sequence[str]) -> AmbiguousPathError:
-    more = len(paths) - _CANDIDATES_SHOWN
-    hints = [*paths[:_CANDIDATES_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
-    return AmbiguousPathError(
-        f"{text} is ambiguous: {len(paths):,} files of the batch end with it",
-        hints=hints,
-        details={"candidates": list(paths)},
+    if not fitting:
+        raise _not_found(text, paths, batch_id)
+    more = len(fitting) - _CANDIDATES_SHOWN
+    raise AmbiguousPathError(
+        f"{text} is ambiguous: {len(fitting):,} files of the batch end with it",
+        hints=[*fitting[:_CANDIDATES_SHOWN], *([f"and {more:,} more"] if more > 0 else [])],
+        details={"candidates": fitting},
     )
 
 

@@ -14,13 +14,22 @@ _NAMES = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
 
 
 def snapshot_rows(store: StoreDirectory) -> list[Document]:
-    """One row a snapshot, oldest first: id, when, from where, how many files, bytes, skipped."""
-    rows = _still_there(store.snapshots.ids(), lambda one: _snapshot_row(store, one))
+    """Return a row for each snapshot, oldest first: id, when, from where, how many files, bytes,
+    skipped.
+    """
+
+    def row(snapshot_id: str) -> Document:
+        document = store.snapshots.load(snapshot_id)
+        skipped = document["skipped"]
+        number = len(skipped) if isinstance(skipped, list) else 0
+        return {**{name: document[name] for name in _NAMES}, "skipped_count": number}
+
+    rows = _still_there(store.snapshots.ids(), row)
     return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
 
 
 def batch_rows(store: StoreDirectory) -> list[Document]:
-    """One row a batch, oldest first: what it is, how far it is, and its size.
+    """Return a row for each batch, oldest first: what it is, how far it is, and its size.
 
     ``file_count`` and ``total_bytes`` are of its inputs, ``records`` and ``output_bytes`` of what
     is committed so far; ``result`` is null until the batch is done.
@@ -34,13 +43,6 @@ def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator
     for one in ids:
         with contextlib.suppress(BatchNotFoundError, SnapshotNotFoundError):
             yield row(one)
-
-
-def _snapshot_row(store: StoreDirectory, snapshot_id: str) -> Document:
-    document = store.snapshots.load(snapshot_id)
-    skipped = document["skipped"]
-    number = len(skipped) if isinstance(skipped, list) else 0
-    return {**{name: document[name] for name in _NAMES}, "skipped_count": number}
 
 
 def _batch_row(store: StoreDirectory, batch_id: str) -> Document:

@@ -42,7 +42,8 @@ def outline(records: Sequence[Record]) -> list[Document]:
     listed = [
         _entry(symbol, measures)
         for symbol in symbols
-        if symbol["symbol_type"] not in _LEFT_OUT and not _is_local(symbol, functions)
+        if symbol["symbol_type"] not in _LEFT_OUT
+        and not (symbol["symbol_type"] == "variable" and symbol["scope"] in functions)
     ]
     listed += _unnamed(measures, listed)
     listed.sort(key=lambda entry: (_number(entry["line"]), -_number(entry["end_line"])))
@@ -77,10 +78,6 @@ def _measures(records: Iterable[Record]) -> dict[_Place, Document]:
             place = (str(record["name"]), _number(record["line"]))
             found.setdefault(place, {})[measure] = record["value"]
     return found
-
-
-def _is_local(symbol: Record, functions: set[str]) -> bool:
-    return symbol["symbol_type"] == "variable" and symbol["scope"] in functions
 
 
 def _entry(symbol: Record, measures: dict[_Place, Document]) -> Document:

@@ -1,8 +1,5 @@
 """Read the records of a batch, shard by shard, skipping shards that hold no match unread.
 
-A name without wildcards is looked up in the SQL index of the batch where that is there and
-current; the answer is the same without it.
-
 Of the lines of a shard few are parsed that do not match. Lines are canonical JSON, in which a quote
 inside of a string is escaped: ``"kind":"metric"`` in a line is that key with that value, at the top
 or in an inner object. A line without it cannot match; one with it is parsed and asked again.
@@ -18,18 +15,13 @@ from codebatch.model.checks import check_record
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
 from codebatch.model.records import FAILED, KINDS, Record, path_key
-from codebatch.query.fields import record_columns
+from codebatch.query.fields import record_columns, spelled
 from codebatch.query.filters import RecordFilter
-from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from codebatch.query import index
-else:
-    index = lazy("codebatch.query.index")
 
 NO_FILTER = RecordFilter()
 
@@ -61,10 +53,7 @@ class Records:
             message = "DataFrames need pandas, which is not installed"
             raise MissingExtraError(message, hints=["pip install 'codebatch[pandas]'"]) from error
         rows = [
-            {
-                key: index.spelled(value) if isinstance(value, str) else value
-                for key, value in row.items()
-            }
+            {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
             for row in self
         ]
         more = {key: None for row in rows for key in row if key not in self._columns}
@@ -93,9 +82,17 @@ def iter_records(
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
     batch_status.check_task(task_id)
     languages = FileLanguages(store, batch_status)
-    for record in _matching(store, batch_status, filters, task_id):
-        if filters.language is None or filters.matches_language(languages.of(record)):
-            yield record
+    for task, states in batch_status.states.items():
+        if task_id not in (None, task):
+            continue
+        for shard_id, state in states.items():
+            if state is None or state.status == FAILED or not filters.may_match(state):
+                continue
+            data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
+            for record in matching(data, filters):
+                record["task_id"], record["shard_id"] = task, shard_id
+                if filters.language is None or filters.matches_language(languages.of(record)):
+                    yield record
 
 
 def sorted_records(
@@ -112,29 +109,6 @@ def sorted_records(
         iter_records(store, batch_status, filters, task_id),
         key=lambda record: (path_key(str(record["path"])), order[str(record["task_id"])]),
     )
-
-
-def _matching(
-    store: StoreDirectory, batch_status: BatchStatus, filters: RecordFilter, task_id: str | None
-) -> Iterator[Record]:
-    """Records that fulfil every condition but the language, with what readers add."""
-    name = filters.plain_name
-    named = None if name is None else index.records_by_name(store, batch_status, name)
-    if named is not None:
-        for record in named:
-            if task_id in (None, record["task_id"]) and filters.matches(record):
-                yield record
-        return
-    for task, states in batch_status.states.items():
-        if task_id not in (None, task):
-            continue
-        for shard_id, state in states.items():
-            if state is None or state.status == FAILED or not filters.may_match(state):
-                continue
-            data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
-            for record in matching(data, filters):
-                record["task_id"], record["shard_id"] = task, shard_id
-                yield record
 
 
 class FileLanguages:
@@ -180,17 +154,13 @@ def _candidates(lines: list[str], filters: RecordFilter) -> list[str]:
     """The lines in which all is that the conditions ask for."""
     found = list(filter(None, lines))
     for field, values in filters.wanted.items():
-        texts = [_text_of(field, value) for value in sorted(values)]
+        texts = [canonical_json({field: value})[1:-1].decode() for value in sorted(values)]
         if len(texts) == 1:
             text = texts[0]
             found = [line for line in found if text in line]
         else:
             found = [line for line in found if any(text in line for text in texts)]
     return found if filters.path is None else list(filter(_path_test(filters), found))
-
-
-def _text_of(field: str, value: str) -> str:
-    return canonical_json({field: value})[1:-1].decode()
 
 
 def _path_test(filters: RecordFilter) -> Callable[[str], bool]:

@@ -26,7 +26,8 @@ from codebatch.model.errors import (
     SqlTooLargeError,
 )
 from codebatch.processes.channel import BrokenChannelError, receive, send
-from codebatch.query.index import TABLES, database_uri, index_file, spelled
+from codebatch.query.fields import spelled
+from codebatch.query.index import TABLES, database_uri, index_file
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
 from codebatch.runtime.programs import import_path, python_command
 from codebatch.status.batch_status import BatchStatus
@@ -65,7 +66,11 @@ def run_sql(
         raise FilterInvalidError("the time limit must be a number of seconds, or 0 for none")
     answers = _answers(store, batch_status, spelled(statement), timeout)
     columns = _unique(cast("Sequence[str]", next(answers)))
-    rows = (_row(columns, row) for portion in answers for row in portion)
+    rows = (
+        dict(zip(columns, map(_json_value, row), strict=True))
+        for portion in answers
+        for row in portion
+    )
     return SqlResult(columns, rows)
 
 
@@ -166,10 +171,6 @@ def _hints(reason: str) -> list[str]:
     if "no such" in reason:
         return [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]
     return [f"the tables: {', '.join(tables)}"]
-
-
-def _row(columns: Sequence[str], values: Sequence[object]) -> Document:
-    return dict(zip(columns, map(_json_value, values), strict=True))
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def top_rows(
     """
     check_choice("field to count by", by, CHOICES)
     if by not in FIELDS:
-        return _largest(store, batch_status, by, filters, task_id)
+        wanted = replace(filters, kind=filters.kind or "metric", metric=by)
+        return _largest(iter_records(store, batch_status, wanted, task_id))
     if by in _COUNTED and filters == NO_FILTER:
         batch_status.check_task(task_id)
         return _ranked(getattr(batch_status.counts(task_id), _COUNTED[by]))
@@ -68,28 +69,12 @@ def _ranked(counts: Mapping[str, int]) -> list[Document]:
     return [{"name": name, "count": count} for name, count in ordered]
 
 
-def _largest(
-    store: StoreDirectory,
-    batch_status: BatchStatus,
-    metric: str,
-    filters: RecordFilter,
-    task_id: str | None,
-) -> list[Document]:
-    wanted = replace(filters, kind=filters.kind or "metric", metric=metric)
-    records = iter_records(store, batch_status, wanted, task_id)
-    return [_measure(record) for record in sorted(_numbers(records), key=_by_value)]
-
-
-def _numbers(records: Iterable[Record]) -> Iterable[Record]:
-    return (record for record in records if isinstance(record["value"], int | float))
-
-
-def _by_value(record: Record) -> tuple[float, bytes, float]:
-    value, line = record["value"], record.get("line", 0)
-    assert isinstance(value, int | float)  # noqa: S101 - see _numbers
-    return -value, path_key(str(record["path"])), line if isinstance(line, int) else 0
-
-
-def _measure(record: Record) -> Document:
-    names = ("path", "value", "name", "line")
-    return {name: record[name] for name in names if name in record}
+def _largest(records: Iterable[Record]) -> list[Document]:
+    measured: list[tuple[tuple[float, bytes, int], Document]] = []
+    for record in records:
+        value, line = record["value"], record.get("line", 0)
+        if isinstance(value, int | float):
+            order = -value, path_key(str(record["path"])), line if isinstance(line, int) else 0
+            fields = ("path", "value", "name", "line")
+            measured.append((order, {name: record[name] for name in fields if name in record}))
+    return [row for _, row in sorted(measured, key=lambda entry: entry[0])]

@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.records import Counts, path_key
-from codebatch.runtime.lazy import lazy
+from codebatch.model.records import path_key
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
-    from codebatch.query import filters as conditions
-else:
-    conditions = lazy("codebatch.query.filters")
+    from codebatch.query.filters import RecordFilter
 
 
 def status(batch_status: BatchStatus) -> Document:
@@ -48,7 +45,11 @@ def summary(batch_status: BatchStatus) -> Document:
         "result": batch_status.result,
         "files": {"total": plan.files, "by_language": dict(plan.languages)},
         "records": {"total": counts.records, "by_kind": dict(counts.by_kind)},
-        "diagnostics": _diagnostics(counts),
+        "diagnostics": {
+            "total": counts.diagnostics,
+            "by_severity": dict(counts.by_severity),
+            "by_code": dict(counts.by_code),
+        },
         "skipped": {"by_reason": dict(counts.by_skip_reason)},
         "tasks": task_rows(batch_status),
     }
@@ -99,7 +100,7 @@ def stats_rows(
     batch_status.check_task(task_id)
     counts = batch_status.counts(task_id)
     languages: Counter[str] = Counter()
-    for row in file_rows(store, batch_status, conditions.RecordFilter(), task_id):
+    for row in file_rows(store, batch_status, None, task_id):
         languages[str(row["language"])] += cast("int", row["records"])
     tasks = [task for task in batch_status.states if task_id in (None, task)]
     groups: dict[str, Mapping[str, int]] = {
@@ -119,10 +120,10 @@ def stats_rows(
 def file_rows(
     store: StoreDirectory,
     batch_status: BatchStatus,
-    filters: conditions.RecordFilter,
+    filters: RecordFilter | None = None,
     task_id: str | None = None,
 ) -> list[Document]:
-    """One row a file in path order: ``path, object, size, language, records, diagnostics``,
+    """Return one row a file in path order: ``path, object, size, language, records, diagnostics``,
     counted over all tasks or over one.
     """
     batch_status.check_task(task_id)
@@ -134,7 +135,7 @@ def file_rows(
         states = [states[shard.shard_id] for states in tasks]
         per_file = [state.per_file for state in states if state is not None and state.per_file]
         for index, file in enumerate(files):
-            if not (filters.matches_language(file.language) and filters.matches_path(file.path)):
+            if filters is not None and not filters.matches_file(file.path, file.language):
                 continue
             counts = [counts[index] for counts in per_file]
             rows.append(
@@ -148,11 +149,3 @@ def file_rows(
                 }
             )
     return sorted(rows, key=lambda row: path_key(str(row["path"])))
-
-
-def _diagnostics(counts: Counts) -> Document:
-    return {
-        "total": counts.diagnostics,
-        "by_severity": dict(counts.by_severity),
-        "by_code": dict(counts.by_code),
-    }
