@@ -6,7 +6,7 @@ refers to any more, go with the next `gc` that is allowed to take them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +52,9 @@ def remove_batches(
 
     `BatchRunningError` where a run is at work on one.
     """
-    ids = _distinct(map(store.batches.find, names))
-    folders = {one: store.layout.batch_document(one).parent for one in ids}
-    removal = _Removal(store, folders, _refuse_running, BatchNotFoundError)
-    return removal.run("batch rm", dry_run=dry_run, wait_seconds=wait_seconds)
+    found = {one: store.layout.batch_document(one) for one in map(store.batches.find, names)}
+    refusal, missing = _refuse_running, BatchNotFoundError
+    return _remove(store, "batch rm", found, refusal, missing, dry_run, wait_seconds)
 
 
 def remove_snapshots(
@@ -65,66 +64,50 @@ def remove_snapshots(
 
     `SnapshotInUseError` where a batch refers to one.
     """
-    ids = _distinct(map(store.snapshots.find, names))
-    folders = {one: store.layout.snapshot_document(one).parent for one in ids}
-    removal = _Removal(store, folders, _refuse_in_use, SnapshotNotFoundError)
-    return removal.run("snapshot rm", dry_run=dry_run, wait_seconds=wait_seconds)
+    found = {one: store.layout.snapshot_document(one) for one in map(store.snapshots.find, names)}
+    refusal, missing = _refuse_in_use, SnapshotNotFoundError
+    return _remove(store, "snapshot rm", found, refusal, missing, dry_run, wait_seconds)
 
 
-class _Removal:
-    """Removes folders of one kind. ``refuse`` raises where something needs one of those named,
-    at a time of the file system's.
+def _remove(
+    store: StoreDirectory,
+    command: str,
+    documents: Mapping[str, Path],
+    refuse: Callable[[StoreDirectory, Collection[str], int], None],
+    missing: type[StoreError],
+    dry_run: bool,  # noqa: FBT001 - as it was given
+    wait_seconds: float,
+) -> RemovalReport:
+    """Remove the folders of documents, or only find out if that could be; ``refuse`` raises where
+    something needs one of those named, at a time of the file system's.
     """
-
-    def __init__(
-        self,
-        store: StoreDirectory,
-        folders: Mapping[str, Path],
-        refuse: Callable[[StoreDirectory, Sequence[str], int], None],
-        missing: type[StoreError],
-    ) -> None:
-        self._store = store
-        self._folders = folders
-        self._refuse = refuse
-        self._missing = missing
-
-    def run(self, command: str, *, dry_run: bool, wait_seconds: float) -> RemovalReport:
-        """Remove, or only find out whether that could be."""
-        ids = list(self._folders)
-        locked = maintenance_lock(self._store.layout, command, now(), wait_seconds)
-        with nullcontext(now_ns()) if dry_run else locked as moment:
-            self._refuse(self._store, ids, moment)
-            sizes = [
-                Removed(one, _size(self._store.layout.door, self._folders[one])) for one in ids
-            ]
-            if not dry_run:
-                self._set_aside(ids, moment)
-        return RemovalReport(dry_run, tuple(sizes))
-
-    def _set_aside(self, ids: Sequence[str], moment: int) -> None:
-        """Whoever comes to need one before it is gone is seen after; who comes later sees that
-        it is gone.
-        """
-        done: list[tuple[Path, Path]] = []
+    door, done = store.layout.door, []
+    locked = maintenance_lock(store.layout, command, now(), wait_seconds)
+    with nullcontext(now_ns()) if dry_run else locked as moment:
+        refuse(store, documents.keys(), moment)
+        sizes = {one: _size(door, path.parent) for one, path in documents.items()}
         try:
-            for one in ids:
-                aside = set_aside(self._store.layout.door, self._folders[one])
+            for one, path in () if dry_run else documents.items():
+                aside = set_aside(door, path.parent)
                 if aside is None:
-                    raise self._missing(f"{one} was removed meanwhile")
-                done.append((aside, self._folders[one]))
-            self._refuse(self._store, ids, moment)
+                    raise missing(f"{one} was removed meanwhile")
+                done.append((aside, path.parent))
+            # What has come to need one before it was gone is seen now; what comes later sees that
+            # it is gone.
+            refuse(store, documents.keys(), moment)
         except CodeBatchError:
             for aside, folder in reversed(done):
-                put_back(self._store.layout.door, aside, folder)
+                put_back(door, aside, folder)
             raise
+    return RemovalReport(dry_run, tuple(Removed(one, size) for one, size in sizes.items()))
 
 
-def _refuse_running(store: StoreDirectory, ids: Sequence[str], moment: int) -> None:
+def _refuse_running(store: StoreDirectory, ids: Collection[str], moment: int) -> None:
     for batch_id in ids:
         refuse_beside(runs_of(store.layout, batch_id, moment), batch_id)
 
 
-def _refuse_in_use(store: StoreDirectory, ids: Sequence[str], _: int) -> None:
+def _refuse_in_use(store: StoreDirectory, ids: Collection[str], _: int) -> None:
     for snapshot_id, batches in users_of(store.layout, ids).items():
         if batches:
             more = f" and {len(batches) - _NAMED} more" if len(batches) > _NAMED else ""
@@ -146,10 +129,6 @@ def _hints(store: StoreDirectory, batches: Sequence[str]) -> list[str]:
             "never begun"
         )
     return hints
-
-
-def _distinct(ids: map[str]) -> list[str]:
-    return list(dict.fromkeys(ids))
 
 
 def _size(door: Door, folder: Path) -> int:
