@@ -1,4 +1,4 @@
-"""Look at the surroundings of a store and name what stands in the way of work.
+"""Look at the environment of a store and name what stands in the way of work.
 
 The store is looked at, not verified: no object is hashed. With a scheduler, the cluster is asked
 what it runs with, and whether its workers see the store.
@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from codebatch.batch.scheduler import check_address
 from codebatch.cluster.preflight.compatibility import (
@@ -28,7 +27,6 @@ from codebatch.model.clock import now_ns
 from codebatch.model.errors import ClusterError, StoreError
 from codebatch.plan.pipeline import load_pipeline
 from codebatch.plan.plan import plan_tasks
-from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import (
@@ -41,14 +39,6 @@ from codebatch.store.inventory import (
 from codebatch.store.leases.leases import read_leases
 from codebatch.store.leases.lock import lock_holder
 from codebatch.store.probe import FileSystem, probe_file_system
-
-if TYPE_CHECKING:
-    from codebatch.cluster.connect import configuration, connection
-    from codebatch.cluster.preflight import preflight
-else:
-    configuration = lazy("codebatch.cluster.connect.configuration")
-    connection = lazy("codebatch.cluster.connect.connection")
-    preflight = lazy("codebatch.cluster.preflight.preflight")
 
 _STALE_NS = 24 * 3600 * 10**9
 _LOW_BYTES = 2**30
@@ -106,7 +96,7 @@ def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diag
     problems: list[Problem] = []
     if store is not None:
         system, health = probe_file_system(store.layout), _health(store)
-        problems += [*_file_system_problems(system, store), *_health_problems(health)]
+        problems += _problems(system, health, store)
     if scheduler is not None:
         try:
             cluster, found = _look_at_cluster(scheduler, store, facts)
@@ -123,6 +113,10 @@ def _look_at_cluster(
     scheduler: str, store: StoreDirectory | None, here: Facts
 ) -> tuple[ClusterFacts, list[Problem]]:
     """The facts of a cluster, and what keeps it from running what would be planned here."""
+    # Most of the time that a diagnosis takes, where no cluster is asked.
+    from codebatch.cluster.connect import configuration, connection  # noqa: PLC0415
+    from codebatch.cluster.preflight import preflight  # noqa: PLC0415
+
     tasks = plan_tasks(load_pipeline(_EVERYTHING))
     transport = configuration.completed(ClusterSettings()).transport or AUTO
     root = None if store is None else os.path.realpath(store.root)
@@ -175,44 +169,20 @@ def _status(store: StoreDirectory, batch_id: str) -> str:
         return "damaged"
 
 
-def _file_system_problems(system: FileSystem, store: StoreDirectory) -> Iterator[Problem]:
+def _problems(system: FileSystem, health: Health, store: StoreDirectory) -> Iterator[Problem]:
     if not system.writable:
-        yield Problem(
-            "NOT_WRITABLE",
-            ERROR,
-            f"nothing can be written in {store.root}",
-            "give this user the right to write there; queries work all the same",
-        )
+        remedy = "give this user the right to write there; queries work all the same"
+        yield Problem("NOT_WRITABLE", ERROR, f"nothing can be written in {store.root}", remedy)
     if system.free_bytes < _LOW_BYTES:
-        yield Problem(
-            "LITTLE_SPACE",
-            WARNING,
-            f"{system.free_bytes:,} bytes are free where the store is",
-            "free space, or remove batches and run codebatch gc",
-        )
+        message = f"{system.free_bytes:,} bytes are free where the store is"
+        remedy = "free space, or remove batches and run codebatch gc"
+        yield Problem("LITTLE_SPACE", WARNING, message, remedy)
     if False in (system.replaces_by_rename, system.creates_exclusively):
-        yield Problem(
-            "NOT_ATOMIC",
-            ERROR,
-            "the file system does not replace or create files atomically",
-            "move the store to another file system",
-        )
-
-
-def _health_problems(health: Health) -> Iterator[Problem]:
-    damaged = health.batches_by_status.get("damaged", 0)
-    if damaged:
-        yield Problem(
-            "DAMAGED",
-            ERROR,
-            f"{damaged} batches cannot be read",
-            "repair them: codebatch verify --repair; or remove them: codebatch batch rm",
-        )
-    left = health.temporaries + health.unfinished
-    if left:
-        yield Problem(
-            "LEFT_OVERS",
-            WARNING,
-            f"{left} files and folders were left behind by commands that were killed",
-            "remove them: codebatch gc",
-        )
+        message = "the file system does not replace or create files atomically"
+        yield Problem("NOT_ATOMIC", ERROR, message, "move the store to another file system")
+    if damaged := health.batches_by_status.get("damaged", 0):
+        remedy = "repair them: codebatch verify --repair; or remove them: codebatch batch rm"
+        yield Problem("DAMAGED", ERROR, f"{damaged} batches cannot be read", remedy)
+    if left := health.temporaries + health.unfinished:
+        message = f"{left} files and folders were left behind by commands that were killed"
+        yield Problem("LEFT_OVERS", WARNING, message, "remove them: codebatch gc")
