@@ -22,9 +22,8 @@ from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
 from codebatch.graph.compile import parcel_key
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
-from codebatch.model.memo_entry import to_entry
 from codebatch.model.messages import Receipt, ShardCall
-from codebatch.model.record_lines import FileLines
+from codebatch.model.record_lines import FileLines, to_entry
 from codebatch.model.records import FAILED, InputFile
 from codebatch.processes.isolation import CHILDREN, ask_child, isolated
 from codebatch.runtime.interrupts import check

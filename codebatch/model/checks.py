@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
 from codebatch.model.records import (
     DONE,
+    FAILED,
     SEVERITIES,
     FileRecord,
     InputFile,
@@ -154,7 +156,9 @@ def _check_shards(plan: Plan) -> None:
 
 def check_state(state: ShardState) -> ShardState:
     """The state itself, if its counts add up."""
-    if state.status != DONE:
+    if state.status not in (DONE, FAILED):
+        raise ValueError(f"unknown shard status {state.status!r}")
+    if state.status == FAILED:
         error = state.error
         if error is None or not all(isinstance(error.get(k), str) for k in ("code", "message")):
             raise ValueError("a failed state says why")
@@ -180,9 +184,7 @@ def check_batch(document: Document, batch_id: str) -> Document:
     if document["result"] is not None:
         check_digest(document["result"])
     check_time(document["created"])
-    for name in ("pipeline", "snapshot_id"):
-        if not isinstance(document[name], str):
-            raise TypeError(f"{name} is a text")
+    _check_types(document, (("pipeline", str), ("snapshot_id", str)))
     return document
 
 
@@ -191,19 +193,20 @@ def check_snapshot(document: Document, snapshot_id: str) -> Document:
     if document["snapshot_id"] != snapshot_id:
         raise ValueError("it is of another snapshot")
     check_time(document["taken"])
-    if not isinstance(document["source"], str):
-        raise TypeError("source is a text")
-    for name in ("file_count", "total_bytes"):
-        number = document[name]
-        if type(number) is not int or not 0 <= number <= _LARGEST:
-            raise TypeError(f"{name} is a count")
-    skipped = document["skipped"]
-    if not isinstance(skipped, list):
-        raise TypeError("skipped is a list")
-    for entry in skipped:
-        if not isinstance(entry["path"], str) or not isinstance(entry["reason"], str):
-            raise TypeError("what was skipped has a path and a reason")
+    counts = (("file_count", int), ("total_bytes", int))
+    _check_types(document, (("source", str), ("skipped", list), *counts))
+    if not all(0 <= cast("int", document[name]) <= _LARGEST for name, _ in counts):
+        raise ValueError("its files are not to be counted")
+    for entry in cast("list[Document]", document["skipped"]):
+        _check_types(entry, (("path", str), ("reason", str)))
     return document
+
+
+def _check_types(document: Document, fields: Iterable[tuple[str, type]]) -> None:
+    """Raise unless the fields are there, and of just these types."""
+    for name, of_type in fields:
+        if type(document[name]) is not of_type:
+            raise TypeError(f"{name} is of another type")
 
 
 def check_time(value: object) -> None:

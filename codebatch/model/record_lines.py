@@ -3,6 +3,10 @@
 What a task yields about a file does not depend on the file's path, so its lines are kept without
 one: a NUL byte, which canonical JSON never holds, stands where each record's path belongs, and
 `fill_path` puts any path there.
+
+In files and messages such lines are an *entry*, ``[key, lines, counts, objects, batch]``: the 32
+bytes of the key; the lines; ``[records, by_kind, by_severity, by_code, by_skip_reason]``; the 32
+bytes of each object that the lines refer to; and the id of the batch that computed them.
 """
 
 from __future__ import annotations
@@ -15,8 +19,10 @@ from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from codebatch.model.digest import canonical_json, digest_bytes
+from codebatch.model.digest import DIGEST_PREFIX, canonical_json, digest_bytes
 from codebatch.model.records import Counts, Record
+
+Entry = tuple[Any, ...]
 
 _OPEN = b"\0"
 _OPEN_VALUE = b'"path":' + _OPEN
@@ -124,3 +130,62 @@ def _line_of_any(record: Record) -> str:
     after = {key: value for key, value in record.items() if key > "path"}
     parts = (canonical_json(before)[1:-1], _OPEN_VALUE, canonical_json(after)[1:-1])
     return "{" + b",".join(part for part in parts if part).decode() + "}\n"
+
+
+def to_entry(key: str, result: FileLines) -> Entry:
+    """A result under its key as an entry."""
+    counts = tuple(vars(result.counts).values())
+    objects = [entry_key(digest) for digest in result.objects]
+    return entry_key(key), result.lines, counts, objects, result.batch_id
+
+
+def from_entry(entry: Entry) -> FileLines:
+    """The result in an entry."""
+    _, lines, counts, objects, batch_id = entry
+    digests = tuple(DIGEST_PREFIX + digest.hex() for digest in objects)
+    return FileLines(lines, Counts(*counts), digests, batch_id)
+
+
+def entry_key(key: str) -> bytes:
+    """The key of a result as an entry has it."""
+    return bytes.fromhex(key[len(DIGEST_PREFIX) :])
+
+
+def key_of(entry: Entry) -> str:
+    """The key of an entry."""
+    return DIGEST_PREFIX + str(entry[0].hex())
+
+
+def is_entry(value: object) -> bool:
+    """Return whether a value is an entry and its counts are right."""
+    if not (isinstance(value, tuple) and len(value) == 5):
+        return False
+    key, lines, counts, objects, batch_id = value
+    return (
+        _is_digest(key)
+        and isinstance(lines, bytes)
+        and (not lines or lines.endswith(b"\n"))
+        and _are_counts(counts)
+        and counts[0] == sum(counts[1].values()) == lines.count(b"\n") == lines.count(_OPEN)
+        and isinstance(objects, tuple)
+        and all(map(_is_digest, objects))
+        and isinstance(batch_id, str)
+    )
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == 32
+
+
+def _are_counts(counts: object) -> bool:
+    return (
+        isinstance(counts, tuple)
+        and len(counts) == 5
+        and type(counts[0]) is int
+        and all(type(tally) is dict for tally in counts[1:])
+        and all(
+            type(name) is str and type(number) is int and number >= 0
+            for tally in counts[1:]
+            for name, number in tally.items()
+        )
+    )

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from codebatch.model.digest import Document, check_digest
 
 Record = dict[str, object]
+Digest = str
+T = TypeVar("T")
 
 FILE_MODE = "100644"
 EXECUTABLE_MODE = "100755"
@@ -104,7 +106,7 @@ class PlannedTask:
     needs: tuple[str, ...]
     config: Mapping[str, object]
     kinds: tuple[str, ...]
-    fingerprint: str
+    fingerprint: Digest
     components: Mapping[str, object]
 
     @cached_property
@@ -125,15 +127,7 @@ class PlannedTask:
     @classmethod
     def from_document(cls, document: Document) -> PlannedTask:
         """Parse one entry of a plan's ``tasks``."""
-        return cls(
-            id=_text(document["id"]),
-            task=_text(document["task"]),
-            needs=_texts(document["needs"]),
-            config=_mapping(document["config"]),
-            kinds=_texts(document["kinds"]),
-            fingerprint=check_digest(document["fingerprint"]),
-            components=_mapping(document["components"]),
-        )
+        return _parsed(cls, document)
 
 
 class PlannedShard(NamedTuple):
@@ -149,14 +143,11 @@ class PlannedShard(NamedTuple):
     @classmethod
     def from_document(cls, document: Document) -> PlannedShard:
         """Parse one entry of a plan's ``shards``."""
-        return cls(
-            shard_id=_text(document["shard_id"]),
-            files=_count(document["files"]),
-            bytes=_count(document["bytes"]),
-            offset=_count(document["offset"]),
-            length=_count(document["length"]),
-            digest=check_digest(document["digest"]),
+        files, size, offset, length = (
+            _count(document[name]) for name in ("files", "bytes", "offset", "length")
         )
+        digest = check_digest(document["digest"])
+        return cls(_text(document["shard_id"]), files, size, offset, length, digest)
 
 
 @dataclass(frozen=True)
@@ -173,16 +164,9 @@ class Plan:
     @classmethod
     def from_document(cls, document: Document) -> Plan:
         """Parse ``plan.json``."""
-        tasks = cast("list[Document]", document["tasks"])
-        shards = cast("list[Document]", document["shards"])
-        return cls(
-            snapshot_id=_text(document["snapshot_id"]),
-            pipeline=_text(document["pipeline"]),
-            tasks=tuple(PlannedTask.from_document(task) for task in tasks),
-            shards=tuple(PlannedShard.from_document(shard) for shard in shards),
-            files=_count(document["files"]),
-            languages=_numbers(document["languages"]),
-        )
+        tasks = [PlannedTask.from_document(task) for task in _list(document["tasks"])]
+        shards = [PlannedShard.from_document(shard) for shard in _list(document["shards"])]
+        return _parsed(cls, document, tasks=tuple(tasks), shards=tuple(shards))
 
     def shard(self, shard_id: str) -> PlannedShard:
         """The planned shard of that id; KeyError where the plan has none."""
@@ -211,8 +195,7 @@ class Counts:
     @classmethod
     def from_document(cls, document: Document) -> Counts:
         """Parse the ``counts`` of a state."""
-        parts = {name: _numbers(document[name]) for name in _COUNT_FIELDS}
-        return cls(records=_count(document["records"]), **parts)
+        return _parsed(cls, document)
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Counts:
@@ -232,10 +215,7 @@ class Counts:
 
     def as_document(self) -> Document:
         """The document that `from_document` parses."""
-        return {
-            "records": self.records,
-            **{name: dict(getattr(self, name)) for name in _COUNT_FIELDS},
-        }
+        return dict(vars(self))
 
     @property
     def diagnostics(self) -> int:
@@ -279,9 +259,9 @@ class ShardState:
     """
 
     status: str
-    digest: str
+    digest: Digest
     size: int
-    tree: str
+    tree: Digest
     files: int
     computed: int
     reused: int
@@ -297,46 +277,13 @@ class ShardState:
     @classmethod
     def from_document(cls, document: Document) -> ShardState:
         """Parse ``state.json``; raises on anything but a complete state."""
-        status = _text(document["status"])
-        if status not in (DONE, FAILED):
-            raise ValueError(f"unknown shard status {status!r}")
-        return cls(
-            status=status,
-            digest=check_digest(document["outputs"]),
-            size=_count(document["size"]),
-            tree=check_digest(document["tree"]),
-            files=_count(document["files"]),
-            computed=_count(document["computed"]),
-            reused=_count(document["reused"]),
-            counts=Counts.from_document(_mapping(document["counts"])),
-            attempt=_text(document["attempt"]),
-            per_file=_pairs(document["per_file"]),
-            origins=_text(document["origins"]),
-            linked=None if document["linked"] is None else _text(document["linked"]),
-            error=cast("Document | None", document["error"]),
-            started=_text(document["started"]),
-            finished=_text(document["finished"]),
-        )
+        return _parsed(cls, document, digest=check_digest(document["outputs"]))
 
     def as_document(self) -> Document:
         """The document that `from_document` parses."""
-        return {
-            "status": self.status,
-            "outputs": self.digest,
-            "size": self.size,
-            "tree": self.tree,
-            "files": self.files,
-            "computed": self.computed,
-            "reused": self.reused,
-            "counts": self.counts.as_document(),
-            "attempt": self.attempt,
-            "per_file": self.per_file,
-            "origins": self.origins,
-            "linked": self.linked,
-            "error": None if self.error is None else dict(self.error),
-            "started": self.started,
-            "finished": self.finished,
-        }
+        document = {**vars(self), "outputs": self.digest, "counts": self.counts.as_document()}
+        del document["digest"]  # the name of that of the document itself
+        return document
 
 
 _kind_of = itemgetter("kind")
@@ -385,6 +332,34 @@ def _pairs(value: object) -> tuple[tuple[int, int], ...]:
 
 
 def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _list(value))
+
+
+def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, got {type(value).__name__}")
-    return tuple(_text(item) for item in value)
+    return value
+
+
+# What is made of a value in a document, by the type that a field is declared with.
+_PARSERS: Mapping[str, Callable[[object], object]] = {
+    "str": _text,
+    "str | None": lambda value: None if value is None else _text(value),
+    "Digest": check_digest,
+    "int": _count,
+    "tuple[str, ...]": _texts,
+    "tuple[tuple[int, int], ...]": _pairs,
+    "Mapping[str, object]": _mapping,
+    "Mapping[str, object] | None": lambda value: value,
+    "Mapping[str, int]": _numbers,
+    "Counts": lambda value: Counts.from_document(_mapping(value)),
+}
+
+
+def _parsed(kind: type[T], document: Document, **known: object) -> T:
+    """Return a value of a dataclass whose fields, but for known ones, are those of a document;
+    KeyError, TypeError, ValueError or an id error for what is none.
+    """
+    declared = kind.__annotations__.items()
+    parsed = {n: _PARSERS[of_type](document[n]) for n, of_type in declared if n not in known}
+    return kind(**parsed, **known)

@@ -22,8 +22,7 @@ import msgpack
 from codebatch.model.digest import canonical_json, digest_bytes
 from codebatch.model.errors import CodeBatchError, WorkerLostError
 from codebatch.model.limits import Limits
-from codebatch.model.memo_entry import Entry, from_entry, has_key, is_entry, key_of, to_entry
-from codebatch.model.record_lines import FileLines
+from codebatch.model.record_lines import Entry, FileLines, from_entry, is_entry, key_of, to_entry
 from codebatch.model.records import InputFile, PlannedTask
 from codebatch.plan.plan import check_toolchain
 from codebatch.shard.compute import (
@@ -179,8 +178,9 @@ def unpack_results(packed: bytes) -> Results:
     try:
         wire = msgpack.unpackb(decompress(packed, _MOST_BYTES), use_list=False)
         entries, objects = wire
-        lines = _results_in(map(_checked, entries))
-        return Results(lines, {digest_bytes(data): data for data in objects})
+        if not all(map(is_entry, entries)):
+            raise ValueError("not the lines of a file")
+        return Results(_results_in(entries), {digest_bytes(data): data for data in objects})
     except (CompressionError, ValueError, TypeError, AttributeError) as error:
         raise WorkerLostError(f"the answer of a worker cannot be read: {error}") from error
 
@@ -208,9 +208,3 @@ def merged(parts: Sequence[Results]) -> Results:
 
 def _results_in(entries: Iterable[Entry]) -> dict[str, FileLines]:
     return {key_of(entry): from_entry(entry) for entry in entries}
-
-
-def _checked(entry: Entry) -> Entry:
-    if not (has_key(entry) and is_entry(entry)):
-        raise ValueError("not the lines of a file")
-    return entry

@@ -121,7 +121,7 @@ def test_damaged_verdict_is_none(world: Poisoned) -> None:
         jsonschema.Draft202012Validator(schema).validate(json.loads(verdict.read_text()))
     for verdict in verdicts:
         verdict.write_bytes(verdict.read_bytes().replace(b"E0003", b"E0009"))
-    shutil.rmtree(world.store / "indexes" / "shards")
+    shutil.rmtree(world.store / "batches")
     words = ("--pipeline", "parse", "--scheduler", "processes", *LIMITS)
     assert world.json("scan", world.tree, *words)["quarantined"] == QUARANTINED[:1]
     assert world.deaths()  # it had to be found out again

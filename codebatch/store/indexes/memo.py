@@ -7,7 +7,7 @@ its folder, of those above (shards were wider) and below (shards were narrower).
 bytes do not give its name, or do not hold what they should, counts as absent. So writers need no
 lock, a sudden death costs no more than a segment, and anyone may delete any of it at any time.
 
-A segment is an array of entries (`model.memo_entry`) ordered by key. Entries are kept as they
+A segment is an array of entries (`model.record_lines`) ordered by key. Entries are kept as they
 are packed and unpacked when they are recalled, one at a time: of hostile bytes, what is unpacked
 may take a hundred times as much.
 """
@@ -23,8 +23,14 @@ from pathlib import Path
 import msgpack
 
 from codebatch.model.errors import StoreError
-from codebatch.model.memo_entry import Entry, entry_key, from_entry, is_entry, to_entry
-from codebatch.model.record_lines import FileLines
+from codebatch.model.record_lines import (
+    Entry,
+    FileLines,
+    entry_key,
+    from_entry,
+    is_entry,
+    to_entry,
+)
 from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.layout import MEMO_SUFFIX, Layout
