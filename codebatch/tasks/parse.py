@@ -22,8 +22,8 @@ from codebatch.tasks.base import (
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import Parsed, SyntaxFault
 from codebatch.tasks.languages.dialects import is_dialect, reason_not_to_parse
+from codebatch.tasks.languages.ecmascript.findings import SyntaxFaults
 from codebatch.tasks.languages.ecmascript.oxlint import OXLINT
-from codebatch.tasks.languages.ecmascript.verdicts import Verdicts
 from codebatch.tasks.languages.python.ruff import RUFF
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
@@ -90,5 +90,5 @@ TASK = Task(
     run=_parse,
     toolchain=_toolchain,
     facets=("script_goal",),
-    prepare=Verdicts,
+    prepare=SyntaxFaults,
 )

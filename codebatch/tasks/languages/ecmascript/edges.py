@@ -61,30 +61,36 @@ def _imports(tree: FlatTree, node: int) -> Iterator[Edge]:
         alias = tree.source(local) if local is not None else None
         yield Edge("imports", target, line, None, alias)
     else:
-        for name, renamed, place in _clause(tree, clause):
-            yield Edge("imports", target, tree.line(tree.starts[place]), name, renamed)
+        for part in tree.children(clause):
+            for name, local, place in names_of(tree, part):
+                yield Edge(
+                    "imports",
+                    target,
+                    tree.line(tree.starts[place]),
+                    name,
+                    _alias(tree, name, local),
+                )
 
 
-def _clause(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:
-    for part in tree.children(clause):
-        kind = tree.types[part]
-        if kind == "identifier":
-            yield "default", tree.source(part), part
-        elif kind == "namespace_import":
-            local = tree.child_of_type(part, "identifier")
-            yield "*", tree.source(local) if local is not None else None, part
-        elif kind == "named_imports":
-            yield from _specifiers(tree, part)
+def names_of(tree: FlatTree, part: int) -> Iterator[tuple[str, int | None, int]]:
+    """Yield the names that a part of a clause imports or exports: each as the other module has it,
+    the node that names it here, and the node of both.
+    """
+    kind = tree.types[part]
+    if kind == "identifier":
+        yield "default", part, part
+    elif kind == "namespace_import":
+        yield "*", tree.child_of_type(part, "identifier"), part
+    elif kind in ("named_imports", "export_clause"):
+        for specifier in tree.children(part):
+            name, alias = tree.child(specifier, "name"), tree.child(specifier, "alias")
+            if name is not None:
+                yield key_text(tree, name), name if alias is None else alias, specifier
 
 
-def _specifiers(tree: FlatTree, clause: int) -> Iterator[tuple[str, str | None, int]]:
-    for specifier in tree.children(clause):
-        name, alias = tree.child(specifier, "name"), tree.child(specifier, "alias")
-        if name is None:
-            continue
-        written = key_text(tree, name)
-        local = key_text(tree, alias) if alias is not None else written
-        yield written, local if local != written else None, specifier
+def _alias(tree: FlatTree, name: str, local: int | None) -> str | None:
+    written = None if local is None else key_text(tree, local)
+    return None if written == name else written
 
 
 def _re_exports(tree: FlatTree, node: int) -> Iterator[Edge]:
@@ -94,8 +100,10 @@ def _re_exports(tree: FlatTree, node: int) -> Iterator[Edge]:
     target, line = tree.source(source)[1:-1], tree.line(tree.starts[node])
     clause = tree.child_of_type(node, "export_clause")
     if clause is not None:
-        for name, alias, place in _specifiers(tree, clause):
-            yield Edge("exports", target, tree.line(tree.starts[place]), name, alias)
+        for name, local, place in names_of(tree, clause):
+            yield Edge(
+                "exports", target, tree.line(tree.starts[place]), name, _alias(tree, name, local)
+            )
         return
     namespace = tree.child_of_type(node, "namespace_export")
     local = tree.child_of_type(namespace, "identifier", "string") if namespace else None

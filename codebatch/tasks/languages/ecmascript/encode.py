@@ -1,25 +1,9 @@
 """A syntax tree as bytes: format ``tree-sitter-flat/2+msgpack``.
 
-One MessagePack map with string keys in sorted order. The nodes are those a ``FlatTree`` keeps,
-in preorder; node 0 is the root. Every column has one entry per node; all numbers are integers
-and all positions count code points of the decoded text without its byte order mark.
-
-``ends``     length of the node: its end offset (exclusive) minus its start offset
-``fields``   index into ``field_names`` of the field the node fills in its parent; 0 is none
-``field_names``  table of field names in order of first use; entry 0 is the empty string
-``grammar``  name of the grammar that parsed the file (``javascript``, ``typescript``, ``tsx``)
-``lines``    offsets at which lines start, each as the difference to the one before; first is 0
-``parents``  distance to the parent: the node's index minus the parent's index; 0 for the root
-``starts``   start offset, as the difference to the start of the node before; first is absolute
-``texts``    index into ``strings`` of the node's text, 0 for nodes without text
-``strings``  table of distinct texts; entry 0 is the empty string
-``types``    index into ``type_names``
-``type_names``   table of node type names in order of first use; anonymous tokens are in quotes
-
-Text is kept for leaves that are names or literals; a node that gives a symbol or an edge its name
-without being one has this name as its text (``symbols.written``, ``edges.written_bases``). The line
-of an offset is the number of line starts that are not greater, its column the offset minus the last
-of these plus one. Equal text and language give equal bytes.
+``SPEC.md`` describes the document. The nodes are those a ``FlatTree`` keeps. Text is kept for
+leaves that are names or literals; a node that gives a symbol or an edge its name without being one
+has this name as its text (``symbols.written``, ``edges.written_bases``). Equal text and language
+give equal bytes.
 
 Symbols and edges follow from these bytes: they look at types, fields, parents, positions, line
 starts and the texts kept here, never at the space, the comments or the tokens in between.

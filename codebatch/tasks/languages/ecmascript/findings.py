@@ -1,21 +1,13 @@
-"""Unused imports (L101), unused variables (L102) and shadowed names (L103), found by oxlint.
+"""What oxlint finds: errors, unused imports (L101), unused variables (L102), shadowed names (L103).
 
-**L101, L102** are oxlint's ``no-unused-vars``: names that nothing reads, imports and others.
-Assigning is not reading, nor is a use inside of the function or class itself. Never reported are
-exports, parameters, ``catch`` parameters, names that start with ``_``, properties named to leave
-them out of a ``...rest``, and anything in declaration files (``.d.ts``). A name that is there for
-other files is none either:
+``SPEC.md`` says what is a finding. A file whose name leaves open whether it is a module or a script
+is accepted if it is either; a ``return`` outside of a function is accepted everywhere, as loaders
+put files into functions. Errors are those of oxc's parser, those of scopes included.
 
-- one at the top level of a script. A file is a script if it neither imports nor exports nor uses
-  ``require``, ``module`` or ``exports`` of its surroundings; ``.mjs``, ``.cjs``, ``.mts`` and
-  ``.cts`` files are none;
-- one inside of ``declare namespace``, ``declare module`` and ``declare global``.
-
-**L103** is ``no-shadow``: a name like one of an enclosing scope, as ESLint and typescript-eslint
-understand it by default.
-
-Comments that speak to ESLint or oxlint are honoured (``eslint-disable``, ``global``, ``exported``,
-``@jsx``), as ``noqa`` is by the task. Of a file that the language rejects there are none.
+L101 and L102 are oxlint's ``no-unused-vars`` without names that are there for other files, L103 is
+``no-shadow``. A file is a script, whose top level others see, if it neither imports nor exports nor
+uses ``require``, ``module`` or ``exports`` of its surroundings. Of a file that the language rejects
+there are none.
 """
 
 from __future__ import annotations
@@ -24,13 +16,17 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.tasks.languages.base import NameFinding, Source
-from codebatch.tasks.languages.ecmascript.oxlint import OxlintRun, Remark
+from codebatch.tasks.base import Config, reason_to_skip
+from codebatch.tasks.languages.base import NameFinding, Source, SyntaxFault
+from codebatch.tasks.languages.dialects import reason_not_to_parse
+from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OxlintRun, Remark, run_on
 from codebatch.tasks.languages.ecmascript.places import places
+from codebatch.tasks.source import SourceFile
 
 if TYPE_CHECKING:
     from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 
+_MOST_FAULTS = 20  # of a file
 UNUSED, SHADOW = "no-unused-vars", "no-shadow"
 # What is found by them is not reported: the global names of a script, and what makes it none.
 _GLOBAL, _COMMONJS = "no-implicit-globals", "no-restricted-globals"
@@ -58,6 +54,46 @@ _TYPES = frozenset(
     "type_alias_declaration interface_declaration enum_declaration internal_module module".split()
 )
 _IMPORTED = re.compile(r"(?:Identifier|Type) '")
+
+
+class SyntaxFaults:
+    """oxlint at work on the files of a shard that it can judge: a preparation of ``parse``.
+
+    Where it is at work on a file already, to find names, it is not asked once more: that would
+    take a tenth of the time of all tasks.
+    """
+
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        self.places = [
+            place
+            for place, source in enumerate(sources)
+            if source.language in LANGUAGES
+            and (reason_to_skip(source, config) or reason_not_to_parse(source)) is None
+        ]
+        self._sources = [sources[place] for place in self.places]
+        self._others = [run_on(source) for source in self._sources]
+        alone = [s for s, other in zip(self._sources, self._others, strict=True) if other is None]
+        self._run = OxlintRun(alone, {})
+
+    def values(self) -> Sequence[tuple[SyntaxFault, ...]]:
+        """Return where the language rejects each file, in source order."""
+        own = iter(self._run.remarks())
+        found = []
+        for source, other in zip(self._sources, self._others, strict=True):
+            remarks = next(own) if other is None else other[0].remarks()[other[1]]
+            found.append(tuple(_faults(source, remarks)))
+        return found
+
+    def cancel(self) -> None:
+        """End oxlint; no answer is needed any more."""
+        self._run.cancel()
+
+
+def _faults(source: Source, remarks: Sequence[Remark]) -> Iterator[SyntaxFault]:
+    errors = [remark for remark in remarks if remark.is_error(source.language)][:_MOST_FAULTS]
+    where = places(source.text, (error.offset for error in errors)) if errors else ()
+    for (line, column), error in zip(where, errors, strict=True):
+        yield SyntaxFault(line, column, error.message)
 
 
 class OxlintFindings:

@@ -34,7 +34,7 @@ from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 class ParsedFile:
     """One file. Everything is derived on first use from the flat tree, and shared."""
 
-    # What the language rejects is found by oxlint; see ``verdicts``.
+    # What the language rejects is found by oxlint; see ``findings``.
     faults: tuple[SyntaxFault, ...] = ()
     nests_deeply = False  # no tool is given this tree
 

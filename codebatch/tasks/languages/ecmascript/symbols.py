@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
+from codebatch.tasks.languages.ecmascript.edges import names_of
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.outline import (
     CLASSES,
@@ -30,10 +31,13 @@ from codebatch.tasks.languages.ecmascript.outline import (
     Definition,
     key_text,
 )
-from codebatch.tasks.languages.ecmascript.patterns import imported_names, pattern_names
 
 _EXPORT_ASSIGNED = "export="
 _EXPORT_ASSIGNMENT = re.compile(r"export\s*=")
+_PATTERNS = frozenset(
+    "object_pattern array_pattern pair_pattern rest_pattern assignment_pattern "
+    "object_assignment_pattern".split()
+)
 _TYPED_PARAMETERS = frozenset(("required_parameter", "optional_parameter"))
 _TYPES = {
     "interface_declaration": "interface",
@@ -144,8 +148,22 @@ def _parameters(tree: FlatTree, node: int) -> Iterator[_Named]:
 def _pattern(
     tree: FlatTree, pattern: int | None, symbol_type: str, definition: int
 ) -> Iterator[_Named]:
-    for name in () if pattern is None else pattern_names(tree, pattern):
-        yield _Named(name, symbol_type, definition)
+    """Yield the identifiers that a binding pattern binds; defaults and keys left out."""
+    if pattern is None:
+        return
+    types, fields, stops = tree.types, tree.fields, tree.stops
+    node, stop = pattern, stops[pattern]
+    while node < stop:
+        kind = types[node]
+        if node != pattern and fields[node] in ("key", "right"):
+            node = stops[node]
+        elif kind in ("identifier", "shorthand_property_identifier_pattern"):
+            yield _Named(node, symbol_type, definition)
+            node += 1
+        elif kind in _PATTERNS:
+            node += 1
+        else:
+            node = stops[node]
 
 
 def _field(tree: FlatTree, node: int) -> Iterator[_Named]:
@@ -157,8 +175,16 @@ def _field(tree: FlatTree, node: int) -> Iterator[_Named]:
 
 
 def _import(tree: FlatTree, node: int) -> Iterator[_Named]:
-    for name, specifier in imported_names(tree, node):
-        yield _Named(name, "import", specifier)
+    for clause in tree.children(node):
+        if tree.types[clause] == "import_require_clause":
+            name = tree.child_of_type(clause, "identifier")
+            if name is not None:
+                yield _Named(name, "import", clause)
+        elif tree.types[clause] == "import_clause":
+            for part in tree.children(clause):
+                for _, local, place in names_of(tree, part):
+                    if local is not None:
+                        yield _Named(local, "import", place)
 
 
 def _import_alias(tree: FlatTree, node: int) -> Iterator[_Named]:
@@ -199,10 +225,9 @@ def _exports(tree: FlatTree, node: int) -> Iterator[_Named]:
     for child in tree.children(node):
         kind = tree.types[child]
         if kind == "export_clause":
-            for specifier in tree.children(child):
-                name = tree.child(specifier, "alias") or tree.child(specifier, "name")
-                if name is not None:
-                    yield _Named(name, "export", specifier)
+            for _, local, specifier in names_of(tree, child):
+                if local is not None:
+                    yield _Named(local, "export", specifier)
         elif kind == "namespace_export":
             name = tree.child_of_type(child, "identifier", "string")
             if name is not None:
