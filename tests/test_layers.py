@@ -47,6 +47,11 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"model", "status", "batch", "api"},
     "__main__": {"runtime", "cli"},
 }
+# The modules of a folder that no other folder imports: what others need of them, the folder gives.
+PRIVATE: dict[str, set[str]] = {
+    "store": {"batches", "documents", "door", "indexes.index_files", "objects.cas", "shards"}
+    | {"snapshots", "store", "write_group"},
+}
 # Outside packages, and which folders may import them.
 HOMES = {
     "dask": {"graph", "cluster"},
@@ -181,6 +186,21 @@ def imports_that_point_up(name: str, _: ast.Module) -> Iterator[str]:
 
 def test_imports_point_down() -> None:
     assert not violations(imports_that_point_up)
+
+
+def imports_of_private_modules(name: str, tree: ast.Module) -> Iterator[str]:
+    for folder, private in PRIVATE.items():
+        modules_in = {f"codebatch.{folder}.{module}" for module in private}
+        if part_of(name) != folder:
+            found = (all_imports(name) | lazily_imported(tree)) & modules_in
+            yield from (f"imports {target}" for target in sorted(found))
+
+
+def test_what_is_private_to_a_folder_is_imported_there_alone() -> None:
+    assert {f"codebatch.{part}.{one}" for part in PRIVATE for one in PRIVATE[part]} <= set(
+        modules()
+    )
+    assert not violations(imports_of_private_modules)
 
 
 def imports_hidden_from_the_type_checker(_: str, tree: ast.Module) -> Iterator[str]:

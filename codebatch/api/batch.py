@@ -14,8 +14,7 @@ from codebatch.model.limits import choose_limits
 from codebatch.model.records import DONE, Record
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus, load_batch_status
-from codebatch.store import StoreDirectory, open_store
-from codebatch.store.documents import expecting
+from codebatch.store import StoreDirectory, expecting, open_store
 
 if TYPE_CHECKING:
     from codebatch import batch as batches

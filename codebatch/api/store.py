@@ -16,10 +16,9 @@ from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, Usag
 from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
-from codebatch.store import StoreDirectory, init_store
+from codebatch.store import StoreDirectory, expecting, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
-from codebatch.store.documents import expecting
 
 if TYPE_CHECKING:
     from codebatch import batch as batches

@@ -10,8 +10,7 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import SnapshotNotFoundError
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
-from codebatch.store import StoreDirectory
-from codebatch.store.documents import expecting
+from codebatch.store import StoreDirectory, expecting
 from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
 

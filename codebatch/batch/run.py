@@ -40,8 +40,7 @@ from codebatch.plan.plan import check_toolchain
 from codebatch.runtime.interrupts import allowed
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus, States, without_files
-from codebatch.store import StoreDirectory
-from codebatch.store.documents import check_there
+from codebatch.store import StoreDirectory, check_there
 
 MAX_ROUNDS = 3
 

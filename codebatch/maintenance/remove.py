@@ -19,8 +19,7 @@ from codebatch.model.errors import (
     SnapshotNotFoundError,
     StoreError,
 )
-from codebatch.store import StoreDirectory
-from codebatch.store.door import Door
+from codebatch.store import Door, StoreDirectory
 from codebatch.store.inventory import files_below, users_of
 from codebatch.store.leases.leases import refuse_beside, runs_of
 from codebatch.store.leases.lock import maintenance_lock

@@ -13,10 +13,9 @@ from codebatch.model.errors import StoreError
 from codebatch.model.messages import ShardCall
 from codebatch.model.record_lines import FileLines
 from codebatch.shard.compute import quarantined_lines
-from codebatch.store import StoreDirectory
+from codebatch.store import StoreDirectory, has_objects_of
 from codebatch.store.indexes.memo import Memo, MemoStore
 from codebatch.store.indexes.quarantine import QuarantineIndex
-from codebatch.store.shards import has_objects_of
 from codebatch.tasks.rules import FAILURES, QUARANTINED
 
 

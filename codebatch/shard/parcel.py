@@ -33,7 +33,7 @@ from codebatch.shard.compute import (
     compute_files,
     quarantined_lines,
 )
-from codebatch.store.objects.cas import StoredBytes, open_stored
+from codebatch.store import StoredBytes, open_stored
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 
 _MOST_BYTES = 2**33  # of an answer, once it is unpacked

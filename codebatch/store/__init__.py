@@ -1,38 +1,58 @@
 """The store directory: durable files, names, objects, typed documents."""
 
-from codebatch.store.documents import LATEST, pretty
-from codebatch.store.indexes.index_files import is_intact, replacing
+from codebatch.store.batches import parse_plan
+from codebatch.store.documents import LATEST, check_there, expecting, parse_line, pretty, typed
+from codebatch.store.door import ABSENT, Door, too_large
+from codebatch.store.indexes.index_files import is_intact, lacks_checksum, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
-from codebatch.store.objects.cas import measure
+from codebatch.store.objects.cas import StoredBytes, check_object, measure, open_stored
+from codebatch.store.shards import has_objects_of, parse_chunks
 from codebatch.store.store import (
-    OpenedStore,
+    IGNORE_LINE,
     StoreDirectory,
     init_store,
     is_own_document,
-    is_store,
     is_store_document,
     open_damaged_store,
     open_store,
+    restore_identity,
+    restore_ignore_file,
 )
-from codebatch.store.write_group import WriteGroup
+from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 __all__ = [
+    "ABSENT",
     "BATCH_PREFIX",
+    "IGNORE_LINE",
     "LATEST",
     "SNAPSHOT_PREFIX",
     "STORE_DOCUMENT",
-    "OpenedStore",
+    "Door",
     "StoreDirectory",
+    "StoredBytes",
     "WriteGroup",
     "check_name",
+    "check_object",
+    "check_there",
+    "expecting",
+    "has_objects_of",
     "init_store",
     "is_intact",
     "is_own_document",
-    "is_store",
     "is_store_document",
+    "lacks_checksum",
     "measure",
     "open_damaged_store",
     "open_store",
+    "open_stored",
+    "parse_chunks",
+    "parse_line",
+    "parse_plan",
     "pretty",
     "replacing",
+    "reporting_read_errors",
+    "restore_identity",
+    "restore_ignore_file",
+    "too_large",
+    "typed",
 ]

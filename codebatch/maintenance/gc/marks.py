@@ -16,12 +16,9 @@ from pathlib import Path
 
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import CodeBatchError
-from codebatch.store import StoreDirectory
-from codebatch.store.door import ABSENT, too_large
+from codebatch.store import ABSENT, StoreDirectory, parse_chunks, reporting_read_errors, too_large
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
 from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS
-from codebatch.store.shards import parse_chunks
-from codebatch.store.write_group import reporting_read_errors
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
 _OBJECT_START = b'"object":"sha256:'

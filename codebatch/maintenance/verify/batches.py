@@ -20,8 +20,7 @@ from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.keys import fingerprint
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, path_key
 from codebatch.model.result_tree import result_digest
-from codebatch.store import BATCH_PREFIX
-from codebatch.store.batches import parse_plan
+from codebatch.store import BATCH_PREFIX, parse_plan
 from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import (
     BATCH,

@@ -33,9 +33,16 @@ from codebatch.model.digest import (
 )
 from codebatch.model.errors import InvalidIdError, StoreError, UsageError
 from codebatch.model.records import FileRecord, path_key
-from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, is_intact, is_own_document
+from codebatch.store import (
+    IGNORE_LINE,
+    SNAPSHOT_PREFIX,
+    StoreDirectory,
+    check_object,
+    is_intact,
+    is_own_document,
+    lacks_checksum,
+)
 from codebatch.store.files import read_file
-from codebatch.store.indexes.index_files import is_unfinished
 from codebatch.store.indexes.memo import MOST_BYTES, is_segment
 from codebatch.store.layout import (
     CACHE_BYTES,
@@ -44,7 +51,6 @@ from codebatch.store.layout import (
     SMALL_BYTES,
     SNAPSHOT_BYTES,
 )
-from codebatch.store.objects.cas import check_object
 from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import (
     FILE,
@@ -61,7 +67,6 @@ from codebatch.store.path_kinds import (
     folders_in,
     walk_store,
 )
-from codebatch.store.store import IGNORE_LINE
 
 Progress = Callable[[int, int], None]
 
@@ -288,7 +293,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
         return found.document is not None or found.is_missing
     if path.parent in (layout.sql_indexes, layout.all_totals):
         is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
-        return not is_kept or is_unfinished(layout, path) or is_intact(layout, path, INDEX_BYTES)
+        return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX
     if not is_memo and path.parent != layout.stat_caches:
         return True

@@ -14,8 +14,7 @@ from typing import NamedTuple, TypeVar
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem
 from codebatch.model.digest import DIGEST_PREFIX, Document, compact, digest_bytes, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
-from codebatch.store import StoreDirectory, pretty
-from codebatch.store.documents import typed
+from codebatch.store import StoreDirectory, pretty, typed
 from codebatch.store.files import read_file
 from codebatch.store.layout import DOCUMENT_BYTES, Layout
 from codebatch.store.path_kinds import (

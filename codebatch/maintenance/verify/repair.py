@@ -23,10 +23,9 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import StoreError
 from codebatch.model.records import path_key
 from codebatch.status.batch_status import load_batch_status
-from codebatch.store import StoreDirectory
+from codebatch.store import StoreDirectory, check_object, restore_identity, restore_ignore_file
 from codebatch.store.files import file_status
 from codebatch.store.layout import SNAPSHOT_BYTES
-from codebatch.store.objects.cas import check_object
 from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import (
     BATCH,
@@ -41,7 +40,6 @@ from codebatch.store.path_kinds import (
     Place,
 )
 from codebatch.store.removal import drop_file
-from codebatch.store.store import restore_identity, restore_ignore_file
 
 UNKNOWN_SKIPPED = "unknown: the list of what was left out was lost"
 _MAX_ROUNDS = 4

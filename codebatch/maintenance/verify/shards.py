@@ -19,10 +19,9 @@ from codebatch.model.records import (
     ShardState,
 )
 from codebatch.model.result_tree import shard_node
-from codebatch.store.documents import parse_line
+from codebatch.store import parse_chunks, parse_line
 from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.path_kinds import OUTPUTS, Place
-from codebatch.store.shards import parse_chunks
 
 
 def check_shard(

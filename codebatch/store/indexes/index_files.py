@@ -81,7 +81,7 @@ def is_intact(layout: Layout, path: Path, limit: int = DOCUMENT_BYTES) -> bool:
         return False
 
 
-def is_unfinished(layout: Layout, path: Path) -> bool:
+def lacks_checksum(layout: Layout, path: Path) -> bool:
     """Return True if the file is there without a checksum: no reader takes it for anything."""
     return not layout.door.is_there(_checksum_path(path))
 
