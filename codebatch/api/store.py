@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from codebatch.plan import plan
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
-    from codebatch.query import listing
     from codebatch.query import show as stored
+    from codebatch.query import views
     from codebatch.snapshot import take, writer
     from codebatch.store.indexes import memo_archive as archives
 else:
@@ -54,8 +54,8 @@ else:
     definitions = lazy("codebatch.plan.pipeline")
     take = lazy("codebatch.snapshot.take")
     conditions = lazy("codebatch.query.filters")
-    listing = lazy("codebatch.query.listing")
     stored = lazy("codebatch.query.show")
+    views = lazy("codebatch.query.views")
     statistics = lazy("codebatch.maintenance.stats")
     verification = lazy("codebatch.maintenance.verify")
 
@@ -209,11 +209,11 @@ class Store:
 
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
-        return listing.snapshot_rows(self.directory)
+        return views.snapshot_rows(self.directory)
 
     def batches(self) -> list[Document]:
         """One row a batch, oldest first: what it is, its status, result and sizes."""
-        return listing.batch_rows(self.directory)
+        return views.batch_rows(self.directory)
 
     def find(self, text: str) -> stored.Target:
         """The snapshot, batch or object that an id, a digest, a prefix or ``latest`` names."""

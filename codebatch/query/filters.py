@@ -91,13 +91,9 @@ class RecordFilter:
         if edges is not None:
             earlier = {old for old, new in EARLIER_EDGE_TYPES.items() if new in edges}
             values["edge_type"] = edges | earlier
-        values["name"] = None if self.plain_name is None else frozenset({self.plain_name})
+        if self.name is not None and not set(self.name) & set("*?["):  # the text itself
+            values["name"] = frozenset({self.name})
         return {field: found for field, found in values.items() if found is not None}
-
-    @property
-    def plain_name(self) -> str | None:
-        """The name, where it is the text itself and no pattern."""
-        return None if self.name is None or set(self.name) & set("*?[") else self.name
 
     def may_match(self, state: ShardState) -> bool:
         """False where the counts of a shard already say that nothing in it matches."""

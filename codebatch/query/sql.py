@@ -77,81 +77,65 @@ def run_sql(
 def _answers(
     store: StoreDirectory, batch_status: BatchStatus, statement: str, timeout: float
 ) -> Iterator[list[Any]]:
-    """The names of the columns, then rows in portions."""
-    with index_file(store, batch_status) as path, _Process(timeout) as process:
-        process.ask({"uri": database_uri(path), "statement": statement, "timeout": timeout})
-        answer = process.answer()
-        while "error" not in answer and "end" not in answer:
-            yield answer["columns"] if "columns" in answer else answer["rows"]
-            answer = process.answer()
-        if "error" in answer:
-            raise _refusal(answer["error"], answer["kind"])
-
-
-class _Process:
-    """State: ``_left`` is how many seconds more to wait for answers; None where that is no matter.
-    What the one who reads them takes does not count.
+    """Yield the names of the columns, then rows in portions. The time that the one who reads them
+    takes does not count.
     """
+    left = timeout or None
+    with index_file(store, batch_status) as path, _started() as (channel, process):
+        with contextlib.suppress(BrokenChannelError):  # whether it arrives, the answer tells
+            send(channel, {"uri": database_uri(path), "statement": statement, "timeout": timeout})
+        while True:
+            began = time.monotonic()
+            channel.settimeout(left)
+            try:
+                answer = cast("dict[str, Any]", receive(channel))
+            except TimeoutError:
+                raise _too_slow(timeout) from None
+            except BrokenChannelError:
+                status = process.wait()
+                if status == -signal.SIGXCPU:
+                    raise _too_slow(timeout) from None
+                how = f"signal {-status}" if status < 0 else f"exit code {status}"
+                message = f"the process that ran the statement ended with {how}"
+                raise MachineExhaustedError(message) from None
+            if left is not None:
+                left = max(left - (time.monotonic() - began), 0.001)
+            if "error" in answer:
+                raise _refusal(answer["error"], answer["kind"])
+            if "end" in answer:
+                return
+            yield answer["columns"] if "columns" in answer else answer["rows"]
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._left = timeout or None
-        self._channel, self._theirs = socket.socketpair()
 
-    def __enter__(self) -> _Process:
-        command = python_command(_BOOT, str(self._theirs.fileno()), *import_path())
+@contextlib.contextmanager
+def _started() -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+    """Yield the channel to a process that runs a statement, and the process, killed afterwards."""
+    channel, theirs = socket.socketpair()
+    command = python_command(_BOOT, str(theirs.fileno()), *import_path())
+    with channel:
         # The process inherits the mask: an interrupt is for this one to handle.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            with self._theirs:
-                self._process = subprocess.Popen(
+            with theirs:
+                process = subprocess.Popen(
                     command,
-                    pass_fds=[self._theirs.fileno()],
+                    pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
-        except BaseException:
-            self._channel.close()
-            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._channel.close()
-
-    def ask(self, request: Document) -> None:
-        """Send the request; whether it arrives, the answer tells."""
-        with contextlib.suppress(BrokenChannelError):
-            send(self._channel, request)
-
-    def answer(self) -> dict[str, Any]:
-        """The next answer."""
-        began = time.monotonic()
-        self._channel.settimeout(self._left)
         try:
-            return cast("dict[str, Any]", receive(self._channel))
-        except TimeoutError:
-            raise self._too_slow() from None
-        except BrokenChannelError:
-            raise self._ended(self._process.wait()) from None
+            yield channel, process
         finally:
-            if self._left is not None:
-                self._left = max(self._left - (time.monotonic() - began), 0.001)
+            process.kill()
+            process.wait()
 
-    def _too_slow(self) -> CodeBatchError:
-        message = f"the statement took longer than {self._timeout:g} s"
-        return SqlTimeoutError(message, hints=["give it more: --timeout"])
 
-    def _ended(self, status: int) -> CodeBatchError:
-        """The error that tells why there is no answer."""
-        if status == -signal.SIGXCPU:
-            return self._too_slow()
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        return MachineExhaustedError(f"the process that ran the statement ended with {how}")
+def _too_slow(timeout: float) -> CodeBatchError:
+    message = f"the statement took longer than {timeout:g} s"
+    return SqlTimeoutError(message, hints=["give it more: --timeout"])
 
 
 def _refusal(reason: str, kind: str) -> CodeBatchError:
@@ -162,15 +146,11 @@ def _refusal(reason: str, kind: str) -> CodeBatchError:
         return MachineExhaustedError(f"SQL: SQLite cannot use its files: {reason}")
     # What is not authorised SQLite does not say well.
     told = "only reading is allowed" if reason == "not authorized" else reason
-    return SqlInvalidError(f"SQL: {told}", hints=_hints(reason))
-
-
-def _hints(reason: str) -> list[str]:
-    """The tables, with their columns where a name is not known."""
     tables = {name: columns for name, columns in TABLES.items() if name != "meta"}
+    hints = [f"the tables: {', '.join(tables)}"]
     if "no such" in reason:
-        return [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]
-    return [f"the tables: {', '.join(tables)}"]
+        hints = [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]
+    return SqlInvalidError(f"SQL: {told}", hints=hints)
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
