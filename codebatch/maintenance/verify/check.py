@@ -42,6 +42,7 @@ from codebatch.store import (
     is_own_document,
     lacks_checksum,
 )
+from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
 from codebatch.store.indexes.memo import MOST_BYTES, is_segment
 from codebatch.store.layout import (
@@ -52,21 +53,7 @@ from codebatch.store.layout import (
     SNAPSHOT_BYTES,
 )
 from codebatch.store.objects.compression import CompressionError
-from codebatch.store.path_kinds import (
-    FILE,
-    IGNORE,
-    INDEXES_FOLDER,
-    LEASES_FOLDER,
-    MANIFEST,
-    OBJECTS,
-    SNAPSHOT,
-    SNAPSHOTS,
-    STORE,
-    Entry,
-    Place,
-    folders_in,
-    walk_store,
-)
+from codebatch.store.path_kinds import Entry, Place, folders_in, walk_store
 
 Progress = Callable[[int, int], None]
 
@@ -131,11 +118,11 @@ def _check_root(findings: Findings) -> None:
     store = findings.store
     for entry in walk_store(store.layout.door, depth=0):
         findings.add_stray(entry)
-    findings.judge(Place(STORE), findings.find(Place(STORE)), _checked_identity)
+    findings.judge(Place(kinds.STORE), findings.find(Place(kinds.STORE)), _checked_identity)
     ignore = find_bytes(store, store.layout.gitignore)
     if not ignore.is_missing and ignore.data != IGNORE_LINE:
         wrong = ignore.wrong or "it holds something else than one line with *"
-        findings.blame(Place(IGNORE), wrong, ignore)
+        findings.blame(Place(kinds.IGNORE), wrong, ignore)
 
 
 def _checked_identity(document: Document) -> Document:
@@ -146,12 +133,12 @@ def _checked_identity(document: Document) -> Document:
 
 def _check_objects(findings: Findings, selection: Selection, progress: Progress | None) -> None:
     """Look at every form of every object, and read those of the selection."""
-    for entry in walk_store(findings.store.layout.door, OBJECTS):
+    for entry in walk_store(findings.store.layout.door, kinds.OBJECTS):
         if findings.add_stray(entry) or entry.place is None:
             continue
         digest = entry.place.digest
         findings.checked.objects += 1
-        if entry.form != FILE:
+        if entry.form != kinds.FILE:
             wrong: tuple[str, str] | None = (
                 "OBJECT_DAMAGED",
                 f"a {entry.form} stands in its place",
@@ -197,12 +184,14 @@ def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | No
 def _check_snapshots(findings: Findings) -> None:
     """Check every snapshot, and note which objects they refer to."""
     door = findings.store.layout.door
-    for entry in walk_store(door, SNAPSHOTS, depth=1):
+    for entry in walk_store(door, kinds.SNAPSHOTS, depth=1):
         findings.add_stray(entry)
-    for snapshot_id in folders_in(door, SNAPSHOTS):
-        for entry in walk_store(door, f"{SNAPSHOTS}/{snapshot_id}"):
+    for snapshot_id in folders_in(door, kinds.SNAPSHOTS):
+        for entry in walk_store(door, f"{kinds.SNAPSHOTS}/{snapshot_id}"):
             findings.add_stray(entry)
-        _check_snapshot(findings, Place(SNAPSHOT, snapshot_id), Place(MANIFEST, snapshot_id))
+        _check_snapshot(
+            findings, Place(kinds.SNAPSHOT, snapshot_id), Place(kinds.MANIFEST, snapshot_id)
+        )
 
 
 def _check_snapshot(findings: Findings, place: Place, manifest: Place) -> None:
@@ -270,9 +259,9 @@ def _file_of(line: bytes) -> FileRecord | None:
 def _check_indexes(findings: Findings) -> None:
     """Check what is derived, and report what has no place there, nor among the leases."""
     door = findings.store.layout.door
-    for entry in walk_store(door, LEASES_FOLDER):
+    for entry in walk_store(door, kinds.LEASES_FOLDER):
         findings.add_stray(entry)
-    for entry in walk_store(door, INDEXES_FOLDER):
+    for entry in walk_store(door, kinds.INDEXES_FOLDER):
         if findings.add_stray(entry) or is_whole_index(
             findings.store, door.root / Path(entry.path)
         ):

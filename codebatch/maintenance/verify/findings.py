@@ -15,40 +15,17 @@ from codebatch.maintenance.verify.problems import Checked, Notes, Problem
 from codebatch.model.digest import DIGEST_PREFIX, Document, compact, digest_bytes, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import StoreDirectory, pretty, typed
+from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
 from codebatch.store.layout import DOCUMENT_BYTES, Layout
-from codebatch.store.path_kinds import (
-    BATCH,
-    BATCHES,
-    DERIVED,
-    EVENTS,
-    FILE,
-    HOLDER,
-    IGNORE,
-    INPUTS,
-    LEASE,
-    LOCK,
-    MANIFEST,
-    OBJECT,
-    OUTPUTS,
-    PLAN,
-    SNAPSHOT,
-    SNAPSHOTS,
-    STATE,
-    STORE,
-    TASK,
-    TEMPORARY,
-    UNREADABLE,
-    Entry,
-    Place,
-)
+from codebatch.store.path_kinds import Entry, Place
 
 EMPTY = digest_bytes(b"")
 _FOREIGN = Place("foreign")
 _MISSING = "it is missing"
 _AGAIN = "batch rm, then batch init and run, make the batch again"
 # What is in them does not matter, as long as they are files.
-_UNCHECKED = frozenset({DERIVED, EVENTS, HOLDER, LEASE, LOCK})
+_UNCHECKED = frozenset({kinds.DERIVED, kinds.EVENTS, kinds.HOLDER, kinds.LEASE, kinds.LOCK})
 
 Shard = tuple[str, str, str]
 T = TypeVar("T")
@@ -66,18 +43,20 @@ class _Kind(NamedTuple):
 
 _OF_SHARD = "of shard {0.shard_id} of task {0.task_id} of {0.owner}"
 _KINDS = {
-    STORE: _Kind("STORE_DOCUMENT_DAMAGED", "", lambda layout: layout.store_document),
-    IGNORE: _Kind("IGNORE_FILE_DAMAGED", "", lambda layout: layout.gitignore),
-    SNAPSHOT: _Kind("SNAPSHOT_DAMAGED", "the document of {0.owner}", Layout.snapshot_document),
-    MANIFEST: _Kind("MANIFEST_DAMAGED", "the manifest of {0.owner}", Layout.manifest),
-    BATCH: _Kind("BATCH_DAMAGED", "the document of {0.owner}", Layout.batch_document),
-    PLAN: _Kind("PLAN_DAMAGED", "the plan of {0.owner}", Layout.plan_document),
-    INPUTS: _Kind("INPUTS_DAMAGED", "the inputs of {0.owner}", Layout.inputs),
-    TASK: _Kind(
+    kinds.STORE: _Kind("STORE_DOCUMENT_DAMAGED", "", lambda layout: layout.store_document),
+    kinds.IGNORE: _Kind("IGNORE_FILE_DAMAGED", "", lambda layout: layout.gitignore),
+    kinds.SNAPSHOT: _Kind(
+        "SNAPSHOT_DAMAGED", "the document of {0.owner}", Layout.snapshot_document
+    ),
+    kinds.MANIFEST: _Kind("MANIFEST_DAMAGED", "the manifest of {0.owner}", Layout.manifest),
+    kinds.BATCH: _Kind("BATCH_DAMAGED", "the document of {0.owner}", Layout.batch_document),
+    kinds.PLAN: _Kind("PLAN_DAMAGED", "the plan of {0.owner}", Layout.plan_document),
+    kinds.INPUTS: _Kind("INPUTS_DAMAGED", "the inputs of {0.owner}", Layout.inputs),
+    kinds.TASK: _Kind(
         "TASK_DAMAGED", "the document of task {0.task_id} of {0.owner}", Layout.task_document
     ),
-    STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
-    OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
+    kinds.STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
+    kinds.OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
 }
 
 
@@ -191,7 +170,7 @@ class Findings:
         message = f"{kind.name.format(place) or path}: {wrong}"
         if found is not None and found.is_unreadable:
             code = "UNREADABLE"
-        elif place.kind in (PLAN, INPUTS):
+        elif place.kind in (kinds.PLAN, kinds.INPUTS):
             message += f"; {_AGAIN}"
         self.add(code, message, path, place)
 
@@ -201,9 +180,9 @@ class Findings:
 
     def add_stray(self, entry: Entry) -> bool:
         """Note an entry that is no file in its place; True if it is one of these."""
-        if entry.form == TEMPORARY:
+        if entry.form == kinds.TEMPORARY:
             self.notes.temporary_files += 1
-        elif entry.form == UNREADABLE:
+        elif entry.form == kinds.UNREADABLE:
             self.is_complete = False
             self.add("UNREADABLE", entry.reason, entry.path)
         elif entry.is_folder:
@@ -212,7 +191,7 @@ class Findings:
         elif entry.place is None:
             message = f"the format has no place for this {entry.form}: move it away or delete it"
             self.add("FOREIGN_FILE", message, entry.path)
-        elif entry.place.kind in _UNCHECKED and entry.form != FILE:
+        elif entry.place.kind in _UNCHECKED and entry.form != kinds.FILE:
             self.add("FOREIGN_FILE", f"a {entry.form} stands in its place", entry.path)
         else:
             return False
@@ -220,7 +199,7 @@ class Findings:
 
     def add_form(self, digest: str, code: str, message: str, path: str) -> None:
         """Note that a stored form of an object is damaged, or cannot be read."""
-        problem = Problem(code, message, path, Place(OBJECT, digest=digest))
+        problem = Problem(code, message, path, Place(kinds.OBJECT, digest=digest))
         self.objects.setdefault(digest, ObjectTrouble()).forms[path] = problem
 
     def refer_from_snapshot(self, digest: str, snapshot_id: str, path: str) -> None:
@@ -257,8 +236,10 @@ class Findings:
         found = [self._touching(problem) for problem in self.problems]
         for digest, trouble in self.objects.items():
             # What referred to an object may be gone by now.
-            trouble.snapshots = {s for s in trouble.snapshots if self.is_there(Place(MANIFEST, s))}
-            trouble.shards = {s for s in trouble.shards if self.is_there(Place(STATE, *s))}
+            trouble.snapshots = {
+                s for s in trouble.snapshots if self.is_there(Place(kinds.MANIFEST, s))
+            }
+            trouble.shards = {s for s in trouble.shards if self.is_there(Place(kinds.STATE, *s))}
             if trouble.forms or trouble.snapshots or trouble.shards:
                 found += self._of_object(digest, trouble)
         return sorted(found, key=lambda problem: (problem.path, problem.code))
@@ -272,9 +253,9 @@ class Findings:
         # Of a folder, only one that cannot be listed is a problem of what should be in it.
         if not name and problem.code != "UNREADABLE":
             return problem
-        if folder == BATCHES:
+        if folder == kinds.BATCHES:
             return replace(problem, batches=(owner,))
-        if folder != SNAPSHOTS:
+        if folder != kinds.SNAPSHOTS:
             return problem
         batches = self.batches_of.get(owner, ()) if problem.code != "FOREIGN_FILE" else ()
         return replace(problem, batches=tuple(sorted(batches)), snapshots=(owner,))
@@ -284,7 +265,7 @@ class Findings:
         for snapshot_id in trouble.snapshots:
             batches |= self.batches_of.get(snapshot_id, set())
         path = self.store.layout.door.place(self.store.layout.object(digest))
-        missing = Problem("OBJECT_MISSING", _MISSING, path, Place(OBJECT, digest=digest))
+        missing = Problem("OBJECT_MISSING", _MISSING, path, Place(kinds.OBJECT, digest=digest))
         what = f"object {digest[len(DIGEST_PREFIX) :][:12]}"
         if trouble.file:
             what += f", the content of {trouble.file}"

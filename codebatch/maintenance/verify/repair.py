@@ -24,21 +24,11 @@ from codebatch.model.errors import StoreError
 from codebatch.model.records import path_key
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, check_object, restore_identity, restore_ignore_file
+from codebatch.store import path_kinds as kinds
 from codebatch.store.files import file_status
 from codebatch.store.layout import SNAPSHOT_BYTES
 from codebatch.store.objects.compression import CompressionError
-from codebatch.store.path_kinds import (
-    BATCH,
-    INDEXES_FOLDER,
-    INPUTS,
-    MANIFEST,
-    OBJECT,
-    OUTPUTS,
-    PLAN,
-    SNAPSHOT,
-    STATE,
-    Place,
-)
+from codebatch.store.path_kinds import Place
 from codebatch.store.removal import drop_file
 
 UNKNOWN_SKIPPED = "unknown: the list of what was left out was lost"
@@ -97,7 +87,7 @@ class _Repair:
         ours to remove.
         """
         path = self.store.root / problem.path
-        is_derived = problem.path.startswith(f"{INDEXES_FOLDER}/")
+        is_derived = problem.path.startswith(f"{kinds.INDEXES_FOLDER}/")
         if not is_derived or self.store.layout.door.is_folder(path):
             return NO_ACTION
         return self._drop(path)
@@ -141,7 +131,7 @@ class _Repair:
 
     def unreadable(self, problem: Problem) -> str:
         """Replace a source object alone: what cannot be read may be whole."""
-        is_object = problem.place.kind == OBJECT
+        is_object = problem.place.kind == kinds.OBJECT
         return self._restore_object(problem.place.digest) if is_object else NO_ACTION
 
     def _restore_object(self, digest: str) -> str:
@@ -156,7 +146,7 @@ class _Repair:
         if self.store.objects.is_intact(digest):
             return RESTORED  # by a run that is under way
         for shard in sorted(trouble.shards):
-            self._drop_state(Place(STATE, *shard))
+            self._drop_state(Place(kinds.STATE, *shard))
         return DROPPED if was_there or trouble.shards else NO_ACTION
 
     def _drop_object(self, path: str, digest: str) -> str:
@@ -186,11 +176,11 @@ class _Repair:
 
     def shard(self, problem: Problem) -> str:
         """Drop the state and, where they are what is damaged, the outputs of a shard."""
-        place = problem.place._replace(kind=STATE)
+        place = problem.place._replace(kind=kinds.STATE)
         if self._is_whole_shard(place):
             return RESTORED  # by a run that is under way
         self._drop_state(place)
-        if problem.place.kind == OUTPUTS:
+        if problem.place.kind == kinds.OUTPUTS:
             self._drop(self.store.root / problem.path)
         return DROPPED
 
@@ -256,10 +246,10 @@ def rebuild_snapshot(store: StoreDirectory, snapshot_id: str) -> bool:
         "file_count": len(files),
         "total_bytes": sum(file.size for file in files),
     }
-    if not _says(store, Place(SNAPSHOT, snapshot_id), document):
+    if not _says(store, Place(kinds.SNAPSHOT, snapshot_id), document):
         unknown: Document = {
             "source": "",
-            "taken": _written(store, Place(MANIFEST, snapshot_id)),
+            "taken": _written(store, Place(kinds.MANIFEST, snapshot_id)),
             "skipped": [{"path": ".", "reason": UNKNOWN_SKIPPED}],
         }
         store.snapshots.restore_document(snapshot_id, {**document, **unknown})
@@ -274,9 +264,9 @@ def rebuild_batch(store: StoreDirectory, batch_id: str) -> bool:
     if plan is None:
         return False
     document: Document = {name: plan[name] for name in ("batch_id", "snapshot_id", "pipeline")}
-    if not _says(store, Place(BATCH, batch_id), document):
+    if not _says(store, Place(kinds.BATCH, batch_id), document):
         batch_status = load_batch_status(store, batch_id, verify=True, listed=False)
-        document["created"] = min(_written(store, Place(kind, batch_id)) for kind in (PLAN, INPUTS))
+        document["created"] = _written(store, Place(kinds.PLAN, batch_id))
         document["result"] = batch_status.result
         times = [state.finished for state in batch_status.present()]
         if batch_status.result is not None and times:
