@@ -24,7 +24,7 @@ from benchmarks.corpus import (
 from benchmarks.settings import Settings
 from benchmarks.table import Result, Row, ratio_result
 from codebatch.plan.pipeline import load_pipeline
-from codebatch.tasks.lint import RUFF_RULES
+from codebatch.tasks.languages.python.ruff import RUFF_RULES
 
 COLD = Row("cold", "cold `scan`, Django / floor", 1.5)
 LIBRARY = Row("cold-library", "cold `scan`, standard library / floor", 1.3)

@@ -5,20 +5,7 @@ function's qualified ``name`` and ``line`` as well. What counts as a decision is
 with each language's front end. A file that does not parse gets the counts that need no tree; one
 that is none for the parser is a skip as well.
 
-====================== ============================================================
-bytes, lines, loc      size; all lines; lines that are not blank
-sloc, comment_lines    lines with code; lines with a comment and no code
-language               the language's name, the one value that is no number
-functions, classes,    how many there are
-imports
-complexity,            cyclomatic complexity: sum over functions and the module's own
-max_complexity         code; the largest of any function
-cognitive_complexity   sum of the cognitive complexity
-max_nesting            deepest nesting of control structures
-function_complexity,   cyclomatic, cognitive, nesting of one function
-function_cognitive,
-function_nesting
-====================== ============================================================
+``vocabulary`` names the metrics.
 """
 
 from __future__ import annotations

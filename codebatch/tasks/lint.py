@@ -1,25 +1,18 @@
 """Task ``lint``: text rules for what people write, name rules for code.
 
-====== ================================ ========== ==========================================
-code   finding                          severity   found by
-====== ================================ ========== ==========================================
-L001   trailing whitespace              info       text rule
-L002   spaces before tabs in indent     info       text rule
-L003   line too long                    info       text rule
-L004   no newline at end of file        info       text rule
-L005   too many blank lines             info       text rule
-L101   unused import                    warning    ruff F401; oxlint no-unused-vars
-L102   unused variable                  warning    ruff F841; oxlint no-unused-vars
-L103   shadowing                        info       ruff A001, A002, A004, F402; oxlint no-shadow
-====== ================================ ========== ==========================================
+``rules.RULES`` names them all. The name rules are for tools: ruff looks at Python, oxlint at
+JavaScript and TypeScript, and ``rule`` holds the tool's own code.
 
-``rule`` holds the tool's own code: ruff looks at Python, oxlint at JavaScript and TypeScript. A
-finding is left out where a ``noqa`` comment on its line says so.
+A finding is left out where a ``noqa`` comment on its line says so, alone or with codes
+(``# noqa: L003, E501``). A bare ``noqa`` suppresses every finding of its line, codes only those
+named; beside our own, those that Python linters use for the same rule are understood.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 from codebatch.model.records import Record
@@ -35,24 +28,35 @@ from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
-from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun, may_nest_deeply
+from codebatch.tasks.languages.python.ruff import (
+    RUFF,
+    RUFF_RULES,
+    RuffInput,
+    RuffRun,
+    may_nest_deeply,
+)
 from codebatch.tasks.languages.versions import parser_versions
-from codebatch.tasks.noqa import is_suppressed
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
 
 TOO_DEEP = "nested too deeply"
-RUFF_RULES = {
+_NOQA = re.compile(
+    r"(?:#|//|/\*|--|;|<!--|\.\.)\s*noqa(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?\b",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
+_ALIASES = {
+    "W291": "L001",
+    "W293": "L001",
+    "E101": "L002",
+    "W191": "L002",
+    "E501": "L003",
+    "W292": "L004",
+    "E303": "L005",
     "F401": "L101",
     "F841": "L102",
-    "A001": "L103",
-    "A002": "L103",
-    "A004": "L103",
-    "F402": "L103",
 }
-
-
 # Languages in which names are declared that are defined elsewhere.
 _DECLARING = frozenset(("typescript", "tsx"))
 
@@ -61,21 +65,13 @@ def _toolchain() -> Mapping[str, str]:
     return {**parser_versions(), **RUFF.toolchain(), **OXLINT.toolchain()}
 
 
-class _RuffFindings:
+class _RuffFindings(RuffRun):
     """Ruff at work on some Python files."""
 
     def __init__(self, sources: Sequence[SourceFile], codes: Collection[str]) -> None:
         select = sorted(rule for rule, code in RUFF_RULES.items() if code in codes)
         inputs = [RuffInput(source.content, source.facets["module_role"]) for source in sources]
-        self._run = RuffRun(inputs, select)
-
-    def findings(self) -> list[list[NameFinding]]:
-        return [
-            [NameFinding(RUFF_RULES[f.code], *f) for f in found] for found in self._run.findings()
-        ]
-
-    def cancel(self) -> None:
-        self._run.cancel()
+        super().__init__(inputs, select)
 
 
 _TOOLS: Mapping[str, type[_RuffFindings] | type[OxlintFindings]] = {
@@ -112,17 +108,13 @@ class _NameFindings:
 
 
 def _has_names(source: SourceFile, config: Config) -> bool:
+    """Return whether a tool can be asked about a file. Ruff not about what is too deep, nor about
+    what Python cannot parse and might take ruff minutes.
+    """
     reason = reason_to_skip(source, config) or reason_not_to_parse(source)
     if reason is not None or reason_to_pass_by(source) == MINIFIED:
         return False
-    return _is_fit_for_ruff(source)
-
-
-def _is_fit_for_ruff(source: SourceFile) -> bool:
-    """Return whether ruff can be asked, if it is for Python: not about what is too deep, nor about
-    what Python cannot parse and might take ruff minutes.
-    """
-    if source.language != "python" or not may_nest_deeply(source.content):
+    if not _may_be_too_deep(source):
         return True
     parsed = source.parsed
     fit = parsed is not None and not parsed.faults and not parsed.nests_deeply
@@ -130,9 +122,8 @@ def _is_fit_for_ruff(source: SourceFile) -> bool:
     return fit
 
 
-def _is_too_deep(source: SourceFile) -> bool:
-    suspect = source.language == "python" and may_nest_deeply(source.content)
-    return suspect and source.parsed is not None and source.parsed.nests_deeply
+def _may_be_too_deep(source: SourceFile) -> bool:
+    return source.language == "python" and may_nest_deeply(source.content)
 
 
 def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
@@ -143,35 +134,45 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
     passed_by = reason_to_pass_by(source)
     if passed_by is not None:
         yield skip_record(passed_by)
-    if _is_too_deep(source):
+    if _may_be_too_deep(source) and source.parsed is not None and source.parsed.nests_deeply:
         yield skip_record(TOO_DEEP)
-    found = [*_text_findings(source, context.config)] if passed_by is None else []
+    found = [*text_findings(source, context.config)] if passed_by is None else []
     if passed_by != MINIFIED:
         found += _name_findings(source, context)
-    rules = set(context.config["rules"])
     if found:
-        yield from diagnostic_records((f for f in found if f.code in rules), source.lines)
+        kept = _findings(source, context.config, found)
+        yield from diagnostic_records(kept, source.lines)
 
 
-def _text_findings(source: SourceFile, config: Config) -> Iterable[Finding]:
-    for code, line, column, message in text_findings(source, config):
-        if not is_suppressed(source.lines, line, code):
-            yield _finding(config, code, RULES[code].name, line, column, message)
+def _findings(
+    source: SourceFile, config: Config, found: Iterable[NameFinding]
+) -> Iterator[Finding]:
+    rules, lines = set(config["rules"]), source.lines
+    for code, rule, message, line, column, noqa_line in found:
+        codes = _suppressed(lines[noqa_line - 1]) if 1 <= noqa_line <= len(lines) else None
+        if code in rules and (codes is None or (codes and code not in codes)):
+            severity = config["severities"].get(code) or RULES[code].severity
+            yield Finding(line, column, code, rule, severity, message)
 
 
-def _name_findings(source: SourceFile, context: FileContext) -> Iterable[Finding]:
+def _name_findings(source: SourceFile, context: FileContext) -> Iterable[NameFinding]:
     found = cast("Iterable[NameFinding]", context.prepared or ())
     if source.language in _DECLARING and any(finding.code == "L102" for finding in found):
         is_module = source.facets["script_goal"] != "any"
         found = [] if source.parsed is None else source.parsed.own_names(found, is_module=is_module)
-    for code, rule, message, line, column, noqa_line in found:
-        if not is_suppressed(source.lines, noqa_line, code):
-            yield _finding(context.config, code, rule, line, column, message)
+    return found
 
 
-def _finding(config: Config, code: str, rule: str, line: int, column: int, message: str) -> Finding:
-    severity = config["severities"].get(code) or RULES[code].severity
-    return Finding(line, column, code, rule, severity, message)
+@lru_cache(maxsize=1)
+def _suppressed(line: str) -> frozenset[str] | None:
+    """The codes that a comment names, none for all; None without a comment. A file may be one
+    line, and have thousands of findings there.
+    """
+    match = _NOQA.search(line) if "noqa" in line.lower() else None
+    if match is None:
+        return None
+    codes = {found.upper() for found in _CODE.findall(match["codes"] or "")}
+    return frozenset(codes | {_ALIASES[code] for code in codes & _ALIASES.keys()})
 
 
 TASK = Task(

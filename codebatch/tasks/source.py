@@ -9,7 +9,9 @@ before the next file is read, so at most one tree is alive.
 from __future__ import annotations
 
 import codecs
+import io
 import re
+import tokenize
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import islice
@@ -17,7 +19,6 @@ from types import MappingProxyType
 
 from codebatch.tasks.languages import parser_for
 from codebatch.tasks.languages.base import Parsed
-from codebatch.tasks.languages.encodings import declared_encoding
 
 NO_FACETS: Mapping[str, str] = MappingProxyType({})
 
@@ -31,6 +32,23 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+# A byte order mark, or "coding" in one of the first two lines, which only "\n" ends here.
+_MAY_DECLARE = re.compile(rb"\xef\xbb\xbf|[^\n]*(?:\n[^\n]*)?coding")
+
+
+def declared_encoding(content: bytes) -> str | None:
+    """The codec that Python source declares (PEP 263), UTF-8 by default; None where it contradicts
+    itself.
+
+    What cannot be decoded is found when it is decoded.
+    """
+    if not _MAY_DECLARE.match(content):
+        return "utf-8"
+    try:
+        return tokenize.detect_encoding(io.BytesIO(content).readline)[0]
+    except SyntaxError:
+        return None
 
 
 class SourceFile:

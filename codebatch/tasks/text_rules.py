@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import NamedTuple
 
 from codebatch.tasks.base import Config
+from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.detect import DATA_LANGUAGES
+from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 
 MINIFIED = "minified"
@@ -28,15 +29,6 @@ _MINIFIED_BYTES = 4096
 _MINIFIED_MEAN = 300
 
 
-class TextFinding(NamedTuple):
-    """A finding of a text rule."""
-
-    code: str
-    line: int
-    column: int
-    message: str
-
-
 def reason_to_pass_by(source: SourceFile) -> str | None:
     """Return why the text rules do not look at a file, or None."""
     role = source.facets["text_role"]
@@ -50,19 +42,10 @@ def reason_to_pass_by(source: SourceFile) -> str | None:
     dense = source.size > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
     if role == "minified" or (dense and source.language != "python"):
         return MINIFIED
-    return "generated" if _is_generated(lines) else None
+    return "generated" if _GENERATED.search("\n".join(lines[:_GENERATED_LINES])) else None
 
 
-def _is_generated(lines: Sequence[str]) -> bool:
-    head = "\n".join(lines[:_GENERATED_LINES])
-    if head.isascii():
-        lower = head.lower()
-        if "generated" not in lower and "do not edit" not in lower:
-            return False
-    return _GENERATED.search(head) is not None
-
-
-def text_findings(source: SourceFile, config: Config) -> Iterator[TextFinding]:
+def text_findings(source: SourceFile, config: Config) -> Iterator[NameFinding]:
     """Findings in line order. Most files have none, which whole lists tell at once."""
     stripped = list(map(str.rstrip, source.lines, repeat(_TRAILING)))
     longest, most_blank = config["max_line_length"], config["max_blank_lines"]
@@ -75,26 +58,30 @@ def text_findings(source: SourceFile, config: Config) -> Iterator[TextFinding]:
         yield from _line_findings(source, stripped, longest, most_blank)
     if source.lines and not source.text.endswith(("\n", "\r")):
         last = len(source.lines)
-        yield TextFinding("L004", last, len(source.lines[-1]) + 1, "no newline at end of file")
+        yield _finding("L004", last, len(source.lines[-1]) + 1, "no newline at end of file")
 
 
 def _line_findings(
     source: SourceFile, all_stripped: Sequence[str], longest: int, most_blank: int
-) -> Iterator[TextFinding]:
+) -> Iterator[NameFinding]:
     blank = 0
     for number, (line, stripped) in enumerate(
         zip(source.lines, all_stripped, strict=True), start=1
     ):
         if stripped != line and not _is_hard_break(source, line, stripped):
-            yield TextFinding("L001", number, len(stripped) + 1, "trailing whitespace")
+            yield _finding("L001", number, len(stripped) + 1, "trailing whitespace")
         if " \t" in stripped and (column := _mixed_indent(stripped)) > 0:
-            yield TextFinding("L002", number, column, "indentation mixes spaces and tabs")
+            yield _finding("L002", number, column, "indentation mixes spaces and tabs")
         if len(line) > longest and not _is_unbreakable(source, line):
             message = f"line too long ({len(line)} > {longest} characters)"
-            yield TextFinding("L003", number, longest + 1, message)
+            yield _finding("L003", number, longest + 1, message)
         blank = 0 if stripped else blank + 1
         if blank == most_blank + 1:
-            yield TextFinding("L005", number, 1, f"more than {most_blank} blank lines")
+            yield _finding("L005", number, 1, f"more than {most_blank} blank lines")
+
+
+def _finding(code: str, line: int, column: int, message: str) -> NameFinding:
+    return NameFinding(code, RULES[code].name, message, line, column, line)
 
 
 def _is_hard_break(source: SourceFile, line: str, stripped: str) -> bool:

@@ -18,7 +18,7 @@ UNUSED = ("F401", "F841")
 def places(source: str | bytes, role: str = "module", select: tuple[str, ...] = UNUSED):
     content = source.encode() if isinstance(source, str) else source
     (found,) = RuffRun([RuffInput(content, role)], select).findings()
-    return [(f.code, f.line, f.column) for f in found]
+    return [(f.rule, f.line, f.column) for f in found]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
     sources = [RuffInput(c, "init" if p.name == "__init__.py" else "module") for p, c in kept]
     found = RuffRun(sources, ("F401", "F841", "F811")).findings()
     ours = sorted(
-        (str(path), f.line, f.column, f.code)
+        (str(path), f.line, f.column, f.rule)
         for (path, _), one in zip(kept, found, strict=True)
         for f in one
     )

@@ -120,10 +120,10 @@ class Edge(NamedTuple):
 
 
 class NameFinding(NamedTuple):
-    """An unused import (L101), an unused variable (L102) or a shadowing (L103).
+    """A finding of a rule for names or for texts.
 
-    ``rule`` is the code of the tool that found it, ``noqa_line`` the line where a ``noqa`` comment
-    would silence it.
+    ``rule`` is the name that the tool which found it gives the rule, ``noqa_line`` the line where
+    a ``noqa`` comment would silence it.
     """
 
     code: str

@@ -19,11 +19,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from codebatch.tasks.base import ToolCrashedError
-from codebatch.tasks.languages.encodings import declared_encoding
+from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
 from codebatch.tasks.rules import TASK_CRASHED
+from codebatch.tasks.source import declared_encoding
 
 RUFF = NativeTool("ruff")
+RUFF_RULES = {
+    "F401": "L101",
+    "F841": "L102",
+    **dict.fromkeys(("A001", "A002", "A004", "F402"), "L103"),
+}
 
 _NAMES = {"init": "{}/__init__.py", "stub": "{}.pyi"}
 _MODULE = "{}.py"
@@ -66,19 +72,6 @@ class RuffInput(NamedTuple):
     role: str
 
 
-class RuffFinding(NamedTuple):
-    """A finding at a line and a column, both from 1; the column counts characters.
-
-    ``noqa_line`` is the line where a ``noqa`` comment would silence it.
-    """
-
-    code: str
-    message: str
-    line: int
-    column: int
-    noqa_line: int
-
-
 class RuffRun:
     """Ruff at work on some files. Whoever starts one asks for its findings, or cancels it.
 
@@ -94,18 +87,18 @@ class RuffRun:
             files["files"] = "\n".join(files).encode()
             self._run = ToolRun(RUFF, [*_ARGUMENTS, "--select", ",".join(select), "@files"], files)
 
-    def findings(self) -> list[list[RuffFinding]]:
-        """Findings per file, in the files' order, sorted by place, code and message.
+    def findings(self) -> list[list[NameFinding]]:
+        """Findings per file, in the files' order, sorted by place, rule and message.
 
         A file that does not decode, or does not parse, has none.
         """
-        findings: list[list[RuffFinding]] = [[] for _ in range(self._count)]
+        findings: list[list[NameFinding]] = [[] for _ in range(self._count)]
         for item in self._said():
             finding = _finding(item)
             if finding is not None:
                 findings[_index(item["filename"])].append(finding)
         for found in findings:
-            found.sort(key=lambda one: (one.line, one.column, one.code, one.message))
+            found.sort(key=lambda one: (one.line, one.column, one.rule, one.message))
         return findings
 
     def faults(self) -> Iterator[str]:
@@ -171,20 +164,18 @@ def _is_rule(code: str | None) -> bool:
     return code is not None and _RULE_CODE.fullmatch(code) is not None
 
 
-def _finding(item: dict[str, Any]) -> RuffFinding | None:
+def _finding(item: dict[str, Any]) -> NameFinding | None:
     """A finding from ruff's JSON; None for what is not a rule's.
 
     F401's advice after the semicolon depends on whether ruff takes a module for first-party.
     """
-    code = item["code"]
-    if not _is_rule(code):
+    rule, message, place = item["code"], item["message"], item["location"]
+    if not _is_rule(rule):
         return None
-    message = item["message"]
-    if code == "F401":
+    if rule == "F401":
         message = message.partition("; ")[0]
-    place = item["location"]
-    line = place["row"]
-    return RuffFinding(code, message, line, place["column"], item.get("noqa_row") or line)
+    code, line = RUFF_RULES.get(rule, rule), place["row"]
+    return NameFinding(code, rule, message, line, place["column"], item.get("noqa_row") or line)
 
 
 _ADDED = re.compile(r"on Python 3\.\d+ \(syntax was added in Python 3\.(\d+)\)")
