@@ -8,15 +8,9 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from codebatch.model.digest import Document
-from codebatch.runtime.lazy import lazy
-
-if TYPE_CHECKING:
-    import jsonschema
-else:
-    jsonschema = lazy("jsonschema")  # 70 ms that most commands do not need
 
 _SUFFIX = ".json"
 _MAX_ERRORS = 20
@@ -49,6 +43,8 @@ def load_schema(name: str) -> Document:
 
 def schema_errors(document: object, schema: str) -> list[str]:
     """Return the errors of a document, one ``place: message`` each; empty when it is valid."""
+    import jsonschema  # noqa: PLC0415 - 70 ms that most commands do not need
+
     validator = jsonschema.Draft202012Validator(load_schema(schema))
     errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
     return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]

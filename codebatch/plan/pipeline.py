@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import PipelineInvalidError, PipelineNotFoundError
@@ -22,8 +22,7 @@ from codebatch.tasks.registry import find_task
 _MAX_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class PipelineTask:
+class PipelineTask(NamedTuple):
     """One task of a pipeline with its config resolved."""
 
     id: str
@@ -45,7 +44,18 @@ def load_pipeline(name_or_path: str) -> Pipeline:
     """The packaged pipeline of that name, else the document at that path."""
     if name_or_path in list_pipelines():
         return _pipeline(load_graph(name_or_path))
-    document = _read(name_or_path)
+    hints = [f"packaged pipelines: {', '.join(list_pipelines())}", "or give the path of a file"]
+    try:
+        with Path(name_or_path).open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise PipelineNotFoundError(f"unknown pipeline: {name_or_path}", hints=hints) from error
+    if len(data) > _MAX_BYTES:
+        raise _invalid(name_or_path, [f"larger than {_MAX_BYTES} bytes"])
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(name_or_path, [f"not a JSON document: {error}"]) from error
     return parse_pipeline(document, name_or_path)
 
 
@@ -61,21 +71,6 @@ def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
     if problems:
         raise _invalid(where, problems)
     return pipeline
-
-
-def _read(path: str) -> object:
-    hints = [f"packaged pipelines: {', '.join(list_pipelines())}", "or give the path of a file"]
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise PipelineNotFoundError(f"unknown pipeline: {path}", hints=hints) from error
-    if len(data) > _MAX_BYTES:
-        raise _invalid(path, [f"larger than {_MAX_BYTES} bytes"])
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(path, [f"not a JSON document: {error}"]) from error
 
 
 def _pipeline(document: Mapping[str, Any]) -> Pipeline:
@@ -125,12 +120,7 @@ def pipeline_document(pipeline: Pipeline) -> Document:
         "name": pipeline.name,
         "description": pipeline.description,
         "tasks": [
-            {
-                "id": task.id,
-                "task": task.task.name,
-                "needs": list(task.needs),
-                "config": dict(task.config),
-            }
-            for task in pipeline.tasks
+            {"id": id_, "task": task.name, "needs": list(needs), "config": dict(config)}
+            for id_, task, needs, config in pipeline.tasks
         ],
     }

@@ -36,7 +36,7 @@ from codebatch.model.records import (
     PlannedShard,
     PlannedTask,
 )
-from codebatch.plan.pipeline import Pipeline, PipelineTask, pipeline_document
+from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
 from codebatch.tasks.registry import find_task
@@ -101,7 +101,12 @@ def make_plan(
         # As input files and as lines, those of one shard alone are held at a time.
         inputs = [_input_file(file, facets, read_head) for file in group]
         languages.update(file.language for file in inputs)
-        planned.append(_write_shard(shard_id, inputs, lines))
+        data = b"".join(map(_input_line, inputs))
+        size = sum(file.size for file in inputs)
+        planned.append(
+            PlannedShard(shard_id, len(inputs), size, lines.tell(), len(data), digest_bytes(data))
+        )
+        lines.write(data)
     plan = Plan(
         snapshot_id=identity.snapshot_id,
         pipeline=identity.pipeline,
@@ -116,21 +121,14 @@ def make_plan(
 def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
     """The tasks with their fingerprints, as this process would run them."""
     parsers = {task.id for task in pipeline.tasks if task.task.name == PARSE}
-    return tuple(_planned(task, parsers) for task in pipeline.tasks)
-
-
-def _planned(task: PipelineTask, parsers: set[str]) -> PlannedTask:
-    reads_tree = task.task.reads_tree and not parsers.isdisjoint(task.needs)
-    components = _components(task.task, task.config, reads_tree=reads_tree)
-    return PlannedTask(
-        id=task.id,
-        task=task.task.name,
-        needs=task.needs,
-        config=task.config,
-        kinds=task.task.kinds,
-        fingerprint=fingerprint(components),
-        components=components,
-    )
+    planned: list[PlannedTask] = []
+    for id_, task, needs, config in pipeline.tasks:
+        reads_tree = task.reads_tree and not parsers.isdisjoint(needs)
+        parts = _components(task, config, reads_tree=reads_tree)
+        planned.append(
+            PlannedTask(id_, task.name, needs, config, task.kinds, fingerprint(parts), parts)
+        )
+    return tuple(planned)
 
 
 def components_here(task: PlannedTask) -> Document:
@@ -218,15 +216,6 @@ def check_shards(shards: int) -> int:
     if shards not in SHARD_COUNTS:
         raise UsageError(f"cannot make {shards} shards: choose 16, 256 or 4096")
     return SHARD_COUNTS[shards]
-
-
-def _write_shard(shard_id: str, inputs: Sequence[InputFile], lines: io.BytesIO) -> PlannedShard:
-    """Add the lines of a shard to those of the shards before it: each is one range of lines."""
-    data = b"".join(map(_input_line, inputs))
-    size = sum(file.size for file in inputs)
-    offset = lines.tell()
-    lines.write(data)
-    return PlannedShard(shard_id, len(inputs), size, offset, len(data), digest_bytes(data))
 
 
 def shard_of(digest: str, width: int) -> str:
