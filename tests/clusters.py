@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import distributed
 import psutil
+import pytest
 from conftest import Outcome, cli_command, cli_environment, evidence
 
 import codebatch
@@ -493,3 +495,16 @@ class Run:
         document: dict[str, Any] = json.loads(done.stdout)
         assert document["status"] == "done", document
         return document
+
+
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of two workers, to be made a fixture."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        started.start_workers(2)
+        yield started
+
+
+def connected_client(cluster: Cluster) -> Iterator[Any]:
+    """A client of the fixture ``cluster``, to be made a fixture."""
+    with distributed.Client(cluster.address, set_as_default=False) as connected:
+        yield connected

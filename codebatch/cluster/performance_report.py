@@ -43,20 +43,15 @@ def reporting(cluster: Cluster, settings: ClusterSettings) -> Iterator[None]:
             yield
         finally:
             try:
-                _make(report, cluster.client)
+                if cluster.client.status != "running":
+                    raise ClusterError("the scheduler is lost")
+                end = {"code": "codebatch", "callback_timeout": _MAKE_SECONDS}
+                with cluster.client.as_current():
+                    cluster.client.sync(report.__aexit__, None, None, None, **end)
                 with open(made, "rb") as source, writing_file(settings.performance_report) as to:
                     shutil.copyfileobj(source, to)
             except Exception as error:  # noqa: BLE001 - whatever a scheduler may answer
                 settings.on_notice(f"no performance report: {type(error).__name__}: {error}")
-
-
-def _make(report: Any, client: Any) -> None:
-    """Have the scheduler make the report, unless it is lost or does not answer."""
-    if client.status != "running":
-        raise ClusterError("the scheduler is lost")
-    nothing = (None, None, None)
-    with client.as_current():
-        client.sync(report.__aexit__, *nothing, code="codebatch", callback_timeout=_MAKE_SECONDS)
 
 
 def can_import(name: str) -> bool:

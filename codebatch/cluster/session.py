@@ -39,15 +39,12 @@ def open_session(
         else:
             cluster = Cluster(where, settings)
         check_reporting(cluster.client, settings)
-        usage.transport = _settle(cluster, settings, work)
+        asked = settings.transport or AUTO
+        found = examine(cluster.client, work, asked, settings.on_notice, settings.timeout)
+        usage.transport = found.transport
+        cluster.settle(
+            found, lambda some: examine_workers(cluster.client, some, work, found.transport)
+        )
         stack.enter_context(reporting(cluster, settings))
         run = run_shipped if usage.transport == SHIPPED else run_shared
         yield lambda calls, on_receipt: run(cluster, calls, on_receipt, usage)
-
-
-def _settle(cluster: Cluster, settings: ClusterSettings, work: Work) -> str:
-    """Check the cluster, and return the transport that it is fit for."""
-    transport = settings.transport or AUTO
-    found = examine(cluster.client, work, transport, settings.on_notice, settings.timeout)
-    cluster.settle(found, lambda some: examine_workers(cluster.client, some, work, found.transport))
-    return found.transport

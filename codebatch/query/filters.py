@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
@@ -86,14 +86,17 @@ class RecordFilter:
     @cached_property
     def wanted(self) -> Mapping[str, frozenset[str]]:
         """For each field that must have one of certain values as it is stored, these."""
-        values = {field: self._values(field) for field in _EQUAL} | {"kind": self.kinds}
-        edges = values["edge_type"]
-        if edges is not None:
-            earlier = {old for old, new in EARLIER_EDGE_TYPES.items() if new in edges}
-            values["edge_type"] = edges | earlier
+        values = dict(self._equal)
+        if self.kinds is not None:
+            values["kind"] = self.kinds
+        if "edge_type" in values:
+            edges = values["edge_type"]
+            values["edge_type"] = edges | {
+                old for old, new in EARLIER_EDGE_TYPES.items() if new in edges
+            }
         if self.name is not None and not set(self.name) & set("*?["):  # the text itself
             values["name"] = frozenset({self.name})
-        return {field: found for field, found in values.items() if found is not None}
+        return values
 
     def may_match(self, state: ShardState) -> bool:
         """False where the counts of a shard already say that nothing in it matches."""
@@ -109,7 +112,20 @@ class RecordFilter:
 
     def matches(self, record: Record) -> bool:
         """Return true if a record fulfils every condition but the language."""
-        return all(test(record) for test in self._tests)
+        for field, wanted in self._equal.items():
+            if record.get(field) not in wanted:
+                return False
+        for field, glob in self._globs.items():
+            if field not in record or glob.match(str(record[field])) is None:
+                return False
+        if self.min is None and self.max is None:
+            return True
+        value = record.get("value")
+        return (
+            isinstance(value, int | float)
+            and (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+        )
 
     def matches_file(self, path: str, language: str) -> bool:
         """Return true if a file fulfils the conditions on its path and language."""
@@ -126,13 +142,9 @@ class RecordFilter:
         return wanted is None or language in wanted
 
     @cached_property
-    def _tests(self) -> tuple[Callable[[Record], bool], ...]:
-        equal = ((field, self._values(field)) for field in _EQUAL)
-        tests = [_is_one_of(field, wanted) for field, wanted in equal if wanted is not None]
-        tests += [_fits(field, glob) for field, glob in self._globs.items()]
-        if self.min is not None or self.max is not None:
-            tests.append(self._is_within)
-        return tuple(tests)
+    def _equal(self) -> dict[str, frozenset[str]]:
+        found = {field: self._values(field) for field in _EQUAL}
+        return {field: values for field, values in found.items() if values is not None}
 
     @cached_property
     def _globs(self) -> dict[str, re.Pattern[str]]:
@@ -141,14 +153,6 @@ class RecordFilter:
             field: re.compile(translate(text)) for field, text in texts.items() if text is not None
         }
 
-    def _is_within(self, record: Record) -> bool:
-        value = record.get("value")
-        return (
-            isinstance(value, int | float)
-            and (self.min is None or value >= self.min)
-            and (self.max is None or value <= self.max)
-        )
-
     def _values(self, field: str) -> frozenset[str] | None:
         words = self._words(field)
         return None if words is None else frozenset(words)
@@ -156,11 +160,3 @@ class RecordFilter:
     def _words(self, field: str) -> Sequence[str] | None:
         value = getattr(self, field)
         return None if value is None else [word.strip() for word in value.split(",")]
-
-
-def _is_one_of(field: str, wanted: frozenset[str]) -> Callable[[Record], bool]:
-    return lambda record: record.get(field) in wanted
-
-
-def _fits(field: str, glob: re.Pattern[str]) -> Callable[[Record], bool]:
-    return lambda record: field in record and glob.match(str(record[field])) is not None

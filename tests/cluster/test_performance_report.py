@@ -6,14 +6,14 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dask
 import distributed
 import pytest
-from clusters import Cluster
+from clusters import Cluster, connected_client, two_workers
 from conftest import Outcome
 from distributed.utils import key_split
 
@@ -34,17 +34,8 @@ TRANSPORTS = ("shared", "shipped")
 KEY = re.compile("codebatch-files-[0-9a-f]{64}")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        started.start_workers(2)
-        yield started
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Any]:
-    with distributed.Client(cluster.address, set_as_default=False) as connected:
-        yield connected
+cluster = pytest.fixture(two_workers, scope="module")
+client = pytest.fixture(connected_client)
 
 
 def events(batch: codebatch.Batch) -> list[dict[str, Any]]:

@@ -13,9 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import distributed
 import pytest
-from clusters import Cluster, wait_for, with_other_ruff
+from clusters import Cluster, connected_client, two_workers, wait_for, with_other_ruff
 from conftest import Interrupt, Scanned, write_tree
 from poisoned import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
@@ -31,17 +30,8 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 Run = Callable[..., codebatch.RunReport]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        started.start_workers(2)
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Any]:
-    with distributed.Client(cluster.address, set_as_default=False) as connected:
-        yield connected
+cluster = pytest.fixture(two_workers, scope="module")
+client = pytest.fixture(connected_client, scope="module")
 
 
 @pytest.fixture(params=["processes", "shared", "shipped"])

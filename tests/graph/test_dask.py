@@ -7,14 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dask
-import distributed
 import pytest
-from clusters import Cluster, wait_for
+from clusters import Cluster, connected_client, two_workers, wait_for
 from conftest import Outcome, Scanned, cli_environment
 
 import codebatch
@@ -22,17 +21,8 @@ import codebatch
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        started.start_workers(2)
-        yield started
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Any]:
-    with distributed.Client(cluster.address, set_as_default=False) as connected:
-        yield connected
+cluster = pytest.fixture(two_workers, scope="module")
+client = pytest.fixture(connected_client)
 
 
 # -- as a collection ---------------------------------------------------------------------------
