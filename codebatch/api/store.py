@@ -246,8 +246,14 @@ class Store:
         It is safe beside commands at work. ``wait`` is how many seconds to wait for another that
         removes or repairs something in the store.
         """
-        limits = garbage.Limits.of(grace, max_memo_bytes, max_memo_days)
-        return garbage.collect_garbage(self.directory, limits, dry_run=dry_run, wait_seconds=wait)
+        return garbage.collect_garbage(
+            self.directory,
+            grace_seconds=grace,
+            memo_bytes=max_memo_bytes,
+            memo_days=max_memo_days,
+            dry_run=dry_run,
+            wait_seconds=wait,
+        )
 
     def verify(
         self,

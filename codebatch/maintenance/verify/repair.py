@@ -54,13 +54,13 @@ def repair_store(
         before = handled.get((problem.code, problem.path))
         return before is not None and before.action != NO_ACTION
 
-    order = list(_HANDLERS)
+    order = list(HANDLERS)
     for _ in range(_MAX_ROUNDS):
         findings = check_store(store, selection, progress)
         repair = _Repair(findings, tree, dropped)
         fresh = [problem for problem in findings.all_problems() if not is_known(problem)]
         fresh.sort(key=lambda problem: (order.index(problem.code), problem.path))
-        done = [replace(one, action=_HANDLERS[one.code](repair, one)) for one in fresh]
+        done = [replace(one, action=HANDLERS[one.code](repair, one)) for one in fresh]
         handled.update({(problem.code, problem.path): problem for problem in done})
         if not any(problem.action in _REVEALING for problem in done):
             break
@@ -210,7 +210,7 @@ class _Repair:
 
 
 # In the order in which they are seen to: what others build on comes first.
-_HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
+HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
     "STORE_DOCUMENT_DAMAGED": _Repair.store_document,
     "IGNORE_FILE_DAMAGED": _Repair.ignore_file,
     "MANIFEST_DAMAGED": _Repair.manifest,
