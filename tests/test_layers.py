@@ -49,7 +49,7 @@ LAYERS: dict[str, set[str]] = {
 }
 # The modules of a folder that no other folder imports: what others need of them, the folder gives.
 PRIVATE: dict[str, set[str]] = {
-    "store": {"batches", "documents", "door", "indexes.index_files", "objects.cas", "shards"}
+    "store": {"batches", "documents", "door", "objects.cas", "shards"}
     | {"snapshots", "store", "write_group"},
 }
 # Outside packages, and which folders may import them.

@@ -3,7 +3,7 @@
 from codebatch.store.batches import parse_plan
 from codebatch.store.documents import LATEST, check_there, expecting, parse_line, pretty, typed
 from codebatch.store.door import ABSENT, Door, too_large
-from codebatch.store.indexes.index_files import is_intact, lacks_checksum, replacing
+from codebatch.store.files import is_intact, lacks_checksum, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
 from codebatch.store.objects.cas import StoredBytes, check_object, measure, open_stored
 from codebatch.store.shards import has_objects_of, parse_chunks

@@ -74,9 +74,10 @@ class Folder:
         """Return the bytes of a file of at most so many."""
         return _read(self.open(name), self.at(name), limit)
 
-    def create(self, name: str, mode: int = 0o644, access: int = os.O_WRONLY) -> int:
+    def create(self, name: str, mode: int = 0o644) -> int:
         """Return a descriptor of a new file; FileExistsError where there is anything."""
-        return os.open(name, access | os.O_CREAT | os.O_EXCL | NEVER, mode, dir_fd=self.descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NEVER
+        return os.open(name, flags, mode, dir_fd=self.descriptor)
 
     def status(self, name: str) -> os.stat_result:
         """Return what the system says of an entry, of a link itself."""
@@ -111,10 +112,8 @@ class Folder:
 
     def touch(self, name: str, now_ns: int | None = None) -> None:
         """Make an entry as new as now, or as that time."""
-        if now_ns is None:
-            os.utime(name, dir_fd=self.descriptor, follow_symlinks=False)
-        else:
-            os.utime(name, ns=(now_ns, now_ns), dir_fd=self.descriptor, follow_symlinks=False)
+        times = {} if now_ns is None else {"ns": (now_ns, now_ns)}
+        os.utime(name, **times, dir_fd=self.descriptor, follow_symlinks=False)
 
     def remove_empty(self, name: str) -> None:
         """Remove a folder in it that is empty."""
@@ -174,10 +173,10 @@ class Door:
             above.make(name)
             return above.enter(name)
 
-    def above(self, path: StorePath, *, make: bool = False) -> tuple[Folder, str]:
+    def above(self, path: StorePath) -> tuple[Folder, str]:
         """Open the folder that a path is in, and give its name there."""
         folder, name = os.path.split(path)
-        return self.folder(folder, make=make), name
+        return self.folder(folder), name
 
     def open(self, path: StorePath, flags: int = os.O_RDONLY) -> int:
         """Return a descriptor of a regular file."""

@@ -80,7 +80,9 @@ def init_store(root: Path) -> OpenedStore:
         return OpenedStore(open_store(root), created=False)
     if root.exists() and not root.is_dir():
         raise StoreExistsError(f"{root} is a file: a store is a directory")
-    if root.is_dir() and not all(map(_is_left_over, root.iterdir())):
+    names = [entry.name for entry in root.iterdir()] if root.is_dir() else []
+    # What a making of the store that was cut short leaves is no reason not to make it.
+    if any(one != ".gitignore" and not one.startswith(TEMPORARY_PREFIX) for one in names):
         raise StoreExistsError(
             f"{root} is not empty and not a store",
             hints=["name a new or an empty directory"],
@@ -91,20 +93,6 @@ def init_store(root: Path) -> OpenedStore:
     write_file(layout.door, layout.gitignore, IGNORE_LINE, durable=False)
     write_file(layout.door, layout.store_document, pretty(seal(document)), durable=True)
     return OpenedStore(open_store(root), created=True)
-
-
-def _is_left_over(entry: Path) -> bool:
-    """Return True if a making of the store that was cut short leaves such a file."""
-    return entry.name == ".gitignore" or entry.name.startswith(TEMPORARY_PREFIX)
-
-
-def is_store(root: Path) -> bool:
-    """Return True if the directory holds a ``store.json`` of CodeBatch, of whatever version."""
-    try:
-        data = _document_of(_layout(root))
-    except StoreError:
-        return False
-    return data is not None and is_store_document(data)
 
 
 def is_store_document(data: bytes) -> bool:
@@ -118,10 +106,10 @@ def open_store(root: Path) -> StoreDirectory:
     if not root.is_dir():
         raise StoreNotFoundError(f"no store at {root}: there is no such directory", hints=hints)
     layout = _layout(root)
-    data = _document_of(layout)
+    data = read_file(layout.door, layout.store_document, SMALL_BYTES)
     if data is None:
         raise StoreNotFoundError(f"{root} is not a store: it has no store.json", hints=hints)
-    if not is_store(root):
+    if not is_store_document(data):
         if _looks_like_store(layout) and not _is_of_another_format(data):
             raise damaged_document(f"{root}/store.json", "names no format")
         raise StoreFormatError(f"{root} is not a CodeBatch store: store.json names another format")
@@ -146,13 +134,10 @@ def open_damaged_store(root: Path) -> StoreDirectory:
         layout = _layout(root)
         if not _looks_like_store(layout):
             raise
-        try:
-            data = _document_of(layout)
-        except StoreError:
-            data = None  # a folder, or not to be read: the check says so
-        if data is not None and _is_of_another_format(data):
+        data = _legible_document(layout)
+        if _is_of_another_format(data):
             raise
-        return StoreDirectory(layout, _stated_id(data or b""))
+        return StoreDirectory(layout, _stated_id(data))
 
 
 def is_own_document(document: Document | None) -> bool:
@@ -175,10 +160,7 @@ def restore_identity(store: StoreDirectory) -> bool:
     result depends. False where it names another version, which then may be true.
     """
     path = store.layout.store_document
-    try:
-        data = _document_of(store.layout) or b""
-    except StoreError:
-        data = b""
+    data = _legible_document(store.layout)
     document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": _stated_id(data)}
     sealed = seal(document)
     version = _STORED_VERSION.search(data)
@@ -199,8 +181,12 @@ def _layout(root: Path) -> Layout:
     return Layout(Path(os.path.abspath(root)))  # a process may change its folder
 
 
-def _document_of(layout: Layout) -> bytes | None:
-    return read_file(layout.door, layout.store_document, SMALL_BYTES)
+def _legible_document(layout: Layout) -> bytes:
+    """Return what is in ``store.json``; nothing where that cannot be read: the check says so."""
+    try:
+        return read_file(layout.door, layout.store_document, SMALL_BYTES) or b""
+    except StoreError:
+        return b""
 
 
 def _stated_id(data: bytes) -> str:

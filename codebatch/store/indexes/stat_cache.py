@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import re
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,7 +123,8 @@ def _parse(data: bytes, status_bytes: int) -> CachedTree | None:
         header = json.loads(data[_CHECKSUM_BYTES:end])
         if header["format"] != _FORMAT:
             return None
-        blocks = _blocks(data[end + 1 :], header["bytes"])
+        edges = [*accumulate(header["bytes"], initial=end + 1), len(data)]
+        blocks = [data[start:stop] for start, stop in pairwise(edges)]
         # Counted before they are taken apart: a path may be no bytes long.
         number, absences, placed = map(_count, blocks[1:])
         if header["counts"] != [number, placed, absences] or placed > number:
@@ -140,16 +142,6 @@ def _parse(data: bytes, status_bytes: int) -> CachedTree | None:
         )
     except (KeyError, TypeError, ValueError, RecursionError):
         return None  # a checksum that is right does not make the content so
-
-
-def _blocks(data: bytes, sizes: list[int]) -> list[bytes]:
-    """Cut off pieces of these sizes, the rest being the last."""
-    blocks = []
-    start = 0
-    for size in sizes:
-        blocks.append(data[start : start + size])
-        start += size
-    return [*blocks, data[start:]]
 
 
 def _count(block: bytes) -> int:

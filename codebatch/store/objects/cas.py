@@ -313,7 +313,7 @@ def _new_form(name: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
         return name, data
     stored = _compress(data)
     if stored is None and damaged == compressed:
-        stored = with_checksum(_compressor().compress(data))
+        stored = _frame(data)
     return (name, data) if stored is None else (compressed, stored)
 
 
@@ -338,21 +338,22 @@ class _Compressor(threading.local):
     def __init__(self) -> None:
         self.zstd = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
 
-    def compress(self, data: bytes) -> bytes:
-        """The bytes as one frame."""
-        return self.zstd.compress(data, mode=zstd.ZstdCompressor.FLUSH_FRAME)
-
 
 @functools.cache
 def _compressor() -> _Compressor:
     return _Compressor()
 
 
+def _frame(data: bytes) -> bytes:
+    zstd_of_thread = _compressor().zstd
+    return with_checksum(zstd_of_thread.compress(data, mode=zstd.ZstdCompressor.FLUSH_FRAME))
+
+
 def _compress(data: bytes) -> bytes | None:
     """The compressed form, or None where it would save less than an eighth."""
     if len(data) < _WORTH_COMPRESSING:
         return None
-    compressed = with_checksum(_compressor().compress(data))
+    compressed = _frame(data)
     return compressed if len(compressed) < len(data) - len(data) // 8 else None
 
 
