@@ -27,15 +27,14 @@ from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
-from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES, OXLINT
+from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES
 from codebatch.tasks.languages.python.ruff import (
-    RUFF,
     RUFF_RULES,
     RuffInput,
     RuffRun,
     may_nest_deeply,
 )
-from codebatch.tasks.languages.versions import parser_versions
+from codebatch.tasks.parse import toolchain
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
@@ -59,10 +58,6 @@ _ALIASES = {
 }
 # Languages in which names are declared that are defined elsewhere.
 _DECLARING = frozenset(("typescript", "tsx"))
-
-
-def _toolchain() -> Mapping[str, str]:
-    return {**parser_versions(), **RUFF.toolchain(), **OXLINT.toolchain()}
 
 
 class _RuffFindings(RuffRun):
@@ -181,7 +176,7 @@ TASK = Task(
     summary="text rules, unused imports and variables, shadowing",
     kinds=("diagnostic", "skip"),
     run=_lint,
-    toolchain=_toolchain,
+    toolchain=toolchain,
     facets=("module_role", "script_goal", "text_role"),
     prepare=_NameFindings,
 )

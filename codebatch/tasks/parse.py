@@ -72,7 +72,8 @@ def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
     yield from diagnostic_records(_findings(faults), source.lines)
 
 
-def _toolchain() -> Mapping[str, str]:
+def toolchain() -> Mapping[str, str]:
+    """Return what the parsers and the tools of `parse` and `lint` depend on."""
     return {**parser_versions(), **OXLINT.toolchain(), **RUFF.toolchain()}
 
 
@@ -88,7 +89,7 @@ TASK = Task(
     summary="syntax trees and syntax errors",
     kinds=("ast", "diagnostic", "skip"),
     run=_parse,
-    toolchain=_toolchain,
+    toolchain=toolchain,
     facets=("script_goal",),
     prepare=SyntaxFaults,
 )

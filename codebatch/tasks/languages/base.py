@@ -9,7 +9,9 @@ Front ends never recurse over a tree: the depth of real code has no limit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+_Key = TypeVar("_Key")
 
 MODULE_SCOPE = "module"
 
@@ -140,6 +142,14 @@ class EncodedTree(NamedTuple):
     format: str
     data: bytes
     nodes: int
+
+
+class Numbers(dict[_Key, int]):
+    """Numbers keys in the order they are first asked for."""
+
+    def __missing__(self, key: _Key) -> int:
+        number = self[key] = len(self)
+        return number
 
 
 class Parsed(Protocol):

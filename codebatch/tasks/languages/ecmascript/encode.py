@@ -16,7 +16,7 @@ from operator import sub
 
 import msgpack
 
-from codebatch.tasks.languages.base import EncodedTree
+from codebatch.tasks.languages.base import EncodedTree, Numbers
 from codebatch.tasks.languages.ecmascript.edges import written_bases
 from codebatch.tasks.languages.ecmascript.grammars import FlatTree
 from codebatch.tasks.languages.ecmascript.symbols import written
@@ -31,17 +31,9 @@ WITH_TEXT = frozenset(
 )
 
 
-class _Table(dict[str, int]):
-    """Numbers strings in the order they are first asked for."""
-
-    def __missing__(self, key: str) -> int:
-        number = self[key] = len(self)
-        return number
-
-
 def encode(tree: FlatTree, grammar: str) -> EncodedTree:
     """The tree in the format this module describes."""
-    types, fields, strings = _Table(), _Table(), _Table()
+    types, fields, strings = Numbers[str](), Numbers[str](), Numbers[str]()
     fields[""] = strings[""] = 0
     text, starts, ends, lines = tree.text, tree.starts, tree.ends, tree.line_starts
     texts = [

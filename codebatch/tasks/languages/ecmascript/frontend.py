@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cached_property, partial
+from functools import cached_property
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
@@ -27,7 +27,7 @@ from codebatch.tasks.languages.base import (
 )
 from codebatch.tasks.languages.dialects import TEMPLATE, is_template
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
-from codebatch.tasks.languages.ecmascript.grammars import FlatTree, flatten, parse
+from codebatch.tasks.languages.ecmascript.grammars import flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 
 
@@ -39,15 +39,18 @@ class ParsedFile:
     nests_deeply = False  # no tool is given this tree
 
     def __init__(self, text: str, grammar: str) -> None:
-        self._tree = read(text, grammar)
+        self._tree = flatten(parse(grammar, _ascii(text)), grammar, text)
         self._grammar = grammar
 
     @property
     def dialect(self) -> str | None:
         """``template`` for a file that is one, where the grammar rejects it as well."""
-        accepts = partial(is_accepted, grammar=self._grammar)
         text = self._tree.text
-        return TEMPLATE if not accepts(text) and is_template(text, accepts) else None
+        rejected = not self._accepts(text)
+        return TEMPLATE if rejected and is_template(text, self._accepts) else None
+
+    def _accepts(self, text: str) -> bool:
+        return not parse(self._grammar, _ascii(text)).root_node.has_error
 
     def encode(self) -> EncodedTree:
         """The tree, as recovered where the grammar rejects the file."""
@@ -104,16 +107,6 @@ class _StandIns(dict[int, str]):
 
 
 _STAND_INS = _StandIns()
-
-
-def read(text: str, grammar: str) -> FlatTree:
-    """Return the tree of a text as well as it can be read."""
-    return flatten(parse(grammar, _ascii(text)), grammar, text)
-
-
-def is_accepted(text: str, grammar: str) -> bool:
-    """Return true if the grammar accepts a text."""
-    return not parse(grammar, _ascii(text)).root_node.has_error
 
 
 def _ascii(text: str) -> str:

@@ -173,25 +173,15 @@ def grammar(language: str) -> Grammar:
     return Grammar(core, types, fields, frozenset(only_as_field), frozenset(atoms))
 
 
-class _Parsers(threading.local):
-    """One parser per thread and language."""
-
-    def __init__(self) -> None:
-        self.by_language: dict[str, tree_sitter.Parser] = {}
-
-    def get(self, language: str) -> tree_sitter.Parser:
-        parser = self.by_language.get(language)
-        if parser is None:
-            parser = self.by_language[language] = tree_sitter.Parser(grammar(language).language)
-        return parser
-
-
-_PARSERS = _Parsers()
+_PARSERS = threading.local()
 
 
 def parse(language: str, text: str) -> tree_sitter.Tree:
     """Parse ASCII text, so that byte offsets are code point offsets."""
-    return _PARSERS.get(language).parse(text.encode("ascii"))
+    parsers: dict[str, tree_sitter.Parser] = _PARSERS.__dict__
+    if language not in parsers:
+        parsers[language] = tree_sitter.Parser(grammar(language).language)
+    return parsers[language].parse(text.encode("ascii"))
 
 
 def flatten(tree: tree_sitter.Tree, language: str, text: str) -> FlatTree:

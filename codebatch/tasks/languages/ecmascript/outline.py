@@ -117,21 +117,13 @@ def _naming(tree: FlatTree, node: int) -> _Naming:
         return _Naming(STATIC_BLOCK)
     own = tree.child(node, "name")
     bound = _bound(tree, node) if kind in _EXPRESSIONS or own is None else None
-    if bound is None or (own is not None and _exports_all(bound)):
-        if own is None:
-            return _Naming(ANONYMOUS)
-        return _Naming(_own_name(tree, own), own, is_member=kind == "method_definition")
-    return bound
-
-
-def _own_name(tree: FlatTree, name: int) -> str:
-    if tree.types[name] == "nested_identifier":
-        return ".".join(_parts(tree, name))
-    return key_text(tree, name)
-
-
-def _exports_all(bound: _Naming) -> bool:
-    return bound.name in _ALL_A_MODULE_EXPORTS and not bound.is_member
+    if own is None:
+        return bound or _Naming(ANONYMOUS)
+    if bound is not None and (bound.name not in _ALL_A_MODULE_EXPORTS or bound.is_member):
+        return bound
+    dotted = tree.types[own] == "nested_identifier"
+    name = ".".join(_parts(tree, own)) if dotted else key_text(tree, own)
+    return _Naming(name, own, is_member=kind == "method_definition")
 
 
 def _bound(tree: FlatTree, node: int) -> _Naming | None:

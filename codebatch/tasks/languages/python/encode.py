@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from codebatch.tasks.languages.base import EncodedTree
+from codebatch.tasks.languages.base import EncodedTree, Numbers
 from codebatch.tasks.languages.python.nodes import FlatTree, layout_of
 
 FORMAT = "python-ast-flat/2+msgpack"
@@ -25,23 +25,15 @@ _PLACES = ("lineno", "end_lineno", "col_offset", "end_col_offset")
 _Columns = list[Sequence[Any]]
 
 
-class _Numbers(dict[type, int]):
-    """Numbers classes in the order they are first asked for."""
-
-    def __missing__(self, cls: type) -> int:
-        number = self[cls] = len(self)
-        return number
-
-
-def _singletons(values: Sequence[object], operators: _Numbers) -> bytes:
+def _singletons(values: Sequence[object], operators: Numbers[type]) -> bytes:
     return bytes([*map(operators.__getitem__, map(type, values))])
 
 
-def _lists_of_singletons(values: Sequence[list[object]], operators: _Numbers) -> list[bytes]:
+def _lists_of_singletons(values: Sequence[list[object]], operators: Numbers[type]) -> list[bytes]:
     return [_singletons(some, operators) for some in values]
 
 
-_OPERATORS: dict[str, Callable[[Sequence[Any], _Numbers], Sequence[Any]]] = {
+_OPERATORS: dict[str, Callable[[Sequence[Any], Numbers[type]], Sequence[Any]]] = {
     "ctx": _singletons,
     "op": _singletons,
     "ops": _lists_of_singletons,
@@ -50,7 +42,7 @@ _OPERATORS: dict[str, Callable[[Sequence[Any], _Numbers], Sequence[Any]]] = {
 
 def encode_tree(flat: FlatTree) -> EncodedTree:
     """The columns of a tree as msgpack."""
-    operators = _Numbers()
+    operators = Numbers[type]()
     columns = [_columns(flat, nodes, operators) for nodes in flat.members.values()]
     document = {
         "types": [layout_of(nodes[0])[:5] for nodes in flat.members.values()],
@@ -68,7 +60,7 @@ def encode_tree(flat: FlatTree) -> EncodedTree:
     return EncodedTree(FORMAT, data, len(flat.rows) - len(flat.members.get(type(None), ())))
 
 
-def _columns(flat: FlatTree, nodes: Sequence[Any], operators: _Numbers) -> _Columns:
+def _columns(flat: FlatTree, nodes: Sequence[Any], operators: Numbers[type]) -> _Columns:
     layout = layout_of(nodes[0])
     if not layout.name:
         return []

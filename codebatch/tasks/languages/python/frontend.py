@@ -22,14 +22,13 @@ from codebatch.tasks.languages.dialects import (
     TEMPLATE,
     is_template,
 )
-from codebatch.tasks.languages.python.edges import find_edges
 from codebatch.tasks.languages.python.encode import encode_tree
 from codebatch.tasks.languages.python.metrics import count_metrics
 from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
 from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
 from codebatch.tasks.languages.python.python2 import is_python2
 from codebatch.tasks.languages.python.ruff import DEEPEST, needed_python
-from codebatch.tasks.languages.python.symbols import find_symbols
+from codebatch.tasks.languages.python.symbols import find_edges, find_symbols
 
 
 class PythonFile:

@@ -1,4 +1,4 @@
-"""Names a Python file defines: one loop over the statements of its tree.
+"""Names a Python file defines, by one loop over the statements of its tree, and what it refers to.
 
 Functions, methods (a function directly in a class) and classes: one symbol per definition. For
 variables, parameters, imports and exports the first in a scope counts: one symbol per scope, name
@@ -10,8 +10,13 @@ variables of comprehensions, parameters and variables of lambdas, type parameter
 Exports are the strings in ``__all__`` at module level (assigned, added, extended or appended as
 literals) and redundant aliases (``import a as a``, ``from a import b as b``).
 
-All symbols follow from the flat tree alone, places of names and offsets in characters included,
-and so from its encoding.
+An edge is one for each name that is imported, at the name's own line, and one for each base, which
+is named as written: the dotted name, without type arguments (``Generic[T]`` is ``Generic``),
+``name(...)`` for a call, ``*name`` for an unpacked one, and the kind of expression in angle
+brackets (``<IfExp>``) where there is no name.
+
+All follows from the flat tree alone, places of names and offsets in characters included, and so
+from its encoding.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any
 
-from codebatch.tasks.languages.base import MODULE_SCOPE, Symbol
+from codebatch.tasks.languages.base import MODULE_SCOPE, Edge, Symbol
 from codebatch.tasks.languages.python.nodes import (
     FlatTree,
     Opened,
@@ -35,6 +40,8 @@ _FIRST_ONLY = frozenset({"variable", "parameter", "import", "export"})
 
 # A symbol's fields. Most names that are bound are bound before and make no symbol.
 _Found = tuple[str, str, str, int, int, int]
+# An edge and the node it stands at.
+_Placed = tuple[ast.alias | ast.expr, Edge]
 
 
 class _Scope:
@@ -288,3 +295,63 @@ def _literal_strings(value: ast.expr | None) -> Iterator[ast.Constant]:
             pending += (node.left, node.right)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node
+
+
+def find_edges(flat: FlatTree) -> list[Edge]:
+    """All edges in source order."""
+    placed: list[tuple[int, int, Edge]] = []
+    for cls, edges in _EDGES.items():
+        for node in flat.members.get(cls, ()):
+            placed += [
+                (one.lineno, flat.column(one.lineno, one.col_offset), edge)
+                for one, edge in edges(node)
+            ]
+    return [edge for _, _, edge in sorted(placed, key=itemgetter(0, 1))]
+
+
+def _imports(node: ast.Import) -> Iterator[_Placed]:
+    for alias in node.names:
+        local = alias.asname if alias.asname != alias.name else None
+        yield alias, Edge("imports", alias.name, alias.lineno, None, local)
+
+
+def _imports_from(node: ast.ImportFrom) -> Iterator[_Placed]:
+    target = "." * (node.level or 0) + (node.module or "")
+    for alias in node.names:
+        local = alias.asname if alias.asname != alias.name else None
+        yield alias, Edge("imports", target, alias.lineno, alias.name, local)
+
+
+def _bases(node: ast.ClassDef) -> Iterator[_Placed]:
+    for base in node.bases:
+        yield base, Edge("inherits", base_name(base), base.lineno)
+
+
+_EDGES: dict[type[ast.AST], Callable[[Any], Iterator[_Placed]]] = {
+    ast.ClassDef: _bases,
+    ast.Import: _imports,
+    ast.ImportFrom: _imports_from,
+}
+
+
+def base_name(base: ast.expr) -> str:
+    """The name of a base class as written, see the module's docstring."""
+    parts: list[str] = []
+    node, prefix = base, ""
+    if isinstance(node, ast.Starred):
+        node, prefix = node.value, "*"
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            parts.append("." + node.attr)
+            node = node.value
+        elif isinstance(node, ast.Call):
+            parts.append("(...)")
+            node = node.func
+        elif isinstance(node, ast.Subscript):
+            node = node.value
+        else:
+            parts.append(f"<{type(node).__name__}>")
+            break
+    else:
+        parts.append(node.id)
+    return prefix + "".join(reversed(parts))
