@@ -19,7 +19,7 @@ from distributed.utils import key_split
 
 import codebatch
 from codebatch.cluster import cluster as cluster_of_a_run
-from codebatch.cluster.performance_report import reporting
+from codebatch.cluster.session import reporting
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.graph.compile import parcel_key, shard_key
 from codebatch.model.errors import MissingExtraError, OutputError, UsageError

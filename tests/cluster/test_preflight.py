@@ -183,7 +183,7 @@ def test_each_worker_that_sees_another_store_is_named(
 def test_a_task_that_is_nowhere(
     client: Any, addresses: dict[str, str], planned: codebatch.Batch
 ) -> None:
-    directory = planned.store.directory
+    directory = planned.directory
     task = replace(planned.load_status().plan.tasks[0], id="mine", task="mine:check")
     where = (str(directory.root), directory.store_id)
     found = examine_workers(client, [addresses["fit-1"]], Work([task], *where))

@@ -59,7 +59,9 @@ def connect_seconds() -> float:
     `CONNECT_SECONDS`, half of Dask's own default.
     """
     configured = dask.config.get(_CONNECT, None)
-    is_chosen = configured != dask.config.get(_CONNECT, None, config=_dask_defaults())
+    is_chosen = configured != dask.config.get(
+        _CONNECT, None, config=dask.config.merge(*dask.config.defaults)
+    )
     if not is_chosen and dask.config.get(_CONNECT, None, config=dask.config.collect()) is None:
         return CONNECT_SECONDS
     return _seconds(_CONNECT, configured)
@@ -73,8 +75,3 @@ def _seconds(name: str, value: Any) -> float:
             f"{name} in Dask's configuration is no length of time: {value}",
             hints=["give it as 15s or 2m"],
         ) from None
-
-
-def _dask_defaults() -> dict[str, Any]:
-    merged: dict[str, Any] = dask.config.merge(*dask.config.defaults)
-    return merged

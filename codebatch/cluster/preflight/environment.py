@@ -66,12 +66,19 @@ class Facts(NamedTuple):
 
 def facts_here(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = None) -> Facts:
     """Return the facts of the process that calls."""
-    packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
+    packages: dict[str, str] = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    toolchain: dict[str, str] = {}
+    for task in BUILT_IN.values():
+        with contextlib.suppress(ImportError, ToolError):
+            toolchain.update(task.toolchain())
     return Facts(
         platform.node(),
         __version__,
         platform.python_version(),
-        _toolchain(),
+        toolchain,
         packages,
         None if store is None else _seen(store),
         {task.id: _components(task) for task in tasks},
@@ -108,32 +115,15 @@ def git_version() -> str | None:
     return done.stdout.removeprefix("git version ").strip() or None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _toolchain() -> dict[str, str]:
-    """Return the tools of the built-in tasks, as far as they are there."""
-    found: dict[str, str] = {}
-    for task in BUILT_IN.values():
-        with contextlib.suppress(ImportError, ToolError):
-            found.update(task.toolchain())
-    return found
-
-
 def _components(task: PlannedTask) -> Document:
     """Return the components of a planned task here, or the error that keeps it from being run."""
+    is_found = False
     try:
         find_task(task.task)
-    except Exception as error:  # noqa: BLE001 - the module of a task is the user's
-        return {"error": _words(error), "found": False}
-    try:
+        is_found = True
         return components_here(task)
-    except Exception as error:  # noqa: BLE001 - as above
-        return {"error": _words(error), "found": True}
+    except Exception as error:  # noqa: BLE001 - the module of a task is the user's
+        return {"error": _words(error), "found": is_found}
 
 
 def _words(error: Exception) -> str:

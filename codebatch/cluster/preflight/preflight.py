@@ -267,16 +267,14 @@ async def _answer(
     tasks: tuple[PlannedTask, ...], store: StoreProbe | None, dask_worker: Any = None
 ) -> dict[str, object]:
     """Runs on a worker, in its event loop; plain data, which a scheduler may hand on."""
-    return await asyncio.to_thread(_facts, tasks, store, str(dask_worker.name))
 
+    def answer() -> dict[str, object]:
+        facts = facts_here(tasks, store)._replace(name=str(dask_worker.name))
+        if tasks and all(facts.tasks.get(task.id) == task.components for task in tasks):
+            start_server()
+        return facts._asdict()
 
-def _facts(
-    tasks: tuple[PlannedTask, ...], store: StoreProbe | None, name: str
-) -> dict[str, object]:
-    facts = facts_here(tasks, store)._replace(name=name)
-    if tasks and all(facts.tasks.get(task.id) == task.components for task in tasks):
-        start_server()
-    return facts._asdict()
+    return await asyncio.to_thread(answer)
 
 
 def _understood(answer: Any) -> Facts | str | None:
