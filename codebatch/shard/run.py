@@ -53,8 +53,7 @@ from codebatch.shard.recheck import prepare_recheck
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.files import file_stamp
 from codebatch.store.leases.claims import Claims
-from codebatch.store.leases.leases import hold_lease
-from codebatch.store.leases.pins import Pins
+from codebatch.store.leases.leases import Pins, hold_lease
 
 _RETRYABLE = (
     *ENVIRONMENT_ERRORS,

@@ -22,7 +22,7 @@ from codebatch.snapshot.descriptors import Folders
 from codebatch.snapshot.file_status import UNKNOWN, evidence_of
 from codebatch.snapshot.tree import SourceEntry, read_entry
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, WriteGroup
-from codebatch.store.leases.pins import Pins, pinning
+from codebatch.store.leases.leases import Pins, pinning
 
 
 class TakenFile(NamedTuple):

@@ -88,13 +88,10 @@ class Folder:
         # Not by `status`, which makes an error for each of very many that are absent.
         return os.access(name, os.F_OK, dir_fd=self.descriptor, follow_symlinks=False)
 
-    def make(self, name: str) -> bool:
-        """Make a folder; False where there is something already."""
-        try:
+    def make(self, name: str) -> None:
+        """Make a folder, unless there is something already."""
+        with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=self.descriptor)
-        except FileExistsError:
-            return False
-        return True
 
     def rename(self, name: str, other: str, target: Folder | None = None) -> None:
         """Give an entry another name, in another folder of the store perhaps."""

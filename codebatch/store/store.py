@@ -27,7 +27,7 @@ from codebatch.store.documents import pretty
 from codebatch.store.door import TEMPORARY_PREFIX
 from codebatch.store.files import read_file, write_file
 from codebatch.store.layout import BATCH_PREFIX, SMALL_BYTES, SNAPSHOT_PREFIX, Layout
-from codebatch.store.leases.pins import Pins
+from codebatch.store.leases.leases import Pins
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.shards import Shards
 from codebatch.store.snapshots import Snapshots

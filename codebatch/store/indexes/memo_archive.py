@@ -13,7 +13,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +58,12 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
             for entry in iter_entries(store.layout.door, segment):
                 referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
         objects = 0
-        for digest, data in _objects(store, sorted(referenced)):
-            size += _add(archive, f"objects/{digest[len(DIGEST_PREFIX) :]}.zst", compress(data))
-            objects += 1
+        for digest in sorted(referenced):
+            # Entries that refer to a missing or damaged object are not used, here or there.
+            if store.objects.is_intact(digest, CHUNK_BYTES):
+                data = compress(store.objects.read(digest, CHUNK_BYTES))
+                size += _add(archive, f"objects/{digest[len(DIGEST_PREFIX) :]}.zst", data)
+                objects += 1
     return ArchiveReport(count, objects, size)
 
 
@@ -86,13 +89,6 @@ def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
             else:
                 raise _invalid(path, f"it holds {name!r}, which is no part of a memo")
     return ArchiveReport(segments, objects, size)
-
-
-def _objects(store: StoreDirectory, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    for digest in digests:
-        # Entries that refer to a missing or damaged object are not used, here or there.
-        if store.objects.is_intact(digest, CHUNK_BYTES):
-            yield digest, store.objects.read(digest, CHUNK_BYTES)
 
 
 def _put_object(

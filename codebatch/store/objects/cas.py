@@ -21,7 +21,7 @@ from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ObjectNotFoundError, StoreDamagedError, StoreError
 from codebatch.store.door import ABSENT, Door, Folder
 from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
-from codebatch.store.leases.pins import Pins, kept_in
+from codebatch.store.leases.leases import Pins, kept_in
 from codebatch.store.objects.compression import (
     COMPRESSION_LEVEL,
     CompressionError,
