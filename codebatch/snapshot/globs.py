@@ -15,7 +15,9 @@ class matches nothing, and classes do not fold what ``core.ignoreCase`` folds el
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from collections import defaultdict
+from functools import cached_property
 
 _LONGEST_TEXT = 4096
 _SPECIAL = re.compile(rb"[*?\[\\]")
@@ -25,8 +27,11 @@ _INNER_SIZE = 3
 _SLASH, _STAR, _ONE, _CLASS, _ESCAPE = b"/*?[\\"
 # Codes of tokens that no pattern has as a literal: it ends at a line feed or a NUL.
 _NONE, _ANY = 0, 10
-_KINDS = ("optional", "in_name", "anywhere")
+# What is special about a place among the tokens: a match begins or ends there; it may be passed
+# over when it is reached (``**/``); other bytes may be consumed there, but for a slash, or any.
+_START, _END, _OPTIONAL, _IN_NAME, _ANYWHERE = 1, 2, 4, 8, 16
 _EVERYTHING = (1 << 256) - 1
+_LOWERED = bytes(range(256)).lower()
 
 
 def _members(*ranges: bytes) -> int:
@@ -63,52 +68,40 @@ class GlobTable:
         self._is_path = is_path
         self._fold = fold
         self._literals: dict[bytes, int] = {}
-        self._suffixes = _Filed()
-        self._by_start = _Filed()
-        self._by_inner = _Filed()
+        self._suffixes, self._by_start, self._by_inner = (
+            _Filed(is_path=is_path, fold=fold) for _ in range(3)
+        )
 
     def add(self, pattern: bytes, number: int) -> None:
         """Add a pattern before the first question; numbers must grow."""
-        size = _literal_size(pattern)
+        special = _SPECIAL.search(pattern)
+        size = special.start() if special else len(pattern)
         start = self._key(pattern[:size])
-        if size == len(pattern):
+        if special is None:
             self._literals[start] = number
         elif start:
-            self._by_start.add(start, pattern[size:], number)
+            self._by_start.globs[start].append((pattern[size:], number))
         elif not self._is_path and pattern[0] == _STAR and not _SPECIAL.search(pattern, 1):
-            self._suffixes.add(self._key(pattern[1:]), b"", number)
+            self._suffixes.globs[self._key(pattern[1:])].append((b"", number))
         else:
-            self._by_inner.add(self._key(_inner_literal(pattern)), pattern, number)
+            self._by_inner.globs[self._key(_inner_literal(pattern))].append((pattern, number))
 
     def best(self, text: bytes) -> int:
         """Return the highest number of a pattern that matches; -1 if none does."""
         text = self._key(text)
+        size = len(text)
         found = self._literals.get(text, -1)
-        if self._suffixes.globs:
-            for length in self._suffixes.lengths_to(len(text)):
-                filed = self._suffixes.globs.get(text[len(text) - length :])
-                if filed is not None:
-                    found = max(found, filed[-1][1])
-        if self._by_start.globs:
-            for length in self._by_start.lengths_to(len(text)):
-                if text[:length] in self._by_start.globs:
-                    rest = text[length:]
-                    found = max(found, self._automaton(self._by_start, text[:length], rest))
-        if self._by_inner.globs:
-            for key in self._inner_keys(text):
-                found = max(found, self._automaton(self._by_inner, key, text))
+        for length in self._suffixes.lengths_to(size):
+            if filed := self._suffixes.globs.get(text[size - length :]):
+                found = max(found, filed[-1][1])
+        for length in self._by_start.lengths_to(size):
+            if text[:length] in self._by_start.globs:
+                found = max(found, self._by_start.best(text[:length], text[length:]))
+        if inner := self._by_inner.globs:
+            pieces = {text[at : at + _INNER_SIZE] for at in range(size - _INNER_SIZE + 1)}
+            for key in (pieces | {b""}) & inner.keys():
+                found = max(found, self._by_inner.best(key, text))
         return found
-
-    def _inner_keys(self, text: bytes) -> set[bytes]:
-        pieces = {text[at : at + _INNER_SIZE] for at in range(len(text) - _INNER_SIZE + 1)}
-        return (pieces | {b""}) & self._by_inner.globs.keys()
-
-    def _automaton(self, filed: _Filed, key: bytes, text: bytes) -> int:
-        if key not in filed.automata:
-            filed.automata[key] = _Automaton(
-                filed.globs[key], is_path=self._is_path, fold=self._fold
-            )
-        return filed.automata[key].best(text)
 
     def _key(self, literal: bytes) -> bytes:
         return literal.lower() if self._fold else literal
@@ -117,59 +110,52 @@ class GlobTable:
 class _Filed:
     """Globs with their numbers by a literal, and the automata that have been made of them."""
 
-    def __init__(self) -> None:
-        self.globs: dict[bytes, list[tuple[bytes, int]]] = {}
-        self.automata: dict[bytes, _Automaton] = {}
-        self._lengths: list[int] = []
-
-    def add(self, key: bytes, glob: bytes, number: int) -> None:
-        """File a glob."""
-        if key in self.globs:
-            self.globs[key].append((glob, number))
-            return
-        self.globs[key] = [(glob, number)]
-        at = bisect_left(self._lengths, len(key))
-        if self._lengths[at : at + 1] != [len(key)]:
-            self._lengths.insert(at, len(key))
+    def __init__(self, *, is_path: bool, fold: bool) -> None:
+        self.globs: defaultdict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
+        self._automata: dict[bytes, _Automaton] = {}
+        self._is_path = is_path
+        self._fold = fold
 
     def lengths_to(self, most: int) -> list[int]:
         """Return the lengths of keys up to that one."""
-        return self._lengths[: bisect_right(self._lengths, most)]
+        return self._lengths[: bisect_right(self._lengths, most)] if self.globs else []
+
+    def best(self, key: bytes, text: bytes) -> int:
+        """Return the highest number of a glob filed by the key that matches; -1 if none does."""
+        if key not in self._automata:
+            globs = self.globs[key]
+            self._automata[key] = _Automaton(globs, is_path=self._is_path, fold=self._fold)
+        return self._automata[key].best(text)
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return sorted({*map(len, self.globs)})
 
 
 class _Automaton:
     """Globs that are tried together.
 
     State: ``_codes`` has one byte for each token, a literal byte, `_ANY` for ``?`` or `_NONE`, and
-    one `_NONE` behind each pattern, where a match ends; ``_ends`` are the places of those by
-    number. A bit of ``_starts`` is a place where a match begins, of ``_optional`` one that may be
-    passed over when it is reached (``**/``), of ``_in_name`` and ``_anywhere`` one at which other
-    bytes may be consumed, but for a slash, or any.
+    one `_NONE` behind each pattern, where a match ends; ``_numbers`` are those of the patterns by
+    that place. ``_flags`` says what is special about each place, ``_classes`` which bytes are
+    taken at some of them.
     """
 
     def __init__(self, globs: list[tuple[bytes, int]], *, is_path: bool, fold: bool) -> None:
         self._is_path = is_path
-        self._codes = bytearray()
+        self._fold = fold
+        self._codes, self._flags = bytearray(), bytearray()
         self._classes: list[tuple[int, int]] = []
-        self._ends: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
         self._masks: dict[int, tuple[int, int]] = {}
-        places: dict[str, list[int]] = {name: [] for name in ("starts", *_KINDS)}
         for glob, number in globs:
-            size = len(self._codes)
-            tokens = _Tokens(glob, is_path=is_path, fold=fold)
-            if tokens.is_valid:
-                self._codes += tokens.codes + b"\0"
-                self._classes += [(size + place, members) for place, members in tokens.classes]
-                places["starts"].append(size)
-                for kind in _KINDS:
-                    places[kind] += [size + place for place in tokens.places[kind]]
-                self._ends[len(self._codes) - 1] = number
-        self._optional = self._bits(places["optional"])
-        starts = self._bits(places["starts"])
+            self._add(glob, number)
+        self._optional = self._places(_OPTIONAL)
+        starts = self._places(_START)
         self._starts = starts | (starts & self._optional) << 1
-        self._anywhere = self._bits(places["anywhere"])
-        self._in_name = self._bits(places["in_name"]) | self._anywhere
-        self._accepted = self._bits(list(self._ends))
+        self._anywhere = self._places(_ANYWHERE)
+        self._in_name = self._places(_IN_NAME | _ANYWHERE)
+        self._accepted = self._places(_END)
 
     def best(self, text: bytes) -> int:
         """Return the highest number of a glob that matches the text; -1 if none does."""
@@ -183,13 +169,58 @@ class _Automaton:
             if not state:
                 return -1
         reached = state & self._accepted
-        return self._ends[reached.bit_length() - 1] if reached else -1
+        return self._numbers[reached.bit_length() - 1] if reached else -1
 
-    def _bits(self, places: list[int]) -> int:
-        digits = bytearray(b"0" * (len(self._codes) + 1))
-        for place in places:
-            digits[-1 - place] = 0x31
-        return int(bytes(digits), 2)
+    def _add(self, glob: bytes, number: int) -> None:
+        """Add a glob, unless it matches nothing."""
+        start = len(self._codes)
+        self._flags.append(_START)
+        if self._read(glob) and len(self._codes) - start < _LONGEST_TEXT:
+            self._numbers[len(self._codes)] = number
+            self._flags[-1] |= _END
+            self._codes.append(_NONE)
+            return
+        del self._codes[start:], self._flags[start:]
+        while self._classes and self._classes[-1][0] >= start:
+            self._classes.pop()
+
+    def _read(self, glob: bytes) -> bool:
+        """Append tokens, and flags for the place behind each; False where the glob is invalid."""
+        at = 0
+        while at < len(glob):
+            char = glob[at]
+            at += 1
+            if char == _STAR:
+                flags, at = _read_stars(glob, at, is_path=self._is_path)
+                self._flags[-1] |= flags
+                if not flags & _OPTIONAL:
+                    continue
+                code = _SLASH
+            elif char == _ONE:
+                code = _ANY
+            elif char == _CLASS:
+                found = _read_class(glob, at, fold=self._fold)
+                if found is None:
+                    return False
+                members, at = found
+                members &= ~(1 << _SLASH) if self._is_path else _EVERYTHING
+                self._classes.append((len(self._codes), members))
+                code = _NONE
+            elif char == _ESCAPE:
+                if at == len(glob):
+                    return False
+                code = glob[at]
+                at += 1
+            else:
+                code = _LOWERED[char] if self._fold else char
+            self._codes.append(code)
+            self._flags.append(0)
+        return True
+
+    def _places(self, flags: int) -> int:
+        """Return the places that have one of the flags, as bits."""
+        digits = bytes(0x31 if value & flags else 0x30 for value in range(256))
+        return int(self._flags.translate(digits)[::-1] or b"0", 2)
 
     def _masks_of(self, char: int) -> tuple[int, int]:
         """Return the places that this byte moves on, and those that it may be consumed at."""
@@ -202,73 +233,28 @@ class _Automaton:
             if members >> char & 1:
                 digits[place] = 0x31
         digits.reverse()
-        consumes = int(bytes(digits), 2) if digits else 0
-        return consumes, self._anywhere if crosses else self._in_name
+        return int(digits or b"0", 2), self._anywhere if crosses else self._in_name
 
 
-class _Tokens:
-    """One glob, taken apart; ``is_valid`` is false for one that matches nothing."""
-
-    def __init__(self, glob: bytes, *, is_path: bool, fold: bool) -> None:
-        self.codes = bytearray()
-        self.classes: list[tuple[int, int]] = []
-        self.places: dict[str, list[int]] = {kind: [] for kind in _KINDS}
-        self._glob = glob
-        self._is_path = is_path
-        self._fold = fold
-        self.is_valid = self._read() and len(self.codes) < _LONGEST_TEXT
-
-    def _read(self) -> bool:
-        glob, at = self._glob, 0
-        while at < len(glob):
-            char = glob[at]
-            at += 1
-            if char == _STAR:
-                at = self._read_stars(at)
-            elif char == _ONE:
-                self.codes.append(_ANY)
-            elif char == _CLASS:
-                found = _read_class(glob, at, fold=self._fold)
-                if found is None:
-                    return False
-                members, at = found
-                self.classes.append((len(self.codes), self._without_slash(members)))
-                self.codes.append(_NONE)
-            elif char == _ESCAPE:
-                if at == len(glob):
-                    return False
-                self.codes.append(glob[at])
-                at += 1
-            else:
-                self.codes += bytes((char,)).lower() if self._fold else bytes((char,))
-        return True
-
-    def _without_slash(self, members: int) -> int:
-        return members & ~(1 << _SLASH) if self._is_path else members
-
-    def _read_stars(self, at: int) -> int:
-        """Read what follows one star; return where it ends."""
-        glob, before = self._glob, at - 2
-        first = at
-        while at < len(glob) and glob[at] == _STAR:
-            at += 1
-        place = len(self.codes)
-        if not self._is_path:
-            self.places["anywhere"].append(place)
-            return at
-        follows = glob[at : at + 2]
-        is_component = before < 0 or glob[before] == _SLASH
-        ends = not follows or follows[:1] == b"/" or follows == b"\\/"
-        if at == first or not (is_component and ends):
-            self.places["in_name"].append(place)
-            return at
-        self.places["anywhere"].append(place)
-        if follows[:1] == b"/":
-            self.places["optional"].append(place)
-            self.codes.append(_SLASH)
-            # Several in a row are as good as one: so no place is optional behind an optional one.
-            at = _SAME_AGAIN.match(glob, at + 1).end()  # type: ignore[union-attr]  # may be empty
-        return at
+def _read_stars(glob: bytes, at: int, *, is_path: bool) -> tuple[int, int]:
+    """Return the flags of a place with stars, of which the first is before ``at``, and their end,
+    which is behind the slash of ``**/``.
+    """
+    first, before = at, at - 2
+    while at < len(glob) and glob[at] == _STAR:
+        at += 1
+    if not is_path:
+        return _ANYWHERE, at
+    follows = glob[at : at + 2]
+    is_component = before < 0 or glob[before] == _SLASH
+    ends = not follows or follows[:1] == b"/" or follows == b"\\/"
+    if at == first or not (is_component and ends):
+        return _IN_NAME, at
+    if follows[:1] != b"/":
+        return _ANYWHERE, at
+    # Several in a row are as good as one: so no place is optional behind an optional one.
+    end = _SAME_AGAIN.match(glob, at + 1).end()  # type: ignore[union-attr]  # may be empty
+    return _ANYWHERE | _OPTIONAL, end
 
 
 def _read_class(glob: bytes, at: int, *, fold: bool) -> tuple[int, int] | None:
@@ -312,12 +298,6 @@ def _read_class(glob: bytes, at: int, *, fold: bool) -> tuple[int, int] | None:
 def _range(first: int, last: int, *, fold: bool) -> int:
     members = _members(bytes((first, last)))
     return members | (members & _UPPER) << 32 if fold else members
-
-
-def _literal_size(pattern: bytes) -> int:
-    """Return the number of bytes before the first one that is special in a glob."""
-    found = _SPECIAL.search(pattern)
-    return found.start() if found else len(pattern)
 
 
 def _inner_literal(pattern: bytes) -> bytes:
