@@ -10,6 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 
 from codebatch.store.openat import FOLDER, LISTED, NEVER
 
@@ -66,22 +69,16 @@ class Folder:
 
     def status(self, path: bytes) -> os.stat_result | None:
         """Return the status of what is there, of a link its own; None where there is nothing."""
-        head, _, name = path.rpartition(b"/")
         try:
-            if not head:
-                return os.lstat(_checked(name), dir_fd=self.descriptor)
-            with self.open(head, search=True) as folder:
-                return os.lstat(_checked(name), dir_fd=folder.descriptor)
+            with self._holder(path) as (folder, name):
+                return os.lstat(name, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor of a regular file."""
-        head, _, name = path.rpartition(b"/")
-        if head:
-            with self.open(head, search=True) as folder:
-                return folder.open_file(name)
-        return _regular(os.open(_checked(name), FILE_FLAGS, dir_fd=self.descriptor))
+        with self._holder(path) as (folder, name):
+            return _regular(os.open(name, FILE_FLAGS, dir_fd=folder))
 
     def read(self, path: bytes, most: int) -> bytes | None:
         """Return what a regular file of at most so many bytes holds; None where there is none."""
@@ -89,7 +86,17 @@ class Folder:
             descriptor = self.open_file(path)
         except FileNotFoundError:
             return None
-        return read_and_close(descriptor, most)
+        return _read_and_close(descriptor, most)
+
+    @contextmanager
+    def _holder(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Open the folder that holds what is at the path, and say what that is called in it."""
+        head, _, name = path.rpartition(b"/")
+        if not head:
+            yield self.descriptor, _checked(name)
+            return
+        with self.open(head, search=True) as folder:
+            yield folder.descriptor, _checked(name)
 
 
 def read_file(path: bytes, most: int) -> bytes | None:
@@ -98,7 +105,7 @@ def read_file(path: bytes, most: int) -> bytes | None:
         descriptor = os.open(path, FILE_FLAGS & ~os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    return read_and_close(_regular(descriptor), most)
+    return _read_and_close(_regular(descriptor), most)
 
 
 def _regular(descriptor: int) -> int:
@@ -109,7 +116,7 @@ def _regular(descriptor: int) -> int:
     raise OSError(errno.EINVAL, "not a regular file")
 
 
-def read_and_close(descriptor: int, most: int) -> bytes:
+def _read_and_close(descriptor: int, most: int) -> bytes:
     """Return what is in a regular file of at most so many bytes."""
     try:
         size = os.fstat(descriptor).st_size
@@ -150,23 +157,15 @@ class Folders:
         if len(path) > _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         names = path.split(b"/") if path else []
-        same = 0
-        for one, other in zip(names, self._names, strict=False):
-            if one != other:
-                break
-            same += 1
-        self._keep(same)
-        self._names, self._path = names[:same], b"/".join(names[:same])
-        depth = max(self._open)
-        for name in names[depth:]:
-            folder = self._open[depth].open(name)
-            depth += 1
-            self._open[depth] = folder
+        pairs = zip(names, self._names, strict=False)
+        self._keep(len(list(takewhile(lambda pair: pair[0] == pair[1], pairs))))
+        self._names, self._path = names, path
+        for depth in range(max(self._open), len(names)):
+            self._open[depth + 1] = self._open[depth].open(names[depth])
             if len(self._open) > _MOST_OPEN:
                 # The one nearest to the root: a walk comes back to the deepest first.
                 self._open.pop(next(d for d in self._open if d)).close()
-        self._names, self._path = names, path
-        return self._open[depth]
+        return self._open[len(names)]
 
     def _keep(self, depth: int) -> None:
         for other in [other for other in self._open if other > depth]:
