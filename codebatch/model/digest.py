@@ -86,15 +86,11 @@ def unseal(data: bytes, name: str) -> Document:
     """Parse a sealed document and check its digest; ``name`` says which in the error."""
     try:
         document = json.loads(data)
-        is_sealed = isinstance(document, dict) and _is_sealed(data, document)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # NaN, which is no JSON
+        if isinstance(document, dict) and _is_sealed(data, document):
+            return document
+    except (ValueError, RecursionError) as error:  # NaN, which is no JSON
         raise damaged_document(name, "not a complete JSON document") from error
-    if not isinstance(document, dict) or not is_sealed:
-        raise damaged_document(name, "the content does not match its digest")
-    return document
+    raise damaged_document(name, "the content does not match its digest")
 
 
 def damaged_document(name: str, how: str) -> StoreDamagedError:

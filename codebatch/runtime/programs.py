@@ -19,11 +19,12 @@ def leave_current_folder() -> None:
 
 def import_path() -> list[str]:
     """Return the path to import from, without what is relative and without the current folder."""
-    here = _current_folder()
+    unsafe = {_current_folder()} - {_OURS}
     return [
         place
         for place in sys.path
-        if isinstance(place, str) and os.path.isabs(place) and not _is_unsafe(place, here)
+        if isinstance(place, str)
+        if os.path.isabs(place) and os.path.realpath(place) not in unsafe
     ]
 
 
@@ -47,11 +48,13 @@ def find_program(name: str, tree: str | None = None) -> str | None:
     in the current folder or below ``tree``.
     """
     outside = [_current_folder(), os.path.realpath(tree) if tree is not None else None]
+    tops = tuple(os.path.join(top, "") for top in outside if top is not None)
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         if os.path.isabs(folder):
             place = os.path.realpath(os.path.join(folder, name))
-            within = any(top is not None and _is_within(place, top) for top in outside)
-            if not within and os.path.isfile(place) and os.access(place, os.X_OK):
+            if place.startswith(tops):
+                continue
+            if os.path.isfile(place) and os.access(place, os.X_OK):
                 return os.path.join(folder, name)
     return None
 
@@ -61,12 +64,3 @@ def _current_folder() -> str | None:
         return os.path.realpath(os.getcwd())
     except OSError:  # it was removed
         return None
-
-
-def _is_unsafe(place: str, here: str | None) -> bool:
-    place = os.path.realpath(place)
-    return place == here and place != _OURS
-
-
-def _is_within(place: str, top: str) -> bool:
-    return place.startswith(os.path.join(top, ""))

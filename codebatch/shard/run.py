@@ -55,13 +55,6 @@ from codebatch.store.files import file_stamp
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Pins, hold_lease
 
-_RETRYABLE = (
-    *ENVIRONMENT_ERRORS,
-    *TRANSIENT_ERRORS,
-    BatchNotFoundError,
-    MemoryError,
-    NotReusedError,
-)
 T = TypeVar("T")
 
 
@@ -136,21 +129,20 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
     if claims.take(call.shard_id) is not None:
         return Receipt(call.shard_id, call.attempt, CLAIMED)
     started, memo, width = now(), MemoReader(store, call), len(call.shard_id)
-    with _released_if_gone(claims, call):
+    with _recording_failure(store, plan, call, claims):
         _check_listed(store, call)
         tasks = _tasks_to_run(store, plan, call)
         if not tasks:  # another run had it before this one claimed it
             return Receipt(call.shard_id, call.attempt, DONE)
-        with _recording_failure(store, call, tasks):
-            inputs = store.batches.load_inputs(call.batch_id, plan.shard(call.shard_id))
-            closures = pipeline_fingerprints(plan.tasks)
-            closures = {task.id: closures[task.id] for task in tasks}
-            kept, outputs = keep_unchanged(store, call.reuse.base, closures, call.shard_id, inputs)
+        inputs = store.batches.load_inputs(call.batch_id, plan.shard(call.shard_id))
+        closures = pipeline_fingerprints(plan.tasks)
+        closures = {task.id: closures[task.id] for task in tasks}
+        kept, outputs = keep_unchanged(store, call.reuse.base, closures, call.shard_id, inputs)
     files = [file for file in inputs if file.path not in kept]
 
     def finish(change: Change) -> Receipt:
         computed: dict[str, FileLines] = {}
-        with _released_if_gone(claims, call), _recording_failure(store, call, tasks):
+        with _recording_failure(store, plan, call, claims):
             with _writing(store, call, memo) as context:
                 for task_id, equal_files, lines, origin in compute_files(
                     tasks, files, change(context), computed
@@ -222,7 +214,7 @@ def _writing(store: StoreDirectory, call: ShardCall, memo: MemoReader) -> Iterat
 
 @contextlib.contextmanager
 def _recording_failure(
-    store: StoreDirectory, call: ShardCall, tasks: Sequence[PlannedTask]
+    store: StoreDirectory, plan: Plan, call: ShardCall, claims: Claims
 ) -> Iterator[None]:
     """Commit that the shard has failed where a block raises, unless it is not the shard's doing: it
     stays as it is then, to be computed where that is possible. If it is nowhere, the run says so.
@@ -234,22 +226,17 @@ def _recording_failure(
         if error.details.get("errno") == errno.ENOENT:
             raise WorkerLostError(error.message) from error
         raise
-    except _RETRYABLE:
+    except (NotReusedError, BatchNotFoundError):
+        claims.release(call.shard_id)  # another run may compute it
+        raise
+    except (*ENVIRONMENT_ERRORS, *TRANSIENT_ERRORS, MemoryError):
         raise
     except Exception as error:
         known = error if isinstance(error, CodeBatchError) else None
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
+        if not store.batches.lists(call.batch_id):
+            claims.release(call.shard_id)
         _check_listed(store, call)
-        task_ids = [task.id for task in tasks]
+        task_ids = [task.id for task in plan.tasks]
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error
-
-
-@contextlib.contextmanager
-def _released_if_gone(claims: Claims, call: ShardCall) -> Iterator[None]:
-    """Release the claim where a block finds that this run may not compute the shard."""
-    try:
-        yield
-    except (NotReusedError, BatchNotFoundError):
-        claims.release(call.shard_id)  # another run may compute it
-        raise
