@@ -1,4 +1,4 @@
-"""The command line: a face over `codebatch.api`, one module a noun.
+"""The command line: a face over `codebatch.api`.
 
 To add a command: write it in a module of `codebatch.cli.commands`, and list it in the table of
 `codebatch.cli.root` and in `docs/commands.md`.

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
 from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
 from codebatch.model.limits import parse_size
-from codebatch.model.records import KINDS
+from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[Any], Any]
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions alone
@@ -77,25 +77,6 @@ max_file_size_option = click.option(
     metavar="SIZE",
     help="Leave out larger files, and list them: bytes, or as 100M, 2GiB; 0: no limit.",
 )
-retry_option = click.option(
-    "--retry-quarantined",
-    is_flag=True,
-    help="Try again what is quarantined, in shards that are done as well.",
-)
-require_reused_option = click.option(
-    "--require-reused",
-    is_flag=True,
-    help="Fail instead of computing anything that is not there yet.",
-)
-task_option = click.option("--task", "task_id", metavar="TASK", help="Only this task.")
-path_option = click.option("--path", metavar="GLOB", help="Only files whose path matches.")
-language_option = click.option("--language", metavar="NAME", help="Only files in this language.")
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=0), metavar="N", help="At most this many."
-)
-kind_option = click.option(
-    "--kind", metavar="KIND", help=f"Of {', '.join(KINDS)}. Several with commas."
-)
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -144,23 +125,7 @@ class Percent(click.ParamType):  # type: ignore[type-arg]  # as above
         return number
 
 
-def run_options(command: F) -> F:
-    """Give a command ``scheduler``, and the other options of a run as ``options``."""
-
-    @functools.wraps(command)
-    def with_options(**given: Any) -> Any:
-        options = {name: given.pop(name) for name in list(given) if name in _OF_RUN}
-        return command(options=options, **given)
-
-    for option in reversed(_RUN_OPTIONS):
-        with_options = option(with_options)
-    return cast("F", with_options)
-
-
-_OF_RUN = frozenset(
-    "workers file_timeout memory_limit transport cluster_timeout performance_report".split()
-)
-_RUN_OPTIONS = (
+RUN_OPTIONS: tuple[Option, ...] = (
     click.option(
         "--scheduler",
         metavar="WHERE",
@@ -205,3 +170,35 @@ _RUN_OPTIONS = (
         help="On a cluster: write Dask's report on the run there, as HTML.",
     ),
 )
+
+
+def _several(name: str, metavar: str, choices: tuple[str, ...] | list[str]) -> Option:
+    return click.option(
+        name, metavar=metavar, help=f"Of {', '.join(choices)}. Several with commas."
+    )
+
+
+# What chooses records, by the name of the condition, and their order and number.
+SELECTION: Mapping[str, Option] = {
+    "task": click.option("--task", metavar="TASK", help="Only this task."),
+    "kind": _several("--kind", "KIND", KINDS),
+    "path": click.option("--path", metavar="GLOB", help="Only files whose path matches."),
+    "language": click.option("--language", metavar="NAME", help="Only files in this language."),
+    "severity": _several("--severity", "SEVERITY", SEVERITIES),
+    "code": click.option(
+        "--code", metavar="CODE", help="Only this code, as L101. Several with commas."
+    ),
+    "name": click.option("--name", metavar="GLOB", help="Only records whose name matches."),
+    "symbol_type": _several("--symbol-type", "TYPE", SYMBOL_TYPES),
+    "edge_type": _several("--edge-type", "TYPE", EDGE_TYPES),
+    "target": click.option("--target", metavar="GLOB", help="Only edges whose target matches."),
+    "metric": _several("--metric", "METRIC", METRICS),
+    "min": click.option("--min", type=float, metavar="N", help="Only metrics of at least this."),
+    "max": click.option("--max", type=float, metavar="N", help="Only metrics of at most this."),
+    "sort": click.option(
+        "--sort", metavar="FIELD", help="Order by this field; -FIELD: the largest first."
+    ),
+    "limit": click.option(
+        "--limit", type=click.IntRange(min=0), metavar="N", help="At most this many."
+    ),
+}

@@ -1,1 +1,1 @@
-"""The commands, a module for each noun."""
+"""The commands, a module for each topic."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from codebatch.cli.group import LeadingCommand, OnceCommand, root_command
-from codebatch.cli.options import json_option, store_option
+from codebatch.cli import command as shape
+from codebatch.cli.command import Call
+from codebatch.cli.group import LeadingCommand, root_command
 from codebatch.cli.render import output
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
@@ -48,22 +49,25 @@ _SCHEMAS = {
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
 
 
-@click.command("api", cls=OnceCommand)
-@store_option
-@json_option
-@click.pass_context
-def api_command(ctx: click.Context, store: str | None, as_json: bool) -> None:
+@shape.command(name="api")
+def api_command(call: Call) -> None:
     """Describe every command: arguments, options, exit codes, schema of its JSON."""
-    document = describe(root_command(ctx))
-    if as_json:
-        output.write_document(document)
-        return
-    commands: Any = document["commands"]
+    document = describe(root_command(click.get_current_context()))
+    call.write(document, _lines(document))
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    commands = document["commands"]
     width = max(len(command["name"]) for command in commands)
     for command in commands:
-        output.write_line(f"{command['name']:<{width}}  {command['summary']}")
-        output.write_line(f"{'':<{width}}    {_usage_words(command)}")
-    output.write_next("codebatch COMMAND --help")
+        arguments = (
+            argument["name"] if argument["required"] else f"[{argument['name']}]"
+            for argument in command["arguments"]
+        )
+        options = (option["names"][-1] for option in command["options"])
+        yield f"{command['name']:<{width}}  {command['summary']}"
+        yield f"{'':<{width}}    {' '.join((*arguments, *options))}"
+    yield from output.next_lines("codebatch COMMAND --help")
 
 
 def iter_commands(group: click.Command, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -166,12 +170,3 @@ def _exit_codes(command: click.Command) -> list[int]:
     if "--scheduler" in names:
         codes.add(EXIT_CLUSTER)
     return sorted(codes)
-
-
-def _usage_words(command: Any) -> str:
-    arguments = [
-        argument["name"] if argument["required"] else f"[{argument['name']}]"
-        for argument in command["arguments"]
-    ]
-    options = [option["names"][-1] for option in command["options"]]
-    return " ".join((*arguments, *options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import json_option, store_option
+from codebatch.cli.command import Call, command
 from codebatch.cli.render.logs import libraries_silenced
-from codebatch.cli.render.output import counted, printable, size, write_document, write_line
+from codebatch.cli.render.output import counted, printable, size, write_lines
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFoundError
 
@@ -25,20 +25,19 @@ if TYPE_CHECKING:
 _SILENT = "no answer"
 
 
-@click.command("diagnose", cls=OnceCommand)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Look at a Dask cluster as well: tcp://host:port, or a scheduler file.",
+@command(
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Look at a Dask cluster as well: tcp://host:port, or a scheduler file.",
+    ),
+    click.option(
+        "--self-test",
+        is_flag=True,
+        help="Also try hostile trees and stores, in a temporary folder of this machine.",
+    ),
 )
-@click.option(
-    "--self-test",
-    is_flag=True,
-    help="Also try hostile trees and stores, in a temporary folder of this machine.",
-)
-@store_option
-@json_option
-def diagnose(scheduler: str | None, self_test: bool, store: str | None, as_json: bool) -> None:
+def diagnose(call: Call, scheduler: str | None, self_test: bool) -> None:
     """Say what there is to work with, and what stands in the way.
 
     Versions, the file system of the store, what is in it and who works in it; nothing is
@@ -46,30 +45,28 @@ def diagnose(scheduler: str | None, self_test: bool, store: str | None, as_json:
     --self-test, exit 1 unless everything hostile was held off.
     """
     with libraries_silenced():
-        found = api.diagnose(_store(store), scheduler)
-    if not as_json:
-        _write(found)
-    verdicts = list(_tried(as_json=as_json)) if self_test else []
-    if as_json:
-        tried = [_verdict_document(one) for one in verdicts] if self_test else None
-        write_document({**_document(found), "self_test": tried})
+        found = api.diagnose(_store(call), scheduler)
+    if not call.as_json:
+        write_lines(_lines(found))
+    verdicts: list[Verdict] = []
+    tried = _tried(verdicts) if self_test else iter(())
+    if call.as_json:
+        collections.deque(tried, maxlen=0)
+    documents = [_verdict_document(one) for one in verdicts] if self_test else None
+    call.write({**_document(found), "self_test": documents}, tried)
     if not all(verdict.ok for verdict in verdicts):
         sys.exit(EXIT_GATE)
     sys.exit(EXIT_OK if found.cluster_can_work else EXIT_CLUSTER)
 
 
-def _tried(*, as_json: bool) -> Iterator[Verdict]:
-    """Yield the verdicts of the self-test; unless for JSON, write each as it comes."""
-    count = failed = 0
+def _tried(verdicts: list[Verdict]) -> Iterator[str]:
+    """Yield the lines on each verdict of the self-test as it comes; it is added to the list."""
     for verdict in api.try_vectors():
-        count, failed = count + 1, failed + (not verdict.ok)
-        if not as_json:
-            write_line(f"{'held off' if verdict.ok else _colored('error')}: {verdict.vector}")
-            for problem in verdict.problems:
-                write_line(f"  {printable(problem)}")
-        yield verdict
-    if not as_json:
-        write_line(f"{count - failed} of {counted(count, 'hostile input')} held off")
+        verdicts.append(verdict)
+        yield f"{'held off' if verdict.ok else _colored('error')}: {verdict.vector}"
+        yield from (f"  {printable(problem)}" for problem in verdict.problems)
+    held = sum(verdict.ok for verdict in verdicts)
+    yield f"{held} of {counted(len(verdicts), 'hostile input')} held off"
 
 
 def _verdict_document(verdict: Verdict) -> Document:
@@ -83,12 +80,12 @@ def _verdict_document(verdict: Verdict) -> Document:
     }
 
 
-def _store(store: str | None) -> api.Store | None:
+def _store(call: Call) -> api.Store | None:
     """The store that is meant; where none is named, there need not be one."""
     try:
-        return api.open_store(store)
+        return call.open()
     except StoreNotFoundError:
-        if store is not None:
+        if call.store is not None:
             raise
         return None
 
@@ -124,30 +121,30 @@ def _worker_document(facts: Facts | str | None) -> Document:
     return document
 
 
-def _write(found: Diagnosis) -> None:
+def _lines(found: Diagnosis) -> Iterator[str]:
     facts = found.facts
-    write_line(f"codebatch {facts.codebatch}, Python {facts.python}, git {found.git or 'missing'}")
-    write_line("  " + ", ".join(f"{name} {version}" for name, version in facts.packages.items()))
+    yield f"codebatch {facts.codebatch}, Python {facts.python}, git {found.git or 'missing'}"
+    yield "  " + ", ".join(f"{name} {version}" for name, version in facts.packages.items())
     if found.store is None:
-        write_line("no store here")
+        yield "no store here"
     if found.file_system is not None:
-        write_line(f"store {printable(found.store)}")
+        yield f"store {printable(found.store)}"
         system = asdict(found.file_system)
         free = size(system.pop("free_bytes"))
         words = (f"{name.replace('_', ' ')} {_word(value)}" for name, value in system.items())
-        write_line(f"  file system: {free} free, {', '.join(words)}")
+        yield f"  file system: {free} free, {', '.join(words)}"
     if found.health is not None:
-        _write_health(found.health)
+        yield from _health_lines(found.health)
     if found.cluster is not None:
-        write_line(f"cluster {printable(found.scheduler)}")
+        yield f"cluster {printable(found.scheduler)}"
         for address, worker in found.cluster.workers.items():
-            write_line(f"  {address}: {printable(_said(worker))}")
+            yield f"  {address}: {printable(_said(worker))}"
     for problem in found.problems:
         severity = problem.severity
-        write_line(f"{_colored(severity)}: {printable(problem.message)}")
-        write_line(f"  {printable(problem.remedy)}")
+        yield f"{_colored(severity)}: {printable(problem.message)}"
+        yield f"  {printable(problem.remedy)}"
     if not found.problems:
-        write_line("no problems found")
+        yield "no problems found"
 
 
 def _said(worker: Facts | str | None) -> str:
@@ -157,12 +154,12 @@ def _said(worker: Facts | str | None) -> str:
     return f"{worker.host}, Python {worker.python}{seen}"
 
 
-def _write_health(health: Health) -> None:
+def _health_lines(health: Health) -> Iterator[str]:
     statuses = ", ".join(f"{number:,} {name}" for name, number in health.batches_by_status.items())
     snapshots = counted(health.snapshots, "snapshot")
     batches = counted(health.batches, "batch", "batches")
-    write_line(f"  {snapshots}, {batches}: {statuses or '-'}")
-    write_line(
+    yield f"  {snapshots}, {batches}: {statuses or '-'}"
+    yield (
         f"  left over: {counted(health.temporaries, 'temporary file')}, "
         f"{health.unfinished:,} unfinished, "
         f"{health.removed:,} removed"
@@ -170,9 +167,9 @@ def _write_health(health: Health) -> None:
     for lease in health.leases:
         state = "at work" if lease["live"] else "expired"
         what = f"{lease['purpose']} {lease['batch_id'] or ''}".strip()
-        write_line(f"  {state}: {printable(what)} ({printable(lease['process'])})")
+        yield f"  {state}: {printable(what)} ({printable(lease['process'])})"
     if health.locked_by is not None:
-        write_line(f"  locked by {printable(health.locked_by)}")
+        yield f"  locked by {printable(health.locked_by)}"
 
 
 def _word(value: object) -> str:

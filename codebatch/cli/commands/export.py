@@ -11,16 +11,10 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from codebatch import api
-from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import (
-    batch_option,
-    json_option,
-    store_option,
-)
+from codebatch.cli.command import Call, command
+from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
-from codebatch.cli.selection import Selection, selection_options
-from codebatch.export import BINARY_FORMATS, FORMATS, ExportReport
+from codebatch.export import BINARY_FORMATS, FORMATS
 from codebatch.export.text import log_text
 from codebatch.store.destination import writing_file
 
@@ -28,36 +22,28 @@ _STDOUT = "-"
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
-@click.command(cls=OnceCommand)
-@batch_option
-@click.option("--format", "name", required=True, type=click.Choice(FORMATS), help="What to write.")
-@click.option(
-    "--output",
-    "target",
-    default=_STDOUT,
-    metavar="FILE",
-    help="Where to write it, all or nothing. Default: '-', standard output.",
+@command(
+    batch_option,
+    click.option(
+        "--format", "name", required=True, type=click.Choice(FORMATS), help="What to write."
+    ),
+    click.option(
+        "--output",
+        "target",
+        default=_STDOUT,
+        metavar="FILE",
+        help="Where to write it, all or nothing. Default: '-', standard output.",
+    ),
+    click.option(
+        "--base",
+        metavar="ID",
+        help="sarif, github: compare with this batch. sarif states what is new, unchanged, "
+        "updated or absent; github lists what is new or updated.",
+    ),
+    click.option("--no-limit", is_flag=True, help="sarif, github: write more than GitHub takes."),
+    select=("task", "kind", "severity", "code", "path", "language"),
 )
-@click.option(
-    "--base",
-    metavar="ID",
-    help="sarif, github: compare with this batch. sarif states what is new, unchanged, updated "
-    "or absent; github lists what is new or updated.",
-)
-@click.option("--no-limit", is_flag=True, help="sarif, github: write more than GitHub takes.")
-@selection_options("task", "kind", "severity", "code", "path", "language")
-@store_option
-@json_option
-def export(
-    batch_id: str,
-    name: str,
-    target: str,
-    base: str | None,
-    no_limit: bool,
-    selection: Selection,
-    store: str | None,
-    as_json: bool,
-) -> None:
+def export(call: Call, name: str, target: str, base: str | None, no_limit: bool) -> None:
     """Write records or findings of a batch in a format for other programs.
 
     \b
@@ -73,40 +59,28 @@ def export(
 
     With --json, a document about the export is printed; the export itself then needs --output.
     """  # noqa: D301 - click's mark for a paragraph that it leaves as it is
-    if as_json and target == _STDOUT:
+    if call.as_json and target == _STDOUT:
         raise click.UsageError("--json describes an export that --output FILE writes")
     if name in BINARY_FORMATS and target == _STDOUT and output.is_terminal():
         raise click.UsageError(f"{name} is binary and not for a terminal: name a file by --output")
-    opened = api.open_store(store)
-    batch = opened.find_batch(batch_id)
+    opened = call.open()
+    batch = opened.find_batch(call.batch_id)
     against = None if base is None else opened.find_batch(base)
     with _target(target) as stream:
-        report = batch.export(
-            name,
-            stream,
-            base=against,
-            limited=not no_limit,
-            task=selection.task,
-            **selection.filters,
-        )
+        report = batch.export(name, stream, base=against, limited=not no_limit, **call.filters)
     for note in report.notes:
         output.write_note(f"note: {note}")
-    if as_json:
-        output.write_document(_document(batch.id, against, name, target, report))
-
-
-def _document(
-    batch_id: str, base: api.Batch | None, name: str, target: str, report: ExportReport
-) -> dict[str, object]:
-    return {
-        "batch_id": batch_id,
-        "base": None if base is None else base.id,
+    left_out = {"total": sum(report.left_out.values()), "by_severity": {**report.left_out}}
+    document = {
+        "batch_id": batch.id,
+        "base": None if against is None else against.id,
         "format": name,
         "output": target,
         "written": report.written,
-        "left_out": {"total": sum(report.left_out.values()), "by_severity": {**report.left_out}},
+        "left_out": left_out,
         "notes": list(report.notes),
     }
+    call.write(document, ())
 
 
 class _Terminal(io.RawIOBase):

@@ -5,30 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from codebatch import api
-from codebatch.cli.commands.snapshots import take
-from codebatch.cli.group import OnceCommand
+from codebatch.cli.command import ID, Call, command
+from codebatch.cli.commands.stored import take
 from codebatch.cli.options import (
+    RUN_OPTIONS,
     Percent,
     batch_option,
-    json_option,
     max_file_size_option,
     no_ignore_option,
     pipeline_option,
-    quiet_option,
-    require_reused_option,
-    retry_option,
-    run_options,
     shards_option,
     store_option,
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.logs import libraries_silenced
+from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import TaskLines
 from codebatch.model.errors import (
     EXIT_GATE,
@@ -47,92 +44,88 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
+_REQUIRE_REUSED = click.option(
+    "--require-reused",
+    is_flag=True,
+    help="Fail instead of computing anything that is not there yet.",
+)
+_RETRY = click.option(
+    "--retry-quarantined",
+    is_flag=True,
+    help="Try again what is quarantined, in shards that are done as well.",
+)
 
 
-@click.command(cls=OnceCommand)
-@click.argument("directory", metavar="DIR")
-@pipeline_option
-@run_options
-@require_reused_option
-@shards_option
-@store_option
-@no_ignore_option
-@max_file_size_option
-@json_option
-@quiet_option
+@command(
+    click.argument("directory", metavar="DIR"),
+    pipeline_option,
+    *RUN_OPTIONS,
+    _REQUIRE_REUSED,
+    shards_option,
+    store_option,
+    no_ignore_option,
+    max_file_size_option,
+    store=None,
+    form=ID,
+)
 def scan(
+    call: Call,
     directory: str,
     pipeline: str,
-    scheduler: str | None,
-    options: dict[str, Any],
     require_reused: bool,
     shards: int | None,
-    store: str | None,
     no_ignore: bool,
     max_file_bytes: int,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Snapshot a directory, plan a pipeline over it and run it, in one go.
 
     Where there is no store yet, one is made in .codebatch (or where --store says).
     """
+    scheduler, report_file = call.options["scheduler"], call.options["performance_report"]
     api.check_scan(
-        directory,
-        pipeline,
-        scheduler=scheduler,
-        shards=shards,
-        performance_report=options["performance_report"],
+        directory, pipeline, scheduler=scheduler, shards=shards, performance_report=report_file
     )
-    opened = _open_or_make(store)
-    prewarm = opened.prewarm(scheduler, options["workers"])
+    opened = api.open_store(call.store, create=True)
+    if opened.created:
+        output.write_note(f"made a store: {os.path.relpath(opened.path)}")
+    watch = opened.prewarm(scheduler, call.options["workers"])
     taken = take(
-        opened, directory, no_ignore=no_ignore, max_file_bytes=max_file_bytes, watch=prewarm
+        opened, directory, ignore=not no_ignore, max_file_bytes=max_file_bytes, watch=watch
     )
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
-    report = _run(batch, scheduler, options, require_reused=require_reused)
-    if not quiet:
-        _note_latest(batch)
-    _finish(batch, report, store, as_json=as_json, quiet=quiet, skipped=len(taken.skipped))
+    report = _run(call, batch, require_reused=require_reused)
+    latest = opened.find_batch("latest").id
+    if not call.quiet and latest != batch.id:
+        output.write_note(
+            f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
+        )
+    _finish(call, batch, report, skipped=len(taken.skipped))
 
 
-@click.command(cls=OnceCommand)
-@batch_option
-@run_options
-@require_reused_option
-@retry_option
-@click.option(
-    "--recompute",
-    is_flag=True,
-    help="Compute what is done again, store nothing of it, and compare.",
+@command(
+    batch_option,
+    *RUN_OPTIONS,
+    _REQUIRE_REUSED,
+    _RETRY,
+    click.option(
+        "--recompute",
+        is_flag=True,
+        help="Compute what is done again, store nothing of it, and compare.",
+    ),
+    click.option(
+        "--sample",
+        type=Percent(),
+        metavar="P%",
+        help="With --recompute: only for so many of the files, the same ones every time.",
+    ),
+    click.option(
+        "--replace",
+        is_flag=True,
+        help="With --recompute: where results differ, forget what was remembered and compute anew.",
+    ),
+    form=ID,
 )
-@click.option(
-    "--sample",
-    type=Percent(),
-    metavar="P%",
-    help="With --recompute: only for so many of the files, the same ones every time.",
-)
-@click.option(
-    "--replace",
-    is_flag=True,
-    help="With --recompute: where results differ, forget what was remembered and compute anew.",
-)
-@store_option
-@json_option
-@quiet_option
-def run(
-    batch_id: str,
-    scheduler: str | None,
-    options: dict[str, Any],
-    retry_quarantined: bool,
-    require_reused: bool,
-    recompute: bool,
-    sample: float | None,
-    replace: bool,
-    store: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def run(call: Call, recompute: bool, sample: float | None, replace: bool, **options: Any) -> None:
     """Run every shard of a batch that is not done.
 
     With --recompute, results are computed again and compared with those that are committed:
@@ -144,213 +137,122 @@ def run(
         raise UsageError("--sample says how much to compute again: give --recompute as well")
     if replace and not recompute:
         raise UsageError("--replace is for what --recompute finds: give --recompute as well")
-    batch = api.open_store(store).find_batch(batch_id)
-    report = _run(
-        batch,
-        scheduler,
-        options,
-        require_reused=require_reused,
-        retry_quarantined=retry_quarantined,
-    )
-    if recompute and report.status == DONE:
-        with libraries_silenced():
-            found = batch.recheck(
-                100 if sample is None else sample,
-                scheduler,
-                replace=replace,
-                on_notice=output.write_note,
-                **options,
-            )
-        _finish_recheck(found, store, as_json=as_json)
-    else:
-        _finish(batch, report, store, as_json=as_json, quiet=quiet)
+    batch = call.batch()
+    report = _run(call, batch, **options)
+    if not recompute or report.status != DONE:
+        _finish(call, batch, report)
+    with libraries_silenced():
+        percent = 100 if sample is None else sample
+        found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **call.options)
+    differs = bool(found.differ) and not found.replaced
+    call.write(found, _recheck_lines(call, found, differs=differs), found.batch_id)
+    sys.exit(EXIT_GATE if differs else EXIT_OK)
 
 
-@click.command(cls=OnceCommand)
-@batch_option
-@run_options
-@require_reused_option
-@retry_option
-@store_option
-@json_option
-@quiet_option
-def resume(
-    batch_id: str,
-    scheduler: str | None,
-    options: dict[str, Any],
-    retry_quarantined: bool,
-    require_reused: bool,
-    store: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@command(batch_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, form=ID)
+def resume(call: Call, **options: Any) -> None:
     """Go on with a batch that was interrupted or has failed shards.
 
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
-    batch = api.open_store(store).find_batch(batch_id)
-    report = _run(
-        batch,
-        scheduler,
-        options,
-        require_reused=require_reused,
-        retry_quarantined=retry_quarantined,
-    )
-    _finish(batch, report, store, as_json=as_json, quiet=quiet)
+    batch = call.batch()
+    _finish(call, batch, _run(call, batch, **options))
 
 
-def _open_or_make(store: str | None) -> api.Store:
-    opened = api.open_store(store, create=True)
-    if opened.created:
-        output.write_note(f"made a store: {os.path.relpath(opened.path)}")
-    return opened
-
-
-def _note_latest(batch: api.Batch) -> None:
-    """Say so where ``latest``, the default of every view, is not the batch just run."""
-    latest = batch.directory.batches.find("latest")
-    if latest != batch.id:
-        output.write_note(
-            f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
-        )
-
-
-def _run(
-    batch: api.Batch,
-    scheduler: str | None,
-    options: dict[str, Any],
-    *,
-    require_reused: bool,
-    retry_quarantined: bool = False,
-) -> RunReport:
+def _run(call: Call, batch: api.Batch, **options: Any) -> RunReport:
     lines = TaskLines()
+
+    def tell_waiting(waiting: Waiting) -> None:
+        shards = counted(waiting.shards, "shard")
+        lines.note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
+
     try:
         with libraries_silenced():
             return batch.run(
-                scheduler,
                 progress=lines,
-                require_reused=require_reused,
-                retry_quarantined=retry_quarantined,
-                on_wait=lambda waiting: lines.note(_waiting(waiting)),
+                on_wait=tell_waiting,
                 on_notice=lines.note,
                 **options,
+                **call.options,
             )
     finally:
         lines.close()
 
 
-def _waiting(waiting: Waiting) -> str:
-    shards = output.counted(waiting.shards, "shard")
-    return f"waiting for {shards} that {', '.join(waiting.runs)} is at"
-
-
-def _finish_recheck(report: RecheckReport, store: str | None, *, as_json: bool) -> None:
-    """Print how results compare that were computed again; exit 1 where any is left that differs."""
-    if as_json:
-        output.write_document(asdict(report))
-    else:
-        for place in report.differ:
-            output.write_line(f"{output.printable(place['path'])}: {place['task_id']} differs")
-        output.write_line(
-            f"{report.batch_id}  {report.checked:,} results computed again, "
-            f"{len(report.differ):,} differ{', and are replaced' if report.replaced else ''}"
-        )
-        if report.differ and not report.replaced:
-            _write_remedies(report, store)
-    sys.exit(EXIT_GATE if report.differ and not report.replaced else EXIT_OK)
-
-
-def _write_remedies(report: RecheckReport, store: str | None) -> None:
-    """Say what can be done about results that differ, which may have been remembered wrongly."""
-    first, of_batch = report.differ[0], f"--batch {report.batch_id}"
-    place = f"--task {first['task_id']} --file {shlex.quote(first['path'])}"
-    output.write_next(
-        f"codebatch run {of_batch} --recompute --replace",
-        f"codebatch explain {of_batch} {place}",
-        store=store,
+def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Iterator[str]:
+    """How results compare that were computed again, and what can be done about those that differ,
+    which may have been remembered wrongly.
+    """
+    for place in report.differ:
+        yield f"{printable(place['path'])}: {place['task_id']} differs"
+    yield (
+        f"{report.batch_id}  {report.checked:,} results computed again, "
+        f"{len(report.differ):,} differ{', and are replaced' if report.replaced else ''}"
     )
+    if differs:
+        first, of_batch = report.differ[0], f"--batch {report.batch_id}"
+        result = f"--task {first['task_id']} --file {shlex.quote(first['path'])}"
+        yield from call.next(
+            f"codebatch run {of_batch} --recompute --replace",
+            f"codebatch explain {of_batch} {result}",
+        )
 
 
-def _finish(
-    batch: api.Batch,
-    report: RunReport,
-    store: str | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-    skipped: int = 0,
-) -> None:
+def _finish(call: Call, batch: api.Batch, report: RunReport, skipped: int = 0) -> NoReturn:
     """Print the report in the form asked for, and exit with the code for its status."""
-    if as_json:
-        output.write_document(asdict(report))
-    elif quiet:
-        output.write_line(report.batch_id)
-    else:
-        _write_report(batch, report, store, skipped)
+    call.write(report, _report_lines(call, batch, report, skipped), report.batch_id)
     sys.exit(_EXIT_CODES[report.status])
 
 
-def _write_report(batch: api.Batch, report: RunReport, store: str | None, skipped: int) -> None:
+def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) -> Iterator[str]:
     shards, files = report.shards, report.files
-    output.write_line(f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s")
-    output.write_line(f"  snapshot {report.snapshot_id}" + _skipped(skipped))
+    yield f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s"
+    left_out = f", {skipped:,} skipped (listed in the snapshot)" if skipped else ""
+    yield f"  snapshot {report.snapshot_id}{left_out}"
     if report.result is not None:
-        output.write_line(f"  result   {report.result}")
+        yield f"  result   {report.result}"
     failed = f", {shards['failed']} failed" if shards["failed"] else ""
-    output.write_line(f"  shards   {shards['done']}/{shards['total']} done{failed}")
+    yield f"  shards   {shards['done']}/{shards['total']} done{failed}"
     given_up = f", {files['quarantined']:,} quarantined" if files["quarantined"] else ""
-    output.write_line(
-        f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
-    )
+    yield f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
     if report.cluster is not None:
-        output.write_line(f"  cluster  {_used(report.cluster)}")
+        yield f"  cluster  {_used(report.cluster)}"
     for error in report.errors:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
-    _write_quarantined(report)
-    if report.status == DONE:
-        _write_findings(batch)
-        commands = [f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary")]
-        if report.quarantined:
-            commands.append(f"codebatch resume --batch {report.batch_id} --retry-quarantined")
-        output.write_next(*commands, store=store)
-    else:
-        output.write_next(f"codebatch resume --batch {report.batch_id}", store=store)
+    yield from _quarantined_lines(report)
+    resume = f"codebatch resume --batch {report.batch_id}"
+    if report.status != DONE:
+        yield from call.next(resume)
+        return
+    counts = batch.load_status().counts()
+    found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
+    yield f"  findings {', '.join(found)}"
+    commands = [f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary")]
+    if report.quarantined:
+        commands.append(f"{resume} --retry-quarantined")
+    yield from call.next(*commands)
 
 
-def _write_quarantined(report: RunReport) -> None:
+def _quarantined_lines(report: RunReport) -> Iterator[str]:
     for one in report.quarantined[:_MOST_NAMED]:
         why = RULES[one["code"]].name
-        output.write_line(
-            f"  quarantined {output.printable(one['path'])}: {one['task_id']} {one['code']} {why}"
-        )
+        yield f"  quarantined {printable(one['path'])}: {one['task_id']} {one['code']} {why}"
     rest = len(report.quarantined) - _MOST_NAMED
     if rest > 0:
-        output.write_line(f"  and {rest:,} more: codebatch errors --code {','.join(QUARANTINED)}")
+        yield f"  and {rest:,} more: codebatch errors --code {','.join(QUARANTINED)}"
 
 
 def _used(cluster: ClusterUsage) -> str:
     """``shipped, 2 workers: w1 (7 calls, 2.6 MiB sent, 2.4 MiB received), …``."""
-    workers = [
-        f"{output.printable(one.name)} ({_done_by(one)})" for one in cluster.workers[:_MOST_NAMED]
-    ]
+    workers = [f"{printable(one.name)} ({_done_by(one)})" for one in cluster.workers[:_MOST_NAMED]]
     more = ", …" if len(cluster.workers) > _MOST_NAMED else ""
-    count = output.counted(len(cluster.workers), "worker")
+    count = counted(len(cluster.workers), "worker")
     return f"{cluster.transport}, {count}: {', '.join(workers)}{more}"
 
 
 def _done_by(worker: WorkerUsage) -> str:
-    calls = output.counted(worker.calls, "call")
+    calls = counted(worker.calls, "call")
     if not worker.sent_bytes:
         return calls
     sent, received = output.size(worker.sent_bytes), output.size(worker.received_bytes)
     return f"{calls}, {sent} sent, {received} received"
-
-
-def _skipped(number: int) -> str:
-    return f", {number:,} skipped (listed in the snapshot)" if number else ""
-
-
-def _write_findings(batch: api.Batch) -> None:
-    counts = batch.load_status().counts()
-    found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
-    output.write_line(f"  findings {', '.join(found)}")

@@ -7,12 +7,11 @@ around the column is shown.
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from codebatch.cli.render.output import printable
+from codebatch.cli.render.output import printable, terminal_width
 
 TAB_WIDTH = 4
 CUT = "…"
@@ -31,7 +30,7 @@ class Cell(NamedTuple):
 
 def page_width() -> int:
     """Columns to write into: the terminal's, within reason."""
-    return min(max(shutil.get_terminal_size((100, 24)).columns, _NARROWEST), _WIDEST)
+    return min(max(terminal_width(100), _NARROWEST), _WIDEST)
 
 
 def with_caret(number: int, line: str, column: int, digits: int, indent: str = "") -> list[str]:

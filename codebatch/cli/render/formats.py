@@ -10,16 +10,14 @@ spell the byte: ``\xXX``.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from codebatch.cli.options import json_option
 from codebatch.cli.render import output
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import OutputError
@@ -30,9 +28,8 @@ if TYPE_CHECKING:
 else:
     csv = lazy("csv")
 
-F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, object]
-Human = Callable[[Sequence[Row]], None]
+Human = Callable[[Sequence[Row]], Iterable[str]]
 
 TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
 _ESCAPED = r"\\\g<0>"
@@ -53,25 +50,6 @@ class Columns(NamedTuple):
     all: Sequence[str]
 
 
-def output_options(command: F) -> F:
-    """``--format`` and ``--json``; the command receives ``destinations``, empty without them."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, formats: tuple[Destination, ...], as_json: bool, **kwargs: Any) -> Any:
-        chosen = (*formats, *([Destination(JSON)] if as_json else []))
-        return command(*args, destinations=_checked(chosen), **kwargs)
-
-    option = click.option(
-        "--format",
-        "formats",
-        multiple=True,
-        callback=_destinations,
-        metavar="FORMAT[:FILE]",
-        help=f"One of {', '.join(FORMATS)}, to stdout or into a file; may be repeated.",
-    )
-    return option(json_option(wrapped))  # type: ignore[return-value]  # click keeps the name
-
-
 def write_rows(
     rows: Iterable[Row],
     columns: Columns,
@@ -88,10 +66,9 @@ def write_rows(
     whole = list(rows)
     for destination in destinations:
         _write(destination, whole, columns)
-    if not destinations and human is not None:
-        human(whole)
-    elif not destinations:
-        output.write_table(columns.shown, whole)
+    if not destinations:
+        table = output.terminal_table
+        output.write_lines(table(columns.shown, whole) if human is None else human(whole))
 
 
 def is_streamed(destinations: Sequence[Destination]) -> bool:
@@ -119,7 +96,18 @@ def _destination(word: str) -> Destination:
     return Destination(name, None if file in ("", "-") else file)
 
 
-def _checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+format_option = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    callback=_destinations,
+    metavar="FORMAT[:FILE]",
+    help=f"One of {', '.join(FORMATS)}, to stdout or into a file; may be repeated.",
+)
+
+
+def checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    """The destinations; `click.UsageError` where two are the same."""
     files = [destination.file for destination in destinations]
     if files.count(None) > 1:
         raise click.UsageError("two formats for stdout: give all but one a file, as csv:FILE")
@@ -132,7 +120,7 @@ def _checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
 def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> None:
     on_terminal = destination.file is None and output.is_terminal()
     if destination.file is None and destination.format == TABLE:
-        output.write_table(columns.shown, list(rows))
+        output.write_lines(output.terminal_table(columns.shown, rows))
         return
     if destination.file is None and destination.format == JSON:
         output.write_document(list(rows))

@@ -10,18 +10,15 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
 from codebatch.model.records import DONE, SEVERITIES
-from codebatch.runtime.lazy import lazy
 
-if TYPE_CHECKING:
-    import shutil
-else:
-    shutil = lazy("shutil")
+# The columns of a table, each with its value in a row.
+Columns = Mapping[str, Callable[[Any], object]]
 
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # What could steer a terminal in JSON or in lines of text.
@@ -76,6 +73,12 @@ def write_line(text: str = "") -> None:
     click.echo(text)
 
 
+def write_lines(lines: Iterable[str]) -> None:
+    """Each line on stdout as it comes."""
+    for line in lines:
+        click.echo(line)
+
+
 def write_error(message: str, hints: Iterable[str] = ()) -> None:
     """An error and what to do about it, on stderr."""
     click.echo(f"{click.style('error', fg='red')}: {printable(message)}", err=True)
@@ -95,12 +98,12 @@ def note_unfinished(batch_id: str, status: str, shards: Mapping[str, int]) -> No
         write_note(f"note: {batch_id} is {status}: this covers {covered}")
 
 
-def write_next(*commands: str, store: str | None = None) -> None:
+def next_lines(*commands: str, store: str | None = None) -> Iterator[str]:
     """The commands that make sense now; ``store`` is the option as it was given, if it was."""
-    option = store_option(store)
-    write_line()
+    yield ""
     for index, command in enumerate(commands):
-        write_line(f"{'next: ' if index == 0 else '      '}{printable(command + option)}")
+        words = printable(command + store_option(store))
+        yield f"{'next: ' if index == 0 else '      '}{words}"
 
 
 def store_option(store: str | None) -> str:
@@ -108,11 +111,23 @@ def store_option(store: str | None) -> str:
     return "" if store is None else f" --store {shlex.quote(store)}"
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """A table of the named columns, cut to the width of a terminal; stderr says what was cut."""
-    width = shutil.get_terminal_size().columns if is_terminal() else None
-    for line in table_lines(columns, rows, width):
-        write_line(line)
+def table(columns: Columns, rows: Iterable[object]) -> Iterator[str]:
+    """The lines of a table of what ``columns`` read from the rows, as `terminal_table`."""
+    return terminal_table(
+        list(columns), [{name: read(row) for name, read in columns.items()} for row in rows]
+    )
+
+
+def terminal_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """The lines of a table, cut to the width of a terminal; stderr says what was cut."""
+    return table_lines(columns, rows, terminal_width() if is_terminal() else None)
+
+
+def terminal_width(default: int = 80) -> int:
+    """Columns of the terminal, or as many as ``COLUMNS`` says."""
+    import shutil  # noqa: PLC0415 - 2 ms of every command, with bz2 and lzma
+
+    return shutil.get_terminal_size((default, 24)).columns
 
 
 def table_lines(
@@ -175,6 +190,11 @@ def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
     """Which columns hold numbers alone."""
     columns = zip(*table, strict=True) if table else ([""] for _ in range(number))
     return [any(cells) and all(not text or _is_number(text) for text in cells) for cells in columns]
+
+
+def place(row: Mapping[str, object]) -> str:
+    """``path:line:column``, as far as the record has them."""
+    return ":".join(printable(row[key]) for key in ("path", "line", "column") if key in row)
 
 
 def severity(text: str) -> str:

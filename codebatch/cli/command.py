@@ -1,0 +1,144 @@
+"""The shape that all commands have: options, a `Call` that says what they ask for, an answer.
+
+Options that many commands share are attributes of the `Call`; those of one are its arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from codebatch import api
+from codebatch.cli.group import OnceCommand
+from codebatch.cli.options import (
+    SELECTION,
+    Option,
+    json_option,
+    quiet_option,
+    store_option,
+)
+from codebatch.cli.render import formats, output
+from codebatch.cli.render.formats import JSON, Destination, Human, Row, format_option
+
+if TYPE_CHECKING:
+    from codebatch.status.batch_status import BatchStatus
+
+C = TypeVar("C", bound=OnceCommand)
+
+# The forms of an answer that a command has beside text for people.
+DOCUMENT = (json_option,)
+ID = (json_option, quiet_option)
+ROWS = (format_option, json_option)
+# The conditions of commands that look at records of any kind.
+CONDITIONS = (
+    *("task", "kind", "severity", "code", "path", "language", "name", "symbol_type", "edge_type"),
+    "target",
+)
+
+_OF_RUN = (
+    *("scheduler", "workers", "file_timeout", "memory_limit", "transport", "cluster_timeout"),
+    "performance_report",
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Call:
+    """What the shared options say: the store, the batch, the form of the answer.
+
+    ``filters`` are the task and conditions of `RecordFilter`, ``options`` arguments of a run.
+    """
+
+    store: str | None = None
+    batch_id: str = "latest"
+    as_json: bool = False
+    quiet: bool = False
+    formats: Sequence[Destination] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    sort: str | None = None
+    limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def take(cls, given: dict[str, Any], select: Sequence[str]) -> Call:
+        """Return the call with the shared options, which are taken out of ``given``."""
+        shared = {name: given.pop(name) for name in cls.__annotations__ if name in given}
+        if "formats" in shared:
+            wanted = (*shared["formats"], *([Destination(JSON)] if shared["as_json"] else []))
+            shared["formats"] = formats.checked(wanted)
+        if "workers" in given:
+            shared["options"] = {name: given.pop(name) for name in _OF_RUN}
+        return cls(**shared, filters={name: given.pop(name) for name in select if name in given})
+
+    def open(self) -> api.Store:
+        """Return the store that is meant."""
+        return api.open_store(self.store)
+
+    def batch(self) -> api.Batch:
+        """Return the batch that is meant."""
+        return self.open().find_batch(self.batch_id)
+
+    def batch_to_read(self) -> tuple[api.Batch, BatchStatus]:
+        """Return the batch; stderr says so where an answer from it is not the whole one."""
+        batch = self.batch()
+        batch_status = batch.load_status()
+        output.note_unfinished(batch.id, batch_status.status, batch_status.shards())
+        return batch, batch_status
+
+    def write(self, document: object, lines: Iterable[str], short: str = "") -> None:
+        """Write the document with ``--json``, ``short`` with ``--quiet``, else the lines."""
+        if self.as_json:
+            is_value = is_dataclass(document) and not isinstance(document, type)
+            output.write_document(asdict(cast("Any", document)) if is_value else document)
+        elif self.quiet:
+            output.write_line(short)
+        else:
+            output.write_lines(lines)
+
+    def write_rows(
+        self,
+        rows: Iterable[Row],
+        shown: Sequence[str],
+        columns: Sequence[str] = (),
+        human: Human | None = None,
+    ) -> None:
+        """Write rows in the forms asked for; tables have the columns ``shown``, CSV all."""
+        named = formats.Columns(shown, columns or shown)
+        formats.write_rows(rows, named, self.formats, human)
+
+    def next(self, *commands: str) -> Iterator[str]:
+        """Yield the lines that name commands which make sense now, on the same store."""
+        return output.next_lines(*commands, store=self.store)
+
+
+def command(
+    *options: Option,
+    name: str | None = None,
+    help: str | None = None,  # noqa: A002 - click's word
+    select: Sequence[str] = (),
+    store: Option | None = store_option,
+    form: Sequence[Option] = DOCUMENT,
+    cls: type[C] = OnceCommand,  # type: ignore[assignment]  # as for click's own decorator
+) -> Callable[[Callable[..., None]], C]:
+    """Make a function a command, which is given a `Call` and its own options.
+
+    After ``options`` it has those that ``select`` names, ``--store`` and those of ``form``.
+    """
+    chosen = (SELECTION[one] for one in select)
+    every = (*options, *chosen, *([store] if store else []), *form)
+
+    def decorate(function: Callable[..., None]) -> C:
+        @functools.wraps(function)
+        def called(**given: Any) -> None:
+            call = Call.take(given, select)
+            function(call, **given)
+
+        decorated: Any = called
+        for option in reversed(every):
+            decorated = option(decorated)
+        return click.command(name, cls=cls, help=help)(decorated)
+
+    return decorate

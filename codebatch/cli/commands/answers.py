@@ -1,0 +1,91 @@
+"""What is reckoned from the records of a batch: ``top`` and ``sql``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from codebatch.cli.command import CONDITIONS, ROWS, Call, command
+from codebatch.cli.options import batch_option
+from codebatch.cli.render import output
+from codebatch.cli.render.formats import is_for_people, is_streamed
+from codebatch.model.digest import Document
+from codebatch.model.errors import SqlTooLargeError
+from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
+from codebatch.query.top import CHOICES, DEFAULT_FIELD, FIELDS
+
+_TOP_ROWS = 10
+_MAX_HELD_BYTES = 256 * 2**20
+_ROW_BYTES = 256  # what a row takes besides its texts, about
+
+
+@command(
+    batch_option,
+    click.option(
+        "--by",
+        default=DEFAULT_FIELD,
+        show_default=True,
+        metavar="FIELD|METRIC",
+        help=f"What to count or rank by: {', '.join(CHOICES)}.",
+    ),
+    select=(*CONDITIONS, "min", "max", "limit"),
+    form=ROWS,
+)
+def top(call: Call, by: str) -> None:
+    """Show what there is most of, or the largest values of a metric.
+
+    Paths, codes, severities, rules and languages are counted over the findings, unless --kind
+    says otherwise. A table shows ten rows without --limit; the other formats all.
+    """
+    batch, _ = call.batch_to_read()
+    rows = batch.top(by, **call.filters)
+    limit = call.limit
+    if limit is None and is_for_people(call.formats):
+        limit = _TOP_ROWS
+    if by in FIELDS:
+        call.write_rows(rows[:limit], ("count", "name"), ("name", "count"))
+    else:
+        call.write_rows(rows[:limit], ("value", "path", "line", "name"))
+    if call.limit is None and limit is not None and len(rows) > limit:
+        output.write_note(f"{limit} of {len(rows):,} shown (more: --limit N)")
+
+
+@command(
+    click.argument("statement", metavar="STATEMENT"),
+    batch_option,
+    click.option(
+        "--timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for the statement; 0 is no limit.",
+    ),
+    form=ROWS,
+)
+def sql(call: Call, statement: str, timeout: float) -> None:
+    """Run one SELECT over the records of a batch.
+
+    The tables: files, diagnostics, symbols, edges, metrics, records; SELECT * FROM one of them
+    with LIMIT 1 shows its columns. They are an SQLite index of the batch, made when it is first
+    needed, which may be deleted at any time. Statements can read, nothing else, and use 512 MiB
+    of memory. Results of any size are written with --format jsonl; other forms hold 256 MiB.
+    """
+    batch, batch_status = call.batch_to_read()
+    result = run_sql(batch.directory, batch_status, statement, timeout)
+    rows = result.rows if is_streamed(call.formats) else _bounded(result.rows)
+    call.write_rows(rows, result.columns)
+
+
+def _bounded(rows: Iterator[Document]) -> Iterator[Document]:
+    """The rows, unless they are too many to be held at once."""
+    held = 0
+    for row in rows:
+        held += _ROW_BYTES + sum(len(value) for value in row.values() if isinstance(value, str))
+        if held > _MAX_HELD_BYTES:
+            raise SqlTooLargeError(
+                f"the result is larger than {_MAX_HELD_BYTES // 2**20} MiB",
+                hints=["have it written as it comes: --format jsonl", "or ask for less: LIMIT"],
+            )
+        yield row

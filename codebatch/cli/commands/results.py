@@ -1,0 +1,181 @@
+"""What a batch holds: ``summary``, ``errors``, ``tasks``, ``shards``, ``files``
+and ``query``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import click
+
+from codebatch.cli.command import CONDITIONS, ROWS, Call, command
+from codebatch.cli.group import ReportingGroup
+from codebatch.cli.options import batch_option
+from codebatch.cli.render import output
+from codebatch.cli.render.formats import Row, is_streamed
+from codebatch.model.records import KINDS
+from codebatch.query.fields import FILE_FIELDS, check_sort, record_columns, sorted_rows
+
+_PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
+_FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
+
+
+@command(batch_option)
+def summary(call: Call) -> None:
+    """Show what a batch holds: files, records, findings, and the result digest."""
+    document = cast("dict[str, Any]", call.batch().summary())
+    call.write(document, _summary_lines(call, document))
+
+
+def _summary_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
+    yield f"{document['batch_id']}  {output.status(document['status'])}"
+    yield f"  snapshot {document['snapshot_id']}, pipeline {document['pipeline']}"
+    yield f"  result   {document['result'] or 'not finished'}"
+    files, records, found = (document[name] for name in ("files", "records", "diagnostics"))
+    for label, total, parts in (
+        ("files", files["total"], files["by_language"]),
+        ("records", records["total"], records["by_kind"]),
+        ("findings", found["total"], found["by_severity"]),
+        ("by code", None, found["by_code"]),
+        ("not looked at", None, document["skipped"]["by_reason"]),
+    ):
+        ordered = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+        words = ", ".join(f"{output.printable(name)} {number:,}" for name, number in ordered)
+        head = "" if total is None else f"{total:,}"
+        if head or words:
+            yield f"  {label:<13} {': '.join(part for part in (head, words) if part)}"
+    yield from call.next(f"codebatch errors --batch {document['batch_id']}")
+
+
+@command(batch_option, form=ROWS)
+def tasks(call: Call) -> None:
+    """List the tasks of a batch."""
+    shown = ("task_id", "type", "status", "needs", "records")
+    call.write_rows(call.batch().tasks(), shown, (*shown, "fingerprint"))
+
+
+@command(batch_option, select=("task",), form=ROWS)
+def shards(call: Call) -> None:
+    """List the shards of a batch, over all tasks or for one."""
+    rows = call.batch().shards(**call.filters)
+    call.write_rows(rows, ("shard_id", "status", "files", "records"))
+
+
+@command(batch_option, select=("task", "path", "language", "sort", "limit"), form=ROWS)
+def files(call: Call) -> None:
+    """List the files of a batch with their language and how many records they have."""
+    check_sort(call.sort, FILE_FIELDS)
+    rows = sorted_rows(call.batch().files(**call.filters), call.sort)
+    shown = ("language", "size", "records", "diagnostics", "path")
+    call.write_rows(rows[: call.limit], shown, FILE_FIELDS)
+
+
+@command(
+    batch_option,
+    select=("task", "severity", "code", "path", "language", "sort", "limit"),
+    form=ROWS,
+)
+def errors(call: Call) -> None:
+    """List the findings of a batch: syntax errors and diagnostics, by path and line."""
+    columns = record_columns(["diagnostic"])
+    found = _select(call, columns, "diagnostic")
+    if call.formats:
+        call.write_rows(itertools.islice(found, call.limit), _FINDING_COLUMNS, columns)
+    else:
+        output.write_lines(_finding_lines(list(found), call.limit))
+
+
+@click.group("query", cls=ReportingGroup)
+def query() -> None:
+    """Read the records of a batch."""
+
+
+@command(
+    batch_option,
+    name="outputs",
+    select=(*CONDITIONS, "metric", "min", "max", "sort", "limit"),
+    form=ROWS,
+)
+def outputs(call: Call) -> None:
+    """List records of any kind, by path, then task; JSON lines as they are read, by task."""
+    columns = record_columns(KINDS)
+    found = itertools.islice(_select(call, columns), call.limit)
+    call.write_rows(found, ("path", "line", "kind", "task_id"), columns, _record_lines)
+
+
+def _listing(
+    name: str, kind: str, shown: tuple[str, ...], conditions: tuple[str, ...], summary: str
+) -> click.Command:
+    """Return a command of ``query`` that lists the records of one kind as a table."""
+
+    @command(
+        batch_option,
+        name=name,
+        help=summary,
+        select=("task", *conditions, "path", "language", "sort", "limit"),
+        form=ROWS,
+    )
+    def listing(call: Call) -> None:
+        columns = record_columns([kind])
+        found = itertools.islice(_select(call, columns, kind), call.limit)
+        call.write_rows(found, shown, columns)
+
+    return listing
+
+
+@command(batch_option, name="stats", select=("task",), form=ROWS)
+def stats(call: Call) -> None:
+    """Count the records by task, kind, language, severity and code; no records are read."""
+    call.write_rows(call.batch().stats(**call.filters), ("by", "name", "count"))
+
+
+diagnostics = _listing(
+    *("diagnostics", "diagnostic", _FINDING_COLUMNS, ("severity", "code")),
+    "List the findings of a batch as a table.",
+)
+symbols = _listing(
+    *("symbols", "symbol", ("path", "line", "symbol_type", "scope", "name")),
+    *(("name", "symbol_type"), "List what the files of a batch define."),
+)
+edges = _listing(
+    *("edges", "edge", ("path", "line", "edge_type", "target", "name", "alias")),
+    *(("name", "target", "edge_type"), "List the imports, exports and base classes of a batch."),
+)
+metrics = _listing(
+    *("metrics", "metric", ("path", "line", "name", "metric", "value")),
+    *(("metric", "name", "min", "max"), "List the measures of files and functions."),
+)
+for _command in (outputs, diagnostics, symbols, edges, metrics, stats):
+    query.add_command(_command)
+
+
+def _select(call: Call, columns: Sequence[str], kind: str | None = None) -> Iterable[Row]:
+    """The chosen records in order; as they are read where nothing asks for an order. A limit
+    does: which records it leaves must not depend on the format or the shards.
+    """
+    check_sort(call.sort, columns)
+    batch, _ = call.batch_to_read()
+    filters = dict(call.filters) if kind is None else {**call.filters, "kind": kind}
+    if is_streamed(call.formats) and call.sort is None and call.limit is None:
+        return batch.outputs(**filters)
+    return sorted_rows(batch.sorted_records(**filters), call.sort)
+
+
+def _record_lines(rows: Sequence[Row]) -> Iterator[str]:
+    shown = output.printable
+    for row in rows:
+        fields = (item for item in row.items() if item[0] not in _PLACE_KEYS)
+        words = " ".join(f"{shown(key)}={shown(value)}" for key, value in fields)
+        yield f"{output.place(row)}: {shown(row['kind'])} {words}"
+
+
+def _finding_lines(found: Sequence[Row], limit: int | None) -> Iterator[str]:
+    for row in found[:limit]:
+        severity, message = output.severity(str(row["severity"])), output.printable(row["message"])
+        yield f"{output.place(row)}: {severity} {row['code']} {message}"
+    cut = "" if limit is None or limit >= len(found) else f", {limit:,} shown"
+    counts = Counter(str(row["severity"]) for row in found)
+    yield output.findings(len(found), counts) + cut
