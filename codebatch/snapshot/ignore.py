@@ -95,11 +95,11 @@ def with_rules(
 
 
 def is_ignored(rules: Sequence[FolderRules], path: bytes, *, is_folder: bool) -> bool:
-    """Return the verdict of the deepest rules that say anything."""
+    """Return the decision of the deepest rules that make one."""
     for folder_rules in reversed(rules):
-        verdict = folder_rules.decide(path, is_folder=is_folder)
-        if verdict is not None:
-            return verdict
+        decided = folder_rules.decide(path, is_folder=is_folder)
+        if decided is not None:
+            return decided
     return False
 
 

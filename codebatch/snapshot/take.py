@@ -4,7 +4,7 @@ The snapshot id is derived from the manifest's bytes alone: path, object, size a
 file, in path order. Objects are durable before the manifest appears, the manifest before the
 snapshot's document, so that a snapshot which can be listed is complete.
 
-What the tree was like is remembered in the store's stat cache. A file whose status is what it
+What the tree was like is kept in the store's stat cache. A file whose status is what it
 was is not read again; a tree in which no folder is in another state is not even walked
 (`known_tree`). The cache decides about the time this takes and about nothing else.
 """

@@ -28,7 +28,7 @@ from codebatch.store.leases.leases import Pins, pinning
 class TakenFile(NamedTuple):
     """A line of the manifest, the packed status that vouches for it, and where its object is.
 
-    All files of a tree are held at once, in the form in which they are remembered.
+    All files of a tree are held at once, in the form in which they are cached.
     """
 
     path: bytes

@@ -10,7 +10,6 @@ says on its part that it belongs to the tree: that of a linked worktree or of a 
 the files of a tree are does not matter, as nothing in them is executed.
 """
 
-from codebatch.snapshot.git.reader import Answer, GitReader
-from codebatch.snapshot.git.work_tree import GitRules
+from codebatch.snapshot.git.work_tree import Answer, GitReader, GitRules
 
 __all__ = ["Answer", "GitReader", "GitRules"]

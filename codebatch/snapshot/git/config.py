@@ -94,65 +94,47 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
 
 
 class UserSettings:
-    """The settings of the user who runs this.
+    """What the user who runs this has set for the repository at a path."""
 
-    State: ``_parsed`` is what is set in each file that was read, ``_excludes`` the text of each
-    file of patterns.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, git_folder: bytes) -> None:
+        self._git_folder = git_folder
         self._home = os.environb.get(b"HOME", b"")
         config = os.environb.get(b"XDG_CONFIG_HOME") or (
             os.path.join(self._home, b".config") if self._home else b""
         )
         self._folder = os.path.join(config, b"git") if os.path.isabs(config) else b""
-        self._parsed: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        self._excludes: dict[bytes, bytes] = {}
-
-    def ignores_case(self, git_folder: bytes) -> bool:
-        """Return True if case is not to count in that repository, unless it says otherwise."""
-        return is_true(self._settings(git_folder).get(b"core.ignorecase"))
-
-    def excludes(self, git_folder: bytes) -> bytes:
-        """Return the text of the user's own ignore file for the repository at a path."""
-        named = self._settings(git_folder).get(b"core.excludesfile")
-        path = self._expanded(named) if named is not None else os.path.join(self._folder, b"ignore")
-        if not os.path.isabs(path):
-            return b""
-        if path not in self._excludes:
-            try:
-                self._excludes[path] = read_file(path, LARGEST_RULES) or b""
-            except OSError:
-                self._excludes[path] = b""  # as git, which only warns
-        return self._excludes[path]
-
-    def _settings(self, git_folder: bytes) -> dict[bytes, bytes]:
         own = [os.path.join(self._folder, b"config")] if self._folder else []
         own += [os.path.join(self._home, b".gitconfig")] if self._home else []
-        found: dict[bytes, bytes] = {}
+        self._settings: dict[bytes, bytes] = {}
         for path in (_SYSTEM_CONFIG, *own):
-            found.update(self._with_includes(path, git_folder, _DEEPEST_INCLUDE))
-        return found
+            self._settings.update(self._with_includes(path, _DEEPEST_INCLUDE))
 
-    def _with_includes(
-        self, path: bytes, git_folder: bytes, depth: int
-    ) -> Iterator[tuple[bytes, bytes]]:
-        for name, value in self._read(path):
+    def ignores_case(self) -> bool:
+        """Return True if case is not to count, unless the repository says otherwise."""
+        return is_true(self._settings.get(b"core.ignorecase"))
+
+    def excludes(self) -> bytes:
+        """Return the text of the user's own ignore file."""
+        named = self._settings.get(b"core.excludesfile")
+        path = self._expanded(named) if named is not None else os.path.join(self._folder, b"ignore")
+        try:
+            return (os.path.isabs(path) and read_file(path, LARGEST_RULES)) or b""
+        except OSError:
+            return b""  # as git, which only warns
+
+    def _with_includes(self, path: bytes, depth: int) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            found = list(read_settings(read_file(path, LARGEST_CONFIG) or b""))
+        except (OSError, ValueError):
+            return  # git would not start; the rest of the rules still hold
+        for name, value in found:
             if name in _WANTED:
                 yield name, value
-            elif depth and self._is_included(name, path, git_folder):
+            elif depth and self._is_included(name, path):
                 included = os.path.join(os.path.dirname(path), self._expanded(value))
-                yield from self._with_includes(included, git_folder, depth - 1)
+                yield from self._with_includes(included, depth - 1)
 
-    def _read(self, path: bytes) -> list[tuple[bytes, bytes]]:
-        if path not in self._parsed:
-            try:
-                self._parsed[path] = list(read_settings(read_file(path, LARGEST_CONFIG) or b""))
-            except (OSError, ValueError):
-                self._parsed[path] = []  # git would not start; the rest of the rules still hold
-        return self._parsed[path]
-
-    def _is_included(self, name: bytes, config: bytes, git_folder: bytes) -> bool:
+    def _is_included(self, name: bytes, config: bytes) -> bool:
         if name == b"include.path":
             return True
         if not (name.startswith(b"includeif.gitdir") and name.endswith(b".path")):
@@ -167,7 +149,7 @@ class UserSettings:
             pattern = b"**/" + pattern
         table = GlobTable(is_path=True, fold=kind == b"gitdir/i")
         table.add(pattern + (b"**" if pattern.endswith(b"/") else b""), 0)
-        return table.best(git_folder) == 0
+        return table.best(self._git_folder) == 0
 
     def _expanded(self, path: bytes) -> bytes:
         if path.startswith(b"~/") and self._home:

@@ -19,6 +19,7 @@ from codebatch.snapshot.git.config import LARGEST_CONFIG, is_true, read_settings
 GIT_FOLDER = b".git"
 
 _LARGEST_POINTER = 2**14
+_POINTER = b"gitdir: "
 _HEAD = re.compile(rb"ref:[ \t\r\n]*refs/|[0-9a-f]{40}")
 _EXTENSIONS = frozenset(
     b"extensions." + name
@@ -93,19 +94,20 @@ def repository_of(top: Folder, tree: Folder) -> Repository | None:
     status = top.status(GIT_FOLDER)
     if status is None:
         return None
+    if stat.S_ISLNK(status.st_mode):
+        raise NoRepositoryError
     try:
         if stat.S_ISDIR(status.st_mode):
-            own = _place(os.path.join(top.path, GIT_FOLDER), tree)
-            return _repository(top, own, tree)
+            return _repository(top, os.path.join(top.path, GIT_FOLDER), tree)
         if stat.S_ISREG(status.st_mode):
-            found = _repository(top, _named_by_file(top, tree), tree)
+            text = top.read(GIT_FOLDER, _LARGEST_POINTER) or b""
+            path = os.path.join(top.path, text[len(_POINTER) :].rstrip(b"\r\n"))
+            found = _repository(top, path, tree) if text.startswith(_POINTER) else None
             if found is None:
                 raise NoRepositoryError
             return found
     except (OSError, ValueError):
         raise NoRepositoryError from None
-    if stat.S_ISLNK(status.st_mode):
-        raise NoRepositoryError
     return None  # a pipe is nothing to git
 
 
@@ -120,7 +122,9 @@ def is_git_folder(folder: Folder) -> bool:
         return False
 
 
-def _repository(top: Folder, own: Place, tree: Folder) -> Repository | None:
+def _repository(top: Folder, path: bytes, tree: Folder) -> Repository | None:
+    """Return the repository with its git folder at a path; None where that is none."""
+    own = _place(path, tree)
     with own.open() as folder:
         if own.base is None and not _belongs_to(folder, top):
             raise NoRepositoryError
@@ -149,14 +153,6 @@ def _place(path: bytes, tree: Folder) -> Place:
         return Place(tree, b"")
     start = os.path.join(tree.path, b"")
     return Place(tree, path[len(start) :]) if path.startswith(start) else Place(None, path)
-
-
-def _named_by_file(top: Folder, tree: Folder) -> Place:
-    text = top.read(GIT_FOLDER, _LARGEST_POINTER) or b""
-    if not text.startswith(b"gitdir: "):
-        raise NoRepositoryError
-    path = text[len(b"gitdir: ") :].rstrip(b"\r\n")
-    return _place(os.path.join(top.path, path), tree)
 
 
 def _common(folder: Folder, own: Place, tree: Folder) -> Place:
