@@ -281,26 +281,17 @@ def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception |
     Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
     a store cannot write is no `OSError`, so a disk without room is that of temporary files.
     """
-    code = _number_of(error)
+    cause = error if isinstance(error, OSError) else error.__cause__
+    code = cause.errno if isinstance(cause, OSError) else None
     no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
     if no_memory and memory_is_limited:
         return MemoryError(str(error))
-    what = ": ".join(filter(None, (type(error).__name__, str(error))))
-    if no_memory or code in _NO_HANDLES or _is_refusal(error):
+    text = str(error)
+    what = ": ".join(filter(None, (type(error).__name__, text)))
+    not_loaded = isinstance(error, ImportError) and any(words in text for words in _NOT_LOADED)
+    no_thread = isinstance(error, RuntimeError) and text == _NO_THREAD
+    if no_memory or code in _NO_HANDLES or not_loaded or no_thread:
         return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
     if code in _NO_ROOM or _NO_FOLDER in what:
         return DiskExhaustedError(f"this process has no room for temporary files: {what}")
     return None
-
-
-def _is_refusal(error: BaseException) -> bool:
-    text = str(error)
-    if isinstance(error, ImportError):
-        return any(words in text for words in _NOT_LOADED)
-    return isinstance(error, RuntimeError) and text == _NO_THREAD
-
-
-def _number_of(error: BaseException) -> int | None:
-    """The number of an error of the system, or of one that was the cause."""
-    found = error if isinstance(error, OSError) else error.__cause__
-    return found.errno if isinstance(found, OSError) else None

@@ -34,7 +34,12 @@ def file_key_preimage(
     """The text whose digest `file_key` is: one line for each thing the lines depend on."""
     parts = [task.key_opening, file.language, "\n"]
     parts += [f"facet {name} {file.facets[name]}\n" for name in task.facets]
-    parts.append(_what_is_seen(task, file, upstream))
+    if task.reads_tree and any(_TREE in upstream[need].counts.by_kind for need in task.needs):
+        # The tree is all that the task sees of the file, if it looks at it at all.
+        within = file.size <= cast("int", task.config["max_bytes"])
+        parts.append(f"within-limit {'yes' if within else 'no'}\n")
+    else:
+        parts.append(f"object {file.object}\n")
     parts += [f"upstream {need} {upstream[need].digest}\n" for need in task.needs]
     return "".join(parts).encode()
 
@@ -46,11 +51,3 @@ def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:
         needs = {need: found[need] for need in task.needs}
         found[task.id] = digest_document("task-closure", [task.fingerprint, needs])
     return found
-
-
-def _what_is_seen(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:
-    """The content; where the tree is all a task sees of a file, only whether it looks at all."""
-    if task.reads_tree and any(_TREE in upstream[need].counts.by_kind for need in task.needs):
-        within = file.size <= cast("int", task.config["max_bytes"])
-        return f"within-limit {'yes' if within else 'no'}\n"
-    return f"object {file.object}\n"

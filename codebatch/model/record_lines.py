@@ -115,13 +115,8 @@ def _shape_of(keys: tuple[str, ...]) -> _Shape:
         for name in names
     )
     taken = [name for name in names if name != "path"]
-    return _Shape("{" + ",".join(fields) + "}\n", _getter(taken))
-
-
-def _getter(names: list[str]) -> Callable[[Record], tuple[Any, ...]]:
-    if len(names) == 1:
-        return lambda record: (record[names[0]],)
-    return itemgetter(*names)
+    values = itemgetter(*taken) if len(taken) > 1 else lambda record: (record[taken[0]],)
+    return _Shape("{" + ",".join(fields) + "}\n", values)
 
 
 def _line_of_any(record: Record) -> str:

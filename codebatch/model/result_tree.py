@@ -28,14 +28,12 @@ def shard_node(files: Iterable[tuple[str, str, str]], width: int) -> str:
     return next(iter(_fold(nodes, width).values()))
 
 
-def task_root(shards: Mapping[str, str]) -> str:
-    """Root over the shards of one task, by shard id; a batch without files has a root too."""
-    return _fold(shards, 0).get("", digest_document("result-node", []))
-
-
 def result_digest(tasks: Mapping[str, Mapping[str, str]]) -> str:
-    """The result digest from each task's shards: ``{task_id: {shard_id: node}}``."""
-    roots = {task_id: task_root(shards) for task_id, shards in tasks.items()}
+    """The result digest from each task's shards, ``{task_id: {shard_id: node}}``; a batch without
+    files has one too.
+    """
+    empty = digest_document("result-node", [])
+    roots = {task_id: _fold(shards, 0).get("", empty) for task_id, shards in tasks.items()}
     return digest_document("result", roots)
 
 

@@ -70,7 +70,7 @@ class Task:
 
     ``reads_tree`` is true for a task whose records follow from the syntax tree that ``parse``
     records, and the language, wherever there is a tree and the file is not larger than the
-    task's own ``max_bytes``: after an edit that leaves the tree alone it is not run again.
+    task's own ``max_bytes``: the keys of its results cover the tree in place of the content.
 
     ``prepare`` serves tools that are fast over many files at once: it sees all files of a
     shard that may need it before the first, and starts the tool on them.
