@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,11 @@ from codebatch.model.errors import StoreDamagedError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, misplaced
 from codebatch.store.files import read_file
 from codebatch.store.layout import (
+    BATCH,
     BATCH_PREFIX,
     COMPRESSED_SUFFIX,
     DOCUMENT_BYTES,
+    PLAN,
     SNAPSHOT_PREFIX,
     STATE,
     Layout,
@@ -95,9 +98,8 @@ def batch_folders(layout: Layout) -> list[Path]:
 
 def is_begun(layout: Layout, folder: Path) -> bool:
     """Return True if a batch has a document, or states, which are written after it."""
-    _, document = layout.batch_documents_in(folder)
-    door = layout.door
-    return door.is_there(document) or any(map(door.is_there, layout.in_shards(folder, STATE)))
+    paths = chain([folder / BATCH], layout.in_shards(folder, STATE))
+    return any(map(layout.door.is_there, paths))
 
 
 def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -107,9 +109,8 @@ def users_of(layout: Layout, snapshot_ids: Iterable[str]) -> dict[str, list[str]
     """
     users: dict[str, list[str]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
     for folder in batch_folders(layout) if users else ():
-        paths = layout.batch_documents_in(folder)
-        read = (read_file(layout.door, path, DOCUMENT_BYTES) or b"" for path in paths)
-        documents = b"".join(read)
+        paths = (folder / PLAN, folder / BATCH)
+        documents = b"".join(read_file(layout.door, p, DOCUMENT_BYTES) or b"" for p in paths)
         for snapshot_id, batches in users.items():
             if f'"{snapshot_id}"'.encode() in documents:
                 batches.append(folder.name)

@@ -24,7 +24,8 @@ STORE_DOCUMENT = "store.json"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
-PLAN, INPUTS, MANIFEST = "plan.json", "inputs.index.jsonl", "files.index.jsonl"
+BATCH, PLAN, INPUTS = "batch.json", "plan.json", "inputs.index.jsonl"
+MANIFEST = "files.index.jsonl"
 STATE, OUTPUTS = "state.json", "outputs.index.jsonl"
 
 SMALL_BYTES = 2**20  # store.json, leases, claims, quarantined results, checksums
@@ -123,15 +124,11 @@ class Layout:
 
     def batch_document(self, batch_id: str) -> Path:
         """The batch's identity and, once it is done, its result; written last."""
-        return self.batches / check_name(batch_id, "batch id") / "batch.json"
+        return self.batches / check_name(batch_id, "batch id") / BATCH
 
     def plan_document(self, batch_id: str) -> Path:
         """The plan: resolved pipeline, fingerprints, shards."""
         return self.batch_document(batch_id).with_name(PLAN)
-
-    def batch_documents_in(self, folder: Path) -> tuple[Path, Path]:
-        """The plan in a folder that is, or was, that of a batch, and the document."""
-        return folder / PLAN, folder / "batch.json"
 
     def in_shards(self, folder: Path, name: str) -> Iterator[Path]:
         """The paths of that name in the shards of a folder that is, or was, that of a batch."""

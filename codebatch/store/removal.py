@@ -94,8 +94,8 @@ def remove_tree(door: Door, path: Path) -> None:
     """
     try:
         with door.folder(path) as folder:
-            while _remove_entries(folder):
-                pass
+            while folder.names():
+                _remove_entries(folder)
         above, name = door.above(path)
         with above:
             above.remove_empty(name)
@@ -109,16 +109,13 @@ def remove_tree(door: Door, path: Path) -> None:
         ) from error
 
 
-def _remove_entries(folder: Folder) -> bool:
-    """Remove the files in a folder and the folders, whose own folders are then in it; whether
-    there are any.
-    """
+def _remove_entries(folder: Folder) -> None:
+    """Remove the files in a folder and the folders, whose own folders are then in it."""
     for name in _remove_files(folder):
         with folder.enter(name) as below:
             for other in _remove_files(below):
                 below.rename(other, temporary_name(), folder)
         folder.remove_empty(name)
-    return bool(folder.names())
 
 
 def _remove_files(folder: Folder) -> list[str]:

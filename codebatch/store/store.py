@@ -7,6 +7,7 @@ is damaged or half-written is an error where it is needed and absent where absen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -195,17 +196,11 @@ def _stated_id(data: bytes) -> str:
 
 
 def _looks_like_store(layout: Layout) -> bool:
-    names = ((layout.snapshots, SNAPSHOT_PREFIX), (layout.batches, BATCH_PREFIX))
-    return layout.door.is_folder(layout.objects) or any(
-        name.startswith(f"{prefix}-") for folder, prefix in names for name in _names(layout, folder)
-    )
-
-
-def _names(layout: Layout, folder: Path) -> list[str]:
-    try:
-        return layout.door.names(folder)
-    except (OSError, StoreError):
-        return []
+    for folder, prefix in ((layout.snapshots, SNAPSHOT_PREFIX), (layout.batches, BATCH_PREFIX)):
+        with contextlib.suppress(OSError, StoreError):
+            if any(name.startswith(f"{prefix}-") for name in layout.door.names(folder)):
+                return True
+    return layout.door.is_folder(layout.objects)
 
 
 def _is_of_another_format(data: bytes) -> bool:
