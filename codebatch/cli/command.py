@@ -5,7 +5,9 @@ Options that many commands share are attributes of the `Call`; those of one are 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -142,3 +144,23 @@ def command(
         return click.command(name, cls=cls, help=help)(decorated)
 
     return decorate
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep what libraries log off stderr during a block.
+
+    Dask reports broken connections there as it goes; what matters of them is said by us. Whoever
+    configures Dask's logging (``DASK_LOGGING__…``) wants to read it.
+    """
+    import logging  # noqa: PLC0415 - most commands need none
+
+    before = logging.root.manager.disable
+    if not any(
+        name.startswith(("DASK_LOGGING", "DASK_DISTRIBUTED__LOGGING")) for name in os.environ
+    ):
+        logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)

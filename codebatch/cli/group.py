@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -87,34 +87,23 @@ def root_command(ctx: click.Context) -> click.Group:
     return next(group for group in groups if isinstance(group, ReportingGroup))
 
 
-class CommandTable(MutableMapping[str, click.Command]):
-    """The commands of a group by name; one is imported when it is asked for.
-
-    State: ``_commands`` has each command, or the place to import it from (``module:name``).
+class CommandTable(Mapping[str, click.Command]):
+    """The commands of a group by name, each with the place (``module:name``) to import it from
+    when it is asked for.
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:
-        self._commands: dict[str, click.Command | str] = dict(places)
+        self._places = places
 
     def __getitem__(self, name: str) -> click.Command:
-        command = self._commands[name]
-        if isinstance(command, str):
-            module, _, attribute = command.partition(":")
-            command = cast("click.Command", getattr(importlib.import_module(module), attribute))
-            self._commands[name] = command
-        return command
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._commands[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._commands[name]
+        module, _, attribute = self._places[name].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), attribute))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._commands)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._commands)
+        return len(self._places)
 
 
 class OnceCommand(click.Command):

@@ -20,19 +20,60 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 Option = Callable[[Any], Any]
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions alone
-    """A number of bytes, with or without a unit of 1,024s; ``none`` is more than there can be."""
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions alone
+    """What a function makes of the text; a `ValueError` of it says what is wrong."""
 
-    name = "size"
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of bytes."""
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The parsed value."""
         try:
-            size = parse_size(value)
-            return sys.maxsize if size is None else size
-        except UsageError as error:
-            self.fail(f"{error.message}: {error.hints[0]}.", param, ctx)
+            return self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
+
+def _size(text: str) -> int:
+    try:
+        size = parse_size(text)
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hints[0]}.") from error
+    return sys.maxsize if size is None else size
+
+
+def _age(text: str) -> float:
+    unit = _SECONDS.get(text[-1:], 0 if text.strip("0") else 1)
+    number = _number(text.rstrip("smhdw"))
+    if not (0 <= number < math.inf and unit):
+        raise ValueError(f"{text!r} is no length of time as 30m, 12h, 14d or 2w.")
+    return number * unit
+
+
+def _percent(text: str) -> float:
+    number = _number(text.removesuffix("%"))
+    if not 0 < number <= 100:
+        raise ValueError(f"{text!r} is not a share above 0% and at most 100%.")
+    return number
+
+
+def _number(text: str) -> float:
+    """The number, or -1 where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return -1
+
+
+# A number of bytes, with or without a unit of 1,024s; ``none`` is more than there can be.
+SIZE = Parsed("size", _size)
+# A number of seconds, given as a number with s, m, h, d or w.
+AGE = Parsed("age", _age)
+# A share of a whole, with or without a percent sign.
+PERCENT = Parsed("percent", _percent)
 
 store_option = click.option(
     "--store",
@@ -70,7 +111,7 @@ no_ignore_option = click.option(
 max_file_size_option = click.option(
     "--max-file-size",
     "max_file_bytes",
-    type=Size(),
+    type=SIZE,
     callback=lambda _, __, size: size or sys.maxsize,
     default="1G",
     show_default=True,
@@ -85,44 +126,6 @@ wait_option = click.option(
     metavar="SECONDS",
     help="How long to wait for another command that removes or repairs something here.",
 )
-
-
-class Age(click.ParamType):  # type: ignore[type-arg]  # as above
-    """A length of time: a number with s, m, h, d or w."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number of seconds."""
-        text = str(value)
-        unit = _SECONDS.get(text[-1:], 0 if text.strip("0") else 1)
-        try:
-            number = float(text.rstrip("smhdw"))
-        except ValueError:
-            number = -1
-        if not (0 <= number < math.inf and unit):
-            self.fail(f"{value!r} is no length of time as 30m, 12h, 14d or 2w.", param, ctx)
-        return number * unit
-
-
-class Percent(click.ParamType):  # type: ignore[type-arg]  # as above
-    """A share of a whole, above 0 and at most 100, with or without a percent sign."""
-
-    name = "percent"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number of percent."""
-        try:
-            number = float(str(value).removesuffix("%"))
-        except ValueError:
-            number = 0
-        if not 0 < number <= 100:
-            self.fail(f"{value!r} is not a share above 0% and at most 100%.", param, ctx)
-        return number
 
 
 RUN_OPTIONS: tuple[Option, ...] = (

@@ -30,7 +30,16 @@ from codebatch.model.errors import (
 from codebatch.model.resources import list_schemas
 from codebatch.model.version import __version__
 
-_GATES = frozenset({"--fail-on", "--recompute", "--repair", "--require-reused"})
+# The exit codes that a command has by one of its options: only a gate can say no; only what has
+# workers runs shards, which may fail; only what takes the lock of removal and repair waits for it,
+# and only a retry must be alone; a scheduler may be out of reach.
+_CODES = {
+    EXIT_STORE: {"--store"},
+    EXIT_GATE: {"--fail-on", "--recompute", "--repair", "--require-reused"},
+    EXIT_SHARDS_FAILED: {"--workers"},
+    EXIT_LOCKED: {"--wait", "--retry-quarantined"},
+    EXIT_CLUSTER: {"--scheduler"},
+}
 # The schemas of a command's JSON where they are not named after the command.
 _SCHEMAS = {
     "batch rm": ("cli.rm",),
@@ -153,20 +162,5 @@ def _type(kind: click.ParamType[Any]) -> Document:
 
 
 def _exit_codes(command: click.Command) -> list[int]:
-    """A scheduler may be out of reach, and only what has workers runs shards, which may fail;
-    only a gate can say no; only what takes the lock of removal and repair waits for it, and
-    only a retry must be alone.
-    """
     names = {name for parameter in command.params for name in parameter.opts}
-    codes = set(_ALWAYS)
-    if "--store" in names:
-        codes.add(EXIT_STORE)
-    if names & _GATES:
-        codes.add(EXIT_GATE)
-    if "--workers" in names:
-        codes.add(EXIT_SHARDS_FAILED)
-    if names & {"--wait", "--retry-quarantined"}:
-        codes.add(EXIT_LOCKED)
-    if "--scheduler" in names:
-        codes.add(EXIT_CLUSTER)
-    return sorted(codes)
+    return sorted({*_ALWAYS, *(code for code, options in _CODES.items() if names & options)})

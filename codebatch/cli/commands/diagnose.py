@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codebatch import api
-from codebatch.cli.command import Call, command
-from codebatch.cli.render.logs import libraries_silenced
+from codebatch.cli.command import Call, command, libraries_silenced
 from codebatch.cli.render.output import counted, printable, size, write_lines
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFoundError

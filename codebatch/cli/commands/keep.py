@@ -11,7 +11,7 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import Call, command
-from codebatch.cli.options import Age, Size, wait_option
+from codebatch.cli.options import AGE, SIZE, wait_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable, size
 from codebatch.cli.render.progress import Progress
@@ -166,13 +166,13 @@ def _remedies(report: VerifyReport, *, repaired: bool) -> list[str]:
     click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go."),
     click.option(
         "--grace",
-        type=Age(),
+        type=AGE,
         metavar="AGE",
         help="Keep what nothing refers to until it is so old: 30m, 12h, 14d, 2w. Default: 14d.",
     ),
     click.option(
         "--max-memo-bytes",
-        type=Size(),
+        type=SIZE,
         metavar="SIZE",
         help="Keep at most so much of the memo, the last used, as 512MiB. Default: 2GiB.",
     ),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from codebatch import api
-from codebatch.cli.command import ID, Call, command
+from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.stored import take
 from codebatch.cli.options import (
+    PERCENT,
     RUN_OPTIONS,
-    Percent,
     batch_option,
     max_file_size_option,
     no_ignore_option,
@@ -24,7 +24,6 @@ from codebatch.cli.options import (
     store_option,
 )
 from codebatch.cli.render import output
-from codebatch.cli.render.logs import libraries_silenced
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import TaskLines
 from codebatch.model.errors import (
@@ -114,7 +113,7 @@ def scan(
     ),
     click.option(
         "--sample",
-        type=Percent(),
+        type=PERCENT,
         metavar="P%",
         help="With --recompute: only for so many of the files, the same ones every time.",
     ),

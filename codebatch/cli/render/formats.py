@@ -9,7 +9,6 @@ spell the byte: ``\xXX``.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import sys
@@ -20,8 +19,8 @@ import click
 
 from codebatch.cli.render import output
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import OutputError
 from codebatch.runtime.lazy import lazy
+from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     import csv
@@ -118,16 +117,17 @@ def checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
 
 
 def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> None:
-    on_terminal = destination.file is None and output.is_terminal()
-    if destination.file is None and destination.format == TABLE:
+    if destination.file is not None:
+        with writing_file(destination.file) as stream:
+            stream.writelines(_portions(destination.format, rows, columns))
+    elif destination.format == TABLE:
         output.write_lines(output.terminal_table(columns.shown, rows))
-        return
-    if destination.file is None and destination.format == JSON:
+    elif destination.format == JSON:
         output.write_document(list(rows))
-        return
-    with _opened(destination) as write:
+    else:
+        safe = output.without_controls if output.is_terminal() else bytes
         for portion in _portions(destination.format, rows, columns):
-            write(output.without_controls(portion) if on_terminal else portion)
+            sys.stdout.buffer.write(safe(portion))
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
@@ -188,33 +188,3 @@ def _line(text: str) -> bytes:
 
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
-
-
-@contextlib.contextmanager
-def _opened(destination: Destination) -> Iterator[Callable[[bytes], object]]:
-    """A function that writes to stdout, or to the file, which is made or overwritten."""
-    if destination.file is None:
-        yield sys.stdout.buffer.write
-        return
-    with _reporting(destination.file):
-        stream = open(destination.file, "wb")  # noqa: SIM115 - closed below
-
-    def write(portion: bytes) -> None:
-        with _reporting(destination.file):
-            stream.write(portion)
-
-    try:
-        yield write
-    finally:
-        with _reporting(destination.file):
-            stream.close()
-
-
-@contextlib.contextmanager
-def _reporting(file: str | None) -> Iterator[None]:
-    """Turn what the file system refuses into one line that names the file."""
-    try:
-        yield
-    except OSError as error:
-        message = f"cannot write {file}: {error.strerror or error}"
-        raise OutputError(message, hints=["name a file that can be written"]) from error

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,6 +27,9 @@ _TERMINAL_SECONDS = 0.1
 _DEFAULT_SIZE = os.terminal_size((80, 24))
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 _GAP = "  "
+# The columns of the lines are the task, shards, files, rate, time left and trouble.
+_RANKS = (0, 1, 5, 4, 3, 2)
+_LEFT = (0, 5)
 
 
 class Region:
@@ -49,7 +52,8 @@ class Region:
         drawn = list(lines)
         text = "".join(f"{line}\x1b[K\n" for line in drawn)
         with deferred():  # an interrupt within would leave the number of lines unknown
-            click.echo(f"{self._to_the_top()}{text}\x1b[J", err=True, nl=False, color=True)
+            top = f"\r\x1b[{len(self.lines)}A" if self.lines else ""
+            click.echo(f"{top}{text}\x1b[J", err=True, nl=False, color=True)
             self.lines = drawn
 
     def erase(self) -> None:
@@ -65,87 +69,77 @@ class Region:
         if drawn:
             self.draw(drawn)
 
-    def _to_the_top(self) -> str:
-        return f"\r\x1b[{len(self.lines)}A" if self.lines else ""
 
-
-class Progress:
-    """One line with what was counted so far, of an unknown total.
-
-    State: ``_last`` is when it was last written.
-    """
-
-    def __init__(self, label: str, unit: str) -> None:
-        self._label = label
-        self._unit = unit
-        self._region = Region()
-        self._last = 0.0 if self._region.is_live else time.monotonic()
-
-    def count(self, files: int, total_bytes: int) -> None:
-        """So many files, of so many bytes."""
-        is_live = self._region.is_live
-        wait = _TERMINAL_SECONDS if is_live else _PLAIN_SECONDS
-        if time.monotonic() - self._last < wait:
-            return
-        self._last = time.monotonic()
-        text = f"{self._label}: {files} {self._unit}, {size(total_bytes)}"
-        if is_live:
-            self._region.draw([text[: screen_size().columns - 1]])
-        else:
-            click.echo(text, err=True)
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._region.erase()
-
-
-class TaskLines:
-    """A line for each task of a run.
-
-    Elsewhere than on a terminal, the lines of tasks that got on come after five seconds, and then
-    after ever longer pauses, up to a minute. State: ``_last`` is when lines were last written,
-    ``_pause`` how long to wait until the next, ``_told`` what was said of each task last.
+class _Throttled:
+    """A region that is drawn now and then. State: ``_last`` is when it was, ``_pause`` how long to
+    wait until the next time.
     """
 
     def __init__(self) -> None:
         self._region = Region()
-        self._pause = _TERMINAL_SECONDS if self._region.is_live else _PLAIN_SECONDS
-        self._last = 0.0 if self._region.is_live else time.monotonic()
-        self._told: dict[str, str] = {}
-
-    def __call__(self, progress: RunProgress) -> None:
-        """Show how far the run is."""
-        if time.monotonic() - self._last < self._pause:
-            return
-        self._last = time.monotonic()
-        if self._region.is_live:
-            self._region.draw(task_lines(progress, screen_size()))
-        else:
-            self._pause = min(1.5 * self._pause, _LONGEST_PAUSE)
-            self._write_plain(progress)
-
-    def note(self, message: str) -> None:
-        """Say something that stays."""
-        self._region.above(message)
+        is_live = self._region.is_live
+        self._pause = _TERMINAL_SECONDS if is_live else _PLAIN_SECONDS
+        self._last = 0.0 if is_live else time.monotonic()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._region.erase()
 
-    def _write_plain(self, progress: RunProgress) -> None:
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._pause:
+            return False
+        self._last = now
+        return True
+
+
+class Progress(_Throttled):
+    """One line with what was counted so far, of an unknown total."""
+
+    def __init__(self, label: str, unit: str) -> None:
+        super().__init__()
+        self._label = label
+        self._unit = unit
+
+    def count(self, files: int, total_bytes: int) -> None:
+        """So many files, of so many bytes."""
+        if not self._is_due():
+            return
+        text = f"{self._label}: {files} {self._unit}, {size(total_bytes)}"
+        if self._region.is_live:
+            self._region.draw([text[: screen_size().columns - 1]])
+        else:
+            click.echo(text, err=True)
+
+
+class TaskLines(_Throttled):
+    """A line for each task of a run.
+
+    Elsewhere than on a terminal, the lines of tasks that got on come after five seconds, and then
+    after ever longer pauses, up to a minute. State: ``_told`` is what was said of each task last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, str] = {}
+
+    def __call__(self, progress: RunProgress) -> None:
+        """Show how far the run is."""
+        if not self._is_due():
+            return
+        if self._region.is_live:
+            self._region.draw(task_lines(progress, screen_size()))
+            return
+        self._pause = min(1.5 * self._pause, _LONGEST_PAUSE)
         for task in progress.tasks:
             text = plain_line(task)
             if self._told.get(task.task_id) != text:
                 click.echo(text, err=True)
             self._told[task.task_id] = text
 
-
-class _Column(NamedTuple):
-    """A column of the lines. Where there is no room, the one of the highest ``rank`` goes first."""
-
-    cells: list[str]
-    rank: int
-    to_the_right: bool = True
+    def note(self, message: str) -> None:
+        """Say something that stays."""
+        self._region.above(message)
 
 
 def task_lines(progress: RunProgress, screen: os.terminal_size) -> list[str]:
@@ -156,7 +150,8 @@ def task_lines(progress: RunProgress, screen: os.terminal_size) -> list[str]:
     tasks: Sequence[TaskProgress] = progress.tasks
     if len(tasks) > room:
         tasks = sorted(tasks, key=lambda task: task.shards_done == task.shards_total)
-    lines = list(_aligned(_columns(tasks[:room]), screen.columns - 1))
+    rows = [(printable(task.task_id), *_cells(task)) for task in tasks[:room]]
+    lines = list(_aligned(rows, screen.columns - 1))
     left_out = len(tasks) - room
     if left_out > 0:
         lines.append(f"and {counted(left_out, 'task')} more"[: screen.columns - 1])
@@ -165,9 +160,7 @@ def task_lines(progress: RunProgress, screen: os.terminal_size) -> list[str]:
 
 def plain_line(task: TaskProgress) -> str:
     """Return all that there is to say of a task, in one line."""
-    shards, files, rate, left, trouble = _cells(task)
-    parts = [shards, files, rate, left, trouble]
-    return f"{printable(task.task_id)}: {', '.join(part for part in parts if part)}"
+    return f"{printable(task.task_id)}: {', '.join(filter(None, _cells(task)))}"
 
 
 def duration(seconds: float) -> str:
@@ -189,19 +182,6 @@ def screen_size() -> os.terminal_size:
     return found if found.columns > 0 and found.lines > 0 else _DEFAULT_SIZE
 
 
-def _columns(tasks: Sequence[TaskProgress]) -> list[_Column]:
-    names = [printable(task.task_id) for task in tasks]
-    shards, files, rates, left, trouble = map(list, zip(*map(_cells, tasks), strict=True))
-    return [
-        _Column(names, 0, to_the_right=False),
-        _Column(shards, 1),
-        _Column(files, 5),
-        _Column(rates, 4),
-        _Column(left, 3),
-        _Column(trouble, 2, to_the_right=False),
-    ]
-
-
 def _cells(task: TaskProgress) -> tuple[str, str, str, str, str]:
     """Shards, files, rate, time left, and what went wrong."""
     is_done = task.shards_done == task.shards_total
@@ -218,23 +198,17 @@ def _cells(task: TaskProgress) -> tuple[str, str, str, str, str]:
     )
 
 
-def _aligned(columns: list[_Column], width: int) -> Iterator[str]:
-    """Lines of the columns for which there is room."""
-    shown = [column for column in columns if any(column.cells)]
-    while _width(shown) > width and len(shown) > 1:
-        shown.remove(max(shown, key=lambda column: column.rank))
-    widths = [max(map(len, column.cells)) for column in shown]
-    for cells in zip(*(column.cells for column in shown), strict=True):
-        parts = (
-            cell.rjust(wide) if column.to_the_right else cell.ljust(wide)
-            for column, cell, wide in zip(shown, cells, widths, strict=True)
-        )
-        yield _GAP.join(parts).rstrip()[: max(width, 0)]
-
-
-def _width(columns: Sequence[_Column]) -> int:
-    widths = [max(map(len, column.cells)) for column in columns]
-    return sum(widths) + len(_GAP) * (len(widths) - 1)
+def _aligned(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Lines of the columns for which there is room; where there is none, the one of the highest
+    rank goes first.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    shown = [index for index, wide in enumerate(widths) if wide]
+    while sum(widths[i] + len(_GAP) for i in shown) - len(_GAP) > width and len(shown) > 1:
+        shown.remove(max(shown, key=_RANKS.__getitem__))
+    for row in rows:
+        cells = (row[i].ljust(widths[i]) if i in _LEFT else row[i].rjust(widths[i]) for i in shown)
+        yield _GAP.join(cells).rstrip()[: max(width, 0)]
 
 
 def speed(number: float) -> str:
