@@ -1,4 +1,4 @@
-"""What the file system says of a file without opening it, and whether it says the same again.
+"""The status of a file, as the file system gives it without opening it, and its comparison.
 
 Six numbers stand for the state of a file, folder or link: mode, inode, device, size and the times
 of its last modification and last change, in nanoseconds. A change of content sets the time of

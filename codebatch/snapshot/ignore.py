@@ -1,4 +1,4 @@
-"""What ignore files say: gitignore's rules, the deeper file deciding.
+"""The rules of ignore files: those of gitignore, the deeper file deciding.
 
 How a line becomes a pattern, and what a pattern is held against, is what git's ``dir.c`` does.
 """
@@ -44,7 +44,7 @@ class FolderRules:
         return bool(self._names or self._paths)
 
     def decide(self, path: bytes, *, is_folder: bool) -> bool | None:
-        """True: ignored, False: explicitly included, None: this file says nothing.
+        """Return True: ignored, False: explicitly included, None: this file says nothing.
 
         The last pattern that matches decides. What lies below a matching folder is no concern
         here: the walk asks about the folder first and does not enter an ignored one.

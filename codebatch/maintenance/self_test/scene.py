@@ -119,18 +119,18 @@ def commands(*words: str, codes: frozenset[int] = DONE_OR_DAMAGED) -> tuple[Comm
 
 
 def pipe(_: Scene, place: Path) -> None:
-    """Content a named pipe."""
+    """Make a named pipe."""
     os.mkfifo(place)
 
 
 def sparse(_: Scene, place: Path) -> None:
-    """Content a file of 8 GiB of nothing."""
+    """Make a file of 8 GiB of nothing."""
     with place.open("wb") as stream:
         stream.truncate(8 * 2**30)
 
 
 def folder(_: Scene, place: Path) -> None:
-    """Content an empty folder."""
+    """Make an empty folder."""
     place.mkdir()
 
 

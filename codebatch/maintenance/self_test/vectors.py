@@ -136,8 +136,6 @@ _LONG_NAMES: Files = {f"tree/names/{'a' * 200}{number}": "" for number in range(
 _IN_TREE: dict[str, Files] = {
     **{f"{path} is a pipe": {path: pipe} for path in _PIPES},
     **{f"{path} is a pipe": {**repository(), path: pipe} for path in _PIPES_OF_GIT},
-}
-_OTHERS: dict[str, Files] = {
     "an ignore file is a socket": {"tree/.gitignore": socket_at},
     "an ignore file leads to an endless device": {"tree/.gitignore": link("/dev/zero")},
     **{
@@ -179,7 +177,6 @@ BLOCKING = (
         Vector("blocking", f"{path} of the store is a pipe", {f"store/{path}": pipe}, _ON_STORE)
         for path in _PIPES_OF_STORE
     ),
-    *(Vector("blocking", name, files, _SNAPSHOT) for name, files in _OTHERS.items()),
 )
 
 

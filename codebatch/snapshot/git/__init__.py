@@ -1,4 +1,4 @@
-"""What a git repository says of the files in it, read from its files and without git.
+"""Read what a git repository says of the files in it from its files, without git.
 
 Git runs what a repository's own configuration names: remotes, helpers, filters, monitors. In a
 tree that is not to be trusted it is therefore not started at all. What a snapshot has to know is

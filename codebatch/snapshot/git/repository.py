@@ -1,4 +1,4 @@
-"""Where the parts of a repository are, and what its own configuration may say of it.
+"""Find the parts of a repository, and what its own configuration may say of it.
 
 A ``.git`` is a folder, or a file that names one. What is named may be in the tree; outside of it,
 it counts only if it says on its part that it belongs to this work tree. Of its configuration
@@ -36,7 +36,7 @@ class NoRepositoryError(Exception):
 
 
 class Place(NamedTuple):
-    """Where a folder is: at a path relative to ``base``, which is part of the tree, or, without
+    """The place of a folder: at a path relative to ``base``, which is part of the tree, or, without
     one, at an absolute path that is trusted.
     """
 

@@ -1,4 +1,4 @@
-"""What git ignores in a work tree: not those files that are tracked, whatever the patterns say.
+"""Tell what git ignores in a work tree: not files that are tracked, whatever the patterns say.
 
 Patterns count in git's order: the ignore files of the folders, the deepest first, then
 ``info/exclude``, then the user's own. What an excluded folder holds is ignored, but for what is
