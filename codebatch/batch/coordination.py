@@ -9,14 +9,13 @@ its own, so that two runs never wait for each other.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from codebatch.batch.options import OnWait
 from codebatch.model.errors import BatchNotFoundError, StoreError
-from codebatch.model.messages import RunLease, ShardCall, Waiting
-from codebatch.model.records import DONE, FAILED, PlannedTask, ShardState
+from codebatch.model.messages import RunLease, Waiting
+from codebatch.model.records import DONE, FAILED, ShardState
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.claims import Claims
@@ -35,36 +34,21 @@ class Coordination:
     """The shards that one run leaves to the other runs of its batch.
 
     State: ``before`` is the batch as this run found it, ``claimed`` are the shards that other runs
-    were at when this one came to them, ``finished`` those of them that are done by now, ``settled``
-    those that are not to be run again, done or failed. ``_failed`` are the attempts that
-    had failed before.
+    were at when this one came to them, ``settled`` those that are not to be run again, done or
+    failed. ``_failed`` are the attempts that had failed before.
     """
 
-    def __init__(
-        self, store: StoreDirectory, lease: Lease, before: BatchStatus, earlier_runs: int
-    ) -> None:
+    def __init__(self, store: StoreDirectory, lease: Lease, before: BatchStatus) -> None:
         self.before = before
+        self.lease = RunLease(lease.lease_id, lease.since_ns)
         self.claimed: set[str] = set()
-        self.finished: set[str] = set()
         self.settled: set[str] = set()
-        self._lease = lease
         self._claims = Claims(store.layout, before.batch_id, lease.lease_id)
         self._failed = {state.attempt for state in before.present() if state.status == FAILED}
-        self._earlier_runs = earlier_runs
 
     def is_free(self, shard_id: str) -> bool:
         """Return whether this run may try the shard."""
         return shard_id not in self.claimed and shard_id not in self.settled
-
-    def completed(self, call: ShardCall) -> ShardCall:
-        """Return the call as one of this run."""
-        return call._replace(lease=RunLease(self._lease.lease_id, self._lease.since_ns))
-
-    def ordered(self, calls: list[ShardCall]) -> list[ShardCall]:
-        """Return the calls in an order in which runs meet late: the second from the other end."""
-        if self._earlier_runs > 1:
-            return sorted(calls, key=self._place)
-        return calls[::-1] if self._earlier_runs else calls
 
     def await_others(self, states_of: StatesOf, on_wait: OnWait | None) -> bool:
         """Wait for the shards that are claimed; true as soon as this run may try some of them."""
@@ -92,22 +76,15 @@ class Coordination:
         The holder was looked at before the states are: what a run has finished, it wrote first.
         """
         states = states_of(shard_id)
-        if all(state is not None and state.status == DONE for state in states):
-            self.finished.add(shard_id)
-        elif not any(map(self._has_failed_now, states)):
-            if holders[shard_id] is None:
-                self.claimed.discard(shard_id)
-                return True
+        if all(state is not None and state.status == DONE for state in states) or any(
+            state is not None and state.status == FAILED and state.attempt not in self._failed
+            for state in states
+        ):
+            self.settled.add(shard_id)
+        elif holders[shard_id] is not None:
             return False
-        self.settled.add(shard_id)
         self.claimed.discard(shard_id)
-        return False
-
-    def _has_failed_now(self, state: ShardState | None) -> bool:
-        return state is not None and state.status == FAILED and state.attempt not in self._failed
-
-    def _place(self, call: ShardCall) -> bytes:
-        return hashlib.sha256(f"{self._lease.lease_id} {call.shard_id}".encode()).digest()
+        return shard_id not in self.settled
 
 
 @contextlib.contextmanager
@@ -125,9 +102,9 @@ def coordinated(
             try:
                 if not store.batches.lists(batch_id):  # from here on, it is not removed
                     raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
-                earlier_runs = len(_others(store, batch_id, lease))
-                _await_retry(store, batch_id, lease)
-                yield Coordination(store, lease, look(), earlier_runs)
+                while any(one.purpose == _RETRY for one in _others(store, batch_id, lease)):
+                    time.sleep(_FIRST_POLL_SECONDS)
+                yield Coordination(store, lease, look())
             finally:
                 moment = _moment(store, lease)
     finally:
@@ -151,39 +128,20 @@ def drop_quarantined(store: StoreDirectory, batch_status: BatchStatus) -> set[st
     """Make shards of tasks pending where something is quarantined, and those of the tasks that
     build on them; return the ids of the shards.
     """
-    dropped = [
-        (task_id, shard_id)
-        for shard_id in batch_status.shard_ids
-        for task_id in _to_retry(batch_status, shard_id)
-    ]
+    batch_id = batch_status.batch_id
+    dropped: dict[str, set[str]] = {}
+    for task in batch_status.plan.tasks:  # in an order in which needs come first
+        for shard_id, state in batch_status.states[task.id].items():
+            codes = state.counts.by_code if state is not None and state.status == DONE else {}
+            earlier = dropped.get(shard_id, set())
+            if not QUARANTINED.isdisjoint(codes) or not earlier.isdisjoint(task.needs):
+                dropped[shard_id] = {*earlier, task.id}
     if dropped:
-        store.batches.drop_result(batch_status.batch_id)
-    for task_id, shard_id in dropped:
-        store.shards.drop_state(batch_status.batch_id, task_id, shard_id)
-    return {shard_id for _, shard_id in dropped}
-
-
-def _to_retry(batch_status: BatchStatus, shard_id: str) -> list[str]:
-    """Return the tasks of a shard with something quarantined, and those after them."""
-    found: list[str] = []
-    for task in batch_status.plan.tasks:
-        if _is_quarantined(batch_status, task, shard_id) or not set(task.needs).isdisjoint(found):
-            found.append(task.id)
-    return found
-
-
-def _is_quarantined(batch_status: BatchStatus, task: PlannedTask, shard_id: str) -> bool:
-    state = batch_status.states[task.id][shard_id]
-    return (
-        state is not None
-        and state.status == DONE
-        and not QUARANTINED.isdisjoint(state.counts.by_code)
-    )
-
-
-def _await_retry(store: StoreDirectory, batch_id: str, lease: Lease) -> None:
-    while any(one.purpose == _RETRY for one in _others(store, batch_id, lease)):
-        time.sleep(_FIRST_POLL_SECONDS)
+        store.batches.drop_result(batch_id)
+    for shard_id, task_ids in dropped.items():
+        for task_id in task_ids:
+            store.shards.drop_state(batch_id, task_id, shard_id)
+    return set(dropped)
 
 
 def _others(store: StoreDirectory, batch_id: str, lease: Lease) -> list[Lease]:

@@ -30,12 +30,6 @@ class Journal:
         self._progress = progress
         self._tally: Tally | None = None
 
-    def start(self, pending: int, scheduler: str | None = None) -> None:
-        """Log how many shards are not done, and on what kind of scheduler they run; None where
-        there is nothing to run.
-        """
-        self._log("run-started", pending=pending, scheduler=scheduler)
-
     def watch(self, plan: Plan, states: States) -> None:
         """Report progress from here on, at once for the first time."""
         if self._progress is not None:
@@ -44,18 +38,18 @@ class Journal:
 
     def on_start(self, call: ShardCall) -> None:
         """Log that a shard starts in this process."""
-        self._log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
+        self.log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
 
-    def claimed(self, receipt: Receipt) -> None:
+    def on_claimed(self, receipt: Receipt) -> None:
         """Log that a shard is left to another run."""
-        self._log("shard-claimed", shard_id=receipt.shard_id, attempt=receipt.attempt)
+        self.log("shard-claimed", shard_id=receipt.shard_id, attempt=receipt.attempt)
 
-    def end(self, receipt: Receipt) -> None:
+    def on_end(self, receipt: Receipt) -> None:
         """Log how the attempt at a shard ended."""
         facts: dict[str, object] = {name: getattr(receipt, name) for name in _OF_AN_END}
         worker = receipt.worker
         facts["worker"] = None if worker is None else worker[:_LONGEST_NAME]
-        self._log(f"shard-{receipt.status}", **facts)
+        self.log(f"shard-{receipt.status}", **facts)
 
     def settle(
         self, shard_id: str, states: Sequence[ShardState | None], *, failed: bool = False
@@ -66,15 +60,12 @@ class Journal:
         if self._tally.settle(shard_id, states, time.monotonic(), failed=failed):
             self._report(self._progress)
 
-    def finish(self, status: str) -> None:
-        """Log the end of the run."""
-        self._log("run-finished", status=status)
-
     def _report(self, progress: Progress) -> None:
         if self._tally is not None:
             progress(self._tally.progress(time.monotonic()))
 
-    def _log(self, event: str, **facts: object) -> None:
+    def log(self, event: str, **facts: object) -> None:
+        """Log an event: when it happened, and facts."""
         self._store.batches.add_event(self._batch_id, {"event": event, "time": now(), **facts})
 
 

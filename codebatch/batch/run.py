@@ -10,7 +10,7 @@ its shards (`batch.coordination`).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
@@ -39,7 +39,7 @@ from codebatch.model.records import CLAIMED, DONE, ShardState
 from codebatch.plan.plan import check_toolchain
 from codebatch.runtime.interrupts import allowed
 from codebatch.shard.commit import commit_failure
-from codebatch.status.batch_status import BatchStatus, States, without_files
+from codebatch.status.batch_status import BatchStatus, load_batch_status, without_files
 from codebatch.store import StoreDirectory, check_there
 
 MAX_ROUNDS = 3
@@ -63,17 +63,13 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     run.suspects = begun_and_lost(store, batch_id)
     if options.retry_quarantined:
         with retrying(store, batch_id):
-            run.suspects |= drop_quarantined(
-                store, _Run(store, batch_id, RunOptions()).batch_status()
-            )
+            found = load_batch_status(store, batch_id, verify=True)
+            run.suspects |= drop_quarantined(store, found)
     interrupted = False
     try:
         if not run.is_settled():
             with coordinated(store, batch_id, run.batch_status) as run.coordination:
-                if run.coordination.before.status == DONE:
-                    run.report_idle(0)
-                else:
-                    _run_pending(run, run.coordination.before)
+                run.run_pending(run.coordination.before)
     except KeyboardInterrupt:
         interrupted = True
     return run.finish(began, interrupted=interrupted)
@@ -91,7 +87,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
             store.batches.drop_result(batch_id)  # a graph may be older than the result
         for receipt in receipts:
             run.on_receipt(receipt)
-        _run_rounds(run, choose_executor(run.options, run.plan.tasks, run.usage, 0))
+        run.run_rounds(choose_executor(run.options, run.plan.tasks, run.usage, 0))
     return run.finish(began, interrupted=False)
 
 
@@ -103,10 +99,9 @@ class _Run:
     files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
     is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
     the progress.
-    ``_done`` holds the states whose outputs were found to match them, which a run checks once.
-    ``_inherited`` is true until the states were read that earlier runs left of an unfinished batch;
-    ``_wanting`` are the shards of which objects were damaged then. ``_is_settled`` says that there
-    was nothing to do.
+    ``_done`` holds the states whose outputs were found to match them, which a run checks once;
+    ``_inherited`` says that earlier runs left the batch unfinished: their states are read whole,
+    with all objects they refer to.
     """
 
     coordination: Coordination
@@ -124,27 +119,6 @@ class _Run:
         self.journal = Journal(store, batch_id, options.progress)
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)
-        self._wanting: set[str] = set()
-        self._is_settled = False
-
-    def completed(self, call: ShardCall) -> ShardCall:
-        """Return the call with what this run adds to it."""
-        reuse = ReusePolicy(self.base, self.options.require_reused, self.options.retry_quarantined)
-        return self.coordination.completed(call)._replace(limits=self.options.limits, reuse=reuse)
-
-    def await_others(self) -> bool:
-        """Wait for other runs, and return whether there is something to do for this one then."""
-        self.coordination.settled.update(self.arrived)
-        with allowed():  # the session of a cluster puts interrupts off
-            return self.coordination.await_others(self._states_of_others, self.options.on_wait)
-
-    def _states_of_others(self, shard_id: str) -> list[ShardState | None]:
-        states = self._states_of(shard_id)
-        self.journal.settle(shard_id, states)
-        return states
-
-    def _states_of(self, shard_id: str) -> list[ShardState | None]:
-        return [self._state(task.id, shard_id) for task in self.plan.tasks]
 
     def is_settled(self) -> bool:
         """Return whether the states give the result that the batch has: nothing is to be done.
@@ -153,34 +127,101 @@ class _Run:
         """
         if self._inherited:
             return False
-        batch_status = self.batch_status()
-        result = self.store.batches.load(self.batch_id).get("result")
-        self._is_settled = batch_status.status == DONE and batch_status.result == result
-        if self._is_settled:
-            self.report_idle(0)
-        else:
-            self._done.clear()  # to be looked at again when the lease is held
-        return self._is_settled
+        found = self.batch_status()
+        if found.status == DONE and found.result == self.store.batches.load(self.batch_id).get(
+            "result"
+        ):
+            self._start_idle(0)
+            return True
+        self._done.clear()  # to be looked at again when the lease is held
+        return False
 
-    def report_idle(self, pending: int) -> None:
-        """Log that there is nothing to run, though so many shards were not done at first."""
-        self.journal.start(pending)
-        cluster = self.options.cluster
-        if cluster.performance_report is not None:
-            cluster.on_notice("there was nothing to run, and so nothing for a performance report")
+    def run_pending(self, before: BatchStatus) -> None:
+        """Link what can be linked, then run the rest on a scheduler that suits it."""
+        if before.status == DONE:
+            self._start_idle(0)
+            return
+        self.store.batches.drop_result(self.batch_id)
+        reuse = Reuse(self.store, self.batch_id, self.plan)
+        if not self.options.anew:  # the outputs of what is linked were checked where they are from
+            for place, state in reuse.link(before, "linked").items():
+                self._done[place] = without_files(state)
+        found = self.batch_status()
+        pending = [s for s in self.plan.shards if found.shard_status(s.shard_id) != DONE]
+        not_done = before.shards()["total"] - before.shards()["done"]
+        if not pending:
+            self._start_idle(not_done)
+            self.journal.watch(self.plan, found.states)
+            return
+        work = reuse.new_bytes(pending)
+        executor = choose_executor(self.options, self.plan.tasks, self.usage, work)
+        self.base = None if self.options.anew else reuse.base
+        self.journal.log("run-started", pending=not_done, scheduler=executor.kind)
+        self.journal.watch(self.plan, found.states)
+        with open_executor(executor, self.store) as opened:
+            self.run_rounds(opened)
+
+    def run_rounds(self, executor: Executor) -> None:
+        """Run what is left to do, and then what other runs leave."""
+        waiting = True
+        while waiting:
+            self._run_free(executor)
+            self.coordination.settled.update(self.arrived)
+            with allowed():  # the session of a cluster puts interrupts off
+                waiting = self.coordination.await_others(self._settle, self.options.on_wait)
+
+    def _run_free(self, executor: Executor) -> None:
+        """Run what the store does not show as done; a shard that says it failed is not repeated.
+
+        What workers leave undone again and again is run by this process and a child of its own.
+        """
+        for _ in range(MAX_ROUNDS):
+            calls = self._next_calls()
+            if not calls:
+                break
+            check_toolchain(self.plan.tasks)
+            run_calls(calls, executor, self.on_receipt, self.journal.on_start, self.suspects)
+        else:
+            run_suspects(self._next_calls(), self.on_receipt, self.journal.on_start)
+        self._record_failures()
+
+    def _next_calls(self) -> list[ShardCall]:
+        """A call for each shard that is neither done nor failed, nor at work in another run."""
+        options = self.options
+        reuse = ReusePolicy(self.base, options.require_reused, options.retry_quarantined)
+        calls = [
+            call._replace(lease=self.coordination.lease, limits=options.limits, reuse=reuse)
+            for call in pending_calls(self.store, self.batch_status())
+            if self.coordination.is_free(call.shard_id)
+            if call.shard_id not in self.arrived or not is_final(self.arrived[call.shard_id])
+        ]
+        self.attempts.update(call.attempt for call in calls)
+        return calls
 
     def on_receipt(self, receipt: Receipt) -> None:
         """Keep a receipt, log it and report progress."""
         if receipt.status == CLAIMED:
             self.coordination.claimed.add(receipt.shard_id)
-            self.journal.claimed(receipt)
+            self.journal.on_claimed(receipt)
             return
         self.arrived[receipt.shard_id] = receipt
         self.attempts.add(receipt.attempt)
         check_written(self.batch_id, receipt)
-        states = self._states_of(receipt.shard_id)  # now, while other shards are still at work
-        self.journal.end(receipt)
-        self.journal.settle(receipt.shard_id, states, failed=is_final(receipt))
+        self.journal.on_end(receipt)
+        self._settle(receipt.shard_id, failed=is_final(receipt))  # while other shards are at work
+
+    def _settle(self, shard_id: str, *, failed: bool = False) -> list[ShardState | None]:
+        """Return the states of a shard, which are counted in the progress."""
+        states = [self._state(task.id, shard_id) for task in self.plan.tasks]
+        self.journal.settle(shard_id, states, failed=failed)
+        return states
+
+    def _start_idle(self, pending: int) -> None:
+        """Log that there is nothing to run, though so many shards were not done at first."""
+        self.journal.log("run-started", pending=pending, scheduler=None)
+        cluster = self.options.cluster
+        if cluster.performance_report is not None:
+            cluster.on_notice("there was nothing to run, and so nothing for a performance report")
 
     def batch_status(self) -> BatchStatus:
         """The states as the store has them now, outputs verified."""
@@ -188,139 +229,62 @@ class _Run:
             task.id: {s.shard_id: self._state(task.id, s.shard_id) for s in self.plan.shards}
             for task in self.plan.tasks
         }
-        if self._inherited:
-            self._wanting = {s for t in states for s in states[t] if self._is_wanting(states, t, s)}
-        self._inherited = False
         return BatchStatus(self.batch_id, self.plan, states)
-
-    def _is_wanting(self, states: States, task_id: str, shard_id: str) -> bool:
-        """Return whether there is a state that, read whole, does not count."""
-        read = states[task_id][shard_id]
-        return (
-            read is None
-            and self.store.shards.load_state(self.batch_id, task_id, shard_id) is not None
-        )
-
-    def adopt(self, states: Mapping[tuple[str, str], ShardState]) -> None:
-        """Take over states that are known to be done and whole, by (task, shard)."""
-        for place, state in states.items():
-            self._done[place] = without_files(state)
 
     def _state(self, task_id: str, shard_id: str) -> ShardState | None:
         state = self._done.get((task_id, shard_id))
         if state is None:
-            whole = self._inherited or shard_id in self._wanting.difference(self.arrived)
             state = self.store.shards.load_verified_state(
-                self.batch_id, task_id, shard_id, whole=whole
+                self.batch_id,
+                task_id,
+                shard_id,
+                whole=self._inherited and shard_id not in self.arrived,
             )
             if state is not None and state.status == DONE:
                 state = self._done[task_id, shard_id] = without_files(state)
         return state
 
-    def finish(self, began: float, *, interrupted: bool) -> RunReport:
-        """Record the end, and report."""
+    def _record_failures(self) -> None:
+        """Give a failed state to every shard that answered with failure but left none.
+
+        One that an earlier run has left says why it failed then, and other runs of the batch do not
+        take it for an outcome of this one.
+        """
         batch_status = self.batch_status()
+        task_ids = [task.id for task in self.plan.tasks]
+        for shard_id in batch_status.shard_ids:
+            receipt = self.arrived.get(shard_id)
+            if receipt is None or batch_status.shard_status(shard_id) == DONE:
+                continue
+            if batch_status.has_failed(shard_id, receipt.attempt):
+                continue
+            error = receipt.error or {}
+            if error.get("code") == NotReusedError.code:
+                continue
+            if error.get("code") == BatchNotFoundError.code:
+                raise BatchNotFoundError(str(error.get("message")))
+            said = error.get("message", "the shard left no valid result in the store")
+            failure = ShardFailedError(str(said), code=error.get("code"))
+            commit_failure(self.store, self.batch_id, task_ids, shard_id, failure, receipt.attempt)
+
+    def finish(self, began: float, *, interrupted: bool) -> RunReport:
+        """Record the end, and report; a finished batch is made durable with its result, once."""
+        found = self.batch_status()
         check_there(self.store.layout, self.batch_id)
         seconds = time.monotonic() - began
         report = report_run(
-            batch_status,
+            found,
             self.arrived,
             self.attempts,
             seconds,
             interrupted=interrupted,
-            quarantined=quarantined_files(self.store, batch_status),
+            quarantined=quarantined_files(self.store, found),
             cluster=self.usage.usage(),
         )
-        if report.status == DONE and not self._is_settled:
-            self._save_result(batch_status)
-        self.journal.finish(report.status)
+        if report.status == DONE:
+            document = self.store.batches.load(self.batch_id)
+            if document.get("result") != found.result:
+                document |= {"result": found.result, "finished": now()}
+                self.store.batches.save_document(self.batch_id, document)
+        self.journal.log("run-finished", status=report.status)
         return report
-
-    def _save_result(self, batch_status: BatchStatus) -> None:
-        """Make the finished batch durable and note its result, once."""
-        document = self.store.batches.load(self.batch_id)
-        if document.get("result") != batch_status.result:
-            finished = {"result": batch_status.result, "finished": now()}
-            self.store.batches.save_document(self.batch_id, {**document, **finished})
-
-
-def _run_pending(run: _Run, before: BatchStatus) -> None:
-    """Link what can be linked, then run the rest on a scheduler that suits it."""
-    run.store.batches.drop_result(run.batch_id)
-    reuse = Reuse(run.store, run.batch_id, run.plan)
-    if not run.options.anew:
-        run.adopt(reuse.link(before, "linked"))  # their outputs were checked where they are from
-    batch_status = run.batch_status()
-    pending = [s for s in run.plan.shards if batch_status.shard_status(s.shard_id) != DONE]
-    work = reuse.new_bytes(pending)
-    executor = choose_executor(run.options, run.plan.tasks, run.usage, work)
-    not_done = before.shards()["total"] - before.shards()["done"]
-    if not pending:
-        run.report_idle(not_done)
-    else:
-        run.journal.start(not_done, executor.kind)
-    run.journal.watch(run.plan, batch_status.states)
-    if pending and not run.options.anew:
-        run.base = reuse.base
-    if pending:
-        with open_executor(executor, run.store) as opened:
-            _run_rounds(run, opened)
-
-
-def _run_rounds(run: _Run, executor: Executor) -> None:
-    """Run what is left to do, and what other runs leave."""
-    _run_free(run, executor)
-    while run.await_others():
-        _run_free(run, executor)
-
-
-def _run_free(run: _Run, executor: Executor) -> None:
-    """Run what the store does not show as done; a shard that says it failed is not repeated.
-
-    What workers leave undone again and again is run by this process and a child of its own.
-    """
-    for _ in range(MAX_ROUNDS):
-        calls = _next_calls(run)
-        if not calls:
-            break
-        check_toolchain(run.plan.tasks)
-        run_calls(calls, executor, run.on_receipt, run.journal.on_start, run.suspects)
-    else:
-        run_suspects(_next_calls(run), run.on_receipt, run.journal.on_start)
-    _record_failures(run)
-
-
-def _next_calls(run: _Run) -> list[ShardCall]:
-    """A call for each shard that is neither done nor failed, nor at work in another run."""
-    calls = [
-        run.completed(call)
-        for call in run.coordination.ordered(pending_calls(run.store, run.batch_status()))
-        if run.coordination.is_free(call.shard_id)
-        if run.arrived.get(call.shard_id) is None or not is_final(run.arrived[call.shard_id])
-    ]
-    run.attempts.update(call.attempt for call in calls)
-    return calls
-
-
-def _record_failures(run: _Run) -> None:
-    """Give a failed state to every shard that answered with failure but left none.
-
-    One that an earlier run has left says why it failed then, and other runs of the batch do not
-    take it for an outcome of this one.
-    """
-    batch_status = run.batch_status()
-    task_ids = [task.id for task in run.plan.tasks]
-    for shard_id in batch_status.shard_ids:
-        receipt = run.arrived.get(shard_id)
-        if receipt is None or batch_status.shard_status(shard_id) == DONE:
-            continue
-        if batch_status.has_failed(shard_id, receipt.attempt):
-            continue
-        error = receipt.error or {}
-        if error.get("code") == NotReusedError.code:
-            continue
-        if error.get("code") == BatchNotFoundError.code:
-            raise BatchNotFoundError(str(error.get("message")))
-        said = error.get("message", "the shard left no valid result in the store")
-        failure = ShardFailedError(str(said), code=error.get("code"))
-        commit_failure(run.store, run.batch_id, task_ids, shard_id, failure, receipt.attempt)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -216,25 +215,6 @@ def test_two_runs_that_may_not_compute_do_not_wait_for_each_other(
         assert (run_shard(call).error or {})["code"] == "NOT_REUSED"
         with pytest.raises(NotReusedError):
             batch.run("sync", require_reused=True)
-
-
-def test_the_second_run_starts_at_the_other_end(tree: Path, store: codebatch.Store) -> None:
-    batch = store.batch(store.snapshot(tree))
-    layout = store.directory.layout
-    orders = []
-    for others in range(2):
-        shutil.rmtree(store.path / "batches" / batch.id / "tasks/lint/shards", ignore_errors=True)
-        shutil.rmtree(store.path / "batches" / batch.id / "tasks/parse/shards", ignore_errors=True)
-        (store.path / "batches" / batch.id / "events.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(store.path / "indexes", ignore_errors=True)
-        if others:
-            with hold_lease(layout, "run", batch.id):
-                batch.run("sync")
-        else:
-            batch.run("sync")
-        orders.append([e["shard_id"] for e in events(batch) if e["event"] == "shard-done"])
-    assert orders[0] == orders[1][::-1]
-    assert len(orders[0]) > 3
 
 
 def test_a_retry_beside_a_run_is_refused(

@@ -276,12 +276,12 @@ def test_events_stay_small(batch: codebatch.Batch) -> None:
     """Of as many shards as there can be, on workers with long names."""
     directory = batch.directory
     journal = Journal(directory, batch.id, None)
-    journal.start(4096, "cluster")
+    journal.log("run-started", pending=4096, scheduler="cluster")
     for number in range(4096):
         worker = f"tls://worker-{number}.of-a-cluster.example:40000"
-        journal.end(Receipt(f"{number:03x}", os.urandom(8).hex(), DONE, worker=worker))
-    journal.end(Receipt("fff", "attempt", DONE, worker="w" * 10_000))
-    journal.finish("done")
+        journal.on_end(Receipt(f"{number:03x}", os.urandom(8).hex(), DONE, worker=worker))
+    journal.on_end(Receipt("fff", "attempt", DONE, worker="w" * 10_000))
+    journal.log("run-finished", status="done")
     path = directory.layout.events(batch.id)
     assert path.stat().st_size < 2**20
     schema = jsonschema.Draft202012Validator(load_schema("event"))
