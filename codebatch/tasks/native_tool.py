@@ -158,8 +158,18 @@ class ToolRun:
     ) -> subprocess.Popen[bytes]:
         limits = [str(limit) for limit in _obtainable(self._tool.limits)]
         command = [_SHELL, "-c", _SCRIPT, "sh", *limits, self._tool.binary(), *arguments]
-        for name in ("home", "tmp"):
-            os.mkdir(self._path(name))
+        home, temporary = self._path("home"), self._path("tmp")
+        os.mkdir(home)
+        os.mkdir(temporary)
+        variables = {
+            **dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home),
+            "TMPDIR": temporary,
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C",
+            "RAYON_NUM_THREADS": "1",  # shards already run on all cores
+            "RUST_MIN_STACK": str(self._tool.limits.stack_bytes),
+            **environment,
+        }
         # Into files: through a pipe it would wait for us after the first 64 KiB.
         with (
             open(self._path("said"), "wb") as said,
@@ -169,26 +179,12 @@ class ToolRun:
             return subprocess.Popen(
                 command,
                 cwd=self._path("files"),
-                env={**self._environment(), **environment},
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=complaints,
                 start_new_session=True,
             )
-
-    def _environment(self) -> dict[str, str]:
-        """Return all that a tool learns from its environment. One thread: shards already run on
-        all cores.
-        """
-        home = self._path("home")
-        return {
-            **dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home),
-            "TMPDIR": self._path("tmp"),
-            "PATH": "/usr/bin:/bin",
-            "LC_ALL": "C",
-            "RAYON_NUM_THREADS": "1",
-            "RUST_MIN_STACK": str(self._tool.limits.stack_bytes),
-        }
 
     def _failure(self, code: int, complaint: str) -> Exception:
         """Return what the end of the tool says about what it was given, if anything."""
@@ -235,12 +231,16 @@ def _obtainable(limits: ToolLimits) -> list[int | str]:
     """Return the limits in the units of the shell, none above what this process may grant."""
     found: list[int | str] = []
     for name, stated, unit in _stated(limits):
-        _, hard = resource.getrlimit(name)
-        least = stated if hard == resource.RLIM_INFINITY else min(stated, hard)
-        found.append(least // unit)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    found.append("unlimited" if hard == resource.RLIM_INFINITY else hard // _KIB)
-    return found
+        hard = _granted(name)
+        found.append((stated if hard is None else min(stated, hard)) // unit)
+    hard = _granted(resource.RLIMIT_AS)
+    return [*found, "unlimited" if hard is None else hard // _KIB]
+
+
+def _granted(name: int) -> int | None:
+    """Return the hard limit of this process, None where there is none."""
+    _, hard = resource.getrlimit(name)
+    return None if hard == resource.RLIM_INFINITY else hard
 
 
 def _stated(limits: ToolLimits) -> Iterator[tuple[int, int, int]]:
@@ -256,7 +256,7 @@ def _lack_of_limits(tool: NativeTool) -> CodeBatchError | None:
     """
     wanted = [one[:2] for one in _stated(tool.limits) if one[0] != resource.RLIMIT_STACK]
     for name, stated in [*wanted, (resource.RLIMIT_AS, tool.limits.memory_bytes + _PROGRAM_BYTES)]:
-        _, hard = resource.getrlimit(name)
-        if hard != resource.RLIM_INFINITY and hard < stated:
+        hard = _granted(name)
+        if hard is not None and hard < stated:
             return MemoryExhaustedError(f"a limit of this process is too low for {tool.name}")
     return None

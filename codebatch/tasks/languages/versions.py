@@ -1,10 +1,12 @@
 """Versions of what the front ends and `lint` stand on, for the fingerprints of tasks.
 
-They are found without loading a parser: a plan names them, and most plans parse nothing.
+They are found without loading a parser, or `importlib.metadata`, which takes 25 ms: a plan names
+them, and most plans parse nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -50,17 +52,13 @@ def metadata_folder(package: str) -> str | None:
     What the path has relative to the current folder is not where packages are installed.
     """
     for folder in filter(os.path.isabs, sys.path):
-        found = [name for name in _listed(folder) if _parts(name)[0] == _normalized(package)]
+        names: list[str] = []
+        with contextlib.suppress(OSError):  # not every entry of the path is a folder that is there
+            names = os.listdir(folder)
+        found = [name for name in names if _parts(name)[0] == _normalized(package)]
         if found:
             return os.path.join(folder, found[0]) if len(found) == 1 else None
     return None
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:  # not every entry of the path is a folder that is there
-        return []
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -45,6 +45,14 @@ _TYPES = {
     **dict.fromkeys(CLASSES, "class"),
     **dict.fromkeys(NAMESPACES, "namespace"),
 }
+_METHODS = frozenset(("method_signature", "abstract_method_signature"))  # without a body
+_OWN_TYPES = {
+    **dict.fromkeys(FIELDS, "variable"),
+    **dict.fromkeys(_METHODS, "method"),
+    "function_signature": "function",
+    "import_alias": "import",
+    "type_alias_declaration": "type",
+}
 _DECLARATIONS = frozenset(
     "function_declaration generator_function_declaration class_declaration "
     "abstract_class_declaration interface_declaration type_alias_declaration enum_declaration "
@@ -118,21 +126,15 @@ def _defined(tree: FlatTree, definition: Definition) -> Iterator[tuple[str, _Nam
         yield definition.qualified, _Named(own, symbol_type, node)
 
 
-def _declarator(tree: FlatTree, node: int) -> Iterator[_Named]:
-    yield from _pattern(tree, tree.child(node, "name"), "variable", node)
-
-
-def _loop(tree: FlatTree, node: int) -> Iterator[_Named]:
-    """``for (const x of …)`` declares; without a keyword it assigns to what is declared."""
-    left = tree.child(node, "left")
-    if left is not None and tree.child(node, "kind") is not None:
-        yield from _pattern(tree, left, "variable", left)
-
-
-def _catch(tree: FlatTree, node: int) -> Iterator[_Named]:
-    parameter = tree.child(node, "parameter")
-    if parameter is not None:
-        yield from _pattern(tree, parameter, "variable", parameter)
+def _variables(tree: FlatTree, node: int) -> Iterator[_Named]:
+    """Names that are declared: ``for (x of …)`` without a keyword assigns to what is declared."""
+    kind = tree.types[node]
+    if kind == "variable_declarator":
+        yield from _pattern(tree, tree.child(node, "name"), "variable", node)
+    elif kind == "catch_clause" or tree.child(node, "kind") is not None:
+        bound = tree.child(node, "parameter" if kind == "catch_clause" else "left")
+        if bound is not None:
+            yield from _pattern(tree, bound, "variable", bound)
 
 
 def _parameters(tree: FlatTree, node: int) -> Iterator[_Named]:
@@ -166,14 +168,6 @@ def _pattern(
             node = stops[node]
 
 
-def _field(tree: FlatTree, node: int) -> Iterator[_Named]:
-    name = tree.child(node, "name")
-    if name is None:
-        name = tree.child(node, "property")
-    if name is not None and tree.types[name] != "computed_property_name":
-        yield _Named(name, "variable", node)
-
-
 def _import(tree: FlatTree, node: int) -> Iterator[_Named]:
     for clause in tree.children(node):
         if tree.types[clause] == "import_require_clause":
@@ -187,27 +181,18 @@ def _import(tree: FlatTree, node: int) -> Iterator[_Named]:
                         yield _Named(local, "import", place)
 
 
-def _import_alias(tree: FlatTree, node: int) -> Iterator[_Named]:
-    name = tree.child_of_type(node, "identifier")
-    if name is not None:
-        yield _Named(name, "import", node)
-
-
-def _type_alias(tree: FlatTree, node: int) -> Iterator[_Named]:
+def _own(tree: FlatTree, node: int) -> Iterator[_Named]:
+    """The name of what has one itself; members of interfaces and object types are no symbols."""
+    kind = tree.types[node]
     name = tree.child(node, "name")
-    if name is not None:
-        yield _Named(name, "type", node)
-
-
-def _signature(tree: FlatTree, node: int) -> Iterator[_Named]:
-    """A function without a body; members of interfaces and of types of objects are no symbols."""
-    name = tree.child(node, "name")
-    if name is None:
+    if kind in FIELDS and name is None:
+        name = tree.child(node, "property")
+    elif kind == "import_alias":
+        name = tree.child_of_type(node, "identifier")
+    if name is None or (kind in FIELDS and tree.types[name] == "computed_property_name"):
         return
-    if tree.types[node] == "function_signature":
-        yield _Named(name, "function", node)
-    elif tree.types[tree.parents[node]] == "class_body":
-        yield _Named(name, "method", node)
+    if kind not in _METHODS or tree.types[tree.parents[node]] == "class_body":
+        yield _Named(name, _OWN_TYPES[kind], node)
 
 
 def _exports(tree: FlatTree, node: int) -> Iterator[_Named]:
@@ -257,17 +242,10 @@ def _declared(tree: FlatTree, declaration: int) -> Iterator[_Named]:
 
 
 _NAMES: dict[str, Callable[[FlatTree, int], Iterator[_Named]]] = {
-    "variable_declarator": _declarator,
-    "for_in_statement": _loop,
-    "catch_clause": _catch,
+    **dict.fromkeys(("variable_declarator", "for_in_statement", "catch_clause"), _variables),
     **dict.fromkeys(FUNCTIONS, _parameters),
-    **dict.fromkeys(FIELDS, _field),
+    **dict.fromkeys(_OWN_TYPES, _own),
     "import_statement": _import,
-    "import_alias": _import_alias,
-    "type_alias_declaration": _type_alias,
-    "function_signature": _signature,
-    "method_signature": _signature,
-    "abstract_method_signature": _signature,
     "export_statement": _exports,
 }
 

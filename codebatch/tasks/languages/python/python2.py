@@ -27,6 +27,7 @@ _REST = {
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*"""', re.DOTALL),
 }
 _NUMBER = re.compile(r"(0[xX][\da-fA-F]+|0[bBoO][0-7]+|\d+)[lL]?")
+_OCTAL = re.compile("0+[1-7][0-7]*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _BLOCKS = frozenset("if elif else for while try except finally with def class".split())
@@ -50,19 +51,18 @@ class _Token:
         self.text = self.written = text
 
 
-class _UnreadableError(Exception):
-    """A string does not end."""
-
-
 def is_python2(text: str, parse: Callable[[str], ast.Module | None]) -> bool:
     """Return true if a text that Python 3 rejects is Python 2; ``parse`` gives None for what
     Python 3 rejects.
     """
-    try:
-        written = _as_python3(text)
-    except _UnreadableError:
+    tokens = _tokens(text)
+    for line in _logical_lines(tokens):
+        _rewrite_line(line)
+    if all(token.written == token.text for token in tokens):
         return False
-    tree = parse(written) if written != text else None
+    # Python 2 knew how wide a tab is.
+    written = "".join(map(_unescaped, tokens))
+    tree = parse(_INDENT.sub(lambda indent: indent[0].expandtabs(8), written))
     return tree is not None and not any(map(_is_of_3, ast.walk(tree)))
 
 
@@ -78,17 +78,6 @@ def _is_of_3(node: ast.AST) -> bool:
     return isinstance(node, _NODES_OF_3)
 
 
-def _as_python3(text: str) -> str:
-    tokens = [*_tokens(text)]
-    for line in _logical_lines(tokens):
-        _rewrite_line(line)
-    if all(token.written == token.text for token in tokens):
-        return text
-    written = "".join(map(_unescaped, tokens))
-    # Python 2 knew how wide a tab is.
-    return _INDENT.sub(lambda indent: indent[0].expandtabs(8), written)
-
-
 def _unescaped(token: _Token) -> str:
     """Return what is written, with escapes doubled that only strings of characters had."""
     if token.kind != "string" or token.text[0] in "uU" or "\\" not in token.text:
@@ -97,35 +86,29 @@ def _unescaped(token: _Token) -> str:
     return token.written if token.text[0] in "rR" else doubled
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    position, opened = 0, False
+def _tokens(text: str) -> list[_Token]:
+    """Return all tokens; none where a string does not end."""
+    tokens, position, opened = list[_Token](), 0, False
     while (match := _TOKEN.match(text, position)) is not None:
         kind, position = str(match.lastgroup), match.end()
         token = _Token(kind, match[0])
         if kind == "string":
             rest = _REST[match["quote"]].match(text, position)
             if rest is None:
-                raise _UnreadableError
+                return []
             position = rest.end()
-            prefix = match[0].removesuffix(match["quote"])
-            token = _Token("string", match[0] + rest[0])
-            if prefix.lower() == "ur":
+            token = _Token(kind, match[0] + rest[0])
+            if token.text[:2].lower() == "ur":
                 token.written = token.text[1:]
-        elif kind == "word":
-            token.written = _number(match[0])
+        elif (number := _NUMBER.fullmatch(match[0])) is not None:
+            octal = _OCTAL.fullmatch(number[1]) is not None
+            token.written = f"0o{number[1]}" if octal else number[1]
         elif match[0] == "<>":
             token.written = "!="
         elif match[0] == "`":
             token.written, opened = ")" if opened else "(", not opened
-        yield token
-
-
-def _number(word: str) -> str:
-    number = _NUMBER.fullmatch(word)
-    if number is None:
-        return word
-    digits = number[1]
-    return f"0o{digits}" if re.fullmatch("0+[1-7][0-7]*", digits) else digits
+        tokens.append(token)
+    return tokens
 
 
 def _logical_lines(tokens: list[_Token]) -> Iterator[list[_Token]]:
@@ -147,7 +130,9 @@ def _deeper(token: _Token) -> int:
 
 
 def _rewrite_line(line: list[_Token]) -> None:
-    _open_tuples(line)
+    for place, token in enumerate(line):
+        if token.text in ("lambda", "def"):
+            _open_parameters(line, place)
     start = 0
     while start < len(line):
         first = line[start].text
@@ -201,17 +186,9 @@ def _names_exception(statement: list[_Token]) -> bool:
     return alone and bool(target) and target == target.lower() and "." not in target
 
 
-def _open_tuples(line: list[_Token]) -> None:
+def _open_parameters(line: list[_Token], keyword: int) -> None:
     """Write a name for each parameter that is a tuple."""
-    for place, token in enumerate(line):
-        if token.text == "lambda":
-            _open_parameters(line, place + 1, ":")
-        elif token.text == "def":
-            _open_parameters(line, place + 3, ")")
-
-
-def _open_parameters(line: list[_Token], start: int, closing: str) -> None:
-    """``start`` is where the first parameter stands, ``closing`` follows the last."""
+    start, closing = (keyword + 1, ":") if line[keyword].text == "lambda" else (keyword + 3, ")")
     before, depth, tuple_depth = ",", 0, 0
     for place in range(start, len(line)):
         token = line[place]

@@ -81,7 +81,11 @@ class RuffRun:
     def __init__(self, sources: Sequence[RuffInput], select: Sequence[str]) -> None:
         self._count = len(sources)
         self._run: ToolRun | None = None
-        files = _files(sources) if select else {}
+        files: dict[str, bytes] = {}
+        for index, source in enumerate(sources if select else ()):
+            content = _as_utf8(source.content)
+            if content is not None:
+                files[_NAMES.get(source.role, _MODULE).format(index)] = content
         if files:
             files[_COMPANY] = _NO_PYTHON
             files["files"] = "\n".join(files).encode()
@@ -94,9 +98,10 @@ class RuffRun:
         """
         findings: list[list[NameFinding]] = [[] for _ in range(self._count)]
         for item in self._said():
-            finding = _finding(item)
-            if finding is not None:
-                findings[_index(item["filename"])].append(finding)
+            if _is_rule(item["code"]):
+                folder, name = os.path.split(item["filename"])
+                index = os.path.basename(folder) if name == "__init__.py" else name.split(".")[0]
+                findings[int(index)].append(_finding(item))
         for found in findings:
             found.sort(key=lambda one: (one.line, one.column, one.rule, one.message))
         return findings
@@ -130,16 +135,6 @@ class RuffRun:
             self._run.cancel()
 
 
-def _files(sources: Sequence[RuffInput]) -> dict[str, bytes]:
-    """Each source that decodes, by a name with its index."""
-    files: dict[str, bytes] = {}
-    for index, source in enumerate(sources):
-        content = _as_utf8(source.content)
-        if content is not None:
-            files[_NAMES.get(source.role, _MODULE).format(index)] = content
-    return files
-
-
 def _as_utf8(content: bytes) -> bytes | None:
     """The source in UTF-8, the only encoding ruff reads; None where it is not text.
 
@@ -155,23 +150,16 @@ def _as_utf8(content: bytes) -> bytes | None:
         return None
 
 
-def _index(filename: str) -> int:
-    folder, name = os.path.split(filename)
-    return int(os.path.basename(folder) if name == "__init__.py" else name.partition(".")[0])
-
-
 def _is_rule(code: str | None) -> bool:
     return code is not None and _RULE_CODE.fullmatch(code) is not None
 
 
-def _finding(item: dict[str, Any]) -> NameFinding | None:
-    """A finding from ruff's JSON; None for what is not a rule's.
+def _finding(item: dict[str, Any]) -> NameFinding:
+    """A finding from ruff's JSON.
 
     F401's advice after the semicolon depends on whether ruff takes a module for first-party.
     """
     rule, message, place = item["code"], item["message"], item["location"]
-    if not _is_rule(rule):
-        return None
     if rule == "F401":
         message = message.partition("; ")[0]
     code, line = RUFF_RULES.get(rule, rule), place["row"]
