@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 from codebatch.model.errors import StoreError, StoreReadError
 from codebatch.model.keys import pipeline_fingerprints
@@ -37,8 +37,8 @@ class Reuse:
         self._batch_id = batch_id
         self._plan = plan
         self._closures = pipeline_fingerprints(plan.tasks)
-        self._load = lru_cache(maxsize=32)(self._load_plan)
-        self._tasks_of = lru_cache(maxsize=32)(self._find_tasks)
+        self._load = cache(self._load_plan)
+        self._tasks_of = cache(self._find_tasks)
 
     def link(self, batch_status: BatchStatus, attempt: str) -> dict[tuple[str, str], ShardState]:
         """Link what is not done and can be taken over; the new states by (task, shard)."""
@@ -144,19 +144,17 @@ class Reuse:
     ) -> Iterator[tuple[str, tuple[str, str, str], ShardState]]:
         """For each task wanted that another batch has: its id, where it is, and its state."""
         for batch_id in self._newest if wanted else ():
-            found = self._tasks_for(batch_id, shard)
+            plan = self._load(batch_id)
+            if plan is None or not plan.has_shard(shard.shard_id, shard.digest):
+                continue
+            found = self._tasks_of(batch_id)
             for closure in sorted(found.keys() & wanted.keys()):
                 source = (batch_id, found[closure], shard.shard_id)
-                state = _loaded(load, source)
+                state = None
+                with contextlib.suppress(StoreError):  # what cannot be read is not needed here
+                    state = load(*source)
                 if state is not None and is_reusable(state):
                     yield wanted.pop(closure), source, state
-
-    def _tasks_for(self, batch_id: str, shard: PlannedShard) -> dict[str, str]:
-        """The tasks of a batch that has this very shard, by what they build on."""
-        plan = self._load(batch_id)
-        if plan is None or not plan.has_shard(shard.shard_id, shard.digest):
-            return {}
-        return self._tasks_of(batch_id)
 
     def _find_tasks(self, batch_id: str) -> dict[str, str]:
         """The tasks of a batch, by what they build on."""
@@ -169,11 +167,3 @@ class Reuse:
             return self._store.batches.load_plan(batch_id)
         except StoreError:
             return None  # removed or damaged: nothing can be taken over from it
-
-
-def _loaded(load: LoadState, source: tuple[str, str, str]) -> ShardState | None:
-    """Another batch's state; what cannot be read of it is not needed here."""
-    try:
-        return load(*source)
-    except StoreError:
-        return None

@@ -6,7 +6,6 @@ asked and nothing is written. Of a batch without a live run, only the leases are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from codebatch.model.clock import moment_at, now_ns, seconds_at
@@ -77,12 +76,13 @@ def load_activity(store: StoreDirectory, batch_status: BatchStatus) -> Activity:
         return Activity(runs)
     pace = _pace(store, batch_status, began)
     at = moment / _NS
-    return Activity(
-        runs,
-        pace.shards(at),
-        pace.files(at),
-        pace.seconds_for(_work_left(batch_status), at),
-    )
+    left = [
+        shard
+        for shard in batch_status.plan.shards
+        if batch_status.shard_status(shard.shard_id) not in (DONE, FAILED)
+    ]
+    seconds_left = pace.seconds_for(sum(map(work_of, left)), at)
+    return Activity(runs, pace.shards(at), pace.files(at), seconds_left)
 
 
 def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
@@ -100,31 +100,17 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
 def _pace(store: StoreDirectory, batch_status: BatchStatus, began: float) -> Pace:
     """Return the pace of finished shards since then, as far back as the last events go."""
     shards = {shard.shard_id: shard for shard in batch_status.plan.shards}
-    times = _ends(store.batches.latest_events(batch_status.batch_id), began)
+    ends = []
+    for event in store.batches.latest_events(batch_status.batch_id):
+        at = seconds_at(str(event.get("time")))
+        if at is not None and at >= began and event.get("event") == "shard-done":
+            ends.append((at, str(event.get("shard_id"))))
     pace = Pace(began)
-    for at, shard_id in times:
+    for at, shard_id in sorted(ends):
         shard = shards.get(shard_id)
         if shard is not None:
             pace.arrive(at, shard.files, work_of(shard))
     return pace
-
-
-def _ends(events: Sequence[Document], began: float) -> list[tuple[float, str]]:
-    """Return the time of each shard done since then, with its id."""
-    found = []
-    for event in events:
-        at = seconds_at(str(event.get("time")))
-        if at is not None and at >= began and event.get("event") == "shard-done":
-            found.append((at, str(event.get("shard_id"))))
-    return sorted(found)
-
-
-def _work_left(batch_status: BatchStatus) -> int:
-    return sum(
-        work_of(shard)
-        for shard in batch_status.plan.shards
-        if batch_status.shard_status(shard.shard_id) not in (DONE, FAILED)
-    )
 
 
 def _rounded(number: float | None) -> float | None:
