@@ -123,9 +123,10 @@ def command(
     select: Sequence[str] = (),
     store: Option | None = store_option,
     form: Sequence[Option] = DOCUMENT,
+    group: click.Group | None = None,
     cls: type[C] = OnceCommand,  # type: ignore[assignment]  # as for click's own decorator
 ) -> Callable[[Callable[..., None]], C]:
-    """Make a function a command, which is given a `Call` and its own options.
+    """Make a function a command (of ``group``), which is given a `Call` and its own options.
 
     After ``options`` it has those that ``select`` names, ``--store`` and those of ``form``.
     """
@@ -141,7 +142,9 @@ def command(
         decorated: Any = called
         for option in reversed(every):
             decorated = option(decorated)
-        return click.command(name, cls=cls, help=help)(decorated)
+        home: Any = click if group is None else group
+        made: C = home.command(name, cls=cls, help=help)(decorated)
+        return made
 
     return decorate
 

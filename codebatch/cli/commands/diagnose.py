@@ -12,7 +12,7 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import Call, command, libraries_silenced
-from codebatch.cli.render.output import counted, printable, size, write_lines
+from codebatch.cli.render.output import counted, printable, severity, size, write_lines
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFoundError
 
@@ -62,7 +62,7 @@ def _tried(verdicts: list[Verdict]) -> Iterator[str]:
     """Yield the lines on each verdict of the self-test as it comes; it is added to the list."""
     for verdict in api.try_vectors():
         verdicts.append(verdict)
-        yield f"{'held off' if verdict.ok else _colored('error')}: {verdict.vector}"
+        yield f"{'held off' if verdict.ok else severity('error')}: {verdict.vector}"
         yield from (f"  {printable(problem)}" for problem in verdict.problems)
     held = sum(verdict.ok for verdict in verdicts)
     yield f"{held} of {counted(len(verdicts), 'hostile input')} held off"
@@ -139,8 +139,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
         for address, worker in found.cluster.workers.items():
             yield f"  {address}: {printable(_said(worker))}"
     for problem in found.problems:
-        severity = problem.severity
-        yield f"{_colored(severity)}: {printable(problem.message)}"
+        yield f"{severity(problem.severity)}: {printable(problem.message)}"
         yield f"  {printable(problem.remedy)}"
     if not found.problems:
         yield "no problems found"
@@ -175,7 +174,3 @@ def _word(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "unknown" if value is None else str(value)
-
-
-def _colored(severity: str) -> str:
-    return click.style(severity, fg={"error": "red", "warning": "yellow"}.get(severity))

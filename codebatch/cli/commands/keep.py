@@ -230,7 +230,7 @@ def memo_group() -> None:
     """Carry what was computed before between machines."""
 
 
-@command(click.argument("file", metavar="FILE"), name="export")
+@command(click.argument("file", metavar="FILE"), name="export", group=memo_group)
 def memo_export(call: Call, file: str) -> None:
     """Write all that is remembered to a tar file.
 
@@ -240,7 +240,7 @@ def memo_export(call: Call, file: str) -> None:
     call.write(report, _archive_lines("exported", report))
 
 
-@command(click.argument("file", metavar="FILE"), name="import")
+@command(click.argument("file", metavar="FILE"), name="import", group=memo_group)
 def memo_import(call: Call, file: str) -> None:
     """Remember what another store exported.
 
@@ -248,10 +248,6 @@ def memo_import(call: Call, file: str) -> None:
     """
     report = call.open().import_memo(file)
     call.write(report, _archive_lines("imported", report))
-
-
-memo_group.add_command(memo_export)
-memo_group.add_command(memo_import)
 
 
 def _archive_lines(verb: str, report: ArchiveReport) -> Iterator[str]:

@@ -95,7 +95,7 @@ def query() -> None:
 
 @command(
     batch_option,
-    name="outputs",
+    group=query,
     select=(*CONDITIONS, "metric", "min", "max", "sort", "limit"),
     form=ROWS,
 )
@@ -115,6 +115,7 @@ def _listing(
         batch_option,
         name=name,
         help=summary,
+        group=query,
         select=("task", *conditions, "path", "language", "sort", "limit"),
         form=ROWS,
     )
@@ -126,7 +127,7 @@ def _listing(
     return listing
 
 
-@command(batch_option, name="stats", select=("task",), form=ROWS)
+@command(batch_option, group=query, select=("task",), form=ROWS)
 def stats(call: Call) -> None:
     """Count the records by task, kind, language, severity and code; no records are read."""
     call.write_rows(call.batch().stats(**call.filters), ("by", "name", "count"))
@@ -148,8 +149,6 @@ metrics = _listing(
     *("metrics", "metric", ("path", "line", "name", "metric", "value")),
     *(("metric", "name", "min", "max"), "List the measures of files and functions."),
 )
-for _command in (outputs, diagnostics, symbols, edges, metrics, stats):
-    query.add_command(_command)
 
 
 def _select(call: Call, columns: Sequence[str], kind: str | None = None) -> Iterable[Row]:
