@@ -115,7 +115,11 @@ class _Forecaster:
 
     def add(self, shard: PlannedShard, load_inputs: LoadInputs) -> None:
         """Add a shard: tasks that have it, or can link it, need none of its files."""
-        there = _done(self._store, self._batch_id, self._plan, shard) | self._reuse.linkable(shard)
+        there = self._reuse.linkable(shard)
+        for task_id in self.tasks:
+            state = self._store.shards.load_state(self._batch_id, task_id, shard.shard_id)
+            if state is not None and state.status == DONE:
+                there.add(task_id)
         for task_id in there:
             self.tasks[task_id].reuse += shard.files
         if len(there) == len(self._plan.tasks):
@@ -150,11 +154,6 @@ class _Forecaster:
             one.reuse += len(files) - computed
             if computed:
                 one.reasons.update(_reasons(task, files[0], known, self._changed[task.id], seen))
-
-
-def _done(store: StoreDirectory, batch_id: str, plan: Plan, shard: PlannedShard) -> set[str]:
-    states = {t.id: store.shards.load_state(batch_id, t.id, shard.shard_id) for t in plan.tasks}
-    return {task_id for task_id, state in states.items() if state and state.status == DONE}
 
 
 def _changed(task: PlannedTask, earlier: tuple[str, Plan] | None) -> list[str]:

@@ -34,7 +34,7 @@ class Journal:
         """Report progress from here on, at once for the first time."""
         if self._progress is not None:
             self._tally = Tally(plan, states, time.monotonic())
-            self._report(self._progress)
+            self._progress(self._tally.progress(time.monotonic()))
 
     def on_start(self, call: ShardCall) -> None:
         """Log that a shard starts in this process."""
@@ -58,11 +58,7 @@ class Journal:
         if self._tally is None or self._progress is None:
             return
         if self._tally.settle(shard_id, states, time.monotonic(), failed=failed):
-            self._report(self._progress)
-
-    def _report(self, progress: Progress) -> None:
-        if self._tally is not None:
-            progress(self._tally.progress(time.monotonic()))
+            self._progress(self._tally.progress(time.monotonic()))
 
     def log(self, event: str, **facts: object) -> None:
         """Log an event: when it happened, and facts."""

@@ -8,7 +8,8 @@ any change to one of them the states are read again.
 A file that changes within one tick of the file system's clock may look as before. Totals are
 therefore kept only if every file was older than the tick in which the stamp was taken.
 
-Of 1,024 small states (9,000 files), `status` takes 29 % more processor time where they are read.
+Where they are read, `status` takes 29 % more processor time of 1,024 small states (9,000 files),
+and 3.3 times as much of 16,264 (20,000 files; medians 0.43 and 1.41 s).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple, TypeVar
 
@@ -57,7 +58,7 @@ def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | No
         return None
     try:
         document = json.loads(read_file(store.layout.door, path, DOCUMENT_BYTES) or b"")
-        if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan).text:
+        if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan)[0]:
             return None
         return _parsed(document)
     except (StoreError, ValueError, KeyError, TypeError, InvalidIdError, RecursionError):
@@ -76,12 +77,12 @@ def keep_totals(
     path = store.layout.totals(batch_id)
     with contextlib.suppress(*_NOT_KEPT), replacing(store.layout, path) as index:
         tick = index.made_ns
-        stamp = _stamp(store, batch_id, plan)
+        stamp, newest = _stamp(store, batch_id, plan)
         other, totals = make()
         made.append(other)
-        if stamp.newest >= tick or totals.shards["pending"]:
+        if newest >= tick or totals.shards["pending"]:
             raise _UnsettledError
-        index.write(json.dumps(_document(stamp.text, totals)).encode() + b"\n")
+        index.write(json.dumps(_document(stamp, totals)).encode() + b"\n")
     return made[0] if made else make()[0]
 
 
@@ -92,37 +93,27 @@ class _UnsettledError(Exception):
 _NOT_KEPT = (StoreWriteError, StoreDamagedError, _UnsettledError)
 
 
-class _Stamp(NamedTuple):
-    """``newest`` is when the last of the files changed, in nanoseconds."""
-
-    text: str
-    newest: int
-
-
 def _is_worthwhile(plan: Plan) -> bool:
     return len(plan.tasks) * len(plan.shards) >= _LEAST_STATES
 
 
-def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> _Stamp:
+def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> tuple[str, int]:
+    """Return the stamp of the state and outputs of each task and shard, and when the last of
+    these files changed, in nanoseconds.
+    """
     looks: list[object] = [batch_id, [task.id for task in plan.tasks]]
     newest = 0
-    for found in _files(store, batch_id, plan):
-        if found is None:
-            looks.append(None)
-            continue
-        changed = max(found.st_mtime_ns, found.st_ctime_ns)
-        newest = max(newest, changed)
-        looks.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
-    return _Stamp(digest_bytes(repr(looks).encode()), newest)
-
-
-def _files(store: StoreDirectory, batch_id: str, plan: Plan) -> Iterator[os.stat_result | None]:
-    """Iterate over the file system's entries of the state and outputs of each task and shard."""
     for task in plan.tasks:
         example = store.layout.state(batch_id, task.id, plan.shards[0].shard_id)
         shards = os.fspath(example.parent.parent)
         for shard in plan.shards:
-            yield from store.layout.door.statuses(f"{shards}/{shard.shard_id}", (STATE, OUTPUTS))
+            for found in store.layout.door.statuses(f"{shards}/{shard.shard_id}", (STATE, OUTPUTS)):
+                if found is None:
+                    looks.append(None)
+                    continue
+                newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+                looks.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+    return digest_bytes(repr(looks).encode()), newest
 
 
 def _document(stamp: str, totals: Totals) -> dict[str, object]:
