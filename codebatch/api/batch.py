@@ -143,7 +143,7 @@ class Batch:
     ) -> batches.RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
         quarantined is left out. With ``replace``, shards with results that differ are computed
-        anew then, and what was remembered of their files is forgotten. The other parameters are
+        anew then, and the memo entries of their files are dropped. The other parameters are
         those of `run`.
         """
         options = batches.RunOptions(

@@ -224,7 +224,7 @@ class Store:
         return stored.show(self.directory, self.find(text))
 
     def export_memo(self, path: PathLike) -> archives.ArchiveReport:
-        """Write all that is remembered to a file, for another machine."""
+        """Write the whole memo to a file, for another machine."""
         return archives.export_memo(self.directory, named_path(path))
 
     def import_memo(self, path: PathLike) -> archives.ArchiveReport:
@@ -375,8 +375,8 @@ def diagnose(store: Store | None = None, scheduler: str | None = None) -> diagno
     return diagnoses.diagnose(None if store is None else store.directory, scheduler)
 
 
-def try_vectors() -> Iterator[self_test.Verdict]:
-    """Yield the verdict on each hostile vector of `maintenance.self_test`."""
+def try_vectors() -> Iterator[self_test.Trial]:
+    """Yield the trial on each hostile vector of `maintenance.self_test`."""
     return self_test.run_vectors()
 
 

@@ -13,8 +13,8 @@ from codebatch.model.records import (
     COMPUTED,
     DONE,
     EQUAL,
+    MEMO_HIT,
     PENDING,
-    REMEMBERED,
     Counts,
     InputFile,
     Plan,
@@ -28,7 +28,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
 
 LINKED = "linked"
-ORIGINS = {COMPUTED: "computed", EQUAL: "equal", REMEMBERED: "remembered"}
+ORIGINS = {COMPUTED: "computed", EQUAL: "equal", MEMO_HIT: "remembered"}
 
 
 def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str) -> Document:

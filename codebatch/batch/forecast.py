@@ -42,7 +42,7 @@ class TaskForecast:
 
     ``reasons`` counts the files to compute by what is different from the nearest earlier batch:
     a component of the fingerprint, ``content`` (the file is not in that batch as it is),
-    ``upstream``, ``forgotten`` (nothing differs, but the result is not remembered), or
+    ``upstream``, ``forgotten`` (nothing differs, but the result is not in the memo), or
     ``first`` (there is no earlier batch). A file may have several reasons.
     """
 
@@ -134,7 +134,7 @@ class _Forecaster:
             self._add_files(files, there, known | there, seen)
 
     def _known(self, file: InputFile, memo: Memo) -> set[str]:
-        """The tasks whose result on a file is remembered."""
+        """The tasks whose result on a file is in the memo."""
         found = memo_hits(
             self._plan.tasks,
             file,

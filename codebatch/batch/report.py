@@ -41,7 +41,7 @@ class RunReport:
 @dataclass(frozen=True)
 class RecheckReport:
     """The outcome of computing results again: how many were compared, which differ, and whether
-    the shards of these have been computed anew, and nothing else is remembered of their files.
+    the shards of these have been computed anew, and their files have no other memo entries.
     """
 
     batch_id: str

@@ -48,13 +48,13 @@ class ReportingGroup(click.Group):
     """A group whose commands may raise `CodeBatchError`."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """As click's, with mistakes in the command line reported."""
+        """Make click's context; mistakes in the command line are reported."""
         arguments = args[1] if len(args) > 1 else kwargs.get("args", [])
         with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's, with everything that goes wrong reported."""
+        """Run the command as click does; everything that goes wrong is reported."""
         arguments = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().invoke(ctx)
@@ -134,7 +134,7 @@ class LeadingCommand(OnceCommand):
         return led.make_context(f"{info_name} {args[0]}", args[1:], *rest, **extra)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click's, with the commands it leads."""
+        """Write the options as click does, then the commands it leads."""
         super().format_options(ctx, formatter)
         with formatter.section("Commands"):
             rows = [(name, led.get_short_help_str()) for name, led in self.commands.items()]
@@ -174,7 +174,7 @@ def reporting(*, as_json: bool, store: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _settled() -> Iterator[None]:
-    """Where a block comes to an end of its own, all that it printed has been taken."""
+    """Run a block, and check at its end, or at its exit, that all it printed was taken."""
     try:
         yield
     except (click.exceptions.Exit, SystemExit):
@@ -222,7 +222,7 @@ def _options(args: Sequence[str]) -> list[str]:
 
 
 def _wants_json(args: Sequence[str]) -> bool:
-    """Whether stdout is to hold one JSON document."""
+    """Return True if stdout is to hold one JSON document."""
     return "--json" in args or ("--format", "json") in _pairs(args)
 
 

@@ -39,7 +39,7 @@ READS_TREE = "tree"
 
 COMPUTED = "c"
 EQUAL = "e"
-REMEMBERED = "m"
+MEMO_HIT = "m"
 
 
 def path_key(path: str) -> bytes:
@@ -254,7 +254,7 @@ class ShardState:
     """``state.json``: the outcome of one task on one shard.
 
     For each file of the shard in path order, ``per_file`` holds (records, diagnostics) and
-    ``origins`` one letter: `COMPUTED`, `EQUAL` (to another file of the shard) or `REMEMBERED`.
+    ``origins`` one letter: `COMPUTED`, `EQUAL` (to another file of the shard) or `MEMO_HIT`.
     ``linked`` names the batch whose outputs these are, where the shard was taken over whole.
     """
 

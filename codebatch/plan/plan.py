@@ -140,7 +140,7 @@ def components_here(task: PlannedTask) -> Document:
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
     """Raise `ToolchainMismatchError` unless the tasks here are those the plan was made with:
-    their tools, and they themselves. Results are remembered under the plan's fingerprints.
+    their tools, and they themselves. Results are in the memo under the plan's fingerprints.
     """
     for planned in tasks:
         here = components_here(planned)

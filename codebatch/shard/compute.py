@@ -1,7 +1,7 @@
 """Compute the files of a shard through all tasks, file by file. No store, no clock.
 
 Files are taken object by object: equal content is computed once, however many paths it has.
-What is remembered under the key of a task on a file is taken over; the rest is computed, all
+What the memo has under the key of a task on a file is taken over; the rest is computed, all
 tasks looking at a file before the next is read, so that they share its parsed tree and at most
 one tree is alive. What a task raises on a file becomes a diagnostic record of that file, unless it
 says that this process ran short of memory, handles or room: for that, the shard fails.
@@ -18,7 +18,7 @@ from codebatch.model.digest import canonical_json
 from codebatch.model.errors import CodeBatchError, NotReusedError, ShardFailedError, shortage_of
 from codebatch.model.keys import file_key
 from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
-from codebatch.model.records import COMPUTED, REMEMBERED, Counts, InputFile, PlannedTask, Record
+from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record
 from codebatch.tasks.base import FileContext, Preparation, ToolCrashedError
 from codebatch.tasks.findings import failure_record
 from codebatch.tasks.registry import find_task
@@ -45,8 +45,8 @@ class ShardContext:
     """The functions and conditions that computing a shard needs.
 
     ``read`` gives an object's bytes, at most so many, ``put`` stores a large value and gives its
-    digest, ``lookup`` gives what is remembered under a key. ``may_compute`` false makes it an error
-    that something is not remembered.
+    digest, ``lookup`` gives the memo entry of a key. ``may_compute`` false makes it an error
+    that something is not in the memo.
 
     ``watch`` is told for how many files the next step takes time, and 0 where the last is over.
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
@@ -125,7 +125,7 @@ def _read(read: ReadObject, digest: str, size: int) -> bytes:
 class _ShardWork:
     """The files of a shard still to be worked on, each group of equal ones as one.
 
-    State: ``_sources`` holds the sources not yet taken and ``_known`` what is remembered of
+    State: ``_sources`` holds the sources not yet taken and ``_known`` what the memo has of
     them, by the group's index; ``_preparations`` the tools at work for tasks, ``_prepared`` what
     they said, by index, once one file needed it; ``_computed`` what was computed, by key.
     """
@@ -182,7 +182,7 @@ class _ShardWork:
             found: dict[str, FileLines] = {}
             records: dict[str, Sequence[Record]] = {}
             for task in self._tasks:
-                lines, origin = known[task.id], REMEMBERED
+                lines, origin = known[task.id], MEMO_HIT
                 if lines is None:
                     lines, origin = self._missing(task, index, found, records)
                 found[task.id] = lines
@@ -202,7 +202,7 @@ class _ShardWork:
         key = file_key(task, file, found)
         lines = self._computed.get(key) or self._context.lookup(key)
         if lines is not None:
-            return lines, REMEMBERED
+            return lines, MEMO_HIT
         if not self._context.may_compute:
             raise NotReusedError(f"task {task.id} was never run on {file.path}")
         upstream = {need: found[need] for need in task.needs}
@@ -313,9 +313,9 @@ def _stored(record: Record, put: PutObject) -> Record:
 def memo_hits(
     tasks: Sequence[PlannedTask], file: InputFile, lookup: Lookup
 ) -> dict[str, FileLines | None]:
-    """Return what is remembered of a file, by task id, in the order of the tasks.
+    """Return the memo entries of a file, by task id, in the order of the tasks.
 
-    A task whose upstream is not remembered has no key yet, and counts as not remembered.
+    A task whose upstream is not in the memo has no key yet, and counts as not in it.
     """
     found: dict[str, FileLines | None] = {}
     for task in tasks:

@@ -34,7 +34,7 @@ class MemoReader:
         return MemoStore(self._store.layout).open(self._call.shard_id)
 
     def lookup(self, key: str) -> FileLines | None:
-        """Return what is remembered under a key, if the objects it refers to are there."""
+        """Return the memo entry of a key, if the objects it refers to are there."""
         found = self._memo.lookup(key)
         if found is not None and self._is_whole(found):
             return found

@@ -24,7 +24,7 @@ from codebatch.model.records import (
     COMPUTED,
     DONE,
     EQUAL,
-    REMEMBERED,
+    MEMO_HIT,
     Counts,
     InputFile,
     Plan,
@@ -150,7 +150,7 @@ def _unchanged(
     kept: dict[str, tuple[str, str]] = {}
     for files in groups_of_equals(inputs):
         if all(before.get(file.path) == file for file in files):
-            origin = REMEMBERED
+            origin = MEMO_HIT
             for file in files:
                 kept[file.path] = file.object, origin
                 origin = EQUAL

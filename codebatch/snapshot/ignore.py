@@ -16,7 +16,7 @@ OWN_IGNORE_FILE = b".codebatchignore"
 LARGEST_RULES = 8 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
-_MOST_REMEMBERED = 10_000
+_MOST_KNOWN = 10_000
 
 
 class FolderRules:
@@ -52,7 +52,7 @@ class FolderRules:
         relative = path[len(self.folder) + 1 :] if self.folder else path
         name = relative[relative.rfind(b"/") + 1 :]
         if (found := self._known.get((name, is_folder))) is None:
-            if len(self._known) >= _MOST_REMEMBERED:
+            if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             found = self._known[name, is_folder] = _best(self._names, name, is_folder=is_folder)
         if self._paths and relative:

@@ -19,7 +19,7 @@ from codebatch.model.errors import EXIT_CLUSTER, EXIT_GATE, EXIT_OK, StoreNotFou
 if TYPE_CHECKING:
     from codebatch.cluster.preflight.environment import Facts
     from codebatch.maintenance.diagnose import Diagnosis, Health
-    from codebatch.maintenance.self_test import Verdict
+    from codebatch.maintenance.self_test import Trial
 
 _SILENT = "no answer"
 
@@ -47,35 +47,35 @@ def diagnose(call: Call, scheduler: str | None, self_test: bool) -> None:
         found = api.diagnose(_store(call), scheduler)
     if not call.as_json:
         write_lines(_lines(found))
-    verdicts: list[Verdict] = []
-    tried = _tried(verdicts) if self_test else iter(())
+    trials: list[Trial] = []
+    tried = _tried(trials) if self_test else iter(())
     if call.as_json:
         collections.deque(tried, maxlen=0)
-    documents = [_verdict_document(one) for one in verdicts] if self_test else None
+    documents = [_trial_document(one) for one in trials] if self_test else None
     call.write({**_document(found), "self_test": documents}, tried)
-    if not all(verdict.ok for verdict in verdicts):
+    if not all(trial.ok for trial in trials):
         sys.exit(EXIT_GATE)
     sys.exit(EXIT_OK if found.cluster_can_work else EXIT_CLUSTER)
 
 
-def _tried(verdicts: list[Verdict]) -> Iterator[str]:
-    """Yield the lines on each verdict of the self-test as it comes; it is added to the list."""
-    for verdict in api.try_vectors():
-        verdicts.append(verdict)
-        yield f"{'held off' if verdict.ok else severity('error')}: {verdict.vector}"
-        yield from (f"  {printable(problem)}" for problem in verdict.problems)
-    held = sum(verdict.ok for verdict in verdicts)
-    yield f"{held} of {counted(len(verdicts), 'hostile input')} held off"
+def _tried(trials: list[Trial]) -> Iterator[str]:
+    """Yield the lines on each trial of the self-test as it comes; it is added to the list."""
+    for trial in api.try_vectors():
+        trials.append(trial)
+        yield f"{'held off' if trial.ok else severity('error')}: {trial.vector}"
+        yield from (f"  {printable(problem)}" for problem in trial.problems)
+    held = sum(trial.ok for trial in trials)
+    yield f"{held} of {counted(len(trials), 'hostile input')} held off"
 
 
-def _verdict_document(verdict: Verdict) -> Document:
+def _trial_document(trial: Trial) -> Document:
     return {
-        "kind": verdict.vector.kind,
-        "name": verdict.vector.name,
-        "ok": verdict.ok,
-        "problems": list(verdict.problems),
-        "seconds": round(sum(result.seconds for result in verdict.results), 3),
-        "megabytes": round(max((r.megabytes for r in verdict.results), default=0), 1),
+        "kind": trial.vector.kind,
+        "name": trial.vector.name,
+        "ok": trial.ok,
+        "problems": list(trial.problems),
+        "seconds": round(sum(result.seconds for result in trial.results), 3),
+        "megabytes": round(max((r.megabytes for r in trial.results), default=0), 1),
     }
 
 

@@ -232,7 +232,7 @@ def memo_group() -> None:
 
 @command(click.argument("file", metavar="FILE"), name="export", group=memo_group)
 def memo_export(call: Call, file: str) -> None:
-    """Write all that is remembered to a tar file.
+    """Write the whole memo to a tar file.
 
     The same memo gives the same file. Another store that imports it computes none of it again.
     """

@@ -82,7 +82,7 @@ def plan(
     Per task: how many files would be computed, at most, and how many results taken over. The
     reasons name what differs from the nearest earlier batch: content, config, version,
     toolchain, facets, upstream; 'first' where there is none, 'forgotten' where nothing differs
-    but the result is not remembered.
+    but the result is not in the memo.
     """
     if snapshot is not None and batch is not None:
         raise UsageError("a plan is for a snapshot or a batch: give one of --snapshot and --batch")

@@ -120,7 +120,7 @@ def scan(
     click.option(
         "--replace",
         is_flag=True,
-        help="With --recompute: where results differ, forget what was remembered and compute anew.",
+        help="With --recompute: where results differ, forget what the memo has and compute anew.",
     ),
     form=ID,
 )
@@ -129,7 +129,7 @@ def run(call: Call, recompute: bool, sample: float | None, replace: bool, **opti
 
     With --recompute, results are computed again and compared with those that are committed:
     the proof that they follow from the inputs alone. Any difference is named. With --replace as
-    well, the shards with differences are computed anew, and what the store remembered of their
+    well, the shards with differences are computed anew, and what the memo has of their
     files is forgotten.
     """
     if sample is not None and not recompute:
@@ -179,8 +179,8 @@ def _run(call: Call, batch: api.Batch, **options: Any) -> RunReport:
 
 
 def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Iterator[str]:
-    """How results compare that were computed again, and what can be done about those that differ,
-    which may have been remembered wrongly.
+    """Yield how results compare that were computed again, and what can be done where they differ,
+    which the memo may have wrongly.
     """
     for place in report.differ:
         yield f"{printable(place['path'])}: {place['task_id']} differs"

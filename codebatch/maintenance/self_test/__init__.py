@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codebatch.maintenance.self_test.laboratory import Laboratory, Verdict
+from codebatch.maintenance.self_test.laboratory import Laboratory, Trial
 from codebatch.maintenance.self_test.scene import Vector
 from codebatch.maintenance.self_test.vectors import VECTORS
 
-__all__ = ["VECTORS", "Laboratory", "Vector", "Verdict", "run_vectors"]
+__all__ = ["VECTORS", "Laboratory", "Trial", "Vector", "run_vectors"]
 
 
-def run_vectors() -> Iterator[Verdict]:
-    """Yield the verdict on each vector, run in a temporary folder with worker processes."""
+def run_vectors() -> Iterator[Trial]:
+    """Yield the trial on each vector, run in a temporary folder with worker processes."""
     with Laboratory("processes") as laboratory:
         for vector in VECTORS:
             yield laboratory.run(vector)

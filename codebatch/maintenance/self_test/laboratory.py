@@ -61,7 +61,7 @@ sys.stdout.write("\\n" + json.dumps(
 """
 
 
-class Verdict(NamedTuple):
+class Trial(NamedTuple):
     """What came of a vector; it was held off if there are no ``problems``."""
 
     vector: Vector
@@ -92,7 +92,7 @@ class Laboratory:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def run(self, vector: Vector) -> Verdict:
+    def run(self, vector: Vector) -> Trial:
         """Plant the vector in a new scene, run its commands, and judge."""
         self._count += 1
         scene = replace(self._template, root=self._template.root.with_name(f"scene-{self._count}"))
@@ -105,7 +105,7 @@ class Laboratory:
             problems = [*_left_behind(scene, before), *vector.check(results)]
             for command, result in zip(vector.commands, results, strict=True):
                 problems += (f"{result.command}: {said}" for said in _wrong_with(result, command))
-            return Verdict(vector, tuple(problems), results)
+            return Trial(vector, tuple(problems), results)
         finally:
             shutil.rmtree(scene.root)
 

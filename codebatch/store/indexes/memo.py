@@ -50,7 +50,7 @@ _FRESH_NS = 24 * 3600 * 10**9
 
 
 class Memo:
-    """What is remembered for one shard.
+    """The memo entries of one shard.
 
     State: ``_entries`` has each entry as it is packed, ``_places`` the segment it came from.
     """
@@ -93,7 +93,7 @@ class MemoStore:
         self._door = layout.door
 
     def open(self, shard_id: str) -> Memo:
-        """Everything that may be remembered about the files of a shard."""
+        """All memo entries of the files of a shard."""
         return Memo(self._door, self._segments_for(shard_id))
 
     def add(self, shard_id: str, results: Mapping[str, FileLines]) -> None:

@@ -78,7 +78,7 @@ class StatCache:
         return None if data is None else _parse(data, self._status_bytes)
 
     def save(self, tree: CachedTree) -> None:
-        """Replace what was saved; where nothing can be written, nothing is remembered."""
+        """Replace what was saved; where nothing can be written, nothing is kept."""
         paths, absent = b"\0".join(tree.paths), b"\0".join(tree.absent)
         header = {
             "format": _FORMAT,

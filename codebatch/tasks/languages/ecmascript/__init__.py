@@ -1,1 +1,1 @@
-"""JavaScript, JSX, TypeScript, TSX: trees through tree-sitter, the verdict and names by oxlint."""
+"""JavaScript, JSX, TypeScript, TSX: trees through tree-sitter, syntax and names by oxlint."""

@@ -6,7 +6,7 @@ put files into functions. Errors are those of oxc's parser, those of scopes incl
 
 L101 and L102 are oxlint's ``no-unused-vars`` without names that are there for other files, L103 is
 ``no-shadow``. A file is a script, whose top level others see, if it neither imports nor exports nor
-uses ``require``, ``module`` or ``exports`` of its surroundings. Of a file that the language rejects
+uses ``require``, ``module`` or ``exports`` of its environment. Of a file that the language rejects
 there are none.
 """
 

@@ -112,7 +112,7 @@ class _Complexity:
             self.last_operator[root] = kind
 
     def _root(self, expression: int) -> int:
-        """The outermost logical expression of a chain; remembered for everything on the way."""
+        """The outermost logical expression of a chain; kept for everything on the way."""
         tree, chains = self.tree, self.chains
         way, here = [], expression
         while here not in chains:
