@@ -1,7 +1,7 @@
 """The store directory: durable files, names, objects, typed documents."""
 
 from codebatch.store.batches import parse_plan
-from codebatch.store.documents import LATEST, check_there, expecting, parse_line, pretty, typed
+from codebatch.store.documents import LATEST, check_there, expecting, parse_lines, pretty, typed
 from codebatch.store.door import ABSENT, Door, too_large
 from codebatch.store.files import is_intact, lacks_checksum, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
@@ -46,7 +46,7 @@ __all__ = [
     "open_store",
     "open_stored",
     "parse_chunks",
-    "parse_line",
+    "parse_lines",
     "parse_plan",
     "pretty",
     "replacing",

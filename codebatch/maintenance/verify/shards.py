@@ -19,7 +19,7 @@ from codebatch.model.records import (
     ShardState,
 )
 from codebatch.model.result_tree import shard_node
-from codebatch.store import parse_chunks, parse_line
+from codebatch.store import parse_chunks, parse_lines
 from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.path_kinds import OUTPUTS, Place
 
@@ -38,7 +38,9 @@ def check_shard(
         return None
     try:
         lines = data.splitlines(keepends=True)
-        records = [parse_line(line, check_record) for line in lines]
+        records = parse_lines(data, check_record)
+        if len(records) != len(lines):
+            raise StoreDamagedError("a line of other than one record")
         if files is not None:
             _compare(state, lines, records, files, task, len(place.shard_id))
         _follow(findings, place, records)
