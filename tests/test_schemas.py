@@ -17,6 +17,7 @@ from faults import Server
 
 import codebatch
 import codebatch.shard.compute
+from codebatch.model import checks, records
 
 SCHEMAS = REPOSITORY / "schemas"
 SUFFIX = ".schema.json"
@@ -333,6 +334,16 @@ def test_failed_shard(tree: Tree, tmp_path: Path) -> None:
     for path in failing.store.rglob("events.jsonl"):
         for line in path.read_bytes().splitlines():
             check(json.loads(line), "event")
+
+
+def test_fields_that_are_checked_on_reading_are_those_of_the_schemas() -> None:
+    """`value` of a metric has no one type, and what every record has is checked for all."""
+    for kind in records.KINDS:
+        schema = json.loads((SCHEMAS / f"record.{kind}.schema.json").read_bytes())
+        required = {name for name, _ in checks._REQUIRED[kind]}
+        optional = {name for name, _ in checks._OPTIONAL.get(kind, ())}
+        assert required == {*schema["required"]} - {"kind", "path", "value"}, kind
+        assert optional == {*schema["properties"]} - {*schema["required"]}, kind
 
 
 def test_every_schema_is_used() -> None:

@@ -50,7 +50,7 @@ class Reuse:
                 target = (self._batch_id, task_id, shard.shard_id)
                 with contextlib.suppress(StoreReadError):  # removed meanwhile: it is computed
                     linked[task_id, shard.shard_id] = commit_link(
-                        self._store, target, source, state, attempt
+                        self._store, source, target, state, attempt
                     )
         return linked
 

@@ -1,4 +1,6 @@
-"""Commit the outputs of a shard: objects, then outputs, then the state that vouches for them.
+"""Commit the outputs of a shard: for each task outputs, then the state that vouches for them.
+
+What the outputs refer to is in the store before, the memo comes after: `shard.run` does both.
 
 Committing the same bytes again changes nothing; other bytes for a key that is committed are
 reported as non-determinism and never overwrite what is there.
@@ -75,8 +77,8 @@ def commit_failure(
 
 def commit_link(
     store: StoreDirectory,
-    target: tuple[str, str, str],
     source: tuple[str, str, str],
+    target: tuple[str, str, str],
     state: ShardState,
     attempt: str,
 ) -> ShardState:

@@ -131,18 +131,17 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
-    if name == JSONL:
-        yield from (canonical_json(row) + b"\n" for row in rows)
-        return
-    whole = list(rows)
-    if name == JSON:
-        yield output.document_bytes(whole)
-    elif name == CSV:
-        yield from _csv(whole, columns)
-    elif name == MARKDOWN:
-        yield from map(_line, _markdown(whole, columns.shown))
-    else:
-        yield from map(_line, output.table_lines(columns.shown, whole))
+    if name == JSONL:  # row by row: there may be very many
+        return (canonical_json(row) + b"\n" for row in rows)
+    return _WRITERS[name](list(rows), columns)
+
+
+def _json(rows: Sequence[Row], _: Columns) -> Iterator[bytes]:
+    yield output.document_bytes(rows)
+
+
+def _table(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+    return map(_line, output.table_lines(columns.shown, rows))
 
 
 def _csv(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
@@ -168,18 +167,19 @@ def _csv_cell(value: object) -> object:
     return canonical_json(value).decode()
 
 
-def _markdown(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
-    cells = [[output.cell(row.get(column), column) for column in columns] for row in rows]
-    marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(columns))]
-    heads = [output.heading(column) for column in columns]
+def _markdown(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+    shown = columns.shown
+    cells = [[output.cell(row.get(column), column) for column in shown] for row in rows]
+    marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(shown))]
+    heads = [output.heading(column) for column in shown]
     yield _markdown_line([_MARKDOWN.sub(_ESCAPED, head) for head in heads])
     yield _markdown_line(marks)
     for line in cells:
         yield _markdown_line([_MARKDOWN.sub(_ESCAPED, cell) for cell in line])
 
 
-def _markdown_line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _markdown_line(cells: Iterable[str]) -> bytes:
+    return _line(f"| {' | '.join(cells)} |")
 
 
 def _line(text: str) -> bytes:
@@ -188,3 +188,11 @@ def _line(text: str) -> bytes:
 
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
+
+
+_WRITERS: Mapping[str, Callable[[Sequence[Row], Columns], Iterator[bytes]]] = {
+    TABLE: _table,
+    JSON: _json,
+    CSV: _csv,
+    MARKDOWN: _markdown,
+}
