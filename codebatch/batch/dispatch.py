@@ -26,7 +26,8 @@ from codebatch.batch.scheduler import (
     choose_scheduler,
     current_client,
 )
-from codebatch.cluster.settings import ClusterSettings, UsageTally
+from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import WorkerLostError
 from codebatch.model.limits import choose_limits
 from codebatch.model.messages import Receipt, ShardCall

@@ -10,7 +10,7 @@ from codebatch.batch.dispatch import all_calls, choose_executor, open_executor, 
 from codebatch.batch.options import RunOptions
 from codebatch.batch.report import RecheckReport, report_recheck
 from codebatch.batch.run import run_batch
-from codebatch.cluster.settings import UsageTally
+from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE

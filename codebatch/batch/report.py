@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codebatch.cluster.settings import ClusterUsage
+from codebatch.cluster.usage import ClusterUsage
 from codebatch.model.errors import (
     NonDeterminismError,
     NotReusedError,

@@ -31,7 +31,7 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
-from codebatch.cluster.settings import UsageTally
+from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall

@@ -20,9 +20,10 @@ import distributed
 from codebatch.cluster.cluster import Cluster, connected
 from codebatch.cluster.connect.configuration import completed
 from codebatch.cluster.preflight.preflight import Work, examine, examine_workers
-from codebatch.cluster.settings import AUTO, SHIPPED, ClusterSettings, UsageTally
+from codebatch.cluster.settings import AUTO, SHIPPED, ClusterSettings
 from codebatch.cluster.shared import run_shared
 from codebatch.cluster.shipped import run_shipped
+from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import ClusterError, MissingExtraError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.runtime.interrupts import deferred

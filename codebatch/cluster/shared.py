@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.settings import UsageTally
+from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
 from codebatch.graph.compile import run_anywhere, shard_key
 from codebatch.model.messages import Receipt, ShardCall

@@ -18,7 +18,7 @@ from typing import Any
 import distributed
 
 from codebatch.cluster.cluster import Cluster
-from codebatch.cluster.settings import UsageTally
+from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
 from codebatch.graph.compile import parcel_key
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError

@@ -38,7 +38,7 @@ from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
     from codebatch.batch import RecheckReport, RunReport
-    from codebatch.cluster.settings import ClusterUsage, WorkerUsage
+    from codebatch.cluster.usage import ClusterUsage, WorkerUsage
     from codebatch.model.messages import Waiting
 
 _MOST_NAMED = 10
