@@ -39,6 +39,9 @@ def digest_bytes(data: bytes) -> str:
     return DIGEST_PREFIX + hashlib.sha256(data).hexdigest()
 
 
+EMPTY = digest_bytes(b"")
+
+
 def digest_document(kind: str, document: object) -> str:
     """Digest of a document, tagged with its type so that different things never collide."""
     return digest_bytes(kind.encode() + b"\n" + canonical_json(document))

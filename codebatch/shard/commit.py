@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codebatch.model.clock import now
-from codebatch.model.digest import digest_bytes
+from codebatch.model.digest import EMPTY
 from codebatch.model.errors import CodeBatchError, NonDeterminismError
 from codebatch.model.records import DONE, FAILED, Counts, ShardState
 from codebatch.store import StoreDirectory
-
-EMPTY = digest_bytes(b"")
 
 
 def commit_shard(

@@ -16,6 +16,7 @@ from terminals import InTerminal
 
 import codebatch
 from codebatch.cli.render import progress as shown
+from codebatch.model.digest import EMPTY
 from codebatch.model.records import (
     DONE,
     FAILED,
@@ -25,7 +26,6 @@ from codebatch.model.records import (
     PlannedTask,
     ShardState,
 )
-from codebatch.shard.commit import EMPTY
 from codebatch.status.progress import RunProgress, Tally, TaskProgress
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import hold_lease

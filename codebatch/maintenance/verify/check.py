@@ -17,7 +17,6 @@ from pathlib import Path
 
 from codebatch.maintenance.verify.batches import check_batches
 from codebatch.maintenance.verify.findings import (
-    EMPTY,
     Findings,
     find_bytes,
     find_document,
@@ -26,6 +25,7 @@ from codebatch.maintenance.verify.findings import (
 from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import (
     DIGEST_PREFIX,
+    EMPTY,
     Document,
     canonical_json,
     digest_bytes,

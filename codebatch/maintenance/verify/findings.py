@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem
-from codebatch.model.digest import DIGEST_PREFIX, Document, compact, digest_bytes, seal, unseal
+from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import StoreDirectory, pretty, typed
 from codebatch.store import path_kinds as kinds
@@ -20,7 +20,6 @@ from codebatch.store.files import read_file
 from codebatch.store.layout import DOCUMENT_BYTES, Layout
 from codebatch.store.path_kinds import Entry, Place
 
-EMPTY = digest_bytes(b"")
 _FOREIGN = Place("foreign")
 _MISSING = "it is missing"
 _AGAIN = "batch rm, then batch init and run, make the batch again"

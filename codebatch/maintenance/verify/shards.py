@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from codebatch.maintenance.verify.findings import EMPTY, Findings, find_bytes, path_of
+from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
 from codebatch.model.checks import check_record, check_state
-from codebatch.model.digest import Document, digest_bytes
+from codebatch.model.digest import EMPTY, Document, digest_bytes
 from codebatch.model.errors import CodeBatchError, StoreDamagedError
 from codebatch.model.records import (
     COMPUTED,
