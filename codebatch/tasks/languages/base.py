@@ -8,7 +8,7 @@ Front ends never recurse over a tree: the depth of real code has no limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 _Key = TypeVar("_Key")
@@ -136,6 +136,17 @@ class NameFinding(NamedTuple):
     noqa_line: int
 
 
+class Shape(NamedTuple):
+    """A file (``name`` is None), or a function in it by its qualified name, and a digest, in hex,
+    of its tree without positions.
+    """
+
+    name: str | None
+    line: int
+    end_line: int
+    digest: str
+
+
 class EncodedTree(NamedTuple):
     """A whole syntax tree as bytes, in the format that ``format`` names, and its node count."""
 
@@ -187,6 +198,11 @@ class Parsed(Protocol):
 
     def edges(self) -> Iterable[Edge]:
         """Return the references of the file to others."""
+
+    def shapes(self) -> Sequence[Shape]:
+        """Return the shape of the file and those of its functions, in source order; empty where
+        nothing could be parsed.
+        """
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings but for those of names that are there for other files; ``is_module`` where

@@ -21,12 +21,13 @@ from codebatch.tasks.languages.base import (
     Edge,
     EncodedTree,
     NameFinding,
+    Shape,
     Source,
     Symbol,
     SyntaxFault,
 )
 from codebatch.tasks.languages.dialects import TEMPLATE, is_template
-from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, symbols
+from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, shapes, symbols
 from codebatch.tasks.languages.ecmascript.grammars import flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 
@@ -67,6 +68,10 @@ class ParsedFile:
     def edges(self) -> Iterable[Edge]:
         """Return the references of the file to others; see ``edges``."""
         return edges.edges(self._tree)
+
+    def shapes(self) -> list[Shape]:
+        """Return the file and its functions; see ``shapes``."""
+        return shapes.find_shapes(self._tree, self._definitions)
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings of names that are not there for other files; see ``findings``."""

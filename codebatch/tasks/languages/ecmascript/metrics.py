@@ -18,7 +18,7 @@ from codebatch.tasks.languages.ecmascript.outline import CLASSES, FUNCTIONS, Def
 from codebatch.tasks.languages.ecmascript.places import LINE_END
 
 _LOOPS = frozenset("for_statement for_in_statement while_statement do_statement".split())
-_COMMENTS = frozenset("comment html_comment hash_bang_line".split())
+COMMENTS = frozenset("comment html_comment hash_bang_line".split())
 _LOGICAL = frozenset(('"&&"', '"||"', '"??"'))
 _JUMPS = frozenset("break_statement continue_statement".split())
 _DECISIONS = frozenset('"&&=" "||=" "??=" if_statement switch_case catch_clause'.split()) | {
@@ -159,7 +159,7 @@ def _line_counts(tree: FlatTree) -> tuple[int, int]:
     commented: set[int] = set()
     code: set[int] = set()
     position = 0
-    for node in tree.nodes(_COMMENTS):
+    for node in tree.nodes(COMMENTS):
         _add_code(tree, position, tree.starts[node], code)
         position = tree.ends[node]
         commented.update(_lines(tree, node))

@@ -11,6 +11,7 @@ from codebatch.tasks.languages.base import (
     Edge,
     EncodedTree,
     NameFinding,
+    Shape,
     Source,
     Symbol,
     SyntaxFault,
@@ -28,6 +29,7 @@ from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
 from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
 from codebatch.tasks.languages.python.python2 import is_python2
 from codebatch.tasks.languages.python.ruff import DEEPEST, needed_python
+from codebatch.tasks.languages.python.shapes import find_shapes
 from codebatch.tasks.languages.python.symbols import find_edges, find_symbols
 
 
@@ -71,6 +73,10 @@ class PythonFile:
     def edges(self) -> list[Edge]:
         """Imports and base classes, in source order."""
         return find_edges(self._flat) if self._flat is not None else []
+
+    def shapes(self) -> list[Shape]:
+        """The file and its functions; see `shapes`."""
+        return find_shapes(self._flat, len(self._source.lines)) if self._flat is not None else []
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """All: ruff knows what is there for others."""
