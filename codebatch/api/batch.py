@@ -68,7 +68,7 @@ class Batch:
         self.directory = directory
         self.id = batch_id
         self.made = made
-        self._graph: dict[Any, Any] | None = None
+        self._graph: Any = None
 
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
@@ -287,16 +287,21 @@ class Batch:
 
     __dask_optimize__ = None
 
-    def __dask_graph__(self) -> dict[Any, Any]:
+    def __dask_graph__(self) -> Any:
         """A task for each shard that is not done; the same graph until all of it is."""
         batch_status = load_batch_status(self.directory, self.id, verify=True)
         if self._graph is None or batch_status.status == DONE:
-            self._graph = graph.compile_graph(batches.pending_calls(self.directory, batch_status))
+            calls = batches.pending_calls(self.directory, batch_status)
+            self._graph = graph.layered(graph.compile_graph(calls))
         return self._graph
 
     def __dask_keys__(self) -> list[Any]:
         """The keys of the graph."""
         return list(self.__dask_graph__())
+
+    def __dask_layers__(self) -> tuple[str, ...]:
+        """The names of the layers that have the keys."""
+        return tuple(self.__dask_graph__().layers)
 
     def __dask_postcompute__(self) -> tuple[Callable[..., batches.RunReport], tuple[object, ...]]:
         """Return the function that makes the report of the run from receipts, and its arguments."""

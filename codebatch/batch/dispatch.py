@@ -65,7 +65,13 @@ def all_calls(store: StoreDirectory, batch_status: BatchStatus, done: set[str]) 
     limits = choose_limits()
     return [
         ShardCall(
-            root, store.store_id, batch_status.batch_id, shard.shard_id, attempt, limits=limits
+            root,
+            store.store_id,
+            batch_status.batch_id,
+            shard.shard_id,
+            attempt,
+            limits=limits,
+            pipeline=batch_status.plan.pipeline,
         )
         for shard in shards
         if shard.shard_id not in done

@@ -10,6 +10,7 @@ its shards (`batch.coordination`).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
@@ -99,9 +100,9 @@ class _Run:
     files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
     is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
     the progress.
-    ``_done`` holds the states whose outputs were found to match them, which a run checks once;
-    ``_inherited`` says that earlier runs left the batch unfinished: their states are read whole,
-    with all objects they refer to.
+    ``_asked`` counts how often each shard was asked for, ``_done`` holds the states whose outputs
+    were found to match them, which a run checks once; ``_inherited`` says that earlier runs left
+    the batch unfinished: their states are read whole, with all objects they refer to.
     """
 
     coordination: Coordination
@@ -117,6 +118,7 @@ class _Run:
         self.attempts: set[str] = set()
         self.base: str | None = None
         self.journal = Journal(store, batch_id, options.progress)
+        self._asked: Counter[str] = Counter()
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)
 
@@ -190,12 +192,18 @@ class _Run:
         options = self.options
         reuse = ReusePolicy(self.base, options.require_reused, options.retry_quarantined)
         calls = [
-            call._replace(lease=self.coordination.lease, limits=options.limits, reuse=reuse)
+            call._replace(
+                lease=self.coordination.lease,
+                limits=options.limits,
+                reuse=reuse,
+                tries=self._asked[call.shard_id],
+            )
             for call in pending_calls(self.store, self.batch_status())
             if self.coordination.is_free(call.shard_id)
             if call.shard_id not in self.arrived or not is_final(self.arrived[call.shard_id])
         ]
         self.attempts.update(call.attempt for call in calls)
+        self._asked.update(call.shard_id for call in calls)
         return calls
 
     def on_receipt(self, receipt: Receipt) -> None:

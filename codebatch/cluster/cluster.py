@@ -20,7 +20,7 @@ from codebatch.cluster.connect.connection import close_client, open_client
 from codebatch.cluster.preflight.compatibility import Compatibility, Problem
 from codebatch.cluster.preflight.preflight import ask_identity
 from codebatch.cluster.settings import ClusterSettings
-from codebatch.graph.compile import Key
+from codebatch.graph.keys import Key
 from codebatch.model.errors import ClusterError, UsageError
 from codebatch.runtime.interrupts import allowed, check
 

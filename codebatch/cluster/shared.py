@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
-from codebatch.graph.compile import run_anywhere, shard_key
+from codebatch.graph.compile import run_anywhere
+from codebatch.graph.keys import shard_key
 from codebatch.model.messages import Receipt, ShardCall
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.

@@ -20,7 +20,8 @@ import distributed
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
-from codebatch.graph.compile import parcel_key
+from codebatch.graph.keys import part_key
+from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.record_lines import FileLines, to_entry
@@ -147,7 +148,8 @@ class _ShippedRun:
         if isinstance(message, Receipt):
             self._fail(message)
             return
-        key = parcel_key(call, part.number, part.sent)
+        content = digest_bytes(message)
+        key = part_key(call, part.number, len(shipment.portions), content, part.sent)
         yield Job(key, answer_parcel, message, part, len(message))
 
     def _finish_if_complete(self, call: ShardCall) -> None:

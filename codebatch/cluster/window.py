@@ -25,7 +25,7 @@ from dask.task_spec import Task
 
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.preflight import asked, has_come
-from codebatch.graph.compile import Key
+from codebatch.graph.keys import Key
 from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS, WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall, refusal
 

@@ -1,30 +1,25 @@
-"""Compile shard calls to a Dask graph: plain data, one node a shard, keyed by content.
+"""Compile shard calls to a Dask graph: plain data, one node a shard, keyed by content (`keys`).
 
-All tasks of a pipeline look at one file at a time, so they form a single stage and share one
-node per shard.
-
-A key is ``("codebatch-files-<64 hex>", "<shard>")``. The hex covers the batch (and with it every
-input and fingerprint), the store, the attempt, and how often it was tried: a scheduler has one key
-space for all its clients, and answers an equal key with an old value.
+All tasks of a pipeline that look at one file at a time form a single stage and share one node per
+shard. A graph is compiled from values alone: who asks for it has read the store.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import Task
 from dask.threaded import get as get_in_threads
 
-from codebatch.model.digest import DIGEST_PREFIX, digest_document
+from codebatch.graph.keys import Key, shard_key
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
 from codebatch.shard.run import run_shard
 
-__all__ = ["Key", "compile_graph", "get_in_threads", "parcel_key", "run_anywhere", "shard_key"]
-
-Key = tuple[str, str]
+__all__ = ["Key", "compile_graph", "get_in_threads", "layered", "run_anywhere"]
 
 
 def compile_graph(calls: Sequence[ShardCall]) -> dict[Key, Any]:
@@ -34,19 +29,22 @@ def compile_graph(calls: Sequence[ShardCall]) -> dict[Key, Any]:
     return {key: Task(key, run_anywhere, call) for call in calls for key in [shard_key(call)]}
 
 
-def shard_key(call: ShardCall, tries: int = 0) -> Key:
-    """Return the key of a shard call."""
-    what = [call.batch_id, call.store_id, call.attempt, *([tries] if tries else [])]
-    return (
-        f"codebatch-files-{digest_document('graph-key', what)[len(DIGEST_PREFIX) :]}",
-        call.shard_id,
-    )
+def layered(graph: Mapping[Any, Any]) -> HighLevelGraph:
+    """Return a graph with a layer for each name that its keys start with, named so."""
+    layers: dict[str, dict[Any, Any]] = {}
+    needs: dict[str, set[str]] = {}
+    for key, node in graph.items():
+        name = name_of(key)
+        layers.setdefault(name, {})[key] = node
+        dependencies = getattr(node, "dependencies", ())
+        needs.setdefault(name, set()).update(map(name_of, dependencies))
+    made = {name: MaterializedLayer(nodes) for name, nodes in layers.items()}
+    return HighLevelGraph(made, {name: found - {name} for name, found in needs.items()})
 
 
-def parcel_key(call: ShardCall, number: int, tries: int = 0) -> Key:
-    """Return the key of the parcel of that number of a shard."""
-    stage, shard_id = shard_key(call, tries)
-    return stage, f"{shard_id}.{number}"
+def name_of(key: Any) -> str:
+    """Return the name that a key starts with."""
+    return str(key[0] if isinstance(key, tuple) else key)
 
 
 def run_anywhere(call: ShardCall) -> Receipt:

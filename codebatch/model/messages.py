@@ -36,6 +36,8 @@ class ShardCall(NamedTuple):
     ``limits`` holds where it runs in a process of its own. ``lease`` is that of the run which the
     call belongs to; without one, the worker holds a lease of its own. ``recheck`` is the part of
     the files, in parts of a million, to compute again (`shard.recheck`); None to run the shard.
+    ``pipeline`` is the name of the batch's, for people; ``tries`` how often the shard was asked for
+    before, in vain.
     """
 
     store: str
@@ -47,6 +49,8 @@ class ShardCall(NamedTuple):
     reuse: ReusePolicy = ReusePolicy()
     lease: RunLease = RunLease()
     recheck: int | None = None
+    pipeline: str = ""
+    tries: int = 0
 
 
 class Waiting(NamedTuple):

@@ -53,14 +53,6 @@ def test_a_batch_is_a_dask_collection_with_a_stable_token(batch: codebatch.Batch
     assert tokenize(batch) == tokenize(codebatch.open_store(batch.path).find_batch(batch.id))
 
 
-def test_the_keys_are_content_hashes_and_shards(batch: codebatch.Batch) -> None:
-    for name, shard in batch.__dask_keys__():
-        stage, _, digest = name.rpartition("-")
-        assert stage == "codebatch-files"
-        assert len(digest) == 64
-        assert shard in {row["shard_id"] for row in batch.shards()}
-
-
 def test_a_batch_that_is_done_has_nothing_to_compute(batch: codebatch.Batch) -> None:
     batch.run("sync")
     assert codebatch.open_store(batch.path).find_batch(batch.id).__dask_keys__() == []

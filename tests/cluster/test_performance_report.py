@@ -21,7 +21,7 @@ import codebatch
 from codebatch.cluster import cluster as cluster_of_a_run
 from codebatch.cluster.session import reporting
 from codebatch.cluster.settings import ClusterSettings
-from codebatch.graph.compile import parcel_key, shard_key
+from codebatch.graph.keys import part_key, shard_key, task_key
 from codebatch.model.errors import MissingExtraError, OutputError, UsageError
 from codebatch.model.messages import ShardCall
 
@@ -31,7 +31,7 @@ needs_bokeh = pytest.mark.skipif(
     importlib.util.find_spec("bokeh") is None, reason="there is no bokeh to make a report with"
 )
 TRANSPORTS = ("shared", "shipped")
-KEY = re.compile("codebatch-files-[0-9a-f]{64}")
+KEY = re.compile("(shard|part)-full-[0-9a-f]{16}-[0-9a-f]{8}")
 
 
 cluster = pytest.fixture(two_workers, scope="module")
@@ -82,13 +82,18 @@ def test_local_events_name_the_scheduler_and_no_worker(
 
 
 def test_keys_are_one_group_on_the_dashboard(batch: codebatch.Batch) -> None:
-    call = ShardCall("/store", "0" * 32, batch.id, "3f", "attempt")
-    keys = [shard_key(call), shard_key(call, 2), parcel_key(call, 0), parcel_key(call, 17, 1)]
-    assert len(set(keys)) == len(keys)
-    for key in (*keys, *batch.__dask_keys__()):
-        assert key_split(key) == "codebatch-files"
-        assert key_split(str(key)) == "codebatch-files"
-        assert dask.utils.key_split(key) == "codebatch-files"
+    call = ShardCall("/store", "0" * 32, batch.id, "3f", "attempt", pipeline="full")
+    groups = {
+        "shard-full": [shard_key(call), shard_key(call, 2), *batch.__dask_keys__()],
+        "part-full": [part_key(call, 0, 18), part_key(call, 17, 18, sent=1)],
+        "map-hotspots": [task_key("map", "hotspots", call, "3f")],
+    }
+    assert len(set(groups["shard-full"])) == 2 + len(batch.shards())
+    for group, keys in groups.items():
+        for key in keys:
+            assert key_split(key) == group
+            assert key_split(str(key)) == group
+            assert dask.utils.key_split(key) == group
 
 
 # -- Dask's report ---------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from clusters import Cluster, connected_client, two_workers, wait_for
 from conftest import Outcome, Scanned, cli_environment
 
 import codebatch
+from codebatch.graph.keys import part_key, shard_key
+from codebatch.model.limits import Limits
+from codebatch.model.messages import ReusePolicy, RunLease, ShardCall
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -28,14 +31,14 @@ client = pytest.fixture(connected_client)
 # -- as a collection ---------------------------------------------------------------------------
 
 
-def test_keys_are_content_hashes_by_shard(batch: codebatch.Batch) -> None:
+def test_keys_name_pipeline_batch_and_shard(batch: codebatch.Batch) -> None:
     graph = batch.__dask_graph__()
     assert dask.is_dask_collection(batch)
     assert list(graph) == batch.__dask_keys__()
     assert {shard for _, shard in graph} == {row["shard_id"] for row in batch.shards()}
-    for name, _ in graph:
-        assert re.fullmatch("codebatch-files-[0-9a-f]{64}", name)
-    assert len({name for name, _ in graph}) == 1
+    (layer,) = batch.__dask_layers__()
+    assert {name for name, _ in graph} == {layer} == set(graph.layers)
+    assert re.fullmatch(f"shard-full-{batch.id.removeprefix('batch-')}-[0-9a-f]{{8}}", layer)
 
 
 def test_keys_of_two_stores_never_meet(scanned: Scanned, tmp_path: Path) -> None:
@@ -45,8 +48,44 @@ def test_keys_of_two_stores_never_meet(scanned: Scanned, tmp_path: Path) -> None
         planned = store.batch(store.snapshot(scanned.tree), "full")
         assert planned.id == scanned.batch.id
         names |= set(planned.__dask_keys__())
-        names |= set(store.find_batch(planned.id).__dask_keys__())  # another attempt
-    assert len(names) == 4 * scanned.report.shards["total"]
+        names |= set(store.find_batch(planned.id).__dask_keys__())  # the same ones
+    assert len(names) == 2 * scanned.report.shards["total"]
+
+
+_KEYS = """
+import sys, codebatch
+store = codebatch.open_store(sys.argv[1])
+batch = store.find_batch(sys.argv[2])
+print(sorted(batch.__dask_keys__()), batch.__dask_tokenize__())
+"""
+
+
+def test_keys_are_equal_in_every_interpreter(batch: codebatch.Batch) -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", _KEYS, str(batch.path), batch.id],
+            env=cli_environment() | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert said == {f"{sorted(batch.__dask_keys__())} {batch.__dask_tokenize__()}\n"}
+
+
+def test_keys_differ_where_answers_may() -> None:
+    call = ShardCall("/store", "0" * 32, "batch-0", "3f", "attempt", pipeline="full")
+    other = RunLease("lease", 1)
+    equal = [call._replace(attempt="b"), call._replace(lease=other), call._replace(store="/s")]
+    equal += [call._replace(reuse=ReusePolicy("batch-1"))]
+    assert {shard_key(one) for one in equal} == {shard_key(call)}
+    differ = [call, call._replace(tries=1), call._replace(recheck=1), call._replace(store_id="1")]
+    differ += [call._replace(limits=Limits(1.0)), call._replace(batch_id="batch-1")]
+    differ += [call._replace(reuse=ReusePolicy(required=True))]
+    assert len({shard_key(one) for one in differ}) == len(differ)
+    assert shard_key(call) != shard_key(call, 1)
+    assert part_key(call, 0, 2, "a") != part_key(call, 0, 2, "b")
 
 
 @pytest.mark.parametrize("scheduler", [None, "sync", "threads", "processes"])

@@ -1,0 +1,57 @@
+"""The keys of a batch's graph: equal in every process, and readable on a dashboard.
+
+A key is ``("<stage>-<pipeline>-<16 hex>-<8 hex>", "<place>")``. The 16 digits are those of the
+batch, and with it of every input and fingerprint. The 8 digits are of the store, of what changes
+the meaning of an answer, and of how often it was asked for before. A scheduler has one key space
+for all its clients and answers a key that it knows with the value it has: so clients share the
+work on a batch, and one that finds the store without what was answered asks under another key.
+
+Dask groups keys by the words before the first that has a digit (`dask.utils.key_split`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from codebatch.model.digest import DIGEST_PREFIX, digest_document
+from codebatch.model.messages import ShardCall
+
+Key = tuple[str, str]
+
+_HEX_DIGITS = 8
+_MOST_LETTERS = 40
+
+
+def shard_key(call: ShardCall, sent: int = 0) -> Key:
+    """Return the key of a shard, of a call that was sent before so many times."""
+    return _name("shard" if call.recheck is None else "recheck", call, sent), call.shard_id
+
+
+def part_key(
+    call: ShardCall, number: int, count: int, content: object = None, sent: int = 0
+) -> Key:
+    """Return the key of a part of a shard, by its number and how many there are; ``content`` tells
+    parts apart that differ in what they have: two clients may know more or less of a shard.
+    """
+    return _name("part", call, sent, content), f"{call.shard_id}.{number}-{count}"
+
+
+def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 0) -> Key:
+    """Return the key of a step of a batch-scope task: ``map``, ``combine``, ``finish``."""
+    return _name(f"{stage}-{_letters(task_id)}", call._replace(pipeline=""), sent), place
+
+
+def _name(stage: str, call: ShardCall, sent: int, content: object = None) -> str:
+    """Return the first part of a key. Leases, attempts and the batch that unchanged files are taken
+    from are left out: they change how an answer is come by, and not what it says.
+    """
+    required = call.reuse.required, call.reuse.retry_quarantined
+    facts = [call.store_id, call.tries, sent, list(call.limits), required, call.recheck, content]
+    digits = digest_document("graph-key", facts)[len(DIGEST_PREFIX) :][:_HEX_DIGITS]
+    batch = call.batch_id.rpartition("-")[2]
+    return "-".join(filter(None, (stage, _letters(call.pipeline), batch, digits)))
+
+
+def _letters(name: str) -> str:
+    """Return the words of a name, of letters alone, joined by hyphens."""
+    return "-".join(re.findall("[a-z]+", name.lower()))[:_MOST_LETTERS].strip("-")
