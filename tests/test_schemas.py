@@ -115,7 +115,15 @@ OPEN = {"cli.query-outputs", "cli.sql"}  # columns follow from the question
 RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
-    *("chunks", "cli.batch-init", "cli.diff", "cli.error", "cli.init", "cli.regressions"),
+    *(
+        "chunks",
+        "cli.batch-init",
+        "cli.detach",
+        "cli.diff",
+        "cli.error",
+        "cli.init",
+        "cli.regressions",
+    ),
     *("cli.export", "cli.rm", "cli.show-object", "cli.show-snapshot", "cli.snapshot", "pipeline"),
     "verdict",
 }

@@ -126,6 +126,32 @@ class Batch:
         return batches.run_batch(self.directory, self.id, options)
 
     @_of_batch
+    def submit(  # noqa: PLR0913 - those of `run`
+        self,
+        client: Any = None,
+        *,
+        scheduler: str | None = None,
+        file_timeout: float | None = None,
+        memory_limit: int | str | None = None,
+        cluster_timeout: float | None = None,
+        require_reused: bool = False,
+        retry_quarantined: bool = False,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> batches.Submission:
+        """Leave what is not done to a cluster whose workers open the store: it goes on when this
+        process ends, and `status` says how far it is. The parameters are those of `run`.
+        """
+        options = batches.RunOptions(
+            scheduler,
+            client=client,
+            require_reused=require_reused,
+            retry_quarantined=retry_quarantined,
+            limits=choose_limits(file_timeout, memory_limit),
+            cluster=choose_cluster_settings(None, cluster_timeout, None, on_notice),
+        )
+        return batches.submit_batch(self.directory, self.id, options)
+
+    @_of_batch
     def recheck(  # noqa: PLR0913 - as of `run`
         self,
         sample: float = 100,

@@ -1,6 +1,7 @@
 """Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
 
 from codebatch.batch.create import BatchResult, init_batch
+from codebatch.batch.detached import Submission, submit_batch
 from codebatch.batch.dispatch import pending_calls
 from codebatch.batch.options import OnWait, Progress, RunOptions
 from codebatch.batch.recheck import recheck_batch, replace_differing
@@ -14,10 +15,12 @@ __all__ = [
     "RecheckReport",
     "RunOptions",
     "RunReport",
+    "Submission",
     "finish_run",
     "init_batch",
     "pending_calls",
     "recheck_batch",
     "replace_differing",
     "run_batch",
+    "submit_batch",
 ]

@@ -37,7 +37,7 @@ from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
-    from codebatch.cluster.session import Run
+    from codebatch.cluster.session import Session
 
 CLUSTER = "cluster"
 
@@ -96,7 +96,7 @@ class Executor(NamedTuple):
     cluster: ClusterSettings
     usage: UsageTally
     tasks: tuple[PlannedTask, ...]
-    session: Run | None = None
+    session: Session | None = None
 
     @property
     def is_this_process(self) -> bool:
@@ -147,7 +147,7 @@ def run_calls(
     """Run the calls on an executor that is open; receipts arrive as they come."""
     workers = min(executor.choice.workers, len(calls))
     if executor.session is not None:
-        executor.session(calls, on_receipt)
+        executor.session.run(calls, on_receipt)
         return
     if not executor.is_this_process:
         run_in_processes(calls, workers, on_receipt)

@@ -13,12 +13,10 @@ from codebatch.batch.options import Progress
 from codebatch.model.clock import now
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import Plan, ShardState
+from codebatch.shard.events import log_end
 from codebatch.status.batch_status import States
 from codebatch.status.progress import Tally
 from codebatch.store import StoreDirectory
-
-_LONGEST_NAME = 100
-_OF_AN_END = ("shard_id", "attempt", "status", "error", "warning")
 
 
 class Journal:
@@ -46,10 +44,7 @@ class Journal:
 
     def on_end(self, receipt: Receipt) -> None:
         """Log how the attempt at a shard ended."""
-        facts: dict[str, object] = {name: getattr(receipt, name) for name in _OF_AN_END}
-        worker = receipt.worker
-        facts["worker"] = None if worker is None else worker[:_LONGEST_NAME]
-        self.log(f"shard-{receipt.status}", **facts)
+        log_end(self._store, self._batch_id, receipt)
 
     def settle(
         self, shard_id: str, states: Sequence[ShardState | None], *, failed: bool = False

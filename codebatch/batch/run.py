@@ -54,18 +54,10 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     ``interrupted``.
     """
     began = time.monotonic()
-    run = _Run(store, batch_id, options)
+    run = Run(store, batch_id, options)
     # What cannot be is an error before anything is done.
     choose_executor(options, run.plan.tasks, run.usage, 0)
-    if options.require_reused and options.retry_quarantined:
-        raise UsageError(
-            "to retry what is quarantined is to compute, which --require-reused forbids"
-        )
-    run.suspects = begun_and_lost(store, batch_id)
-    if options.retry_quarantined:
-        with retrying(store, batch_id):
-            found = load_batch_status(store, batch_id, verify=True)
-            run.suspects |= drop_quarantined(store, found)
+    run.prepare()
     interrupted = False
     try:
         if not run.is_settled():
@@ -82,7 +74,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     ``seconds`` is the time of finishing alone: when the shards ran is not known here.
     """
     began = time.monotonic()
-    run = _Run(store, batch_id, RunOptions("sync"))
+    run = Run(store, batch_id, RunOptions("sync"))
     with coordinated(store, batch_id, run.batch_status) as run.coordination:
         if receipts:
             store.batches.drop_result(batch_id)  # a graph may be older than the result
@@ -92,7 +84,7 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
     return run.finish(began, interrupted=False)
 
 
-class _Run:
+class Run:
     """One run in progress.
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
@@ -122,6 +114,19 @@ class _Run:
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)
 
+    def prepare(self) -> None:
+        """Find out what may end the process that runs it, and drop what is to be tried again."""
+        options, store, batch_id = self.options, self.store, self.batch_id
+        if options.require_reused and options.retry_quarantined:
+            raise UsageError(
+                "to retry what is quarantined is to compute, which --require-reused forbids"
+            )
+        self.suspects = begun_and_lost(store, batch_id)
+        if options.retry_quarantined:
+            with retrying(store, batch_id):
+                found = load_batch_status(store, batch_id, verify=True)
+                self.suspects |= drop_quarantined(store, found)
+
     def is_settled(self) -> bool:
         """Return whether the states give the result that the batch has: nothing is to be done.
 
@@ -140,9 +145,16 @@ class _Run:
 
     def run_pending(self, before: BatchStatus) -> None:
         """Link what can be linked, then run the rest on a scheduler that suits it."""
+        executor = self.link(before)
+        if executor is not None:
+            with open_executor(executor, self.store) as opened:
+                self.run_rounds(opened)
+
+    def link(self, before: BatchStatus) -> Executor | None:
+        """Link what other batches have, and return what suits the rest; None where none is left."""
         if before.status == DONE:
             self._start_idle(0)
-            return
+            return None
         self.store.batches.drop_result(self.batch_id)
         reuse = Reuse(self.store, self.batch_id, self.plan)
         if not self.options.anew:  # the outputs of what is linked were checked where they are from
@@ -154,14 +166,13 @@ class _Run:
         if not pending:
             self._start_idle(not_done)
             self.journal.watch(self.plan, found.states)
-            return
+            return None
         work = reuse.new_bytes(pending)
         executor = choose_executor(self.options, self.plan.tasks, self.usage, work)
         self.base = None if self.options.anew else reuse.base
         self.journal.log("run-started", pending=not_done, scheduler=executor.kind)
         self.journal.watch(self.plan, found.states)
-        with open_executor(executor, self.store) as opened:
-            self.run_rounds(opened)
+        return executor
 
     def run_rounds(self, executor: Executor) -> None:
         """Run what is left to do, and then what other runs leave."""
@@ -178,16 +189,16 @@ class _Run:
         What workers leave undone again and again is run by this process and a child of its own.
         """
         for _ in range(MAX_ROUNDS):
-            calls = self._next_calls()
+            calls = self.next_calls()
             if not calls:
                 break
             check_toolchain(self.plan.tasks)
             run_calls(calls, executor, self.on_receipt, self.journal.on_start, self.suspects)
         else:
-            run_suspects(self._next_calls(), self.on_receipt, self.journal.on_start)
+            run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start)
         self._record_failures()
 
-    def _next_calls(self) -> list[ShardCall]:
+    def next_calls(self) -> list[ShardCall]:
         """A call for each shard that is neither done nor failed, nor at work in another run."""
         options = self.options
         reuse = ReusePolicy(self.base, options.require_reused, options.retry_quarantined)
@@ -208,15 +219,21 @@ class _Run:
 
     def on_receipt(self, receipt: Receipt) -> None:
         """Keep a receipt, log it and report progress."""
+        self.keep(receipt)
         if receipt.status == CLAIMED:
-            self.coordination.claimed.add(receipt.shard_id)
             self.journal.on_claimed(receipt)
             return
-        self.arrived[receipt.shard_id] = receipt
-        self.attempts.add(receipt.attempt)
         check_written(self.batch_id, receipt)
         self.journal.on_end(receipt)
         self._settle(receipt.shard_id, failed=is_final(receipt))  # while other shards are at work
+
+    def keep(self, receipt: Receipt) -> None:
+        """Keep a receipt, of a shard that this run has done or leaves to another."""
+        if receipt.status == CLAIMED:
+            self.coordination.claimed.add(receipt.shard_id)
+        else:
+            self.arrived[receipt.shard_id] = receipt
+            self.attempts.add(receipt.attempt)
 
     def _settle(self, shard_id: str, *, failed: bool = False) -> list[ShardState | None]:
         """Return the states of a shard, which are counted in the progress."""

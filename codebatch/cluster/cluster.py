@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import dask
+import distributed
+
 from codebatch.cluster.connect.connection import close_client, open_client
 from codebatch.cluster.preflight.compatibility import Compatibility, Problem
-from codebatch.cluster.preflight.preflight import ask_identity
+from codebatch.cluster.preflight.preflight import answer_of, ask_identity
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.graph.keys import Key
 from codebatch.model.errors import ClusterError, UsageError
@@ -28,8 +31,10 @@ _SCHEDULER_PATIENCE_SECONDS = 600
 _FIRST_NOTICE_SECONDS = 2
 _NOTICE_SECONDS = 30
 _RETRY_SECONDS = 1.0
+_ARRIVAL_SECONDS = 0.05
 _LIST_SECONDS = 10
 _ASK_AGAIN_SECONDS = 60
+LARGE_BYTES = 64 * 2**20  # Dask warns of a graph that is larger than 10 MB
 
 Open = Callable[[], Any]
 CheckWorkers = Callable[[Sequence[str]], Mapping[str, Sequence[Problem]]]
@@ -59,6 +64,11 @@ class Cluster:
         self._told = 0.0
         self._look_at_workers()
 
+    @property
+    def address(self) -> str:
+        """The address of the scheduler."""
+        return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
+
     def submit(self, graph: Mapping[Key, Any]) -> tuple[list[Any], frozenset[str]]:
         """Return the futures of the tasks of a graph, in its order, and which workers alone may run
         them; none is all. Waits until there is a worker that may.
@@ -69,6 +79,28 @@ class Cluster:
             dict(graph), list(graph), sync=False, workers=only or None
         )
         return futures, frozenset(only)
+
+    def leave(self, graph: Mapping[Key, Any]) -> None:
+        """Submit a graph that is worked on also when the client is gone, and wait until it is
+        there. `ClusterError` where the scheduler cannot read it.
+        """
+        self._await_fit()
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGE_BYTES}):
+            futures = self.client.get(dict(graph), list(graph), sync=False)
+        distributed.fire_and_forget(futures)  # type: ignore[no-untyped-call]
+        while not self.knows(futures[-1].key):
+            self.look()
+            if futures[-1].status == "error":
+                raise ClusterError(f"the scheduler refuses the graph: {futures[-1].exception()}")
+            time.sleep(_ARRIVAL_SECONDS)
+
+    def knows(self, key: Key) -> bool:
+        """Return true if the scheduler has a task of this key."""
+
+        async def ask() -> Any:
+            return await self.client.scheduler.get_task_status(keys=[key])
+
+        return answer_of(self.client, ask).get(key) not in (None, "released", "forgotten")
 
     def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
         """Return true where a task may never end: it was sent by another client, or is for workers
@@ -92,7 +124,7 @@ class Cluster:
         elif self._look_at_workers():
             self._lonely_since = None
         else:
-            self._wait("workers", f"waiting for workers of {self._where()}", self._settings.timeout)
+            self._wait("workers", f"waiting for workers of {self.address}", self._settings.timeout)
 
     @property
     def addresses(self) -> list[str]:
@@ -167,11 +199,11 @@ class Cluster:
         patience = _SCHEDULER_PATIENCE_SECONDS if timeout is None else timeout
         while self.client.status != "running":
             check()
-            what = f"lost the Dask scheduler at {self._where()}, waiting for it"
+            what = f"lost the Dask scheduler at {self.address}, waiting for it"
             self._wait("scheduler", what, patience)
             if self.client.status == "closed":
                 if self._reopen is None:
-                    raise _gone(f"the client has lost the Dask scheduler at {self._where()}")
+                    raise _gone(f"the client has lost the Dask scheduler at {self.address}")
                 with contextlib.suppress(ClusterError), allowed():  # not there yet
                     self.client = self._reopen()
             time.sleep(_RETRY_SECONDS)
@@ -185,13 +217,10 @@ class Cluster:
             self._lonely_since, self._told = now, now - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
         waited = now - self._lonely_since
         if patience is not None and waited > patience:
-            raise _gone(f"the cluster at {self._where()} had no {what} for {waited:.0f} s")
+            raise _gone(f"the cluster at {self.address} had no {what} for {waited:.0f} s")
         if now - self._told >= _NOTICE_SECONDS:
             self._told = now
             self._settings.on_notice(f"{message}; what is done is stored")
-
-    def _where(self) -> str:
-        return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from codebatch.cluster.cluster import Cluster, connected
 from codebatch.cluster.connect.configuration import completed
 from codebatch.cluster.preflight.preflight import Work, examine, examine_workers
 from codebatch.cluster.settings import AUTO, SHIPPED, ClusterSettings
-from codebatch.cluster.shared import run_shared
+from codebatch.cluster.shared import leave_shared, run_shared
 from codebatch.cluster.shipped import run_shipped
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import ClusterError, MissingExtraError
@@ -31,14 +31,38 @@ from codebatch.store.destination import writing_file
 
 _MAKE_SECONDS = 120
 
-Run = Callable[[Sequence[ShardCall], Callable[[Receipt], None]], None]
+Finish = Callable[[ShardCall, Sequence[Receipt]], object]
+
+
+class Session:
+    """A cluster that was found fit for the work of a run."""
+
+    def __init__(self, cluster: Cluster, usage: UsageTally) -> None:
+        self._cluster = cluster
+        self._usage = usage
+
+    @property
+    def address(self) -> str:
+        """The address of the scheduler."""
+        return self._cluster.address
+
+    def run(self, calls: Sequence[ShardCall], on_receipt: Callable[[Receipt], None]) -> None:
+        """Run the calls; receipts arrive as they come."""
+        run = run_shipped if self._usage.transport == SHIPPED else run_shared
+        run(self._cluster, calls, on_receipt, self._usage)
+
+    def leave(self, calls: Sequence[ShardCall], finish: Finish) -> bool:
+        """Submit the calls, and ``finish`` of the first of them and all receipts, as one graph that
+        the cluster works on when this process ends; false where it is at that already.
+        """
+        return leave_shared(self._cluster, calls, finish)
 
 
 @contextlib.contextmanager
 def open_session(
     where: Any, settings: ClusterSettings, work: Work, usage: UsageTally
-) -> Iterator[Run]:
-    """Yield the function that runs calls; ``where`` is an address, a scheduler file, or a client.
+) -> Iterator[Session]:
+    """Yield the session; ``where`` is an address, a scheduler file, or a client.
 
     Nothing is sent unless the cluster is fit for the work: see `cluster.preflight.preflight`. An
     interrupt takes effect between answers of the cluster, a second one where it comes.
@@ -58,8 +82,7 @@ def open_session(
             found, lambda some: examine_workers(cluster.client, some, work, found.transport)
         )
         stack.enter_context(reporting(cluster, settings))
-        run = run_shipped if usage.transport == SHIPPED else run_shared
-        yield lambda calls, on_receipt: run(cluster, calls, on_receipt, usage)
+        yield Session(cluster, usage)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from dask.task_spec import List, Task, TaskRef
+
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.usage import UsageTally
 from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
-from codebatch.graph.compile import run_anywhere
-from codebatch.graph.keys import shard_key
+from codebatch.graph.compile import compile_graph, run_anywhere
+from codebatch.graph.keys import end_key, shard_key
 from codebatch.model.messages import Receipt, ShardCall
 
 # A call is a small message; that many let an adaptive cluster see how much there is to do.
@@ -40,3 +42,21 @@ def run_shared(
             on_receipt(following)
 
     drive(Window(cluster, _BOUNDS), (job(Part(call)) for call in calls), take)
+
+
+def leave_shared(
+    cluster: Cluster,
+    calls: Sequence[ShardCall],
+    finish: Callable[[ShardCall, Sequence[Receipt]], object],
+) -> bool:
+    """Submit the calls, and ``finish`` of the first of them and all receipts, for the cluster to
+    run when the client has left; false where it is at that already. Shards are so few that all of
+    them fit into one graph.
+    """
+    last = end_key(calls[0])
+    if cluster.knows(last):
+        return False
+    graph = compile_graph(calls)
+    graph[last] = Task(last, finish, calls[0], List(*map(TaskRef, graph)))
+    cluster.leave(graph)
+    return True

@@ -17,7 +17,7 @@ from dask.threaded import get as get_in_threads
 from codebatch.graph.keys import Key, shard_key
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
-from codebatch.shard.run import run_shard
+from codebatch.shard.run import log_receipt, run_shard
 
 __all__ = ["Key", "compile_graph", "get_in_threads", "layered", "run_anywhere"]
 
@@ -55,4 +55,7 @@ def run_anywhere(call: ShardCall) -> Receipt:
         worker = sys.modules["distributed"].get_worker()
     except (KeyError, ValueError):  # not loaded, or no worker
         return run_shard(call)
-    return run_guarded(call)._replace(worker=str(worker.name))
+    receipt = run_guarded(call)._replace(worker=str(worker.name))
+    if call.lease.left_to:
+        log_receipt(call, receipt)
+    return receipt

@@ -41,6 +41,11 @@ def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 
     return _name(f"{stage}-{_letters(task_id)}", call._replace(pipeline=""), sent), place
 
 
+def end_key(call: ShardCall) -> Key:
+    """Return the key of what finishes a batch that was left to a cluster."""
+    return _name("end", call, 0), ""
+
+
 def _name(stage: str, call: ShardCall, sent: int, content: object = None) -> str:
     """Return the first part of a key. Leases, attempts and the batch that unchanged files are taken
     from are left out: they change how an answer is come by, and not what it says.

@@ -24,10 +24,15 @@ class ReusePolicy(NamedTuple):
 
 
 class RunLease(NamedTuple):
-    """The lease of a run, "" for none, and when the run began by the clock of the file system."""
+    """The lease of a run, "" for none, and when the run began by the clock of the file system.
+
+    ``left_to`` is the address of the scheduler of the cluster that the run was left to: who works
+    for it keeps its lease alive. "" where a process has it.
+    """
 
     lease_id: str = ""
     since_ns: int = 0
+    left_to: str = ""
 
 
 class ShardCall(NamedTuple):

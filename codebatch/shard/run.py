@@ -15,6 +15,7 @@ import contextlib
 import errno
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -47,13 +48,14 @@ from codebatch.shard.compute import (
     compute_files,
     quarantined_lines,
 )
+from codebatch.shard.events import log_end
 from codebatch.shard.memo_reader import MemoReader
 from codebatch.shard.outputs import keep_unchanged
 from codebatch.shard.recheck import prepare_recheck
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.files import file_stamp
 from codebatch.store.leases.claims import Claims
-from codebatch.store.leases.leases import Pins, hold_lease
+from codebatch.store.leases.leases import Lease, Pins, cluster_process, hold_lease, keep_lease
 
 T = TypeVar("T")
 
@@ -80,7 +82,8 @@ def run_shard(call: ShardCall, change: Change = lambda context: context) -> Rece
 
     ``change`` is applied to the context in which the results are computed.
     """
-    if not call.lease.lease_id and call.recheck is None:
+    has_holder = call.lease.lease_id and not call.lease.left_to
+    if not has_holder and call.recheck is None:
         return answered(call, lambda: _run_leased(call, change))
     opened = open_shard(call)
     return opened if isinstance(opened, Receipt) else finish_shard(opened, change)
@@ -94,6 +97,15 @@ def open_shard(call: ShardCall) -> OpenShard | Receipt:
 def finish_shard(shard: OpenShard, change: Change) -> Receipt:
     """Compute what is to be done of a shard, commit it, and say so."""
     return answered(shard.call, lambda: shard.finish(change))
+
+
+def log_receipt(call: ShardCall, receipt: Receipt) -> None:
+    """Log how a call ended whose run no process is at; where that fails, they still count."""
+
+    def log() -> None:
+        log_end(_opened_store(call.store, call.store_id), call.batch_id, receipt)
+
+    answered(call, log)
 
 
 def answered(call: ShardCall, act: Callable[[], T]) -> T | Receipt:
@@ -110,10 +122,22 @@ def answered(call: ShardCall, act: Callable[[], T]) -> T | Receipt:
 
 
 def _run_leased(call: ShardCall, change: Change) -> Receipt:
-    """Run a shard that no run of ours has asked for, under a lease for it alone."""
+    """Run a shard whose run no process of ours is at: under the lease that was left to a cluster,
+    else under one for this shard alone.
+    """
     store = _opened_store(call.store, call.store_id)
-    with hold_lease(store.layout, "run", call.batch_id) as lease:
-        return run_shard(call._replace(lease=RunLease(lease.lease_id, lease.since_ns)), change)
+    with _lease_of(store, call) as lease:
+        held = call._replace(lease=RunLease(lease.lease_id, lease.since_ns))
+        opened = open_shard(held)
+        return opened if isinstance(opened, Receipt) else finish_shard(opened, change)
+
+
+def _lease_of(store: StoreDirectory, call: ShardCall) -> AbstractContextManager[Lease]:
+    lease_id, since, address = call.lease
+    if not lease_id:
+        return hold_lease(store.layout, "run", call.batch_id)
+    process = cluster_process(address)
+    return keep_lease(store.layout, Lease(lease_id, "run", call.batch_id, since, since, process))
 
 
 def _open(call: ShardCall) -> OpenShard | Receipt:

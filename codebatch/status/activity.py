@@ -24,7 +24,8 @@ class BatchRun:
     """A run of a batch: the process, and since when it runs (by the file system's clock).
 
     One that is not ``live`` has ended without an event: it was killed, or its machine was. ``host``
-    and ``pid`` are None where its lease cannot be read.
+    and ``pid`` are None where its lease cannot be read. One that was left to a cluster has no
+    ``pid``, and the address of the scheduler as its ``host``.
     """
 
     host: str | None
@@ -90,7 +91,7 @@ def _run(lease: Lease, moment: int, *, live: bool) -> BatchRun:
     since = min(max(0, lease.since_ns), moment)  # a document may say anything
     return BatchRun(
         host=None if process is None else process.host,
-        pid=None if process is None else process.pid,
+        pid=None if process is None or process.is_cluster else process.pid,
         since=moment_at(since),
         seconds=round((moment - since) / _NS, 3),
         live=live,

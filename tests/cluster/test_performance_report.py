@@ -31,7 +31,7 @@ needs_bokeh = pytest.mark.skipif(
     importlib.util.find_spec("bokeh") is None, reason="there is no bokeh to make a report with"
 )
 TRANSPORTS = ("shared", "shipped")
-KEY = re.compile("(shard|part)-full-[0-9a-f]{16}-[0-9a-f]{8}")
+KEY = re.compile("(shard|part|recheck)-full-[0-9a-f]{16}-[0-9a-f]{8}")
 
 
 cluster = pytest.fixture(two_workers, scope="module")

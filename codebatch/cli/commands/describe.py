@@ -50,8 +50,8 @@ _SCHEMAS = {
     "query edges": ("cli.query-outputs",),
     "query metrics": ("cli.query-outputs",),
     "query symbols": ("cli.query-outputs",),
-    "resume": ("cli.run",),
-    "run": ("cli.run", "cli.recheck"),
+    "resume": ("cli.run", "cli.detach"),
+    "run": ("cli.run", "cli.recheck", "cli.detach"),
     "scan": ("cli.run",),
     "snapshot rm": ("cli.rm",),
 }

@@ -26,6 +26,7 @@ from codebatch.cli.options import (
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import TaskLines
+from codebatch.cluster.settings import SHIPPED
 from codebatch.model.errors import (
     EXIT_GATE,
     EXIT_INTERRUPTED,
@@ -37,7 +38,7 @@ from codebatch.model.records import DONE, FAILED, INTERRUPTED
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
-    from codebatch.batch import RecheckReport, RunReport
+    from codebatch.batch import RecheckReport, RunReport, Submission
     from codebatch.cluster.usage import ClusterUsage, WorkerUsage
     from codebatch.model.messages import Waiting
 
@@ -52,6 +53,11 @@ _RETRY = click.option(
     "--retry-quarantined",
     is_flag=True,
     help="Try again what is quarantined, in shards that are done as well.",
+)
+_DETACH = click.option(
+    "--detach",
+    is_flag=True,
+    help="Leave the run to the cluster, whose workers have to see the store, and end.",
 )
 
 
@@ -122,21 +128,36 @@ def scan(
         is_flag=True,
         help="With --recompute: where results differ, forget what the memo has and compute anew.",
     ),
+    _DETACH,
     form=ID,
 )
-def run(call: Call, recompute: bool, sample: float | None, replace: bool, **options: Any) -> None:
+def run(
+    call: Call,
+    recompute: bool,
+    sample: float | None,
+    replace: bool,
+    detach: bool,
+    **options: Any,
+) -> None:
     """Run every shard of a batch that is not done.
 
     With --recompute, results are computed again and compared with those that are committed:
     the proof that they follow from the inputs alone. Any difference is named. With --replace as
     well, the shards with differences are computed anew, and what the memo has of their
     files is forgotten.
+
+    With --detach, the run is left to the cluster: it goes on when this command has ended.
     """
+    if detach and recompute:
+        raise UsageError("--detach is for a run, and --recompute for what is done: give one")
     if sample is not None and not recompute:
         raise UsageError("--sample says how much to compute again: give --recompute as well")
     if replace and not recompute:
         raise UsageError("--replace is for what --recompute finds: give --recompute as well")
     batch = call.batch()
+    if detach:
+        _leave(call, batch, **options)
+        return
     report = _run(call, batch, **options)
     if not recompute or report.status != DONE:
         _finish(call, batch, report)
@@ -148,14 +169,43 @@ def run(call: Call, recompute: bool, sample: float | None, replace: bool, **opti
     sys.exit(EXIT_GATE if differs else EXIT_OK)
 
 
-@command(batch_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, form=ID)
-def resume(call: Call, **options: Any) -> None:
+@command(batch_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _DETACH, form=ID)
+def resume(call: Call, detach: bool, **options: Any) -> None:
     """Go on with a batch that was interrupted or has failed shards.
 
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = call.batch()
-    _finish(call, batch, _run(call, batch, **options))
+    if detach:
+        _leave(call, batch, **options)
+    else:
+        _finish(call, batch, _run(call, batch, **options))
+
+
+def _leave(call: Call, batch: api.Batch, **options: Any) -> None:
+    """Leave a run to a cluster, and say where it is and how to follow it."""
+    of_run = dict(call.options)
+    if of_run.pop("transport") == SHIPPED:
+        raise UsageError(
+            "workers that never see the store get their work from this command: it has to stay",
+            hints=["leave out --detach, or --transport shipped"],
+        )
+    if of_run.pop("performance_report") is not None or of_run.pop("workers") is not None:
+        raise UsageError(
+            "--performance-report and --workers are for a run that this command awaits"
+        )
+    with libraries_silenced():
+        left = batch.submit(on_notice=output.write_note, **of_run, **options)
+    call.write(left, _submission_lines(call, left), left.batch_id)
+
+
+def _submission_lines(call: Call, left: Submission) -> Iterator[str]:
+    if left.scheduler is None:
+        yield f"{left.batch_id}  {output.status(left.status)}: nothing was to be computed"
+        yield from call.next(f"codebatch summary --batch {left.batch_id}")
+        return
+    yield f"{left.batch_id}  {counted(left.shards, 'shard')} left to {printable(left.scheduler)}"
+    yield from call.next(f"codebatch status --watch --batch {left.batch_id}")
 
 
 def _run(call: Call, batch: api.Batch, **options: Any) -> RunReport:

@@ -76,7 +76,9 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         done, total = task["shards"]["done"], task["shards"]["total"]
         yield f"  {task['task_id']:<12} {output.status(task['status'])} {done}/{total}"
     for run in document["runs"]:
-        who = "a run" if run["pid"] is None else f"process {run['pid']} on {run['host']}"
+        who = "a run" if run["host"] is None else f"the cluster at {run['host']}"
+        if run["pid"] is not None:
+            who = f"process {run['pid']} on {run['host']}"
         if run["live"]:
             yield f"  running  {output.printable(who)}, for {duration(run['seconds'])}"
         else:

@@ -135,7 +135,7 @@ def _await_worker(client: Any, on_notice: OnNotice, timeout: float | None) -> No
     """Wait until there is a worker. A cluster that adapts starts one when a task waits for it."""
 
     def has_workers() -> bool:
-        return bool(_ask(client, lambda: _known(client)))
+        return bool(answer_of(client, lambda: _known(client)))
 
     if has_workers():
         return
@@ -172,8 +172,8 @@ def ask_scheduler(client: Any) -> SchedulerFacts:
         except Exception as error:  # noqa: BLE001 - whatever keeps it from loading us
             return None, _words(error)
 
-    packages = _ask(client, ask_versions)["packages"]
-    own, error = _ask(client, ask_own)
+    packages = answer_of(client, ask_versions)["packages"]
+    own, error = answer_of(client, ask_own)
     found = {name: str(version) for name, version in packages.items() if version}
     if own is not None:
         found["codebatch"] = str(own)  # metadata may be of another copy
@@ -201,7 +201,7 @@ def ask_workers(
         known = sorted(await _known(client) if addresses is None else addresses)
         return dict(zip(known, await asyncio.gather(*map(ask, known)), strict=True))
 
-    answers = _ask(client, ask_all, is_long=True)
+    answers = answer_of(client, ask_all, is_long=True)
     return {address: _understood(answer) for address, answer in answers.items()}
 
 
@@ -238,7 +238,9 @@ def has_come(answer: Future[Any]) -> bool:
     return bool(wait([answer], _POLL_SECONDS).done)
 
 
-def _ask(client: Any, ask: Callable[[], Coroutine[Any, Any, T]], *, is_long: bool = False) -> T:
+def answer_of(
+    client: Any, ask: Callable[[], Coroutine[Any, Any, T]], *, is_long: bool = False
+) -> T:
     """Return the answer of the scheduler; `ClusterError` where there is none in time."""
 
     async def bounded() -> T:

@@ -7,7 +7,8 @@ live lease may rely on, and a batch with a live lease is not removed.
 A lease is live while the process that holds it runs, as far as that can be told from here; seen
 from another machine, while the file was touched a short time ago, which a thread of the holder's
 does. Times are those of the file system, so machines need not agree on one. Anyone may delete a
-lease at any time: the holder makes it again when it touches it next.
+lease at any time: the holder makes it again when it touches it next. A run that was left to a
+cluster has a lease that no process holds: each worker that is at work for it keeps it alive.
 
 An object that is there may be one that nothing refers to any more. A writer that would have
 written it, and finds it, pins it: makes it as new as if it had. While the writer holds its lease,
@@ -35,6 +36,7 @@ from codebatch.store.write_group import reporting_read_errors
 TOUCH_SECONDS = 5.0
 EXPIRY_NS = 60 * 10**9
 _SUFFIX = ".json"
+_OF_A_CLUSTER = "cluster"  # instead of a machine: no process is at work, but whatever is there
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,17 @@ class Process:
     pid: int
     started: str
 
+    @property
+    def is_cluster(self) -> bool:
+        """True if it stands for the cluster whose scheduler has the address ``host``."""
+        return self.machine == _OF_A_CLUSTER
+
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return (
+            f"the cluster at {self.host}"
+            if self.is_cluster
+            else f"process {self.pid} on {self.host}"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,11 +90,31 @@ class Lease:
 @contextlib.contextmanager
 def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Iterator[Lease]:
     """Hold a lease for a block."""
-    lease_id = os.urandom(8).hex()
-    # It counts from the moment in which others can see it.
-    since = create_file(layout.door, layout.lease(lease_id)) or 0
-    lease = Lease(lease_id, purpose, batch_id, since, since, this_process())
-    _write(layout, lease)
+    lease = _make(layout, purpose, batch_id, this_process())
+    try:
+        with keep_lease(layout, lease):
+            yield lease
+    finally:
+        drop_lease(layout, lease.lease_id)
+
+
+def leave_lease(layout: Layout, purpose: str, batch_id: str, address: str) -> Lease:
+    """Make a lease that lasts when this process ends, for the cluster at an address, whose workers
+    keep it alive; it expires when none is at work for it any more.
+    """
+    return _make(layout, purpose, batch_id, cluster_process(address))
+
+
+def cluster_process(address: str) -> Process:
+    """Return what a lease has instead of a process where it is that of a cluster."""
+    return Process(address, _OF_A_CLUSTER, 0, "")
+
+
+@contextlib.contextmanager
+def keep_lease(layout: Layout, lease: Lease) -> Iterator[Lease]:
+    """Show for a block that the holder of a lease is alive; make it anew where it is gone."""
+    if lease.process is not None and lease.process.is_cluster:
+        _touch(layout, lease)  # it was perhaps left alone since the last work for it
     ended = threading.Event()
     thread = threading.Thread(target=_keep_alive, args=(layout, lease, ended), daemon=True)
     thread.start()
@@ -92,8 +123,12 @@ def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Ite
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(StoreError):  # it expires
-            remove_file(layout.door, layout.lease(lease.lease_id))
+
+
+def drop_lease(layout: Layout, lease_id: str) -> None:
+    """Give a lease up; one that cannot be removed expires."""
+    with contextlib.suppress(StoreError):
+        remove_file(layout.door, layout.lease(lease_id))
 
 
 class Pins:
@@ -236,6 +271,15 @@ def is_running(process: Process) -> bool:
     return _started(process.pid) in (None, process.started)
 
 
+def _make(layout: Layout, purpose: str, batch_id: str | None, process: Process) -> Lease:
+    lease_id = os.urandom(8).hex()
+    # It counts from the moment in which others can see it.
+    since = create_file(layout.door, layout.lease(lease_id)) or 0
+    lease = Lease(lease_id, purpose, batch_id, since, since, process)
+    _write(layout, lease)
+    return lease
+
+
 def _write(layout: Layout, lease: Lease) -> None:
     names = ("purpose", "batch_id", "since_ns", "process")
     document = {name: value for name, value in asdict(lease).items() if name in names}
@@ -244,11 +288,15 @@ def _write(layout: Layout, lease: Lease) -> None:
 
 def _keep_alive(layout: Layout, lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(TOUCH_SECONDS):
-        with contextlib.suppress(OSError, StoreError):  # the next time, perhaps
-            try:
-                layout.door.touch(layout.lease(lease.lease_id))
-            except FileNotFoundError:
-                _write(layout, lease)
+        _touch(layout, lease)
+
+
+def _touch(layout: Layout, lease: Lease) -> None:
+    with contextlib.suppress(OSError, StoreError):  # the next time, perhaps
+        try:
+            layout.door.touch(layout.lease(lease.lease_id))
+        except FileNotFoundError:
+            _write(layout, lease)
 
 
 def _parsed(lease_id: str, touched: int, document: Document) -> Lease:
