@@ -114,6 +114,14 @@ class TaskNotFoundError(UsageError, code="TASK_NOT_FOUND"):
     """A task that is not in the registry, or a task id the pipeline does not have."""
 
 
+class TaskCodeError(UsageError, code="TASK_CODE_INVALID"):
+    """Code of a task that its fingerprint cannot cover, or that cannot be found or sent."""
+
+
+class TaskLoadError(UsageError, code="TASK_LOAD_FAILED"):
+    """The module of a task raises an error while it is imported."""
+
+
 class FilterInvalidError(UsageError, code="FILTER_INVALID"):
     """A filter value that names nothing that can exist (kind, severity, language ...)."""
 

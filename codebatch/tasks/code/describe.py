@@ -1,0 +1,88 @@
+"""What the code of a task is: the part of its fingerprint, and the sources that it is run from.
+
+A task that a module has by a name consists of modules: its own and all that these import. One that
+no module has (of a notebook, of ``__main__``, made within a function) consists of its source and of
+the values it reads, along with the modules that these are from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from codebatch.model.errors import TaskCodeError
+from codebatch.tasks.code.document import Code
+from codebatch.tasks.code.importer import ModuleSource
+from codebatch.tasks.code.modules import Finder
+from codebatch.tasks.code.reach import Reach
+from codebatch.tasks.code.values import MAIN, Values
+
+_PACKAGE = "codebatch"
+
+
+class TaskCode(NamedTuple):
+    """The code of a task. ``address`` is ``module:name``, None where no module has it."""
+
+    code: Code
+    sources: Mapping[str, ModuleSource]
+    address: str | None
+
+
+def is_built_in(subject: object) -> bool:
+    """Return whether a function or class is part of this package: its version stands for it."""
+    return str(getattr(subject, "__module__", "")).partition(".")[0] == _PACKAGE
+
+
+def address_of(task: object, subject: object) -> str | None:
+    """Return the ``module:name`` under which a module has a task, made of the function or class
+    ``subject``; None where none has it.
+    """
+    module = str(getattr(subject, "__module__", None))
+    if module in MAIN or module not in sys.modules:
+        return None
+    for name, value in vars(sys.modules[module]).items():
+        if value is task:
+            return f"{module}:{name}"
+    return None
+
+
+def describe_task(task: Any) -> TaskCode:
+    """Return the code of a `Task`; `TaskCodeError` names what of it cannot be covered."""
+    try:
+        return _described(task, task.function)
+    except TaskCodeError as error:
+        message = f"task {task.name}: {error.message}"
+        raise TaskCodeError(message, hints=error.hints, details=error.details) from error
+
+
+def _described(task: object, subject: Any) -> TaskCode:
+    address = address_of(task, subject)
+    if address is not None:
+        module = address.partition(":")[0]
+        reach = Reach(Finder(frozenset({module.partition(".")[0]})))
+        if not reach.add_module(module) or not reach.sources:
+            raise TaskCodeError(f"module {module} has no source")
+        return TaskCode(Code(reach.digests, {}, reach.distributions), reach.sources, address)
+    reach = Reach(Finder())
+    own, read = _by_value(reach, subject)
+    code = Code({**reach.digests, **own}, read, reach.distributions)
+    return TaskCode(code, reach.sources, None)
+
+
+def _by_value(reach: Reach, subject: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the digests of a function or class that is in no module, and of what it reads."""
+    values = Values(reach)
+    name = subject.__qualname__
+    own = f"{subject.__module__}:{name}"
+    if not isinstance(subject, FunctionType):
+        return {own: values.digest(subject, name)}, {}
+    read = {
+        one: values.digest(value, f"{one}, which {name}() reads")
+        for one, value in values.reads(subject)
+        if value is not subject
+    }
+    defaults = [subject.__defaults__, subject.__kwdefaults__]
+    source = [values.source(subject, name), values.digest(defaults, f"the defaults of {name}()")]
+    return {own: values.digest(source, name)}, read

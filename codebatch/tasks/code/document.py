@@ -1,0 +1,70 @@
+"""The part of a task's fingerprint that stands for its code.
+
+``modules`` has a digest for each module of the user's own that the task reaches, and for a function
+that is in no module (of a notebook, of ``__main__``, within another function) one by itself;
+``globals`` has the values that such a function reads, ``distributions`` the versions of what is
+installed. All are by name, so that a plan can be compared with another one part by part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from codebatch.model.digest import Document, digest_document
+from codebatch.tasks.code.distributions import version_of
+
+PARTS = ("modules", "globals", "distributions")
+
+
+@dataclass(frozen=True)
+class Code:
+    """All code that the results of a task depend on, by digests and versions."""
+
+    modules: Mapping[str, str]
+    globals: Mapping[str, str]
+    distributions: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all parts."""
+        return digest_document("task-code", self._parts())
+
+    def as_document(self) -> Document:
+        """The component ``code`` of a fingerprint."""
+        return {**self._parts(), "digest": self.digest}
+
+    def here(self) -> Code:
+        """Return the same code with the distributions that this process has."""
+        return Code(
+            self.modules,
+            self.globals,
+            {name: version_of(name) for name in self.distributions},
+        )
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Code:
+        """Parse the component of a plan."""
+        parts = (cast("Mapping[str, str]", document.get(part, {})) for part in PARTS)
+        return cls(*map(dict, parts))
+
+    def _parts(self) -> Document:
+        return {
+            "modules": dict(sorted(self.modules.items())),
+            "globals": dict(sorted(self.globals.items())),
+            "distributions": dict(sorted(self.distributions.items())),
+        }
+
+
+def changed_parts(before: object, after: object) -> Iterator[str]:
+    """Yield the names of modules, values and distributions in which two ``code`` components
+    differ, in order.
+    """
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return
+    for part in PARTS:
+        earlier, later = before.get(part, {}), after.get(part, {})
+        for name in sorted({*earlier, *later}):
+            if earlier.get(name) != later.get(name):
+                yield name

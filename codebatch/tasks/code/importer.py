@@ -1,0 +1,94 @@
+"""Imports modules from sources that are held in memory: those of users' tasks.
+
+What is run is what was read once, and what the fingerprint of a task covers: a module that is held
+here is never looked for elsewhere, and its package has no other modules than those held here. The
+importer stands first among Python's, but is asked for names that it holds only; what users' modules
+may be called is checked before (`tasks.code.modules`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.abc import ExecutionLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import decode_source, spec_from_loader
+from types import ModuleType
+from typing import NamedTuple
+
+
+class ModuleSource(NamedTuple):
+    """The source of a module. ``path`` is where it was read, for messages and ``__file__``;
+    ``data`` is None for a namespace package, which has no source of its own.
+    """
+
+    name: str
+    path: str
+    is_package: bool
+    data: bytes | None
+
+
+class _Importer(MetaPathFinder, ExecutionLoader):
+    """State: ``sources`` are the modules held, by name."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, ModuleSource] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module that is held."""
+        source = self.sources.get(fullname)
+        if source is None:
+            return None
+        if source.data is None:  # parts of it may be installed
+            found = PathFinder.find_spec(fullname, path)
+            return found or _namespace(fullname)
+        spec = spec_from_loader(fullname, self)
+        if spec is not None and source.is_package:
+            spec.submodule_search_locations = []
+        return spec
+
+    def is_package(self, fullname: str) -> bool:
+        """Return whether a module is a package."""
+        return self.sources[fullname].is_package
+
+    def get_filename(self, fullname: str) -> str:
+        """Return the path that the source of a module was read from."""
+        return self.sources[fullname].path
+
+    def get_source(self, fullname: str) -> str:
+        """Return the text of a module."""
+        return decode_source(self.sources[fullname].data or b"")
+
+
+_importer = _Importer()
+
+
+def held_source(name: str) -> ModuleSource | None:
+    """Return the source of a module that is held here."""
+    return _importer.sources.get(name)
+
+
+def hold(sources: Iterable[ModuleSource]) -> None:
+    """Import these modules from their sources from now on; anew, all of them, where one is other
+    than it was.
+    """
+    given = {source.name: source for source in sources}
+    if any(_importer.sources.get(name) != source for name, source in given.items()):
+        for name in given:
+            sys.modules.pop(name, None)
+        _importer.sources.update(given)
+    if _importer not in sys.meta_path:
+        sys.meta_path.insert(0, _importer)
+
+
+def is_held(spec: object) -> bool:
+    """Return whether a module was loaded from a source that is held here."""
+    return getattr(spec, "loader", None) is _importer
+
+
+def _namespace(name: str) -> ModuleSpec:
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = []
+    return spec

@@ -1,0 +1,141 @@
+"""Loading a task that the user has named: from a file, or from a module that can be imported.
+
+A file is run from the bytes that its fingerprint covers, under its own module name; so are the
+modules beside it that it imports. Neither its folder nor the current one is put on the path, and
+what has the name of another module is refused: nothing that is named nowhere is ever run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from codebatch.model.errors import (
+    CodeBatchError,
+    TaskCodeError,
+    TaskLoadError,
+    TaskNotFoundError,
+)
+from codebatch.tasks.code.importer import ModuleSource, held_source, hold
+from codebatch.tasks.code.modules import Finder
+from codebatch.tasks.code.reach import Reach
+
+_FILE = ".py"
+_INIT = "__init__.py"
+
+
+def load_object(address: str) -> object:
+    """Return what ``FILE.py:NAME`` or ``module:NAME`` names.
+
+    `TaskNotFoundError` where it is not there, `TaskLoadError` where its module cannot be loaded,
+    `TaskCodeError` where its name is that of another module.
+    """
+    place, _, name = address.rpartition(":")
+    if not place or not name:
+        raise TaskNotFoundError(
+            f"not the address of a task: {address}", hints=["write FILE.py:NAME or module:NAME"]
+        )
+    module = _load_file(place) if place.endswith(_FILE) else _import(place, place)
+    found: object = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise _no_such_name(place, name, module)
+        found = getattr(found, part)
+    return found
+
+
+def _load_file(place: str) -> ModuleType:
+    path = Path(place).absolute()
+    if not path.is_file():
+        raise TaskNotFoundError(f"no file {place}", hints=["write FILE.py:NAME or module:NAME"])
+    name, folder = _module_name(path)
+    loaded = sys.modules.get(name)
+    if loaded is not None and held_source(name) is None and _is_file_of(loaded, path):
+        return loaded
+    reach = Reach(Finder(frozenset({name.partition(".")[0]}), str(folder)))
+    if not reach.add_module(name) or name not in reach.sources:
+        raise TaskCodeError(
+            f"{place} has the name of another module, {name}", hints=["give the file another name"]
+        )
+    own = {one: source for one, source in reach.sources.items() if _is_within(source, folder)}
+    _check_names(own)
+    hold(own.values())
+    return _import(name, place)
+
+
+def _module_name(path: Path) -> tuple[str, Path]:
+    """Return the module name of a file, and the folder that its top package, or itself, is in."""
+    names = [] if path.name == _INIT else [path.stem.replace(".", "_")]
+    folder = path.parent
+    while (folder / _INIT).is_file() and folder != folder.parent:
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names), folder
+
+
+def _is_within(source: ModuleSource, folder: Path) -> bool:
+    return not source.path or Path(source.path).is_relative_to(folder)
+
+
+def _is_file_of(module: ModuleType, path: Path) -> bool:
+    return Path(str(module.__file__)).resolve() == path.resolve()
+
+
+def _check_names(sources: Mapping[str, ModuleSource]) -> None:
+    """Raise `TaskCodeError` where a module of that name, of another file, is loaded."""
+    for name, source in sources.items():
+        held, loaded = held_source(name), sys.modules.get(name)
+        other = held.path if held is not None else getattr(loaded, "__file__", None)
+        if other and source.path and Path(other).resolve() != Path(source.path).resolve():
+            raise TaskCodeError(
+                f"{source.path} and {other} would both be module {name}",
+                hints=["give one of the files another name, or put them into packages"],
+            )
+
+
+def _import(name: str, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except CodeBatchError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise TaskNotFoundError(
+                f"no module {error.name}",
+                hints=[f"install it, or give the file: {name.replace('.', '/')}.py:NAME"],
+            ) from error
+        _refuse(place, error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's
+        _refuse(place, error)
+
+
+def _refuse(place: str, error: BaseException) -> NoReturn:
+    """Say in one line what went wrong while a module was loaded, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = [f"{one.filename}:{one.lineno}" for one in frames if _is_of_user(one.filename)]
+    text = str(error).partition("\n")[0]
+    raise TaskLoadError(
+        f"cannot load {place}: {type(error).__name__}: {text}"
+        + (f" ({where[-1]})" if where else "")
+    ) from error
+
+
+def _is_of_user(file: str) -> bool:
+    return not file.startswith("<") and not file.startswith(_HERE)
+
+
+_HERE = str(Path(__file__).parent)
+
+
+def _no_such_name(place: str, name: str, module: ModuleType) -> TaskNotFoundError:
+    names: Iterable[str] = (one for one in vars(module) if not one.startswith("_"))
+    nearest = difflib.get_close_matches(name, names, 1)
+    return TaskNotFoundError(
+        f"{place} has no {name}", hints=[f"the nearest: {nearest[0]}"] if nearest else []
+    )
