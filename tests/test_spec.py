@@ -268,6 +268,7 @@ EVENT_FIELDS = {
     "shard-claimed": {"shard_id", "attempt"},
     "shard-done": {"shard_id", "attempt", "status", "error", "warning", "worker"},
     "shard-failed": {"shard_id", "attempt", "status", "error", "warning", "worker"},
+    "run-stalled": {"seconds", "calls", "workers"},
     "run-finished": {"status"},
 }
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codebatch import export as exports
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
+    from codebatch.cluster.connect import beside
     from codebatch.graph import compile as graph
     from codebatch.model import messages
     from codebatch.query import filters as conditions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from codebatch.status import activity as activities
 else:
     activities = lazy("codebatch.status.activity")
+    beside = lazy("codebatch.cluster.connect.beside")
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
     exports = lazy("codebatch.export")
@@ -124,6 +126,15 @@ class Batch:
             ),
         )
         return batches.run_batch(self.directory, self.id, options)
+
+    async def run_async(self, *, client: Any, **options: Any) -> batches.RunReport:
+        """Run what is not done, as `run` with the same options, while the event loop goes on.
+
+        The client may be asynchronous: the run has one of its own, in a thread, for the same
+        scheduler. Functions that are given are called in that thread. Where this is cancelled,
+        the run ends, and what is done stays.
+        """
+        return await beside.run_beside(client, lambda own: self.run(client=own, **options))
 
     @_of_batch
     def submit(  # noqa: PLR0913 - those of `run`

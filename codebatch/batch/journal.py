@@ -7,7 +7,7 @@ The events are lines in the store, for people and for ``status``; no result depe
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from codebatch.batch.options import Progress
 from codebatch.model.clock import now
@@ -37,6 +37,10 @@ class Journal:
     def on_start(self, call: ShardCall) -> None:
         """Log that a shard starts in this process."""
         self.log("shard-started", shard_id=call.shard_id, attempt=call.attempt)
+
+    def on_stall(self, facts: Mapping[str, object]) -> None:
+        """Log that a cluster has given no answer for long."""
+        self.log("run-stalled", **facts)
 
     def on_claimed(self, receipt: Receipt) -> None:
         """Log that a shard is left to another run."""

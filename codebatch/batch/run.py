@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
@@ -103,13 +104,14 @@ class Run:
         self.store = store
         self.batch_id = batch_id
         self.plan = store.batches.load_plan(batch_id)
-        self.options = options
+        self.journal = Journal(store, batch_id, options.progress)
+        cluster = replace(options.cluster, on_stall=self.journal.on_stall)
+        self.options = replace(options, cluster=cluster)
         self.suspects: set[str] = set()
         self.usage = UsageTally()
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.base: str | None = None
-        self.journal = Journal(store, batch_id, options.progress)
         self._asked: Counter[str] = Counter()
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import dask
@@ -23,6 +23,7 @@ from codebatch.cluster.connect.connection import close_client, open_client
 from codebatch.cluster.preflight.compatibility import Compatibility, Problem
 from codebatch.cluster.preflight.preflight import answer_of, ask_identity
 from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.stall import Stall, places_of
 from codebatch.graph.keys import Key
 from codebatch.model.errors import ClusterError, UsageError
 from codebatch.runtime.interrupts import allowed, check
@@ -47,7 +48,10 @@ class Cluster:
 
     def __init__(self, client: Any, settings: ClusterSettings, reopen: Open | None = None) -> None:
         if client.asynchronous:
-            raise UsageError("the client is asynchronous, and a run is not: give it another")
+            raise UsageError(
+                "the client is asynchronous, and a run is not",
+                hints=["await batch.run_async(client=client), or give it a synchronous one"],
+            )
         if client.status == "closed":
             raise UsageError("the client is closed: give a run one that is connected")
         self.client = client
@@ -102,6 +106,18 @@ class Cluster:
 
         return answer_of(self.client, ask).get(key) not in (None, "released", "forgotten")
 
+    def report_stall(self, seconds: float, keys: Set[Key]) -> None:
+        """Say that there was no answer to these tasks for so long, and who is at them."""
+        with contextlib.suppress(ClusterError):
+            at_work = answer_of(self.client, self.client.scheduler.processing)
+            found = {self._names.get(one, one): keys & set(has) for one, has in at_work.items()}
+            workers = {name: places_of(has) for name, has in sorted(found.items()) if has}
+            stall = Stall(seconds, len(keys), workers)
+            self._settings.on_notice(str(stall))
+            self._settings.on_stall(
+                {"seconds": round(seconds, 3), "calls": len(keys), "workers": sorted(workers)}
+            )
+
     def has_lost(self, future: Any, chosen: frozenset[str]) -> bool:
         """Return true where a task may never end: it was sent by another client, or is for workers
         that are all gone.
@@ -114,9 +130,10 @@ class Cluster:
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 self.client.cancel(futures, asynchronous=None)
 
-    def look(self) -> None:
-        """See how the cluster is, and wait for its scheduler. `ClusterError` where that, or a
-        worker, did not come back in time. An interrupt that was put off is taken.
+    def look(self) -> bool:
+        """See how the cluster is, and wait for its scheduler; false where it has no workers.
+        `ClusterError` where that, or a worker, did not come back in time. An interrupt that was
+        put off is taken.
         """
         check()
         if self.client.status != "running":
@@ -125,6 +142,7 @@ class Cluster:
             self._lonely_since = None
         else:
             self._wait("workers", f"waiting for workers of {self.address}", self._settings.timeout)
+        return self._lonely_since is None
 
     @property
     def addresses(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codebatch.model.errors import UsageError
@@ -21,13 +21,15 @@ class ClusterSettings:
     ``transport`` is one of `TRANSPORTS`, ``timeout`` how many seconds to wait for a scheduler or
     for workers that are not there, yet or any more; Dask's configuration may fill in either where
     it is None. Dask's report on the run is written to the file ``performance_report``.
-    ``on_notice`` is told what a person may want to know, in one line.
+    ``on_notice`` is told what a person may want to know, in one line; ``on_stall`` when there was
+    no answer for long, with facts for an event.
     """
 
     transport: str | None = None
     timeout: float | None = None
     performance_report: str | None = None
     on_notice: Callable[[str], None] = lambda _: None
+    on_stall: Callable[[Mapping[str, object]], None] = lambda _: None
 
 
 def choose_cluster_settings(

@@ -25,6 +25,7 @@ from dask.task_spec import Task
 
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.preflight import asked, has_come
+from codebatch.cluster.stall import PATIENCE, Patience, StallWatch
 from codebatch.graph.keys import Key
 from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS, WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall, refusal
@@ -92,8 +93,9 @@ class Bounds(NamedTuple):
 class Window:
     """The calls of one run that are on the cluster."""
 
-    def __init__(self, cluster: Cluster, bounds: Bounds) -> None:
+    def __init__(self, cluster: Cluster, bounds: Bounds, patience: Patience = PATIENCE) -> None:
         self._cluster = cluster
+        self._stall = StallWatch(patience)
         self._bounds = bounds
         self._flying: dict[Key, Sent] = {}
         self._bytes = 0
@@ -124,6 +126,7 @@ class Window:
         size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
             futures, chosen = self._cluster.submit(graph)
+        self._stall.progress()
         for job, future in zip(jobs, futures, strict=True):
             self._flying[job.key] = Sent(job, future, chosen)
             future.add_done_callback(self._ended.put)
@@ -142,6 +145,7 @@ class Window:
                 self._look()
             sent = None if future is None else self._flying.get(future.key)
             if sent is not None and sent.future is future:
+                self._stall.progress()
                 result = self._result_of(sent)
                 del self._flying[sent.job.key]
                 self._bytes -= sent.job.size
@@ -156,7 +160,11 @@ class Window:
 
     def _look(self) -> None:
         """Look at the cluster; jobs that cannot end any more count as ended."""
-        self._cluster.look()
+        if not self._cluster.look():
+            self._stall.progress()  # it is said already what is waited for
+        seconds = self._stall.seconds()
+        if seconds is not None:
+            self._cluster.report_stall(seconds, self._flying.keys())
         for sent in self._flying.values():
             if self._cluster.has_lost(sent.future, sent.chosen):
                 self._ended.put(sent.future)

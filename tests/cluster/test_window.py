@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import distributed
 import pytest
@@ -17,6 +18,7 @@ from clusters import wait_for
 
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.settings import ClusterSettings
+from codebatch.cluster.stall import Patience
 from codebatch.cluster.window import Bounds, Job, Lost, Window, drive
 from codebatch.model.errors import ClusterError
 
@@ -164,3 +166,33 @@ def test_a_window_grows_with_the_cluster_while_answers_never_pause(local: Any, c
     window = Window(cluster, Bounds(calls=2, calls_per_thread=2))
     drive(window, jobs(), lambda *_: ())
     assert widest >= 8, "two calls for each of six threads; it was four"
+
+
+RELEASED = threading.Event()
+
+
+def wait_for_release(_: object) -> str:
+    RELEASED.wait(60)
+    return "released"
+
+
+def test_a_stall_is_said_with_who_is_at_what(client: Any) -> None:
+    notices: list[str] = []
+    facts: list[object] = []
+
+    def tell(notice: str) -> None:
+        notices.append(notice)
+        if "shard" in notice:  # they have arrived
+            RELEASED.set()
+
+    settings = ClusterSettings(on_notice=tell, on_stall=facts.append)
+    window = Window(Cluster(client, settings), Bounds(), Patience(first=0.0, again=0.0))
+    jobs = iter([Job(("shard-test", str(number)), wait_for_release, 0, 0) for number in range(2)])
+    results: list[object] = []
+    RELEASED.clear()
+    drive(window, jobs, lambda _, result: results.append(result) or ())
+    assert results == ["released"] * 2
+    notice = next(notice for notice in notices if "shard" in notice)
+    assert "2 calls are out; 0 is at shard " in notice
+    assert "; 1 is at shard " in notice
+    assert {"seconds": ANY, "calls": 2, "workers": ["0", "1"]} in facts
