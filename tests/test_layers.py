@@ -30,7 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "plan": {"model", "tasks"},
     "shard": {"runtime", "model", "store", "tasks", "plan"},
     "processes": {"runtime", "model", "store", "tasks", "shard"},
-    "graph": {"runtime", "model", "shard", "processes"},
+    "graph": {"runtime", "model", "tasks", "shard", "processes"},
     "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"},
     "status": {"model", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codebatch.batch.options import RunOptions
 from codebatch.batch.scheduler import (
@@ -120,6 +120,17 @@ def choose_executor(
     return Executor(choice, client, options.cluster, usage, tasks)
 
 
+def code_of(tasks: Sequence[PlannedTask]) -> bytes:
+    """Return the code of users' tasks among those of a plan, as processes that run them get it."""
+    planned = [task for task in tasks if "code" in task.components]
+    if not planned:
+        return b""
+    from codebatch.tasks.code.carry import carry
+    from codebatch.tasks.registry import find_task
+
+    return carry([cast("Any", find_task(task.task)) for task in planned])
+
+
 @contextlib.contextmanager
 def open_executor(executor: Executor, store: StoreDirectory) -> Iterator[Executor]:
     """Connect to the cluster, if it is one, for a block, and check that it can run the tasks;
@@ -131,7 +142,8 @@ def open_executor(executor: Executor, store: StoreDirectory) -> Iterator[Executo
     from codebatch.cluster import session
     from codebatch.cluster.preflight import preflight
 
-    work = preflight.Work(executor.tasks, str(store.root.resolve()), store.store_id)
+    root, code = str(store.root.resolve()), code_of(executor.tasks)
+    work = preflight.Work(executor.tasks, root, store.store_id, code)
     where = executor.choice.name if executor.client is None else executor.client
     with session.open_session(where, executor.cluster, work, executor.usage) as opened:
         yield executor._replace(session=opened)
@@ -150,9 +162,10 @@ def run_calls(
         executor.session.run(calls, on_receipt)
         return
     if not executor.is_this_process:
-        run_in_processes(calls, workers, on_receipt)
+        run_in_processes(calls, workers, on_receipt, code_of(executor.tasks))
         return
-    run_suspects([call for call in calls if call.shard_id in suspects], on_receipt, on_start)
+    suspected = [call for call in calls if call.shard_id in suspects]
+    run_suspects(suspected, on_receipt, on_start, code_of(executor.tasks))
     others = [call for call in calls if call.shard_id not in suspects]
     if executor.choice.name == "threads" and others:
         run_in_threads(others, workers, on_receipt, on_start)
@@ -164,14 +177,18 @@ def run_calls(
         on_receipt(run_shard(call))
 
 
-def run_suspects(calls: Sequence[ShardCall], on_receipt: OnReceipt, on_start: OnStart) -> None:
-    """Run the calls one after the other in a child process; an interrupt ends it."""
+def run_suspects(
+    calls: Sequence[ShardCall], on_receipt: OnReceipt, on_start: OnStart, code: bytes = b""
+) -> None:
+    """Run the calls one after the other in a child process; an interrupt ends it. ``code`` is that
+    of users' tasks.
+    """
     if not calls:
         return
     from codebatch.processes.isolation import run_guarded
     from codebatch.processes.pool import Children
 
-    children = Children()
+    children = Children(code)
     try:
         with allowed():  # the session of a cluster puts them off
             for call in calls:
@@ -195,8 +212,11 @@ def run_in_threads(
         _run_all(run_shard, calls, workers, on_receipt, on_start)
 
 
-def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt) -> None:
+def run_in_processes(
+    calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt, code: bytes = b""
+) -> None:
     """Run the calls in children, for each of which a thread waits; receipts arrive as they come.
+    ``code`` is that of users' tasks.
 
     An interrupt lets the shards that are running finish as well, unless one has to be isolated;
     a second one ends them.
@@ -205,7 +225,7 @@ def run_in_processes(calls: Sequence[ShardCall], workers: int, on_receipt: OnRec
     from codebatch.processes.pool import Children, start_server
 
     start_server()
-    children = Children()
+    children = Children(code)
     run = partial(run_guarded, children=children)
     try:
         with deferred(children.stop, children.kill):

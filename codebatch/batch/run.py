@@ -18,6 +18,7 @@ from codebatch.batch.coordination import Coordination, coordinated, drop_quarant
 from codebatch.batch.dispatch import (
     Executor,
     choose_executor,
+    code_of,
     is_final,
     open_executor,
     pending_calls,
@@ -197,7 +198,8 @@ class Run:
             check_toolchain(self.plan.tasks)
             run_calls(calls, executor, self.on_receipt, self.journal.on_start, self.suspects)
         else:
-            run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start)
+            code = code_of(self.plan.tasks)
+            run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, code)
         self._record_failures()
 
     def next_calls(self) -> list[ShardCall]:

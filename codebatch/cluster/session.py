@@ -35,11 +35,12 @@ Finish = Callable[[ShardCall, Sequence[Receipt]], object]
 
 
 class Session:
-    """A cluster that was found fit for the work of a run."""
+    """A cluster that was found fit for the work of a run, and the code of users' tasks for it."""
 
-    def __init__(self, cluster: Cluster, usage: UsageTally) -> None:
+    def __init__(self, cluster: Cluster, usage: UsageTally, code: bytes) -> None:
         self._cluster = cluster
         self._usage = usage
+        self._code = code
 
     @property
     def address(self) -> str:
@@ -49,13 +50,13 @@ class Session:
     def run(self, calls: Sequence[ShardCall], on_receipt: Callable[[Receipt], None]) -> None:
         """Run the calls; receipts arrive as they come."""
         run = run_shipped if self._usage.transport == SHIPPED else run_shared
-        run(self._cluster, calls, on_receipt, self._usage)
+        run(self._cluster, calls, on_receipt, self._usage, self._code)
 
     def leave(self, calls: Sequence[ShardCall], finish: Finish) -> bool:
         """Submit the calls, and ``finish`` of the first of them and all receipts, as one graph that
         the cluster works on when this process ends; false where it is at that already.
         """
-        return leave_shared(self._cluster, calls, finish)
+        return leave_shared(self._cluster, calls, finish, self._code)
 
 
 @contextlib.contextmanager
@@ -82,7 +83,7 @@ def open_session(
             found, lambda some: examine_workers(cluster.client, some, work, found.transport)
         )
         stack.enter_context(reporting(cluster, settings))
-        yield Session(cluster, usage)
+        yield Session(cluster, usage, work.code)
 
 
 @contextlib.contextmanager

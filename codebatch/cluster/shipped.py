@@ -19,14 +19,15 @@ import distributed
 
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.usage import UsageTally
-from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try
+from codebatch.cluster.window import Bounds, Job, Part, Window, drive, next_try, shared_code
 from codebatch.graph.keys import part_key
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.record_lines import FileLines, to_entry
 from codebatch.model.records import FAILED, InputFile
-from codebatch.processes.isolation import CHILDREN, ask_child, isolated
+from codebatch.processes.isolation import ask_child, isolated
+from codebatch.processes.pool import Children, children_of
 from codebatch.runtime.interrupts import check
 from codebatch.shard.compute import Computation, ShardContext, groups_of_equals, memo_hits
 from codebatch.shard.parcel import (
@@ -46,6 +47,7 @@ from codebatch.shard.parcel import (
     unpack_results,
 )
 from codebatch.shard.run import OpenShard, answered, finish_shard, open_shard
+from codebatch.tasks.code.carry import NOTHING, be_told
 
 _BOUNDS = Bounds(calls=8, calls_per_thread=3, bytes=64 * 2**20)
 _SOURCE_BYTES = 4 * 2**20  # of a parcel, unless it is a single file
@@ -56,30 +58,37 @@ OnReceipt = Callable[[Receipt], None]
 
 
 def run_shipped(
-    cluster: Cluster, calls: Sequence[ShardCall], on_receipt: OnReceipt, usage: UsageTally
+    cluster: Cluster,
+    calls: Sequence[ShardCall],
+    on_receipt: OnReceipt,
+    usage: UsageTally,
+    code: bytes = NOTHING,
 ) -> None:
-    """Run the calls; receipts arrive as they come."""
+    """Run the calls; receipts arrive as they come. ``code`` is that of users' tasks."""
     shipping = _ShippedRun(cluster, on_receipt, usage)
-    drive(Window(cluster, _BOUNDS), shipping.jobs(calls), shipping.take)
+    window = Window(cluster, _BOUNDS, shared_code(calls, code))
+    drive(window, shipping.jobs(calls), shipping.take)
 
 
-def answer_parcel(message: bytes) -> Answer:
+def answer_parcel(message: bytes, code: bytes = NOTHING) -> Answer:
     """Return the answer of the worker of a cluster that this process is."""
     worker = distributed.get_worker()
-    return Answer(str(worker.name), str(worker.address), **_computed(message))
+    be_told(code)
+    found = _computed(message, children_of(code))
+    return Answer(str(worker.name), str(worker.address), **found)
 
 
-def _computed(message: bytes) -> dict[str, Any]:
+def _computed(message: bytes, children: Children) -> dict[str, Any]:
     """Return the fields of an answer. A child process computes all of it; where that ends, the file
     to blame is found one by one (`processes.isolation`).
     """
     try:
         parcel = parcel_from(message)
-        answer = ask_child(CHILDREN, {"parcel": message, "limits": parcel.limits})
+        answer = ask_child(children, {"parcel": message, "limits": parcel.limits})
         if answer is not None and "failed" not in answer:
             fields: dict[str, Any] = answer
             return fields
-        with isolated(parcel.limits, CHILDREN) as change:
+        with isolated(parcel.limits, children) as change:
             results = compute_parcel(parcel, reader_of(parcel.contents), change)
         return {"results": pack_results(results), "quarantined": results.quarantined}
     except CodeBatchError as error:

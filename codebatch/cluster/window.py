@@ -7,7 +7,8 @@ another key: the scheduler may still know the old one.
 
 State of `Window`: ``_flying`` has the jobs that are on the cluster, by key; ``_bytes`` is how many
 bytes they take; ``_ended`` the futures that ended, put there by Dask's own threads; ``_due`` when
-the cluster is to be looked at, also where answers never pause.
+the cluster is to be looked at, also where answers never pause; ``_there`` keeps what is shared on
+the cluster.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
 import dask
 import distributed
-from dask.task_spec import Task
+from dask.task_spec import DataNode, Task, TaskRef
 
 from codebatch.cluster.cluster import Cluster
 from codebatch.cluster.preflight.preflight import asked, has_come
 from codebatch.cluster.stall import PATIENCE, Patience, StallWatch
-from codebatch.graph.keys import Key
+from codebatch.graph.keys import Key, code_key
 from codebatch.model.errors import ENVIRONMENT_ERRORS, TRANSIENT_ERRORS, WorkerLostError
 from codebatch.model.messages import Receipt, ShardCall, refusal
 
@@ -48,6 +49,13 @@ class Job(NamedTuple):
     argument: object
     tag: Any
     size: int = 0
+
+
+class Shared(NamedTuple):
+    """What all calls of a run get beside their argument, as one task that they depend on."""
+
+    key: Key
+    value: object
 
 
 class Sent(NamedTuple):
@@ -93,10 +101,18 @@ class Bounds(NamedTuple):
 class Window:
     """The calls of one run that are on the cluster."""
 
-    def __init__(self, cluster: Cluster, bounds: Bounds, patience: Patience = PATIENCE) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        bounds: Bounds,
+        shared: Shared | None = None,
+        patience: Patience = PATIENCE,
+    ) -> None:
         self._cluster = cluster
         self._stall = StallWatch(patience)
         self._bounds = bounds
+        self._shared = shared
+        self._there: Any = None
         self._flying: dict[Key, Sent] = {}
         self._bytes = 0
         self._fresh: list[Job] = []
@@ -122,11 +138,14 @@ class Window:
         jobs, self._fresh = self._fresh, []
         if not jobs:
             return
-        graph = {job.key: Task(job.key, job.run, job.argument) for job in jobs}
+        also, arguments = self._with_shared()
+        nodes = {job.key: Task(job.key, job.run, job.argument, *arguments) for job in jobs}
         size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
-            futures, chosen = self._cluster.submit(graph)
+            futures, chosen = self._cluster.submit({**nodes, **also})
         self._stall.progress()
+        if also:
+            self._there = futures.pop()
         for job, future in zip(jobs, futures, strict=True):
             self._flying[job.key] = Sent(job, future, chosen)
             future.add_done_callback(self._ended.put)
@@ -156,7 +175,20 @@ class Window:
         """Cancel what is still on the cluster; nothing of it stays there."""
         futures = [sent.future for sent in self._flying.values()]
         self._flying.clear()
+        if self._there is not None:
+            futures.append(self._there)
         self._cluster.cancel(futures)
+
+    def _with_shared(self) -> tuple[dict[Key, Any], list[TaskRef]]:
+        """Return the task of what is shared, where it is not there, and how others refer to it."""
+        if self._shared is None:
+            return {}, []
+        key, value = self._shared
+        there = self._there
+        is_there = there is not None and there.status in ("pending", "finished")
+        if is_there and not self._cluster.has_lost(there, frozenset()):
+            return {}, [TaskRef(key)]
+        return {key: DataNode(key, value)}, [TaskRef(key)]
 
     def _look(self) -> None:
         """Look at the cluster; jobs that cannot end any more count as ended."""
@@ -195,6 +227,11 @@ class Window:
                 if self._cluster.has_lost(sent.future, sent.chosen):
                     return _GONE
             return value.result()
+
+
+def shared_code(calls: Sequence[ShardCall], code: bytes) -> Shared | None:
+    """Return the code of users' tasks as all calls of a run get it; None where there is none."""
+    return Shared(code_key(calls[0]), code) if calls and code else None
 
 
 def drive(

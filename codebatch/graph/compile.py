@@ -11,22 +11,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import Task
+from dask.task_spec import DataNode, Task, TaskRef
 from dask.threaded import get as get_in_threads
 
-from codebatch.graph.keys import Key, shard_key
+from codebatch.graph.keys import Key, code_key, shard_key
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
+from codebatch.processes.pool import children_of
 from codebatch.shard.run import log_receipt, run_shard
+from codebatch.tasks.code.carry import NOTHING, be_told
 
 __all__ = ["Key", "compile_graph", "get_in_threads", "layered", "run_anywhere"]
 
 
-def compile_graph(calls: Sequence[ShardCall]) -> dict[Key, Any]:
+def compile_graph(calls: Sequence[ShardCall], code: bytes = NOTHING) -> dict[Key, Any]:
     """Return the graph of the calls: its values are Dask tasks, its keys in the order of the
-    calls.
+    calls. The ``code`` of users' tasks is one node, the first, that the others refer to.
     """
-    return {key: Task(key, run_anywhere, call) for call in calls for key in [shard_key(call)]}
+    shared = {code_key(calls[0]): code} if calls and code else {}
+    graph: dict[Key, Any] = {key: DataNode(key, value) for key, value in shared.items()}
+    arguments = tuple(map(TaskRef, shared))
+    for call in calls:
+        key = shard_key(call)
+        graph[key] = Task(key, run_anywhere, call, *arguments)
+    return graph
 
 
 def layered(graph: Mapping[Any, Any]) -> HighLevelGraph:
@@ -47,15 +55,16 @@ def name_of(key: Any) -> str:
     return str(key[0] if isinstance(key, tuple) else key)
 
 
-def run_anywhere(call: ShardCall) -> Receipt:
+def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
     """Run a shard: in a child process on a worker of a cluster, which must not die of a file,
-    and otherwise in this process.
+    and otherwise in this process. ``code`` is that of users' tasks among its tasks.
     """
     try:
         worker = sys.modules["distributed"].get_worker()
     except (KeyError, ValueError):  # not loaded, or no worker
         return run_shard(call)
-    receipt = run_guarded(call)._replace(worker=str(worker.name))
+    be_told(code)
+    receipt = run_guarded(call, children_of(code))._replace(worker=str(worker.name))
     if call.lease.left_to:
         log_receipt(call, receipt)
     return receipt

@@ -41,6 +41,11 @@ def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 
     return _name(f"{stage}-{_letters(task_id)}", call._replace(pipeline=""), sent), place
 
 
+def code_key(call: ShardCall) -> Key:
+    """Return the key of the code of users' tasks of a batch."""
+    return "-".join(filter(None, ("code", _letters(call.pipeline), _digits(call)))), "code"
+
+
 def end_key(call: ShardCall) -> Key:
     """Return the key of what finishes a batch that was left to a cluster."""
     return _name("end", call, 0), ""
@@ -53,8 +58,11 @@ def _name(stage: str, call: ShardCall, sent: int, content: object = None) -> str
     required = call.reuse.required, call.reuse.retry_quarantined
     facts = [call.store_id, call.tries, sent, list(call.limits), required, call.recheck, content]
     digits = digest_document("graph-key", facts)[len(DIGEST_PREFIX) :][:_HEX_DIGITS]
-    batch = call.batch_id.rpartition("-")[2]
-    return "-".join(filter(None, (stage, _letters(call.pipeline), batch, digits)))
+    return "-".join(filter(None, (stage, _letters(call.pipeline), _digits(call), digits)))
+
+
+def _digits(call: ShardCall) -> str:
+    return call.batch_id.rpartition("-")[2]
 
 
 def _letters(name: str) -> str:

@@ -43,6 +43,7 @@ from codebatch.shard.parcel import (
 )
 from codebatch.shard.run import run_shard
 from codebatch.tasks.base import FileContext, ToolCrashedError
+from codebatch.tasks.code.carry import adopt
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
 
@@ -67,7 +68,8 @@ def serve(channel: socket.socket) -> None:
 
 
 class _Serving:
-    """Answers ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
+    """Answers ``{"adopt": code}`` once, before all else, with the code of users' tasks;
+    ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
     `Answer` that is not empty; and ``{"compute": …}``, which holds what a task on a file depends
     on, with its lines, or with the rule under which a tool has ``crashed`` on it. In the midst of
     the latter it may ask ``{"want": n}`` for the content of the n-th file it was told of. What
@@ -87,6 +89,10 @@ class _Serving:
 
     def answer(self, message: Message) -> Message:
         """The answer to one message."""
+        return _adopt(message["adopt"]) if "adopt" in message else self._work(message)
+
+    def _work(self, message: Message) -> Message:
+        """The answer to a message that asks for a result."""
         limits = Limits(*message["limits"])
         watch = _watch(limits)
         try:
@@ -225,6 +231,14 @@ def _prefer_to_die() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILL_FIRST, encoding="ascii")
+
+
+def _adopt(code: bytes) -> Message:
+    try:
+        adopt(code)
+    except CodeBatchError as error:
+        return {"failed": error.message}
+    return {}
 
 
 def _call_from(wire: Sequence[Any]) -> ShardCall:

@@ -29,7 +29,7 @@ from codebatch.model.messages import Receipt, ShardCall, refusal
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import Counts, InputFile
 from codebatch.processes.child import receipt_from
-from codebatch.processes.pool import Child, ChildEndedError, Children
+from codebatch.processes.pool import TOLD_TO_END, Child, ChildEndedError, Children
 from codebatch.shard.compute import Change, Computation, ShardContext
 from codebatch.shard.run import run_shard
 from codebatch.tasks.registry import find_task
@@ -39,10 +39,7 @@ from codebatch.tasks.source import SourceFile
 # The kernel ends a child in time; this is for one whose timer a task has taken.
 _GRACE_SECONDS = 5
 # A request to end, from outside: that says nothing about a file.
-_TOLD_TO_END = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT}
-
-# Those of a worker of a cluster: they wait for its next shard.
-CHILDREN = Children()
+_TOLD_TO_END = TOLD_TO_END - {-signal.SIGKILL}  # the kernel sends that where memory runs out
 
 Source = tuple[InputFile, SourceFile]
 
@@ -59,7 +56,7 @@ class _ChildDiedError(Exception):
         self.by_other = by_other
 
 
-def run_guarded(call: ShardCall, children: Children = CHILDREN) -> Receipt:
+def run_guarded(call: ShardCall, children: Children) -> Receipt:
     """Run a shard in a child; a file that ends it is quarantined, all others are computed."""
     try:
         answer = ask_child(children, {"run": call, "limits": call.limits})

@@ -7,6 +7,10 @@ of Dask's workers too, which `multiprocessing` does not allow to have any.
 
 A child ends with its owner: when the owner ends, for any reason, the server does, and kills
 what it has forked.
+
+A child runs the tasks of users of one message (`tasks.code.carry`) and no other: two versions of a
+module cannot be loaded side by side. The worker of a cluster, which serves many runs, has children
+for each of a few messages (`children_of`).
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from codebatch.model.errors import WorkerLostError
+from codebatch.model.errors import TaskLoadError, WorkerLostError
 from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.programs import import_path, python_command
 
@@ -31,6 +35,12 @@ _BOOT = (
 )
 _STATUS_BYTES = 4
 _END_SECONDS = 5
+_LOAD_SECONDS = 120
+_MOST_CODES = 3
+# A request to end, from outside: that says nothing about what a child was at.
+TOLD_TO_END = frozenset(
+    {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT, -signal.SIGKILL}
+)
 
 
 class ChildEndedError(Exception):
@@ -86,14 +96,18 @@ class Child:
 
 
 class Children:
-    """The children of a run, or of a worker of a cluster.
+    """The children of a run, or of a worker of a cluster; each has adopted the ``code`` of users'
+    tasks, if there is some.
 
     State: ``_idle`` holds those that wait for work and ``_busy`` those that are lent; a child is
-    used by one thread at a time. ``stopped`` is true once no child shall be started any more.
+    used by one thread at a time. ``stopped`` is true once no child shall be started any more,
+    ``_is_retired`` once none shall be kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, code: bytes = b"") -> None:
         self.stopped = False
+        self._code = code
+        self._is_retired = False
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
         self._lock = threading.Lock()
@@ -113,15 +127,45 @@ class Children:
             raise
         with self._lock:
             self._busy.discard(child)
-            self._idle.append(child)
+            is_kept = not self._is_retired
+            if is_kept:
+                self._idle.append(child)
+        if not is_kept:
+            child.close()
 
     def start(self) -> Child:
-        """A new child, to be given to `drop`."""
+        """A new child, to be given to `drop`; `TaskLoadError` where the code cannot be loaded."""
         self.check_wanted()
         child = start_child()
         with self._lock:
             self._busy.add(child)
+        if self._code:
+            try:
+                self._adopt(child)
+            except BaseException:
+                self.drop(child)
+                raise
         return child
+
+    def _adopt(self, child: Child) -> None:
+        """Have a child load the code; no file is at hand that could be to blame."""
+        try:
+            child.send({"adopt": self._code})
+            answer = child.receive(_LOAD_SECONDS)
+        except TimeoutError:
+            child.kill()
+            raise TaskLoadError(
+                f"the modules of tasks were not loaded within {_LOAD_SECONDS} s"
+            ) from None
+        except ChildEndedError as end:
+            self.check_wanted()
+            if end.status in TOLD_TO_END:
+                raise WorkerLostError("a worker process was told to end") from None
+            raise TaskLoadError(
+                f"a process ended with {end.status} while it loaded the modules of tasks"
+            ) from None
+        if "failed" in answer:
+            raise TaskLoadError(answer["failed"])
 
     def drop(self, child: Child) -> None:
         """Let a child go."""
@@ -147,10 +191,34 @@ class Children:
     def close(self) -> None:
         """Let all go that wait, and kill those at work."""
         self.kill()
+        self._let_idle_go()
+
+    def retire(self) -> None:
+        """Let all go that wait, and those at work when they are done."""
+        self._is_retired = True
+        self._let_idle_go()
+
+    def _let_idle_go(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
             child.close()
+
+
+def children_of(code: bytes) -> Children:
+    """Return the children of this process, the worker of a cluster, for some code; they wait for
+    its next shard. Those of the code that was asked for least recently are let go.
+    """
+    with _codes_lock:
+        children = _by_code.pop(code, None) or Children(code)
+        _by_code[code] = children
+        while len(_by_code) > _MOST_CODES:
+            _by_code.pop(next(iter(_by_code))).retire()
+    return children
+
+
+_by_code: dict[bytes, Children] = {}  # the most recent last
+_codes_lock = threading.Lock()
 
 
 def start_server() -> None:

@@ -58,11 +58,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Work:
-    """The work for a cluster: the tasks of a plan, and their store."""
+    """The work for a cluster: the tasks of a plan, their store, and the code of users' tasks, which
+    is sent along.
+    """
 
     tasks: Sequence[PlannedTask]
     store: str
     store_id: str
+    code: bytes = b""
 
 
 def examine(
