@@ -186,7 +186,7 @@ def test_a_stall_is_said_with_who_is_at_what(client: Any) -> None:
             RELEASED.set()
 
     settings = ClusterSettings(on_notice=tell, on_stall=facts.append)
-    window = Window(Cluster(client, settings), Bounds(), Patience(first=0.0, again=0.0))
+    window = Window(Cluster(client, settings), Bounds(), patience=Patience(first=0.0, again=0.0))
     jobs = iter([Job(("shard-test", str(number)), wait_for_release, 0, 0) for number in range(2)])
     results: list[object] = []
     RELEASED.clear()
