@@ -3,8 +3,7 @@
 Shards that run in this process are logged before they start: a task that crashes takes this
 process along, and the next run finds in the events which shards had begun (`batch.journal`).
 Suspects run in child processes, whatever the scheduler. The tasks, child processes and Dask are
-imported where there is work for them: a run that finds nothing to do needs none, and local ones
-never Dask (0.4 s of processor time).
+imported where there is work for them: a run that finds nothing to do needs none.
 """
 
 from __future__ import annotations
@@ -12,10 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from itertools import islice
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codebatch.batch.options import RunOptions
@@ -28,11 +23,12 @@ from codebatch.batch.scheduler import (
 )
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.cluster.usage import UsageTally
+from codebatch.graph.keys import Key
 from codebatch.model.errors import WorkerLostError
 from codebatch.model.limits import choose_limits
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import DONE, FAILED, PlannedTask
-from codebatch.runtime.interrupts import allowed, check, deferred
+from codebatch.runtime.interrupts import allowed, deferred
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -99,11 +95,6 @@ class Executor(NamedTuple):
     session: Session | None = None
 
     @property
-    def is_this_process(self) -> bool:
-        """Return whether tasks run in this process."""
-        return self.client is None and self.choice.name in ("sync", "threads")
-
-    @property
     def kind(self) -> str:
         """The kind of scheduler: a local one by its name, or ``cluster``."""
         return self.choice.name if self.client is None and self.choice.is_local else CLUSTER
@@ -157,24 +148,11 @@ def run_calls(
     suspects: Container[str] = (),
 ) -> None:
     """Run the calls on an executor that is open; receipts arrive as they come."""
-    workers = min(executor.choice.workers, len(calls))
     if executor.session is not None:
         executor.session.run(calls, on_receipt)
-        return
-    if not executor.is_this_process:
-        run_in_processes(calls, workers, on_receipt, code_of(executor.tasks))
-        return
-    suspected = [call for call in calls if call.shard_id in suspects]
-    run_suspects(suspected, on_receipt, on_start, code_of(executor.tasks))
-    others = [call for call in calls if call.shard_id not in suspects]
-    if executor.choice.name == "threads" and others:
-        run_in_threads(others, workers, on_receipt, on_start)
-        return
-    from codebatch.shard.run import run_shard
-
-    for call in others:
-        on_start(call)
-        on_receipt(run_shard(call))
+    else:
+        code = code_of(executor.tasks)
+        run_locally(calls, executor.choice, on_receipt, on_start, suspects, code)
 
 
 def run_suspects(
@@ -198,67 +176,45 @@ def run_suspects(
         children.close()
 
 
-def run_in_threads(
-    calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt, on_start: OnStart
-) -> None:
-    """Run the calls in this process; receipts arrive as they come.
-
-    An interrupt lets the shards that are running finish their commit, and drops the others; a
-    second one is taken where it comes.
-    """
-    from codebatch.shard.run import run_shard
-
-    with deferred():
-        _run_all(run_shard, calls, workers, on_receipt, on_start)
-
-
-def run_in_processes(
-    calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt, code: bytes = b""
-) -> None:
-    """Run the calls in children, for each of which a thread waits; receipts arrive as they come.
-    ``code`` is that of users' tasks.
-
-    An interrupt lets the shards that are running finish as well, unless one has to be isolated;
-    a second one ends them.
-    """
-    from codebatch.processes.isolation import run_guarded
-    from codebatch.processes.pool import Children, start_server
-
-    start_server()
-    children = Children(code)
-    run = partial(run_guarded, children=children)
-    try:
-        with deferred(children.stop, children.kill):
-            _run_all(run, calls, workers, on_receipt, stop=children.stop)
-    finally:
-        children.close()
-
-
-def _run_all(
-    run: Callable[[ShardCall], Receipt],
+def run_locally(
     calls: Sequence[ShardCall],
-    workers: int,
+    choice: SchedulerChoice,
     on_receipt: OnReceipt,
     on_start: OnStart = lambda _: None,
-    stop: Callable[[], None] = lambda: None,
+    suspects: Container[str] = (),
+    code: bytes = b"",
 ) -> None:
-    """Run the calls in so many threads; running ones finish, whatever happens here."""
-    waiting = iter(calls)
-    ended: SimpleQueue[Future[Receipt]] = SimpleQueue()
-    pool = ThreadPoolExecutor(workers)
+    """Run the calls on this machine; receipts arrive as they come. ``code`` is that of users' tasks.
 
-    def start(most: int) -> None:
-        for call in islice(waiting, most):
-            on_start(call)
-            pool.submit(run, call).add_done_callback(ended.put)
+    Except by ``sync``, an interrupt lets the shards that are running finish their commit, and drops
+    the others; a second one ends children, and is taken where it comes in this process.
+    """
+    from codebatch.processes.pool import Children, start_server
 
+    if not choice.is_this_process:
+        start_server()  # it loads its modules while this process loads Dask
+    from codebatch.graph.compile import compile_graph
+    from codebatch.graph.keys import shard_key
+    from codebatch.graph.local import Lane, run_graph
+    from codebatch.processes.isolation import run_guarded
+    from codebatch.shard.run import run_shard
+
+    children, by_key = Children(code), {shard_key(call): call for call in calls}
+
+    def run(call: ShardCall) -> Receipt:
+        is_here = choice.is_this_process and call.shard_id not in suspects
+        return run_shard(call) if is_here else run_guarded(call, children)
+
+    def start(key: Key) -> None:
+        if choice.is_this_process and key in by_key:
+            on_start(by_key[key])
+
+    workers = 0 if choice.name == "sync" else min(choice.workers, len(calls))
+    lane = Lane(workers, run, choice.pool, choice.get, children.stop)
+    actions = [children.stop] if choice.is_this_process else [children.stop, children.kill]
     try:
-        start(workers)
-        for _ in calls:
-            receipt = ended.get().result()
-            check()  # no lock is held here
-            on_receipt(receipt)
-            start(1)
+        with contextlib.nullcontext() if choice.name == "sync" else deferred(*actions):
+            graph = compile_graph(calls, code)
+            run_graph(graph, list(by_key), lane, lambda _, receipt: on_receipt(receipt), start)
     finally:
-        stop()
-        pool.shutdown(cancel_futures=True)
+        children.close()

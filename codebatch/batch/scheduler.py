@@ -1,8 +1,8 @@
 """The choice of a scheduler for a run, without importing Dask.
 
-Order: what was asked for, ``CODEBATCH_SCHEDULER``, the client that a program works with already,
-the address in Dask's configuration (``DASK_SCHEDULER_ADDRESS``, or ``scheduler-address`` in a YAML
-file), else a local scheduler that suits the amount of work.
+Order: what was asked for, ``CODEBATCH_SCHEDULER``, ``dask.config.set(scheduler=…)``, the client
+that a program works with already, the address in Dask's configuration (``DASK_SCHEDULER_ADDRESS``,
+or ``scheduler-address`` in a YAML file), else a local scheduler that suits the amount of work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,21 @@ from codebatch.store.destination import check_writable
 
 if TYPE_CHECKING:
     from codebatch.cluster.connect import configuration
+    from codebatch.graph import configured
 else:
     configuration = lazy("codebatch.cluster.connect.configuration")
+    configured = lazy("codebatch.graph.configured")
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")
 VARIABLE = "CODEBATCH_SCHEDULER"
 DASK_VARIABLE = "DASK_SCHEDULER_ADDRESS"
+# Names the scheduler of a program that is a function: what runs a graph as Dask's own would.
+DASK = "dask"
 
 _ADDRESS = re.compile(r"(?:tcp|tls)://(?:[^\s/:\[\]]+|\[\S+\]):([0-9]{1,5})\Z")
 _OTHER_ADDRESS = re.compile(r"(?:ws|wss|ucx|inproc)://\S+\Z")
+_DASK_VARIABLES = ("DASK_SCHEDULER", "DASK_NUM_WORKERS")
 _SETTING = re.compile(rb"^[^#\n]*\bscheduler[-_]address\b", re.MULTILINE)
 _SETTINGS_SUFFIXES = (".yaml", ".yml", ".json")
 _MAX_SETTINGS_BYTES = 2**20
@@ -42,20 +47,34 @@ _SMALL_WORK_BYTES = 2 * 2**20
 
 @dataclass(frozen=True)
 class SchedulerChoice:
-    """``name`` is a local scheduler, an address, or a path to a scheduler file."""
+    """``name`` is a local scheduler, an address, or a path to a scheduler file. A local one may use
+    a ``pool`` of the program, or be a function ``get`` of it.
+    """
 
     name: str
     workers: int
+    pool: Any = None
+    get: Callable[..., Any] | None = None
 
     @property
     def is_local(self) -> bool:
         """True if it runs on this machine alone."""
-        return self.name in LOCAL
+        return self.name in (*LOCAL, DASK)
+
+    @property
+    def is_this_process(self) -> bool:
+        """True if tasks run in this process."""
+        return self.name in ("sync", "threads")
 
 
 def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) -> SchedulerChoice:
     """Return the scheduler for a run over ``work_bytes`` of source."""
-    name = asked or os.environ.get(VARIABLE) or _configured_for_dask() or AUTO
+    named = asked or os.environ.get(VARIABLE)
+    found = _configured()
+    workers = workers or (found.workers if found else None) or usable_cpus()
+    if found and found.name and not named:
+        return SchedulerChoice(found.name, workers, found.pool, found.get)
+    name = named or _configured_for_dask() or AUTO
     if name == AUTO:
         name = _local_for(work_bytes)
     elif name not in LOCAL and not _is_cluster(name):
@@ -63,7 +82,7 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
             f"unknown scheduler: {name}",
             hints=[f"choose {', '.join((AUTO, *LOCAL))}, tcp://host:port, or a scheduler file"],
         )
-    return SchedulerChoice(name, workers or usable_cpus())
+    return SchedulerChoice(name, workers)
 
 
 def current_client(asked: str | None) -> Any:
@@ -73,6 +92,9 @@ def current_client(asked: str | None) -> Any:
     distributed = sys.modules.get("distributed")
     if asked or os.environ.get(VARIABLE) or distributed is None:
         return None
+    found = _configured()
+    if found and (found.client or found.name):
+        return found.client
     try:
         client = distributed.default_client()
     except ValueError:
@@ -143,6 +165,13 @@ def _may_be_file(name: str) -> bool:
     if os.path.exists(name) or not name.endswith(".json"):
         return os.path.isfile(name)
     return os.path.isdir(os.path.dirname(name) or ".")
+
+
+def _configured() -> configured.Configured | None:
+    """Return the scheduler in Dask's configuration, which a program sets once Dask is loaded."""
+    if "dask" not in sys.modules and not any(map(os.environ.get, _DASK_VARIABLES)):
+        return None
+    return configured.configured_scheduler()
 
 
 def _configured_for_dask() -> str | None:

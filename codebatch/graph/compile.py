@@ -6,8 +6,10 @@ shard. A graph is compiled from values alone: who asks for it has read the store
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
@@ -18,10 +20,14 @@ from codebatch.graph.keys import Key, code_key, shard_key
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
 from codebatch.processes.pool import children_of
-from codebatch.shard.run import log_receipt, run_shard
+from codebatch.shard.run import log_receipt
 from codebatch.tasks.code.carry import NOTHING, be_told
 
 __all__ = ["Key", "compile_graph", "get_in_threads", "layered", "run_anywhere"]
+
+RunShard = Callable[[ShardCall], Receipt]
+
+_run_shard: ContextVar[RunShard | None] = ContextVar("_run_shard", default=None)
 
 
 def compile_graph(calls: Sequence[ShardCall], code: bytes = NOTHING) -> dict[Key, Any]:
@@ -55,16 +61,31 @@ def name_of(key: Any) -> str:
     return str(key[0] if isinstance(key, tuple) else key)
 
 
+@contextlib.contextmanager
+def running_shards_by(run: RunShard) -> Iterator[None]:
+    """For a block, have nodes that run in this context run their shards by this function."""
+    token = _run_shard.set(run)
+    try:
+        yield
+    finally:
+        _run_shard.reset(token)
+
+
 def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
-    """Run a shard: in a child process on a worker of a cluster, which must not die of a file,
-    and otherwise in this process. ``code`` is that of users' tasks among its tasks.
+    """Run a shard: by the function that a run of ours has chosen, else in a child process, as the
+    worker of a cluster or the process of a caller must not die of a file. ``code`` is that of users'
+    tasks among its tasks.
     """
+    chosen = _run_shard.get()
+    if chosen is not None:
+        return chosen(call)
+    be_told(code)
+    receipt = run_guarded(call, children_of(code))
     try:
         worker = sys.modules["distributed"].get_worker()
     except (KeyError, ValueError):  # not loaded, or no worker
-        return run_shard(call)
-    be_told(code)
-    receipt = run_guarded(call, children_of(code))._replace(worker=str(worker.name))
+        return receipt
+    receipt = receipt._replace(worker=str(worker.name))
     if call.lease.left_to:
         log_receipt(call, receipt)
     return receipt

@@ -22,14 +22,13 @@ SEED = os.environ.get("INTERRUPT_SEED", "20261126")
 # Runs calls that are refused at once, so that nearly all time goes by between the threads.
 RUNS = """
 import faulthandler, random, signal, sys, time
-from codebatch.batch.dispatch import run_in_processes, run_in_threads
+from codebatch.batch.dispatch import run_locally
+from codebatch.batch.scheduler import SchedulerChoice
 from codebatch.model.messages import ShardCall
 
 calls = [ShardCall("/nowhere", "", "batch-0", f"{i:02x}", f"{i:02x}") for i in range(64)]
-run = {
-    "threads": lambda: run_in_threads(calls, 2, lambda _: None, lambda _: None),
-    "processes": lambda: run_in_processes(calls, 2, lambda _: None),
-}[sys.argv[1]]
+choice = SchedulerChoice(sys.argv[1], 2)
+run = lambda: run_locally(calls, choice, lambda _: None)
 random = random.Random(int(sys.argv[2]))
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 run()
