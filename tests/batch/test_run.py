@@ -31,6 +31,8 @@ from conftest import (
 )
 
 import codebatch
+from codebatch.graph.compile import running_shards_by
+from codebatch.shard.run import run_shard
 from codebatch.store import write_group
 from codebatch.store.shards import Shards
 from codebatch.tasks import native_tool, registry
@@ -61,7 +63,8 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
 
     monkeypatch.setattr(Shards, "save_state", save_state)
     monkeypatch.setattr(write_group, "sync_file_system", sync_all)
-    report = dask.compute(batch)[0] if dask_runs else batch.run("sync")
+    with running_shards_by(run_shard):  # in this process
+        report = dask.compute(batch, scheduler="sync")[0] if dask_runs else batch.run("sync")
     last = max(index for index, one in enumerate(written) if one != "synced")
     assert {one for one in written if one != "synced"} == {None}
     assert "synced" in written[last:]
@@ -348,7 +351,8 @@ def test_shortage_of_a_process_is_no_state(
     """Another process may be able to: only the run, which asks others, says that it has failed."""
     batch = store.batch(store.snapshot(tree), "full")
     replace_task(monkeypatch, "symbols", run=broken_task(lambda: OSError(errno.ENOSPC, "no room")))
-    receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
+    with running_shards_by(run_shard):  # in this process
+        receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
     codes = [receipt.error["code"] for receipt in receipts if receipt.error]
     assert codes == ["DISK_EXHAUSTED"]
     assert batch.load_status().shards()["failed"] == 0
