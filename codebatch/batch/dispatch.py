@@ -184,7 +184,8 @@ def run_locally(
     suspects: Container[str] = (),
     code: bytes = b"",
 ) -> None:
-    """Run the calls on this machine; receipts arrive as they come. ``code`` is that of users' tasks.
+    """Run the calls on this machine; receipts arrive as they come. ``code`` is that of users'
+    tasks.
 
     Except by ``sync``, an interrupt lets the shards that are running finish their commit, and drops
     the others; a second one ends children, and is taken where it comes in this process.

@@ -73,8 +73,8 @@ def running_shards_by(run: RunShard) -> Iterator[None]:
 
 def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
     """Run a shard: by the function that a run of ours has chosen, else in a child process, as the
-    worker of a cluster or the process of a caller must not die of a file. ``code`` is that of users'
-    tasks among its tasks.
+    worker of a cluster or the process of a caller must not die of a file. ``code`` is that of
+    users' tasks among its tasks.
     """
     chosen = _run_shard.get()
     if chosen is not None:
