@@ -17,6 +17,7 @@ from functools import partial
 from codebatch.batch.create import store_head
 from codebatch.batch.reuse import Reuse
 from codebatch.model.errors import StoreError
+from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import identify, make_plan
@@ -30,7 +31,6 @@ CONTENT = "content"
 UPSTREAM = "upstream"
 FIRST = "first"
 FORGOTTEN = "forgotten"
-COMPONENTS = ("version", "config", "toolchain", "facets", "reads")
 
 LoadInputs = Callable[[PlannedShard], Sequence[InputFile]]
 _Seen = frozenset[tuple[object, ...]]
@@ -41,7 +41,8 @@ class TaskForecast:
     """The number of files that a task would be computed for, and of results taken over.
 
     ``reasons`` counts the files to compute by what is different from the nearest earlier batch:
-    a component of the fingerprint, ``content`` (the file is not in that batch as it is),
+    a component of the fingerprint (of the code of a user's task the module, value or distribution,
+    as ``code pkg.helper``), ``content`` (the file is not in that batch as it is),
     ``upstream``, ``forgotten`` (nothing differs, but the result is not in the memo), or
     ``first`` (there is no earlier batch). A file may have several reasons.
     """
@@ -163,7 +164,7 @@ def _changed(task: PlannedTask, earlier: tuple[str, Plan] | None) -> list[str]:
     before = next((one for one in earlier[1].tasks if one.id == task.id), None)
     if before is None or before.task != task.task:
         return [FIRST]
-    return [name for name in COMPONENTS if before.components.get(name) != task.components[name]]
+    return list(changed_components(dict(before.components), dict(task.components)))
 
 
 def _reasons(

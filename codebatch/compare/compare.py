@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from codebatch.compare.diff import RecordDiff, diff_records
 from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
+from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.status.batch_status import BatchStatus
@@ -128,6 +129,5 @@ def _notes(a: BatchStatus, b: BatchStatus) -> Iterator[str]:
         yield f"task {task} is in one of the batches only and is not compared"
     for task in sorted(old.keys() & new.keys()):
         if old[task].fingerprint != new[task].fingerprint:
-            components = old[task].components
-            differing = (k for k, v in new[task].components.items() if components.get(k) != v)
-            yield f"task {task} differs in {', '.join(sorted(differing))}"
+            parts = (dict(one[task].components) for one in (old, new))
+            yield f"task {task} differs in {', '.join(changed_components(*parts))}"

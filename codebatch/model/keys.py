@@ -8,12 +8,15 @@ no record stops there, and one key names one set of lines, wherever and whenever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from codebatch.model.digest import Document, digest_bytes, digest_document
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
+
+CODE = "code"
+CODE_PARTS = ("modules", "globals", "distributions")  # of the code of a user's task
 
 _TREE = "ast"
 
@@ -21,6 +24,22 @@ _TREE = "ast"
 def fingerprint(components: Document) -> str:
     """Digest of everything about a task that may change what it yields."""
     return digest_document("fingerprint", components)
+
+
+def changed_components(before: Document, after: Document) -> Iterator[str]:
+    """Yield the names of the components in which two tasks differ, in order; of their code the
+    modules, values and distributions, as ``code pkg.helper``.
+    """
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield from _changed_code(before, after) if name == CODE else (name,)
+
+
+def _changed_code(before: Document, after: Document) -> Iterator[str]:
+    earlier, later = (cast("Mapping[str, Any]", one.get(CODE) or {}) for one in (before, after))
+    for part in CODE_PARTS:
+        old, new = earlier.get(part, {}), later.get(part, {})
+        yield from (f"{CODE} {one}" for one in sorted({*old, *new}) if old.get(one) != new.get(one))
 
 
 def file_key(task: PlannedTask, file: InputFile, upstream: Mapping[str, FileLines]) -> str:

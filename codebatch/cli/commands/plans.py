@@ -81,8 +81,9 @@ def plan(
 
     Per task: how many files would be computed, at most, and how many results taken over. The
     reasons name what differs from the nearest earlier batch: content, config, version,
-    toolchain, facets, upstream; 'first' where there is none, 'forgotten' where nothing differs
-    but the result is not in the memo.
+    toolchain, facets, upstream, and of the code of your own tasks the module, value or
+    distribution, as 'code pkg.helper'; 'first' where there is none, 'forgotten' where nothing
+    differs but the result is not in the memo.
     """
     if snapshot is not None and batch is not None:
         raise UsageError("a plan is for a snapshot or a batch: give one of --snapshot and --batch")

@@ -2,7 +2,7 @@
 
 from codebatch.tasks.code.carry import adopt, be_told, carry, known_task
 from codebatch.tasks.code.describe import describe_task
-from codebatch.tasks.code.document import Code, changed_parts
+from codebatch.tasks.code.document import Code
 from codebatch.tasks.code.load import load_object
 from codebatch.tasks.code.modules import remember_loaded
 
@@ -11,7 +11,6 @@ __all__ = [
     "adopt",
     "be_told",
     "carry",
-    "changed_parts",
     "describe",
     "describe_task",
     "known_task",

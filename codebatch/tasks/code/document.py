@@ -8,14 +8,13 @@ installed. All are by name, so that a plan can be compared with another one part
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from codebatch.model.digest import Document, digest_document
+from codebatch.model.keys import CODE_PARTS
 from codebatch.tasks.code.distributions import version_of
-
-PARTS = ("modules", "globals", "distributions")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Code:
     @classmethod
     def from_document(cls, document: Mapping[str, object]) -> Code:
         """Parse the component of a plan."""
-        parts = (cast("Mapping[str, str]", document.get(part, {})) for part in PARTS)
+        parts = (cast("Mapping[str, str]", document.get(part, {})) for part in CODE_PARTS)
         return cls(*map(dict, parts))
 
     def _parts(self) -> Document:
@@ -55,16 +54,3 @@ class Code:
             "globals": dict(sorted(self.globals.items())),
             "distributions": dict(sorted(self.distributions.items())),
         }
-
-
-def changed_parts(before: object, after: object) -> Iterator[str]:
-    """Yield the names of modules, values and distributions in which two ``code`` components
-    differ, in order.
-    """
-    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return
-    for part in PARTS:
-        earlier, later = before.get(part, {}), after.get(part, {})
-        for name in sorted({*earlier, *later}):
-            if earlier.get(name) != later.get(name):
-                yield name
