@@ -79,6 +79,7 @@ COMMANDS = [
     ("cli.inspect", ["inspect", "cart.py"]),
     ("cli.pipeline", ["pipeline", "full"]),
     ("cli.pipelines", ["pipelines"]),
+    ("cli.names", ["names"]),
     ("cli.plan", ["plan"]),
     ("cli.plan", ["plan", "--pipeline", "parse"]),
     ("cli.query-outputs", ["query", "outputs"]),
@@ -115,16 +116,9 @@ OPEN = {"cli.query-outputs", "cli.sql"}  # columns follow from the question
 RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
-    *(
-        "chunks",
-        "cli.batch-init",
-        "cli.detach",
-        "cli.diff",
-        "cli.error",
-        "cli.init",
-        "cli.regressions",
-    ),
-    *("cli.export", "cli.rm", "cli.show-object", "cli.show-snapshot", "cli.snapshot", "pipeline"),
+    *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
+    *("cli.export", "cli.name-rm", "cli.name-set", "cli.regressions", "cli.rm", "pipeline"),
+    *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),
     "verdict",
 }
 
@@ -186,6 +180,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Tree:
     check(tree.on_store("status"), "cli.status")
     check(tree.on_store("summary"), "cli.summary")
     check(tree.on_store("run"), "cli.run")
+    check(tree.on_store("name", "set", "kept", "latest"), "cli.name-set")
+    check(tree.on_store("name", "set", "other", "latest"), "cli.name-set")
+    check(tree.on_store("name", "rm", "other"), "cli.name-rm")
+    check(json.loads((tree.store / "names" / "kept").read_bytes()), "name")
     return tree
 
 
@@ -314,6 +312,7 @@ def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:
     removing = Tree(tmp_path, tree.server)
     shutil.copytree(tree.store, removing.store)
     snapshots = [row["snapshot_id"] for row in removing.on_store("snapshots")]
+    removing.on_store("name", "rm", "kept")
     for row in removing.on_store("batches"):
         check(removing.on_store("batch", "rm", row["batch_id"]), "cli.rm")
     output = removing.on_store("snapshot", "rm", *snapshots)

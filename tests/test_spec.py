@@ -69,6 +69,7 @@ EXAMPLES = {
     "per_file": "state",
     "event": "event",
     "key": "verdict",
+    "set": "name",
 }
 
 
@@ -92,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tree" / "broken.py").chmod(0o755)
     os.mkfifo(folder / "tree" / "pipe")
     for store, shards in (("narrow", "16"), ("wide", "4096")):
-        codebatch(folder, "scan", "tree", "--store", store, "--shards", shards)
+        codebatch(folder, "scan", "tree", "--store", store, "--shards", shards, "--name", "main")
     for archive in ("store", "edges"):
         unpack(folder, archive).rename(folder / f"golden-{archive}")
     return folder
@@ -305,6 +306,7 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
         rf"{shard}/outputs\.index\.jsonl": store.lines,
         r"indexes/memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo": lambda name: _segment(store, name),
         r"indexes/shards/../[0-9a-f]{62}": lambda _: None,  # of an earlier version, and ignored
+        r"names/main": store.sealed,
         r"indexes/stat/\w+": lambda name: _stat_cache(store, name),
     }
     used = set()
@@ -315,7 +317,11 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
             assert len(matching) == 1, name
             rules[matching[0]](name)
             used.add(matching[0])
-    assert rules.keys() - used <= {r"indexes/stat/\w+", r"indexes/shards/../[0-9a-f]{62}"}
+    assert rules.keys() - used <= {
+        r"indexes/stat/\w+",
+        r"names/main",
+        r"indexes/shards/../[0-9a-f]{62}",
+    }
 
 
 def _wrong(name: str) -> None:

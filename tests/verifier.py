@@ -187,6 +187,13 @@ def verify_store(root: Path) -> Counter[str]:
     for path in sorted((root / "objects" / "sha256").glob("*/*/[0-9a-f]*")):
         store.object(f"sha256:{path.name.removesuffix('.zst')}")
         checked["objects"] += 1
+    for path in sorted((root / "names").glob("*")):
+        named = store.sealed(f"names/{path.name}")
+        assert named.keys() == {"digest", "id", "name", "set"}
+        assert named["name"] == path.name
+        kind = "snapshots" if named["id"].startswith("snap-") else "batches"
+        assert list((root / kind / named["id"]).glob("*.json")), named
+        checked["names"] += 1
     for path in sorted((root / "snapshots").glob("*/snapshot.json")):
         _verify_snapshot(store, path.parent.name)
         checked["snapshots"] += 1

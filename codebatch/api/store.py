@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch
+from codebatch.api.names import NameTable
 from codebatch.model import resources
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
 from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
-from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
+from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
 from codebatch.store import StoreDirectory, expecting, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
@@ -128,6 +129,11 @@ class Store:
         """The store's directory."""
         return self.directory.root
 
+    @property
+    def names(self) -> NameTable:
+        """The names for snapshots and batches: ``store.names["main"] = batch``."""
+        return NameTable(self.directory)
+
     def snapshot(
         self,
         root: PathLike,
@@ -166,8 +172,8 @@ class Store:
         return watch
 
     def find_snapshot(self, snapshot_id: str) -> Snapshot:
-        """A snapshot by id, unique prefix of an id, or ``latest``."""
-        return Snapshot(self.directory, self.directory.snapshots.find(snapshot_id))
+        """A snapshot by id, unique prefix of an id, ``latest``, ``latest~2``, or name."""
+        return Snapshot(self.directory, resolve.find_snapshot(self.directory, snapshot_id))
 
     def batch(
         self,
@@ -193,8 +199,8 @@ class Store:
         return forecasts.forecast_snapshot(self.directory, found.id, _resolved(pipeline), shards)
 
     def find_batch(self, batch_id: str) -> Batch:
-        """A batch by id, unique prefix of an id, or ``latest``."""
-        return Batch(self.directory, self.directory.batches.find(batch_id))
+        """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name."""
+        return Batch(self.directory, resolve.find_batch(self.directory, batch_id))
 
     def compare(
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
@@ -216,7 +222,9 @@ class Store:
         return views.batch_rows(self.directory)
 
     def find(self, text: str) -> stored.Target:
-        """The snapshot, batch or object that an id, a digest, a prefix or ``latest`` names."""
+        """The snapshot, batch or object that an id, a digest, a prefix, ``latest`` or a name
+        stands for.
+        """
         return stored.find_target(self.directory, text)
 
     def show(self, text: str) -> Document:

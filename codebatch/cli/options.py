@@ -13,6 +13,7 @@ from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
 from codebatch.model.limits import parse_size
 from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.store.layout import check_ref
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -88,7 +89,13 @@ batch_option = click.option(
     default="latest",
     show_default=True,
     metavar="ID",
-    help="A batch id, a unique prefix of one, or 'latest'.",
+    help="A batch id, a unique prefix of one, a name, 'latest' or 'latest~N'.",
+)
+name_option = click.option(
+    "--name",
+    metavar="NAME",
+    callback=lambda _, __, name: name if name is None else check_ref(name),
+    help="Give it this name, wherever the name pointed before; see codebatch names.",
 )
 pipeline_option = click.option(
     "--pipeline",

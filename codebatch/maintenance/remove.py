@@ -15,10 +15,12 @@ from codebatch.model.clock import now, now_ns
 from codebatch.model.errors import (
     BatchNotFoundError,
     CodeBatchError,
+    NamedError,
     SnapshotInUseError,
     SnapshotNotFoundError,
     StoreError,
 )
+from codebatch.snapshot.resolve import find_batch, find_snapshot
 from codebatch.store import Door, StoreDirectory
 from codebatch.store.inventory import files_below, users_of
 from codebatch.store.leases.leases import refuse_beside, runs_of
@@ -47,11 +49,13 @@ class RemovalReport:
 def remove_batches(
     store: StoreDirectory, names: Sequence[str], *, dry_run: bool = False, wait_seconds: float = 0
 ) -> RemovalReport:
-    """Remove batches by id, prefix or ``latest``: all of them, or none where one is refused.
+    """Remove batches by id, prefix, name or ``latest``: all of them, or none where one is refused.
 
-    `BatchRunningError` where a run is at work on one.
+    `BatchRunningError` where a run is at work on one, `NamedError` where one has a name.
     """
-    found = {one: store.layout.batch_document(one) for one in map(store.batches.find, names)}
+    found = {
+        one: store.layout.batch_document(one) for one in (find_batch(store, name) for name in names)
+    }
     refusal, missing = _refuse_running, BatchNotFoundError
     return _remove(store, "batch rm", found, refusal, missing, dry_run, wait_seconds)
 
@@ -59,11 +63,14 @@ def remove_batches(
 def remove_snapshots(
     store: StoreDirectory, names: Sequence[str], *, dry_run: bool = False, wait_seconds: float = 0
 ) -> RemovalReport:
-    """Remove snapshots by id, prefix or ``latest``: all of them, or none where one is refused.
+    """Remove snapshots by id, prefix, name or ``latest``: all, or none where one is refused.
 
-    `SnapshotInUseError` where a batch refers to one.
+    `SnapshotInUseError` where a batch refers to one, `NamedError` where one has a name.
     """
-    found = {one: store.layout.snapshot_document(one) for one in map(store.snapshots.find, names)}
+    found = {
+        one: store.layout.snapshot_document(one)
+        for one in (find_snapshot(store, name) for name in names)
+    }
     refusal, missing = _refuse_in_use, SnapshotNotFoundError
     return _remove(store, "snapshot rm", found, refusal, missing, dry_run, wait_seconds)
 
@@ -102,11 +109,13 @@ def _remove(
 
 
 def _refuse_running(store: StoreDirectory, ids: Collection[str], moment: int) -> None:
+    _refuse_named(store, ids)
     for batch_id in ids:
         refuse_beside(runs_of(store.layout, batch_id, moment), batch_id)
 
 
 def _refuse_in_use(store: StoreDirectory, ids: Collection[str], _: int) -> None:
+    _refuse_named(store, ids)
     for snapshot_id, batches in users_of(store.layout, ids).items():
         if batches:
             more = f" and {len(batches) - _NAMED} more" if len(batches) > _NAMED else ""
@@ -114,6 +123,16 @@ def _refuse_in_use(store: StoreDirectory, ids: Collection[str], _: int) -> None:
                 f"snapshot {snapshot_id} is needed by {', '.join(batches[:_NAMED])}{more}",
                 hints=_hints(store, batches),
                 details={"snapshot_id": snapshot_id, "batches": batches},
+            )
+
+
+def _refuse_named(store: StoreDirectory, ids: Collection[str]) -> None:
+    for one in ids:
+        if names := store.names.of(one):
+            raise NamedError(
+                f"{one} has the name {' and '.join(names)}",
+                hints=[f"give it to another, or remove it: codebatch name rm {' '.join(names)}"],
+                details={"id": one, "names": names},
             )
 
 

@@ -194,6 +194,10 @@ class BatchNotFoundError(StoreError, code="BATCH_NOT_FOUND"):
     """No batch of that id."""
 
 
+class NameNotFoundError(StoreError, code="NAME_NOT_FOUND"):
+    """No snapshot or batch has that name."""
+
+
 class BatchUnfinishedError(UsageError, code="BATCH_UNFINISHED"):
     """A batch that has to be done for what was asked, and is not."""
 
@@ -204,6 +208,10 @@ class NonDeterminismError(StoreError, code="NON_DETERMINISTIC"):
 
 class SnapshotInUseError(UsageError, code="SNAPSHOT_IN_USE"):
     """A snapshot that batches refer to cannot be removed."""
+
+
+class NamedError(UsageError, code="NAMED"):
+    """A snapshot or a batch that has a name cannot be removed."""
 
 
 class LockedError(CodeBatchError, code="LOCKED", exit_code=EXIT_LOCKED):

@@ -11,6 +11,7 @@ from codebatch.model.errors import (
     InvalidIdError,
     ObjectNotFoundError,
 )
+from codebatch.snapshot.resolve import find_named
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, StoreDirectory, check_name
 
 SNAPSHOT = "snapshot"
@@ -30,20 +31,20 @@ class Target:
 
 
 def find_target(store: StoreDirectory, text: str) -> Target:
-    """Return the meaning of ``text``: a digest, an id, a unique prefix of either, or ``latest``.
+    """Return the meaning of ``text``: a digest, an id, a unique prefix of either, ``latest``,
+    ``latest~2``, or a name.
 
     ``latest`` is the latest batch, or the latest snapshot where there is no batch. Hex digits
     alone are those of a snapshot or a batch, or a whole digest.
     """
+    if named := find_named(store, text):
+        return Target(BATCH if named.startswith(f"{BATCH_PREFIX}-") else SNAPSHOT, named)
     if text.startswith(DIGEST_PREFIX) or (len(text) == 64 and _DIGITS.issuperset(text)):
         return Target(OBJECT, _find_object(store, text.removeprefix(DIGEST_PREFIX)))
-    if text == LATEST:
-        if store.batches.ids():
-            return Target(BATCH, store.batches.find(text))
-        return Target(SNAPSHOT, store.snapshots.find(text))
-    if text.startswith(f"{BATCH_PREFIX}-"):
+    is_latest = text.partition("~")[0] == LATEST
+    if text.startswith(f"{BATCH_PREFIX}-") or (is_latest and store.batches.ids()):
         return Target(BATCH, store.batches.find(text))
-    if text.startswith(f"{SNAPSHOT_PREFIX}-"):
+    if is_latest or text.startswith(f"{SNAPSHOT_PREFIX}-"):
         return Target(SNAPSHOT, store.snapshots.find(text))
     return _find_by_digits(store, check_name(text, "id"))
 

@@ -1,10 +1,19 @@
 """The store directory: durable files, names, objects, typed documents."""
 
 from codebatch.store.batches import parse_plan
-from codebatch.store.documents import LATEST, check_there, expecting, parse_lines, pretty, typed
+from codebatch.store.documents import (
+    LATEST,
+    check_there,
+    expecting,
+    parse_lines,
+    pretty,
+    removal_of,
+    typed,
+)
 from codebatch.store.door import ABSENT, Door, too_large
 from codebatch.store.files import is_intact, lacks_checksum, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
+from codebatch.store.names import Name, Names, check_named
 from codebatch.store.objects.cas import StoredBytes, check_object, measure, open_stored
 from codebatch.store.shards import has_objects_of, parse_chunks
 from codebatch.store.store import (
@@ -28,10 +37,13 @@ __all__ = [
     "SNAPSHOT_PREFIX",
     "STORE_DOCUMENT",
     "Door",
+    "Name",
+    "Names",
     "StoreDirectory",
     "StoredBytes",
     "WriteGroup",
     "check_name",
+    "check_named",
     "check_object",
     "check_there",
     "expecting",
@@ -49,6 +61,7 @@ __all__ = [
     "parse_lines",
     "parse_plan",
     "pretty",
+    "removal_of",
     "replacing",
     "reporting_read_errors",
     "restore_identity",

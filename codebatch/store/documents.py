@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from codebatch.store.layout import BATCH_PREFIX, Layout, check_name, is_name
 from codebatch.store.write_group import reporting_read_errors
 
 LATEST = "latest"
+_LATEST = re.compile(rf"{LATEST}(?:~([0-9]{{1,9}}))?\Z")
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -99,14 +101,20 @@ class Documents:
         return str(self.load(name).get(self._kind.time_key, ""))
 
     def find(self, text: str) -> str:
-        """Return the one id that ``text`` (an id, a unique prefix, ``latest``) stands for."""
+        """Return the one id that ``text`` (an id, a unique prefix, ``latest``, or ``latest~2``,
+        the second before it) stands for.
+        """
         noun, plural, missing = self._kind.noun, self._kind.plural, self._kind.missing
         ids = self.ids()
         hints = [f"list them: codebatch {plural}" if ids else f"the store has no {noun} yet"]
-        if text == LATEST:
+        if match := _LATEST.match(text):
             if not ids:
                 raise missing(f"there is no {noun} in the store", hints=hints)
-            return max(ids, key=lambda name: (self._time_or_none(name), name))
+            before = int(match[1] or 0)
+            if before >= len(ids):
+                count = f"{len(ids)} {noun if len(ids) == 1 else plural}"
+                raise missing(f"there is no {text}: the store has {count}", hints=hints)
+            return self._newest(ids, before)
         check_name(text, f"{noun} id")
         if text in ids:
             return text
@@ -121,6 +129,14 @@ class Documents:
                 details={"candidates": found},
             )
         return found[0]
+
+    def _newest(self, ids: list[str], before: int) -> str:
+        """Return the one that so many were made after."""
+
+        def order(name: str) -> tuple[str, str]:
+            return self._time_or_none(name), name
+
+        return max(ids, key=order) if not before else sorted(ids, key=order)[-1 - before]
 
     def _time_or_none(self, name: str) -> str:
         """Return the time; none of what is damaged or was removed: it is never the latest, and

@@ -40,6 +40,9 @@ CHUNK_BYTES = 16 * 2**20  # what a task stores: a larger value is cut into chunk
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
+_ID = re.compile(rf"({SNAPSHOT_PREFIX}|{BATCH_PREFIX})-[0-9a-f]{{16}}\Z")
+# What means something else where an id is taken: other words, and what could abbreviate an id.
+_TAKEN = re.compile(rf"(latest|HEAD|[0-9a-f]+|({SNAPSHOT_PREFIX}|{BATCH_PREFIX})-.*)\Z")
 
 
 def is_name(value: str) -> bool:
@@ -55,6 +58,29 @@ def check_name(value: str, what: str) -> str:
             hints=["an id consists of letters, digits, '-', '_' and '.', and names no folder"],
         )
     return value
+
+
+def is_id(value: str) -> bool:
+    """Return True if the value is the complete id of a snapshot or a batch."""
+    return _ID.match(value) is not None
+
+
+def is_ref(value: str) -> bool:
+    """Return True if the value may be a name for a snapshot or a batch."""
+    starts = (f"{SNAPSHOT_PREFIX}-", f"{BATCH_PREFIX}-")
+    is_start = any(start.startswith(value) for start in starts)
+    return is_name(value) and not is_start and _TAKEN.match(value) is None
+
+
+def check_ref(value: str) -> str:
+    """The value itself when it may be a name for a snapshot or a batch, else `InvalidIdError`."""
+    if is_ref(value):
+        return value
+    if not is_name(value):
+        why = "a name has letters, digits, '-', '_' and '.', at most 100 and no '/'"
+    else:
+        why = "it could be an id, or means something else; say more, as main or release-1.2"
+    raise InvalidIdError(f"not a valid name: {value!r}", hints=[why])
 
 
 def check_shard_id(value: str) -> str:
@@ -87,6 +113,7 @@ class Layout:
     leases = _Below("leases")  # of commands at work; in a folder a batch, the claims on its shards
     snapshots = _Below("snapshots")  # one folder a snapshot
     batches = _Below("batches")  # one folder a batch
+    names = _Below("names")  # one file a name, with the id of a snapshot or a batch
     # Derived from the rest, and deletable at any time:
     memo = _Below("indexes/memo")  # results by key, in a tree of folders by hex digit of the object
     quarantine = _Below("indexes/quarantine")  # one file for each result that is quarantined
@@ -129,6 +156,10 @@ class Layout:
     def plan_document(self, batch_id: str) -> Path:
         """The plan: resolved pipeline, fingerprints, shards."""
         return self.batch_document(batch_id).with_name(PLAN)
+
+    def name(self, name: str) -> Path:
+        """The document that says which id a name holds."""
+        return self.names / check_ref(name)
 
     def in_shards(self, folder: Path, name: str) -> Iterator[Path]:
         """The paths of that name in the shards of a folder that is, or was, that of a batch."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, form_of
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name
+from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name, is_ref
 from codebatch.store.write_group import reporting_read_errors
 
 STORE, IGNORE, OBJECT = "store", "ignore", "object"
@@ -22,7 +22,7 @@ LOCK, HOLDER = "lock", "holder"
 SNAPSHOT, MANIFEST = "snapshot", "manifest"
 BATCH, PLAN, INPUTS, EVENTS, TASK = "batch", "plan", "inputs", "events", "task"
 STATE, OUTPUTS = "state", "outputs"
-DERIVED, LEASE = "derived", "lease"
+DERIVED, LEASE, NAME = "derived", "lease", "name"
 
 FILE = "file"
 FOLDER = "folder"
@@ -57,6 +57,7 @@ _FILES = {
     TASK: rf"{_TASK}/task\.json",
     STATE: rf"{_SHARD}/state\.json",
     OUTPUTS: rf"{_SHARD}/outputs\.index\.jsonl",
+    NAME: r"names/(?P<owner>[A-Za-z0-9_.-]+)",
     DERIVED: rf"indexes/({_DERIVED})",
     LEASE: rf"leases/([0-9a-f]+\.json|{_ID}/[0-9a-f]{{1,3}}(\.[A-Za-z0-9_.-]+)?)",
 }
@@ -66,17 +67,17 @@ _FOLDERS = re.compile(
     rf"|batches(/{BATCH_PREFIX}-[0-9a-f]{{16}}"
     r"(/tasks(/[A-Za-z0-9_.-]+(/shards(/[0-9a-f]{1,3})?)?)?)?)?"
     r"|indexes(/sql|/totals|/stat|/quarantine|/shards(/[0-9a-f]{2})?|/memo(/[0-9a-f]){0,3})?"
-    rf"|leases(/{_ID})?"
+    rf"|leases(/{_ID})?|names"
 )
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _FILES.items()}
 # Most of what lies in a store: the file's name tells the kind, so that few patterns are tried.
 _BY_NAME = {
     pattern.rpartition("/")[2].replace("\\", ""): kind
     for kind, pattern in _FILES.items()
-    if kind not in (OBJECT, DERIVED, LEASE)
+    if kind not in (OBJECT, NAME, DERIVED, LEASE)
 }
-_BY_START = {"indexes": DERIVED, "leases": LEASE}
-OBJECTS, SNAPSHOTS, BATCHES = "objects", "snapshots", "batches"
+_BY_START = {"indexes": DERIVED, "leases": LEASE, "names": NAME}
+OBJECTS, SNAPSHOTS, BATCHES, NAMES = "objects", "snapshots", "batches", "names"
 INDEXES_FOLDER, LEASES_FOLDER = "indexes", "leases"
 
 
@@ -113,6 +114,8 @@ def place_of(path: str) -> Place | None:
     if kind == OBJECT:
         return Place(OBJECT, digest=DIGEST_PREFIX + match["name"])
     parts = match.groupdict("")
+    if kind == NAME and not is_ref(parts["owner"]):
+        return None
     if parts.get("task") and not is_name(parts["task"]):
         return None
     return Place(kind, parts.get("owner", ""), parts.get("task", ""), parts.get("shard", ""))

@@ -29,6 +29,7 @@ from codebatch.store.door import TEMPORARY_PREFIX
 from codebatch.store.files import read_file, write_file
 from codebatch.store.layout import BATCH_PREFIX, SMALL_BYTES, SNAPSHOT_PREFIX, Layout
 from codebatch.store.leases.leases import Pins
+from codebatch.store.names import Names
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.shards import Shards
 from codebatch.store.snapshots import Snapshots
@@ -53,6 +54,7 @@ class StoreDirectory:
         self.objects = ObjectStore(layout)
         self.snapshots = Snapshots(layout)
         self.batches = Batches(layout)
+        self.names = Names(layout)
         self.shards = Shards(layout, self.objects)
 
     @property

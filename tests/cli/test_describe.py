@@ -37,6 +37,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "improvements": [["improvements", "OLD", "latest"]],
     "inspect": [["inspect", "pkg/cart.py"], ["inspect", "style.py"]],
     "memo export": [["memo", "export", "MEMO"]],
+    "names": [["names"]],
     "plan": [["plan"], ["plan", "--pipeline", "parse"], ["plan", "--batch", "latest"]],
     "query diagnostics": [["query", "diagnostics", "--language", "python"]],
     "query edges": [["query", "edges", "--language", "python"]],
@@ -57,7 +58,8 @@ VIEWS: dict[str, list[list[str]]] = {
 }
 # Commands that change a store, or need none.
 OTHERS = {
-    *("api", "batch init", "batch rm", "gc", "init", "memo import", "pipeline", "pipelines"),
+    *("api", "batch init", "batch rm", "gc", "init", "memo import", "name rm", "name set"),
+    *("pipeline", "pipelines"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
 }
 

@@ -37,6 +37,7 @@ PLACES = (
     *("indexes/shards", "indexes/shards/??", "indexes/shards/??/*"),
     *("indexes/stat", "indexes/stat/*", "indexes/sql", "indexes/sql/*.sqlite"),
     *("indexes/sql/*.sha256", "indexes/totals", "indexes/quarantine", "leases"),
+    *("names", "names/main"),
     *("leases/batch-0123456789abcdef", "leases/0123.json"),
 )
 SHAPES = ("link", "pipe", "folder", "sparse")

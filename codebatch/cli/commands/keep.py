@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 else:
     problems = lazy("codebatch.maintenance.verify.problems")
 
-_UNREPAIRABLE = frozenset({"FOREIGN_FILE", "PLAN_DAMAGED", "INPUTS_DAMAGED"})
+_UNREPAIRABLE = frozenset(
+    {"FOREIGN_FILE", "INPUTS_DAMAGED", "NAME_DAMAGED", "NAME_DANGLING", "PLAN_DAMAGED"}
+)
 _GARBAGE = {
     "objects": "objects",
     "memo": "memo segments",

@@ -12,12 +12,14 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import ID, Call, command, libraries_silenced
+from codebatch.cli.commands.names import give_name
 from codebatch.cli.commands.stored import take
 from codebatch.cli.options import (
     PERCENT,
     RUN_OPTIONS,
     batch_option,
     max_file_size_option,
+    name_option,
     no_ignore_option,
     pipeline_option,
     shards_option,
@@ -68,6 +70,7 @@ _DETACH = click.option(
     _REQUIRE_REUSED,
     shards_option,
     store_option,
+    name_option,
     no_ignore_option,
     max_file_size_option,
     store=None,
@@ -79,12 +82,14 @@ def scan(
     pipeline: str,
     require_reused: bool,
     shards: int | None,
+    name: str | None,
     no_ignore: bool,
     max_file_bytes: int,
 ) -> None:
     """Snapshot a directory, plan a pipeline over it and run it, in one go.
 
-    Where there is no store yet, one is made in .codebatch (or where --store says).
+    Where there is no store yet, one is made in .codebatch (or where --store says). A name
+    is given to the batch once it is done.
     """
     scheduler, report_file = call.options["scheduler"], call.options["performance_report"]
     api.check_scan(
@@ -99,6 +104,12 @@ def scan(
     )
     batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
     report = _run(call, batch, require_reused=require_reused)
+    if report.status == DONE:
+        give_name(opened, name, batch.id)
+    elif name is not None:
+        output.write_note(
+            f"{name} is not set: codebatch name set {name} {batch.id}, once it is done"
+        )
     latest = opened.find_batch("latest").id
     if not call.quiet and latest != batch.id:
         output.write_note(

@@ -14,9 +14,11 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import ID, Call, command
+from codebatch.cli.commands.names import give_name
 from codebatch.cli.group import LeadingCommand, ReportingGroup
 from codebatch.cli.options import (
     max_file_size_option,
+    name_option,
     no_ignore_option,
     pipeline_option,
     shards_option,
@@ -89,6 +91,7 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
 @command(
     click.argument("directory", metavar="DIR"),
     store_option,
+    name_option,
     no_ignore_option,
     max_file_size_option,
     click.option(
@@ -101,7 +104,12 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
     cls=LeadingCommand,
 )
 def snapshot(
-    call: Call, directory: str, no_ignore: bool, max_file_bytes: int, no_cache: bool
+    call: Call,
+    directory: str,
+    name: str | None,
+    no_ignore: bool,
+    max_file_bytes: int,
+    no_cache: bool,
 ) -> None:
     """Record the files of a directory as an immutable snapshot.
 
@@ -114,13 +122,15 @@ def snapshot(
             f"{directory} is a command",
             hints=[f"codebatch snapshot {directory} ID...", f"the directory is ./{directory}"],
         )
+    opened = call.open()
     taken = take(
-        call.open(),
+        opened,
         directory,
         ignore=not no_ignore,
         max_file_bytes=max_file_bytes,
         use_cache=not no_cache,
     )
+    give_name(opened, name, taken.snapshot_id)
     skipped = [file._asdict() for file in taken.skipped]
     call.write({**vars(taken), "skipped": skipped}, _taken_lines(call, taken), taken.snapshot_id)
 
@@ -174,14 +184,17 @@ def batch_group() -> None:
         default="latest",
         show_default=True,
         metavar="ID",
-        help="A snapshot id, a unique prefix of one, or 'latest'.",
+        help="A snapshot id, a unique prefix of one, a name, 'latest' or 'latest~N'.",
     ),
+    name_option,
     pipeline_option,
     shards_option,
     name="init",
     form=ID,
 )
-def batch_init(call: Call, snapshot_id: str, pipeline: str, shards: int | None) -> None:
+def batch_init(
+    call: Call, snapshot_id: str, name: str | None, pipeline: str, shards: int | None
+) -> None:
     """Plan a pipeline over a snapshot.
 
     The same snapshot, pipeline and tools give the same batch, which keeps the number of shards
@@ -190,6 +203,7 @@ def batch_init(call: Call, snapshot_id: str, pipeline: str, shards: int | None) 
     opened = call.open()
     made = opened.batch(opened.find_snapshot(snapshot_id), pipeline, shards=shards).made
     assert made is not None  # noqa: S101 - just made
+    give_name(opened, name, made.batch_id)
     call.write(made, _planned_lines(call, made, shards), made.batch_id)
 
 
@@ -268,8 +282,8 @@ snapshot.commands = {"rm": snapshot_rm}
 def show(call: Call, id_: str) -> None:
     """Show what is stored under an id: a snapshot, a batch with its plan, or an object.
 
-    ID is a snapshot or batch id, a digest, a unique prefix of one, or 'latest', the latest
-    batch. The bytes of an object (sha256:...) are written as they are; with --json, its size
+    ID is a snapshot or batch id, a digest, a unique prefix of one, a name, or 'latest', the
+    latest batch. The bytes of an object (sha256:...) are written as they are; with --json, its size
     and how it is stored.
     """
     opened = call.open()

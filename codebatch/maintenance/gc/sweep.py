@@ -132,8 +132,13 @@ class Sweep:
             self._remove_tree("discarded", folder)
 
     def unfinished(self) -> None:
-        """Remove folders of snapshots and batches that were not finished, and are not being."""
+        """Remove folders of snapshots and batches that were not finished, and are not being. What
+        has a name was finished once.
+        """
+        named = {name.id for name in self._store.names.all()}
         for folder in (*self._unfinished_snapshots(), *batch_folders(self._layout)):
+            if folder.name in named:
+                continue
             # A batch that has states and lacks its document alone is damaged.
             is_batch = folder.parent == self._layout.batches
             if is_batch and is_begun(self._layout, folder):

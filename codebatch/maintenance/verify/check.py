@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from codebatch.maintenance.verify.batches import check_batches
@@ -37,10 +38,12 @@ from codebatch.store import (
     IGNORE_LINE,
     SNAPSHOT_PREFIX,
     StoreDirectory,
+    check_named,
     check_object,
     is_intact,
     is_own_document,
     lacks_checksum,
+    removal_of,
 )
 from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
@@ -107,6 +110,7 @@ def check_store(
     """Return what a check of the store finds; objects of the selection are read."""
     findings = Findings(store)
     _check_root(findings)
+    _check_names(findings)
     _check_objects(findings, selection, progress)
     _check_snapshots(findings)
     check_batches(findings)
@@ -129,6 +133,23 @@ def _checked_identity(document: Document) -> Document:
     if not is_own_document(document):
         raise ValueError("it has other keys, or another format or version")
     return document
+
+
+def _check_names(findings: Findings) -> None:
+    """Check every name; what it holds was there before it, and is looked for after it."""
+    layout = findings.store.layout
+    for entry in walk_store(layout.door, kinds.NAMES):
+        place = entry.place
+        if findings.add_stray(entry) or place is None:
+            continue
+        before = len(findings.problems)
+        check = partial(check_named, name=place.owner)
+        document = findings.judge(place, findings.find(place, SMALL_BYTES), check)
+        gone = document and removal_of(layout, str(document["id"]))
+        if document and gone:
+            wrong = f"it holds {document['id']}, which is not in the store"
+            findings.blame(place, wrong, code="NAME_DANGLING")
+        findings.forget_since(before, place)
 
 
 def _check_objects(findings: Findings, selection: Selection, progress: Progress | None) -> None:

@@ -54,6 +54,7 @@ _KINDS = {
     kinds.TASK: _Kind(
         "TASK_DAMAGED", "the document of task {0.task_id} of {0.owner}", Layout.task_document
     ),
+    kinds.NAME: _Kind("NAME_DAMAGED", "the name {0.owner}", Layout.name),
     kinds.STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
     kinds.OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
 }
@@ -171,6 +172,8 @@ class Findings:
             code = "UNREADABLE"
         elif place.kind in (kinds.PLAN, kinds.INPUTS):
             message += f"; {_AGAIN}"
+        elif place.kind == kinds.NAME:
+            message += f"; set it again, or remove it: name rm {place.owner}"
         self.add(code, message, path, place)
 
     def add(self, code: str, message: str, path: str, place: Place = _FOREIGN) -> None:

@@ -225,6 +225,8 @@ HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
     "OUTPUTS_DAMAGED": _Repair.shard,
     "BATCH_DAMAGED": _Repair.batch,
     "RESULT_WRONG": _Repair.leave,
+    "NAME_DAMAGED": _Repair.leave,
+    "NAME_DANGLING": _Repair.leave,
     "STATE_MISSING": _Repair.leave,
     "FOREIGN_FILE": _Repair.foreign,
     "UNREADABLE": _Repair.unreadable,
