@@ -25,7 +25,6 @@ from pathlib import Path
 
 from codebatch.plan.pipeline import load_pipeline
 from codebatch.plan.plan import plan_tasks
-from codebatch.tasks.base import FileContext
 from codebatch.tasks.languages.detect import FACETS, detect_language
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
@@ -63,7 +62,7 @@ def naive_run(manifest: Path, store: Path) -> None:
                 facets = {name: facet(file["path"]) for name, facet in FACETS.items()}
                 source = SourceFile(data, language, facets)
                 (prepared,) = task.prepare_now([source], planned.config)
-                records = list(task.run(source, FileContext(planned.config, {}, prepared)))
+                records = task.run(task.file(source, {}, prepared), planned.config)
                 name = hashlib.sha256(f"{planned.id} {file['path']}".encode()).hexdigest()
                 text = json.dumps(records, default=bytes.hex)
                 write_durably(store / f"{name}.json", text.encode())

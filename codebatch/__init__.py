@@ -22,27 +22,50 @@ if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.model.errors import CodeBatchError
     from codebatch.status.progress import RunProgress, TaskProgress
+    from codebatch.tasks.base import Task
+    from codebatch.tasks.decorator import task
+    from codebatch.tasks.file import File
+    from codebatch.tasks.records import Diagnostic, Edge, Metric, Skip, Symbol
+    from codebatch.tasks.rules import Rule
 
 __all__ = [
     "Batch",
     "CodeBatchError",
+    "Diagnostic",
+    "Edge",
+    "File",
+    "Metric",
+    "Rule",
     "RunProgress",
     "RunReport",
+    "Skip",
     "Snapshot",
     "Store",
+    "Symbol",
+    "Task",
     "TaskProgress",
     "__version__",
     "find_store",
     "open_store",
     "pipelines",
     "scan",
+    "task",
 ]
 
 _HOMES = {
     "CodeBatchError": "codebatch.model.errors",
+    "Diagnostic": "codebatch.tasks.records",
+    "Edge": "codebatch.tasks.records",
+    "File": "codebatch.tasks.file",
+    "Metric": "codebatch.tasks.records",
+    "Rule": "codebatch.tasks.rules",
     "RunProgress": "codebatch.status.progress",
     "RunReport": "codebatch.batch",
+    "Skip": "codebatch.tasks.records",
+    "Symbol": "codebatch.tasks.records",
+    "Task": "codebatch.tasks.base",
     "TaskProgress": "codebatch.status.progress",
+    "task": "codebatch.tasks.decorator",
 }
 
 

@@ -345,5 +345,5 @@ def scanned_copy(scanned: Scanned, tmp_path: Path) -> Scanned:
 
 
 def replace_task(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
-    task = dataclasses.replace(registry.BUILT_IN[name], **changes)
-    monkeypatch.setitem(registry.BUILT_IN, name, task)
+    task = dataclasses.replace(registry.find_task(name), **changes)
+    monkeypatch.setitem(registry.LOADED, name, task)

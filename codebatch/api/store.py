@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +64,7 @@ STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
 
 PathLike = str | os.PathLike[str]
+PipelineLike = str | Mapping[str, object] | Sequence[object]
 
 
 def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
@@ -178,25 +179,31 @@ class Store:
     def batch(
         self,
         snapshot: Snapshot | str,
-        pipeline: str | Mapping[str, object] = "full",
+        pipeline: PipelineLike = "full",
         *,
         shards: int | None = None,
     ) -> Batch:
-        """Plan a pipeline (name, path or document) over a snapshot, or find that very batch."""
+        """Plan a pipeline over a snapshot, or find that very batch. The pipeline is the name of a
+        packaged one, a path, a document, or a list of tasks and of names of tasks and pipelines.
+        """
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
-        result = batches.init_batch(self.directory, found.id, _resolved(pipeline), shards)
+        result = batches.init_batch(
+            self.directory, found.id, definitions.resolve_pipeline(pipeline), shards
+        )
         return Batch(self.directory, result.batch_id, result)
 
     def forecast(
         self,
         snapshot: Snapshot | str = "latest",
-        pipeline: str | Mapping[str, object] = "full",
+        pipeline: PipelineLike = "full",
         *,
         shards: int | None = None,
     ) -> forecasts.Forecast:
         """Return what running a pipeline over a snapshot would compute; nothing is written."""
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
-        return forecasts.forecast_snapshot(self.directory, found.id, _resolved(pipeline), shards)
+        return forecasts.forecast_snapshot(
+            self.directory, found.id, definitions.resolve_pipeline(pipeline), shards
+        )
 
     def find_batch(self, batch_id: str) -> Batch:
         """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name."""
@@ -333,15 +340,9 @@ class Snapshot:
         return self.directory.snapshots.load_manifest(self.id)
 
 
-def _resolved(pipeline: str | Mapping[str, object]) -> definitions.Pipeline:
-    if isinstance(pipeline, str):
-        return definitions.load_pipeline(pipeline)
-    return definitions.parse_pipeline(pipeline)
-
-
 def check_scan(
     root: PathLike,
-    pipeline: str,
+    pipeline: PipelineLike,
     *,
     scheduler: str | None = None,
     shards: int | None = None,
@@ -349,7 +350,7 @@ def check_scan(
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
     take.check_directory(named_path(root, SourceNotFoundError))
-    definitions.load_pipeline(pipeline)
+    definitions.resolve_pipeline(pipeline)
     report = None if performance_report is None else os.fspath(performance_report)
     schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
     if shards is not None:
@@ -360,7 +361,7 @@ def scan(  # noqa: PLR0913 - the options of the command
     root: PathLike,
     store: PathLike | None = None,
     *,
-    pipeline: str = "full",
+    pipeline: PipelineLike = "full",
     scheduler: str | None = None,
     workers: int | None = None,
     shards: int | None = None,

@@ -65,7 +65,7 @@ def _annotation(result: Result) -> str:
         "file": record["path"],
         "line": record["line"],
         "col": record["column"],
-        "title": f"{record['code']} {rule_of(record).summary}",
+        "title": f"{record['code']} {rule_of(record).title}",
     }
     words = ",".join(
         f"{name}={log_text(value).translate(_ESCAPED_PROPERTY)}"

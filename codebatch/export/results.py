@@ -67,8 +67,8 @@ def load_results(selection: Selection) -> Results:
 
 def rule_of(record: Record) -> Rule:
     """The rule behind a finding; one that no task of ours has is known by its name alone."""
-    name, severity = str(record["rule"]), str(record["severity"])
-    return RULES.get(str(record["code"])) or Rule(name, severity, name, name)
+    code, name, severity = (str(record[field]) for field in ("code", "rule", "severity"))
+    return RULES.get(code) or Rule(code, name, name, severity=severity, name=name)
 
 
 def place_of(result: Result) -> Key:

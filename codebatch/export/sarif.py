@@ -95,9 +95,9 @@ def _driver(rules: dict[str, Rule]) -> Document:
             {
                 "id": code,
                 "name": unicode_text(rule.name),
-                "shortDescription": {"text": unicode_text(rule.summary)},
-                "fullDescription": {"text": unicode_text(rule.description)},
-                "help": {"text": unicode_text(rule.description)},
+                "shortDescription": {"text": unicode_text(rule.title)},
+                "fullDescription": {"text": unicode_text(rule.help or rule.title)},
+                "help": {"text": unicode_text(rule.help or rule.title)},
                 "defaultConfiguration": {"level": _LEVELS[rule.severity]},
             }
             for code, rule in rules.items()

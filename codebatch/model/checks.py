@@ -32,7 +32,7 @@ from codebatch.model.records import (
 # surrogate other than those that stand for a byte is no part of any name.
 _BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\0\ud800-\udc7f\udd00-\udfff]")
 _SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
-_CODE = re.compile(r"[A-Z]+[0-9]+\Z")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 _LARGEST = 2**63 - 1
 
 # For each kind the fields that a record must have, and those it may have, with their types.
@@ -93,9 +93,13 @@ def _check_values(record: Record, kind: str) -> None:
             raise ValueError("a diagnostic has another code or severity")
     elif kind == "ast":
         check_digest(record["object"])
-    elif kind == "metric" and type(record["value"]) not in (int, str):
-        raise TypeError("value of a metric is of another type")
-    for name in ("line", "column", "end_line", "value", "nodes"):
+    elif kind == "metric":
+        value = record["value"]
+        if type(value) not in (int, float, str):
+            raise TypeError("value of a metric is of another type")
+        if isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST:
+            raise ValueError("value of a record is out of range")
+    for name in ("line", "column", "end_line", "nodes") if kind in _REQUIRED else ():
         number = record.get(name, 0)
         if isinstance(number, int) and not 0 <= number <= _LARGEST:
             raise ValueError(f"{name} of a record is out of range")

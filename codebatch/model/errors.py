@@ -122,6 +122,10 @@ class TaskLoadError(UsageError, code="TASK_LOAD_FAILED"):
     """The module of a task raises an error while it is imported."""
 
 
+class TaskInvalidError(UsageError, code="TASK_INVALID"):
+    """What is declared as a task is none, or its name is taken."""
+
+
 class FilterInvalidError(UsageError, code="FILTER_INVALID"):
     """A filter value that names nothing that can exist (kind, severity, language ...)."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from codebatch.model.digest import Document, digest_bytes, digest_document
+from codebatch.model.digest import Document, canonical_json, digest_bytes, digest_document
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import InputFile, PlannedTask
 
@@ -19,6 +19,7 @@ CODE = "code"
 CODE_PARTS = ("modules", "globals", "distributions")  # of the code of a user's task
 
 _TREE = "ast"
+_PATH = "path"
 
 
 def fingerprint(components: Document) -> str:
@@ -52,7 +53,7 @@ def file_key_preimage(
 ) -> bytes:
     """The text whose digest `file_key` is: one line for each thing the lines depend on."""
     parts = [task.key_opening, file.language, "\n"]
-    parts += [f"facet {name} {file.facets[name]}\n" for name in task.facets]
+    parts += [f"facet {name} {_spelled(name, file.facets[name])}\n" for name in task.facets]
     if task.reads_tree and any(_TREE in upstream[need].counts.by_kind for need in task.needs):
         # The tree is all that the task sees of the file, if it looks at it at all.
         within = file.size <= cast("int", task.config["max_bytes"])
@@ -61,6 +62,11 @@ def file_key_preimage(
         parts.append(f"object {file.object}\n")
     parts += [f"upstream {need} {upstream[need].digest}\n" for need in task.needs]
     return "".join(parts).encode()
+
+
+def _spelled(facet: str, value: str) -> str:
+    """The value of a facet on one line: a path may hold line ends, and bytes that are no text."""
+    return canonical_json(value).decode() if facet == _PATH else value
 
 
 def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:

@@ -34,6 +34,9 @@ PARTIAL = "partial"
 INTERRUPTED = "interrupted"
 CLAIMED = "claimed"
 
+FILE_SCOPE = "file"
+BATCH_SCOPE = "batch"
+
 READS_CONTENT = "content"
 READS_TREE = "tree"
 
@@ -98,7 +101,9 @@ class InputFile(NamedTuple):
 class PlannedTask:
     """A task of the pipeline with everything resolved that its results depend on.
 
-    ``components`` is what the fingerprint covers.
+    ``components`` is what the fingerprint covers. ``fields`` has the types of the fields of kinds
+    that are the task's own, ``rules`` what it says about the codes of its findings, and ``source``
+    names a user's task again on a command line; plans from before there were such have none.
     """
 
     id: str
@@ -108,6 +113,16 @@ class PlannedTask:
     kinds: tuple[str, ...]
     fingerprint: Digest
     components: Mapping[str, object]
+    scope: str = FILE_SCOPE
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rules: tuple[Mapping[str, object], ...] = ()
+    source: str = ""
+
+    @cached_property
+    def code(self) -> str | None:
+        """The digest of the code of a user's task; None for a built-in one."""
+        code = self.components.get("code")
+        return None if code is None else check_digest(_mapping(code)["digest"])
 
     @cached_property
     def facets(self) -> tuple[str, ...]:
@@ -352,14 +367,28 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "Mapping[str, object]": _mapping,
     "Mapping[str, object] | None": lambda value: value,
     "Mapping[str, int]": _numbers,
+    "Mapping[str, Mapping[str, str]]": lambda value: {
+        _text(kind): {_text(name): _text(of_type) for name, of_type in _mapping(types).items()}
+        for kind, types in _mapping(value).items()
+    },
+    "tuple[Mapping[str, object], ...]": lambda value: tuple(map(_mapping, _list(value))),
     "Counts": lambda value: Counts.from_document(_mapping(value)),
 }
 
 
 def _parsed(kind: type[T], document: Document, **known: object) -> T:
     """Return a value of a dataclass whose fields, but for known ones, are those of a document;
-    KeyError, TypeError, ValueError or an id error for what is none.
+    KeyError, TypeError, ValueError or an id error for what is none. Fields of `_LATER`
+    may be missing.
     """
     declared = kind.__annotations__.items()
-    parsed = {n: _PARSERS[of_type](document[n]) for n, of_type in declared if n not in known}
+    parsed = {
+        name: _PARSERS[of_type](document[name])
+        for name, of_type in declared
+        if name not in known and (name in document or name not in _LATER)
+    }
     return kind(**parsed, **known)
+
+
+# Fields that documents of earlier versions do not have.
+_LATER = frozenset({"scope", "fields", "rules", "source"})

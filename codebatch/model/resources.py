@@ -41,11 +41,11 @@ def load_schema(name: str) -> Document:
     return _load("schemas", name + _SCHEMA)
 
 
-def schema_errors(document: object, schema: str) -> list[str]:
+def schema_errors(document: object, schema: Document) -> list[str]:
     """Return the errors of a document, one ``place: message`` each; empty when it is valid."""
     import jsonschema  # noqa: PLC0415 - 70 ms that most commands do not need
 
-    validator = jsonschema.Draft202012Validator(load_schema(schema))
+    validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
     return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]
 

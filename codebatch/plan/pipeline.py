@@ -8,18 +8,19 @@ needs and cycles, with one error that names the place.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import PipelineInvalidError, PipelineNotFoundError
-from codebatch.model.resources import list_pipelines, load_graph, schema_errors
+from codebatch.model.resources import list_pipelines, load_graph, load_schema, schema_errors
 from codebatch.tasks.base import Task
 from codebatch.tasks.registry import find_task
 
 _MAX_BYTES = 2**20
+_MOST_CHARACTERS = 200  # of a name
 
 
 class PipelineTask(NamedTuple):
@@ -59,15 +60,70 @@ def load_pipeline(name_or_path: str) -> Pipeline:
     return parse_pipeline(document, name_or_path)
 
 
+def resolve_pipeline(
+    pipeline: str | Mapping[str, object] | Sequence[object], tasks: Sequence[Task] = ()
+) -> Pipeline:
+    """Return the pipeline that a name, a path, a document or a list stands for, with ``tasks``
+    added to it. A list holds tasks, names of tasks, and names of packaged pipelines.
+    """
+    if isinstance(pipeline, str):
+        found = load_pipeline(pipeline)
+    elif isinstance(pipeline, Mapping):
+        found = parse_pipeline(pipeline)
+    else:
+        return combine_pipelines([*pipeline, *tasks])
+    return combine_pipelines([found, *tasks]) if tasks else found
+
+
+def combine_pipelines(parts: Sequence[object]) -> Pipeline:
+    """Return the pipeline of all tasks in ``parts`` (each a pipeline, a task, or the name of one),
+    and those that they need by default.
+    """
+    if not parts:
+        raise PipelineInvalidError("invalid pipeline: it has no task")
+    named: dict[str, None] = {}
+    tasks: dict[str, PipelineTask] = {}
+    for part in map(_part, parts):
+        named[part.name] = None
+        for task in part.tasks if isinstance(part, Pipeline) else _with_needs(part):
+            known = tasks.setdefault(task.id, task)
+            if known.task is not task.task:
+                raise _invalid("+".join(named), [f"two tasks are named {task.id!r}"])
+    name = "+".join(named)[:_MOST_CHARACTERS]
+    return Pipeline(name, "", _ordered(name, tasks))
+
+
+def _part(part: object) -> Pipeline | Task:
+    if isinstance(part, Pipeline | Task):
+        return part
+    if isinstance(part, str):
+        return load_pipeline(part) if part in list_pipelines() else find_task(part)
+    name = getattr(part, "__name__", repr(part))
+    raise PipelineInvalidError(
+        f"invalid pipeline: {name} is no task",
+        hints=["decorate the function: @codebatch.task(version=1)"],
+    )
+
+
+def _with_needs(task: Task) -> Iterator[PipelineTask]:
+    """Yield a task and all that it builds on, with the needs and settings of each by default."""
+    pending, seen = [task], {task.name}
+    while pending:
+        one = pending.pop()
+        yield PipelineTask(one.name, one, one.needs, one.resolve_config({}))
+        pending += [find_task(need) for need in one.needs if need not in seen]
+        seen.update(one.needs)
+
+
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
     """Validate a document; `PipelineInvalidError` names all that is wrong with it."""
-    problems = schema_errors(document, "pipeline")
+    problems = schema_errors(document, load_schema("pipeline"))
     if problems or not isinstance(document, dict):
         raise _invalid(where, problems)
     pipeline = _pipeline(document)
     for task in pipeline.tasks:
         given = next(t for t in document["tasks"] if t["id"] == task.id).get("config", {})
-        problems += [f"task {task.id}: {e}" for e in schema_errors(given, task.task.config_schema)]
+        problems += [f"task {task.id}: {e}" for e in task.task.config_errors(given)]
     if problems:
         raise _invalid(where, problems)
     return pipeline

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING, cast
 
 from codebatch.model.digest import (
     DIGEST_PREFIX,
@@ -38,8 +39,13 @@ from codebatch.model.records import (
 )
 from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
+from codebatch.tasks.decorator import toolchain
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
-from codebatch.tasks.registry import find_task
+from codebatch.tasks.registry import carried, code_of, is_built_in, register, task_of
+from codebatch.tasks.rules import RULES
+
+if TYPE_CHECKING:
+    from codebatch.tasks.code import Code
 
 SHARD_COUNTS = {16: 1, 256: 2, 4096: 3}
 _FILES_PER_SHARD = 512
@@ -124,18 +130,39 @@ def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
     planned: list[PlannedTask] = []
     for id_, task, needs, config in pipeline.tasks:
         reads_tree = task.reads_tree and not parsers.isdisjoint(needs)
-        parts = _components(task, config, reads_tree=reads_tree)
-        planned.append(
-            PlannedTask(id_, task.name, needs, config, task.kinds, fingerprint(parts), parts)
-        )
+        code = None if is_built_in(task) else register(task)
+        parts = _components(task, config, code, reads_tree=reads_tree)
+        planned.append(_planned(id_, task, needs, parts))
     return tuple(planned)
+
+
+def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document) -> PlannedTask:
+    return PlannedTask(
+        id_,
+        task.name,
+        needs,
+        cast("Document", components["config"]),
+        task.kinds,
+        fingerprint(components),
+        components,
+        task.scope,
+        task.own,
+        tuple(rule.as_document() for rule in task.rules if rule.code not in RULES),
+        "" if is_built_in(task) else task.source,
+    )
 
 
 def components_here(task: PlannedTask) -> Document:
     """The components of a planned task as this process would run it."""
-    found = find_task(task.task)
+    if carried(task) is not None:  # with the very code that the plan names, or it were not known
+        from codebatch.tasks.code import Code  # noqa: PLC0415 - for users' tasks alone
+
+        code = Code.from_document(cast("Document", task.components["code"])).here()
+        return {**task.components, "toolchain": dict(toolchain()), "code": code.as_document()}
+    found = task_of(task)
     config = found.resolve_config(task.config)
-    return _components(found, config, reads_tree=found.reads_tree and task.reads_tree)
+    own = None if is_built_in(found) else code_of(found)
+    return _components(found, config, own, reads_tree=found.reads_tree and task.reads_tree)
 
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
@@ -160,8 +187,11 @@ def _words(name: str, component: object) -> str:
     return ", ".join(f"{tool} {version}" for tool, version in sorted(component.items()))
 
 
-def _components(task: Task, config: Mapping[str, object], *, reads_tree: bool) -> Document:
+def _components(
+    task: Task, config: Mapping[str, object], code: Code | None, *, reads_tree: bool
+) -> Document:
     return {
+        **({} if code is None else {"code": code.as_document()}),
         "task": task.name,
         "version": task.version,
         "config": dict(config),

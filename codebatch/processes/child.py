@@ -28,7 +28,7 @@ from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.limits import Limits
 from codebatch.model.messages import Receipt, ReusePolicy, RunLease, ShardCall
-from codebatch.model.record_lines import FileLines, decode_lines
+from codebatch.model.record_lines import FileLines
 from codebatch.model.records import PlannedTask
 from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.gc_paused import collector_held
@@ -42,9 +42,9 @@ from codebatch.shard.parcel import (
     task_from,
 )
 from codebatch.shard.run import run_shard
-from codebatch.tasks.base import FileContext, ToolCrashedError
+from codebatch.tasks.base import Task, ToolCrashedError
 from codebatch.tasks.code.carry import adopt
-from codebatch.tasks.registry import find_task
+from codebatch.tasks.registry import task_of
 from codebatch.tasks.source import SourceFile
 
 _MEMORY_SHARE = 2
@@ -140,20 +140,19 @@ class _Serving:
             return digest_bytes(data)
 
         with collector_held():
-            file_context = FileContext(
-                config=task.config,
-                upstream={need: decode_lines(lines) for need, lines in work["upstream"].items()},
-                prepared=self._prepared_for(task, work, watch),
+            found = task_of(task)
+            file = found.file(
+                self._source, work["upstream"], self._prepared_for(found, task, work, watch)
             )
             watch(1)
             limited = ShardContext(_nothing, put, _not_here, memory_is_limited=True)
             try:
-                _, found = run_task(task, self._source, file_context, limited)
+                lines = run_task(found, task.config, file, limited)
             except ToolCrashedError as error:
                 return {"crashed": error.rule}
         watch(0)
-        counts = found.counts.as_document()
-        return {"lines": found.lines, "counts": counts, "blobs": blobs}
+        counts = lines.counts.as_document()
+        return {"lines": lines.lines, "counts": counts, "blobs": blobs}
 
     def _look_at(self, file: Sequence[Any]) -> None:
         """Have this file at hand; what was made of it before is kept."""
@@ -161,8 +160,7 @@ class _Serving:
             self._source.drop_tree()
             self._name, self._source = _name_of(file), self._source_of(0, file)
 
-    def _prepared_for(self, task: PlannedTask, work: Message, watch: Watch) -> object:
-        found = find_task(task.task)
+    def _prepared_for(self, found: Task, task: PlannedTask, work: Message, watch: Watch) -> object:
         if found.prepare is None:
             return None
         names = [_name_of(file) for file in work["files"]]

@@ -32,7 +32,7 @@ from codebatch.processes.child import receipt_from
 from codebatch.processes.pool import TOLD_TO_END, Child, ChildEndedError, Children
 from codebatch.shard.compute import Change, Computation, ShardContext
 from codebatch.shard.run import run_shard
-from codebatch.tasks.registry import find_task
+from codebatch.tasks.registry import prepares
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 from codebatch.tasks.source import SourceFile
 
@@ -151,7 +151,7 @@ class _Isolation:
     def _company(self, work: Computation) -> list[Source]:
         """The files that are to be prepared together with the one at hand."""
         has_prepared = (work.task.id, _name(work.file)) in self._prepared
-        if has_prepared or find_task(work.task.task).prepare is None:
+        if has_prepared or not prepares(work.task):
             return []
         return list(work.later())[: self._together - 1]
 

@@ -31,3 +31,10 @@ def collector_held() -> Iterator[None]:
             _holders -= 1
             if _holders == 0:
                 gc.enable()
+
+
+def collect_young() -> None:
+    """Free cycles among what is new, as a task may put into a syntax tree that it was given; what
+    is left is not looked at again.
+    """
+    gc.collect(0)

@@ -15,13 +15,16 @@ from functools import lru_cache, partial
 from itertools import groupby
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import CodeBatchError, NotReusedError, ShardFailedError, shortage_of
+from codebatch.model.errors import CodeBatchError, NotReusedError, shortage_of
 from codebatch.model.keys import file_key
-from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
+from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record
-from codebatch.tasks.base import FileContext, Preparation, ToolCrashedError
+from codebatch.runtime.gc_paused import collect_young
+from codebatch.tasks.base import Preparation, Task, ToolCrashedError
+from codebatch.tasks.file import File
 from codebatch.tasks.findings import failure_record
-from codebatch.tasks.registry import find_task
+from codebatch.tasks.records import MisfitError
+from codebatch.tasks.registry import task_of
 from codebatch.tasks.rules import TASK_CRASHED, TASK_FAILED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
 from codebatch.tasks.source import SourceFile
 
@@ -161,7 +164,7 @@ class _ShardWork:
         if not self._context.may_compute or self._context.compute is not None:
             return
         for task in reversed(self._tasks):  # what `lint` asks a tool holds what `parse` needs
-            prepare = find_task(task.task).prepare
+            prepare = task_of(task).prepare
             wanted = self._unknown(task)
             if prepare is not None and wanted:
                 self._context.watch(len(wanted))
@@ -180,21 +183,19 @@ class _ShardWork:
         for index in sorted(range(len(self._groups)), key=awaited.__contains__):
             known = self._known.pop(index)
             found: dict[str, FileLines] = {}
-            records: dict[str, Sequence[Record]] = {}
             for task in self._tasks:
                 lines, origin = known[task.id], MEMO_HIT
                 if lines is None:
-                    lines, origin = self._missing(task, index, found, records)
+                    lines, origin = self._missing(task, index, found)
                 found[task.id] = lines
                 yield task.id, self._groups[index], lines, origin
-            self._sources.pop(index).drop_tree()
+            source = self._sources.pop(index)
+            source.drop_tree()
+            if source.tree_was_read:
+                collect_young()
 
     def _missing(
-        self,
-        task: PlannedTask,
-        index: int,
-        found: Mapping[str, FileLines],
-        records: dict[str, Sequence[Record]],
+        self, task: PlannedTask, index: int, found: Mapping[str, FileLines]
     ) -> tuple[FileLines, str]:
         """Return the lines of a task on a file that were not known at first, and their origin."""
         file = self._groups[index][0]
@@ -210,28 +211,20 @@ class _ShardWork:
         work = Computation(task, key, file, self._sources[index], upstream, later)
         compute = self._context.compute
         try:
-            lines = self._run(work, index, records) if compute is None else compute(work)
+            lines = self._run(work, index) if compute is None else compute(work)
         except ToolCrashedError as error:
             lines = self._context.quarantine(work, error.rule)
         self._computed[key] = lines
         return lines, COMPUTED
 
-    def _run(
-        self, work: Computation, index: int, records: dict[str, Sequence[Record]]
-    ) -> FileLines:
-        """Run a task here; ``records`` has those of the tasks before it that were asked for."""
-        task = work.task
-        for need in task.needs:
-            if need not in records:
-                records[need] = decode_lines(work.upstream[need].lines)
-        file_context = FileContext(
-            config=task.config,
-            upstream={need: records[need] for need in task.needs},
-            prepared=self._prepared_for(task, index),
-        )
+    def _run(self, work: Computation, index: int) -> FileLines:
+        """Run a task here."""
+        planned, task = work.task, task_of(work.task)
+        prepared = self._prepared_for(planned, index)
+        upstream = {need: work.upstream[need].lines for need in planned.needs}
         self._context.watch(1)
-        records[task.id], lines = run_task(task, work.source, file_context, self._context)
-        return lines
+        file = task.file(work.source, upstream, prepared)
+        return run_task(task, planned.config, file, self._context)
 
     def _prepared_for(self, task: PlannedTask, index: int) -> object:
         """Return what the task has prepared for a group; None where it did not look at it."""
@@ -244,7 +237,7 @@ class _ShardWork:
                 values = preparation.values()
             except ToolCrashedError:
                 sources = [self._sources[i] for i in indexes]
-                values = find_task(task.task).prepare_apart(sources, task.config)
+                values = task_of(task).prepare_apart(sources, task.config)
             self._prepared[task.id] = dict(zip(indexes, values, strict=True))
         return self._prepared[task.id].get(index)
 
@@ -257,43 +250,43 @@ class _ShardWork:
 
 
 def run_task(
-    task: PlannedTask, source: SourceFile, file_context: FileContext, context: ShardContext
-) -> tuple[Sequence[Record], FileLines]:
-    """The records of a task on a file, and their lines; a tool's crash on it is raised."""
+    task: Task, config: Mapping[str, object], file: File, context: ShardContext
+) -> FileLines:
+    """The lines of a task on a file; a tool's crash on it is raised."""
     objects: list[str] = []
 
     def put(data: bytes) -> str:
         objects.append(context.put(data))
         return objects[-1]
 
-    records = [
-        _stored(record, put) if "data" in record else record
-        for record in _records(task, source, file_context, context)
-    ]
-    return records, FileLines(encode_lines(records), Counts.of(records), tuple(objects))
+    try:
+        found = _records(task, config, file, context)
+        records = [_stored(record, put) if "data" in record else record for record in found]
+        lines = task.forms.lines(records)
+    except (_TaskFailedError, MisfitError) as error:  # the file gets a record, and only this one
+        records = [failure_record(TASK_FAILED, f"the task failed on this file: {error}")]
+        objects, lines = [], encode_lines(records)
+    return FileLines(lines, Counts.of(records), tuple(objects))
+
+
+class _TaskFailedError(Exception):
+    """A task has raised something that says nothing about this process."""
 
 
 def _records(
-    planned: PlannedTask, source: SourceFile, file_context: FileContext, context: ShardContext
+    task: Task, config: Mapping[str, object], file: File, context: ShardContext
 ) -> list[Record]:
-    task = find_task(planned.task)
-    if isinstance(file_context.prepared, ToolCrashedError):
-        raise file_context.prepared
+    if isinstance(file.prepared, ToolCrashedError):
+        raise file.prepared
     try:
-        records = list(task.run(source, file_context))
-    except (UnreadableObjectError, ToolCrashedError):
+        return task.run(file, config)
+    except (UnreadableObjectError, ToolCrashedError, MisfitError):
         raise
-    except (Exception, SystemExit) as error:  # whatever a task does, the file gets a record
+    except (Exception, SystemExit) as error:
         shortage = shortage_of(error, memory_is_limited=context.memory_is_limited)
         if shortage is not None:
             raise shortage from error
-        message = f"the task failed on this file: {type(error).__name__}: {error}"
-        return [failure_record(TASK_FAILED, message)]
-    undeclared = {record["kind"] for record in records}.difference(task.kinds)
-    if undeclared:
-        names = ", ".join(sorted(map(str, undeclared)))
-        raise ShardFailedError(f"task {task.name} yields undeclared kinds: {names}")
-    return records
+        raise _TaskFailedError(f"{type(error).__name__}: {error}") from error
 
 
 def _stored(record: Record, put: PutObject) -> Record:

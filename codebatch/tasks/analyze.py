@@ -13,17 +13,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import FileContext, Task, reason_to_skip, skip_record
+from codebatch.tasks.base import Config, reason_to_skip, skip_record
+from codebatch.tasks.decorator import task
+from codebatch.tasks.file import File
 from codebatch.tasks.languages.base import CodeMetrics
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.parse import NO_PARSER, parsed_or_skip
-from codebatch.tasks.source import SourceFile
 
 _OF_FUNCTIONS = ("function_complexity", "function_cognitive", "function_nesting")
 
 
-def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    reason = reason_to_skip(source, context.config)
+@task(
+    version=3,
+    summary="size, complexity and counts, of files and of functions",
+    needs=["parse"],
+    schema="config.analyze",
+    kinds=("metric", "skip"),
+    toolchain=parser_versions,
+)
+def analyze(file: File, config: Config) -> Iterable[Record]:
+    """Yield the measures of a file and of its functions."""
+    source = file.source
+    reason = reason_to_skip(source, config)
     if reason is not None:
         yield skip_record(reason)
         return
@@ -32,7 +43,7 @@ def _analyze(source: SourceFile, context: FileContext) -> Iterable[Record]:
     yield _metric("language", source.language)
     yield _metric("lines", len(lines))
     yield _metric("loc", len(lines) - source.blank_lines)
-    parsed = parsed_or_skip(source, context)
+    parsed = parsed_or_skip(file, config)
     if isinstance(parsed, dict):
         if parsed["reason"] != NO_PARSER:
             yield parsed
@@ -58,13 +69,3 @@ def _code_metrics(metrics: CodeMetrics) -> Iterable[Record]:
 
 def _metric(name: str, value: int | str) -> Record:
     return {"kind": "metric", "metric": name, "value": value}
-
-
-TASK = Task(
-    name="analyze",
-    version=3,
-    summary="size, complexity and counts, of files and of functions",
-    kinds=("metric", "skip"),
-    run=_analyze,
-    toolchain=parser_versions,
-)

@@ -1,28 +1,32 @@
 """The contract of a task: a pure function over one file with a name and a version.
 
-What a task may look at is what its key covers: the bytes, the language, its config, the path
-facets it declares, and the records of the tasks it needs. What it yields are records without a
-path, each a JSON object with a ``kind`` the task declares; the path is joined when the records
-are committed. Anything a task raises on a file becomes a diagnostic of that file.
+What a task may look at is what its key covers: the bytes, the language, its config, the path or
+facets of it where it declares them, and the records of the tasks it needs. What it yields are
+records without a path; the path is joined when the records are committed. Anything a task raises on
+a file becomes a diagnostic of that file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.records import Record
-from codebatch.model.resources import load_schema
+from codebatch.model.records import FILE_SCOPE, Record
+from codebatch.model.resources import load_schema, schema_errors
+from codebatch.tasks.file import File
 from codebatch.tasks.languages import is_parsed
+from codebatch.tasks.languages.detect import PATH
+from codebatch.tasks.records import RecordForms, with_fingerprints
+from codebatch.tasks.rules import Rule
 from codebatch.tasks.source import SourceFile
 
 TOO_MANY_TOKENS = "too many tokens"
 PARSE = "parse"  # the task that records syntax trees
 
 Config = Mapping[str, Any]
-Upstream = Mapping[str, Sequence[Record]]
 
 
 class ToolCrashedError(Exception):
@@ -53,20 +57,18 @@ class Preparation(Protocol):
         """Stop, and leave nothing behind: no answer is needed any more. May be called again."""
 
 
-@dataclass(frozen=True)
-class FileContext:
-    """The input of a task beside the file: its config, the records of the tasks it needs by
-    task id, and what `Task.prepare` made for this file (None where it did not look at it).
-    """
-
-    config: Config
-    upstream: Upstream
-    prepared: object = None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
-    """A registered task. ``version`` rises whenever the same input may give another output.
+    """A task, as `codebatch.task` makes it. ``version`` rises whenever the same input may give
+    another output.
+
+    ``function`` gets a `File`, and the config if it ``takes_config``; of scope ``batch`` it is a
+    class instead. ``needs`` are the tasks whose records it gets by default, ``config`` its settings
+    with their defaults, ``classes`` the kinds of records that it yields by their type (none: it
+    yields plain records), ``own`` the types of the fields of its own kinds, and ``facets`` what it
+    knows of the path. ``schema`` names a packaged JSON Schema of the settings, where they have one
+    that says more than their defaults. ``source`` is what names the task again on a command line,
+    as ``todos.py:todos``.
 
     ``reads_tree`` is true for a task whose records follow from the syntax tree that ``parse``
     records, and the language, wherever there is a tree and the file is not larger than the
@@ -78,13 +80,49 @@ class Task:
 
     name: str
     version: int
+    function: Callable[..., Any]
     summary: str
     kinds: tuple[str, ...]
-    run: Callable[[SourceFile, FileContext], Iterable[Record]]
     toolchain: Callable[[], Mapping[str, str]]
+    scope: str = FILE_SCOPE
+    takes_config: bool = True
+    needs: tuple[str, ...] = ()
+    config: Config = field(default_factory=dict)
+    schema: str | None = None
+    classes: Mapping[type, str] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
     facets: tuple[str, ...] = ()
+    source: str = ""
     reads_tree: bool = False
     prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
+
+    def __repr__(self) -> str:
+        return f"<codebatch.Task {self.name}>"
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return what the function returns, or an instance of the class."""
+        return self.function(*arguments, **named)
+
+    def run(self, file: File, config: Config) -> list[Record]:
+        """Return the records of a file, without a path; whatever the function raises is raised,
+        and `MisfitError` where something that it yields is no record of the task.
+        """
+        arguments = (file, _copied(config)) if self.takes_config else (file,)
+        found = self.forms.records(self.function(*arguments))
+        return with_fingerprints(found, lambda: file.source.lines)
+
+    def file(self, source: SourceFile, upstream: Mapping[str, bytes], prepared: object) -> File:
+        """Return a file as the task receives it; ``upstream`` has the lines of what it needs."""
+        path = source.facets[PATH] if PATH in self.facets else None
+        return File(source, upstream, path=path, prepared=prepared)
+
+    @cached_property
+    def forms(self) -> RecordForms:
+        """What the task may yield."""
+        rules = {rule.code: rule.name for rule in self.rules}
+        is_batch = self.scope != FILE_SCOPE
+        return RecordForms(self.kinds, self.own, self.classes, rules, has_paths=is_batch)
 
     def prepare_now(self, sources: Sequence[SourceFile], config: Config) -> list[object]:
         """Return what the tool says about each file, None where it does not look at one; for a
@@ -107,15 +145,47 @@ class Task:
         halves = (sources[:middle], sources[middle:])
         return [value for half in halves if half for value in self.prepare_now(half, config)]
 
-    @property
-    def config_schema(self) -> str:
-        """Name of the JSON Schema of the task's config; its defaults are the task's."""
-        return f"config.{self.name}"
+    @cached_property
+    def config_schema(self) -> Document:
+        """The JSON Schema of the task's config; its defaults are the task's."""
+        if self.schema is not None:
+            return load_schema(self.schema)
+        properties = {n: {**_type_of(value), "default": value} for n, value in self.config.items()}
+        return {"type": "object", "additionalProperties": False, "properties": properties}
+
+    def config_errors(self, config: object) -> list[str]:
+        """Return what is wrong with settings; empty where they fit."""
+        return schema_errors(config, self.config_schema)
 
     def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with every default filled in."""
-        properties = cast("dict[str, Document]", load_schema(self.config_schema)["properties"])
+        properties = cast("dict[str, Document]", self.config_schema["properties"])
         return {n: _integral(config.get(n, rule["default"])) for n, rule in properties.items()}
+
+
+def _type_of(default: object) -> Document:
+    """Return the part of a JSON Schema that values of a setting have to fit."""
+    for of_type, word in _JSON_TYPES.items():
+        if isinstance(default, of_type):
+            return {"type": word}
+    return {}
+
+
+_JSON_TYPES = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def _copied(value: Any) -> Any:
+    """Return plain data that shares nothing that can be changed with the value."""
+    if isinstance(value, Mapping):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _integral(value: object) -> object:

@@ -16,13 +16,9 @@ from functools import lru_cache
 from typing import cast
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import (
-    Config,
-    FileContext,
-    Task,
-    reason_to_skip,
-    skip_record,
-)
+from codebatch.tasks.base import Config, reason_to_skip, skip_record
+from codebatch.tasks.decorator import task
+from codebatch.tasks.file import File
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
@@ -121,8 +117,20 @@ def _may_be_too_deep(source: SourceFile) -> bool:
     return source.language == "python" and may_nest_deeply(source.content)
 
 
-def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
-    reason = reason_to_skip(source, context.config)
+@task(
+    version=3,
+    summary="text rules, unused imports and variables, shadowing",
+    needs=["parse"],
+    schema="config.lint",
+    kinds=("diagnostic", "skip"),
+    toolchain=toolchain,
+    facets=("module_role", "script_goal", "text_role"),
+    prepare=_NameFindings,
+)
+def lint(file: File, config: Config) -> Iterator[Record]:
+    """Yield the findings in a file."""
+    source = file.source
+    reason = reason_to_skip(source, config)
     if reason is not None:
         yield skip_record(reason)
         return
@@ -131,11 +139,11 @@ def _lint(source: SourceFile, context: FileContext) -> Iterator[Record]:
         yield skip_record(passed_by)
     if _may_be_too_deep(source) and source.parsed is not None and source.parsed.nests_deeply:
         yield skip_record(TOO_DEEP)
-    found = [*text_findings(source, context.config)] if passed_by is None else []
+    found = [*text_findings(source, config)] if passed_by is None else []
     if passed_by != MINIFIED:
-        found += _name_findings(source, context)
+        found += _name_findings(file)
     if found:
-        kept = _findings(source, context.config, found)
+        kept = _findings(source, config, found)
         yield from diagnostic_records(kept, source.lines)
 
 
@@ -150,8 +158,8 @@ def _findings(
             yield Finding(line, column, code, rule, severity, message)
 
 
-def _name_findings(source: SourceFile, context: FileContext) -> Iterable[NameFinding]:
-    found = cast("Iterable[NameFinding]", context.prepared or ())
+def _name_findings(file: File) -> Iterable[NameFinding]:
+    source, found = file.source, cast("Iterable[NameFinding]", file.prepared or ())
     if source.language in _DECLARING and any(finding.code == "L102" for finding in found):
         is_module = source.facets["script_goal"] != "any"
         found = [] if source.parsed is None else source.parsed.own_names(found, is_module=is_module)
@@ -168,15 +176,3 @@ def _suppressed(line: str) -> frozenset[str] | None:
         return None
     codes = {found.upper() for found in _CODE.findall(match["codes"] or "")}
     return frozenset(codes | {_ALIASES[code] for code in codes & _ALIASES.keys()})
-
-
-TASK = Task(
-    name="lint",
-    version=3,
-    summary="text rules, unused imports and variables, shadowing",
-    kinds=("diagnostic", "skip"),
-    run=_lint,
-    toolchain=toolchain,
-    facets=("module_role", "script_goal", "text_role"),
-    prepare=_NameFindings,
-)

@@ -11,14 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import (
-    PARSE,
-    TOO_MANY_TOKENS,
-    FileContext,
-    Task,
-    reason_to_skip,
-    skip_record,
-)
+from codebatch.tasks.base import TOO_MANY_TOKENS, Config, reason_to_skip, skip_record
+from codebatch.tasks.decorator import task
+from codebatch.tasks.file import File
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.base import Parsed, SyntaxFault
 from codebatch.tasks.languages.dialects import is_dialect, reason_not_to_parse
@@ -27,18 +22,18 @@ from codebatch.tasks.languages.ecmascript.oxlint import OXLINT
 from codebatch.tasks.languages.python.ruff import RUFF
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
-from codebatch.tasks.source import SourceFile
 
 NO_PARSER = "no parser"
 
 
-def parsed_or_skip(source: SourceFile, context: FileContext) -> Parsed | Record:
+def parsed_or_skip(file: File, config: Config) -> Parsed | Record:
     """The parsed file, or the skip record of one that is not parsed, which holds as well where a
     needed ``parse`` has found out that the file is in a dialect. What has a tree already was not
     too much.
     """
-    said = [record for found in context.upstream.values() for record in found]
-    reason = reason_to_skip(source, context.config)
+    source = file.source
+    said = [record for found in file.records.values() for record in found]
+    reason = reason_to_skip(source, config)
     if reason == TOO_MANY_TOKENS and any(record["kind"] == "ast" for record in said):
         reason = None
     reason = reason or reason_not_to_parse(source)
@@ -49,12 +44,27 @@ def parsed_or_skip(source: SourceFile, context: FileContext) -> Parsed | Record:
     return skip_record(reason or NO_PARSER)
 
 
-def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    parsed = parsed_or_skip(source, context)
+def toolchain() -> Mapping[str, str]:
+    """Return what the parsers and the tools of `parse` and `lint` depend on."""
+    return {**parser_versions(), **OXLINT.toolchain(), **RUFF.toolchain()}
+
+
+@task(
+    version=5,
+    summary="syntax trees and syntax errors",
+    schema="config.parse",
+    kinds=("ast", "diagnostic", "skip"),
+    toolchain=toolchain,
+    facets=("script_goal",),
+    prepare=SyntaxFaults,
+)
+def parse(file: File, config: Config) -> Iterable[Record]:
+    """Yield the tree of a file and what is wrong with it."""
+    source, parsed = file.source, parsed_or_skip(file, config)
     if isinstance(parsed, dict):
         yield parsed
         return
-    judged = cast("Sequence[SyntaxFault] | None", context.prepared)
+    judged = cast("Sequence[SyntaxFault] | None", file.prepared)
     faults = parsed.faults if judged is None else judged
     dialect = parsed.dialect if faults else None
     if dialect is not None:
@@ -72,24 +82,7 @@ def _parse(source: SourceFile, context: FileContext) -> Iterable[Record]:
     yield from diagnostic_records(_findings(faults), source.lines)
 
 
-def toolchain() -> Mapping[str, str]:
-    """Return what the parsers and the tools of `parse` and `lint` depend on."""
-    return {**parser_versions(), **OXLINT.toolchain(), **RUFF.toolchain()}
-
-
 def _findings(faults: Iterable[SyntaxFault]) -> Iterable[Finding]:
     rule = RULES[SYNTAX_ERROR]
     for line, column, message in faults:
         yield Finding(line, column, SYNTAX_ERROR, rule.name, rule.severity, message)
-
-
-TASK = Task(
-    name=PARSE,
-    version=5,
-    summary="syntax trees and syntax errors",
-    kinds=("ast", "diagnostic", "skip"),
-    run=_parse,
-    toolchain=toolchain,
-    facets=("script_goal",),
-    prepare=SyntaxFaults,
-)

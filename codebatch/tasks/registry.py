@@ -1,19 +1,167 @@
-"""The tasks that a pipeline can name."""
+"""The tasks that there are: the built-in ones, those that were given to this process, and those
+that installed packages offer under the entry point group ``codebatch.tasks``.
+
+A name is looked for in this order. The names of built-in tasks are theirs. Of tasks that were given
+all are kept, by the digest of their code: a batch runs those that it was planned with.
+"""
 
 from __future__ import annotations
 
-from codebatch.model.errors import TaskNotFoundError
-from codebatch.tasks import analyze, lint, parse, symbols
+import importlib
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+from codebatch.model.errors import TaskInvalidError, TaskNotFoundError
+from codebatch.model.records import PlannedTask
 from codebatch.tasks.base import Task
 
-BUILT_IN = {task.name: task for task in (parse.TASK, analyze.TASK, symbols.TASK, lint.TASK)}
+if TYPE_CHECKING:
+    from codebatch.tasks.code import Code
+    from codebatch.tasks.code.carry import Known
+
+GROUP = "codebatch.tasks"
+BUILT_IN = {
+    "parse": "codebatch.tasks.parse:parse",
+    "analyze": "codebatch.tasks.analyze:analyze",
+    "symbols": "codebatch.tasks.symbols:symbols",
+    "lint": "codebatch.tasks.lint:lint",
+}
+
+LOADED: dict[str, Task] = {}  # built-in tasks, and those of packages
+_given: dict[str, Task] = {}  # the last one of each name
+_by_digest: dict[tuple[str, str], Task] = {}  # by name and digest of code
 
 
 def find_task(name: str) -> Task:
     """The task of that name, else `TaskNotFoundError`."""
-    try:
-        return BUILT_IN[name]
-    except KeyError:
-        raise TaskNotFoundError(
-            f"unknown task: {name}", hints=[f"known tasks: {', '.join(sorted(BUILT_IN))}"]
-        ) from None
+    known = LOADED.get(name)
+    if known is None and name in BUILT_IN:
+        known = LOADED[name] = load_attribute(BUILT_IN[name])
+    if known is None:
+        known = _given.get(name) or _offered(name)
+    if known is None:
+        hints = [f"known tasks: {', '.join(task_names())}", "one of your own: --task FILE.py:NAME"]
+        raise TaskNotFoundError(f"unknown task: {name}", hints=hints)
+    return known
+
+
+def task_names() -> list[str]:
+    """Return the names of all tasks that can be found, sorted."""
+    return sorted({*BUILT_IN, *_given, *_entry_points()})
+
+
+def is_built_in(task: Task) -> bool:
+    """Return whether a task is one of this package: no other can have the name of one."""
+    return task.name in BUILT_IN and task is find_task(task.name)
+
+
+def built_in_tasks() -> list[Task]:
+    """Return the built-in tasks."""
+    return [find_task(name) for name in BUILT_IN]
+
+
+def task_of(planned: PlannedTask) -> Task:
+    """The task of a plan, as it was planned; `TaskNotFoundError` where it is not known here."""
+    if planned.code is None:
+        return find_task(planned.task)
+    found = _by_digest.get((planned.task, planned.code))
+    if found is None and (known := carried(planned)) is not None:
+        found = cast("Task | None", known.task)
+    if found is None and planned.task not in _given and _offered(planned.task) is not None:
+        register(find_task(planned.task))
+        found = _by_digest.get((planned.task, planned.code))
+    return found or _other_version(planned)
+
+
+def carried(planned: PlannedTask) -> Known | None:
+    """Return a user's task whose code was sent to this process; None for any other."""
+    from codebatch.tasks.code.carry import known_task  # noqa: PLC0415 - for users' tasks alone
+
+    return None if planned.code is None else known_task(planned.task, planned.code)
+
+
+def prepares(planned: PlannedTask) -> bool:
+    """Return whether a task of a plan looks at many files at once; it need not be loaded here."""
+    known = carried(planned)
+    return known.prepares if known is not None else task_of(planned).prepare is not None
+
+
+def register(task: Task) -> Code:
+    """Make a task known to this process under its name; return what its code is."""
+    if task.name in BUILT_IN:
+        raise TaskInvalidError(
+            f"task {task.name}: this name is that of a built-in task",
+            hints=["give it another one: @codebatch.task(name=…)"],
+        )
+    code = code_of(task)
+    if task is not LOADED.get(task.name):
+        _given[task.name] = task
+    _by_digest[task.name, code.digest] = task
+    return code
+
+
+def code_of(task: Task) -> Code:
+    """Return what the code of a user's task is now."""
+    from codebatch.tasks.code import describe  # noqa: PLC0415 - for users' tasks alone
+
+    return describe(task)
+
+
+def load_attribute(place: str) -> Task:
+    """Return the task that ``module:attribute`` names; ImportError or AttributeError without it."""
+    module, _, attribute = place.partition(":")
+    found: object = importlib.import_module(module)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    if not isinstance(found, Task):
+        raise TaskInvalidError(f"{place} is no task", hints=["decorate it with @codebatch.task"])
+    return found
+
+
+def _offered(name: str) -> Task | None:
+    """Return the task that an installed package offers under a name; None where none does."""
+    places = _entry_points().get(name)
+    if places is None:
+        return None
+    if len(places) > 1:
+        packages = ", ".join(package for package, _ in places)
+        raise TaskInvalidError(f"task {name}: several packages offer it: {packages}")
+    if name not in LOADED:
+        package, place = places[0]
+        try:
+            found = load_attribute(place)
+        except (ImportError, AttributeError) as error:
+            raise TaskInvalidError(f"task {name}: {package} does not have it: {error}") from error
+        if found.name != name:
+            raise TaskInvalidError(f"task {name}: {package} calls it {found.name} in its code")
+        LOADED[name] = found
+    return LOADED[name]
+
+
+@cache
+def _entry_points() -> dict[str, list[tuple[str, str]]]:
+    """The (package, place) of each name that installed packages offer; built-in names are left out.
+
+    Read for names that are not built in only: it takes 25 ms.
+    """
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    found: dict[str, list[tuple[str, str]]] = {}
+    for point in sorted(entry_points(group=GROUP)):
+        package = point.dist.name if point.dist is not None else point.module
+        if point.name not in BUILT_IN and (package, point.value) not in found.get(point.name, ()):
+            found.setdefault(point.name, []).append((package, point.value))
+    return found
+
+
+def _other_version(planned: PlannedTask) -> Task:
+    """Return the task of that name though its code is another, which a comparison will name."""
+    found = _given.get(planned.task) or _offered(planned.task)
+    if found is not None:
+        return found
+    source = planned.source or "FILE.py:NAME"
+    raise TaskNotFoundError(
+        f"task {planned.task} of the batch is not known here: its code is not in the store",
+        hints=[f"name it: --task {source}", "in Python: batch.run(tasks=[…])"],
+        details=cast("dict[str, object]", {"task": planned.task, "source": planned.source}),
+    )

@@ -1,12 +1,15 @@
-"""What the built-in tasks can find: one row a code, from which all descriptions derive.
+"""What tasks can find: one `Rule` a code, from which all descriptions derive.
 
-``name`` is what a record carries as ``rule`` where no other tool found it; ``severity`` holds
-unless the pipeline says otherwise.
+``RULES`` are those of the built-in tasks, and of tasks that fail. Other tasks declare theirs, and
+the plan of a batch has them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from codebatch.model.digest import Document
 
 SYNTAX_ERROR = "E0001"
 TASK_FAILED = "E0002"
@@ -20,92 +23,133 @@ QUARANTINED = frozenset({TASK_CRASHED, TASK_TIMED_OUT, TASK_OUT_OF_MEMORY})
 FAILURES = QUARANTINED | {TASK_FAILED}
 
 
-class Rule(NamedTuple):
-    """A rule: ``summary`` in a few words, ``description`` in a sentence or two."""
+@dataclass(frozen=True)
+class Rule:
+    """A rule: ``title`` in a few words, ``help`` in a sentence or two, ``link`` to read more.
 
-    name: str
-    severity: str
-    summary: str
-    description: str
+    ``name`` is what a record carries as ``rule`` where no other tool found it, the code by default;
+    ``severity`` is the usual one of its findings, which may have another.
+    """
+
+    code: str
+    title: str
+    help: str = ""
+    link: str | None = None
+    severity: str = "warning"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.code)
+
+    def as_document(self) -> Document:
+        """Return the document that a plan has of the rule."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Rule:
+        """Return the rule that `as_document` gave; TypeError where it is none."""
+        rule = cls(**document)  # type: ignore[arg-type]  # looked at next
+        words = (rule.code, rule.title, rule.help, rule.severity, rule.name)
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("a rule is of another form")
+        if not isinstance(rule.link, str | None):
+            raise TypeError("the link of a rule is of another form")
+        return rule
 
 
-RULES = {
-    SYNTAX_ERROR: Rule(
-        "syntax-error",
-        "error",
+_RULES = (
+    Rule(
+        SYNTAX_ERROR,
         "Syntax error",
         "The language rejects the file here. Nothing else is known about the file until it parses.",
+        severity="error",
+        name="syntax-error",
     ),
-    TASK_FAILED: Rule(
-        "task-failed",
-        "error",
+    Rule(
+        TASK_FAILED,
         "A task failed on this file",
         "The analysis itself failed on this file, so its results are missing.",
+        severity="error",
+        name="task-failed",
     ),
-    TASK_CRASHED: Rule(
-        "task-crashed",
-        "error",
+    Rule(
+        TASK_CRASHED,
         "A task crashed on this file",
         "The analysis ended its whole process on this file, so the file is quarantined.",
+        severity="error",
+        name="task-crashed",
     ),
-    TASK_TIMED_OUT: Rule(
-        "task-timed-out",
-        "error",
+    Rule(
+        TASK_TIMED_OUT,
         "A task exceeded the time limit on this file",
         "The analysis took longer than the limit for one file, so the file is quarantined.",
+        severity="error",
+        name="task-timed-out",
     ),
-    TASK_OUT_OF_MEMORY: Rule(
-        "task-out-of-memory",
-        "error",
+    Rule(
+        TASK_OUT_OF_MEMORY,
         "A task exceeded the memory limit on this file",
         "The analysis needed more memory than its process may use, so the file is quarantined.",
+        severity="error",
+        name="task-out-of-memory",
     ),
-    "L001": Rule(
-        "trailing-whitespace",
-        "info",
+    Rule(
+        "L001",
         "Trailing whitespace",
         "The line ends in white space, which nobody sees and every diff shows.",
+        severity="info",
+        name="trailing-whitespace",
     ),
-    "L002": Rule(
-        "mixed-indentation",
-        "info",
+    Rule(
+        "L002",
         "Indentation mixes spaces and tabs",
         "Spaces stand before a tab in the indentation, so it looks different in every editor.",
+        severity="info",
+        name="mixed-indentation",
     ),
-    "L003": Rule(
-        "line-too-long",
-        "info",
+    Rule(
+        "L003",
         "Line too long",
         "The line has more characters than the pipeline allows.",
+        severity="info",
+        name="line-too-long",
     ),
-    "L004": Rule(
-        "missing-final-newline",
-        "info",
+    Rule(
+        "L004",
         "No newline at end of file",
         "The last line has no line end, so appending to the file changes that line as well.",
+        severity="info",
+        name="missing-final-newline",
     ),
-    "L005": Rule(
-        "too-many-blank-lines",
-        "info",
+    Rule(
+        "L005",
         "Too many blank lines",
         "More blank lines follow each other than the pipeline allows.",
+        severity="info",
+        name="too-many-blank-lines",
     ),
-    "L101": Rule(
-        "unused-import",
-        "warning",
+    Rule(
+        "L101",
         "Unused import",
         "The name is imported and never used in the file.",
+        severity="warning",
+        name="unused-import",
     ),
-    "L102": Rule(
-        "unused-variable",
-        "warning",
+    Rule(
+        "L102",
         "Unused variable",
         "A value is assigned to a local name that is never read.",
+        severity="warning",
+        name="unused-variable",
     ),
-    "L103": Rule(
-        "shadowing",
-        "info",
+    Rule(
+        "L103",
         "Shadowed name",
         "The name hides one of a scope around it or a builtin, so the code is easily misread.",
+        severity="info",
+        name="shadowing",
     ),
-}
+)
+
+RULES: Mapping[str, Rule] = {rule.code: rule for rule in _RULES}

@@ -61,6 +61,7 @@ class SourceFile:
         self.language = language
         self.facets = facets
         self.runs: dict[str, object] = {}  # tools at work on it, for other tasks to ask
+        self.tree_was_read = False  # by a task that may have put cycles into it
         self._read: Callable[[], bytes] = lambda: content
         self._exceeds: dict[int, bool] = {}
 

@@ -12,14 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import FileContext, Task
+from codebatch.tasks.base import Config
+from codebatch.tasks.decorator import task
+from codebatch.tasks.file import File
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.parse import parsed_or_skip
-from codebatch.tasks.source import SourceFile
 
 
-def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
-    parsed = parsed_or_skip(source, context)
+@task(
+    version=4,
+    summary="definitions, parameters, imports and exports; references to other modules",
+    needs=["parse"],
+    schema="config.symbols",
+    kinds=("symbol", "edge", "skip"),
+    toolchain=parser_versions,
+    reads_tree=True,
+)
+def symbols(file: File, config: Config) -> Iterable[Record]:
+    """Yield the names that a file defines, and its references."""
+    parsed = parsed_or_skip(file, config)
     if isinstance(parsed, dict):
         yield parsed
         return
@@ -40,14 +51,3 @@ def _symbols(source: SourceFile, context: FileContext) -> Iterable[Record]:
         if alias is not None:
             edge["alias"] = alias
         yield edge
-
-
-TASK = Task(
-    name="symbols",
-    version=4,
-    summary="definitions, parameters, imports and exports; references to other modules",
-    kinds=("symbol", "edge", "skip"),
-    run=_symbols,
-    toolchain=parser_versions,
-    reads_tree=True,
-)

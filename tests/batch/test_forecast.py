@@ -79,13 +79,13 @@ def test_toolchain_and_version(scanned: Scanned, monkeypatch: pytest.MonkeyPatch
 
     from codebatch.tasks import registry  # noqa: PLC0415 - to be patched
 
-    lint, symbols = registry.BUILT_IN["lint"], registry.BUILT_IN["symbols"]
+    lint, symbols = registry.find_task("lint"), registry.find_task("symbols")
     versions = {**lint.toolchain(), "ruff": "99"}
     changed = {
         "lint": dataclasses.replace(lint, toolchain=lambda: versions),
         "symbols": dataclasses.replace(symbols, version=99),
     }
-    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, **changed})
+    monkeypatch.setattr(registry, "LOADED", {**registry.LOADED, **changed})
     found = forecast(scanned.store)
     assert set(found["lint"][2]) == {"toolchain"}
     assert set(found["symbols"][2]) == {"version"}

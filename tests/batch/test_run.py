@@ -266,12 +266,12 @@ def test_progress_counts_every_shard(tree: Path, store: codebatch.Store) -> None
 
 
 def broken_task(error: Callable[[], BaseException]) -> Callable[..., Iterator[dict[str, object]]]:
-    original = registry.BUILT_IN["symbols"].run
+    original = registry.find_task("symbols").function
 
-    def run(source: Any, context: Any) -> Iterator[dict[str, object]]:
-        if b"class Cart" in source.content:
+    def run(file: Any, config: Any) -> Iterator[dict[str, object]]:
+        if b"class Cart" in file.bytes:
             raise error()
-        yield from original(source, context)
+        yield from original(file, config)
 
     return run
 
@@ -294,7 +294,7 @@ def test_task_that_fails_on_one_file_leaves_a_record(
     scanned: Scanned,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    replace_task(monkeypatch, "symbols", run=broken_task(error))
+    replace_task(monkeypatch, "symbols", function=broken_task(error))
     batch = store.batch(store.snapshot(tree), "full")
     assert batch.run("sync").status == "done"
     (found,) = batch.records(code="E0002")
@@ -336,7 +336,7 @@ def test_shortage_of_the_process_is_no_result(
 ) -> None:
     batch = store.batch(store.snapshot(tree), "full")
     with pytest.MonkeyPatch.context() as patch:
-        replace_task(patch, "symbols", run=broken_task(error))
+        replace_task(patch, "symbols", function=broken_task(error))
         report = batch.run(scheduler)
     assert (report.status, report.result, report.shards["failed"]) == ("failed", None, 1)
     assert [found["code"] for found in report.errors] == [code]
@@ -350,7 +350,8 @@ def test_shortage_of_a_process_is_no_state(
 ) -> None:
     """Another process may be able to: only the run, which asks others, says that it has failed."""
     batch = store.batch(store.snapshot(tree), "full")
-    replace_task(monkeypatch, "symbols", run=broken_task(lambda: OSError(errno.ENOSPC, "no room")))
+    broken = broken_task(lambda: OSError(errno.ENOSPC, "no room"))
+    replace_task(monkeypatch, "symbols", function=broken)
     with running_shards_by(run_shard):  # in this process
         receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
     codes = [receipt.error["code"] for receipt in receipts if receipt.error]
@@ -367,7 +368,7 @@ def test_a_shard_that_fails_again_says_why_this_time(
     for number, code in ((errno.ENOSPC, "DISK_EXHAUSTED"), (errno.EMFILE, "MEMORY_EXHAUSTED")):
         failing = broken_task(lambda number=number: OSError(number, "not here"))
         with pytest.MonkeyPatch.context() as patch:
-            replace_task(patch, "symbols", run=failing)
+            replace_task(patch, "symbols", function=failing)
             report = batch.run(scheduler)
         assert [found["code"] for found in report.errors] == [code]
         failed = [state for state in batch.load_status().present() if state.status == "failed"]
@@ -407,7 +408,7 @@ def test_no_room_for_temporary_files_is_no_result(
 def test_task_that_wants_to_exit_does_not_end_the_run(
     scheduler: str, tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_task(monkeypatch, "symbols", run=broken_task(lambda: SystemExit(3)))
+    replace_task(monkeypatch, "symbols", function=broken_task(lambda: SystemExit(3)))
     batch = store.batch(store.snapshot(tree), "full")
     try:
         report = batch.run(scheduler)
@@ -424,7 +425,7 @@ def test_shard_that_fails_as_a_whole_is_resumed(
             raise OSError("the tool is not there")
         return original.prepare(sources, {**config, "rules": []})
 
-    original = registry.BUILT_IN["lint"]
+    original = registry.find_task("lint")
 
     batch = store.batch(store.snapshot(tree), "full")
     with pytest.MonkeyPatch.context() as patch:
@@ -445,16 +446,16 @@ def test_shard_that_fails_as_a_whole_is_resumed(
     assert batch.status()["errors"] == []
 
 
-def test_undeclared_kind_fails_the_shard(
+def test_undeclared_kind_is_the_only_record_of_its_file(
     tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_task(monkeypatch, "symbols", run=lambda *_: [{"kind": "opinion"}])
-    report = store.batch(store.snapshot(tree), "full").run("sync")
-    assert report.status == "failed"
-    assert report.shards["done"] == 0
-    assert {"undeclared kinds: opinion" in str(error["message"]) for error in report.errors} == {
-        True
-    }
+    replace_task(monkeypatch, "symbols", function=lambda *_: [{"kind": "opinion"}])
+    batch = store.batch(store.snapshot(tree), "full")
+    assert batch.run("sync").status == "done"
+    found = list(batch.records(task="symbols"))
+    assert {record["code"] for record in found} == {"E0002"}
+    assert len(found) == len(batch.files())
+    assert all("kind 'opinion', which the task does not" in str(one["message"]) for one in found)
 
 
 def test_failed_batch_in_the_command_line(
@@ -463,12 +464,13 @@ def test_failed_batch_in_the_command_line(
     main: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    replace_task(monkeypatch, "symbols", run=lambda *_: [{"kind": "opinion"}])
+    error = OSError(errno.EMFILE, "no descriptor")
+    replace_task(monkeypatch, "symbols", function=broken_task(lambda: error))
     words = ("scan", tree, "--store", store.path, "--scheduler", "sync")
     done = main(*words)
     assert done.code == 3
     assert "codebatch resume --batch" in done.out
-    assert "undeclared kinds: opinion" in done.err
+    assert "no descriptor" in done.err
     assert json.loads(main(*words, "--json").stdout)["status"] == "failed"
 
 

@@ -307,7 +307,7 @@ def test_runs_do_not_wait_for_what_each_has_failed_at_again(
         met.wait(30)
         raise OSError(errno.EMFILE, "no descriptor")
 
-    replace_task(monkeypatch, "symbols", run=run)
+    replace_task(monkeypatch, "symbols", function=run)
     assert batch.run("sync").shards["failed"] == 2
     met = threading.Barrier(2)
     found: list[codebatch.RunReport] = []

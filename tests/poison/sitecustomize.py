@@ -59,9 +59,9 @@ def poisoned(task, words):
                     log.write(f"{word} {task.name}\n")
                 death()
 
-    def run(source, context):
-        die_of(source)
-        return task.run(source, context)
+    def run(file, config):
+        die_of(file.source)
+        return task.function(file, config)
 
     def prepare(sources, config):
         for source in sources:
@@ -69,7 +69,7 @@ def poisoned(task, words):
         return task.prepare(sources, config)
 
     if task.prepare is None:
-        return dataclasses.replace(task, run=run)
+        return dataclasses.replace(task, function=run)
     return dataclasses.replace(task, prepare=prepare)
 
 
@@ -99,7 +99,7 @@ def poison_ruff(word):
 
 
 def poison_tasks(spec):
-    from codebatch.tasks.registry import BUILT_IN  # noqa: PLC0415 - only where it is asked for
+    from codebatch.tasks.registry import LOADED, find_task  # noqa: PLC0415 - only where it is asked for
 
     words = {}
     for part in spec.split(","):
@@ -109,7 +109,7 @@ def poison_tasks(spec):
         else:
             words.setdefault(name, []).append(word)
     for name, those in words.items():
-        BUILT_IN[name] = poisoned(BUILT_IN[name], those)
+        LOADED[name] = poisoned(find_task(name), those)
 
 
 if os.environ.get("TEST_POISON"):

@@ -124,13 +124,13 @@ def test_a_damaged_batch_is_left_alone(damage: str, tree: Path, store: codebatch
 def test_what_a_task_failed_on_is_tried_again(
     tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = registry.BUILT_IN["symbols"]
+    original = registry.find_task("symbols")
 
     def fail(source: object, context: object) -> list[dict[str, object]]:
         raise RuntimeError("not today")
 
     with monkeypatch.context() as patch:
-        patch.setitem(registry.BUILT_IN, "symbols", replace(original, run=fail))
+        patch.setitem(registry.LOADED, "symbols", replace(original, function=fail))
         broken = run(store, tree)
     edit(tree, [10], 1)
     forget(store)

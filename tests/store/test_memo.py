@@ -16,7 +16,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from conftest import TREE, Outcome, Scanned, make_tree, run_cli, write_tree
+from conftest import TREE, Outcome, Scanned, make_tree, replace_task, run_cli, write_tree
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,18 +177,10 @@ def test_other_version_of_a_task(
     tree: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(store, tree)
-    task = registry.BUILT_IN["symbols"]
-    newer = {**registry.BUILT_IN, "symbols": _replaced(task, version=task.version + 1)}
-    monkeypatch.setattr(registry, "BUILT_IN", newer)
+    replace_task(monkeypatch, "symbols", version=99)
     found = computed(run(store, tree), store)
     assert found.pop("symbols") > 0
     assert set(found.values()) == {0}
-
-
-def _replaced(task: Any, **changes: object) -> Any:
-    import dataclasses  # noqa: PLC0415 - for this one place
-
-    return dataclasses.replace(task, **changes)
 
 
 def test_another_pipeline_takes_over_what_it_shares(tree: Path, store: codebatch.Store) -> None:
@@ -217,9 +209,7 @@ def test_failed_task_is_not_remembered(
         raise RuntimeError("not now")
 
     with monkeypatch.context() as patch:
-        task = registry.BUILT_IN["symbols"]
-        broken = {**registry.BUILT_IN, "symbols": _replaced(task, run=fail)}
-        patch.setattr(registry, "BUILT_IN", broken)
+        replace_task(patch, "symbols", function=fail)
         run(store, tree)
     assert found_codes(store) == {"E0002": FILES}
     again = run(store, tree, full(analyze={"max_bytes": 1_000_000}))
@@ -237,8 +227,7 @@ def test_task_of_another_version_does_not_finish_a_batch(
 ) -> None:
     """What it computes would be remembered under the fingerprint of the version planned."""
     batch = store.batch(store.snapshot(tree), "full")
-    newer = _replaced(registry.BUILT_IN["analyze"], version=99)
-    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, "analyze": newer})
+    replace_task(monkeypatch, "analyze", version=99)
     with pytest.raises(ToolchainMismatchError, match="analyze was planned with version"):
         batch.run("sync")
     assert segments(store) == []
@@ -499,14 +488,13 @@ def test_sample_is_a_part_and_the_same_one(scanned: Scanned) -> None:
 def test_nondeterminism_is_named(
     scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch, main: Callable[..., Outcome]
 ) -> None:
-    task = registry.BUILT_IN["symbols"]
+    task = registry.find_task("symbols")
 
-    def at_random(source: Any, context: Any) -> Iterator[Any]:
-        for record in task.run(source, context):
+    def at_random(file: Any, config: Any) -> Iterator[Any]:
+        for record in task.function(file, config):
             yield {**record, "line": record["line"] + 1} if record["kind"] == "symbol" else record
 
-    broken = {**registry.BUILT_IN, "symbols": _replaced(task, run=at_random)}
-    monkeypatch.setattr(registry, "BUILT_IN", broken)
+    replace_task(monkeypatch, "symbols", function=at_random)
     report = scanned_copy.batch.recheck(100, "sync")
     assert {place["task_id"] for place in report.differ} == {"symbols"}
     assert "pkg/cart.py" in {place["path"] for place in report.differ}

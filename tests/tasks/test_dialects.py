@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from codebatch.model.record_lines import encode_lines
 from codebatch.tasks import analyze, lint, parse, symbols
-from codebatch.tasks.base import FileContext, Task
+from codebatch.tasks.base import Task
 from codebatch.tasks.source import SourceFile
 
 FACETS = {"module_role": "module", "script_goal": "any", "text_role": "text"}
@@ -21,12 +22,13 @@ def records(
     source = SourceFile(data, language, FACETS)
     config = task.resolve_config({})
     (prepared,) = task.prepare_now([source], config)
-    return list(task.run(source, FileContext(config, upstream, prepared)))
+    lines = {need: encode_lines(found) for need, found in upstream.items()}
+    return task.run(task.file(source, lines, prepared), config)
 
 
 def said(content: str | bytes, language: str) -> str:
     """The reason to skip, or the code of the first finding, or ``ast``."""
-    first = records(parse.TASK, content, language)[-1]
+    first = records(parse.parse, content, language)[-1]
     return first.get("reason") or first.get("code") or first["kind"]
 
 
@@ -182,14 +184,14 @@ def test_newer_python(minor: int, content: str) -> None:
     ],
 )
 def test_all_tasks_say_the_same(content: str, language: str) -> None:
-    of_parse = records(parse.TASK, content, language)
+    of_parse = records(parse.parse, content, language)
     assert [record["kind"] for record in of_parse] == ["skip"]
-    assert records(symbols.TASK, content, language, parse=of_parse) == of_parse
-    *counts, last = records(analyze.TASK, content, language, parse=of_parse)
+    assert records(symbols.symbols, content, language, parse=of_parse) == of_parse
+    *counts, last = records(analyze.analyze, content, language, parse=of_parse)
     assert [count["metric"] for count in counts] == ["bytes", "language", "lines", "loc"]
     assert last == of_parse[0]
     # Texts are looked at, names are not.
-    found = records(lint.TASK, content + "x = 1  \n", language, parse=of_parse)
+    found = records(lint.lint, content + "x = 1  \n", language, parse=of_parse)
     assert [finding["code"] for finding in found] == ["L001"]
 
 
@@ -197,8 +199,8 @@ def test_all_tasks_say_the_same(content: str, language: str) -> None:
 def test_what_has_no_parser_has_texts(language: str) -> None:
     content = "<script>\nimport a from 'a';  \n</script>\n"
     assert said(content, language) == "no parser"
-    assert [finding["code"] for finding in records(lint.TASK, content, language)] == ["L001"]
-    metrics = [metric["metric"] for metric in records(analyze.TASK, content, language)]
+    assert [finding["code"] for finding in records(lint.lint, content, language)] == ["L001"]
+    metrics = [metric["metric"] for metric in records(analyze.analyze, content, language)]
     assert metrics == ["bytes", "language", "lines", "loc"]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import Outcome
 
-from codebatch.tasks.base import FileContext
 from codebatch.tasks.languages.detect import FACETS, detect_language
 from codebatch.tasks.languages.ecmascript.oxlint import OXLINT, OxlintRun
 from codebatch.tasks.native_tool import NativeTool, ToolError
@@ -35,7 +34,7 @@ def diagnostics(task_name: str, files: Sequence[File], codes: str) -> list[list[
     return [
         [
             record
-            for record in task.run(source, FileContext(config, {}, value))
+            for record in task.run(task.file(source, {}, value), config)
             if record["kind"] == "diagnostic" and record["code"].startswith(codes)
         ]
         for source, value in zip(sources, prepared, strict=True)
@@ -644,7 +643,7 @@ def test_only_the_chosen_rules() -> None:
     for rules in (["L101"], ["L102"], ["L103"], ["L101", "L103"], []):
         config = task.resolve_config({"rules": rules})
         (value,) = task.prepare_now([source], config)
-        records = list(task.run(source, FileContext(config, {}, value)))
+        records = list(task.run(task.file(source, {}, value), config))
         assert sorted({record["code"] for record in records}) == rules
 
 

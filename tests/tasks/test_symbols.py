@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from codebatch.model.digest import digest_bytes
 from codebatch.tasks import parse, symbols
-from codebatch.tasks.base import FileContext, Task
+from codebatch.tasks.base import Task
 from codebatch.tasks.source import SourceFile
 
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -85,8 +85,7 @@ EDITS = {
 def records(task: Task, content: str, language: str) -> list[dict[str, Any]]:
     """The records of a task, a tree as its digest."""
     source = SourceFile(content.encode(), language)
-    context = FileContext(config=task.resolve_config({}), upstream={})
-    found = [dict(record) for record in task.run(source, context)]
+    found = task.run(task.file(source, {}, None), task.resolve_config({}))
     for record in found:
         if "data" in record:
             record["data"] = digest_bytes(record["data"])
@@ -95,9 +94,9 @@ def records(task: Task, content: str, language: str) -> list[dict[str, Any]]:
 
 def assert_follows(one: str, other: str, language: str) -> bool:
     """Whether the parse task tells two texts apart; if not, their symbols are equal."""
-    if records(parse.TASK, one, language) != records(parse.TASK, other, language):
+    if records(parse.parse, one, language) != records(parse.parse, other, language):
         return True
-    assert records(symbols.TASK, one, language) == records(symbols.TASK, other, language)
+    assert records(symbols.symbols, one, language) == records(symbols.symbols, other, language)
     return False
 
 
@@ -174,15 +173,15 @@ def test_comments_that_move_nothing_change_no_tree(path: str) -> None:
     ],
 )
 def test_what_gives_other_symbols_is_another_tree(one: str, other: str, language: str) -> None:
-    assert records(symbols.TASK, one, language) != records(symbols.TASK, other, language)
+    assert records(symbols.symbols, one, language) != records(symbols.symbols, other, language)
     assert assert_follows(one, other, language)
 
 
 @pytest.mark.parametrize("text", ["def f(:\n", "x = 1 +", "\0", "a b"])
 def test_python_without_a_tree_has_no_symbols(text: str) -> None:
-    kinds = [record["kind"] for record in records(parse.TASK, text, "python")]
+    kinds = [record["kind"] for record in records(parse.parse, text, "python")]
     assert kinds == ["diagnostic"]
-    assert records(symbols.TASK, text, "python") == []
+    assert records(symbols.symbols, text, "python") == []
 
 
 def test_every_edit_applies_somewhere() -> None:

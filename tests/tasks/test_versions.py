@@ -69,8 +69,8 @@ def test_a_missing_package_is_an_error() -> None:
 
 def test_toolchains_load_no_parser() -> None:
     program = (
-        "import sys; from codebatch.tasks.registry import BUILT_IN\n"
-        "assert all(task.toolchain() for task in BUILT_IN.values())\n"
+        "import sys; from codebatch.tasks.registry import built_in_tasks\n"
+        "assert all(task.toolchain() for task in built_in_tasks())\n"
         "assert not {'tree_sitter', 'importlib.metadata'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -23,7 +23,7 @@ from codebatch.store import open_store
 from codebatch.store.layout import Layout
 from codebatch.store.probe import can_write, is_marked, marked
 from codebatch.tasks.native_tool import ToolError
-from codebatch.tasks.registry import BUILT_IN, find_task
+from codebatch.tasks.registry import built_in_tasks, task_of
 
 PACKAGES = (
     *("dask", "distributed", "oxlint", "ruff", "tree-sitter", "tree-sitter-javascript"),
@@ -71,7 +71,7 @@ def facts_here(tasks: Sequence[PlannedTask] = (), store: StoreProbe | None = Non
         with contextlib.suppress(PackageNotFoundError):
             packages[name] = version(name)
     toolchain: dict[str, str] = {}
-    for task in BUILT_IN.values():
+    for task in built_in_tasks():
         with contextlib.suppress(ImportError, ToolError):
             toolchain.update(task.toolchain())
     return Facts(
@@ -119,7 +119,7 @@ def _components(task: PlannedTask) -> Document:
     """Return the components of a planned task here, or the error that keeps it from being run."""
     is_found = False
     try:
-        find_task(task.task)
+        task_of(task)
         is_found = True
         return components_here(task)
     except Exception as error:  # noqa: BLE001 - the module of a task is the user's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,17 @@ def is_parsed(language: str) -> bool:
 
 
 @functools.cache
+def _front_end(language: str) -> Any:
+    return importlib.import_module(_FRONTENDS[language])
+
+
 def parser_for(language: str) -> Callable[[Source], Parsed] | None:
     """Return what parses a file in a language, None where no parser knows it."""
-    module = _FRONTENDS.get(language)
-    if module is None:
-        return None
-    return cast("Callable[[Source], Parsed]", importlib.import_module(module).parse_file)
+    return _front_end(language).parse_file if is_parsed(language) else None
+
+
+def read_tree(source: Source) -> object:
+    """Return the syntax tree of a file in a language that is parsed, which nothing else has: an
+    `ast.Module`, or a node of tree-sitter; None where the language rejects the file.
+    """
+    return _front_end(source.language).read_tree(source)

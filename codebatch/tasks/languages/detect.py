@@ -214,7 +214,10 @@ def text_role(path: str) -> str:
     return "minified" if _MINIFIED.search(name) else "text"
 
 
+PATH = "path"  # the facet of a task that depends on all of the path
+
 FACETS: dict[str, Callable[[str], str]] = {
+    PATH: str,
     "module_role": module_role,
     "script_goal": script_goal,
     "text_role": text_role,

@@ -84,8 +84,16 @@ class ParsedFile:
 
 def parse_file(source: Source) -> ParsedFile:
     """Parse a file in JavaScript, JSX, TypeScript or TSX."""
-    grammar = "javascript" if source.language == "jsx" else source.language
-    return ParsedFile(source.text, grammar)
+    return ParsedFile(source.text, _grammar_of(source))
+
+
+def read_tree(source: Source) -> object:
+    """Return the root node of a tree of the text itself; its offsets are those of UTF-8."""
+    return parse(_grammar_of(source), source.text).root_node
+
+
+def _grammar_of(source: Source) -> str:
+    return "javascript" if source.language == "jsx" else source.language
 
 
 _LONE_RETURN = re.compile(r"\r(?!\n)")

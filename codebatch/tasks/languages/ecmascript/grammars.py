@@ -177,11 +177,11 @@ _PARSERS = threading.local()
 
 
 def parse(language: str, text: str) -> tree_sitter.Tree:
-    """Parse ASCII text, so that byte offsets are code point offsets."""
+    """Parse text; where it is ASCII, byte offsets are code point offsets."""
     parsers: dict[str, tree_sitter.Parser] = _PARSERS.__dict__
     if language not in parsers:
         parsers[language] = tree_sitter.Parser(grammar(language).language)
-    return parsers[language].parse(text.encode("ascii"))
+    return parsers[language].parse(text.encode())
 
 
 def flatten(tree: tree_sitter.Tree, language: str, text: str) -> FlatTree:

@@ -101,3 +101,9 @@ class PythonFile:
 def parse_file(source: Source) -> PythonFile:
     """Parse a file as the running interpreter does; a syntax error is a fault of the result."""
     return PythonFile(source)
+
+
+def read_tree(source: Source) -> ast.Module | None:
+    """Return a tree of a file that nothing else has; None where Python rejects it."""
+    tree = parse_source(source)
+    return None if isinstance(tree, SyntaxFault) else tree

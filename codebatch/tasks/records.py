@@ -1,0 +1,277 @@
+"""The records that tasks yield, and how they become those that are kept.
+
+A task yields the types of this module, or dataclasses of its own. Each is checked as it comes and
+made a plain record without a path; the built-in tasks, whose kinds the package knows, yield such
+records themselves. `MisfitError` says which record does not fit, and which field of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from codebatch.model.record_lines import LineWriter
+from codebatch.model.records import SEVERITIES, Record
+from codebatch.tasks.fields import fits
+from codebatch.tasks.findings import Finding, diagnostic_records
+from codebatch.tasks.vocabulary import EDGE_TYPES, SYMBOL_TYPES
+
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
+
+Convert = Callable[[object], Record]
+_Check = Callable[[object], "str | None"]
+
+
+class MisfitError(Exception):
+    """Something that a task yields is no record of it; the message says what, and which field."""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A finding at a place in a file. ``rule`` is the name of the rule, by default that of the
+    `Rule` which the task declares for the code, else the code.
+    """
+
+    kind: ClassVar[str] = "diagnostic"
+
+    code: str
+    severity: str
+    line: int
+    message: str
+    column: int = 1
+    rule: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a file, or of the function ``name`` at ``line``."""
+
+    kind: ClassVar[str] = "metric"
+
+    metric: str
+    value: int | float | str
+    name: str | None = None
+    line: int | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A name that a file defines, in a ``scope`` (the qualified name of what encloses it)."""
+
+    kind: ClassVar[str] = "symbol"
+
+    name: str
+    symbol_type: str
+    line: int
+    scope: str = "module"
+    column: int = 1
+    end_line: int | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A reference from a file to something else."""
+
+    kind: ClassVar[str] = "edge"
+
+    edge_type: str
+    target: str
+    line: int
+    name: str | None = None
+    alias: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Skip:
+    """The task does not look at the file, for a reason."""
+
+    kind: ClassVar[str] = "skip"
+
+    reason: str
+    path: str | None = None
+
+
+RECORD_TYPES: tuple[type, ...] = (Diagnostic, Metric, Symbol, Edge, Skip)
+
+# The fields of built-in kinds by type. Those of `_OPTIONAL` are left out where they are None.
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "ast": {"language": "str", "format": "str", "nodes": "int", "object": "str", "chunked": "bool"},
+    "diagnostic": {
+        **dict.fromkeys(("code", "rule", "severity", "message"), "str"),
+        "line": "int",
+        "column": "int",
+        "fingerprint": "str",
+    },
+    "edge": {
+        "edge_type": "str",
+        "target": "str",
+        "line": "int",
+        "name": "str",
+        "alias": "str",
+    },
+    "metric": {"metric": "str", "value": "int | float | str", "name": "str", "line": "int"},
+    "skip": {"reason": "str"},
+    "symbol": {
+        **dict.fromkeys(("name", "symbol_type", "scope"), "str"),
+        **dict.fromkeys(("line", "column", "end_line"), "int"),
+    },
+}
+_OPTIONAL: Mapping[str, frozenset[str]] = {
+    "ast": frozenset({"chunked"}),
+    "edge": frozenset({"name", "alias"}),
+    "metric": frozenset({"name", "line"}),
+}
+
+
+def _one_of(words: Sequence[str]) -> _Check:
+    said = f"none of {', '.join(words)}"
+    return lambda value: None if value in words else said
+
+
+def _code(value: object) -> str | None:
+    return None if CODE.match(str(value)) else "not letters, digits, '_', '.' and '-'"
+
+
+def _place(value: object) -> str | None:
+    return None if isinstance(value, int) and value >= 1 else "less than 1"
+
+
+def _text(value: object) -> str | None:
+    return None if value else "empty"
+
+
+# What the values of fields must be beyond their type.
+_VALUES: Mapping[str, Mapping[str, _Check]] = {
+    "diagnostic": {
+        "code": _code,
+        "severity": _one_of(SEVERITIES),
+        "rule": _text,
+        "line": _place,
+        "column": _place,
+    },
+    "edge": {"edge_type": _one_of(EDGE_TYPES), "line": _place},
+    "metric": {"metric": _code, "line": _place},
+    "skip": {"reason": _text},
+    "symbol": {
+        "symbol_type": _one_of(SYMBOL_TYPES),
+        **dict.fromkeys(("line", "column", "end_line"), _place),
+    },
+}
+
+
+class RecordForms:
+    """What a task may yield: the kinds ``names``, and of ``own`` ones the types of their fields.
+
+    ``classes`` has the kind of each type that it yields; a task without any yields plain records.
+    ``rules`` are the names of rules by code. Where ``has_paths``, a record says itself which file
+    it is of.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        own: Mapping[str, Mapping[str, str]],
+        classes: Mapping[type, str],
+        rules: Mapping[str, str],
+        *,
+        has_paths: bool = False,
+    ) -> None:
+        self._names = frozenset(names)
+        self._own = own
+        self._rules = rules
+        self._has_paths = has_paths
+        self._converters = {cls: self._converter(cls, kind) for cls, kind in classes.items()}
+        self.lines = LineWriter(self._check_plain).lines
+
+    def records(self, yielded: Iterable[object]) -> list[Record]:
+        """Return what a task yields as plain records; diagnostics have no fingerprint yet."""
+        if not self._converters:
+            return list(yielded)  # type: ignore[arg-type]  # checked when they are written
+        found: list[Record] = []
+        for number, item in enumerate(yielded, 1):
+            name = type(item).__name__
+            convert = self._converters.get(type(item))
+            if convert is None:
+                known = ", ".join(cls.__name__ for cls in self._converters)
+                raise MisfitError(f"record {number} is of type {name}, which is none of {known}")
+            try:
+                found.append(convert(item))
+            except MisfitError as error:
+                raise MisfitError(f"record {number} ({name}): {error}") from None
+        return found
+
+    def _converter(self, cls: type, kind: str) -> Convert:
+        optional = frozenset[str]() if kind in self._own else _OPTIONAL.get(kind, frozenset())
+        types = {"path": "str", **(self._own.get(kind) or FIELDS[kind])}
+        values_of = _VALUES.get(kind, {})
+        names = [f.name for f in fields(cls) if self._has_paths or f.name != "path"]
+        checks = [(name, types[name], values_of.get(name)) for name in names]
+
+        def convert(item: object) -> Record:
+            record: Record = {"kind": kind}
+            for name, words, check in checks:
+                value = getattr(item, name)
+                if value is None:
+                    value = self._default(item, kind, name)
+                if value is not None or name not in optional:
+                    record[name] = _fitting(name, value, words, check)
+            if not self._has_paths and getattr(item, "path", None) is not None:
+                raise MisfitError("field path is for tasks of scope 'batch'")
+            return record
+
+        return convert
+
+    def _default(self, item: object, kind: str, name: str) -> object:
+        """Return what a field of a built-in kind is that a record leaves open."""
+        if kind == "diagnostic" and name == "rule":
+            code = getattr(item, "code", None)
+            return self._rules.get(str(code), code)
+        return getattr(item, "line", None) if (kind, name) == ("symbol", "end_line") else None
+
+    def _check_plain(self, record: Record) -> None:
+        """Raise `MisfitError` unless a plain record is of a kind of the task and has its fields."""
+        kind = str(record.get("kind"))
+        if kind not in self._names:
+            raise MisfitError(f"a record is of kind {kind!r}, which the task does not declare")
+        types = self._own.get(kind) or FIELDS[kind]
+        for name in record.keys() - types.keys() - {"kind"}:
+            raise MisfitError(f"a {kind} has no field {name}")
+        for name, words in types.items():
+            if name in record:
+                _fitting(name, record[name], words, None)
+            elif name not in _OPTIONAL.get(kind, ()):
+                raise MisfitError(f"a {kind} lacks its field {name}")
+
+
+def _fitting(name: str, value: object, words: str, check: _Check | None) -> object:
+    """Return the value of a field, if it fits; `MisfitError` where it does not."""
+    if not fits(words)(value):
+        if type(value) is int and "float" in words:
+            return _fitting(name, float(value), words, check)
+        shown = repr(value) if isinstance(value, int | float) else type(value).__name__
+        raise MisfitError(f"field {name} is {shown}, not {words}")
+    wrong = check(value) if check is not None else None
+    if wrong is not None:
+        raise MisfitError(f"field {name} is {str(value)[:100]!r}: {wrong}")
+    return value
+
+
+def with_fingerprints(records: list[Record], lines: Callable[[], Sequence[str]]) -> list[Record]:
+    """Return the records of a file with the diagnostics among them in order of their places, and
+    with fingerprints; ``lines`` gives the text.
+    """
+    places = [place for place, record in enumerate(records) if record["kind"] == "diagnostic"]
+    if places and "fingerprint" not in records[places[0]]:
+        found = [
+            Finding(**{key: value for key, value in records[place].items() if key != "kind"})  # type: ignore[arg-type]
+            for place in places
+        ]
+        for place, record in zip(places, diagnostic_records(found, lines()), strict=True):
+            records[place] = record
+    return records
