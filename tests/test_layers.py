@@ -32,6 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "processes": {"runtime", "model", "store", "tasks", "shard"},
     "graph": {"runtime", "model", "tasks", "shard", "processes"},
     "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"},
+    "testing": {"model", "tasks", "plan", "shard"},
     "status": {"model", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"cluster", "status"},
@@ -43,6 +44,7 @@ LAYERS: dict[str, set[str]] = {
     "api": {"runtime", "model", "store", "snapshot", "plan", "processes", "graph", "cluster"}
     | {"status", "batch", "query", "compare", "export", "maintenance"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}
+    | {"testing"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
     "__init__": {"model", "tasks", "status", "batch", "api"},
     "__main__": {"runtime", "cli"},

@@ -83,9 +83,11 @@ def combine_pipelines(parts: Sequence[object]) -> Pipeline:
         raise PipelineInvalidError("invalid pipeline: it has no task")
     named: dict[str, None] = {}
     tasks: dict[str, PipelineTask] = {}
-    for part in map(_part, parts):
+    chosen = list(map(_part, parts))
+    given = {part.name: part for part in chosen if isinstance(part, Task)}
+    for part in chosen:
         named[part.name] = None
-        for task in part.tasks if isinstance(part, Pipeline) else _with_needs(part):
+        for task in part.tasks if isinstance(part, Pipeline) else _with_needs(part, given):
             known = tasks.setdefault(task.id, task)
             if known.task is not task.task:
                 raise _invalid("+".join(named), [f"two tasks are named {task.id!r}"])
@@ -105,13 +107,15 @@ def _part(part: object) -> Pipeline | Task:
     )
 
 
-def _with_needs(task: Task) -> Iterator[PipelineTask]:
-    """Yield a task and all that it builds on, with the needs and settings of each by default."""
+def _with_needs(task: Task, given: Mapping[str, Task]) -> Iterator[PipelineTask]:
+    """Yield a task and all that it builds on, with the needs and settings of each by default; what
+    is given goes before what the registry has.
+    """
     pending, seen = [task], {task.name}
     while pending:
         one = pending.pop()
         yield PipelineTask(one.name, one, one.needs, one.resolve_config({}))
-        pending += [find_task(need) for need in one.needs if need not in seen]
+        pending += [given.get(need) or find_task(need) for need in one.needs if need not in seen]
         seen.update(one.needs)
 
 

@@ -1,0 +1,138 @@
+"""Tasks on one file, as a run does it: the same `File`, the same checks, the same records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from codebatch.model.digest import digest_bytes
+from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
+from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
+from codebatch.model.records import FILE_SCOPE, Record
+from codebatch.plan.pipeline import PipelineTask, combine_pipelines
+from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
+from codebatch.shard.compute import run_task as compute
+from codebatch.tasks.base import Task, ToolCrashedError
+from codebatch.tasks.languages.detect import FACETS, HEAD_BYTES, detect_language
+from codebatch.tasks.registry import find_task
+from codebatch.tasks.source import SourceFile
+
+EXAMPLE = "example.py"
+
+
+class TriedFile(NamedTuple):
+    """A file to try tasks on: its path as it would be in a snapshot, its bytes, its language."""
+
+    path: str
+    content: bytes
+    language: str
+
+    @classmethod
+    def of(cls, path: str, content: bytes, language: str | None = None) -> TriedFile:
+        """Return the file with its language, found out as for a snapshot where it is not given."""
+        return cls(path, content, language or detect_language(path, lambda: content[:HEAD_BYTES]))
+
+
+def run_task(
+    task: Task | str,
+    source: str | bytes | os.PathLike[str],
+    *,
+    language: str | None = None,
+    path: str | None = None,
+    config: Mapping[str, object] | None = None,
+    records: Mapping[str, Sequence[Record]] | None = None,
+    tasks: Sequence[Task] = (),
+) -> list[Record]:
+    """Return the records of a task on a text, on bytes, or on the file at a `Path`.
+
+    They are what a run keeps, without the path: each is checked, and where one does not fit, or the
+    task raises, there is the diagnostic E0002 alone. The language follows from ``path`` (by
+    default that of the file, of a text ``example.py``) unless it is given. ``config`` are settings
+    that differ from the defaults. ``records`` are those of tasks that this one needs, as this
+    function gives them; a task that is missing there is run, one of yours if it is in ``tasks``.
+    """
+    found: object = find_task(task) if isinstance(task, str) else task
+    if not isinstance(found, Task):
+        hints = ["decorate the function: @codebatch.task(version=1)"]
+        raise TaskInvalidError(f"{found!r} is no task", hints=hints)
+    file = _file_of(source, path, language)
+    given = {need: encode_lines(map(dict, some)) for need, some in (records or {}).items()}
+    settings = {found.name: dict(config or {})}
+    pipeline = configured(_needed(found, tasks, given), settings)
+    return dict(run_on_file(pipeline, file, given))[found.name]
+
+
+def configured(
+    tasks: Sequence[PipelineTask], settings: Mapping[str, Mapping[str, object]]
+) -> list[PipelineTask]:
+    """Return the tasks with settings by task id; `TaskInvalidError` for one that does not fit."""
+    found = []
+    for one in tasks:
+        given = settings.get(one.id, {})
+        if wrong := one.task.config_errors(given):
+            raise TaskInvalidError(f"task {one.id}: config: {wrong[0]}", details={"all": wrong})
+        found.append(one._replace(config=one.task.resolve_config({**one.config, **given})))
+    return found
+
+
+def run_on_file(
+    tasks: Sequence[PipelineTask], file: TriedFile, given: Mapping[str, bytes] | None = None
+) -> Iterator[tuple[str, list[Record]]]:
+    """Yield the records of tasks on a file by task id, in an order in which each follows what it
+    needs; ``given`` has the lines of tasks that are not run.
+    """
+    facets = {facet: FACETS[facet](file.path) for one in tasks for facet in one.task.facets}
+    source = SourceFile(file.content, file.language, facets)
+    lines = dict(given or {})
+    for one in tasks:
+        if one.id in lines:
+            continue
+        upstream = {need: lines[need] for need in one.needs}
+        lines[one.id] = _computed(one, source, upstream).lines
+        yield one.id, decode_lines(lines[one.id])
+    source.drop_tree()
+
+
+def _computed(one: PipelineTask, source: SourceFile, upstream: Mapping[str, bytes]) -> FileLines:
+    context = ShardContext(_nothing_stored, digest_bytes, _never_quarantined)
+    try:
+        (prepared,) = one.task.prepare_now([source], one.config)
+        file = one.task.file(source, upstream, prepared)
+        return compute(one.task, one.config, file, context)
+    except ToolCrashedError as error:
+        return quarantined_lines(error.rule)
+
+
+def _nothing_stored(digest: str, _: int) -> bytes:
+    raise LookupError(digest)
+
+
+def _never_quarantined(work: Computation, _: str) -> FileLines:
+    raise LookupError(work.key)
+
+
+def _needed(task: Task, tasks: Sequence[Task], given: Mapping[str, bytes]) -> list[PipelineTask]:
+    """Return the task and those that it needs, but not what only given ones need."""
+    if task.scope != FILE_SCOPE:
+        raise TaskInvalidError(f"task {task.name} is of scope {task.scope}: it has no single file")
+    ordered = combine_pipelines([task, *tasks]).tasks
+    wanted = {task.name}
+    for one in reversed(ordered):
+        if one.id in wanted:
+            wanted.update(need for need in one.needs if need not in given)
+    return [one for one in ordered if one.id in wanted]
+
+
+def _file_of(
+    source: str | bytes | os.PathLike[str], path: str | None, language: str | None
+) -> TriedFile:
+    if isinstance(source, str | bytes):
+        content = source if isinstance(source, bytes) else source.encode("utf-8", "surrogatepass")
+        return TriedFile.of(path or EXAMPLE, content, language)
+    try:
+        content = Path(source).read_bytes()
+    except OSError as error:
+        raise SourceNotFoundError(f"cannot read {source}: {error.strerror}") from error
+    return TriedFile.of(path or Path(source).as_posix(), content, language)
