@@ -33,8 +33,9 @@ def distributions_of(module: str) -> tuple[str, ...]:
     namespace package and all have a part of it.
     """
     top = module.partition(".")[0]
-    if _provides(top, top):  # most have the name of their package, and looking at all is slow
-        return (top,)
+    named = _named(top)  # as most are after their package: to look at all of them is slow
+    if named is not None:
+        return (named,)
     found = _distributions_by_module().get(top, ())
     if len(found) > 1:
         place = module.replace(".", "/")
@@ -42,11 +43,13 @@ def distributions_of(module: str) -> tuple[str, ...]:
     return found
 
 
-def _provides(distribution: str, top: str) -> bool:
+def _named(top: str) -> str | None:
+    """Return the distribution that has the name of a module, if the module is from it."""
     try:
-        return top in _top_modules(metadata.distribution(distribution))
+        found = metadata.distribution(top)
     except metadata.PackageNotFoundError:
-        return False
+        return None
+    return found.metadata["Name"] if top in _top_modules(found) else None
 
 
 @cache

@@ -42,8 +42,7 @@ class _Importer(MetaPathFinder, ExecutionLoader):
         if source is None:
             return None
         if source.data is None:  # parts of it may be installed
-            found = PathFinder.find_spec(fullname, path)
-            return found or _namespace(fullname)
+            return PathFinder.find_spec(fullname, path) or namespace_spec(fullname, [])
         spec = spec_from_loader(fullname, self)
         if spec is not None and source.is_package:
             spec.submodule_search_locations = []
@@ -88,7 +87,8 @@ def is_held(spec: object) -> bool:
     return getattr(spec, "loader", None) is _importer
 
 
-def _namespace(name: str) -> ModuleSpec:
+def namespace_spec(name: str, portions: list[str]) -> ModuleSpec:
+    """Return the spec of a namespace package that is in these folders."""
     spec = ModuleSpec(name, None, is_package=True)
-    spec.submodule_search_locations = []
+    spec.submodule_search_locations = portions
     return spec

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import TaskCodeError
 from codebatch.tasks.code.distributions import distributions_of, is_installed
-from codebatch.tasks.code.importer import ModuleSource, held_source, is_held
+from codebatch.tasks.code.importer import ModuleSource, held_source, is_held, namespace_spec
 
 _STANDARD = sys.stdlib_module_names
 _PACKAGE = "codebatch"
@@ -76,18 +77,21 @@ class Finder:
     def _spec(self, name: str) -> ModuleSpec | None:
         if name not in self._specs:
             loaded = getattr(sys.modules.get(name), "__spec__", None)
-            anew = loaded is None or is_held(loaded)
-            self._specs[name] = self._find_spec(name) if anew else loaded
+            known = None if is_held(loaded) else cast("ModuleSpec | None", loaded)
+            parent = name.rpartition(".")[0]
+            self._specs[name] = (
+                self._below(name, parent, known) if parent else self._top(name, known)
+            )
         return self._specs[name]
 
-    def _find_spec(self, name: str) -> ModuleSpec | None:
-        parent = name.rpartition(".")[0]
-        if parent:
-            package = self._spec(parent)
-            if package is None or package.submodule_search_locations is None:
-                return None
-            return _search(name, list(package.submodule_search_locations))
-        found, beside = _search(name, None), self._beside(name)
+    def _below(self, name: str, parent: str, loaded: ModuleSpec | None) -> ModuleSpec | None:
+        package = self._spec(parent)
+        if loaded is not None or package is None:
+            return loaded
+        return search_folders(name, package.submodule_search_locations or ())
+
+    def _top(self, name: str, loaded: ModuleSpec | None) -> ModuleSpec | None:
+        found, beside = loaded or _search(name), self._beside(name)
         if beside is None or (found is not None and not beside.has_location):
             return found
         if found is not None and not _is_same(found, beside):
@@ -98,7 +102,7 @@ class Finder:
         return beside
 
     def _beside(self, name: str) -> ModuleSpec | None:
-        return None if self._folder is None else PathFinder.find_spec(name, [self._folder])
+        return None if self._folder is None else search_folders(name, [self._folder])
 
     def _check_not_beside(self, name: str) -> None:
         beside = self._beside(name)
@@ -193,13 +197,27 @@ def _data(spec: ModuleSpec) -> bytes | None:
         return None
 
 
-def _search(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+def search_folders(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """Return the spec of a module that is in one of some folders (or archives), its package not
+    being loaded: a namespace package where several, or none, have a source.
+    """
+    portions: list[str] = []
+    for folder in folders:
+        finder: Any = pkgutil.get_importer(folder)
+        spec = None if finder is None else finder.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            return cast("ModuleSpec", spec)
+        portions += (spec and spec.submodule_search_locations) or ()
+    return namespace_spec(name, portions) if portions else None
+
+
+def _search(name: str) -> ModuleSpec | None:
     """Return what Python's finders find, those of editable installations among them; not what is
     held.
     """
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = None if find is None else find(name, path)
+        spec = None if find is None else find(name, None)
         if spec is not None and not is_held(spec):
             return cast("ModuleSpec", spec)
     return None

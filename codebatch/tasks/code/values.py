@@ -12,6 +12,7 @@ import copyreg
 import dis
 import functools
 import inspect
+import reprlib
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -154,8 +155,8 @@ class Values:
             if name in _OF_EVERY_CLASS or isinstance(value, _DESCRIPTORS):
                 continue
             function = _function_of(value)
-            if generated and function is not None and _source_lines(function) is None:
-                continue  # made from the fields
+            if generated and function is not None and _is_from_fields(function):
+                continue
             members.append([name, self._of_member(value, f"{inner}.{name}")])
         bases = [self.document(base, where) for base in cls.__bases__]
         fields = getattr(cls, "__dataclass_fields__", {}).values()
@@ -290,6 +291,11 @@ def _function_of(value: object) -> FunctionType | None:
 def _is_generated(cls: type) -> bool:
     """Return whether methods of a class may be made by the standard library from its fields."""
     return hasattr(cls, "__dataclass_params__") or hasattr(cls, "_fields")
+
+
+def _is_from_fields(function: FunctionType) -> bool:
+    """Return whether a method of such a class is made from its fields, which are covered."""
+    return function.__code__.co_filename == reprlib.__file__ or _source_lines(function) is None
 
 
 def _can_import(value: Any, module: str | None) -> bool:

@@ -1,0 +1,534 @@
+"""What the fingerprint of a user's task covers of its code, and what it refuses to cover."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import os
+import py_compile
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from conftest import cli_environment
+
+from codebatch.model.errors import CodeBatchError, TaskCodeError, TaskLoadError, TaskNotFoundError
+from codebatch.model.keys import changed_components
+from codebatch.tasks.code import Code, carry, describe, load_object
+from codebatch.tasks.registry import find_task
+
+TASK = """\
+import codebatch
+{imports}
+
+@codebatch.task(version=1)
+def count(file: codebatch.File):
+    {body}
+    yield codebatch.Metric("count", number())
+"""
+HELPER = "def number() -> int:\n    return 1\n"
+
+
+class Project:
+    """Files of a user in a folder that is on no path, with a package of a name of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.package = "p_" + re.sub(r"\W", "_", folder.name)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files; ``PKG`` in a name or text stands for the package."""
+        for name, text in files.items():
+            path = self.folder / name.replace("PKG", self.package)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("PKG", self.package))
+
+    def load(self, place: str) -> Any:
+        """Load a task by the place of its file."""
+        return load_object(str(self.folder / place.replace("PKG", self.package)))
+
+    def code(self, place: str = "PKG/tasks.py:count") -> Code:
+        """Return the code of a task as it is now."""
+        return describe(self.load(place))
+
+    def changes(self, before: Code, after: Code) -> list[str]:
+        """Return what `plan` would name."""
+        return changed(before, after, self.package)
+
+
+def changed(before: Code, after: Code, package: str = "PKG") -> list[str]:
+    parts = ({"code": code.as_document()} for code in (before, after))
+    return [name.replace(package, "PKG") for name in changed_components(*parts)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+WAYS_TO_IMPORT = {
+    "relative": ("from .helper import number", "pass"),
+    "relative module": ("from . import helper", "number = helper.number"),
+    "absolute": ("import PKG.helper", "number = PKG.helper.number"),
+    "nested": ("", "from .helper import number"),
+    "star": ("from .helper import *", "pass"),
+    "by a constant name": (
+        "import importlib",
+        "number = importlib.import_module('PKG.helper').number",
+    ),
+    "through another module": ("from .between import number", "pass"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_IMPORT)
+def test_comments_and_layout_are_no_part_and_helpers_are(way: str, project: Project) -> None:
+    imports, body = WAYS_TO_IMPORT[way]
+    project.write(
+        {
+            "PKG/__init__.py": "",
+            "PKG/tasks.py": TASK.format(imports=imports, body=body),
+            "PKG/helper.py": HELPER,
+            "PKG/between.py": "from .helper import number\n",
+        }
+    )
+    before = project.code()
+    project.write({"PKG/helper.py": f"# a comment\n\n\n{HELPER.replace('1', '(1)')}"})
+    assert project.code() == before
+    project.write({"PKG/helper.py": HELPER.replace("1", "2")})
+    assert project.changes(before, project.code()) == ["code PKG.helper"]
+    assert project.load("PKG/tasks.py:count") is not None
+
+
+def test_file_beside_another(project: Project) -> None:
+    project.write({"PKG.py": TASK.format(imports="from PKG_helper import number", body="pass")})
+    project.write({"PKG_helper.py": HELPER, "unrelated.py": "1 / 0"})
+    before = project.code("PKG.py:count")
+    assert sorted(before.modules) == [project.package, f"{project.package}_helper"]
+    project.write({"PKG_helper.py": HELPER.replace("1", "2"), "unrelated.py": ""})
+    assert project.changes(before, project.code("PKG.py:count")) == ["code PKG_helper"]
+    assert str(project.folder) not in sys.path
+
+
+def test_members_that_a_package_lists_are_followed(project: Project) -> None:
+    project.write(
+        {
+            "PKG/__init__.py": "",
+            "PKG/sub/__init__.py": "__all__ = ['helper']\n",
+            "PKG/sub/helper.py": HELPER,
+            "PKG/tasks.py": TASK.format(
+                imports="from .sub import *", body="number = helper.number"
+            ),
+        }
+    )
+    assert f"{project.package}.sub.helper" in project.code().modules
+
+
+def test_namespace_package(project: Project) -> None:
+    task = TASK.format(imports="from PKG.inner.helper import number", body="pass")
+    project.write({"PKG.py": "", "PKG_tasks.py": task.replace("PKG.", "PKG_ns.")})
+    project.write({"PKG_ns/inner/helper.py": HELPER})
+    code = project.code("PKG_tasks.py:count")
+    assert sorted(code.modules) == [
+        f"{project.package}_ns.inner.helper",
+        f"{project.package}_tasks",
+    ]
+
+
+def test_versions_of_what_is_installed(project: Project) -> None:
+    body = "import json, msgpack, tree_sitter; import not_there_at_all"
+    project.write({"PKG.py": TASK.format(imports=f"def number():\n    {body}\n", body="pass")})
+    found = project.code("PKG.py:count").distributions
+    assert found == {
+        "msgpack": importlib.metadata.version("msgpack"),
+        "not_there_at_all": "",
+        "tree-sitter": importlib.metadata.version("tree-sitter"),
+    }
+
+
+REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {
+    "a module whose name is computed": (
+        {"PKG.py": "import importlib\nname = 'a'\nimportlib.import_module(name)\n"},
+        TaskCodeError,
+        r"PKG\.py:3: import_module\(\) with a name that is computed",
+    ),
+    "a file by its path": (
+        {"PKG.py": "import runpy\nrunpy.run_path('x.py')\n"},
+        TaskCodeError,
+        r"PKG\.py:2: run_path\(\)",
+    ),
+    "a syntax error": (
+        {"PKG.py": "import PKG_helper\n", "PKG_helper.py": "x =\n"},
+        TaskCodeError,
+        r"PKG_helper\.py:1: not Python 3",
+    ),
+    "the name of the standard library": (
+        {"PKG.py": "import json\n", "json.py": ""},
+        TaskCodeError,
+        r"json\.py has the name of a module of the standard library",
+    ),
+    "the name of what is installed": (
+        {"PKG.py": "import msgpack\n", "msgpack.py": ""},
+        TaskCodeError,
+        "module msgpack is there twice",
+    ),
+    "an import that leads out of the package": (
+        {"PKG/__init__.py": "", "PKG/tasks.py": "from ... import x\n"},
+        TaskCodeError,
+        r"tasks\.py:1: a relative import outside of a package",
+    ),
+    "an error while it is loaded": (
+        {"PKG.py": "import PKG_helper\n", "PKG_helper.py": "\n1 / 0\n"},
+        TaskLoadError,
+        r"ZeroDivisionError: division by zero \(.*PKG_helper\.py:2\)",
+    ),
+    "an end of the process": ({"PKG.py": "raise SystemExit(3)\n"}, TaskLoadError, "SystemExit: 3"),
+    "a module that is not there": (
+        {"PKG.py": "import not_there_at_all\n"},
+        TaskLoadError,
+        r"No module named 'not_there_at_all' \(.*PKG\.py:1\)",
+    ),
+    "no such name": ({"PKG.py": "counts = 1\n"}, TaskNotFoundError, "has no count"),
+    "no such file": ({}, TaskNotFoundError, "no file"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_FILES)
+def test_what_a_file_may_not_do(what: str, project: Project) -> None:
+    files, error, message = REFUSED_FILES[what]
+    project.write(files)
+    place = "PKG/tasks.py:count" if "PKG/tasks.py" in files else "PKG.py:count"
+    with pytest.raises(error, match=message.replace("PKG", project.package)) as refused:
+        project.load(place)
+    assert "\n" not in refused.value.message
+
+
+def test_nearest_name_is_said(project: Project) -> None:
+    project.write({"PKG.py": "counts = 1\n"})
+    with pytest.raises(TaskNotFoundError) as refused:
+        project.load("PKG.py:count")
+    assert refused.value.hints == ("the nearest: counts",)
+
+
+def test_two_files_of_one_name(project: Project) -> None:
+    project.write({"a/PKG.py": TASK.format(imports=HELPER, body="pass"), "b/PKG.py": "count = 1"})
+    project.load("a/PKG.py:count")
+    with pytest.raises(TaskCodeError, match="would both be module"):
+        project.load("b/PKG.py:count")
+
+
+@pytest.mark.parametrize("address", ["count", "nosuchmodule_x:count", ":count", "x.py:"])
+def test_addresses_of_nothing(address: str) -> None:
+    with pytest.raises(TaskNotFoundError):
+        load_object(address)
+
+
+def test_module_without_source(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write({"source/PKG.py": TASK.format(imports=HELPER, body="pass")})
+    source = project.folder / "source" / f"{project.package}.py"
+    py_compile.compile(str(source), str(project.folder / f"{project.package}.pyc"))
+    monkeypatch.syspath_prepend(project.folder)
+    with pytest.raises(TaskCodeError, match=f"module {project.package} has no source"):
+        describe(load_object(f"{project.package}:count"))
+
+
+def test_module_that_was_changed_since_it_was_imported(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER})
+    project.write({"PKG/tasks.py": TASK.format(imports="from .helper import number", body="pass")})
+    monkeypatch.syspath_prepend(project.folder)
+    task = load_object(f"{project.package}.tasks:count")
+    before = describe(task)
+    project.write({"PKG/helper.py": f"# a comment\n{HELPER}"})
+    assert describe(task) == before
+    project.write({"PKG/helper.py": HELPER.replace("1", "2")})
+    with pytest.raises(TaskCodeError, match=r"helper\.py was changed since") as refused:
+        describe(task)
+    assert refused.value.message.startswith("task count: ")
+    importlib.invalidate_caches()
+    importlib.reload(sys.modules[f"{project.package}.helper"])
+    assert project.changes(before, describe(task)) == ["code PKG.helper"]
+
+
+class Notebook:
+    """Cells that run in one namespace, each with its source in `linecache` as IPython has it."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+        self._cells = 0
+
+    def run(self, source: str) -> Any:
+        """Run a cell and return what it calls ``task``."""
+        self._cells += 1
+        name = f"/tmp/ipykernel_{os.getpid()}/{self._cells}.py"
+        lines = source.splitlines(keepends=True)
+        linecache.cache[name] = (len(source), None, lines, name)
+        exec(compile(source, name, "exec"), self.names)
+        return self.names.get("task")
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    notebook = Notebook()
+    main = ModuleType("__main__")
+    main.__dict__.update(notebook.names)
+    notebook.names = main.__dict__
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    yield notebook
+    for name in [one for one in linecache.cache if "ipykernel_" in one]:
+        del linecache.cache[name]
+
+
+CELL = """\
+import codebatch
+@codebatch.task(version=1)
+def task(file):
+    {body}
+    yield codebatch.Metric("words", {value})
+"""
+
+
+def test_the_same_cell_again(notebook: Notebook) -> None:
+    before = describe(notebook.run(CELL.format(body="pass", value="1")))
+    assert before == describe(notebook.run("\n\n" + CELL.format(body="pass  # now", value="1")))
+    after = describe(notebook.run(CELL.format(body="pass", value="2")))
+    assert changed(before, after) == ["code __main__:task"]
+
+
+# Definitions in another cell of what the task reads as ``value``, and other ones.
+VALUES = {
+    "number": ("value = 1", "value = 2"),
+    "float": ("value = 0.1", "value = 0.2"),
+    "type of number": ("value = 1", "value = True"),
+    "text": ("value = 'a'", "value = 'b'"),
+    "order of a list": ("value = [1, 2]", "value = [2, 1]"),
+    "depth of a dict": ("value = {'a': {'b': 1}}", "value = {'a': {'b': 2}}"),
+    "set": ("value = {'a', 'b', 'c'}", "value = {'a', 'b'}"),
+    "pattern": ("import re; value = re.compile('a')", "import re; value = re.compile('b')"),
+    "path": (
+        "import pathlib; value = pathlib.PurePosixPath('a')",
+        "import pathlib; value = pathlib.PurePosixPath('b')",
+    ),
+    "function": ("def value():\n    return 1", "def value():\n    return 2"),
+    "what a function reads": (
+        "n = 1\ndef value():\n    return n",
+        "n = 2\ndef value():\n    return n",
+    ),
+    "default": ("def value(n=1):\n    return n", "def value(n=2):\n    return n"),
+    "closure": (
+        "def make(n):\n    return lambda: n\nvalue = make(1)",
+        "def make(n):\n    return lambda: n\nvalue = make(2)",
+    ),
+    "cached function": (
+        "import functools\n@functools.cache\ndef value():\n    return 1",
+        "import functools\n@functools.cache\ndef value():\n    return 2",
+    ),
+    "partial": (
+        "import functools; value = functools.partial(int, '1')",
+        "import functools; value = functools.partial(int, '2')",
+    ),
+    "method of a class": (
+        "class value:\n    def one(self):\n        return 1",
+        "class value:\n    def one(self):\n        return 2",
+    ),
+    "attribute of a class": ("class value:\n    one = 1", "class value:\n    one = 2"),
+    "property": (
+        "class value:\n    @property\n    def one(self):\n        return 1",
+        "class value:\n    @property\n    def one(self):\n        return 2",
+    ),
+    "field of a dataclass": (
+        "import dataclasses\n@dataclasses.dataclass\nclass value:\n    one: int = 1",
+        "import dataclasses\n@dataclasses.dataclass\nclass value:\n    one: int = 2",
+    ),
+    "object": (
+        "class K:\n    def __init__(self, n):\n        self.n = n\nvalue = K(1)",
+        "class K:\n    def __init__(self, n):\n        self.n = n\nvalue = K(2)",
+    ),
+    "enumeration": (
+        "import enum\nclass K(enum.Enum):\n    A = 1\n    B = 2\nvalue = K.A",
+        "import enum\nclass K(enum.Enum):\n    A = 1\n    B = 2\nvalue = K.B",
+    ),
+    "recursion": (
+        "def value(n):\n    return value(n - 1) if n else 1",
+        "def value(n):\n    return value(n - 1) if n else 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_values_that_a_cell_reads(what: str, notebook: Notebook) -> None:
+    one, other = VALUES[what]
+    notebook.run(one)
+    task = notebook.run(CELL.format(body="pass", value="str(value)"))
+    before = describe(task)
+    notebook.run(one)
+    assert describe(task) == before
+    notebook.run(other)
+    assert changed(before, describe(task)) == ["code value"]
+
+
+def test_what_nothing_reads_is_no_part(notebook: Notebook) -> None:
+    notebook.run("other = open('/dev/null')\nvalue = 1")
+    task = notebook.run(CELL.format(body="pass", value="value"))
+    before = describe(task)
+    notebook.run("other.close()\nother = 2")
+    assert describe(task) == before
+
+
+def test_a_global_that_the_task_sets_is_no_input(notebook: Notebook) -> None:
+    notebook.run("value = 1")
+    task = notebook.run(CELL.format(body="global value; value += 1", value="value"))
+    before = describe(task)
+    notebook.run("value = 2")
+    assert describe(task) == before
+
+
+def test_own_module_that_a_cell_reads(
+    notebook: Notebook, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER})
+    monkeypatch.syspath_prepend(project.folder)
+    name = project.package
+    notebook.run(f"import {name}.helper")
+    task = notebook.run(CELL.format(body="pass", value=f"{name}.helper.number()"))
+    assert f"{name}.helper" in describe(task).modules
+    notebook.run(f"from {name}.helper import number")
+    task = notebook.run(CELL.format(body="pass", value="number()"))
+    assert f"{name}.helper" in describe(task).modules
+
+
+# Values that have an identity, and what the error names; ``held`` is closed in the end.
+REFUSED_VALUES = {
+    "open file": ("value = held = open('/dev/null')", "value, which task() reads: a _io.TextIO"),
+    "lock": ("import threading; value = threading.Lock()", "value, which task() reads: a _thread."),
+    "socket": (
+        "import socket; value = held = socket.socket()",
+        "value, which task() reads: a socket.socket",
+    ),
+    "generator": ("value = (n for n in 'a')", "value, which task() reads: a builtins.generator"),
+    "file in a closure": (
+        "held = open('/dev/null')\ndef make(file):\n    return lambda: file\nvalue = make(held)",
+        "file, which make.<locals>.<lambda>() reads: a _io.TextIO",
+    ),
+    "file in a list": ("held = open('/dev/null'); value = [held]", "value, which task() reads: a"),
+    "function without source": ("exec('def value(): pass')", "there is no source of value()"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_VALUES)
+def test_values_that_no_key_covers(what: str, notebook: Notebook) -> None:
+    definition, message = REFUSED_VALUES[what]
+    notebook.run(definition)
+    task = notebook.run(CELL.format(body="pass", value="value"))
+    with pytest.raises(TaskCodeError, match=re.escape(message)) as refused:
+        describe(task)
+    assert refused.value.message.startswith("task task: ")
+    assert refused.value.hints
+    if "held" in notebook.names:
+        notebook.names["held"].close()
+
+
+def test_closure_of_a_task(notebook: Notebook) -> None:
+    make = CELL.replace("\n", "\n    ").format(body="pass", value="limit").strip()
+    notebook.run(f"def make(limit):\n    {make}\n    return task\n")
+    one, same, other = (notebook.run(f"task = make({n})") for n in (1, 1, 2))
+    assert describe(one) == describe(same)
+    assert changed(describe(one), describe(other)) == ["code limit"]
+
+
+def test_class_of_a_batch_task(notebook: Notebook) -> None:
+    cell = """\
+import codebatch
+@codebatch.task(version=1, scope="batch", needs=["parse"])
+class task:
+    def map(self, records, config):
+        return {value}
+    def combine(self, a, b):
+        return a + b
+    def finish(self, total, config):
+        return []
+"""
+    before = describe(notebook.run(cell.format(value=1)))
+    assert describe(notebook.run(f"# again\n{cell.format(value=1)}")) == before
+    after = describe(notebook.run(cell.format(value=2)))
+    assert changed(before, after) == ["code __main__:task"]
+
+
+HASHED = """\
+import sys
+from codebatch.tasks.code import describe, load_object
+print(describe(load_object(sys.argv[1])).digest)
+"""
+
+
+def in_another_process(program: str, *arguments: str, data: bytes = b"", seed: str = "1") -> str:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, *arguments],
+        env={**cli_environment(), "PYTHONHASHSEED": seed},
+        input=data,
+        capture_output=True,
+        check=True,
+        cwd="/",
+    )
+    return done.stdout.decode()
+
+
+def test_digest_is_the_same_in_every_process(project: Project) -> None:
+    cell = CELL.replace("\n", "\n    ").format(body="pass", value="len(value)").strip()
+    made = f"def make():\n    {cell}\n    return task\nclass K:\n    task = make()\n"
+    project.write({"PKG.py": f"value = {set('abcdefgh')}\n{made}"})
+    place = str(project.folder / f"{project.package}.py:K.task")
+    digests = {in_another_process(HASHED, place, seed=seed) for seed in ("1", "2")}
+    assert len(digests) == 1
+
+
+ADOPTED = """\
+import sys
+from codebatch.tasks.code import adopt, known_task
+adopt(sys.stdin.buffer.read())
+task = known_task(*sys.argv[1:]).task
+print([record.value for record in task(None)])
+"""
+
+
+def adopted(task: Any) -> str:
+    """Return what a task yields in a process that has its code from a message alone."""
+    data, digest = carry([task]), describe(task).digest
+    return in_another_process(ADOPTED, task.name, digest, data=data).strip()
+
+
+def test_carry_a_package(project: Project) -> None:
+    project.write({"PKG/__init__.py": "", "PKG/sub/helper.py": HELPER.replace("1", "41 + 1")})
+    lazily = TASK.format(imports="", body="from .sub.helper import number")
+    project.write({"PKG/tasks.py": lazily})
+    task = project.load("PKG/tasks.py:count")
+    project.write({"PKG/sub/helper.py": "1 / 0", "PKG/tasks.py": "1 / 0"})
+    assert adopted(task) == "[42]"
+
+
+CARRIED_CELLS: dict[str, Callable[[Notebook], Any]] = {
+    "function": lambda cells: cells.run(CELL.format(body="pass", value="42")),
+    "other cells": lambda cells: [
+        cells.run("import json\nN = json.loads('40')\ndef two():\n    return 2"),
+        cells.run(CELL.format(body="pass", value="N + two()")),
+    ][1],
+    "closure": lambda cells: cells.run(
+        "def make(n):\n    "
+        + CELL.replace("\n", "\n    ").format(body="pass", value="n")
+        + "return task\ntask = make(42)"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CARRIED_CELLS)
+def test_carry_a_cell(what: str, notebook: Notebook) -> None:
+    assert adopted(CARRIED_CELLS[what](notebook)) == "[42]"
+
+
+def test_built_in_tasks_need_no_code() -> None:
+    assert carry([find_task("parse")]) == b""
