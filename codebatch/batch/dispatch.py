@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.batch.options import RunOptions
 from codebatch.batch.scheduler import (
@@ -113,13 +113,13 @@ def choose_executor(
 
 def code_of(tasks: Sequence[PlannedTask]) -> bytes:
     """Return the code of users' tasks among those of a plan, as processes that run them get it."""
-    planned = [task for task in tasks if "code" in task.components]
+    planned = [task for task in tasks if task.code is not None]
     if not planned:
         return b""
     from codebatch.tasks.code.carry import carry
-    from codebatch.tasks.registry import find_task
+    from codebatch.tasks.registry import task_of
 
-    return carry([cast("Any", find_task(task.task)) for task in planned])
+    return carry(list(map(task_of, planned)))
 
 
 @contextlib.contextmanager

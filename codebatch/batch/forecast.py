@@ -164,7 +164,7 @@ def _changed(task: PlannedTask, earlier: tuple[str, Plan] | None) -> list[str]:
     before = next((one for one in earlier[1].tasks if one.id == task.id), None)
     if before is None or before.task != task.task:
         return [FIRST]
-    return list(changed_components(dict(before.components), dict(task.components)))
+    return list(changed_components(before.components, task.components))
 
 
 def _reasons(

@@ -129,5 +129,5 @@ def _notes(a: BatchStatus, b: BatchStatus) -> Iterator[str]:
         yield f"task {task} is in one of the batches only and is not compared"
     for task in sorted(old.keys() & new.keys()):
         if old[task].fingerprint != new[task].fingerprint:
-            parts = (dict(one[task].components) for one in (old, new))
+            parts = (one[task].components for one in (old, new))
             yield f"task {task} differs in {', '.join(changed_components(*parts))}"

@@ -27,16 +27,17 @@ def fingerprint(components: Document) -> str:
     return digest_document("fingerprint", components)
 
 
-def changed_components(before: Document, after: Document) -> Iterator[str]:
+def changed_components(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
     """Yield the names of the components in which two tasks differ, in order; of their code the
     modules, values and distributions, as ``code pkg.helper``.
     """
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
-            yield from _changed_code(before, after) if name == CODE else (name,)
+            yield from changed_code(before, after) if name == CODE else (name,)
 
 
-def _changed_code(before: Document, after: Document) -> Iterator[str]:
+def changed_code(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
+    """Yield the parts of the code in which the components of two tasks differ."""
     earlier, later = (cast("Mapping[str, Any]", one.get(CODE) or {}) for one in (before, after))
     for part in CODE_PARTS:
         old, new = earlier.get(part, {}), later.get(part, {})

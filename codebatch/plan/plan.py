@@ -26,7 +26,7 @@ from codebatch.model.digest import (
     short_id,
 )
 from codebatch.model.errors import ToolchainMismatchError, UsageError
-from codebatch.model.keys import fingerprint
+from codebatch.model.keys import CODE, changed_code, fingerprint
 from codebatch.model.records import (
     READS_CONTENT,
     READS_TREE,
@@ -155,14 +155,19 @@ def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document)
 def components_here(task: PlannedTask) -> Document:
     """The components of a planned task as this process would run it."""
     if carried(task) is not None:  # with the very code that the plan names, or it were not known
-        from codebatch.tasks.code import Code  # noqa: PLC0415 - for users' tasks alone
-
-        code = Code.from_document(cast("Document", task.components["code"])).here()
-        return {**task.components, "toolchain": dict(toolchain()), "code": code.as_document()}
+        return carried_components(task)
     found = task_of(task)
     config = found.resolve_config(task.config)
     own = None if is_built_in(found) else code_of(found)
     return _components(found, config, own, reads_tree=found.reads_tree and task.reads_tree)
+
+
+def carried_components(task: PlannedTask) -> Document:
+    """The components of a user's task as this process runs it with the code that it is sent."""
+    from codebatch.tasks.code import Code  # noqa: PLC0415 - for users' tasks alone
+
+    code = Code.from_document(cast("Document", task.components["code"])).here()
+    return {**task.components, "toolchain": dict(toolchain()), "code": code.as_document()}
 
 
 def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
@@ -173,12 +178,22 @@ def check_toolchain(tasks: tuple[PlannedTask, ...]) -> None:
         here = components_here(planned)
         for name, there in sorted(planned.components.items()):
             if here.get(name) != there:
-                raise ToolchainMismatchError(
-                    f"task {planned.id} was planned with {_words(name, there)}, "
-                    f"here is {_words(name, here.get(name))}",
-                    hints=["make a new batch with these tools: codebatch batch init"],
-                    details={"component": name, "planned": there, "here": here.get(name)},
-                )
+                raise _mismatch(planned, name, here)
+
+
+def _mismatch(planned: PlannedTask, name: str, here: Document) -> ToolchainMismatchError:
+    there = planned.components[name]
+    says = f"{_words(name, there)}, here is {_words(name, here.get(name))}"
+    hints = ["make a new batch with these tools: codebatch batch init"]
+    if name == CODE:
+        parts = [one.removeprefix(f"{CODE} ") for one in changed_code(planned.components, here)]
+        says = f"other code, it differs in {', '.join(parts)}"
+        hints = ["make a new batch with the code of now: codebatch batch init"]
+    return ToolchainMismatchError(
+        f"task {planned.id} was planned with {says}",
+        hints=hints,
+        details={"component": name, "planned": there, "here": here.get(name)},
+    )
 
 
 def _words(name: str, component: object) -> str:

@@ -95,6 +95,10 @@ def task(  # noqa: PLR0913 - what there is to declare
         declared.require(_NAME.match(called) is not None, f"{called!r} is no name of a task")
         declared.require(type(version) is int and version >= 1, "its version is no positive number")
         declared.require(depends in _DEPENDS, f"it depends on {depends!r}, not content or path")
+        if not function.__module__.startswith("codebatch."):
+            from codebatch.tasks.code import remember_loaded  # noqa: PLC0415 - for users alone
+
+            remember_loaded(function.__module__)
         return Task(
             **{
                 "name": called,

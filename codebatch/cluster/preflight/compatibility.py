@@ -236,19 +236,31 @@ def _task_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[Pr
             what = f"cannot run task {task.id}: {there['error']}"
             yield process.problem("CLUSTER_TASK", what, remedy)
             continue
-        for tool in sorted(planned.keys() | found.keys()):
-            if planned.get(tool) != found.get(tool) and tool not in told:
-                told.add(tool)
-                name = _PYTHON.get(tool, tool)
-                yield process.other(name, found.get(tool), planned.get(tool), task=task.id)
+        yield from _other_versions(process, task.id, planned, found, told)
+        wanted, has = _distributions(task.components), _distributions(there)
+        yield from _other_versions(process, task.id, wanted, has, told)
         if facts.codebatch != needs.here.codebatch:
             continue  # that has been said, and is why
-        for name in sorted((task.components.keys() | there.keys()) - {"toolchain"}):
-            wanted, has = task.components.get(name), there.get(name)
-            if wanted != has:
-                what = f"has another task {task.id}: its {name} is {has}, planned was {wanted}"
+        for name in sorted((task.components.keys() | there.keys()) - {"toolchain", "code"}):
+            ours, theirs = task.components.get(name), there.get(name)
+            if ours != theirs:
+                what = f"has another task {task.id}: its {name} is {theirs}, planned was {ours}"
                 remedy = "install the package that it is in there in the same version"
                 yield process.problem("CLUSTER_TASK", what, remedy)
+
+
+def _other_versions(
+    process: _Process,
+    task_id: str,
+    planned: Mapping[str, str],
+    found: Mapping[str, str],
+    told: set[str],
+) -> Iterator[Problem]:
+    for name in sorted(planned.keys() | found.keys()):
+        there, wanted = found.get(name) or None, planned.get(name) or None  # "": it is not there
+        if there != wanted and name not in told:
+            told.add(name)
+            yield process.other(_PYTHON.get(name, name), there, wanted, task=task_id)
 
 
 def _store_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[Problem]:
@@ -263,6 +275,13 @@ def _store_problems(process: _Process, facts: Facts, needs: Needs) -> Iterator[P
 
 def _toolchain(components: Mapping[str, object]) -> Mapping[str, str]:
     found = components.get("toolchain")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _distributions(components: Mapping[str, object]) -> Mapping[str, str]:
+    """Return what the code of a user's task imports that is installed; without any for others."""
+    code = components.get("code")
+    found = code.get("distributions") if isinstance(code, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 

@@ -17,7 +17,7 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.records import PlannedTask
 from codebatch.model.version import __version__
-from codebatch.plan.plan import components_here
+from codebatch.plan.plan import carried_components, components_here
 from codebatch.runtime.programs import find_program
 from codebatch.store import open_store
 from codebatch.store.layout import Layout
@@ -117,8 +117,10 @@ def git_version() -> str | None:
 
 def _components(task: PlannedTask) -> Document:
     """Return the components of a planned task here, or the error that keeps it from being run."""
-    is_found = False
+    is_found = task.code is not None
     try:
+        if is_found:  # the code is sent along
+            return carried_components(task)
         task_of(task)
         is_found = True
         return components_here(task)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copyreg
+import dataclasses
 import dis
 import functools
 import inspect
@@ -46,6 +47,7 @@ _OF_EVERY_CLASS = frozenset(
     | {"__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__"}
     | {"__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"}
 )
+_MAKERS = (dataclasses.__file__, reprlib.__file__)
 _CACHE_WRAPPER = type(functools.lru_cache(len))
 
 
@@ -295,7 +297,8 @@ def _is_generated(cls: type) -> bool:
 
 def _is_from_fields(function: FunctionType) -> bool:
     """Return whether a method of such a class is made from its fields, which are covered."""
-    return function.__code__.co_filename == reprlib.__file__ or _source_lines(function) is None
+    made_in = function.__code__.co_filename
+    return made_in in _MAKERS or _source_lines(function) is None
 
 
 def _can_import(value: Any, module: str | None) -> bool:
