@@ -11,7 +11,7 @@ from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
 from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
 from codebatch.model.records import FILE_SCOPE, Record
-from codebatch.plan.pipeline import PipelineTask, combine_pipelines
+from codebatch.plan.pipeline import PipelineTask, resolve_pipeline
 from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
 from codebatch.shard.compute import run_task as compute
 from codebatch.tasks.base import Task, ToolCrashedError
@@ -117,7 +117,7 @@ def _needed(task: Task, tasks: Sequence[Task], given: Mapping[str, bytes]) -> li
     """Return the task and those that it needs, but not what only given ones need."""
     if task.scope != FILE_SCOPE:
         raise TaskInvalidError(f"task {task.name} is of scope {task.scope}: it has no single file")
-    ordered = combine_pipelines([task, *tasks]).tasks
+    ordered = resolve_pipeline([task, *tasks]).tasks
     wanted = {task.name}
     for one in reversed(ordered):
         if one.id in wanted:
