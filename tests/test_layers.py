@@ -41,8 +41,8 @@ LAYERS: dict[str, set[str]] = {
     "export": {"model", "store", "tasks", "status", "query", "compare"},
     "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "cluster"}
     | {"status", "batch"},
-    "api": {"runtime", "model", "store", "snapshot", "plan", "processes", "graph", "cluster"}
-    | {"status", "batch", "query", "compare", "export", "maintenance"},
+    "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes", "graph"}
+    | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}
     | {"testing"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},

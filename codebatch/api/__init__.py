@@ -13,20 +13,19 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 from __future__ import annotations
 
 from codebatch.api.batch import Batch
+from codebatch.api.scanning import check_scan, scan
 from codebatch.api.store import (
     STORE_NAME,
     STORE_VARIABLE,
     PathLike,
     Snapshot,
     Store,
-    check_scan,
     diagnose,
     find_store,
     named_path,
     open_damaged_store,
     open_store,
     pipelines,
-    scan,
     try_vectors,
 )
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from codebatch.query import inspect, sql, top, views
     from codebatch.query import records as queries
     from codebatch.status import activity as activities
+    from codebatch.tasks import registry
 else:
     activities = lazy("codebatch.status.activity")
     beside = lazy("codebatch.cluster.connect.beside")
@@ -39,10 +40,12 @@ else:
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
     queries = lazy("codebatch.query.records")
+    registry = lazy("codebatch.tasks.registry")
     sql = lazy("codebatch.query.sql")
     top = lazy("codebatch.query.top")
     views = lazy("codebatch.query.views")
 
+TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -75,11 +78,19 @@ class Batch:
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
 
+    def give_tasks(self, tasks: Sequence[TaskLike]) -> None:
+        """Make tasks of your own known to this process, as runs of the batch need them: its code is
+        not in the store. Those it was planned with in this process are known.
+        """
+        if tasks:
+            registry.give_tasks(tasks, self.directory.batches.load_plan(self.id).tasks)
+
     @_of_batch
     def run(  # noqa: PLR0913 - the options of the command
         self,
         scheduler: str | None = None,
         *,
+        tasks: Sequence[TaskLike] = (),
         workers: int | None = None,
         client: Any = None,
         file_timeout: float | None = None,
@@ -95,6 +106,7 @@ class Batch:
     ) -> batches.RunReport:
         """Run what is not done, and return a report. With ``require_reused`` it is an error that
         something has to be computed; ``retry_quarantined`` tries files again that are quarantined.
+        ``tasks`` are those of your own that the batch runs, unless this process has planned it.
 
         ``scheduler`` is ``auto``, ``sync``, ``threads``, ``processes``, an address or a scheduler
         file; a ``distributed.Client`` is used instead as ``client``. There are ``workers`` on this
@@ -112,6 +124,7 @@ class Batch:
         called with a `status.progress.RunProgress`, first with what is done already, and then
         whenever a shard is done or has failed.
         """
+        self.give_tasks(tasks)
         options = batches.RunOptions(
             scheduler,
             workers,
@@ -141,6 +154,7 @@ class Batch:
         self,
         client: Any = None,
         *,
+        tasks: Sequence[TaskLike] = (),
         scheduler: str | None = None,
         file_timeout: float | None = None,
         memory_limit: int | str | None = None,
@@ -152,6 +166,7 @@ class Batch:
         """Leave what is not done to a cluster whose workers open the store: it goes on when this
         process ends, and `status` says how far it is. The parameters are those of `run`.
         """
+        self.give_tasks(tasks)
         options = batches.RunOptions(
             scheduler,
             client=client,
@@ -168,6 +183,7 @@ class Batch:
         sample: float = 100,
         scheduler: str | None = None,
         *,
+        tasks: Sequence[TaskLike] = (),
         replace: bool = False,
         workers: int | None = None,
         client: Any = None,
@@ -183,6 +199,7 @@ class Batch:
         anew then, and the memo entries of their files are dropped. The other parameters are
         those of `run`.
         """
+        self.give_tasks(tasks)
         options = batches.RunOptions(
             scheduler,
             workers,

@@ -1,4 +1,4 @@
-"""A store and its snapshots, and everything in one go: `scan`."""
+"""A store and its snapshots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codebatch.api.batch import Batch
+from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.names import NameTable
 from codebatch.model import resources
 from codebatch.model.digest import Document
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
-    from codebatch.plan import plan
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
@@ -47,7 +46,6 @@ else:
     diagnoses = lazy("codebatch.maintenance.diagnose")
     forecasts = lazy("codebatch.batch.forecast")
     garbage = lazy("codebatch.maintenance.gc")
-    plan = lazy("codebatch.plan.plan")
     pools = lazy("codebatch.processes.pool")
     removal = lazy("codebatch.maintenance.remove")
     schedulers = lazy("codebatch.batch.scheduler")
@@ -64,7 +62,7 @@ STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
 
 PathLike = str | os.PathLike[str]
-PipelineLike = str | Mapping[str, object] | Sequence[object]
+PipelineLike = str | Mapping[str, object] | Sequence[TaskLike]
 
 
 def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
@@ -179,35 +177,42 @@ class Store:
     def batch(
         self,
         snapshot: Snapshot | str,
-        pipeline: PipelineLike = "full",
+        pipeline: PipelineLike | None = None,
         *,
+        tasks: Sequence[TaskLike] = (),
         shards: int | None = None,
     ) -> Batch:
         """Plan a pipeline over a snapshot, or find that very batch. The pipeline is the name of a
-        packaged one, a path, a document, or a list of tasks and of names of tasks and pipelines.
+        packaged one, a path, a document, or a list of tasks and of names of tasks and pipelines;
+        ``tasks`` are added to it. Without one, it has the tasks alone, or is ``full``.
         """
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
         result = batches.init_batch(
-            self.directory, found.id, definitions.resolve_pipeline(pipeline), shards
+            self.directory, found.id, definitions.resolve_pipeline(pipeline, tasks), shards
         )
         return Batch(self.directory, result.batch_id, result)
 
     def forecast(
         self,
         snapshot: Snapshot | str = "latest",
-        pipeline: PipelineLike = "full",
+        pipeline: PipelineLike | None = None,
         *,
+        tasks: Sequence[TaskLike] = (),
         shards: int | None = None,
     ) -> forecasts.Forecast:
         """Return what running a pipeline over a snapshot would compute; nothing is written."""
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
         return forecasts.forecast_snapshot(
-            self.directory, found.id, definitions.resolve_pipeline(pipeline), shards
+            self.directory, found.id, definitions.resolve_pipeline(pipeline, tasks), shards
         )
 
-    def find_batch(self, batch_id: str) -> Batch:
-        """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name."""
-        return Batch(self.directory, resolve.find_batch(self.directory, batch_id))
+    def find_batch(self, batch_id: str, *, tasks: Sequence[TaskLike] = ()) -> Batch:
+        """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name; ``tasks`` are
+        those of your own that it runs.
+        """
+        batch = Batch(self.directory, resolve.find_batch(self.directory, batch_id))
+        batch.give_tasks(tasks)
+        return batch
 
     def compare(
         self, a: str, b: str, *, kind: str | None = None, path: str | None = None
@@ -338,43 +343,6 @@ class Snapshot:
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""
         return self.directory.snapshots.load_manifest(self.id)
-
-
-def check_scan(
-    root: PathLike,
-    pipeline: PipelineLike,
-    *,
-    scheduler: str | None = None,
-    shards: int | None = None,
-    performance_report: PathLike | None = None,
-) -> None:
-    """Raise what `scan` would raise later, before anything is written."""
-    take.check_directory(named_path(root, SourceNotFoundError))
-    definitions.resolve_pipeline(pipeline)
-    report = None if performance_report is None else os.fspath(performance_report)
-    schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
-    if shards is not None:
-        plan.check_shards(shards)
-
-
-def scan(  # noqa: PLR0913 - the options of the command
-    root: PathLike,
-    store: PathLike | None = None,
-    *,
-    pipeline: PipelineLike = "full",
-    scheduler: str | None = None,
-    workers: int | None = None,
-    shards: int | None = None,
-    ignore: bool = True,
-    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
-) -> tuple[Batch, batches.RunReport]:
-    """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
-    check_scan(root, pipeline, scheduler=scheduler, shards=shards)
-    opened = open_store(store, create=True)
-    watch = opened.prewarm(scheduler, workers)
-    taken = opened.snapshot(root, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch)
-    batch = opened.batch(taken, pipeline, shards=shards)
-    return batch, batch.run(scheduler, workers=workers)
 
 
 def diagnose(store: Store | None = None, scheduler: str | None = None) -> diagnoses.Diagnosis:

@@ -43,7 +43,7 @@ CONDITIONS = (
 
 _OF_RUN = (
     *("scheduler", "workers", "file_timeout", "memory_limit", "transport", "cluster_timeout"),
-    "performance_report",
+    *("performance_report", "tasks"),
 )
 
 

@@ -99,10 +99,22 @@ name_option = click.option(
 )
 pipeline_option = click.option(
     "--pipeline",
-    default="full",
-    show_default=True,
     metavar="NAME|PATH",
-    help="A packaged pipeline, or a pipeline document.",
+    help="A packaged pipeline, or a pipeline document. Default: what --task names, else full.",
+)
+tasks_option = click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="FILE.py:NAME|MODULE:NAME|NAME",
+    help="A task to add to the pipeline, as one of your own. May be given again.",
+)
+given_tasks_option = click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="FILE.py:NAME|MODULE:NAME|NAME",
+    help="A task of your own that the batch runs. May be given again.",
 )
 shards_option = click.option(
     "--shards",

@@ -8,19 +8,21 @@ needs and cycles, with one error that names the place.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import PipelineInvalidError, PipelineNotFoundError
+from codebatch.model.records import FILE_SCOPE
 from codebatch.model.resources import list_pipelines, load_graph, load_schema, schema_errors
 from codebatch.tasks.base import Task
-from codebatch.tasks.registry import find_task
+from codebatch.tasks.registry import find_task, resolve_task
 
 _MAX_BYTES = 2**20
 _MOST_CHARACTERS = 200  # of a name
+DEFAULT_PIPELINE = "full"
 
 
 class PipelineTask(NamedTuple):
@@ -61,62 +63,53 @@ def load_pipeline(name_or_path: str) -> Pipeline:
 
 
 def resolve_pipeline(
-    pipeline: str | Mapping[str, object] | Sequence[object], tasks: Sequence[Task] = ()
+    pipeline: str | Mapping[str, object] | Sequence[object] | None, tasks: Sequence[object] = ()
 ) -> Pipeline:
     """Return the pipeline that a name, a path, a document or a list stands for, with ``tasks``
-    added to it. A list holds tasks, names of tasks, and names of packaged pipelines.
+    added to it; without one, that of the tasks alone, or else ``full``.
+
+    A list holds tasks, names of tasks, and names of packaged pipelines. A task may also be given as
+    ``FILE.py:NAME`` or ``module:NAME``; what a task needs and is not there is added.
     """
+    if pipeline is None:
+        pipeline = [] if tasks else DEFAULT_PIPELINE
     if isinstance(pipeline, str):
-        found = load_pipeline(pipeline)
+        parts: list[object] = [load_pipeline(pipeline)]
     elif isinstance(pipeline, Mapping):
-        found = parse_pipeline(pipeline)
+        parts = [parse_pipeline(pipeline)]
     else:
-        return combine_pipelines([*pipeline, *tasks])
-    return combine_pipelines([found, *tasks]) if tasks else found
+        packaged = list_pipelines()
+        parts = [load_pipeline(part) if part in packaged else part for part in pipeline]
+    parts += tasks
+    if len(parts) == 1 and isinstance(parts[0], Pipeline):
+        return parts[0]
+    return _combined([p if isinstance(p, Pipeline) else resolve_task(p) for p in parts])
 
 
-def combine_pipelines(parts: Sequence[object]) -> Pipeline:
-    """Return the pipeline of all tasks in ``parts`` (each a pipeline, a task, or the name of one),
-    and those that they need by default.
+def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
+    """Return the pipeline of all tasks in ``parts``, and of what they need; a task that a pipeline
+    has keeps the settings that it has there.
     """
-    if not parts:
-        raise PipelineInvalidError("invalid pipeline: it has no task")
-    named: dict[str, None] = {}
+    name = "+".join(dict.fromkeys(part.name for part in parts))[:_MOST_CHARACTERS]
     tasks: dict[str, PipelineTask] = {}
-    chosen = list(map(_part, parts))
-    given = {part.name: part for part in chosen if isinstance(part, Task)}
-    for part in chosen:
-        named[part.name] = None
-        for task in part.tasks if isinstance(part, Pipeline) else _with_needs(part, given):
-            known = tasks.setdefault(task.id, task)
-            if known.task is not task.task:
-                raise _invalid("+".join(named), [f"two tasks are named {task.id!r}"])
-    name = "+".join(named)[:_MOST_CHARACTERS]
-    return Pipeline(name, "", _ordered(name, tasks))
-
-
-def _part(part: object) -> Pipeline | Task:
-    if isinstance(part, Pipeline | Task):
-        return part
-    if isinstance(part, str):
-        return load_pipeline(part) if part in list_pipelines() else find_task(part)
-    name = getattr(part, "__name__", repr(part))
-    raise PipelineInvalidError(
-        f"invalid pipeline: {name} is no task",
-        hints=["decorate the function: @codebatch.task(version=1)"],
-    )
-
-
-def _with_needs(task: Task, given: Mapping[str, Task]) -> Iterator[PipelineTask]:
-    """Yield a task and all that it builds on, with the needs and settings of each by default; what
-    is given goes before what the registry has.
-    """
-    pending, seen = [task], {task.name}
+    for part in parts:
+        for task in part.tasks if isinstance(part, Pipeline) else ():
+            if tasks.setdefault(task.id, task) != task:
+                raise _invalid(name, [f"two tasks have the id {task.id!r}"])
+    pending = [part for part in reversed(parts) if isinstance(part, Task)]
+    given = {task.name: task for task in pending}
     while pending:
         one = pending.pop()
-        yield PipelineTask(one.name, one, one.needs, one.resolve_config({}))
-        pending += [given.get(need) or find_task(need) for need in one.needs if need not in seen]
-        seen.update(one.needs)
+        known = tasks.setdefault(
+            one.name, PipelineTask(one.name, one, one.needs, one.resolve_config({}))
+        )
+        if known.task is not one:
+            raise _invalid(name, [f"two tasks are named {one.name!r}"])
+        needs = [need for need in reversed(known.needs) if need not in tasks]
+        pending += [given.get(need) or find_task(need) for need in needs]
+    if not tasks:
+        raise _invalid("of no name", ["it has no task"])
+    return Pipeline(name, "", _ordered(name, tasks))
 
 
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
@@ -162,7 +155,18 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
             circle = ", ".join(sorted(set(tasks) - set(ordered)))
             raise _invalid(name, [f"the tasks need each other in a circle: {circle}"])
         ordered.update((task.id, task) for task in ready)
+    _check_scopes(name, ordered)
     return tuple(ordered.values())
+
+
+def _check_scopes(name: str, tasks: Mapping[str, PipelineTask]) -> None:
+    """Raise unless all tasks need tasks of the scope ``file`` alone: what is computed over a whole
+    batch is there when every file is done.
+    """
+    for task in tasks.values():
+        for need in task.needs:
+            if tasks[need].task.scope != FILE_SCOPE:
+                raise _invalid(name, [f"task {task.id} needs {need}, which is of scope 'batch'"])
 
 
 def _invalid(where: str, problems: list[str]) -> PipelineInvalidError:

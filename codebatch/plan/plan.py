@@ -41,7 +41,7 @@ from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.decorator import toolchain
 from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
-from codebatch.tasks.registry import carried, code_of, is_built_in, register, task_of
+from codebatch.tasks.registry import carried, code_of, is_built_in, register, source_of, task_of
 from codebatch.tasks.rules import RULES
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document)
         task.scope,
         task.own,
         tuple(rule.as_document() for rule in task.rules if rule.code not in RULES),
-        "" if is_built_in(task) else task.source,
+        source_of(task),
     )
 
 

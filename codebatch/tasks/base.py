@@ -8,6 +8,7 @@ a file becomes a diagnostic of that file.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -155,12 +156,25 @@ class Task:
 
     def config_errors(self, config: object) -> list[str]:
         """Return what is wrong with settings; empty where they fit."""
-        return schema_errors(config, self.config_schema)
+        if not isinstance(config, dict):
+            return ["the settings are no object"]
+        known = list(cast("Document", self.config_schema["properties"]))
+        unknown = [name for name in config if name not in known]
+        fitting = {name: value for name, value in config.items() if name in known}
+        return [_unknown(name, known) for name in unknown] + schema_errors(
+            fitting, self.config_schema
+        )
 
     def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with every default filled in."""
         properties = cast("dict[str, Document]", self.config_schema["properties"])
         return {n: _integral(config.get(n, rule["default"])) for n, rule in properties.items()}
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, 1) or known
+    instead = f": is it {nearest[0]!r}?" if nearest else ": it has none"
+    return f"unknown setting {name!r}{instead}"
 
 
 def _type_of(default: object) -> Document:

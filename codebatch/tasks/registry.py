@@ -7,7 +7,9 @@ all are kept, by the digest of their code: a batch runs those that it was planne
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -29,6 +31,7 @@ BUILT_IN = {
 
 LOADED: dict[str, Task] = {}  # built-in tasks, and those of packages
 _given: dict[str, Task] = {}  # the last one of each name
+_addresses: dict[Task, str] = {}  # how those were named that were loaded from an address
 _by_digest: dict[tuple[str, str], Task] = {}  # by name and digest of code
 
 
@@ -40,9 +43,52 @@ def find_task(name: str) -> Task:
     if known is None:
         known = _given.get(name) or _offered(name)
     if known is None:
-        hints = [f"known tasks: {', '.join(task_names())}", "one of your own: --task FILE.py:NAME"]
+        names = task_names()
+        nearest = [f"the nearest: {one}" for one in difflib.get_close_matches(name, names, 1)]
+        hints = [*nearest, f"known tasks: {', '.join(names)}", "one of your own: FILE.py:NAME"]
         raise TaskNotFoundError(f"unknown task: {name}", hints=hints)
     return known
+
+
+def resolve_task(given: object) -> Task:
+    """Return a task that is given as itself, by its name, as ``FILE.py:NAME`` or ``module:NAME``.
+
+    The code of the latter is run here: what names it must be as trusted as the command line.
+    """
+    if isinstance(given, Task):
+        return given
+    if not isinstance(given, str):
+        raise _no_task(getattr(given, "__name__", repr(given)))
+    if ":" not in given:
+        return find_task(given)
+    from codebatch.tasks.code import load_object  # noqa: PLC0415 - for users' tasks alone
+
+    found = load_object(given)
+    if not isinstance(found, Task):
+        raise _no_task(given)
+    _addresses[found] = given
+    return found
+
+
+def source_of(task: Task) -> str:
+    """Return what names a user's task on a command line; empty for a built-in one."""
+    return "" if is_built_in(task) else _addresses.get(task, task.source)
+
+
+def give_tasks(given: Sequence[object], planned: Sequence[PlannedTask]) -> None:
+    """Make tasks known that a batch runs; an error where it does not run one of them."""
+    names = {task.task: task for task in planned}
+    for task in map(resolve_task, given):
+        if task.name not in names:
+            raise TaskNotFoundError(
+                f"task {task.name} is none of the batch", hints=[f"its tasks: {', '.join(names)}"]
+            )
+        if not is_built_in(task):
+            register(task)
+
+
+def _no_task(what: str) -> TaskInvalidError:
+    return TaskInvalidError(f"{what} is no task", hints=["decorate it with @codebatch.task"])
 
 
 def task_names() -> list[str]:
@@ -114,7 +160,7 @@ def load_attribute(place: str) -> Task:
     for name in attribute.split("."):
         found = getattr(found, name)
     if not isinstance(found, Task):
-        raise TaskInvalidError(f"{place} is no task", hints=["decorate it with @codebatch.task"])
+        raise _no_task(place)
     return found
 
 
@@ -159,9 +205,8 @@ def _other_version(planned: PlannedTask) -> Task:
     found = _given.get(planned.task) or _offered(planned.task)
     if found is not None:
         return found
-    source = planned.source or "FILE.py:NAME"
     raise TaskNotFoundError(
         f"task {planned.task} of the batch is not known here: its code is not in the store",
-        hints=[f"name it: --task {source}", "in Python: batch.run(tasks=[…])"],
+        hints=[f"name it: --task {planned.source}", "in Python: batch.run(tasks=[…])"],
         details=cast("dict[str, object]", {"task": planned.task, "source": planned.source}),
     )

@@ -9,7 +9,7 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import Call, command
-from codebatch.cli.options import batch_option, pipeline_option, shards_option
+from codebatch.cli.options import batch_option, pipeline_option, shards_option, tasks_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import printable
 from codebatch.model.digest import Document, canonical_json
@@ -72,10 +72,16 @@ def _pipeline_lines(document: dict[str, Any]) -> Iterator[str]:
     click.option("--snapshot", metavar="ID", help="A snapshot. Default: the latest."),
     click.option("--batch", metavar="ID", help="A batch that is there, instead."),
     pipeline_option,
+    tasks_option,
     shards_option,
 )
 def plan(
-    call: Call, snapshot: str | None, batch: str | None, pipeline: str, shards: int | None
+    call: Call,
+    snapshot: str | None,
+    batch: str | None,
+    pipeline: str | None,
+    tasks: tuple[str, ...],
+    shards: int | None,
 ) -> None:
     """Tell what a run would compute and reuse, and why. Nothing is written.
 
@@ -89,11 +95,11 @@ def plan(
         raise UsageError("a plan is for a snapshot or a batch: give one of --snapshot and --batch")
     opened = call.open()
     if batch is not None:
-        forecast = opened.find_batch(batch).forecast()
+        forecast = opened.find_batch(batch, tasks=tasks).forecast()
     else:
-        forecast = opened.forecast(snapshot or "latest", pipeline, shards=shards)
-    tasks = [{**vars(task), "reasons": _reasons(task)} for task in forecast.tasks]
-    call.write({**vars(forecast), "tasks": tasks}, _forecast_lines(call, forecast))
+        forecast = opened.forecast(snapshot or "latest", pipeline, tasks=tasks, shards=shards)
+    rows = [{**vars(task), "reasons": _reasons(task)} for task in forecast.tasks]
+    call.write({**vars(forecast), "tasks": rows}, _forecast_lines(call, forecast))
 
 
 def _forecast_lines(call: Call, forecast: Forecast) -> Iterator[str]:

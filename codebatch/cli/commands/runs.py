@@ -18,12 +18,14 @@ from codebatch.cli.options import (
     PERCENT,
     RUN_OPTIONS,
     batch_option,
+    given_tasks_option,
     max_file_size_option,
     name_option,
     no_ignore_option,
     pipeline_option,
     shards_option,
     store_option,
+    tasks_option,
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
@@ -66,6 +68,7 @@ _DETACH = click.option(
 @command(
     click.argument("directory", metavar="DIR"),
     pipeline_option,
+    tasks_option,
     *RUN_OPTIONS,
     _REQUIRE_REUSED,
     shards_option,
@@ -79,7 +82,7 @@ _DETACH = click.option(
 def scan(
     call: Call,
     directory: str,
-    pipeline: str,
+    pipeline: str | None,
     require_reused: bool,
     shards: int | None,
     name: str | None,
@@ -91,9 +94,14 @@ def scan(
     Where there is no store yet, one is made in .codebatch (or where --store says). A name
     is given to the batch once it is done.
     """
-    scheduler, report_file = call.options["scheduler"], call.options["performance_report"]
+    scheduler, tasks = call.options["scheduler"], call.options["tasks"]
     api.check_scan(
-        directory, pipeline, scheduler=scheduler, shards=shards, performance_report=report_file
+        directory,
+        pipeline,
+        tasks=tasks,
+        scheduler=scheduler,
+        shards=shards,
+        performance_report=call.options["performance_report"],
     )
     opened = api.open_store(call.store, create=True)
     if opened.created:
@@ -102,7 +110,7 @@ def scan(
     taken = take(
         opened, directory, ignore=not no_ignore, max_file_bytes=max_file_bytes, watch=watch
     )
-    batch = opened.batch(taken.snapshot_id, pipeline, shards=shards)
+    batch = opened.batch(taken.snapshot_id, pipeline, tasks=tasks, shards=shards)
     report = _run(call, batch, require_reused=require_reused)
     if report.status == DONE:
         give_name(opened, name, batch.id)
@@ -120,6 +128,7 @@ def scan(
 
 @command(
     batch_option,
+    given_tasks_option,
     *RUN_OPTIONS,
     _REQUIRE_REUSED,
     _RETRY,
@@ -180,7 +189,7 @@ def run(
     sys.exit(EXIT_GATE if differs else EXIT_OK)
 
 
-@command(batch_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _DETACH, form=ID)
+@command(batch_option, given_tasks_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _DETACH, form=ID)
 def resume(call: Call, detach: bool, **options: Any) -> None:
     """Go on with a batch that was interrupted or has failed shards.
 

@@ -23,6 +23,7 @@ from codebatch.cli.options import (
     pipeline_option,
     shards_option,
     store_option,
+    tasks_option,
     wait_option,
 )
 from codebatch.cli.render import output
@@ -188,12 +189,18 @@ def batch_group() -> None:
     ),
     name_option,
     pipeline_option,
+    tasks_option,
     shards_option,
     name="init",
     form=ID,
 )
 def batch_init(
-    call: Call, snapshot_id: str, name: str | None, pipeline: str, shards: int | None
+    call: Call,
+    snapshot_id: str,
+    name: str | None,
+    pipeline: str | None,
+    tasks: tuple[str, ...],
+    shards: int | None,
 ) -> None:
     """Plan a pipeline over a snapshot.
 
@@ -201,7 +208,8 @@ def batch_init(
     it was first planned with.
     """
     opened = call.open()
-    made = opened.batch(opened.find_snapshot(snapshot_id), pipeline, shards=shards).made
+    snapshot = opened.find_snapshot(snapshot_id)
+    made = opened.batch(snapshot, pipeline, tasks=tasks, shards=shards).made
     assert made is not None  # noqa: S101 - just made
     give_name(opened, name, made.batch_id)
     call.write(made, _planned_lines(call, made, shards), made.batch_id)
