@@ -1,0 +1,208 @@
+"""Tasks of users from planning to the last worker: what is computed again, where their code runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import connected_client, two_workers
+from conftest import write_tree
+from usercode import Notebook, Project, running_notebook
+from verifier import verify_store
+
+import codebatch
+from codebatch.model.errors import TaskCodeError, TaskLoadError
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+WAYS = ("sync", "threads", "processes", "shared", "shipped")
+FILES = {f"{number}.py": f"x = {number}  # TODO {number}\n" for number in range(20)}
+TASK = """\
+import codebatch
+from .helper import is_due
+
+@codebatch.task(version=1)
+def todos(file: codebatch.File):
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if is_due(line):
+            yield codebatch.Diagnostic(code="TODO", severity="info", line=number, message=line)
+"""
+HELPER = "def is_due(line):\n    return 'TODO' in line\n"
+
+cluster = pytest.fixture(two_workers, scope="module")
+client = pytest.fixture(connected_client, scope="module")
+notebook = pytest.fixture(running_notebook)
+
+Run = Callable[..., codebatch.RunReport]
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a batch in a way."""
+
+    def run(batch: codebatch.Batch, way: str) -> codebatch.RunReport:
+        if way in ("shared", "shipped"):
+            return batch.run(client=request.getfixturevalue("client"), transport=way)
+        return batch.run(way, workers=2)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER, "PKG/tasks.py": TASK})
+    return project
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> codebatch.Snapshot:
+    return codebatch.open_store(tmp_path / "store", create=True).snapshot(
+        write_tree(tmp_path / "tree", FILES)
+    )
+
+
+def planned(snapshot: codebatch.Snapshot, *tasks: object) -> codebatch.Batch:
+    return codebatch.open_store(snapshot.path).batch(snapshot, pipeline=[*tasks, "parse"])
+
+
+def reasons(batch: codebatch.Batch, task: str) -> tuple[int, Counter[str]]:
+    """Return how many files a task would be computed for, and why."""
+    one = next(one for one in batch.forecast().tasks if one.task_id == task)
+    return one.compute, one.reasons
+
+
+def test_one_result_everywhere(
+    project: Project, run: Run, tmp_path: Path
+) -> None:
+    """The package is on no path of any process; its files are gone when children and workers run."""
+    task = project.load("PKG/tasks.py:todos")
+    found = {}
+    tree = write_tree(tmp_path / "tree", FILES)
+    for way in WAYS:
+        store = codebatch.open_store(tmp_path / way, create=True)
+        batch = store.batch(store.snapshot(tree), pipeline=[task, "parse"])
+        project.write({"PKG/helper.py": "1 / 0", "PKG/tasks.py": "1 / 0"})
+        report = run(batch, way)
+        assert report.status == "done"
+        assert report.error_records == 0
+        found[way] = report.result
+        assert not verify_store(tmp_path / way)
+    assert len(set(found.values())) == 1, found
+
+
+def test_what_is_computed_again(project: Project, snapshot: codebatch.Snapshot, run: Run) -> None:
+    first = planned(snapshot, project.load("PKG/tasks.py:todos"))
+    assert reasons(first, "todos") == (20, Counter(first=20))
+    result = run(first, "sync").result
+    project.write({"PKG/helper.py": f"# a comment\n{HELPER}"})
+    assert planned(snapshot, project.load("PKG/tasks.py:todos")).id == first.id
+    project.write({"PKG/helper.py": HELPER.replace("'TODO'", "'TODO 1'")})
+    second = planned(snapshot, project.load("PKG/tasks.py:todos"))
+    assert reasons(second, "todos") == (20, Counter({f"code {project.package}.helper": 20}))
+    assert reasons(second, "parse") == (0, Counter())
+    report = run(second, "processes")
+    assert report.files == {"computed": 20, "equal": 0, "memo": 0, "linked": 20}
+    assert report.result != result
+    explained = second.explain("todos", "1.py")["components"]["code"]
+    assert sorted(explained["modules"]) == [
+        project.package,
+        f"{project.package}.helper",
+        f"{project.package}.tasks",
+    ]
+
+
+FATAL = """\
+import os, signal, time, codebatch
+
+@codebatch.task(version=1)
+def fatal(file):
+    if "TODO 7" in file.text:
+        os._exit(7)
+    if "TODO 8" in file.text:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    yield codebatch.Metric("size", len(file.text))
+"""
+
+
+@pytest.mark.parametrize("way", WAYS[2:])
+def test_the_file_that_is_to_blame(
+    way: str, project: Project, snapshot: codebatch.Snapshot, run: Run
+) -> None:
+    project.write({"PKG_fatal.py": FATAL})
+    report = run(planned(snapshot, project.load("PKG_fatal.py:fatal")), way)
+    assert report.status == "done"
+    assert [one["path"] for one in report.quarantined] == ["7.py", "8.py"]
+
+
+@pytest.mark.parametrize("way", WAYS[2:])
+def test_code_that_loads_here_alone(
+    way: str, project: Project, snapshot: codebatch.Snapshot, run: Run
+) -> None:
+    """A module that reads a file beside it finds none on other machines."""
+    project.write({"PKG/helper.py": f"open(__file__ + '.txt').close()\n{HELPER}"})
+    project.write({"PKG/helper.py.txt": ""})
+    batch = planned(snapshot, project.load("PKG/tasks.py:todos"))
+    (project.folder / project.package / "helper.py.txt").unlink()
+    report = run(batch, way)
+    assert report.status == "failed"
+    assert {error["code"] for error in report.errors} == {TaskLoadError.code}
+    assert "FileNotFoundError" in str(report.errors[0]["message"])
+
+
+CELL = """\
+import codebatch
+@codebatch.task(version=1)
+def todos(file):
+    for number, line in enumerate(file.lines, 1):
+        if word in line:
+            yield codebatch.Diagnostic(code="TODO", severity="info", line=number, message=line)
+task = todos
+"""
+
+
+def test_a_notebook(notebook: Notebook, snapshot: codebatch.Snapshot, run: Run) -> None:
+    notebook.run("word = 'TODO'")
+    first = planned(snapshot, notebook.run(CELL))
+    assert run(first, "processes").status == "done"
+    again = planned(snapshot, notebook.run(CELL))
+    assert again.id == first.id
+    notebook.run("word = 'TODO 1'")
+    second = planned(snapshot, notebook.run(CELL))
+    assert reasons(second, "todos") == (20, Counter({"code word": 20}))
+    assert run(second, "shipped").files["computed"] == 20
+    third = planned(snapshot, notebook.run(CELL.replace("if word", "if not word")))
+    assert reasons(third, "todos") == (20, Counter({"code __main__:todos": 20}))
+    assert run(third, "shared").status == "done"
+
+
+def test_a_closure_over_an_open_file(
+    notebook: Notebook, snapshot: codebatch.Snapshot, tmp_path: Path
+) -> None:
+    with (tmp_path / "log").open("w") as notebook.names["word"]:
+        with pytest.raises(TaskCodeError, match="word, which todos"):
+            planned(snapshot, notebook.run(CELL))
+    assert len(codebatch.open_store(snapshot.path).batches()) == 0
+
+
+IMPURE = {
+    "clock": "import time\ndef value():\n    return time.time_ns()\n",
+    "global": "count = 0\ndef value():\n    global count\n    count += 1\n    return count\n",
+}
+
+
+@pytest.mark.parametrize("what", IMPURE)
+def test_tasks_that_look_elsewhere(
+    what: str, project: Project, snapshot: codebatch.Snapshot, run: Run
+) -> None:
+    body = "import codebatch\n@codebatch.task(version=1)\ndef impure(file):\n"
+    body += "    yield codebatch.Metric('value', value())\n"
+    project.write({"PKG_impure.py": IMPURE[what] + body})
+    batch = planned(snapshot, project.load("PKG_impure.py:impure"))
+    run(batch, "sync")
+    differ = batch.recheck(scheduler="sync").differ
+    assert {one["task_id"] for one in differ} == {"impure"}
+    assert len(differ) == 20
