@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Scanned
+from usercode import HELPER, TASK, Project
 
 from codebatch.cluster.preflight.compatibility import (
     ERROR,
@@ -33,6 +35,8 @@ from codebatch.cluster.preflight.environment import (
 )
 from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
 from codebatch.model.records import PlannedTask
+from codebatch.plan.pipeline import resolve_pipeline
+from codebatch.plan.plan import identify
 
 W = "tcp://10.0.0.7:4000"
 
@@ -166,6 +170,28 @@ def test_tasks_that_are_not_there(here: Facts, needs: Needs) -> None:
         (READ_ONLY, "cannot write to the store at /store"),
     ],
 )
+def test_distributions_that_a_users_task_imports(tmp_path: Path, here: Facts, needs: Needs) -> None:
+    project = Project(tmp_path)
+    project.write({"PKG.py": TASK.format(imports=f"import msgpack\n{HELPER}", body="pass")})
+    pipeline = resolve_pipeline([project.load("PKG.py:count")])
+    (task,) = identify("snap-0000000000000000", pipeline).tasks
+    fit = here._replace(tasks=facts_here([task]).tasks)
+    assert check_worker(W, fit, replace(needs, tasks=[task])) == []
+    components: Any = fit.tasks[task.id]
+    for there, shown in (("0.1", "0.1"), ("", "(none)")):
+        code = {**components["code"], "distributions": {"msgpack": there}}
+        other = fit._replace(tasks={task.id: {**components, "code": code}})
+        wanted = here.packages["msgpack"]
+        assert said(check_worker(W, other, replace(needs, tasks=[task]))) == [
+            (
+                "CLUSTER_VERSION",
+                ERROR,
+                f"worker {W} has msgpack {shown}, task count was planned with {wanted}",
+                f"install msgpack {wanted} there: pip install 'msgpack=={wanted}'",
+            )
+        ]
+
+
 def test_store_matters_where_workers_open_it(
     seen: str, words: str, here: Facts, needs: Needs
 ) -> None:

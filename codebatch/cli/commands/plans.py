@@ -14,6 +14,7 @@ from codebatch.cli.render import output
 from codebatch.cli.render.output import printable
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import UsageError
+from codebatch.model.keys import CODE, CODE_PARTS
 from codebatch.plan.pipeline import load_pipeline, pipeline_document
 
 if TYPE_CHECKING:
@@ -128,6 +129,13 @@ def explain(call: Call, task: str, path: str) -> None:
     call.write(document, _explain_lines(document))
 
 
+def _code_lines(code: dict[str, dict[str, str]]) -> Iterator[str]:
+    """A line for each part of the code of a user's task."""
+    for part, word in zip(CODE_PARTS, ("module", "value", "distribution"), strict=True):
+        for name, value in code[part].items():
+            yield f"  {CODE}: {word} {printable(name)} {printable(value or '(none)')}"
+
+
 def _explain_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"{printable(document['path'])}  {document['task_id']}  {document['status']}"
     if document["origin"] is not None:
@@ -141,4 +149,7 @@ def _explain_lines(document: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {printable(line)}" for line in document["preimage"].splitlines())
     yield "the fingerprint of the task is over:"
     for name, value in sorted(document["components"].items()):
-        yield f"  {name} {printable(canonical_json(value).decode())}"
+        if name == CODE:
+            yield from _code_lines(value)
+        else:
+            yield f"  {name} {printable(canonical_json(value).decode())}"
