@@ -130,18 +130,23 @@ def drop_quarantined(store: StoreDirectory, batch_status: BatchStatus) -> set[st
     """
     batch_id = batch_status.batch_id
     dropped: dict[str, set[str]] = {}
-    for task in batch_status.plan.tasks:  # in an order in which needs come first
+    for task in batch_status.plan.of_files.tasks:  # in an order in which needs come first
         for shard_id, state in batch_status.states[task.id].items():
             codes = state.counts.by_code if state is not None and state.status == DONE else {}
             earlier = dropped.get(shard_id, set())
             if not QUARANTINED.isdisjoint(codes) or not earlier.isdisjoint(task.needs):
                 dropped[shard_id] = {*earlier, task.id}
+    anew: set[str] = set().union(*dropped.values())
+    for task in batch_status.plan.batch_tasks:  # they look at the records of all shards
+        if not anew.isdisjoint(task.needs):
+            for shard_id in batch_status.shard_ids:
+                dropped.setdefault(shard_id, set()).add(task.id)
     if dropped:
         store.batches.drop_result(batch_id)
     for shard_id, task_ids in dropped.items():
         for task_id in task_ids:
             store.shards.drop_state(batch_id, task_id, shard_id)
-    return set(dropped)
+    return {shard_id for shard_id, task_ids in dropped.items() if not anew.isdisjoint(task_ids)}
 
 
 def _others(store: StoreDirectory, batch_id: str, lease: Lease) -> list[Lease]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.batch.options import RunOptions
@@ -28,12 +30,13 @@ from codebatch.model.errors import WorkerLostError
 from codebatch.model.limits import choose_limits
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import DONE, FAILED, PlannedTask
-from codebatch.runtime.interrupts import allowed, deferred
+from codebatch.runtime.interrupts import allowed, check, deferred
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch.cluster.session import Session
+    from codebatch.reduction.messages import NodeCall, NodeReceipt
 
 CLUSTER = "cluster"
 
@@ -153,6 +156,43 @@ def run_calls(
     else:
         code = code_of(executor.tasks)
         run_locally(calls, executor.choice, on_receipt, on_start, suspects, code)
+
+
+def run_nodes(
+    calls: Sequence[NodeCall],
+    executor: Executor,
+    on_receipt: Callable[[NodeReceipt], None],
+    on_start: Callable[[NodeCall], None],
+) -> None:
+    """Run nodes of a batch task that do not need each other, on this machine.
+
+    An interrupt lets those that are running finish, and drops the others.
+    """
+    from codebatch.processes.nodes import run_node_guarded
+    from codebatch.processes.pool import Children, start_server
+    from codebatch.reduction.run import run_node
+
+    is_here = executor.choice.is_this_process and executor.session is None
+    for call in calls if is_here else ():
+        on_start(call)
+    if is_here and executor.choice.name == "sync":
+        for call in calls:
+            on_receipt(run_node(call))
+        return
+    if not is_here:
+        start_server()
+    children = Children(code_of(executor.tasks))
+    run = run_node if is_here else partial(run_node_guarded, children=children)
+    pool = ThreadPoolExecutor(min(executor.choice.workers, len(calls)))
+    try:
+        with deferred(children.stop, children.kill):
+            for receipt in pool.map(run, calls):
+                check()  # no lock is held here
+                on_receipt(receipt)
+    finally:
+        children.stop()
+        pool.shutdown(cancel_futures=True)
+        children.close()
 
 
 def run_suspects(

@@ -17,6 +17,7 @@ from codebatch.model.records import DONE
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
+from codebatch.store.indexes.partials import PartialStore
 
 
 def recheck_batch(
@@ -62,8 +63,13 @@ def _forget(store: StoreDirectory, batch_id: str, shard_ids: set[str]) -> None:
     memo = MemoStore(store.layout)
     with retrying(store, batch_id):
         store.batches.drop_result(batch_id)
-        for task in store.batches.load_plan(batch_id).tasks:
+        plan = store.batches.load_plan(batch_id)
+        for task in plan.of_files.tasks:
             for shard_id in sorted(shard_ids):
                 store.shards.drop_state(batch_id, task.id, shard_id)
+        for task in plan.batch_tasks:  # they look at the records of all shards
+            PartialStore(store.layout, task.fingerprint).forget()
+            for shard in plan.shards:
+                store.shards.drop_state(batch_id, task.id, shard.shard_id)
         for shard_id in sorted(shard_ids):
             memo.forget(shard_id)

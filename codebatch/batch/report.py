@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from codebatch.cluster.usage import ClusterUsage
 from codebatch.model.errors import (
@@ -23,7 +24,8 @@ from codebatch.tasks.rules import QUARANTINED
 class RunReport:
     """The outcome of a run. Files are counted per task and file, and those that are quarantined
     once more; ``quarantined`` names them with task and code. ``seconds`` is wall time. ``cluster``
-    is what was used of one.
+    is what was used of one. ``nodes`` counts the values in the trees of batch tasks, which are no
+    files.
     """
 
     batch_id: str
@@ -36,6 +38,7 @@ class RunReport:
     errors: tuple[dict[str, object], ...] = ()
     quarantined: tuple[dict[str, str], ...] = ()
     cluster: ClusterUsage | None = None
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def check_written(batch_id: str, receipt: Receipt) -> None:
         )
 
 
-def report_run(
+def report_run(  # noqa: PLR0913 - all that a report says
     batch_status: BatchStatus,
     receipts: Mapping[str, Receipt],
     attempts: set[str],
@@ -74,6 +77,7 @@ def report_run(
     interrupted: bool,
     quarantined: Sequence[dict[str, str]] = (),
     cluster: ClusterUsage | None = None,
+    nodes: Mapping[str, int] = MappingProxyType({}),
 ) -> RunReport:
     """The report on a run from the states it left and the receipts by shard.
 
@@ -108,6 +112,7 @@ def report_run(
         errors=tuple(errors[shard_id] for shard_id in sorted(errors)),
         quarantined=tuple(quarantined),
         cluster=cluster,
+        nodes=nodes,
     )
 
 
@@ -153,7 +158,12 @@ def _refused(receipts: Mapping[str, Receipt], code: str) -> list[dict[str, objec
 
 def _files(batch_status: BatchStatus, attempts: set[str]) -> dict[str, int]:
     """Computed by this run; reused from equal files, the memo, other batches or earlier runs."""
-    done = [state for state in batch_status.present() if state.status == DONE]
+    done = [
+        state
+        for task in batch_status.plan.of_files.tasks
+        for state in batch_status.states[task.id].values()
+        if state is not None and state.status == DONE
+    ]
     total = sum(state.files for state in done)
     computed = sum(state.computed for state in done if state.attempt in attempts)
     return {"computed": computed, "reused": total - computed}

@@ -35,8 +35,8 @@ class Reuse:
     def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
         self._store = store
         self._batch_id = batch_id
-        self._plan = plan
-        self._closures = pipeline_fingerprints(plan.tasks)
+        self._plan = plan.of_files  # what a batch task gives follows from all files
+        self._closures = pipeline_fingerprints(self._plan.tasks)
         self._load = cache(self._load_plan)
         self._tasks_of = cache(self._find_tasks)
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
     Executor,
+    all_calls,
     choose_executor,
     code_of,
     is_final,
@@ -27,6 +28,7 @@ from codebatch.batch.dispatch import (
 )
 from codebatch.batch.journal import Journal, begun_and_lost
 from codebatch.batch.options import RunOptions
+from codebatch.batch.reductions import Reductions
 from codebatch.batch.report import (
     RunReport,
     check_written,
@@ -38,7 +40,7 @@ from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
-from codebatch.model.records import CLAIMED, DONE, ShardState
+from codebatch.model.records import BATCH_SCOPE, CLAIMED, DONE, FAILED, ShardState
 from codebatch.plan.plan import check_toolchain
 from codebatch.runtime.interrupts import allowed
 from codebatch.shard.commit import commit_failure
@@ -113,6 +115,9 @@ class Run:
         self.arrived: dict[str, Receipt] = {}
         self.attempts: set[str] = set()
         self.base: str | None = None
+        self.reductions = Reductions(
+            store, self.plan, self.journal, options.on_wait, self.batch_status
+        )
         self._asked: Counter[str] = Counter()
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)
@@ -164,9 +169,10 @@ class Run:
             for place, state in reuse.link(before, "linked").items():
                 self._done[place] = without_files(state)
         found = self.batch_status()
-        pending = [s for s in self.plan.shards if found.shard_status(s.shard_id) != DONE]
+        of_files = self._of_files(found)
+        pending = [s for s in self.plan.shards if of_files.shard_status(s.shard_id) != DONE]
         not_done = before.shards()["total"] - before.shards()["done"]
-        if not pending:
+        if found.status == DONE:
             self._start_idle(not_done)
             self.journal.watch(self.plan, found.states)
             return None
@@ -184,7 +190,26 @@ class Run:
             self._run_free(executor)
             self.coordination.settled.update(self.arrived)
             with allowed():  # the session of a cluster puts interrupts off
-                waiting = self.coordination.await_others(self._settle, self.options.on_wait)
+                waiting = self.coordination.await_others(self._settle_files, self.options.on_wait)
+        self._run_reductions(executor)
+
+    def _run_reductions(self, executor: Executor) -> None:
+        """Run the batch tasks on the records of the others, as far as these are done."""
+        if not self.plan.batch_tasks or self.batch_status().status == DONE:
+            return
+        (call,) = all_calls(self.store, self.batch_status(), set())[:1]
+        reuse = ReusePolicy(None, self.options.require_reused)
+        call = call._replace(
+            shard_id="", lease=self.coordination.lease, limits=self.options.limits, reuse=reuse
+        )
+        self.attempts.add(call.attempt)
+        for task_id in self.reductions.run(call, executor):
+            failed = self.batch_status().task_status(task_id) != DONE
+            for shard in self.plan.shards:
+                self._settle(shard.shard_id, failed=failed)
+        for refused in self.reductions.refusals:
+            shard_id = self.plan.shards[0].shard_id
+            self.arrived[shard_id] = Receipt(shard_id, call.attempt, FAILED, refused.error)
 
     def _run_free(self, executor: Executor) -> None:
         """Run what the store does not show as done; a shard that says it failed is not repeated.
@@ -213,7 +238,7 @@ class Run:
                 reuse=reuse,
                 tries=self._asked[call.shard_id],
             )
-            for call in pending_calls(self.store, self.batch_status())
+            for call in pending_calls(self.store, self._of_files(self.batch_status()))
             if self.coordination.is_free(call.shard_id)
             if call.shard_id not in self.arrived or not is_final(self.arrived[call.shard_id])
         ]
@@ -244,6 +269,17 @@ class Run:
         states = [self._state(task.id, shard_id) for task in self.plan.tasks]
         self.journal.settle(shard_id, states, failed=failed)
         return states
+
+    def _settle_files(self, shard_id: str) -> list[ShardState | None]:
+        """Return the states of a shard of the tasks that run in one."""
+        states = zip(self.plan.tasks, self._settle(shard_id), strict=True)
+        return [state for task, state in states if task.scope != BATCH_SCOPE]
+
+    def _of_files(self, found: BatchStatus) -> BatchStatus:
+        """Return the states of the tasks that run in a shard, which batch tasks do not."""
+        plan = self.plan.of_files
+        states = {task.id: found.states[task.id] for task in plan.tasks}
+        return BatchStatus(self.batch_id, plan, states)
 
     def _start_idle(self, pending: int) -> None:
         """Log that there is nothing to run, though so many shards were not done at first."""
@@ -279,8 +315,8 @@ class Run:
         One that an earlier run has left says why it failed then, and other runs of the batch do not
         take it for an outcome of this one.
         """
-        batch_status = self.batch_status()
-        task_ids = [task.id for task in self.plan.tasks]
+        batch_status = self._of_files(self.batch_status())
+        task_ids = [task.id for task in self.plan.of_files.tasks]
         for shard_id in batch_status.shard_ids:
             receipt = self.arrived.get(shard_id)
             if receipt is None or batch_status.shard_status(shard_id) == DONE:
@@ -309,6 +345,7 @@ class Run:
             interrupted=interrupted,
             quarantined=quarantined_files(self.store, found),
             cluster=self.usage.usage(),
+            nodes=self.reductions.report(self.batch_id),
         )
         if report.status == DONE:
             document = self.store.batches.load(self.batch_id)

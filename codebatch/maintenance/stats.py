@@ -44,7 +44,7 @@ _KINDS = {
     **dict.fromkeys((path_kinds.BATCH, path_kinds.PLAN), "batches"),
     **dict.fromkeys((path_kinds.LEASE, path_kinds.LOCK, path_kinds.HOLDER), "leases"),
 }
-_OWN_INDEXES = ("memo", "quarantine")
+_OWN_INDEXES = ("memo", "partials", "quarantine")
 _PATHS = 5
 _SUMMED = ("files", "bytes", "disk_bytes")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.limits import Limits
@@ -82,6 +82,14 @@ class Receipt(NamedTuple):
     checked: int = 0
     differ: tuple[tuple[str, str], ...] = ()
     worker: str | None = None
+
+
+def call_from(wire: Sequence[Any]) -> ShardCall:
+    """Return the call that another process has sent as plain lists."""
+    call = ShardCall(*wire)
+    return call._replace(
+        limits=Limits(*call.limits), reuse=ReusePolicy(*call.reuse), lease=RunLease(*call.lease)
+    )
 
 
 def refusal(call: ShardCall, error: CodeBatchError) -> Receipt:

@@ -9,12 +9,21 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from codebatch.model.digest import Document, check_digest
+from codebatch.model.json_types import (
+    to_count,
+    to_list,
+    to_mapping,
+    to_numbers,
+    to_pairs,
+    to_text,
+    to_texts,
+)
 
 Record = dict[str, object]
 Digest = str
@@ -40,6 +49,9 @@ BATCH_SCOPE = "batch"
 READS_CONTENT = "content"
 READS_TREE = "tree"
 
+FILE_SCOPE = "file"
+BATCH_SCOPE = "batch"
+
 COMPUTED = "c"
 EQUAL = "e"
 MEMO_HIT = "m"
@@ -62,10 +74,10 @@ class FileRecord(NamedTuple):
     def from_document(cls, document: Document) -> FileRecord:
         """Parse one manifest line; KeyError, TypeError, ValueError or an id error if it is none."""
         return cls(
-            path=_text(document["path"]),
+            path=to_text(document["path"]),
             object=check_digest(document["object"]),
-            size=_count(document["size"]),
-            mode=sys.intern(_text(document["mode"])),
+            size=to_count(document["size"]),
+            mode=sys.intern(to_text(document["mode"])),
         )
 
 
@@ -89,11 +101,11 @@ class InputFile(NamedTuple):
     def from_document(cls, document: Document) -> InputFile:
         """Parse one line of ``inputs.index.jsonl``."""
         return cls(
-            path=_text(document["path"]),
+            path=to_text(document["path"]),
             object=check_digest(document["object"]),
-            size=_count(document["size"]),
-            language=sys.intern(_text(document["language"])),
-            facets={_text(k): _text(v) for k, v in _mapping(document["facets"]).items()},
+            size=to_count(document["size"]),
+            language=sys.intern(to_text(document["language"])),
+            facets={to_text(k): to_text(v) for k, v in to_mapping(document["facets"]).items()},
         )
 
 
@@ -122,12 +134,12 @@ class PlannedTask:
     def code(self) -> str | None:
         """The digest of the code of a user's task; None for a built-in one."""
         code = self.components.get("code")
-        return None if code is None else check_digest(_mapping(code)["digest"])
+        return None if code is None else check_digest(to_mapping(code)["digest"])
 
     @cached_property
     def facets(self) -> tuple[str, ...]:
         """The facets of a path that the task reads, sorted."""
-        return _texts(self.components["facets"])
+        return to_texts(self.components["facets"])
 
     @cached_property
     def key_opening(self) -> str:
@@ -159,10 +171,10 @@ class PlannedShard(NamedTuple):
     def from_document(cls, document: Document) -> PlannedShard:
         """Parse one entry of a plan's ``shards``."""
         files, size, offset, length = (
-            _count(document[name]) for name in ("files", "bytes", "offset", "length")
+            to_count(document[name]) for name in ("files", "bytes", "offset", "length")
         )
         digest = check_digest(document["digest"])
-        return cls(_text(document["shard_id"]), files, size, offset, length, digest)
+        return cls(to_text(document["shard_id"]), files, size, offset, length, digest)
 
 
 @dataclass(frozen=True)
@@ -179,13 +191,35 @@ class Plan:
     @classmethod
     def from_document(cls, document: Document) -> Plan:
         """Parse ``plan.json``."""
-        tasks = [PlannedTask.from_document(task) for task in _list(document["tasks"])]
-        shards = [PlannedShard.from_document(shard) for shard in _list(document["shards"])]
+        tasks = [PlannedTask.from_document(task) for task in to_list(document["tasks"])]
+        shards = [PlannedShard.from_document(shard) for shard in to_list(document["shards"])]
         return _parsed(cls, document, tasks=tuple(tasks), shards=tuple(shards))
 
     def shard(self, shard_id: str) -> PlannedShard:
         """The planned shard of that id; KeyError where the plan has none."""
         return self._by_id[shard_id]
+
+    def task(self, task_id: str) -> PlannedTask:
+        """The planned task of that id; KeyError where the plan has none."""
+        return {task.id: task for task in self.tasks}[task_id]
+
+    @cached_property
+    def batch_tasks(self) -> tuple[PlannedTask, ...]:
+        """The tasks of scope ``batch``, which look at the records of all files."""
+        return tuple(task for task in self.tasks if task.scope == BATCH_SCOPE)
+
+    @cached_property
+    def of_files(self) -> Plan:
+        """The plan with the tasks alone that look at one file at a time: what a shard runs."""
+        if not self.batch_tasks:
+            return self
+        return replace(self, tasks=tuple(t for t in self.tasks if t.scope != BATCH_SCOPE))
+
+    def prefixes_below(self, prefix: str) -> tuple[str, ...]:
+        """Return the prefixes of shards that are one digit longer, in order."""
+        digits = len(prefix) + 1
+        found = {id_[:digits] for id_ in self._by_id if id_.startswith(prefix)}
+        return tuple(sorted(found))
 
     def has_shard(self, shard_id: str, digest: str) -> bool:
         """Return whether the plan has a shard of that id with these very inputs."""
@@ -311,68 +345,25 @@ def _tally(keys: Sequence[object]) -> dict[str, int]:
     return dict(sorted((str(key), number) for key, number in Counter(keys).items()))
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {type(value).__name__}")
-    return value
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"expected a count, got {value!r}")
-    return value
-
-
-def _mapping(value: object) -> Document:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, got {type(value).__name__}")
-    return value
-
-
-def _numbers(value: object) -> dict[str, int]:
-    return {name: _count(number) for name, number in _mapping(value).items()}
-
-
-def _pairs(value: object) -> tuple[tuple[int, int], ...]:
-    # Most files have as many records as another: one pair serves them all.
-    known: dict[tuple[int, int], tuple[int, int]] = {}
-    pairs = tuple(
-        known.setdefault(pair, pair)
-        for first, second in cast("list[list[int]]", value)
-        for pair in [(first, second)]
-    )
-    if any(type(a) is not int or type(b) is not int or a < 0 or b < 0 for a, b in pairs):
-        raise ValueError("expected pairs of counts")
-    return pairs
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _list(value))
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, got {type(value).__name__}")
-    return value
-
-
 # What is made of a value in a document, by the type that a field is declared with.
 _PARSERS: Mapping[str, Callable[[object], object]] = {
-    "str": _text,
-    "str | None": lambda value: None if value is None else _text(value),
+    "str": to_text,
+    "str | None": lambda value: None if value is None else to_text(value),
     "Digest": check_digest,
-    "int": _count,
-    "tuple[str, ...]": _texts,
-    "tuple[tuple[int, int], ...]": _pairs,
-    "Mapping[str, object]": _mapping,
+    "int": to_count,
+    "tuple[str, ...]": to_texts,
+    "tuple[tuple[int, int], ...]": to_pairs,
+    "Mapping[str, object]": to_mapping,
     "Mapping[str, object] | None": lambda value: value,
-    "Mapping[str, int]": _numbers,
+    "Mapping[str, int]": to_numbers,
     "Mapping[str, Mapping[str, str]]": lambda value: {
-        _text(kind): {_text(name): _text(of_type) for name, of_type in _mapping(types).items()}
-        for kind, types in _mapping(value).items()
+        to_text(kind): {
+            to_text(name): to_text(of_type) for name, of_type in to_mapping(types).items()
+        }
+        for kind, types in to_mapping(value).items()
     },
-    "tuple[Mapping[str, object], ...]": lambda value: tuple(map(_mapping, _list(value))),
-    "Counts": lambda value: Counts.from_document(_mapping(value)),
+    "tuple[Mapping[str, object], ...]": lambda value: tuple(map(to_mapping, to_list(value))),
+    "Counts": lambda value: Counts.from_document(to_mapping(value)),
 }
 
 

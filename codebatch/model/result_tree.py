@@ -19,13 +19,17 @@ def shard_node(files: Iterable[tuple[str, str, str]], width: int) -> str:
     """The node of a shard whose id has ``width`` digits, from (path, object, digest of the
     file's lines) of each of its files, in path order.
     """
+    return next(iter(fold_nodes(leaf_nodes(files), width).values()))
+
+
+def leaf_nodes(files: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Return the leaves of files by their prefixes, from what `shard_node` takes."""
     leaves: dict[str, list[str]] = {}
     first, end = len(DIGEST_PREFIX), len(DIGEST_PREFIX) + LEAF_DIGITS
     for path, digest, lines in files:
         pair = f'[{canonical_json(path).decode()},"{lines}"]'
         leaves.setdefault(digest[first:end], []).append(pair)
-    nodes = {prefix: _tagged("result-leaf", pairs) for prefix, pairs in leaves.items()}
-    return next(iter(_fold(nodes, width).values()))
+    return {prefix: _tagged("result-leaf", pairs) for prefix, pairs in leaves.items()}
 
 
 def result_digest(tasks: Mapping[str, Mapping[str, str]]) -> str:
@@ -33,11 +37,11 @@ def result_digest(tasks: Mapping[str, Mapping[str, str]]) -> str:
     files has one too.
     """
     empty = digest_document("result-node", [])
-    roots = {task_id: _fold(shards, 0).get("", empty) for task_id, shards in tasks.items()}
+    roots = {task_id: fold_nodes(shards, 0).get("", empty) for task_id, shards in tasks.items()}
     return digest_document("result", roots)
 
 
-def _fold(nodes: Mapping[str, str], depth: int) -> dict[str, str]:
+def fold_nodes(nodes: Mapping[str, str], depth: int) -> dict[str, str]:
     """Fold nodes, named by their hex prefix and all of one length, up to prefixes of ``depth``."""
     level = dict(nodes)
     while level and len(next(iter(level))) > depth:

@@ -161,9 +161,11 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
 
 def _check_scopes(name: str, tasks: Mapping[str, PipelineTask]) -> None:
     """Raise unless all tasks need tasks of the scope ``file`` alone: what is computed over a whole
-    batch is there when every file is done.
+    batch is there when every file is done; and what is of the scope ``batch`` needs one.
     """
     for task in tasks.values():
+        if task.task.scope != FILE_SCOPE and not task.needs:
+            raise _invalid(name, [f"task {task.id} is of scope 'batch' and needs no task"])
         for need in task.needs:
             if tasks[need].task.scope != FILE_SCOPE:
                 raise _invalid(name, [f"task {task.id} needs {need}, which is of scope 'batch'"])

@@ -27,10 +27,12 @@ from typing import Any
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.limits import Limits
-from codebatch.model.messages import Receipt, ReusePolicy, RunLease, ShardCall
+from codebatch.model.messages import Receipt, ShardCall, call_from
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import PlannedTask
 from codebatch.processes.channel import BrokenChannelError, receive, send
+from codebatch.reduction.messages import NodeCall
+from codebatch.reduction.run import run_node
 from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.compute import Computation, ShardContext, run_task
 from codebatch.shard.parcel import (
@@ -69,12 +71,12 @@ def serve(channel: socket.socket) -> None:
 
 class _Serving:
     """Answers ``{"adopt": code}`` once, before all else, with the code of users' tasks;
-    ``{"run": call}`` with ``{"receipt": …}``; ``{"parcel": …}`` with what is in an
-    `Answer` that is not empty; and ``{"compute": …}``, which holds what a task on a file depends
-    on, with its lines, or with the rule under which a tool has ``crashed`` on it. In the midst of
-    the latter it may ask ``{"want": n}`` for the content of the n-th file it was told of. What
-    goes wrong with all of a task is ``{"failed": message}``; ``{"exhausted": true}`` says that
-    memory has run out, after which it answers no more.
+    ``{"run": call}`` with ``{"receipt": …}``, ``{"node": call}`` with ``{"node": …}``,
+    ``{"parcel": …}`` with what is in an `Answer` that is not empty; and ``{"compute": …}``, which
+    holds what a task on a file depends on, with its lines, or with the rule under which a tool has
+    ``crashed`` on it. In the midst of the latter it may ask ``{"want": n}`` for the content of the
+    n-th file it was told of. What goes wrong with all of a task is ``{"failed": message}``;
+    ``{"exhausted": true}`` says that memory has run out, after which it answers no more.
 
     State: ``_source`` is the file that was looked at last, under ``_name``; ``_prepared`` what
     tasks have prepared for files, by task and name.
@@ -97,11 +99,7 @@ class _Serving:
         watch = _watch(limits)
         try:
             limit_memory(limits)
-            if "run" in message:
-                return self._run(_call_from(message["run"]), watch)
-            if "parcel" in message:
-                return self._serve(parcel_from(message["parcel"]), watch)
-            return self._compute(message["compute"], watch)
+            return self._act(message, watch)
         except MemoryError:
             self.exhausted = True
             return {"exhausted": True}
@@ -112,11 +110,25 @@ class _Serving:
         finally:
             watch(0)
 
+    def _act(self, message: Message, watch: Watch) -> Message:
+        if "run" in message:
+            return self._run(call_from(message["run"]), watch)
+        if "node" in message:
+            return self._run_node(NodeCall.from_wire(message["node"]), watch)
+        if "parcel" in message:
+            return self._serve(parcel_from(message["parcel"]), watch)
+        return self._compute(message["compute"], watch)
+
     def _run(self, call: ShardCall, watch: Watch) -> Message:
         limited = partial(replace, watch=watch, memory_is_limited=True)
         receipt = run_shard(call, limited)
         self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
         return {"exhausted": True} if self.exhausted else {"receipt": receipt}
+
+    def _run_node(self, call: NodeCall, watch: Watch) -> Message:
+        receipt = run_node(call, watch=watch)
+        self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
+        return {"exhausted": True} if self.exhausted else {"node": receipt}
 
     def _serve(self, parcel: Parcel, watch: Watch) -> Message:
         limited = partial(replace, watch=watch, memory_is_limited=True)
@@ -237,13 +249,6 @@ def _adopt(code: bytes) -> Message:
     except CodeBatchError as error:
         return {"failed": error.message}
     return {}
-
-
-def _call_from(wire: Sequence[Any]) -> ShardCall:
-    call = ShardCall(*wire)
-    return call._replace(
-        limits=Limits(*call.limits), reuse=ReusePolicy(*call.reuse), lease=RunLease(*call.lease)
-    )
 
 
 def receipt_from(wire: Sequence[Any]) -> Receipt:

@@ -40,6 +40,7 @@ from codebatch.tasks.source import SourceFile
 _GRACE_SECONDS = 5
 # A request to end, from outside: that says nothing about a file.
 _TOLD_TO_END = TOLD_TO_END - {-signal.SIGKILL}  # the kernel sends that where memory runs out
+_OF_OTHERS = {-signal.SIGALRM: TASK_TIMED_OUT, -signal.SIGKILL: TASK_OUT_OF_MEMORY}
 
 Source = tuple[InputFile, SourceFile]
 
@@ -204,13 +205,21 @@ class _Isolation:
 
 def _death(status: int) -> Exception:
     """Return the error that the exit status of a child stands for."""
+    try:
+        code = code_of_end(status)
+    except WorkerLostError as lost:
+        return lost
+    # Its time goes on while it is stopped, and the kernel kills where memory runs out.
+    return _ChildDiedError(code, by_other=status in _OF_OTHERS)
+
+
+def code_of_end(status: int) -> str:
+    """Return what a computation failed with that ended its process; `WorkerLostError` where that
+    was told to end.
+    """
     if status in _TOLD_TO_END:
-        return WorkerLostError("a worker process was told to end")
-    if status == -signal.SIGALRM:  # its time goes on while it is stopped
-        return _ChildDiedError(TASK_TIMED_OUT, by_other=True)
-    if status == -signal.SIGKILL:  # as the kernel does where memory runs out
-        return _ChildDiedError(TASK_OUT_OF_MEMORY, by_other=True)
-    return _ChildDiedError(TASK_CRASHED)
+        raise WorkerLostError("a worker process was told to end")
+    return _OF_OTHERS.get(status, TASK_CRASHED)
 
 
 def _name(file: InputFile) -> tuple[object, ...]:

@@ -103,7 +103,7 @@ def log_receipt(call: ShardCall, receipt: Receipt) -> None:
     """Log how a call ended whose run no process is at; where that fails, they still count."""
 
     def log() -> None:
-        log_end(_opened_store(call.store, call.store_id), call.batch_id, receipt)
+        log_end(opened_store(call.store, call.store_id), call.batch_id, receipt)
 
     answered(call, log)
 
@@ -125,7 +125,7 @@ def _run_leased(call: ShardCall, change: Change) -> Receipt:
     """Run a shard whose run no process of ours is at: under the lease that was left to a cluster,
     else under one for this shard alone.
     """
-    store = _opened_store(call.store, call.store_id)
+    store = opened_store(call.store, call.store_id)
     with _lease_of(store, call) as lease:
         held = call._replace(lease=RunLease(lease.lease_id, lease.since_ns))
         opened = open_shard(held)
@@ -141,11 +141,11 @@ def _lease_of(store: StoreDirectory, call: ShardCall) -> AbstractContextManager[
 
 
 def _open(call: ShardCall) -> OpenShard | Receipt:
-    store = _opened_store(call.store, call.store_id)
-    _check_listed(store, call)
+    store = opened_store(call.store, call.store_id)
+    check_listed(store, call)
     # A batch that was removed and made again may have other shards.
     stamp = file_stamp(store.layout.door, store.layout.plan_document(call.batch_id))
-    plan = _loaded_plan(store, call.batch_id, stamp)
+    plan = loaded_plan(store, call.batch_id, stamp).of_files
     if call.recheck is not None:
         files, compare = prepare_recheck(store, plan, call, call.recheck)
         return OpenShard(call, store, plan.tasks, files, None, compare)
@@ -154,7 +154,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
         return Receipt(call.shard_id, call.attempt, CLAIMED)
     started, memo, width = now(), MemoReader(store, call), len(call.shard_id)
     with _recording_failure(store, plan, call, claims):
-        _check_listed(store, call)
+        check_listed(store, call)
         tasks = _tasks_to_run(store, plan, call)
         if not tasks:  # another run had it before this one claimed it
             return Receipt(call.shard_id, call.attempt, DONE)
@@ -172,7 +172,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
                     tasks, files, change(context), computed
                 ):
                     outputs[task_id].add(equal_files, lines, origin)
-            _check_listed(store, call)
+            check_listed(store, call)
             done = {task.id: outputs.pop(task.id).finish(width) for task in tasks}
             commit_shard(store, call.batch_id, call.shard_id, done, call.attempt, started)
         return Receipt(call.shard_id, call.attempt, DONE, warning=memo.keep(computed))
@@ -181,7 +181,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
 
 
 @functools.lru_cache(maxsize=8)
-def _opened_store(root: str, store_id: str) -> StoreDirectory:
+def opened_store(root: str, store_id: str) -> StoreDirectory:
     """The store, once per process."""
     store = open_store(Path(root))
     if store.store_id != store_id:
@@ -190,14 +190,14 @@ def _opened_store(root: str, store_id: str) -> StoreDirectory:
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded_plan(store: StoreDirectory, batch_id: str, stamp: object) -> Plan:
+def loaded_plan(store: StoreDirectory, batch_id: str, stamp: object) -> Plan:
     """The plan, once per process; ``stamp`` tells it from that of a batch of the same id."""
     plan = store.batches.load_plan(batch_id)
     check_toolchain(plan.tasks)
     return plan
 
 
-def _check_listed(store: StoreDirectory, call: ShardCall) -> None:
+def check_listed(store: StoreDirectory, call: ShardCall) -> None:
     """Raise `BatchNotFoundError` where the batch was removed: nothing may be put into it."""
     if not store.batches.lists(call.batch_id):
         raise BatchNotFoundError(f"batch {call.batch_id} was removed meanwhile")
@@ -260,7 +260,7 @@ def _recording_failure(
         failure = known or ShardFailedError(f"{type(error).__name__}: {error}")
         if not store.batches.lists(call.batch_id):
             claims.release(call.shard_id)
-        _check_listed(store, call)
+        check_listed(store, call)
         task_ids = [task.id for task in plan.tasks]
         commit_failure(store, call.batch_id, task_ids, call.shard_id, failure, call.attempt)
         raise failure from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from codebatch.model.digest import DIGEST_PREFIX, check_digest
+from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS, check_digest
 from codebatch.model.errors import InvalidIdError
 from codebatch.store.door import Door
 
@@ -24,6 +24,8 @@ STORE_DOCUMENT = "store.json"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
+PARTIAL_SUFFIX = ".part"
+PACK_SUFFIX = ".parts"
 BATCH, PLAN, INPUTS = "batch.json", "plan.json", "inputs.index.jsonl"
 MANIFEST = "files.index.jsonl"
 STATE, OUTPUTS = "state.json", "outputs.index.jsonl"
@@ -39,6 +41,7 @@ OBJECT_BYTES = 2**40  # what is only looked through, a portion at a time
 CHUNK_BYTES = 16 * 2**20  # what a task stores: a larger value is cut into chunks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+_NODES = re.compile(r"nodes-[A-Za-z0-9_.-]+\Z")
 _SHARD = re.compile(r"[0-9a-f]{1,3}\Z")
 _ID = re.compile(rf"({SNAPSHOT_PREFIX}|{BATCH_PREFIX})-[0-9a-f]{{16}}\Z")
 # What means something else where an id is taken: other words, and what could abbreviate an id.
@@ -90,6 +93,11 @@ def check_shard_id(value: str) -> str:
     return value
 
 
+def check_claim(value: str) -> str:
+    """The value itself when it is what a run may claim: a shard, or the nodes of a batch task."""
+    return value if _NODES.match(value) and is_name(value) else check_shard_id(value)
+
+
 class _Below:
     """A path below the root of a layout."""
 
@@ -117,6 +125,7 @@ class Layout:
     # Derived from the rest, and deletable at any time:
     memo = _Below("indexes/memo")  # results by key, in a tree of folders by hex digit of the object
     quarantine = _Below("indexes/quarantine")  # one file for each result that is quarantined
+    partials = _Below("indexes/partials")  # values of the trees of batch tasks, by key
     shard_hints = _Below("indexes/shards")  # notes of earlier versions; nothing reads them
     stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
     sql_indexes = _Below("indexes/sql")  # the records of a batch as an SQLite database
@@ -211,6 +220,19 @@ class Layout:
     def quarantined(self, key: str) -> Path:
         """The reason why the result of that key is quarantined."""
         return self.quarantine / (check_digest(key)[len(DIGEST_PREFIX) :] + QUARANTINE_SUFFIX)
+
+    def partials_of(self, fingerprint: str) -> Path:
+        """The partial values of the task with that fingerprint."""
+        return self.partials / check_digest(fingerprint)[len(DIGEST_PREFIX) :][:ID_HEX_DIGITS]
+
+    def partial(self, fingerprint: str, key: str) -> Path:
+        """The value that nodes of a task pass on under a key."""
+        name = check_digest(key)[len(DIGEST_PREFIX) :] + PARTIAL_SUFFIX
+        return self.partials_of(fingerprint) / "values" / name[:2] / name
+
+    def partial_packs(self, fingerprint: str, prefix: str) -> Path:
+        """The packs of the values of a task below the shard with that id."""
+        return (self.partials_of(fingerprint) / "packs").joinpath(*check_shard_id(prefix))
 
     def lease(self, lease_id: str) -> Path:
         """The lease of one command at work."""

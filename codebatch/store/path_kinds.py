@@ -39,6 +39,8 @@ _DERIVED = (
     rf"(sql/{_ID}\.sqlite|totals/{_ID}\.json)(\.sha256)?|stat/[0-9a-f]+"
     r"|quarantine/[0-9a-f]{64}\.json|shards/[0-9a-f]{2}/[0-9a-f]{62}"
     r"|memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo"
+    r"|partials/[0-9a-f]{16}/(values/[0-9a-f]{2}/[0-9a-f]{64}\.part"
+    r"|packs(/[0-9a-f]){1,3}/[0-9a-f]{64}\.parts)"
 )
 _OBJECT = r"objects/sha256/(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{2})/(?P<name>(?P=a)(?P=b)[0-9a-f]{60})"
 
@@ -59,14 +61,16 @@ _FILES = {
     OUTPUTS: rf"{_SHARD}/outputs\.index\.jsonl",
     NAME: r"names/(?P<owner>[A-Za-z0-9_.-]+)",
     DERIVED: rf"indexes/({_DERIVED})",
-    LEASE: rf"leases/([0-9a-f]+\.json|{_ID}/[0-9a-f]{{1,3}}(\.[A-Za-z0-9_.-]+)?)",
+    LEASE: rf"leases/([0-9a-f]+\.json|{_ID}/([0-9a-f]{{1,3}}|nodes-[A-Za-z0-9_-]+)"
+    r"(\.[A-Za-z0-9_.-]+)?)",
 }
 _FOLDERS = re.compile(
     r"objects(/sha256(/[0-9a-f]{2}){0,2})?"
     rf"|snapshots(/{SNAPSHOT_PREFIX}-[0-9a-f]{{16}})?"
     rf"|batches(/{BATCH_PREFIX}-[0-9a-f]{{16}}"
     r"(/tasks(/[A-Za-z0-9_.-]+(/shards(/[0-9a-f]{1,3})?)?)?)?)?"
-    r"|indexes(/sql|/totals|/stat|/quarantine|/shards(/[0-9a-f]{2})?|/memo(/[0-9a-f]){0,3})?"
+    r"|indexes(/sql|/totals|/stat|/quarantine|/shards(/[0-9a-f]{2})?|/memo(/[0-9a-f]){0,3}"
+    r"|/partials(/[0-9a-f]{16}(/values(/[0-9a-f]{2})?|/packs(/[0-9a-f]){0,3})?)?)?"
     rf"|leases(/{_ID})?|names"
 )
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _FILES.items()}

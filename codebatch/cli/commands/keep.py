@@ -33,6 +33,7 @@ _UNREPAIRABLE = frozenset(
 _GARBAGE = {
     "objects": "objects",
     "memo": "memo segments",
+    "partials": "partial values of batch tasks",
     "indexes": "indexes of batches that are gone",
     "stat_caches": "stat caches",
     "temporaries": "temporary files",

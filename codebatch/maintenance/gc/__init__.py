@@ -64,6 +64,7 @@ def collect_garbage(
         sweep.unfinished()
         sweep.temporaries()
         sweep.memo(MEMO_BYTES if memo_bytes is None else memo_bytes, moment - unused * 10**9)
+        sweep.partials(moment - unused * 10**9)
         sweep.stat_caches(moment - unused * 10**9)
         sweep.orphans()
         sweep.leases(moment)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codebatch.maintenance.gc.marks import DigestSet
+from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS
+from codebatch.model.errors import StoreError
+from codebatch.model.records import PlannedTask
 from codebatch.store import BATCH_PREFIX, StoreDirectory
 from codebatch.store.files import remove_file
 from codebatch.store.indexes.memo import MemoStore
@@ -42,18 +45,20 @@ from codebatch.store.removal import (
 )
 
 _KINDS = (
-    *("objects", "memo", "indexes", "stat_caches"),
+    *("objects", "memo", "partials", "indexes", "stat_caches"),
     *("temporaries", "unfinished", "discarded", "leases"),
 )
+
+_KEPT = ("objects", "memo")
 
 
 @dataclass(frozen=True)
 class GarbageReport:
     """What was removed, or would be.
 
-    ``removed`` and ``removed_bytes`` have: objects, segments of the memo, indexes of batches that
-    are gone, stat caches, temporary files, folders of snapshots and batches that were never
-    finished, folders of those that were removed, and leases that have expired. ``protected_by``
+    ``removed`` and ``removed_bytes`` have: objects, segments of the memo, partial values, indexes
+    of batches that are gone, stat caches, temporary files, folders of snapshots and batches that
+    were never finished, folders of those that were removed, and expired leases. ``protected_by``
     are the commands at work whose leases made objects stay; ``left`` are links and the like in
     the places of folders, which were not looked into, relative to the store.
     """
@@ -96,8 +101,8 @@ class Sweep:
             self._dry_run,
             {kind: self._removed[kind] for kind in _KINDS},
             {kind: self._removed_bytes[kind] for kind in _KINDS},
-            {kind: self._kept[kind] for kind in ("objects", "memo")},
-            {kind: self._kept_bytes[kind] for kind in ("objects", "memo")},
+            {kind: self._kept[kind] for kind in _KEPT},
+            {kind: self._kept_bytes[kind] for kind in _KEPT},
             tuple(protected_by),
             tuple(left),
         )
@@ -181,6 +186,27 @@ class Sweep:
                 self._keep("memo", file)
             else:
                 self._remove("memo", file)
+
+    def partials(self, oldest_ns: int) -> None:
+        """Remove partial values of tasks that no batch has, and what was not used for too long."""
+        needed = {
+            task.fingerprint[len(DIGEST_PREFIX) :][:ID_HEX_DIGITS]
+            for batch_id in self._store.batches.ids()
+            for task in self._tasks_of(batch_id)
+        }
+        for name in self._door.names(self._layout.partials):
+            folder = self._layout.partials / name
+            for file in files_below(self._door, folder):
+                is_old = name not in needed or file.modified_ns < oldest_ns
+                if is_old and not is_temporary(file.path):
+                    self._remove("partials", file)
+
+    def _tasks_of(self, batch_id: str) -> tuple[PlannedTask, ...]:
+        """The tasks of a batch; of one that cannot be read none, which costs time alone."""
+        try:
+            return self._store.batches.load_plan(batch_id).tasks
+        except StoreError:
+            return ()
 
     def stat_caches(self, oldest_ns: int) -> None:
         """Remove what is known of trees of this machine that are gone, and of any tree that no

@@ -48,10 +48,13 @@ from codebatch.store import (
 from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
 from codebatch.store.indexes.memo import MOST_BYTES, is_segment
+from codebatch.store.indexes.partials import is_whole
 from codebatch.store.layout import (
     CACHE_BYTES,
     INDEX_BYTES,
     MEMO_SUFFIX,
+    PACK_SUFFIX,
+    PARTIAL_SUFFIX,
     SMALL_BYTES,
     SNAPSHOT_BYTES,
 )
@@ -289,6 +292,8 @@ def _check_indexes(findings: Findings) -> None:
             continue
         if entry.path.endswith(MEMO_SUFFIX):
             findings.add("MEMO_DAMAGED", "a segment is not what its name says", entry.path)
+        elif entry.path.endswith((PARTIAL_SUFFIX, PACK_SUFFIX)):
+            findings.add("INDEX_DAMAGED", "a partial value is not what its name says", entry.path)
         else:
             findings.add("INDEX_DAMAGED", "an index does not match its checksum", entry.path)
 
@@ -306,7 +311,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
         return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX
     if not is_memo and path.parent != layout.stat_caches:
-        return True
+        return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
     try:
         data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
     except StoreError:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from codebatch.model.errors import StoreError
 from codebatch.store.files import create_file, file_status, read_file, remove_file
-from codebatch.store.layout import SMALL_BYTES, Layout, check_shard_id, is_name
+from codebatch.store.layout import SMALL_BYTES, Layout, check_claim, is_name
 from codebatch.store.leases.leases import Lease, read_lease, touched_ns
 
 _NOBODY = "none"
@@ -33,7 +33,7 @@ class Claims:
 
     def take(self, shard_id: str) -> Lease | None:
         """Claim a shard; None if this run has it now, else the live run that has it."""
-        name = check_shard_id(shard_id)
+        name = check_claim(shard_id)
         for _ in range(_MOST):
             owner = self._create(name)
             if owner == self._run:
@@ -64,7 +64,7 @@ class Claims:
 
     def _claims_on(self, shard_id: str) -> Iterator[tuple[str, str]]:
         """Yield the claims on a shard, each with the run that it names, then its successor."""
-        name = check_shard_id(shard_id)
+        name = check_claim(shard_id)
         for _ in range(_MOST):
             owner = self._read(name)
             if owner is None:

@@ -1,0 +1,161 @@
+"""Run the batch tasks of a batch: their nodes, once the shards of the tasks they need are done.
+
+Nodes run level by level, and the store is trusted, not their receipts: where a value that a node
+needs is gone by then, all nodes are looked at once more, which costs little where they are done.
+One run works on the nodes of a task; another run of the batch waits for it, and takes over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from codebatch.batch.dispatch import Executor, run_nodes
+from codebatch.batch.journal import Journal
+from codebatch.batch.options import OnWait
+from codebatch.batch.report import check_written
+from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError
+from codebatch.model.messages import Receipt, ShardCall, Waiting
+from codebatch.model.records import CLAIMED, DONE, FAILED, Plan, PlannedTask
+from codebatch.reduction.messages import NodeCall, NodeReceipt
+from codebatch.reduction.sources import count_nodes
+from codebatch.reduction.tree import claim_of, nodes_of
+from codebatch.shard.commit import commit_failure
+from codebatch.status.batch_status import BatchStatus
+from codebatch.store import StoreDirectory
+from codebatch.store.leases.claims import Claims
+
+_MAX_ROUNDS = 3
+_FIRST_POLL_SECONDS = 0.05
+_LAST_POLL_SECONDS = 1.0
+
+
+@dataclass
+class Reductions:
+    """The batch tasks of one run.
+
+    ``look`` gives the states as they are. State: ``computed`` counts the values that a task was
+    called for, by task; ``refusals`` are receipts of nodes that failed for a reason which is not
+    in the states.
+    """
+
+    store: StoreDirectory
+    plan: Plan
+    journal: Journal
+    on_wait: OnWait | None
+    look: Callable[[], BatchStatus]
+    computed: Counter[str] = field(default_factory=Counter)
+    refusals: list[NodeReceipt] = field(default_factory=list)
+
+    def run(self, call: ShardCall, executor: Executor) -> Iterator[str]:
+        """Run what can be run, under a call that names no shard; yield each task that has ended."""
+        for task in self.plan.batch_tasks:
+            while self._is_open(task, call) and not self._run_rounds(task, call, executor):
+                if not self._await_other(task, call):
+                    break
+            yield task.id
+
+    def report(self, batch_id: str) -> dict[str, int]:
+        """Return how many values of the tasks that are done were computed here, and how many not:
+        of each tree a value was mapped, combined or finished, or was there.
+        """
+        found = self.look()
+        done = [task.id for task in self.plan.batch_tasks if found.task_status(task.id) == DONE]
+        each = count_nodes(self.store, batch_id, self.plan) if done else 0
+        computed = sum(self.computed[task_id] for task_id in done)
+        return {"computed": computed, "reused": each * len(done) - computed}
+
+    def _is_open(self, task: PlannedTask, call: ShardCall) -> bool:
+        """Return whether a task is to be run, and can be."""
+        found = self.look()
+        if any(found.task_status(need) != DONE for need in task.needs):
+            return False
+        states = found.states[task.id].values()
+        failed = any(
+            s is not None and s.status == FAILED and s.attempt == call.attempt for s in states
+        )
+        return found.task_status(task.id) != DONE and not failed
+
+    def _run_rounds(self, task: PlannedTask, call: ShardCall, executor: Executor) -> bool:
+        """Run the nodes of a task; False where another run does."""
+        statuses: set[str] = set()
+        for tries in range(_MAX_ROUNDS):
+            receipts = self._run_levels(task, call._replace(tries=tries), executor)
+            statuses = {receipt.status for receipt in receipts}
+            if statuses == {DONE} or CLAIMED in statuses:
+                break
+            if FAILED in statuses:
+                self._record(task, call, [r for r in receipts if r.status == FAILED])
+                return True
+        if statuses == {DONE} and self.look().task_status(task.id) == DONE:
+            self.computed[task.id] += sum(receipt.computed for receipt in receipts)
+        elif CLAIMED not in statuses:
+            self._fail(task, call, ShardFailedError("the nodes left no valid result in the store"))
+        return CLAIMED not in statuses
+
+    def _run_levels(
+        self, task: PlannedTask, call: ShardCall, executor: Executor
+    ) -> list[NodeReceipt]:
+        """Run the nodes of a task, those first that others need, until one does not end well."""
+        receipts: list[NodeReceipt] = []
+        nodes = nodes_of(self.plan, task.id)
+        for _, level in groupby(nodes, key=lambda node: (node.step, len(node.prefix))):
+            calls = [NodeCall(call, node) for node in level]
+            run_nodes(calls, executor, receipts.append, self._on_start)
+            if any(receipt.status != DONE for receipt in receipts):
+                break
+        return receipts
+
+    def _on_start(self, call: NodeCall) -> None:
+        node = call.node
+        facts = {"task_id": node.task_id, "step": node.step, "prefix": node.prefix}
+        self.journal.log("node-started", attempt=call.call.attempt, **facts)
+
+    def _record(self, task: PlannedTask, call: ShardCall, failed: Sequence[NodeReceipt]) -> None:
+        """Take note of failures: what the states do not say yet, they say then."""
+        first = failed[0]
+        error = first.error or {}
+        code, said = error.get("code"), str(error.get("message"))
+        self.journal.log("node-failed", task_id=task.id, attempt=call.attempt, error=dict(error))
+        receipt = Receipt(self.plan.shards[0].shard_id, call.attempt, FAILED, error)
+        check_written(call.batch_id, receipt)
+        if code == NotReusedError.code:
+            hints = [f"compute it: codebatch run --batch {call.batch_id}"]
+            raise NotReusedError(f"task {task.id} needs computing: {said}", hints=hints)
+        if code == BatchNotFoundError.code:
+            raise BatchNotFoundError(said)
+        self.refusals.append(first)
+        self._fail(task, call, ShardFailedError(said, code=code))
+
+    def _fail(self, task: PlannedTask, call: ShardCall, error: ShardFailedError) -> None:
+        """Give every shard that is not done a failed state, unless this attempt gave it one."""
+        states = self.look().states[task.id]
+        for shard_id, state in states.items():
+            if state is None or (state.status == FAILED and state.attempt != call.attempt):
+                place = [task.id], shard_id
+                commit_failure(self.store, call.batch_id, *place, error, call.attempt)
+
+    def _await_other(self, task: PlannedTask, call: ShardCall) -> bool:
+        """Wait until the run that has claimed a task has finished it, or has ended; False where it
+        has failed at it: that is not tried again here.
+        """
+        claims = Claims(self.store.layout, call.batch_id, call.lease.lease_id)
+        pause, told = _FIRST_POLL_SECONDS, False
+        before = {s.attempt for s in self.look().states[task.id].values() if s is not None}
+        while (holder := claims.holder(claim_of(task.id))) is not None:
+            states = self.look().states[task.id].values()
+            if all(s is not None and s.status == DONE for s in states):
+                return True
+            if any(
+                s is not None and s.status == FAILED and s.attempt not in before for s in states
+            ):
+                return False
+            if not told and self.on_wait is not None:
+                self.on_wait(Waiting(len(self.plan.shards), (str(holder.process or "another"),)))
+                told = True
+            time.sleep(pause)
+            pause = min(2 * pause, _LAST_POLL_SECONDS)
+        return True

@@ -1,0 +1,240 @@
+"""Partial values of batch tasks below ``indexes/partials/``, by key, so that none is made twice.
+
+A folder a task, named by 16 digits of its fingerprint, holds two kinds of files. ``values/`` has
+a file for each value that nodes pass on: 32 bytes, the SHA-256 of what follows, then a Zstandard
+frame. ``packs/`` has what lies below a shard, in folders that spell its id digit by digit: files
+named by the SHA-256 of their bytes, each a frame of very many values.
+
+A frame holds MessagePack: a value is an array ``[key, target, nodes, value]``, a pack an array of
+these. ``key`` is 32 bytes; ``target`` is empty, or the key under which the value stands, which is
+empty here then; ``nodes`` says how many values of the tree it was made of, itself included. What
+does not match its digest, or has another key than its name, counts as absent. Anyone may delete
+any of it at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+
+from codebatch.model.digest import DIGEST_PREFIX
+from codebatch.model.errors import StoreError
+from codebatch.store.door import Door
+from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.layout import PACK_SUFFIX, Layout
+from codebatch.store.objects.compression import CompressionError, compress, decompress
+from codebatch.store.removal import remove_tree
+
+MOST_BYTES = 2**30
+_DIGEST_BYTES = 32
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_PACK = re.compile(rf"[0-9a-f]{{64}}{re.escape(PACK_SUFFIX)}\Z")
+_SMALL_PACKS = 32
+_SMALL_BYTES = 2**20
+_FRESH_NS = 24 * 3600 * 10**9
+
+
+class Partial(NamedTuple):
+    """A value of the tree, packed, and of how many values it was made, itself included.
+
+    ``target`` is the key under which the value stands, where that is not here.
+    """
+
+    nodes: int
+    value: bytes = b""
+    target: str = ""
+
+
+class PartialStore:
+    """The partial values of one task in one store."""
+
+    def __init__(self, layout: Layout, fingerprint: str) -> None:
+        self._layout = layout
+        self._door = layout.door
+        self._fingerprint = fingerprint
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was kept of the task yet."""
+        return not self._door.is_folder(self._layout.partials_of(self._fingerprint))
+
+    def load(self, key: str) -> Partial | None:
+        """Return the value that is passed on under a key, or None."""
+        found = self._load(key)
+        if found is None or not found.target:
+            return found
+        aimed = self._load(found.target)
+        return None if aimed is None else Partial(found.nodes, aimed.value)
+
+    def _load(self, key: str) -> Partial | None:
+        path = self._layout.partial(self._fingerprint, key)
+        try:
+            data = read_file(self._door, path, MOST_BYTES)
+        except StoreError:
+            return None
+        found = None if data is None else parse_partial(data)
+        return found[1] if found is not None and found[0] == key else None
+
+    def save(self, partials: Mapping[str, Partial]) -> None:
+        """Keep values that are passed on, by key."""
+        for key, partial in partials.items():
+            frame = compress(_packed(key, partial))
+            path = self._layout.partial(self._fingerprint, key)
+            write_file(self._door, path, hashlib.sha256(frame).digest() + frame, durable=False)
+
+    def freshen(self, keys: Iterable[str], now_ns: int) -> None:
+        """Note that values were of use now: `gc` removes those that were not for long."""
+        for key in keys:
+            path = self._layout.partial(self._fingerprint, key)
+            with contextlib.suppress(OSError, StoreError):
+                status = self._door.status(path)
+                if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
+                    self._door.touch(path, now_ns)
+
+    def load_packs(self, prefix: str, now_ns: int | None = None) -> dict[str, Partial]:
+        """Return all values in the packs of the shard with that id, and of those above and below
+        it: other batches had other widths.
+        """
+        found: dict[str, Partial] = {}
+        for path in self._packs_for(prefix):
+            entries = load_pack(self._door, path)
+            found.update(entries)
+            if now_ns is not None and entries:
+                _freshen(self._door, path, now_ns)
+        return found
+
+    def add_pack(self, prefix: str, partials: Mapping[str, Partial]) -> None:
+        """Keep values below a shard, by key; many small packs of many runs become one."""
+        if not partials:
+            return
+        folder = self._layout.partial_packs(self._fingerprint, prefix)
+        small = [p for p in _packs_in(self._door, folder, 0) if _size(self._door, p) < _SMALL_BYTES]
+        kept = dict(partials)
+        if len(small) >= _SMALL_PACKS:
+            for path in small:
+                kept = {**load_pack(self._door, path), **kept}
+        else:
+            small = []
+        written = self._write_pack(folder, kept)
+        for path in small:
+            if path != written:
+                remove_file(self._door, path)
+
+    def _write_pack(self, folder: Path, partials: Mapping[str, Partial]) -> Path:
+        header = msgpack.Packer().pack_array_header(len(partials))
+        data = compress(header + b"".join(_packed(key, partials[key]) for key in sorted(partials)))
+        path = folder / f"{hashlib.sha256(data).hexdigest()}{PACK_SUFFIX}"
+        write_file(self._door, path, data, durable=False)
+        return path
+
+    def forget(self) -> None:
+        """Forget all values of the task."""
+        remove_tree(self._door, self._layout.partials_of(self._fingerprint))
+
+    def _packs_for(self, prefix: str) -> list[Path]:
+        folders = [
+            self._layout.partial_packs(self._fingerprint, prefix[:n]) for n in range(1, len(prefix))
+        ]
+        own = self._layout.partial_packs(self._fingerprint, prefix)
+        above = [path for folder in folders for path in _packs_in(self._door, folder, 0)]
+        return [*above, *_packs_in(self._door, own, 2)]
+
+
+def is_whole(door: Door, path: Path) -> bool:
+    """Return whether a file is what its name says; one that is gone does no harm."""
+    try:
+        data = read_file(door, path, MOST_BYTES)
+    except StoreError:
+        return False
+    if data is None:
+        return True
+    if path.suffix == PACK_SUFFIX:
+        return bool(_parse_pack(path.name, data))
+    found = parse_partial(data)
+    return found is not None and found[0] == DIGEST_PREFIX + path.stem
+
+
+def parse_partial(data: bytes) -> tuple[str, Partial] | None:
+    """Return what is in a file of a value, with its key; None where it is damaged."""
+    digest, frame = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    if hashlib.sha256(frame).digest() != digest:
+        return None
+    try:
+        return _parsed(msgpack.unpackb(decompress(frame, MOST_BYTES), use_list=False))
+    except (CompressionError, ValueError, TypeError):
+        return None
+
+
+def load_pack(door: Door, path: Path) -> dict[str, Partial]:
+    """Return the values in a pack, by key; none where it is gone or damaged."""
+    try:
+        data = read_file(door, path, MOST_BYTES)
+    except StoreError:
+        return {}
+    return {} if data is None else _parse_pack(path.name, data)
+
+
+def _parse_pack(name: str, data: bytes) -> dict[str, Partial]:
+    if hashlib.sha256(data).hexdigest() + PACK_SUFFIX != name:
+        return {}
+    try:
+        entries = msgpack.unpackb(decompress(data, MOST_BYTES), use_list=False)
+        return dict(map(_parsed, entries))
+    except (CompressionError, ValueError, TypeError):
+        return {}
+
+
+def _packed(key: str, partial: Partial) -> bytes:
+    target = _raw(partial.target) if partial.target else b""
+    packed: bytes = msgpack.packb([_raw(key), target, partial.nodes, partial.value])
+    return packed
+
+
+def _parsed(entry: Any) -> tuple[str, Partial]:
+    """Return a value with its key; TypeError or ValueError for what is none."""
+    key, target, nodes, value = entry
+    if type(key) is not bytes or len(key) != _DIGEST_BYTES or len(target) not in (0, 32):
+        raise ValueError("not a partial value")
+    if type(nodes) is not int or type(value) is not bytes or type(target) is not bytes:
+        raise TypeError("not a partial value")
+    return _digest(key), Partial(nodes, value, _digest(target) if target else "")
+
+
+def _raw(digest: str) -> bytes:
+    return bytes.fromhex(digest[len(DIGEST_PREFIX) :])
+
+
+def _digest(raw: bytes) -> str:
+    return DIGEST_PREFIX + raw.hex()
+
+
+def _packs_in(door: Door, folder: Path, digits: int) -> Iterator[Path]:
+    """The packs of a folder and of those up to so many digits below it, in order."""
+    try:
+        names = door.names(folder)
+    except (OSError, StoreError):
+        return
+    yield from (folder / name for name in names if _PACK.match(name))
+    for name in names if digits else ():
+        if name in _HEX_DIGITS:
+            yield from _packs_in(door, folder / name, digits - 1)
+
+
+def _size(door: Door, path: Path) -> int:
+    try:
+        status = door.status(path)
+    except (OSError, StoreError):
+        return 0
+    return 0 if status is None else status.st_size
+
+
+def _freshen(door: Door, path: Path, now_ns: int) -> None:
+    with contextlib.suppress(OSError, StoreError):
+        status = door.status(path)
+        if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
+            door.touch(path, now_ns)

@@ -1,0 +1,85 @@
+"""Batch tasks for tests: one that folds in an order that shows, and some that fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import codebatch
+
+
+@codebatch.task(version=1)
+def words(file: codebatch.File) -> Iterator[codebatch.Metric]:
+    """Count the words of a file."""
+    yield codebatch.Metric("words", len(file.text.split()))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file stands among all."""
+
+    path: str
+    number: int
+    before: str | None
+
+
+@codebatch.task(version=1, scope="batch", needs=["words"], records=[Place, codebatch.Diagnostic])
+class census:  # noqa: N801 - named as a task
+    """Say of each file where it stands: to combine the other way round gives other records."""
+
+    def map(
+        self, records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the paths of the records, in their order."""
+        return {"paths": [record["path"] for record in records], "shape": "m"}
+
+    def combine(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        """Return all paths, and how they were put together."""
+        shape = f"({a['shape']}{b['shape']})" if len(a["shape"]) < 60 else a["shape"]
+        return {"paths": a["paths"] + b["paths"], "shape": shape}
+
+    def finish(
+        self, total: dict[str, Any], config: Mapping[str, Any]
+    ) -> Iterator[Place | codebatch.Diagnostic]:
+        """Yield the number of each file, and how the tree was folded."""
+        before = None
+        for number, path in enumerate(total["paths"]):
+            yield Place(path, number, before)
+            before = path
+        yield codebatch.Diagnostic(
+            code="SHAPE", severity="info", line=1, message=total["shape"], path=total["paths"][0]
+        )
+
+
+@codebatch.task(version=1, scope="batch", needs=["words"], config={"step": "map", "how": "raise"})
+class broken:  # noqa: N801 - named as a task
+    """Fail at a step."""
+
+    def map(self, records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
+        """Return a path."""
+        fail("map", config)
+        return [str(config["step"]), str(config["how"])]
+
+    def combine(self, a: list[str], b: list[str]) -> list[str]:
+        """Return the first."""
+        fail("combine", {"step": a[0], "how": a[1]})
+        return a
+
+    def finish(self, total: list[str], config: Mapping[str, Any]) -> Iterator[codebatch.Metric]:
+        """Yield nothing that fits."""
+        fail("finish", config)
+        if config["step"] == "path":
+            yield codebatch.Metric("m", 1, path="no/such/file.py")
+
+
+def fail(step: str, config: Mapping[str, Any]) -> None:
+    """Fail, if it is the step to fail at."""
+    if config["step"] == step:
+        if config["how"] == "crash":
+            os._exit(3)
+        if config["how"] == "hang":
+            while True:
+                pass
+        raise ValueError(f"no {step} today")
