@@ -161,15 +161,6 @@ def test_tasks_that_are_not_there(here: Facts, needs: Needs) -> None:
     assert "lint" in silent_on_one.message
 
 
-@pytest.mark.parametrize(
-    ("seen", "words"),
-    [
-        (MISSING, "sees no store at /store"),
-        (OTHER, "sees another store at /store"),
-        (COPY, "sees a copy of the store at /store, not the store itself"),
-        (READ_ONLY, "cannot write to the store at /store"),
-    ],
-)
 def test_distributions_that_a_users_task_imports(tmp_path: Path, here: Facts, needs: Needs) -> None:
     project = Project(tmp_path)
     project.write({"PKG.py": TASK.format(imports=f"import msgpack\n{HELPER}", body="pass")})
@@ -192,6 +183,15 @@ def test_distributions_that_a_users_task_imports(tmp_path: Path, here: Facts, ne
         ]
 
 
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (MISSING, "sees no store at /store"),
+        (OTHER, "sees another store at /store"),
+        (COPY, "sees a copy of the store at /store, not the store itself"),
+        (READ_ONLY, "cannot write to the store at /store"),
+    ],
+)
 def test_store_matters_where_workers_open_it(
     seen: str, words: str, here: Facts, needs: Needs
 ) -> None:
