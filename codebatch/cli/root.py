@@ -51,6 +51,9 @@ SECTIONS = {
         "run": "runs:run",
         "resume": "runs:resume",
         "status": "status:status",
+    },
+    "Write tasks": {
+        "task": "authoring:task_group",
         "pipelines": "plans:pipelines",
         "pipeline": "plans:pipeline",
     },

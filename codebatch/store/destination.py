@@ -33,6 +33,18 @@ def writing_file(name: str) -> Iterator[BinaryIO]:
         ) from error
 
 
+@contextlib.contextmanager
+def new_file(name: str) -> Iterator[BinaryIO]:
+    """A stream to a file that is made, and was not there before; `OutputError` otherwise."""
+    try:
+        with open(name, "xb") as stream:
+            yield stream
+    except OSError as error:
+        reason = error.strerror or str(error)
+        details = {"errno": error.errno}
+        raise OutputError(f"cannot write {name}: {reason}", details=details) from error
+
+
 def check_writable(name: str) -> None:
     """Raise what `writing_file` would raise later; nothing is changed."""
     if not name or "\0" in name:

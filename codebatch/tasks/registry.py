@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from codebatch.model.errors import TaskInvalidError, TaskNotFoundError
+from codebatch.model.errors import CodeBatchError, TaskInvalidError, TaskNotFoundError
 from codebatch.model.records import PlannedTask
 from codebatch.tasks.base import Task
 
@@ -94,6 +94,28 @@ def _no_task(what: str) -> TaskInvalidError:
 def task_names() -> list[str]:
     """Return the names of all tasks that can be found, sorted."""
     return sorted({*BUILT_IN, *_given, *_entry_points()})
+
+
+class Listed(NamedTuple):
+    """A task by name, with where it is from; None with the reason where it cannot be loaded."""
+
+    name: str
+    task: Task | None
+    source: str
+    error: str | None = None
+
+
+def listed_tasks() -> Iterator[Listed]:
+    """Yield every task that can be found by its name, sorted; packages are loaded for it."""
+    for name in task_names():
+        places = _entry_points().get(name, ())
+        source = ", ".join(f"{package} ({place})" for package, place in places)
+        if name in BUILT_IN or name in _given:
+            source = "built-in" if name in BUILT_IN else _given[name].source
+        try:
+            yield Listed(name, find_task(name), source)
+        except CodeBatchError as error:
+            yield Listed(name, None, source, error.message)
 
 
 def is_built_in(task: Task) -> bool:

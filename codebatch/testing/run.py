@@ -134,5 +134,5 @@ def _file_of(
     try:
         content = Path(source).read_bytes()
     except OSError as error:
-        raise SourceNotFoundError(f"cannot read {source}: {error.strerror}") from error
+        raise SourceNotFoundError(f"cannot read {source}: {error.strerror or error}") from error
     return TriedFile.of(path or Path(source).as_posix(), content, language)

@@ -103,7 +103,7 @@ def outputs(call: Call) -> None:
     """List records of any kind, by path, then task; JSON lines as they are read, by task."""
     columns = record_columns(KINDS)
     found = itertools.islice(_select(call, columns), call.limit)
-    call.write_rows(found, ("path", "line", "kind", "task_id"), columns, _record_lines)
+    call.write_rows(found, ("path", "line", "kind", "task_id"), columns, record_lines)
 
 
 def _listing(
@@ -163,7 +163,8 @@ def _select(call: Call, columns: Sequence[str], kind: str | None = None) -> Iter
     return sorted_rows(batch.sorted_records(**filters), call.sort)
 
 
-def _record_lines(rows: Sequence[Row]) -> Iterator[str]:
+def record_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each record: its place, its kind and its fields."""
     shown = output.printable
     for row in rows:
         fields = (item for item in row.items() if item[0] not in _PLACE_KEYS)

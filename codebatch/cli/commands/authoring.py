@@ -1,0 +1,158 @@
+"""Tasks of your own, before they are in a batch: ``task new``, ``task run`` and ``task list``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from codebatch.cli.command import ROWS, Call, command
+from codebatch.cli.commands.results import record_lines
+from codebatch.cli.group import ReportingGroup
+from codebatch.cli.render import output
+from codebatch.cli.render.formats import Row
+from codebatch.cli.render.output import counted, printable
+from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
+from codebatch.plan.pipeline import PipelineTask, resolve_pipeline
+from codebatch.query.fields import ADDED, record_columns
+from codebatch.store.destination import new_file
+from codebatch.tasks.registry import listed_tasks, resolve_task
+from codebatch.tasks.rules import FAILURES
+from codebatch.testing.files import iter_files
+from codebatch.testing.run import configured, run_on_file
+from codebatch.testing.template import files_of
+
+
+@click.group("task", cls=ReportingGroup)
+def task_group() -> None:
+    """Write tasks of your own, try them, list those there are."""
+
+
+@command(click.argument("name", metavar="NAME"), name="new", store=None, group=task_group)
+def task_new(call: Call, name: str) -> None:
+    """Write NAME.py with a task that works, and test_NAME.py with its test, here.
+
+    No file is overwritten.
+    """
+    texts = files_of(name)
+    for file in texts:
+        if os.path.lexists(file):
+            raise OutputError(f"{file} is there already", hints=["name the task otherwise"])
+    for file, text in texts.items():
+        with new_file(file) as stream:
+            stream.write(text.encode())
+    call.write({"name": name, "files": list(texts)}, _new_lines(name, list(texts)))
+
+
+def _new_lines(name: str, files: Sequence[str]) -> Iterator[str]:
+    yield from (f"wrote {file}" for file in files)
+    address = f"{name}.py:{name}"
+    yield from output.next_lines(
+        f"codebatch task run {address} .",
+        f"python -m pytest test_{name}.py",
+        f"codebatch scan . --task {address}",
+    )
+
+
+@command(
+    click.argument("address", metavar="FILE.py:NAME|MODULE:NAME|NAME"),
+    click.argument("paths", metavar="PATH...", nargs=-1),
+    click.option(
+        "--config",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting of the task, its value as JSON or as text. May be given again.",
+    ),
+    click.option(
+        "--with",
+        "others",
+        multiple=True,
+        metavar="FILE.py:NAME",
+        help="Another task of your own that this one needs. May be given again.",
+    ),
+    click.option("--language", metavar="NAME", help="Take the files to be in this language."),
+    name="run",
+    store=None,
+    form=ROWS,
+    group=task_group,
+)
+def task_run(
+    call: Call,
+    address: str,
+    paths: tuple[str, ...],
+    settings: tuple[str, ...],
+    others: tuple[str, ...],
+    language: str | None,
+) -> None:
+    """Run a task on files, and on those of folders, without a store, and show its records.
+
+    What it needs is run as well. Ends with exit code 1 if the task failed on a file, which E0002
+    then says in place of its records.
+    """
+    if not paths:
+        raise UsageError("no file is named", hints=[f"codebatch task run {address} PATH..."])
+    task = resolve_task(address)
+    wanted = resolve_pipeline([task, *map(resolve_task, others)])
+    tasks = configured(wanted.tasks, {task.name: _settings(settings)})
+    rows = _records(tasks, task.name, paths, language)
+    own = (name for fields in task.own.values() for name in fields)
+    known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
+    columns = [one for one in known if one not in ADDED]
+    call.write_rows(rows, ("path", "line", "kind"), columns, record_lines)
+    files = len({row["path"] for row in rows})
+    if not call.formats:
+        output.write_note(f"{counted(len(rows), 'record')} of {counted(files, 'file')}")
+    sys.exit(EXIT_GATE if any(row.get("code") in FAILURES for row in rows) else EXIT_OK)
+
+
+def _records(
+    tasks: Sequence[PipelineTask], task_id: str, paths: Sequence[str], language: str | None
+) -> list[Row]:
+    files = iter_files(paths, language)
+    found = ((file.path, dict(run_on_file(tasks, file))[task_id]) for file in files)
+    rows = itertools.chain.from_iterable(
+        ({"kind": one["kind"], "path": path, **one} for one in records) for path, records in found
+    )
+    return list(rows)
+
+
+def _settings(given: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for one in given:
+        key, equals, text = one.partition("=")
+        if not key or not equals:
+            raise UsageError(f"not a setting: {one!r}", hints=["write --config KEY=VALUE"])
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
+@command(name="list", store=None, form=ROWS, group=task_group)
+def task_list(call: Call) -> None:
+    """List the tasks that there are by name: built-in ones, and those of installed packages."""
+    rows = [
+        {
+            "name": one.name,
+            "scope": one.task.scope if one.task else None,
+            "needs": list(one.task.needs) if one.task else [],
+            "kinds": list(one.task.kinds) if one.task else [],
+            "version": one.task.version if one.task else None,
+            "source": one.source,
+            "summary": one.task.summary if one.task else None,
+            "error": one.error,
+        }
+        for one in listed_tasks()
+    ]
+    for row in rows:
+        if row["error"]:
+            output.write_note(f"note: {printable(row['error'])}")
+    shown = ("name", "scope", "needs", "source", "summary")
+    call.write_rows(rows, shown, (*shown, "kinds", "version", "error"))
