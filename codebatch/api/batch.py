@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from codebatch.api.collection import Collection
 from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.model.digest import Document
 from codebatch.model.limits import choose_limits
-from codebatch.model.records import DONE, Record
+from codebatch.model.records import Record
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus, load_batch_status
-from codebatch.store import StoreDirectory, expecting, open_store
+from codebatch.store import StoreDirectory, expecting
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.cluster.connect import beside
-    from codebatch.graph import compile as graph
-    from codebatch.model import messages
     from codebatch.query import filters as conditions
     from codebatch.query import inspect, sql, top, views
     from codebatch.query import records as queries
@@ -36,7 +34,6 @@ else:
     explanations = lazy("codebatch.batch.explain")
     exports = lazy("codebatch.export")
     forecasts = lazy("codebatch.batch.forecast")
-    graph = lazy("codebatch.graph.compile")
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
     queries = lazy("codebatch.query.records")
@@ -60,20 +57,16 @@ def _of_batch(method: F) -> F:
     return cast("F", wrapped)
 
 
-class Batch:
+class Batch(Collection):
     """A plan over a snapshot and its results, as far as they are committed; ``made`` says what
     making it found, where this process made it.
-
-    It implements Dask's collection protocol over the shards that are not done.
     """
 
     def __init__(
         self, directory: StoreDirectory, batch_id: str, made: batches.BatchResult | None = None
     ) -> None:
-        self.directory = directory
-        self.id = batch_id
+        super().__init__(directory, batch_id)
         self.made = made
-        self._graph: Any = None
 
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
@@ -138,7 +131,8 @@ class Batch:
                 transport, cluster_timeout, performance_report, on_notice
             ),
         )
-        return batches.run_batch(self.directory, self.id, options)
+        with self.annotated():
+            return batches.run_batch(self.directory, self.id, options)
 
     async def run_async(self, *, client: Any, **options: Any) -> batches.RunReport:
         """Run what is not done, as `run` with the same options, while the event loop goes on.
@@ -336,48 +330,3 @@ class Batch:
             limited=limited,
         )
         return exports.export_records(selection, format, stream)
-
-    # -- Dask's collection protocol: https://docs.dask.org/en/stable/custom-collections.html ----
-
-    __dask_optimize__ = None
-
-    def __dask_graph__(self) -> Any:
-        """A task for each shard that is not done; the same graph until all of it is."""
-        batch_status = load_batch_status(self.directory, self.id, verify=True)
-        if self._graph is None or batch_status.status == DONE:
-            calls = batches.pending_calls(self.directory, batch_status)
-            self._graph = graph.layered(graph.compile_graph(calls))
-        return self._graph
-
-    def __dask_keys__(self) -> list[Any]:
-        """The keys of the graph."""
-        return list(self.__dask_graph__())
-
-    def __dask_layers__(self) -> tuple[str, ...]:
-        """The names of the layers that have the keys."""
-        return tuple(self.__dask_graph__().layers)
-
-    def __dask_postcompute__(self) -> tuple[Callable[..., batches.RunReport], tuple[object, ...]]:
-        """Return the function that makes the report of the run from receipts, and its arguments."""
-        return _report_of_receipts, (str(self.path.resolve()), self.id)
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        """Return the identity of the batch for Dask."""
-        return self.directory.store_id, self.id
-
-    @staticmethod
-    def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
-        """Threads, unless Dask is told otherwise."""
-        return graph.get_in_threads(*arguments, **options)
-
-    @property
-    def path(self) -> Path:
-        """The directory of the store the batch lives in."""
-        return self.directory.root
-
-
-def _report_of_receipts(
-    receipts: Sequence[messages.Receipt], store: str, batch_id: str
-) -> batches.RunReport:
-    """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
-    return batches.finish_run(open_store(Path(store)), batch_id, receipts)

@@ -75,6 +75,7 @@ def finish_submitted(call: ShardCall, receipts: Sequence[Receipt]) -> str:
     with coordinated(store, call.batch_id, run.batch_status) as run.coordination:
         drop_lease(store.layout, call.lease.lease_id)  # its claims are free, where work was lost
         for receipt in receipts:
+            run.attempts.add(receipt.attempt)
             run.keep(receipt)  # which its worker has logged
         run.run_rounds(choose_executor(options, run.plan.tasks, run.usage, 0))
     return run.finish(began, interrupted=False).status

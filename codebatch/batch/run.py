@@ -37,7 +37,7 @@ from codebatch.batch.report import (
 )
 from codebatch.batch.reuse import Reuse
 from codebatch.cluster.usage import UsageTally
-from codebatch.model.clock import now
+from codebatch.model.clock import now, seconds_since
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import BATCH_SCOPE, CLAIMED, DONE, FAILED, ShardState
@@ -73,18 +73,17 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
 
 
 def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]) -> RunReport:
-    """Report on shards that a scheduler of the caller's has run; what it lost runs here.
-
-    ``seconds`` is the time of finishing alone: when the shards ran is not known here.
-    """
+    """Report on shards that a scheduler of the caller's has run; what it lost runs here."""
     began = time.monotonic()
     run = Run(store, batch_id, RunOptions("sync"))
     with coordinated(store, batch_id, run.batch_status) as run.coordination:
         if receipts:
             store.batches.drop_result(batch_id)  # a graph may be older than the result
         for receipt in receipts:
+            run.attempts.add(receipt.attempt)
             run.on_receipt(receipt)
         run.run_rounds(choose_executor(run.options, run.plan.tasks, run.usage, 0))
+    began = min(began, time.monotonic() - run.seconds_before())
     return run.finish(began, interrupted=False)
 
 
@@ -262,7 +261,12 @@ class Run:
             self.coordination.claimed.add(receipt.shard_id)
         else:
             self.arrived[receipt.shard_id] = receipt
-            self.attempts.add(receipt.attempt)
+
+    def seconds_before(self) -> float:
+        """Return how long ago the first of the shards was begun that others have run for this."""
+        states = self.batch_status().present()
+        started = [state.started for state in states if state.attempt in self.attempts]
+        return max(seconds_since(min(started)), 0.0) if started else 0.0
 
     def _settle(self, shard_id: str, *, failed: bool = False) -> list[ShardState | None]:
         """Return the states of a shard, which are counted in the progress."""

@@ -13,7 +13,7 @@ import os
 import re
 import site
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,12 @@ def current_client(asked: str | None) -> Any:
         return None
     # One made for asynchronous use does not count: a run waits for its results.
     return None if client.asynchronous or client.status != "running" else client
+
+
+def current_annotations() -> Mapping[str, Any]:
+    """Return the annotations of Dask that are in force (`dask.annotate`)."""
+    dask = sys.modules.get("dask")
+    return dict(dask.get_annotations()) if dask is not None else {}
 
 
 def check_address(name: str) -> None:

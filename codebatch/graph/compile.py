@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, Task, TaskRef
 from dask.threaded import get as get_in_threads
 
@@ -23,7 +22,7 @@ from codebatch.processes.pool import children_of
 from codebatch.shard.run import log_receipt
 from codebatch.tasks.code.carry import NOTHING, be_told
 
-__all__ = ["Key", "compile_graph", "get_in_threads", "layered", "run_anywhere"]
+__all__ = ["Key", "compile_graph", "current_worker", "get_in_threads", "run_anywhere"]
 
 RunShard = Callable[[ShardCall], Receipt]
 
@@ -41,24 +40,6 @@ def compile_graph(calls: Sequence[ShardCall], code: bytes = NOTHING) -> dict[Key
         key = shard_key(call)
         graph[key] = Task(key, run_anywhere, call, *arguments)
     return graph
-
-
-def layered(graph: Mapping[Any, Any]) -> HighLevelGraph:
-    """Return a graph with a layer for each name that its keys start with, named so."""
-    layers: dict[str, dict[Any, Any]] = {}
-    needs: dict[str, set[str]] = {}
-    for key, node in graph.items():
-        name = name_of(key)
-        layers.setdefault(name, {})[key] = node
-        dependencies = getattr(node, "dependencies", ())
-        needs.setdefault(name, set()).update(map(name_of, dependencies))
-    made = {name: MaterializedLayer(nodes) for name, nodes in layers.items()}
-    return HighLevelGraph(made, {name: found - {name} for name, found in needs.items()})
-
-
-def name_of(key: Any) -> str:
-    """Return the name that a key starts with."""
-    return str(key[0] if isinstance(key, tuple) else key)
 
 
 @contextlib.contextmanager
@@ -81,11 +62,18 @@ def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
         return chosen(call)
     be_told(code)
     receipt = run_guarded(call, children_of(code))
-    try:
-        worker = sys.modules["distributed"].get_worker()
-    except (KeyError, ValueError):  # not loaded, or no worker
+    worker = current_worker()
+    if worker is None:
         return receipt
     receipt = receipt._replace(worker=str(worker.name))
     if call.lease.left_to:
         log_receipt(call, receipt)
     return receipt
+
+
+def current_worker() -> Any:
+    """Return the worker of a cluster that this thread works for; None where there is none."""
+    try:
+        return sys.modules["distributed"].get_worker()
+    except (KeyError, ValueError):  # not loaded, or no worker
+        return None

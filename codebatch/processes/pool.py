@@ -206,8 +206,8 @@ class Children:
 
 
 def children_of(code: bytes) -> Children:
-    """Return the children of this process, the worker of a cluster, for some code; they wait for
-    its next shard. Those of the code that was asked for least recently are let go.
+    """Return the children of this process, the worker of a cluster say, for some code; they wait
+    for its next shard. Those of the code that was asked for least recently are let go.
     """
     with _codes_lock:
         children = _by_code.pop(code, None) or Children(code)
@@ -215,6 +215,14 @@ def children_of(code: bytes) -> Children:
         while len(_by_code) > _MOST_CODES:
             _by_code.pop(next(iter(_by_code))).retire()
     return children
+
+
+def let_children_go() -> None:
+    """Let go what `children_of` keeps: nothing more is to come that they would wait for."""
+    with _codes_lock:
+        for children in _by_code.values():
+            children.retire()
+        _by_code.clear()
 
 
 _by_code: dict[bytes, Children] = {}  # the most recent last

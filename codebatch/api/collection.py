@@ -1,0 +1,147 @@
+"""A batch as a Dask collection: the graph of what is not done of it, which ends in a report.
+
+See https://docs.dask.org/en/stable/custom-collections.html for the protocol. Dask is imported by
+what is asked of a collection, and not by making one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from codebatch.batch.scheduler import current_annotations
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import load_batch_status
+from codebatch.store import StoreDirectory, open_store
+
+if TYPE_CHECKING:
+    from codebatch import batch as batches
+    from codebatch.graph import collection as dasks
+    from codebatch.graph import compile as graph
+    from codebatch.model import messages
+    from codebatch.processes import pool as pools
+else:
+    batches = lazy("codebatch.batch")
+    dasks = lazy("codebatch.graph.collection")
+    graph = lazy("codebatch.graph.compile")
+    pools = lazy("codebatch.processes.pool")
+
+C = TypeVar("C", bound="Collection")
+
+
+class Collection:
+    """What is not done of a batch, as Dask sees it. Values are receipts; `compute` gives a report.
+
+    State: ``_graph`` is the graph and ``_result`` the batch's result when it was made: it stays the
+    same until all of it is done. ``_keys`` are the outputs of a graph that Dask has given, None
+    where it is of this process. ``_annotations`` are Dask's where the batch was made.
+    """
+
+    def __init__(self, directory: StoreDirectory, batch_id: str) -> None:
+        self.directory = directory
+        self.id = batch_id
+        self._graph: Any = None
+        self._result: object = None
+        self._keys: list[Any] | None = None
+        self._annotations = current_annotations()  # which Dask's layers have from then on
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (type(self), str(self.path.resolve()), self.id)
+
+    @property
+    def path(self) -> Path:
+        """The directory of the store the batch lives in."""
+        return self.directory.root
+
+    def compute(self, **options: Any) -> Any:
+        """Run what is not done by the scheduler that Dask chooses, and return a report; the options
+        are those of `dask.compute`.
+        """
+        return dasks.compute(self, **options)
+
+    def persist(self: C, **options: Any) -> C:
+        """Return the batch with its graph run, or being run on a cluster; see `dask.persist`."""
+        persisted: C = dasks.persist(self, **options)
+        return persisted
+
+    def visualize(self, filename: str | None = "codebatch", **options: Any) -> Any:
+        """Draw the graph; see `dask.visualize`. It needs graphviz."""
+        return dasks.visualize(self, filename, **options)
+
+    def annotated(self) -> AbstractContextManager[object]:
+        """Have Dask's annotations of the batch in force for a block."""
+        return dasks.annotate(**self._annotations) if self._annotations else nullcontext()
+
+    @property
+    def dask(self) -> Any:
+        """The graph."""
+        return self.__dask_graph__()
+
+    __dask_optimize__ = None
+
+    def __dask_graph__(self) -> Any:
+        """A node for each shard that is not done."""
+        if self._keys is None and (self._graph is None or self._result != self._stored_result()):
+            batch_status = load_batch_status(self.directory, self.id, verify=True)
+            calls = batches.pending_calls(self.directory, batch_status)
+            nodes = graph.compile_graph(calls, batches.code_of(batch_status.plan.tasks))
+            self._graph = dasks.layered(nodes, self._annotations)
+            self._result = self._stored_result()
+        return self._graph
+
+    def __dask_keys__(self) -> list[Any]:
+        """The keys of the outputs: all receipts."""
+        if self._keys is not None:
+            return self._keys
+        return dasks.output_keys(self.__dask_graph__())
+
+    def __dask_layers__(self) -> tuple[str, ...]:
+        """The names of the layers that have the outputs."""
+        return tuple(dict.fromkeys(map(dasks.name_of, self.__dask_keys__())))
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """Return the identity of the batch for Dask, and of its outputs where Dask gave them."""
+        return self.directory.store_id, self.id, *(self._keys or ())
+
+    def __dask_postcompute__(self) -> tuple[Callable[..., batches.RunReport], tuple[object, ...]]:
+        """Return the function that makes the report of the run from receipts, and its arguments."""
+        return _report_of_receipts, (str(self.path.resolve()), self.id)
+
+    def __dask_postpersist__(self: C) -> tuple[Callable[..., C], tuple[Sequence[Any]]]:
+        """Return the function that makes the batch from another graph, and its arguments."""
+        return self._rebuilt, (self.__dask_keys__(),)
+
+    @staticmethod
+    def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
+        """Threads, unless Dask is told otherwise."""
+        return graph.get_in_threads(*arguments, **options)
+
+    def _rebuilt(
+        self: C, nodes: Mapping[Any, Any], keys: Sequence[Any], *, rename: Any = None
+    ) -> C:
+        made = type(self)(self.directory, self.id)
+        made.take_graph(nodes, [dasks.renamed(key, rename or {}) for key in keys])
+        return made
+
+    def take_graph(self, nodes: Mapping[Any, Any], keys: list[Any]) -> None:
+        """Have a graph that Dask has made of another one."""
+        self._graph, self._keys = dasks.layered(nodes), keys
+
+    def _stored_result(self) -> object:
+        return self.directory.batches.load(self.id).get("result")
+
+
+def _opened(kind: type[C], path: str, batch_id: str) -> C:
+    return kind(open_store(Path(path)), batch_id)
+
+
+def _report_of_receipts(
+    receipts: Sequence[messages.Receipt], store: str, batch_id: str
+) -> batches.RunReport:
+    """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
+    report = batches.finish_run(open_store(Path(store)), batch_id, receipts)
+    if graph.current_worker() is None:
+        pools.let_children_go()
+    return report
