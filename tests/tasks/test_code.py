@@ -387,7 +387,7 @@ print(describe(load_object(sys.argv[1])).digest)
 
 def in_another_process(program: str, *arguments: str, data: bytes = b"", seed: str = "1") -> str:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", program, *arguments],
+        [sys.executable, "-c", program, *arguments],
         env={**cli_environment(), "PYTHONHASHSEED": seed},
         input=data,
         capture_output=True,
