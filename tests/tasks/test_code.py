@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import py_compile
 import re
+import site
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,6 +106,77 @@ def test_versions_of_what_is_installed(project: Project) -> None:
         "not_there_at_all": "",
         "tree-sitter": importlib.metadata.version("tree-sitter"),
     }
+
+
+def install(project: Project, name: str, version: str) -> None:
+    """Make the files of a module or package below ``site-packages`` those of a distribution."""
+    folder = project.folder / "site-packages"
+    info = f"{name}_distribution-{version}.dist-info"
+    files = [path.relative_to(folder).as_posix() for path in folder.glob(f"{name}/**/*.py")]
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/METADATA", f"{info}/RECORD"])
+    metadata = f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: {version}\n"
+    project.write({f"site-packages/{info}/METADATA": metadata})
+    project.write({f"site-packages/{info}/RECORD": record})
+    points = f"[codebatch.tasks]\n{name}_count = {name}.tasks:count\n"
+    project.write({f"site-packages/{info}/entry_points.txt": points})
+
+
+def test_task_of_an_installed_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own modules are covered one by one, what it imports from other distributions by version;
+    an editable installation is the user's own.
+    """
+    task = TASK.format(imports="import PKG_lib\nimport PKG_own", body="from .helper import number")
+    project.write(
+        {
+            "site-packages/PKG/__init__.py": "",
+            "site-packages/PKG/tasks.py": task,
+            "site-packages/PKG/helper.py": HELPER,
+            "site-packages/PKG_lib/__init__.py": "import PKG_deeper",
+            "site-packages/PKG_deeper.py": "",
+            "src/PKG_own/__init__.py": "",
+            "site-packages/PKG_own.pth": str(project.folder / "src"),
+        }
+    )
+    name = project.package
+    install(project, f"{name}_lib", "2.0")
+    install(project, name, "1.0")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    site.addsitedir(str(project.folder / "site-packages"))
+    code = describe(load_object(f"{name}.tasks:count"))
+    assert sorted(code.modules) == [name, f"{name}.helper", f"{name}.tasks", f"{name}_own"]
+    assert code.distributions == {f"{name}_lib-distribution": "2.0"}
+
+
+DECORATED = """\
+import functools, codebatch
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(file):
+        yield from function(file)
+        yield from function(file)
+    return wrapper
+
+@codebatch.task(version=1)
+@twice
+def count(file):
+    yield codebatch.Metric("count", 1)
+
+task = count
+"""
+
+
+def test_decorated_task(project: Project, notebook: Notebook) -> None:
+    project.write({"PKG.py": DECORATED})
+    task = project.load("PKG.py:count")
+    assert list(describe(task).modules) == [project.package]
+    assert adopted(task) == "[1, 1]"
+    before = describe(notebook.run(DECORATED))
+    assert adopted(notebook.names["task"]) == "[1, 1]"
+    other = describe(notebook.run(DECORATED.replace('"count", 1', '"count", 2')))
+    assert changed(before, other) == ["code function"]
+    once = DECORATED.replace("        yield from function(file)\n", "", 1)
+    assert changed(before, describe(notebook.run(once))) == ["code __main__:count"]
 
 
 REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {
