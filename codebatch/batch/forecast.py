@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from codebatch.batch.create import store_head
-from codebatch.batch.reuse import Reuse
+from codebatch.batch.forecast_nodes import (
+    FORGOTTEN,
+    NODES,
+    UPSTREAM,
+    ShardRecords,
+    TaskForecast,
+    forecast_nodes,
+)
+from codebatch.batch.reuse import Reuse, Where
+from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import StoreError
 from codebatch.model.keys import changed_components
-from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
+from codebatch.model.record_lines import FileLines, fill_path
+from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask, ShardState
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import identify, make_plan
+from codebatch.reduction.sources import count_nodes
 from codebatch.shard.compute import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
@@ -28,29 +38,10 @@ from codebatch.store.indexes.memo import Memo, MemoStore
 from codebatch.store.indexes.quarantine import QuarantineIndex
 
 CONTENT = "content"
-UPSTREAM = "upstream"
 FIRST = "first"
-FORGOTTEN = "forgotten"
 
 LoadInputs = Callable[[PlannedShard], Sequence[InputFile]]
 _Seen = frozenset[tuple[object, ...]]
-
-
-@dataclass
-class TaskForecast:
-    """The number of files that a task would be computed for, and of results taken over.
-
-    ``reasons`` counts the files to compute by what is different from the nearest earlier batch:
-    a component of the fingerprint (of the code of a user's task the module, value or distribution,
-    as ``code pkg.helper``), ``content`` (the file is not in that batch as it is),
-    ``upstream``, ``forgotten`` (nothing differs, but the result is not in the memo), or
-    ``first`` (there is no earlier batch). A file may have several reasons.
-    """
-
-    task_id: str
-    compute: int = 0
-    reuse: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -96,52 +87,87 @@ def _forecast(
     forecaster = _Forecaster(store, batch_id, plan)
     for shard in plan.shards:
         forecaster.add(shard, load_inputs)
+    for task in plan.batch_tasks:
+        forecaster.add_nodes(task)
     earlier = forecaster.earlier
-    return Forecast(batch_id, earlier[0] if earlier else None, tuple(forecaster.tasks.values()))
+    tasks = tuple(forecaster.tasks[task.id] for task in plan.tasks)
+    return Forecast(batch_id, earlier[0] if earlier else None, tasks)
 
 
 class _Forecaster:
-    """Adds up the forecasts of shards in ``tasks``; ``earlier`` is the batch to compare with."""
+    """Adds up the forecasts of shards in ``tasks``; ``earlier`` is the batch to compare with.
+
+    State: ``_records`` is what is known of the records of shards, for batch tasks.
+    """
 
     def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
         self._store = store
         self._batch_id = batch_id
-        self._plan = plan
+        self._plan = plan.of_files
+        self._needed = {need for task in plan.batch_tasks for need in task.needs}
+        self._records: list[ShardRecords] = []
         self._reuse = Reuse(store, batch_id, plan)
         self._memos = MemoStore(store.layout)
         self._quarantine = QuarantineIndex(store.layout)
         self.earlier = self._reuse.predecessor()
-        self.tasks = {task.id: TaskForecast(task.id) for task in plan.tasks}
+        self.tasks = {task.id: TaskForecast(task.id) for task in plan.of_files.tasks}
         self._changed = {task.id: _changed(task, self.earlier) for task in plan.tasks}
 
     def add(self, shard: PlannedShard, load_inputs: LoadInputs) -> None:
         """Add a shard: tasks that have it, or can link it, need none of its files."""
-        there = self._reuse.linkable(shard)
-        for task_id in self.tasks:
-            state = self._store.shards.load_state(self._batch_id, task_id, shard.shard_id)
-            if state is not None and state.status == DONE:
-                there.add(task_id)
+        there = self._there(shard)
         for task_id in there:
             self.tasks[task_id].reuse += shard.files
+        digests: dict[str, dict[str, str]] = {need: {} for need in self._needed - there.keys()}
+        if self._needed:
+            self._records.append(ShardRecords(shard, partial(load_inputs, shard), there, digests))
         if len(there) == len(self._plan.tasks):
             return
         memo = self._memos.open(shard.shard_id)
         seen = _seen(self._store, self.earlier, shard)
         inputs = load_inputs(shard)
         task_ids = [task.id for task in self._plan.tasks if task.id not in there]
-        kept = self._reuse.kept(shard, inputs, task_ids)
+        kept, outputs = self._reuse.kept(shard, inputs, task_ids)
+        for need, known_of in digests.items():
+            known_of.update(outputs[need].digests())
         for files in groups_of_equals(inputs):
-            known = self._known(files[0], memo) if files[0].path not in kept else set(self.tasks)
-            self._add_files(files, there, known | there, seen)
+            if files[0].path in kept:
+                known = set(self.tasks)
+            else:
+                found = self._known(files[0], memo)
+                known = set(found)
+                for need in digests.keys() & found:
+                    digests[need].update(_digests(found[need], files))
+            self._add_files(files, set(there), known | there.keys(), seen)
 
-    def _known(self, file: InputFile, memo: Memo) -> set[str]:
-        """The tasks whose result on a file is in the memo."""
+    def add_nodes(self, task: PlannedTask) -> None:
+        """Add a batch task, when all shards are there."""
+        shards = [records.shard.shard_id for records in self._records]
+        states = (self._store.shards.load_state(self._batch_id, task.id, one) for one in shards)
+        if all(state is not None and state.status == DONE for state in states):
+            total = count_nodes(self._store, self._batch_id, self._plan)
+            self.tasks[task.id] = TaskForecast(task.id, reuse=total, unit=NODES)
+        else:
+            changed = _changed(task, self.earlier)
+            self.tasks[task.id] = forecast_nodes(self._store, task, self._records, changed)
+
+    def _there(self, shard: PlannedShard) -> dict[str, tuple[Where, ShardState]]:
+        """The tasks that have a shard, or can link it: where, and the state."""
+        there = self._reuse.linkable(shard)
+        for task_id in self.tasks:
+            state = self._store.shards.load_state(self._batch_id, task_id, shard.shard_id)
+            if state is not None and state.status == DONE:
+                there[task_id] = (self._batch_id, task_id, shard.shard_id), state
+        return there
+
+    def _known(self, file: InputFile, memo: Memo) -> dict[str, FileLines]:
+        """The results on a file that are in the memo, by task."""
         found = memo_hits(
             self._plan.tasks,
             file,
             lambda key: memo.lookup(key) or lookup_quarantined(self._quarantine, key),
         )
-        return {task_id for task_id, lines in found.items() if lines is not None}
+        return {task_id: lines for task_id, lines in found.items() if lines is not None}
 
     def _add_files(
         self, files: Sequence[InputFile], there: set[str], known: set[str], seen: _Seen
@@ -155,6 +181,11 @@ class _Forecaster:
             one.reuse += len(files) - computed
             if computed:
                 one.reasons.update(_reasons(task, files[0], known, self._changed[task.id], seen))
+
+
+def _digests(found: FileLines, files: Sequence[InputFile]) -> dict[str, str]:
+    """Return the digests of the lines of equal files, by path."""
+    return {file.path: digest_bytes(fill_path(found.lines, file.path)) for file in files}
 
 
 def _changed(task: PlannedTask, earlier: tuple[str, Plan] | None) -> list[str]:

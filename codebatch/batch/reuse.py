@@ -17,12 +17,13 @@ from codebatch.model.errors import StoreError, StoreReadError
 from codebatch.model.keys import pipeline_fingerprints
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, ShardState
 from codebatch.shard.commit import commit_link
-from codebatch.shard.outputs import is_reusable, keep_unchanged
+from codebatch.shard.outputs import TaskOutputs, is_reusable, keep_unchanged
 from codebatch.status.batch_status import BatchStatus, status_of
 from codebatch.store import StoreDirectory
 
 _NEWEST_BATCHES = 8
 
+Where = tuple[str, str, str]  # batch, task, shard
 LoadState = Callable[[str, str, str], "ShardState | None"]
 
 
@@ -58,20 +59,22 @@ class Reuse:
         unfinished = self._store.batches.is_unfinished(batch_id)
         return self._store.shards.load_verified_state(batch_id, task_id, shard_id, whole=unfinished)
 
-    def linkable(self, shard: PlannedShard) -> set[str]:
-        """The tasks whose outputs on a shard another batch has, unless they are damaged."""
+    def linkable(self, shard: PlannedShard) -> dict[str, tuple[Where, ShardState]]:
+        """The tasks whose outputs on a shard another batch has, unless they are damaged, with the
+        place where they are and their state.
+        """
         wanted = self._wanted(None, shard)
-        return {
-            task_id for task_id, _, _ in self._sources(shard, wanted, self._store.shards.load_state)
-        }
+        found = self._sources(shard, wanted, self._store.shards.load_state)
+        return {task_id: (where, state) for task_id, where, state in found}
 
     def kept(
         self, shard: PlannedShard, inputs: Sequence[InputFile], task_ids: Iterable[str]
-    ) -> Collection[str]:
-        """Return the files whose lines a run of some tasks on a shard would take from the base."""
+    ) -> tuple[Collection[str], dict[str, TaskOutputs]]:
+        """Return the files whose lines a run of some tasks on a shard would take from the base, and
+        by task what holds their lines.
+        """
         closures = {task_id: self._closures[task_id] for task_id in task_ids}
-        kept, _ = keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
-        return kept
+        return keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
 
     def new_bytes(self, shards: Sequence[PlannedShard]) -> int:
         """Return the size of the files in shards that the base batch does not have as they are; of
@@ -141,7 +144,7 @@ class Reuse:
 
     def _sources(
         self, shard: PlannedShard, wanted: dict[str, str], load: LoadState
-    ) -> Iterator[tuple[str, tuple[str, str, str], ShardState]]:
+    ) -> Iterator[tuple[str, Where, ShardState]]:
         """For each task wanted that another batch has: its id, where it is, and its state."""
         for batch_id in self._newest if wanted else ():
             plan = self._load(batch_id)

@@ -73,6 +73,10 @@ class TaskOutputs:
             self._counts.append(counts)
             origin = EQUAL
 
+    def digests(self) -> dict[str, str]:
+        """Return the digest of the lines of each file so far, by path."""
+        return {file.path: digest_bytes(file.lines) for file in self._files}
+
     def finish(self, width: int) -> tuple[bytes, ShardState]:
         """The outputs with the state that vouches for them, its attempt and times left open; for a
         shard whose id has ``width`` digits.

@@ -111,7 +111,8 @@ def test_plan_command(scanned: Scanned, main: Callable[..., Outcome]) -> None:
     done = main("plan", "--store", scanned.path, "--json")
     document = json.loads(done.stdout)
     assert document["batch_id"] == scanned.batch.id
-    assert document["tasks"][0] == {"task_id": "parse", "compute": 0, "reuse": FILES, "reasons": {}}
+    parse = {"task_id": "parse", "compute": 0, "reuse": FILES, "reasons": {}, "unit": "files"}
+    assert document["tasks"][0] == parse
     shown = main("plan", "--batch", "latest", "--store", scanned.path)
     assert shown.out.splitlines()[1].split() == ["task", "compute", "reuse", "because", "of"]
     both = main("plan", "--batch", "latest", "--snapshot", "latest", "--store", scanned.path)

@@ -45,7 +45,12 @@ def test_what_did_not_change_is_not_mapped_again(many: Path, store: codebatch.St
     first = prepared(store, many, census).run(scheduler="sync")
     assert first.nodes["reused"] == 0
     (many / "f1.py").write_text("y = 1\n")
-    second = prepared(store, many, census).run(scheduler="sync")
+    batch = prepared(store, many, census)
+    foretold = next(task for task in batch.forecast().tasks if task.task_id == "census")
+    second = batch.run(scheduler="sync")
+    assert foretold.unit == "nodes"
+    assert second.nodes == {"computed": foretold.compute, "reused": foretold.reuse}
+    assert set(foretold.reasons) == {"upstream"}
     # Of the old content and the new one the leaf, what is above it, the root and the end.
     assert 3 <= second.nodes["computed"] <= 8
     assert second.nodes["reused"] > 20

@@ -27,7 +27,7 @@ _ORIGINS = {
     "linked": "taken over with the whole shard",
 }
 _FORECAST: output.Columns = {
-    "task": lambda task: task.task_id,
+    "task": lambda task: task.task_id + ("" if task.unit == "files" else f" ({task.unit})"),
     "compute": lambda task: task.compute,
     "reuse": lambda task: task.reuse,
     "because of": lambda task: ", ".join(f"{name} {n:,}" for name, n in _reasons(task).items()),
@@ -90,7 +90,8 @@ def plan(
     reasons name what differs from the nearest earlier batch: content, config, version,
     toolchain, facets, upstream, and of the code of your own tasks the module, value or
     distribution, as 'code pkg.helper'; 'first' where there is none, 'forgotten' where nothing
-    differs but the result is not in the memo.
+    differs but the result is not in the memo. Of a task over the whole batch, the values in its
+    tree are counted.
     """
     if snapshot is not None and batch is not None:
         raise UsageError("a plan is for a snapshot or a batch: give one of --snapshot and --batch")

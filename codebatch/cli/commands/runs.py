@@ -284,6 +284,8 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     yield f"  shards   {shards['done']}/{shards['total']} done{failed}"
     given_up = f", {files['quarantined']:,} quarantined" if files["quarantined"] else ""
     yield f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
+    if any(report.nodes.values()):
+        yield f"  nodes    {report.nodes['computed']:,} computed, {report.nodes['reused']:,} reused"
     if report.cluster is not None:
         yield f"  cluster  {_used(report.cluster)}"
     for error in report.errors:
