@@ -4,8 +4,7 @@
 
 GitHub keeps the first 10 errors, 10 warnings and 10 notices of a step and drops the others
 without a word. Therefore no more are written, and a line of text says what is missing. Against a
-base, only findings that are new or updated are written. The help and the link of a rule are further
-lines of the message.
+base, only findings that are new or updated are written.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from codebatch.export.results import (
     count_severities,
     load_results,
     place_of,
+    rule_of,
     severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import log_text
 from codebatch.model.records import SEVERITIES
-from codebatch.query.rules import rule_of
-from codebatch.tasks.rules import Rule
 
 STEP_LIMIT = 10
 _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
@@ -43,8 +41,7 @@ def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
     limit = STEP_LIMIT if selection.limited else None
     kept, totals = choose(shown, limit, _by_severity_and_place, severity_of)
     for result in kept:
-        annotation = _annotation(result, rule_of(result.record, results.rules))
-        stream.write(annotation.encode("utf-8") + b"\n")
+        stream.write(_annotation(result).encode("utf-8") + b"\n")
     left_out = totals - count_severities(kept)
     notes = results.notes
     if left_out:
@@ -62,18 +59,17 @@ def _by_severity_and_place(result: Result) -> Key:
     return (SEVERITIES.index(severity_of(result)), *place_of(result))
 
 
-def _annotation(result: Result, rule: Rule) -> str:
+def _annotation(result: Result) -> str:
     record = result.record
     properties = {
         "file": record["path"],
         "line": record["line"],
         "col": record["column"],
-        "title": f"{record['code']} {rule.title}",
+        "title": f"{record['code']} {rule_of(record).title}",
     }
     words = ",".join(
         f"{name}={log_text(value).translate(_ESCAPED_PROPERTY)}"
         for name, value in properties.items()
     )
-    texts = filter(None, (record["message"], rule.help, rule.link))
-    message = "\n".join(map(log_text, texts)).translate(_ESCAPED_DATA)
+    message = log_text(record["message"]).translate(_ESCAPED_DATA)
     return f"::{_COMMANDS[severity_of(result)]} {words}::{message}"

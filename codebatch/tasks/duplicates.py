@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from os.path import commonprefix
+from typing import Any, NamedTuple, cast
 
 import msgpack
 
 from codebatch.model.records import Record, path_key
+from codebatch.tasks.decorator import task
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Duplicate:
 
 
 class _Shape(NamedTuple):
-    """A file or a function as it is packed."""
+    """A file or a function as it is unpacked."""
 
     name: str | None
     line: int
@@ -44,14 +46,23 @@ class _Shape(NamedTuple):
     digest: bytes
 
 
+@task(
+    version=1,
+    name="duplicates",
+    summary="files and functions with equal normalised text, as classes",
+    scope="batch",
+    needs=["shapes"],
+    records=[Duplicate],
+    schema="config.duplicates",
+)
 class Duplicates:
-    """files and functions with equal normalised text, as classes"""
+    """Partial values: for each file its path and its shapes, packed."""
 
     def map(self, records: Iterable[Record], config: Mapping[str, Any]) -> list[bytes]:
         """Return the shapes of each file, packed."""
         shapes = (record for record in records if record["kind"] == "shape")
         return [
-            msgpack.packb([path_key(str(path)), [_packed(shape) for shape in of_file]])
+            msgpack.packb([path_key(str(path)), [*_packed(of_file)]])
             for path, of_file in groupby(shapes, itemgetter("path"))
         ]
 
@@ -95,11 +106,28 @@ def _repeated(packed: Iterable[bytes]) -> dict[bytes, int]:
     return sizes
 
 
-def _packed(record: Record) -> _Shape:
-    digest = bytes.fromhex(str(record["digest"]))
-    return _Shape(record["name"], record["line"], record["end_line"], digest)  # type: ignore[arg-type]
+def _packed(records: Iterable[Record]) -> Iterator[tuple[object, ...]]:
+    """Yield the shapes of a file, each as what differs from the one before: most functions begin
+    as the one before does, and a few lines below.
+    """
+    name, line = "", 0
+    for record in records:
+        before, name = name, str(record["name"] or "")
+        begins = len(commonprefix([before, name]))  # noqa: RUF071 - names are no paths
+        rest = None if record["name"] is None else name[begins:]
+        first, last = _number(record["line"]), _number(record["end_line"])
+        yield begins, rest, first - line, last - first, bytes.fromhex(str(record["digest"]))
+        line = first
 
 
 def _unpacked(data: bytes) -> tuple[str, list[_Shape]]:
-    path, shapes = msgpack.unpackb(data)
-    return path.decode("utf-8", "surrogateescape"), [*map(_Shape._make, shapes)]
+    path, entries = msgpack.unpackb(data)
+    shapes, name, line = list[_Shape](), "", 0
+    for begins, rest, below, more, digest in entries:
+        name, line = name[:begins] + (rest or ""), line + below
+        shapes.append(_Shape(None if rest is None else name, line, line + more, digest))
+    return path.decode("utf-8", "surrogateescape"), shapes
+
+
+def _number(value: object) -> int:
+    return cast("int", value)

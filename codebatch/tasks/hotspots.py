@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.records import Record, path_key
+from codebatch.tasks.decorator import task
 from codebatch.tasks.languages.base import MODULE_SCOPE
 
 _COMPLEXITY = "function_complexity"
@@ -55,8 +56,17 @@ class _Function(NamedTuple):
     findings: int
 
 
+@task(
+    version=1,
+    name="hotspots",
+    summary="functions ranked by complexity and findings, with percentiles over the whole tree",
+    scope="batch",
+    needs=["analyze", "symbols", "lint"],
+    records=[Hotspot],
+    schema="config.hotspots",
+)
 class Hotspots:
-    """functions ranked by complexity and findings, with percentiles over the whole tree"""
+    """Partial values: the scores, each with how many functions have it, and the best functions."""
 
     def map(self, records: Iterable[Record], config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scores and the best functions of some files."""

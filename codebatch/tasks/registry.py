@@ -27,6 +27,9 @@ BUILT_IN = {
     "analyze": "codebatch.tasks.analyze:analyze",
     "symbols": "codebatch.tasks.symbols:symbols",
     "lint": "codebatch.tasks.lint:lint",
+    "shapes": "codebatch.tasks.shapes:shapes",
+    "hotspots": "codebatch.tasks.hotspots:Hotspots",
+    "duplicates": "codebatch.tasks.duplicates:Duplicates",
 }
 
 LOADED: dict[str, Task] = {}  # built-in tasks, and those of packages

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
+from codebatch.tasks.base import Config, reason_to_skip
+from codebatch.tasks.decorator import task
+from codebatch.tasks.file import File
 from codebatch.tasks.languages.base import Shape as Found
+from codebatch.tasks.records import Skip
 from codebatch.tasks.source import SourceFile
 
 _DIGITS = 24
@@ -29,12 +33,23 @@ class Shape:
     digest: str
 
 
-def find_shapes(source: SourceFile, min_lines: int) -> Iterator[Shape]:
-    """Yield the file and its functions, those of at least so many lines, in source order."""
+@task(
+    version=1,
+    summary="digests of files and functions, for texts that are equal but for their layout",
+    records=[Shape, Skip],
+    schema="config.shapes",
+)
+def shapes(file: File, config: Config) -> Iterator[Shape | Skip]:
+    """Yield the shapes of a file and its functions, in source order."""
+    source = file.source
+    reason = reason_to_skip(source, config)
+    if reason is not None:
+        yield Skip(reason)
+        return
     parsed = source.parsed
     found = parsed.shapes() if parsed is not None else []
     for name, line, end_line, digest in found or [_of_lines(source)]:
-        if end_line - line + 1 >= min_lines:
+        if end_line - line + 1 >= config["min_lines"]:
             yield Shape(name, line, end_line, digest[:_DIGITS])
 
 

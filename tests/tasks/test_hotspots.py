@@ -1,13 +1,18 @@
-"""The pure functions of ``hotspots``: known answers, ties, and independence of the tree."""
+"""Task ``hotspots``: known answers, ties, and independence of the tree of the reduction."""
 
 from __future__ import annotations
 
 import random
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+import pytest
+from conftest import write_tree
 from hypothesis import given
 from hypothesis import strategies as st
 
+import codebatch
 from codebatch.model.records import Record
 from codebatch.tasks.hotspots import Hotspots
 
@@ -140,3 +145,65 @@ def test_the_tree_of_the_reduction_does_not_matter(
         place = chance.randrange(len(partials) - 1)
         partials[place : place + 2] = [task.combine(partials[place], partials[place + 1])]
     assert partials == [task.map(records, config)]
+
+
+BUSY = """import os
+
+
+def plain():
+    return 1
+
+
+class Cart:
+    def add(self, item, list):
+        unused = 1
+        if item:
+            return sum(list)
+
+        def price():  \x20
+            return 1 if item else 2
+
+        return price
+"""
+SCRIPT = "const f = (a) => {\n  let unused = 1;\n  return a ? 1 : () => 2\n};\n"
+SOURCES: dict[str, str | bytes] = {
+    "a/busy.py": BUSY,
+    "b/busy.py": BUSY,
+    "c/app.js": SCRIPT,
+    "d/README.md": "text   \n",
+}
+FIELDS = ("path", "name", "line", "score", "complexity", "findings", "percentile", "rank")
+EXPECTED = [
+    ("a/busy.py", "Cart.add", 9, 6, 2, 2, 750, 1),
+    ("b/busy.py", "Cart.add", 9, 6, 2, 2, 750, 2),
+    ("a/busy.py", "Cart.add.price", 14, 4, 2, 1, 375, 3),
+    ("b/busy.py", "Cart.add.price", 14, 4, 2, 1, 375, 4),
+    ("c/app.js", "f", 1, 4, 2, 1, 375, 5),
+    ("a/busy.py", "plain", 4, 1, 1, 0, 0, 6),
+    ("b/busy.py", "plain", 4, 1, 1, 0, 0, 7),
+    ("c/app.js", "f.<anonymous>", 3, 1, 1, 0, 0, 8),
+]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "sources", SOURCES)
+
+
+def recorded(batch: codebatch.Batch) -> list[tuple[Any, ...]]:
+    found = sorted(batch.records(task="hotspots"), key=itemgetter("rank"))
+    return [tuple(record[field] for field in FIELDS) for record in found]
+
+
+def test_the_pipeline_ranks_the_functions_of_a_tree(store: codebatch.Store, sources: Path) -> None:
+    batch = store.batch(store.snapshot(sources), pipeline="hotspots")
+    assert batch.run("sync").status == "done"
+    assert recorded(batch) == EXPECTED
+
+
+def test_its_limit_is_that_of_the_document(store: codebatch.Store, sources: Path) -> None:
+    document = next(d for d in codebatch.pipelines() if d["name"] == "hotspots")
+    document["tasks"][-1]["config"]["limit"] = 2
+    batch = store.batch(store.snapshot(sources), pipeline=document)
+    batch.run("sync")
+    assert recorded(batch) == EXPECTED[:2]

@@ -6,10 +6,12 @@ import ast
 import sysconfig
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from codebatch.tasks.shapes import Shape, find_shapes
+from codebatch.tasks.shapes import Shape
+from codebatch.tasks.shapes import shapes as shapes_task
 from codebatch.tasks.source import SourceFile
 
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -18,7 +20,14 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def shapes(text: str | bytes, language: str = "python", min_lines: int = 1) -> list[Shape]:
     content = text.encode() if isinstance(text, str) else text
-    return [*find_shapes(SourceFile(content, language), min_lines)]
+    config = shapes_task.resolve_config({"min_lines": min_lines})
+    file = shapes_task.file(SourceFile(content, language), {}, None)
+    return [Shape(**without_kind(record)) for record in shapes_task.run(file, config)]
+
+
+def without_kind(record: dict[str, Any]) -> dict[str, Any]:
+    assert record["kind"] == "shape"
+    return {name: value for name, value in record.items() if name != "kind"}
 
 
 def digests(text: str, language: str = "python") -> list[str]:
