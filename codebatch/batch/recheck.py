@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from codebatch.batch.coordination import retrying
-from codebatch.batch.dispatch import all_calls, choose_executor, open_executor, run_calls
+from codebatch.batch.dispatch import Executor, all_calls, choose_executor, open_executor, run_calls
 from codebatch.batch.options import RunOptions
+from codebatch.batch.reductions import run_levels
 from codebatch.batch.report import RecheckReport, report_recheck
 from codebatch.batch.run import run_batch
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import BatchUnfinishedError
-from codebatch.model.messages import Receipt
-from codebatch.model.records import DONE
+from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import DONE, FAILED, Plan
+from codebatch.reduction.recheck import place_of_recheck
+from codebatch.shard.recheck import WHOLE
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore
@@ -43,7 +47,34 @@ def recheck_batch(
     executor = choose_executor(options, batch_status.plan.tasks, UsageTally(), work)
     with open_executor(executor, store) as opened:
         run_calls(calls, opened, receipts.append)
+        if part == WHOLE:  # the tree of a batch task is whole or none
+            receipts += _recheck_trees(store, batch_status.plan, calls, opened)
     return report_recheck(batch_id, receipts, time.monotonic() - began)
+
+
+def _recheck_trees(
+    store: StoreDirectory, plan: Plan, calls: Sequence[ShardCall], executor: Executor
+) -> Iterator[Receipt]:
+    """Compute the trees of batch tasks again, and compare; their values are kept for that alone."""
+    for task in plan.batch_tasks if calls else ():
+        call = calls[0]._replace(shard_id="")
+        try:
+            receipts = run_levels(plan, task, call, executor)
+        finally:
+            PartialStore(store.layout, place_of_recheck(task, call.attempt)).forget()
+        last, first = receipts[-1], plan.shards[0].shard_id
+        failed = next((one for one in receipts if one.status == FAILED), None)
+        if last.status != DONE:
+            said = failed.error if failed is not None else None
+            error = said or {"message": f"the values of task {task.id} were removed meanwhile"}
+            yield Receipt(first, call.attempt, FAILED, error)
+            continue
+        differ: dict[str, list[tuple[str, str]]] = {first: []}
+        for shard_id, path in last.differ:
+            differ.setdefault(shard_id, []).append((task.id, path))
+        for shard_id, places in differ.items():
+            checked = last.checked if shard_id == first else 0
+            yield Receipt(shard_id, call.attempt, DONE, checked=checked, differ=tuple(places))
 
 
 def replace_differing(

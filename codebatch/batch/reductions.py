@@ -83,7 +83,9 @@ class Reductions:
         """Run the nodes of a task; False where another run does."""
         statuses: set[str] = set()
         for tries in range(_MAX_ROUNDS):
-            receipts = self._run_levels(task, call._replace(tries=tries), executor)
+            receipts = run_levels(
+                self.plan, task, call._replace(tries=tries), executor, self._on_start
+            )
             statuses = {receipt.status for receipt in receipts}
             if statuses == {DONE} or CLAIMED in statuses:
                 break
@@ -95,19 +97,6 @@ class Reductions:
         elif CLAIMED not in statuses:
             self._fail(task, call, ShardFailedError("the nodes left no valid result in the store"))
         return CLAIMED not in statuses
-
-    def _run_levels(
-        self, task: PlannedTask, call: ShardCall, executor: Executor
-    ) -> list[NodeReceipt]:
-        """Run the nodes of a task, those first that others need, until one does not end well."""
-        receipts: list[NodeReceipt] = []
-        nodes = nodes_of(self.plan, task.id)
-        for _, level in groupby(nodes, key=lambda node: (node.step, len(node.prefix))):
-            calls = [NodeCall(call, node) for node in level]
-            run_nodes(calls, executor, receipts.append, self._on_start)
-            if any(receipt.status != DONE for receipt in receipts):
-                break
-        return receipts
 
     def _on_start(self, call: NodeCall) -> None:
         node = call.node
@@ -159,3 +148,21 @@ class Reductions:
             time.sleep(pause)
             pause = min(2 * pause, _LAST_POLL_SECONDS)
         return True
+
+
+def run_levels(
+    plan: Plan,
+    task: PlannedTask,
+    call: ShardCall,
+    executor: Executor,
+    on_start: Callable[[NodeCall], None] = lambda _: None,
+) -> list[NodeReceipt]:
+    """Run the nodes of a task, those first that others need, until one does not end well."""
+    receipts: list[NodeReceipt] = []
+    nodes = nodes_of(plan, task.id)
+    for _, level in groupby(nodes, key=lambda node: (node.step, len(node.prefix))):
+        calls = [NodeCall(call, node) for node in level]
+        run_nodes(calls, executor, receipts.append, on_start)
+        if any(receipt.status != DONE for receipt in receipts):
+            break
+    return receipts

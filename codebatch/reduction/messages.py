@@ -31,7 +31,8 @@ class NodeReceipt(NamedTuple):
 
     The status is ``done``, ``failed``, ``claimed`` (another run has the task), or ``blocked``: what
     it needs is not there. ``computed`` is how many values of the tree the task was called for, of
-    the ``nodes`` that this node stands for.
+    the ``nodes`` that this node stands for. A recheck says how many results of files it
+    ``checked``, and the (shard, path) of those that ``differ``.
     """
 
     node: Node
@@ -41,12 +42,15 @@ class NodeReceipt(NamedTuple):
     nodes: int = 0
     error: Mapping[str, object] | None = None
     worker: str | None = None
+    checked: int = 0
+    differ: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_wire(cls, wire: Sequence[Any]) -> NodeReceipt:
         """Return the receipt that another process has sent as plain lists."""
         receipt = cls(*wire)
-        return receipt._replace(node=_node(wire[0]))
+        differ = tuple((shard_id, path) for shard_id, path in receipt.differ)
+        return receipt._replace(node=_node(wire[0]), differ=differ)
 
 
 def _node(wire: Sequence[Any]) -> Node:

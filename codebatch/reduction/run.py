@@ -22,9 +22,11 @@ from codebatch.model.errors import (
     NotReusedError,
     ShardFailedError,
 )
+from codebatch.model.messages import ShardCall
 from codebatch.model.records import CLAIMED, DONE, FAILED
 from codebatch.reduction.compute import Answer, Part, ReductionError, Watch, Work, compute_node
 from codebatch.reduction.messages import BLOCKED, NodeCall, NodeReceipt
+from codebatch.reduction.recheck import differing, place_of_recheck
 from codebatch.reduction.scatter import Scattered
 from codebatch.reduction.sources import NotReadyError, Sources
 from codebatch.reduction.tree import COMBINE, FINISH, MAP, claim_of, finish_key
@@ -114,7 +116,9 @@ def _answered(call: NodeCall, act: Callable[[], T]) -> T | NodeReceipt:
 
 
 def _failed(call: NodeCall, error: ReductionError) -> NodeReceipt:
-    """Record that the task has failed on all shards, and say so."""
+    """Record that the task has failed on all shards, and say so; a recheck changes no state."""
+    if call.call.recheck is not None:
+        return _refusal(call, error)
     try:
         store = opened_store(call.call.store, call.call.store_id)
         for shard in store.batches.load_plan(call.call.batch_id).shards:
@@ -134,7 +138,9 @@ def _open(call: NodeCall) -> OpenNode | NodeReceipt:
     store = opened_store(call.call.store, call.call.store_id)
     check_listed(store, call.call)
     stamp = file_stamp(store.layout.door, store.layout.plan_document(call.call.batch_id))
-    sources = _sources(store, call.call.batch_id, stamp, call.node.task_id, call.call.attempt)
+    sources = _sources(store, call.call, stamp, call.node.task_id)
+    if call.call.recheck is not None:
+        return _OPENERS[call.node.step](sources, call)
     claims = Claims(store.layout, call.call.batch_id, call.call.lease.lease_id)
     if claims.take(claim_of(call.node.task_id)) is not None:
         return NodeReceipt(call.node, call.call.attempt, CLAIMED)
@@ -146,13 +152,23 @@ def _open(call: NodeCall) -> OpenNode | NodeReceipt:
     return opened
 
 
+def _sources(store: StoreDirectory, call: ShardCall, stamp: object, task_id: str) -> Sources:
+    return _sources_at(store, call.batch_id, stamp, task_id, call.attempt, call.recheck is not None)
+
+
 @lru_cache(maxsize=8)
-def _sources(
-    store: StoreDirectory, batch_id: str, stamp: object, task_id: str, _attempt: str
+def _sources_at(
+    store: StoreDirectory,
+    batch_id: str,
+    stamp: object,
+    task_id: str,
+    attempt: str,
+    is_recheck: bool,  # noqa: FBT001
 ) -> Sources:
     """The sources of a task, once for each attempt: a later one may find other states."""
     plan = loaded_plan(store, batch_id, stamp)
-    return Sources(store, batch_id, plan, plan.task(task_id))
+    apart = place_of_recheck(plan.task(task_id), attempt) if is_recheck else ""
+    return Sources(store, batch_id, plan, plan.task(task_id), apart)
 
 
 def _has_failed(sources: Sources, attempt: str) -> bool:
@@ -202,8 +218,7 @@ def _open_finish(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
     found = sources.partials.load(known)
     if found is not None:
         sources.partials.freshen([known], now_ns())
-        _commit(sources, call, found.value, computed=False)
-        return _there(call, 1)
+        return _ended(sources, call, found.value, computed=0)
     parts = (Part("", key, total.value, total.nodes),)
     return OpenNode(call, Work(task_bytes(sources.task), FINISH, "", parts, ()), sources, {})
 
@@ -230,25 +245,31 @@ def _finish(opened: OpenNode, compute: Callable[[], Answer]) -> NodeReceipt:
         passed_on[own] = answer.value
     partials.save(passed_on)
     if call.node.step == FINISH:
-        _commit(sources, call, answer.value.value, computed=True)
+        return _ended(sources, call, answer.value.value, computed=answer.computed)
     nodes = answer.value.nodes if call.node.step == MAP else int(len(opened.work.parts) > 1)
-    nodes += call.node.step == FINISH
     return NodeReceipt(call.node, call.call.attempt, DONE, answer.computed, nodes)
 
 
-def _commit(sources: Sources, call: NodeCall, packed: bytes, *, computed: bool) -> None:
-    """Commit the records of a task, shard by shard."""
+def _ended(sources: Sources, call: NodeCall, packed: bytes, *, computed: int) -> NodeReceipt:
+    """Commit the records of a task, shard by shard; a recheck compares them with what is there."""
     store, batch_id, task_id = sources.store, sources.batch_id, sources.task.id
-    started, scattered = now(), Scattered(packed)
+    started, scattered, code = now(), Scattered(packed), task_of(sources.task)
     load_inputs = partial(store.batches.load_inputs, batch_id)
     strangers = scattered.strangers(sources.plan, load_inputs)
     if strangers:
         raise ReductionError(
             (task_id, FINISH, ""), f"a record names {strangers[0]!r}, no file of the snapshot"
         )
-    code = task_of(sources.task)
+    differ: list[tuple[str, str]] = []
     for shard in sources.plan.shards:
         check_listed(store, call.call)
-        inputs = load_inputs(shard)
-        done = scattered.outputs(shard, inputs, code, store.objects.read, computed=computed)
-        commit_shard(store, batch_id, shard.shard_id, {task_id: done}, call.call.attempt, started)
+        inputs, shard_id = load_inputs(shard), shard.shard_id
+        done = scattered.outputs(shard, inputs, code, store.objects.read, computed=computed > 0)
+        if call.call.recheck is None:
+            commit_shard(store, batch_id, shard_id, {task_id: done}, call.call.attempt, started)
+        else:
+            paths = differing(store, (batch_id, task_id, shard_id), inputs, done)
+            differ += [(shard_id, path) for path in paths]
+    receipt = NodeReceipt(call.node, call.call.attempt, DONE, computed, 1)
+    checked = 0 if call.call.recheck is None else sources.plan.files
+    return receipt._replace(checked=checked, differ=tuple(differ))

@@ -28,20 +28,23 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources of one batch task. State: ``_trees`` has the nodes of the result tree that were
-    asked for, by needed task and prefix.
+    """The sources of one batch task.
+
+    ``apart`` names the place of values that are kept for a recheck alone, "" for where they belong.
+    State: ``_trees`` has the nodes of the result tree that were asked for, by need and prefix.
     """
 
     store: StoreDirectory
     batch_id: str
     plan: Plan
     task: PlannedTask
+    apart: str = ""
     _trees: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def partials(self) -> PartialStore:
         """The values that were kept."""
-        return PartialStore(self.store.layout, self.task.fingerprint)
+        return PartialStore(self.store.layout, self.apart or self.task.fingerprint)
 
     def key(self, prefix: str) -> str:
         """Return the key of the value at a prefix; `NotReadyError` where records are pending."""

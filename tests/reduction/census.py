@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,3 +84,22 @@ def fail(step: str, config: Mapping[str, Any]) -> None:
             while True:
                 pass
         raise ValueError(f"no {step} today")
+
+
+@codebatch.task(version=1, scope="batch", needs=["words"], config={"step": "map"})
+class impure:  # noqa: N801 - named as a task
+    """Read the clock at a step."""
+
+    def map(self, records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> list[Any]:
+        """Return the first path, and perhaps the time."""
+        return [records[0]["path"], time.time_ns() if config["step"] == "map" else 0]
+
+    def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
+        """Return the first."""
+        return a
+
+    def finish(self, total: list[Any], config: Mapping[str, Any]) -> Iterator[codebatch.Metric]:
+        """Yield the time, of one file."""
+        path, at = total
+        at = time.time_ns() if config["step"] == "finish" else at
+        yield codebatch.Metric("at", at % 1_000_000_007, path=path)

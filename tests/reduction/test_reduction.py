@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from census import broken, census, words
+from census import broken, census, impure, words
 
 import codebatch
 
@@ -25,6 +25,19 @@ def prepared(
 ) -> codebatch.Batch:
     """Return a batch of these tasks over a folder as it is now."""
     return store.batch(store.snapshot(folder), pipeline=[words, *tasks], shards=shards)
+
+
+def configured(
+    store: codebatch.Store, folder: Path, task: codebatch.Task, **config: str
+) -> codebatch.Batch:
+    """Return a batch of one task over a folder, with settings."""
+    prepared(store, folder, task)  # from here on, a document can name it
+    tasks = [
+        {"id": "words", "task": "words"},
+        {"id": task.name, "task": task.name, "needs": ["words"], "config": config},
+    ]
+    document = {"name": task.name, "tasks": tasks}
+    return store.batch(store.snapshot(folder), pipeline=document, shards=16)
 
 
 def test_one_result_whatever_runs_it_and_however_it_is_cut(many: Path, tmp_path: Path) -> None:
@@ -85,18 +98,36 @@ def test_records_are_those_of_any_task(many: Path, store: codebatch.Store) -> No
     ],
 )
 def test_a_failure_is_named(step: str, said: str, many: Path, store: codebatch.Store) -> None:
-    document = {
-        "name": "broken",
-        "tasks": [
-            {"id": "words", "task": "words"},
-            {"id": "broken", "task": "broken", "needs": ["words"], "config": {"step": step}},
-        ],
-    }
-    prepared(store, many, broken)
-    batch = store.batch(store.snapshot(many), pipeline=document, shards=16)
+    batch = configured(store, many, broken, step=step)
     report = batch.run(scheduler="sync")
     assert report.status == "failed"
     assert {str(error["code"]) for error in report.errors} == {"E0002"}
     assert said in str(report.errors[0]["message"])
     assert len(list(batch.outputs(kind="metric"))) == 40
     assert batch.run(scheduler="sync").status == "failed"
+
+
+@pytest.mark.parametrize(("step", "scheduler"), [("map", "sync"), ("finish", "processes")])
+def test_a_task_that_reads_the_clock_is_caught(
+    step: str, scheduler: str, many: Path, store: codebatch.Store
+) -> None:
+    batch = configured(store, many, impure, step=step)
+    result = batch.run(scheduler=scheduler).result
+    report = batch.recheck(scheduler=scheduler)
+    assert [one["task_id"] for one in report.differ] == ["impure"]
+    assert report.checked == 80
+    replaced = batch.recheck(scheduler=scheduler, replace=True)
+    assert replaced.replaced
+    assert batch.status()["status"] == "done"
+    assert batch.summary()["result"] != result
+    assert store.verify().ok
+
+
+def test_a_pure_task_gives_the_same_again(
+    many: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    batch = prepared(store, many, census)
+    batch.run(scheduler="sync")
+    report = batch.recheck(scheduler="threads")
+    assert (report.checked, report.differ) == (80, ())
+    assert len(list((tmp_path / "store/indexes/partials").iterdir())) == 1  # the others are gone
