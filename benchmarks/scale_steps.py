@@ -105,7 +105,8 @@ def news(store: codebatch.Store, _: Settings) -> Facts:
     """What a run finds to be new."""
     batch = store.find_batch("latest")
     planned = store.directory.batches.load_plan(batch.id)
-    return {"new_bytes": Reuse(store.directory, batch.id, planned).new_bytes(planned.shards)}
+    found = Reuse(store.directory, batch.id, planned).new_bytes(planned.shards)
+    return {"new_bytes": sum(found.values())}
 
 
 def stats(store: codebatch.Store, _: Settings) -> Facts:

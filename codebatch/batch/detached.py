@@ -1,9 +1,9 @@
 """Leave a run to a cluster whose workers open the store: it goes on when this process ends.
 
 What is pending becomes one graph: a task for each shard, and a last one that finishes the batch as
-a run does. The run has a lease that no process holds; workers keep it alive and log what they do,
-so that ``status`` shows it from anywhere. What the cluster loses for good stays pending: another
-run takes it over.
+a run does, batch tasks included. The run has a lease that no process holds; workers keep it alive
+and log what they do, so that ``status`` shows it from anywhere. What the cluster loses for good
+stays pending: another run takes it over.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codebatch.batch.coordination import coordinated
-from codebatch.batch.dispatch import CLUSTER, choose_executor, open_executor
+from codebatch.batch.dispatch import CLUSTER, all_calls, choose_executor, open_executor
 from codebatch.batch.options import RunOptions
 from codebatch.batch.run import Run
 from codebatch.cluster.settings import SHARED
@@ -23,6 +23,7 @@ from codebatch.model.messages import Receipt, RunLease, ShardCall
 from codebatch.model.records import PENDING
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.leases.leases import drop_lease, leave_lease
+from codebatch.tasks.code.carry import NOTHING, be_told
 
 _HINT = "without --detach, this command stays, and sends workers what they need"
 
@@ -63,11 +64,13 @@ def submit_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> S
     return Submission(batch_id, report.snapshot_id, report.status, 0, None)
 
 
-def finish_submitted(call: ShardCall, receipts: Sequence[Receipt]) -> str:
+def finish_submitted(call: ShardCall, receipts: Sequence[Receipt], code: bytes = NOTHING) -> str:
     """Finish the batch whose shards gave these receipts, on a worker; return its status.
 
-    ``call`` is one of those that were submitted. What is not done is done here, in a child process.
+    ``call`` is one for any shard of it, and ``code`` that of users' tasks. What is not done yet,
+    batch tasks among it, is done here, in child processes.
     """
+    be_told(code)
     began = time.monotonic()
     store = open_store(Path(call.store))
     options = RunOptions("processes", 1, limits=call.limits)
@@ -77,7 +80,8 @@ def finish_submitted(call: ShardCall, receipts: Sequence[Receipt]) -> str:
         for receipt in receipts:
             run.attempts.add(receipt.attempt)
             run.keep(receipt)  # which its worker has logged
-        run.run_rounds(choose_executor(options, run.plan.tasks, run.usage, 0))
+        executor = choose_executor(options, run.plan.tasks, run.usage, 0)
+        run.run_rounds(executor._replace(carried=code))
     return run.finish(began, interrupted=False).status
 
 
@@ -94,7 +98,9 @@ def _submit(run: Run) -> Submission | None:
             lease = leave_lease(run.store.layout, "run", run.batch_id, address)
             held = RunLease(lease.lease_id, lease.since_ns, address)
             calls = [call._replace(lease=held) for call in run.next_calls()]
-            if not opened.session.leave(calls, finish_submitted):
+            (any_call,) = all_calls(run.store, run.batch_status(), set())[:1]
+            any_call = any_call._replace(lease=held, limits=run.options.limits)
+            if not opened.session.leave(calls, finish_submitted, any_call):
                 drop_lease(run.store.layout, lease.lease_id)
     except ClusterMismatchError as error:
         error.hints = (*error.hints, _HINT)

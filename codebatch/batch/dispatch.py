@@ -87,7 +87,8 @@ class Executor(NamedTuple):
     """The executor of shards: a local scheduler, or a cluster by its address or a client.
 
     A cluster has to be able to run ``tasks``, those of the plan; ``session`` is the connection to
-    it while it is open.
+    it while it is open. ``carried`` is the code of users' tasks where it came with the call of a
+    run that was left to a cluster; else it is found here.
     """
 
     choice: SchedulerChoice
@@ -96,6 +97,12 @@ class Executor(NamedTuple):
     usage: UsageTally
     tasks: tuple[PlannedTask, ...]
     session: Session | None = None
+    carried: bytes | None = None
+
+    @property
+    def code(self) -> bytes:
+        """The code of users' tasks among those of the plan, as processes that run them get it."""
+        return code_of(self.tasks) if self.carried is None else self.carried
 
     @property
     def kind(self) -> str:
@@ -136,7 +143,7 @@ def open_executor(executor: Executor, store: StoreDirectory) -> Iterator[Executo
     from codebatch.cluster import session
     from codebatch.cluster.preflight import preflight
 
-    root, code = str(store.root.resolve()), code_of(executor.tasks)
+    root, code = str(store.root.resolve()), executor.code
     work = preflight.Work(executor.tasks, root, store.store_id, code)
     where = executor.choice.name if executor.client is None else executor.client
     with session.open_session(where, executor.cluster, work, executor.usage) as opened:
@@ -154,7 +161,7 @@ def run_calls(
     if executor.session is not None:
         executor.session.run(calls, on_receipt)
     else:
-        code = code_of(executor.tasks)
+        code = executor.code
         run_locally(calls, executor.choice, on_receipt, on_start, suspects, code)
 
 
@@ -181,7 +188,7 @@ def run_nodes(
         return
     if not is_here:
         start_server()
-    children = Children(code_of(executor.tasks))
+    children = Children(executor.code)
     run = run_node if is_here else partial(run_node_guarded, children=children)
     pool = ThreadPoolExecutor(min(executor.choice.workers, len(calls)))
     try:

@@ -76,18 +76,19 @@ class Reuse:
         closures = {task_id: self._closures[task_id] for task_id in task_ids}
         return keep_unchanged(self._store, self.base, closures, shard.shard_id, inputs)
 
-    def new_bytes(self, shards: Sequence[PlannedShard]) -> int:
-        """Return the size of the files in shards that the base batch does not have as they are; of
-        all, unread, where there is no base batch.
+    def new_bytes(self, shards: Sequence[PlannedShard]) -> dict[str, int]:
+        """Return the size of the files in each of these shards that the base batch does not have as
+        they are; of all, unread, where there is no base batch.
         """
         if self._base is None:
-            return sum(shard.bytes for shard in shards)
+            return {shard.shard_id: shard.bytes for shard in shards}
+        return {shard.shard_id: self._new_in(self._base, shard) for shard in shards}
+
+    def _new_in(self, base: tuple[str, Plan], shard: PlannedShard) -> int:
+        known = self._lines_of(base, shard.shard_id)
+        lines = self._store.batches.read_shard_inputs(self._batch_id, shard).splitlines()
         return sum(
-            InputFile.from_document(json.loads(line)).size
-            for shard in shards
-            for known in [self._lines_of(self._base, shard.shard_id)]
-            for line in self._store.batches.read_shard_inputs(self._batch_id, shard).splitlines()
-            if line not in known
+            InputFile.from_document(json.loads(line)).size for line in lines if line not in known
         )
 
     def _lines_of(self, batch: tuple[str, Plan], shard_id: str) -> frozenset[bytes]:

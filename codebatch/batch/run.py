@@ -19,7 +19,6 @@ from codebatch.batch.dispatch import (
     Executor,
     all_calls,
     choose_executor,
-    code_of,
     is_final,
     open_executor,
     pending_calls,
@@ -95,7 +94,8 @@ class Run:
     files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
     is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
     the progress.
-    ``_asked`` counts how often each shard was asked for, ``_done`` holds the states whose outputs
+    ``_asked`` counts how often each shard was asked for, ``_new_bytes`` how much of it the base
+    batch does not have, ``_done`` holds the states whose outputs
     were found to match them, which a run checks once; ``_inherited`` says that earlier runs left
     the batch unfinished: their states are read whole, with all objects they refer to.
     """
@@ -118,6 +118,7 @@ class Run:
             store, self.plan, self.journal, options.on_wait, self.batch_status
         )
         self._asked: Counter[str] = Counter()
+        self._new_bytes: dict[str, int] = {}
         self._done: dict[tuple[str, str], ShardState] = {}
         self._inherited = store.batches.is_unfinished(batch_id)
 
@@ -175,7 +176,8 @@ class Run:
             self._start_idle(not_done)
             self.journal.watch(self.plan, found.states)
             return None
-        work = reuse.new_bytes(pending)
+        self._new_bytes = reuse.new_bytes(pending)
+        work = sum(self._new_bytes.values())
         executor = choose_executor(self.options, self.plan.tasks, self.usage, work)
         self.base = None if self.options.anew else reuse.base
         self.journal.log("run-started", pending=not_done, scheduler=executor.kind)
@@ -222,8 +224,7 @@ class Run:
             check_toolchain(self.plan.tasks)
             run_calls(calls, executor, self.on_receipt, self.journal.on_start, self.suspects)
         else:
-            code = code_of(self.plan.tasks)
-            run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, code)
+            run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, executor.code)
         self._record_failures()
 
     def next_calls(self) -> list[ShardCall]:
@@ -236,6 +237,7 @@ class Run:
                 limits=options.limits,
                 reuse=reuse,
                 tries=self._asked[call.shard_id],
+                new_bytes=self._new_bytes.get(call.shard_id, 0),
             )
             for call in pending_calls(self.store, self._of_files(self.batch_status()))
             if self.coordination.is_free(call.shard_id)

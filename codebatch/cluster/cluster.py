@@ -1,11 +1,10 @@
 """A Dask cluster as one run uses it: it may lose its scheduler or all of its workers for a while.
 
 State of `Cluster`: ``client`` is the connection in use, ``threads`` how many threads the workers
-have, ``_names`` the names of workers by address, ``_addresses`` the reverse, and ``_listed`` when
-they were asked for; ``_avoided`` are the names of workers that get no work of this run,
-``_checked`` the addresses of those that were found fit, and ``_asked`` when one was last asked.
-``_lonely_since`` is since when there is no worker, or no scheduler, and ``_told`` when that was
-last said.
+have, ``_names`` the names of workers by address, and ``_listed`` when they were asked for;
+``_avoided`` are the names of workers that get no work of this run, ``_checked`` the addresses of
+those that were found fit, and ``_asked`` when one was last asked. ``_lonely_since`` is since when
+there is no worker, or no scheduler, and ``_told`` when that was last said.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ class Cluster:
         self._settings = settings
         self._reopen = reopen
         self._names: dict[str, str] = {}
-        self._addresses: dict[str, str] = {}
         self._avoided: set[str] = set()
         self._check: CheckWorkers | None = None
         self._checked: set[str] = set()
@@ -73,14 +71,16 @@ class Cluster:
         """The address of the scheduler."""
         return str(getattr(self.client.scheduler, "address", None) or "an unknown address")
 
-    def submit(self, graph: Mapping[Key, Any]) -> tuple[list[Any], frozenset[str]]:
-        """Return the futures of the tasks of a graph, in its order, and which workers alone may run
-        them; none is all. Waits until there is a worker that may.
+    def submit(
+        self, graph: Mapping[Key, Any], keys: Sequence[Key]
+    ) -> tuple[list[Any], frozenset[str]]:
+        """Return the futures of these tasks of a graph, and which workers alone may run it; none is
+        all. Waits until there is a worker that may.
         """
         self._await_fit()
         only = self.addresses if self._avoided else []
         futures: list[Any] = self.client.get(
-            dict(graph), list(graph), sync=False, workers=only or None
+            dict(graph), list(keys), sync=False, workers=only or None
         )
         return futures, frozenset(only)
 
@@ -149,10 +149,6 @@ class Cluster:
         """The workers that may have work, of those there were when that was last looked at."""
         return [a for a, name in sorted(self._names.items()) if name not in self._avoided]
 
-    def address_of(self, name: str) -> str:
-        """The address of a worker; "" where it is gone."""
-        return self._addresses.get(name, "")
-
     def settle(self, found: Compatibility, check_workers: CheckWorkers) -> None:
         """Take over what the preflight found; workers that join later are checked then."""
         self._check = check_workers
@@ -189,7 +185,6 @@ class Cluster:
                 workers = ask_identity(self.client, -1).get("workers")
                 if workers is not None:
                     self._names = {address: str(one["name"]) for address, one in workers.items()}
-                    self._addresses = {name: address for address, name in self._names.items()}
                     self.threads = sum(int(one["nthreads"]) for one in workers.values())
                     self._listed = now
             self._check_others(now)

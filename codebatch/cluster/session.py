@@ -31,7 +31,7 @@ from codebatch.store.destination import writing_file
 
 _MAKE_SECONDS = 120
 
-Finish = Callable[[ShardCall, Sequence[Receipt]], object]
+Finish = Callable[..., object]
 
 
 class Session:
@@ -52,11 +52,11 @@ class Session:
         run = run_shipped if self._usage.transport == SHIPPED else run_shared
         run(self._cluster, calls, on_receipt, self._usage, self._code)
 
-    def leave(self, calls: Sequence[ShardCall], finish: Finish) -> bool:
-        """Submit the calls, and ``finish`` of the first of them and all receipts, as one graph that
-        the cluster works on when this process ends; false where it is at that already.
+    def leave(self, calls: Sequence[ShardCall], finish: Finish, of_end: ShardCall) -> bool:
+        """Submit the calls, and ``finish`` of ``of_end`` and all receipts, as one graph that the
+        cluster works on when this process ends; false where it is at that already.
         """
-        return leave_shared(self._cluster, calls, finish, self._code)
+        return leave_shared(self._cluster, calls, finish, of_end, self._code)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ that was restarted, a connection that was cut) comes back as `Lost`, to be asked
 another key: the scheduler may still know the old one.
 
 State of `Window`: ``_flying`` has the jobs that are on the cluster, by key; ``_bytes`` is how many
-bytes they take; ``_ended`` the futures that ended, put there by Dask's own threads; ``_due`` when
-the cluster is to be looked at, also where answers never pause; ``_there`` keeps what is shared on
-the cluster.
+bytes they take, and ``_tasks`` how many tasks; ``_ended`` the futures that ended, put there by
+Dask's own threads; ``_due`` when the cluster is to be looked at, also where answers never pause;
+``_there`` keeps what is shared on the cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
@@ -40,15 +40,22 @@ _PASSING = frozenset(error.code for error in TRANSIENT_ERRORS)
 
 
 class Job(NamedTuple):
-    """One call on the cluster. ``size`` is about how many bytes it sends; ``tag`` is for the
-    caller.
+    """One call on the cluster, of so many ``tasks``: ``nodes`` gives them, for what refers to what
+    is shared. ``size`` is about how many bytes it sends; ``tag`` is for the caller.
     """
 
     key: Key
-    run: Callable[[Any], object]
-    argument: object
+    nodes: Callable[..., Mapping[Key, Any]]
     tag: Any
     size: int = 0
+    tasks: int = 1
+
+    @classmethod
+    def of(
+        cls, key: Key, run: Callable[..., object], argument: object, tag: Any, size: int = 0
+    ) -> Job:
+        """Return a call of a function: one task."""
+        return cls(key, lambda *shared: {key: Task(key, run, argument, *shared)}, tag, size)
 
 
 class Shared(NamedTuple):
@@ -114,7 +121,7 @@ class Window:
         self._shared = shared
         self._there: Any = None
         self._flying: dict[Key, Sent] = {}
-        self._bytes = 0
+        self._bytes = self._tasks = 0
         self._fresh: list[Job] = []
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._due = 0.0
@@ -126,12 +133,13 @@ class Window:
     def has_room(self) -> bool:
         """True if another job may be added."""
         most = max(self._bounds.calls, self._bounds.calls_per_thread * self._cluster.threads)
-        return len(self) < most and self._bytes < self._bounds.bytes
+        return self._tasks < most and self._bytes < self._bounds.bytes
 
     def add(self, job: Job) -> None:
         """Take a job; it goes out with the next `send`."""
         self._fresh.append(job)
         self._bytes += job.size
+        self._tasks += job.tasks
 
     def send(self) -> None:
         """Send what was added, as one graph."""
@@ -139,10 +147,11 @@ class Window:
         if not jobs:
             return
         also, arguments = self._with_shared()
-        nodes = {job.key: Task(job.key, job.run, job.argument, *arguments) for job in jobs}
+        nodes = {key: node for job in jobs for key, node in job.nodes(*arguments).items()}
         size = 2 * sum(job.size for job in jobs) + _LARGE_BYTES
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": size}):
-            futures, chosen = self._cluster.submit({**nodes, **also})
+            keys = [*(job.key for job in jobs), *also]
+            futures, chosen = self._cluster.submit({**nodes, **also}, keys)
         self._stall.progress()
         if also:
             self._there = futures.pop()
@@ -168,6 +177,7 @@ class Window:
                 result = self._result_of(sent)
                 del self._flying[sent.job.key]
                 self._bytes -= sent.job.size
+                self._tasks -= sent.job.tasks
                 future.release()
                 return sent.job, result
 

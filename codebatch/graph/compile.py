@@ -7,22 +7,30 @@ shard. A graph is compiled from values alone: who asks for it has read the store
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from dask.task_spec import DataNode, Task, TaskRef
+from dask.task_spec import DataNode, List, Task, TaskRef
 from dask.threaded import get as get_in_threads
 
-from codebatch.graph.keys import Key, code_key, shard_key
+from codebatch.graph.effort import current_worker, noted
+from codebatch.graph.keys import Key, code_key, part_key, shard_key
+from codebatch.graph.parts import compute_part, join_parts
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.processes.isolation import run_guarded
 from codebatch.processes.pool import children_of
 from codebatch.shard.run import log_receipt
 from codebatch.tasks.code.carry import NOTHING, be_told
 
-__all__ = ["Key", "compile_graph", "current_worker", "get_in_threads", "run_anywhere"]
+__all__ = [
+    "Key",
+    "compile_graph",
+    "current_worker",
+    "get_in_threads",
+    "run_anywhere",
+    "shard_nodes",
+]
 
 RunShard = Callable[[ShardCall], Receipt]
 
@@ -37,9 +45,22 @@ def compile_graph(calls: Sequence[ShardCall], code: bytes = NOTHING) -> dict[Key
     graph: dict[Key, Any] = {key: DataNode(key, value) for key, value in shared.items()}
     arguments = tuple(map(TaskRef, shared))
     for call in calls:
-        key = shard_key(call)
-        graph[key] = Task(key, run_anywhere, call, *arguments)
+        graph |= shard_nodes(call, 0, *arguments)
     return graph
+
+
+def shard_nodes(call: ShardCall, sent: int, *code: TaskRef) -> dict[Key, Any]:
+    """Return the nodes of a shard that was sent before so many times, its own the last: it depends
+    on its parts, where it has several. ``code`` refers to that of users' tasks.
+    """
+    key, count = shard_key(call, sent), call.parts
+    if count == 1:
+        return {key: Task(key, run_anywhere, call, *code)}
+    keys = [part_key(call, number, count, sent=sent) for number in range(count)]
+    nodes: dict[Key, Any] = {
+        part: Task(part, compute_part, call, number, *code) for number, part in enumerate(keys)
+    }
+    return {**nodes, key: Task(key, join_parts, call, List(*map(TaskRef, keys)), *code)}
 
 
 @contextlib.contextmanager
@@ -65,15 +86,8 @@ def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
     worker = current_worker()
     if worker is None:
         return receipt
-    receipt = receipt._replace(worker=str(worker.name))
+    effort = noted(worker, receipt.used, f"shard {call.shard_id}")
+    receipt = receipt._replace(worker=effort.worker, efforts=(effort,))
     if call.lease.left_to:
         log_receipt(call, receipt)
     return receipt
-
-
-def current_worker() -> Any:
-    """Return the worker of a cluster that this thread works for; None where there is none."""
-    try:
-        return sys.modules["distributed"].get_worker()
-    except (KeyError, ValueError):  # not loaded, or no worker
-        return None

@@ -57,6 +57,7 @@ def _name(stage: str, call: ShardCall, sent: int, content: object = None) -> str
     """
     required = call.reuse.required, call.reuse.retry_quarantined
     facts = [call.store_id, call.tries, sent, list(call.limits), required, call.recheck, content]
+    facts.append(call.parts)
     digits = digest_document("graph-key", facts)[len(DIGEST_PREFIX) :][:_HEX_DIGITS]
     return "-".join(filter(None, (stage, _letters(call.pipeline), _digits(call), digits)))
 

@@ -42,7 +42,8 @@ class ShardCall(NamedTuple):
     call belongs to; without one, the worker holds a lease of its own. ``recheck`` is the part of
     the files, in parts of a million, to compute again (`shard.recheck`); None to run the shard.
     ``pipeline`` is the name of the batch's, for people; ``tries`` how often the shard was asked for
-    before, in vain.
+    before, in vain. On a cluster, the shard is computed in so many ``parts``; there may be
+    ``new_bytes`` of source that have to be computed, 0 where that is not known.
     """
 
     store: str
@@ -56,6 +57,8 @@ class ShardCall(NamedTuple):
     recheck: int | None = None
     pipeline: str = ""
     tries: int = 0
+    new_bytes: int = 0
+    parts: int = 1
 
 
 class Waiting(NamedTuple):
@@ -65,13 +68,33 @@ class Waiting(NamedTuple):
     runs: tuple[str, ...]
 
 
+class Used(NamedTuple):
+    """What a child process took: seconds of processor time, and bytes of memory at its peak."""
+
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def plus(self, other: Used) -> Used:
+        """Return the sum of the times, and the higher of the peaks."""
+        return Used(self.cpu_seconds + other.cpu_seconds, max(self.peak_bytes, other.peak_bytes))
+
+
+class Effort(NamedTuple):
+    """What a child process of a worker of a cluster took, by the worker's name and address."""
+
+    worker: str
+    address: str
+    used: Used
+
+
 class Receipt(NamedTuple):
     """The report of a worker on a call, which counts only where the store says the same. The
     status ``claimed`` means that it did nothing, since another run has claimed the shard.
 
     ``worker`` is the name of the cluster's worker that did it, None on this machine.
     ``warning`` is what went wrong beside the results. A recheck says how many results of files
-    it ``checked``, and the (task id, path) of those that ``differ``.
+    it ``checked``, and the (task id, path) of those that ``differ``. ``used`` is what a child took,
+    and ``efforts`` what was taken on a cluster, one for each task.
     """
 
     shard_id: str
@@ -82,6 +105,8 @@ class Receipt(NamedTuple):
     checked: int = 0
     differ: tuple[tuple[str, str], ...] = ()
     worker: str | None = None
+    used: Used = Used()
+    efforts: tuple[Effort, ...] = ()
 
 
 def call_from(wire: Sequence[Any]) -> ShardCall:

@@ -18,6 +18,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -27,7 +28,7 @@ from typing import Any
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
 from codebatch.model.limits import Limits
-from codebatch.model.messages import Receipt, ShardCall, call_from
+from codebatch.model.messages import Receipt, ShardCall, Used, call_from
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import PlannedTask
 from codebatch.processes.channel import BrokenChannelError, receive, send
@@ -52,6 +53,7 @@ from codebatch.tasks.source import SourceFile
 _MEMORY_SHARE = 2
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _KILL_FIRST = "500"
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 Message = Mapping[str, Any]
 Watch = Callable[[int], None]
@@ -66,7 +68,11 @@ def serve(channel: socket.socket) -> None:
     serving = _Serving(channel)
     with contextlib.suppress(BrokenChannelError):
         while not serving.exhausted:
-            send(channel, serving.answer(receive(channel)))
+            message = receive(channel)
+            before = _used().cpu_seconds
+            answer, used = serving.answer(message), _used()
+            used = used._replace(cpu_seconds=round(used.cpu_seconds - before, 6))
+            send(channel, {**answer, "used": used})
 
 
 class _Serving:
@@ -216,6 +222,14 @@ def memory_there_is() -> int:
     return found
 
 
+def _used() -> Used:
+    """Return what this process and the tools it has started have taken so far."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    tools = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = sum(one.ru_utime + one.ru_stime for one in (own, tools))
+    return Used(seconds, max(own.ru_maxrss, tools.ru_maxrss) * _MAXRSS_UNIT)
+
+
 def _watch(limits: Limits) -> Watch:
     """A function that is told for how many files the next step takes time; 0: there is none."""
 
@@ -254,7 +268,8 @@ def _adopt(code: bytes) -> Message:
 def receipt_from(wire: Sequence[Any]) -> Receipt:
     """The receipt that a child has sent."""
     receipt = Receipt(*wire)
-    return receipt._replace(differ=tuple((task, path) for task, path in receipt.differ))
+    differ = tuple((task, path) for task, path in receipt.differ)
+    return receipt._replace(differ=differ, used=Used(*receipt.used), efforts=())
 
 
 def _name_of(file: Sequence[Any]) -> object:

@@ -25,7 +25,7 @@ from typing import Any
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import CodeBatchError, ShardFailedError, WorkerLostError
 from codebatch.model.limits import Limits
-from codebatch.model.messages import Receipt, ShardCall, refusal
+from codebatch.model.messages import Receipt, ShardCall, Used, refusal
 from codebatch.model.record_lines import FileLines
 from codebatch.model.records import Counts, InputFile
 from codebatch.processes.child import receipt_from
@@ -62,7 +62,7 @@ def run_guarded(call: ShardCall, children: Children) -> Receipt:
     try:
         answer = ask_child(children, {"run": call, "limits": call.limits})
         if answer is not None and "receipt" in answer:
-            return receipt_from(answer["receipt"])
+            return receipt_from(answer["receipt"])._replace(used=Used(*answer["used"]))
         with isolated(call.limits, children) as change:
             return run_shard(call, change)
     except CodeBatchError as error:

@@ -22,6 +22,7 @@ import msgpack
 from codebatch.model.digest import canonical_json, digest_bytes
 from codebatch.model.errors import CodeBatchError, WorkerLostError
 from codebatch.model.limits import Limits
+from codebatch.model.messages import Effort
 from codebatch.model.record_lines import Entry, FileLines, from_entry, is_entry, key_of, to_entry
 from codebatch.model.records import InputFile, PlannedTask
 from codebatch.plan.plan import check_toolchain
@@ -56,14 +57,13 @@ class Parcel(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer of a worker, by its name and address, to a parcel.
+    """The answer of a worker to a parcel, with what a child of it took.
 
     ``results`` is what `pack_results` gives. ``quarantined`` are the keys of results that are
     quarantined, with the code of the reason. Where there is an ``error``, there are no results.
     """
 
-    worker: str
-    address: str
+    effort: Effort
     results: bytes = b""
     quarantined: tuple[tuple[str, str], ...] = ()
     error: Mapping[str, object] | None = None

@@ -15,7 +15,6 @@ import contextlib
 import errno
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -82,11 +81,13 @@ def run_shard(call: ShardCall, change: Change = lambda context: context) -> Rece
 
     ``change`` is applied to the context in which the results are computed.
     """
-    has_holder = call.lease.lease_id and not call.lease.left_to
-    if not has_holder and call.recheck is None:
-        return answered(call, lambda: _run_leased(call, change))
-    opened = open_shard(call)
-    return opened if isinstance(opened, Receipt) else finish_shard(opened, change)
+
+    def run() -> Receipt:
+        with under_lease(call) as held:
+            opened = open_shard(held)
+            return opened if isinstance(opened, Receipt) else finish_shard(opened, change)
+
+    return answered(call, run)
 
 
 def open_shard(call: ShardCall) -> OpenShard | Receipt:
@@ -121,23 +122,23 @@ def answered(call: ShardCall, act: Callable[[], T]) -> T | Receipt:
         return refusal(call, ShardFailedError(f"{type(error).__name__}: {error}"))
 
 
-def _run_leased(call: ShardCall, change: Change) -> Receipt:
-    """Run a shard whose run no process of ours is at: under the lease that was left to a cluster,
-    else under one for this shard alone.
+@contextlib.contextmanager
+def under_lease(call: ShardCall) -> Iterator[ShardCall]:
+    """Give a call for a block in which a lease is held for it: that of its run, kept alive here
+    where no process has it, or else one for this shard alone.
     """
-    store = opened_store(call.store, call.store_id)
-    with _lease_of(store, call) as lease:
-        held = call._replace(lease=RunLease(lease.lease_id, lease.since_ns))
-        opened = open_shard(held)
-        return opened if isinstance(opened, Receipt) else finish_shard(opened, change)
-
-
-def _lease_of(store: StoreDirectory, call: ShardCall) -> AbstractContextManager[Lease]:
     lease_id, since, address = call.lease
-    if not lease_id:
-        return hold_lease(store.layout, "run", call.batch_id)
-    process = cluster_process(address)
-    return keep_lease(store.layout, Lease(lease_id, "run", call.batch_id, since, since, process))
+    if call.recheck is not None or (lease_id and not address):
+        yield call
+        return
+    layout = opened_store(call.store, call.store_id).layout
+    if lease_id:
+        process = cluster_process(address)
+        held = keep_lease(layout, Lease(lease_id, "run", call.batch_id, since, since, process))
+    else:
+        held = hold_lease(layout, "run", call.batch_id)
+    with held as lease:
+        yield call._replace(lease=RunLease(lease.lease_id, lease.since_ns))
 
 
 def _open(call: ShardCall) -> OpenShard | Receipt:

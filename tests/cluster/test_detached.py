@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import distributed
 import pytest
 from clusters import Cluster, apart, connected_client, two_workers, wait_for
-from conftest import Outcome, Scanned, cli_environment
+from conftest import Outcome, Scanned, cli_environment, write_tree
 from verifier import verify_store
 
 import codebatch
@@ -141,3 +142,56 @@ def test_what_cannot_be_left(main: Callable[..., Outcome], batch: codebatch.Batc
     ):
         done = main("run", "--detach", *words, *where)
         assert (done.code, done.stdout) == (2, b""), words
+
+
+OWN = """
+from dataclasses import dataclass
+import codebatch
+from own_words import count
+
+
+@codebatch.task(version=1)
+def words(file):
+    yield codebatch.Metric("words", count(file.text))
+
+
+@dataclass(frozen=True)
+class Sum:
+    path: str
+    words: int
+
+
+@codebatch.task(version=1, scope="batch", needs=["words"], records=[Sum])
+class total:
+    def map(self, records, config):
+        return {"path": records[0]["path"], "words": sum(one["value"] for one in records)}
+
+    def combine(self, a, b):
+        return {"path": a["path"], "words": a["words"] + b["words"]}
+
+    def finish(self, total, config):
+        yield Sum(total["path"], total["words"])
+"""
+
+
+def test_tasks_of_ones_own_and_those_over_the_batch(
+    client: Any,
+    tmp_path: Path,
+    tree: Path,
+    store: codebatch.Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers have their modules from the client alone, and finish the batch without it."""
+    folder = write_tree(
+        tmp_path / "own",
+        {"own_tasks.py": OWN, "own_words.py": "def count(text):\n    return len(text.split())\n"},
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    own = importlib.import_module("own_tasks")
+    other = codebatch.open_store(tmp_path / "other", create=True)
+    tasks = [own.words, own.total, "lint"]
+    expected = other.batch(other.snapshot(tree), pipeline=tasks).run("sync")
+    batch = store.batch(store.snapshot(tree), pipeline=tasks)
+    assert batch.submit(client).shards == len(batch.shards("words"))
+    assert await_end(batch)["result"] == expected.result
+    assert len(list(batch.records(task="total"))) == 1

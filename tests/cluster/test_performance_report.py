@@ -13,7 +13,7 @@ from typing import Any
 import dask
 import distributed
 import pytest
-from clusters import Cluster, connected_client, two_workers
+from clusters import Cluster, connected_client, two_workers, wait_for
 from conftest import Outcome
 from distributed.utils import key_split
 
@@ -60,6 +60,29 @@ def test_events_name_the_workers(
     texts = json.dumps(found)
     assert cluster.address not in texts
     assert os.uname().nodename not in texts
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_children_took_is_told(transport: str, client: Any, batch: codebatch.Batch) -> None:
+    before = len(client.get_events("codebatch"))
+    report = batch.run(client=client, transport=transport)
+    assert report.cluster is not None
+    for one in report.cluster.workers:
+        assert 0 < one.cpu_seconds < 600
+        assert 2**20 < one.peak_bytes < 2**34
+    told = [event for _, event in client.get_events("codebatch")[before:]]
+    assert len(told) == sum(one.calls for one in report.cluster.workers)
+    by_worker = {one.name: one.cpu_seconds for one in report.cluster.workers}
+    for name, seconds in by_worker.items():
+        logged = sum(event["cpu_seconds"] for event in told if event["name"] == name)
+        assert logged == pytest.approx(seconds, abs=0.05)
+
+    def shown() -> float:
+        """What heartbeats of workers have told the scheduler."""
+        found = client.sync(client.scheduler.identity, n_workers=-1)["workers"].values()
+        return sum(one["metrics"].get("children_cpu_seconds", 0) for one in found)
+
+    wait_for(lambda: shown() > 0, "a heartbeat")
 
 
 def test_a_dask_collection_names_the_workers(client: Any, batch: codebatch.Batch) -> None:

@@ -271,9 +271,7 @@ def test_what_a_worker_lacks_is_sent_after_all(
     client: Any, batch: codebatch.Batch, scanned: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contents that no task is expected to read are left out at first."""
-    monkeypatch.setattr(
-        "codebatch.cluster.shipped._NEVER_READ", frozenset({"python", "javascript"})
-    )
+    monkeypatch.setattr("codebatch.shard.portion._NEVER_READ", frozenset({"python", "javascript"}))
     report = ship(batch, client)
     assert (report.status, report.result) == ("done", scanned.report.result)
 

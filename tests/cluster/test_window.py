@@ -59,7 +59,7 @@ def name_here(seconds: float) -> str:
 
 
 def job(seconds: float) -> Job:
-    return Job(("codebatch-test", str(next(NUMBERS))), name_here, seconds, seconds)
+    return Job.of(("codebatch-test", str(next(NUMBERS))), name_here, seconds, seconds)
 
 
 def drive_all(cluster: Cluster, jobs: Iterator[Job]) -> list[object]:
@@ -187,7 +187,9 @@ def test_a_stall_is_said_with_who_is_at_what(client: Any) -> None:
 
     settings = ClusterSettings(on_notice=tell, on_stall=facts.append)
     window = Window(Cluster(client, settings), Bounds(), patience=Patience(first=0.0, again=0.0))
-    jobs = iter([Job(("shard-test", str(number)), wait_for_release, 0, 0) for number in range(2)])
+    jobs = iter(
+        [Job.of(("shard-test", str(number)), wait_for_release, 0, 0) for number in range(2)]
+    )
     results: list[object] = []
     RELEASED.clear()
     drive(window, jobs, lambda _, result: results.append(result) or ())

@@ -322,8 +322,11 @@ def _used(cluster: ClusterUsage) -> str:
 
 
 def _done_by(worker: WorkerUsage) -> str:
-    calls = counted(worker.calls, "call")
+    peak = output.size(worker.peak_bytes)
+    took = (
+        f"{counted(worker.calls, 'call')}, {worker.cpu_seconds:.1f} s of processor, {peak} at peak"
+    )
     if not worker.sent_bytes:
-        return calls
+        return took
     sent, received = output.size(worker.sent_bytes), output.size(worker.received_bytes)
-    return f"{calls}, {sent} sent, {received} received"
+    return f"{took}, {sent} sent, {received} received"

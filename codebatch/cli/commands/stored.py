@@ -205,21 +205,25 @@ def batch_init(
     """Plan a pipeline over a snapshot.
 
     The same snapshot, pipeline and tools give the same batch, which keeps the number of shards
-    it was first planned with.
+    it was first planned with. How wide a run is cut on a cluster does not depend on it.
     """
     opened = call.open()
     snapshot = opened.find_snapshot(snapshot_id)
     made = opened.batch(snapshot, pipeline, tasks=tasks, shards=shards).made
     assert made is not None  # noqa: S101 - just made
     give_name(opened, name, made.batch_id)
-    call.write(made, _planned_lines(call, made, shards), made.batch_id)
+    if shards is not None and not made.created:
+        output.write_note(
+            f"note: {made.batch_id} keeps the {made.shards} shards that it was planned with; "
+            "a run on a cluster is cut for the workers there"
+        )
+    call.write(made, _planned_lines(call, made), made.batch_id)
 
 
-def _planned_lines(call: Call, made: BatchResult, shards: int | None) -> Iterator[str]:
+def _planned_lines(call: Call, made: BatchResult) -> Iterator[str]:
     yield f"{made.batch_id}  {'planned' if made.created else 'already in the store'}"
     yield f"  pipeline {made.pipeline}: {', '.join(made.tasks)}"
-    kept = "" if made.created or shards is None else " (as it was first planned)"
-    yield f"  {made.shards} shards{kept}"
+    yield f"  {made.shards} shards"
     yield from call.next(f"codebatch run --batch {made.batch_id}")
 
 
