@@ -127,7 +127,7 @@ OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
     *("cli.export", "cli.name-rm", "cli.name-set", "cli.regressions", "cli.rm", "pipeline"),
     *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),
-    *("cli.task-list", "cli.task-new", "cli.task-run"),
+    *("cli.pipeline-validate", "cli.task-list", "cli.task-new", "cli.task-run"),
     "verdict",
 }
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
 
@@ -41,13 +42,51 @@ def load_schema(name: str) -> Document:
     return _load("schemas", name + _SCHEMA)
 
 
+class SchemaProblem(NamedTuple):
+    """What does not fit a schema: the keys and indexes that lead there, a message, the nearest word
+    that would fit, and whether it is the last key itself that does not.
+    """
+
+    pointer: tuple[str | int, ...]
+    message: str
+    nearest: str | None = None
+    on_key: bool = False
+
+
 def schema_errors(document: object, schema: Document) -> list[str]:
     """Return the errors of a document, one ``place: message`` each; empty when it is valid."""
+    return [_bounded(f"{error.json_path}: {error.message}") for error in _errors(document, schema)]
+
+
+def schema_problems(document: object, schema: Document) -> Iterator[SchemaProblem]:
+    """Yield all that does not fit in a document; each unknown key by itself."""
+    for error in _errors(document, schema):
+        pointer = tuple(error.absolute_path)
+        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+            known = error.schema.get("properties", {})
+            for key in (key for key in error.instance if key not in known):
+                message = _bounded(f"unknown key {key!r}")
+                yield SchemaProblem((*pointer, key), message, nearest_of(key, known), on_key=True)
+        else:
+            words = error.validator_value if error.validator == "enum" else ()
+            near = nearest_of(str(error.instance)[:_MAX_CHARACTERS], words) if words else None
+            yield SchemaProblem(pointer, _bounded(error.message), near)
+
+
+def nearest_of(word: str, known: Iterable[object]) -> str | None:
+    """Return the word among those known that is most like one; None where none is."""
+    import difflib  # noqa: PLC0415 - for what is wrong alone
+
+    words = [one for one in known if isinstance(one, str)]
+    found = difflib.get_close_matches(word[:_MAX_CHARACTERS], words, 1)
+    return found[0] if found else None
+
+
+def _errors(document: object, schema: Document) -> list[Any]:
     import jsonschema  # noqa: PLC0415 - 70 ms that most commands do not need
 
     validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
-    return [_bounded(f"{error.json_path}: {error.message}") for error in errors[:_MAX_ERRORS]]
+    return sorted(validator.iter_errors(document), key=lambda e: e.json_path)[:_MAX_ERRORS]
 
 
 def _bounded(text: str) -> str:

@@ -1,26 +1,23 @@
 """A pipeline document becomes a validated DAG of tasks.
 
-A document is untrusted input: it is checked against its schema, every name against the
-registry, every config against the schema of its task, and the graph for duplicate ids, unknown
-needs and cycles, with one error that names the place.
+What a document says is checked by `document`; here its tasks become a graph, in which each follows
+what it needs, without cycles and with no task that needs one over a whole batch.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.errors import PipelineInvalidError, PipelineNotFoundError
+from codebatch.model.errors import PipelineInvalidError
 from codebatch.model.records import FILE_SCOPE
-from codebatch.model.resources import list_pipelines, load_graph, load_schema, schema_errors
+from codebatch.model.resources import list_pipelines, load_graph
+from codebatch.plan.document import Problem, Source, entries_of, invalid, read_source
 from codebatch.tasks.base import Task
 from codebatch.tasks.registry import find_task, resolve_task
 
-_MAX_BYTES = 2**20
 _MOST_CHARACTERS = 200  # of a name
 DEFAULT_PIPELINE = "full"
 
@@ -47,19 +44,7 @@ def load_pipeline(name_or_path: str) -> Pipeline:
     """The packaged pipeline of that name, else the document at that path."""
     if name_or_path in list_pipelines():
         return _pipeline(load_graph(name_or_path))
-    hints = [f"packaged pipelines: {', '.join(list_pipelines())}", "or give the path of a file"]
-    try:
-        with Path(name_or_path).open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise PipelineNotFoundError(f"unknown pipeline: {name_or_path}", hints=hints) from error
-    if len(data) > _MAX_BYTES:
-        raise _invalid(name_or_path, [f"larger than {_MAX_BYTES} bytes"])
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(name_or_path, [f"not a JSON document: {error}"]) from error
-    return parse_pipeline(document, name_or_path)
+    return _checked(read_source(name_or_path))
 
 
 def resolve_pipeline(
@@ -95,7 +80,7 @@ def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
     for part in parts:
         for task in part.tasks if isinstance(part, Pipeline) else ():
             if tasks.setdefault(task.id, task) != task:
-                raise _invalid(name, [f"two tasks have the id {task.id!r}"])
+                raise invalid(name, [f"two tasks have the id {task.id!r}"])
     pending = [part for part in reversed(parts) if isinstance(part, Task)]
     given = {task.name: task for task in pending}
     while pending:
@@ -104,34 +89,48 @@ def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
             one.name, PipelineTask(one.name, one, one.needs, one.resolve_config({}))
         )
         if known.task is not one:
-            raise _invalid(name, [f"two tasks are named {one.name!r}"])
+            raise invalid(name, [f"two tasks are named {one.name!r}"])
         needs = [need for need in reversed(known.needs) if need not in tasks]
         pending += [given.get(need) or find_task(need) for need in needs]
     if not tasks:
-        raise _invalid("of no name", ["it has no task"])
+        raise invalid("of no name", ["it has no task"])
     return Pipeline(name, "", _ordered(name, tasks))
 
 
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
     """Validate a document; `PipelineInvalidError` names all that is wrong with it."""
-    problems = schema_errors(document, load_schema("pipeline"))
-    if problems or not isinstance(document, dict):
-        raise _invalid(where, problems)
-    pipeline = _pipeline(document)
-    for task in pipeline.tasks:
-        given = next(t for t in document["tasks"] if t["id"] == task.id).get("config", {})
-        problems += [f"task {task.id}: {e}" for e in task.task.config_errors(given)]
-    if problems:
-        raise _invalid(where, problems)
-    return pipeline
+    return _checked(Source(where, document))
+
+
+def check_pipeline(source: Source) -> tuple[Pipeline | None, list[Problem]]:
+    """Return the pipeline of a document, or all that is wrong with it and with what it extends."""
+    problems: list[Problem] = []
+    entries = entries_of(source, problems)
+    if not problems and isinstance(source.document, Mapping):
+        try:
+            return _pipeline({**source.document, "tasks": list(entries.values())}), []
+        except PipelineInvalidError as error:
+            found = cast("list[str]", error.details["problems"])
+            problems += (Problem(source, ("tasks",), message) for message in found)
+    return None, problems
+
+
+def _checked(source: Source) -> Pipeline:
+    pipeline, problems = check_pipeline(source)
+    if pipeline is not None:
+        return pipeline
+    if problems and problems[0].error is not None and problems[0].source is source:
+        raise problems[0].error
+    error = invalid(source.name, [problem.within(source) for problem in problems])
+    if len(problems) > 1 and source.text is not None:
+        error.hints += (f"all {len(problems)} problems: codebatch pipeline validate {source.name}",)
+    raise error
 
 
 def _pipeline(document: Mapping[str, Any]) -> Pipeline:
     name = document["name"]
     tasks: dict[str, PipelineTask] = {}
     for entry in document["tasks"]:
-        if entry["id"] in tasks:
-            raise _invalid(name, [f"the task id {entry['id']!r} is given twice"])
         task = find_task(entry["task"])
         config = task.resolve_config(entry.get("config", {}))
         tasks[entry["id"]] = PipelineTask(entry["id"], task, tuple(entry.get("needs", ())), config)
@@ -143,7 +142,7 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
     for task in tasks.values():
         for need in task.needs:
             if need not in tasks:
-                raise _invalid(name, [f"task {task.id} needs {need!r}, which is not in it"])
+                raise invalid(name, [f"task {task.id} needs {need!r}, which is not in it"])
     ordered: dict[str, PipelineTask] = {}
     while len(ordered) < len(tasks):
         ready = [
@@ -153,7 +152,7 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
         ]
         if not ready:
             circle = ", ".join(sorted(set(tasks) - set(ordered)))
-            raise _invalid(name, [f"the tasks need each other in a circle: {circle}"])
+            raise invalid(name, [f"the tasks need each other in a circle: {circle}"])
         ordered.update((task.id, task) for task in ready)
     _check_scopes(name, ordered)
     return tuple(ordered.values())
@@ -165,19 +164,10 @@ def _check_scopes(name: str, tasks: Mapping[str, PipelineTask]) -> None:
     """
     for task in tasks.values():
         if task.task.scope != FILE_SCOPE and not task.needs:
-            raise _invalid(name, [f"task {task.id} is of scope 'batch' and needs no task"])
+            raise invalid(name, [f"task {task.id} is of scope 'batch' and needs no task"])
         for need in task.needs:
             if tasks[need].task.scope != FILE_SCOPE:
-                raise _invalid(name, [f"task {task.id} needs {need}, which is of scope 'batch'"])
-
-
-def _invalid(where: str, problems: list[str]) -> PipelineInvalidError:
-    first = problems[0] if problems else "not a JSON object"
-    return PipelineInvalidError(
-        f"invalid pipeline {where}: {first}",
-        hints=["the form is that of schemas/pipeline.schema.json"],
-        details={"problems": problems},
-    )
+                raise invalid(name, [f"task {task.id} needs {need}, which is of scope 'batch'"])
 
 
 def pipeline_document(pipeline: Pipeline) -> Document:

@@ -59,7 +59,7 @@ VIEWS: dict[str, list[list[str]]] = {
 # Commands that change a store, or need none.
 OTHERS = {
     *("api", "batch init", "batch rm", "gc", "init", "memo import", "name rm", "name set"),
-    *("pipeline", "pipelines", "task list", "task new", "task run"),
+    *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
 }
 

@@ -73,9 +73,18 @@ INVALID: dict[str, tuple[object, str]] = {
     "circle": (document(task("a", "c"), task("b", "a"), task("c", "b")), "circle: a, b, c"),
     "config no object": (document(task("p", config=[1])), "$.tasks[0].config"),
     "unknown setting": (document(task("p", config={"max_byte": 1})), "'max_byte'"),
-    "setting of bad type": (document(task("p", config={"max_bytes": "1"})), "$.max_bytes"),
-    "setting out of range": (document(task("p", config={"max_bytes": 0})), "$.max_bytes"),
-    "boolean for a number": (document(task("p", config={"max_bytes": True})), "$.max_bytes"),
+    "setting of bad type": (
+        document(task("p", config={"max_bytes": "1"})),
+        "$.tasks[0].config.max_bytes",
+    ),
+    "setting out of range": (
+        document(task("p", config={"max_bytes": 0})),
+        "$.tasks[0].config.max_bytes",
+    ),
+    "boolean for a number": (
+        document(task("p", config={"max_bytes": True})),
+        "$.tasks[0].config.max_bytes",
+    ),
     "unknown rule": (document(task("l", name="lint", config={"rules": ["L999"]})), "L999"),
     "bad severity": (
         document(task("l", name="lint", config={"severities": {"L001": "fatal"}})),

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from codebatch import api
 from codebatch.cli.command import Call, command
+from codebatch.cli.group import LeadingCommand
 from codebatch.cli.options import batch_option, pipeline_option, shards_option, tasks_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import printable
 from codebatch.model.digest import Document, canonical_json
-from codebatch.model.errors import UsageError
+from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
-from codebatch.plan.pipeline import load_pipeline, pipeline_document
+from codebatch.model.records import FILE_SCOPE
+from codebatch.plan import draw
+from codebatch.plan.document import read_source
+from codebatch.plan.pipeline import (
+    Pipeline,
+    PipelineTask,
+    check_pipeline,
+    pipeline_document,
+    resolve_pipeline,
+)
+from codebatch.plan.places import Place, Pointer, json_pointer, place_of
+from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
 
+_TEXT, _SVG = "text", "svg"
 _ORIGINS = {
     "computed": "computed by this batch",
     "equal": "taken over from an equal file",
@@ -53,11 +68,118 @@ def _pipeline_rows(rows: list[Document]) -> Iterator[str]:
     yield from output.next_lines("codebatch pipeline NAME")
 
 
-@command(click.argument("name", metavar="NAME|PATH"))
-def pipeline(call: Call, name: str) -> None:
+@command(
+    click.argument("name", metavar="[NAME|PATH]", required=False),
+    tasks_option,
+    click.option(
+        "--draw",
+        "drawing",
+        is_flag=False,
+        flag_value=_TEXT,
+        metavar="[text|svg[:FILE]]",
+        help="Draw which task needs which, for a terminal or as SVG.",
+    ),
+    cls=LeadingCommand,
+)
+def pipeline(call: Call, name: str | None, tasks: tuple[str, ...], drawing: str | None) -> None:
     """Show a pipeline with every setting resolved; a document of your own is validated."""
-    document = pipeline_document(load_pipeline(name))
+    if name is None and not tasks:
+        raise UsageError("no pipeline is named", hints=["list them: codebatch pipelines"])
+    found = resolve_pipeline(name, tasks)
+    if drawing is not None:
+        _draw(call, found, drawing)
+        return
+    document = pipeline_document(found)
     call.write(document, _pipeline_lines(document))
+
+
+def _draw(call: Call, pipeline: Pipeline, drawing: str) -> None:
+    """Write the drawing of a pipeline to stdout, or into the file that is named."""
+    form, _, file = drawing.partition(":")
+    if form not in (_TEXT, _SVG) or (file and form == _TEXT):
+        raise UsageError(f"unknown drawing: {drawing}", hints=["choose text, svg or svg:FILE"])
+    if call.as_json:
+        raise UsageError("--draw draws for people: give one of --draw and --json")
+    nodes = [draw.Node(one.id, _note(one), one.needs) for one in pipeline.tasks]
+    if form == _TEXT:
+        output.write_lines(draw.draw_text(nodes, ascii_only=not output.is_unicode()))
+        return
+    svg = draw.draw_svg(pipeline.name, nodes)
+    if not file:
+        output.write_line(svg.rstrip())
+        return
+    with writing_file(file) as stream:
+        stream.write(svg.encode())
+
+
+def _note(task: PipelineTask) -> str:
+    """Return what a drawing says of a task beside its id."""
+    kind = "" if task.id == task.task.name else f" ({task.task.name})"
+    return kind if task.task.scope == FILE_SCOPE else f"{kind} ({task.task.scope})"
+
+
+@command(click.argument("file", metavar="FILE"), name="validate", store=None)
+def pipeline_validate(call: Call, file: str) -> None:
+    """Check a pipeline document, and what it extends: everything that is wrong with it at once.
+
+    Each problem is given with its line and column, and the nearest word that would be right. Ends
+    with exit code 2 if there is any. A pipeline called validate is ./validate.
+    """
+    found, rows = _validated(file)
+    document = {"file": file, "ok": not rows, "problems": rows}
+    call.write(document, _validated_lines(file, found, rows))
+    sys.exit(EXIT_USAGE if rows else EXIT_OK)
+
+
+def _validated(file: str) -> tuple[Pipeline | None, list[dict[str, Any]]]:
+    """Return the pipeline of a file, or a row for each problem."""
+    try:
+        found, problems = check_pipeline(read_source(file))
+    except PipelineInvalidError as error:  # it is no JSON, or too large
+        at = Place(int(str(error.details["line"])), int(str(error.details["column"])))
+        return None, [_problem_row(file, at, (), error.message.partition(": ")[2], None)]
+    rows = [
+        _problem_row(
+            one.source.name,
+            place_of(one.source.text or "", one.pointer, key=one.on_key),
+            one.pointer,
+            one.message,
+            one.nearest,
+        )
+        for one in problems
+    ]
+    return found, sorted(rows, key=lambda row: (row["file"], row["line"], row["column"]))
+
+
+def _problem_row(
+    file: str, at: Place, pointer: Pointer, message: str, nearest: str | None
+) -> dict[str, Any]:
+    return {
+        "file": file,
+        "line": at.line,
+        "column": at.column,
+        "pointer": json_pointer(pointer),
+        "message": message,
+        "nearest": nearest,
+    }
+
+
+def _validated_lines(
+    file: str, found: Pipeline | None, rows: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    for row in rows:
+        near = f"; did you mean {row['nearest']!r}?" if row["nearest"] else ""
+        place = f"{printable(row['file'])}:{row['line']}:{row['column']}"
+        where = printable(row["pointer"] or "/")
+        yield f"{place}: {where}: {printable(row['message'] + near)}"
+    if rows:
+        yield output.counted(len(rows), "problem")
+    if found is not None:
+        yield f"{found.name}: {', '.join(task.id for task in found.tasks)}"
+        yield from output.next_lines(f"codebatch pipeline {shlex.quote(file)} --draw")
+
+
+pipeline.commands = {"validate": pipeline_validate}
 
 
 def _pipeline_lines(document: dict[str, Any]) -> Iterator[str]:

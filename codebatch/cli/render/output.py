@@ -123,6 +123,15 @@ def terminal_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]])
     return table_lines(columns, rows, terminal_width() if is_terminal() else None)
 
 
+def is_unicode() -> bool:
+    """Return True if lines and boxes can be written to stdout."""
+    try:
+        "├─●".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
 def terminal_width(default: int = 80) -> int:
     """Columns of the terminal, or as many as ``COLUMNS`` says."""
     import shutil  # noqa: PLC0415 - 2 ms of every command, with bz2 and lzma
