@@ -254,13 +254,16 @@ class Batch(Collection):
 
     @_of_batch
     def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
-        """The most frequent values of a field, or the largest values of a metric."""
-        chosen = conditions.RecordFilter(**filters)
-        return top.top_rows(self.directory, self.load_status(), by, chosen, task)
+        """The most frequent values of a field or paths of a kind, or the largest values of a metric
+        or of a field of numbers.
+        """
+        batch_status, chosen = self._select(**filters)
+        return top.top_rows(self.directory, batch_status, by, chosen, task)
 
     @_of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
-        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``.
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``, and
+        a table for each kind that a task has of its own.
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """
@@ -288,22 +291,29 @@ class Batch(Collection):
         language: str | None = None,
     ) -> Iterator[Record]:
         """Matching records, read lazily: by task, shard and path."""
-        filters = conditions.RecordFilter(kind, severity, code, path, language)
-        return queries.iter_records(self.directory, self.load_status(), filters, task)
+        batch_status, filters = self._select(
+            kind=kind, severity=severity, code=code, path=path, language=language
+        )
+        return queries.iter_records(self.directory, batch_status, filters, task)
 
     def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
         """Matching records, read each time they are iterated over, with ``to_list()`` and
         ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
-        chosen = conditions.RecordFilter(**filters)
+        _, chosen = self._select(**filters)
         return queries.records(self.directory, self.load_status, chosen, task)
 
     @_of_batch
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
         """Return the records in an order that does not depend on the sharding: by path, task."""
-        return queries.sorted_records(
-            self.directory, self.load_status(), conditions.RecordFilter(**filters), task
-        )
+        batch_status, chosen = self._select(**filters)
+        return queries.sorted_records(self.directory, batch_status, chosen, task)
+
+    def _select(self, **filters: Any) -> tuple[BatchStatus, conditions.RecordFilter]:
+        """Return the batch as it is, and the conditions, if it may have what they name."""
+        batch_status = self.load_status()
+        chosen = conditions.RecordFilter(**filters)
+        return batch_status, conditions.check_filters(chosen, batch_status)
 
     @_of_batch
     def export(
@@ -321,10 +331,11 @@ class Batch(Collection):
         """
         if isinstance(base, str):
             base = Batch(self.directory, self.directory.batches.find(base))
+        batch_status, chosen = self._select(**filters)
         selection = exports.Selection(
             store=self.directory,
-            batch_status=self.load_status(),
-            filters=conditions.RecordFilter(**filters),
+            batch_status=batch_status,
+            filters=chosen,
             task_id=task,
             base=None if base is None else base.load_status(),
             limited=limited,

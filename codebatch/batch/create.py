@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
@@ -54,7 +54,7 @@ def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | Non
         "created": now(),
         "result": None,
     }
-    tasks = [(task.id, asdict(task)) for task in identity.tasks]
+    tasks = [(task.id, task.as_document()) for task in identity.tasks]
     plan = plan_document(resolved)
     store.batches.save(identity.batch_id, resolved.inputs, plan, tasks, document)
     if not store.snapshots.lists(identity.snapshot_id):

@@ -123,7 +123,7 @@ def quarantined_files(store: StoreDirectory, batch_status: BatchStatus) -> list[
         for task in batch_status.plan.tasks
         for shard_id, state in batch_status.states[task.id].items()
         if state is not None and not QUARANTINED.isdisjoint(state.counts.by_code)
-        for record in store.shards.iter_outputs(batch_status.batch_id, task.id, shard_id)
+        for record in store.shards.iter_outputs(batch_status.batch_id, task, shard_id)
         if record.get("code") in QUARANTINED
     ]
     return sorted(found, key=lambda one: path_key(one["path"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -194,27 +194,36 @@ RUN_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def _several(name: str, metavar: str, choices: tuple[str, ...] | list[str]) -> Option:
-    return click.option(
-        name, metavar=metavar, help=f"Of {', '.join(choices)}. Several with commas."
-    )
+def _several(name: str, metavar: str, choices: Sequence[str], more: str = "") -> Option:
+    """An option for words of a set, with commas between; ``more`` says what words there may be
+    beside these, which the batch knows.
+    """
+
+    def complete(_: click.Context, __: click.Parameter, text: str) -> list[str]:
+        before, comma, last = text.rpartition(",")
+        return [before + comma + word for word in choices if word.startswith(last)]
+
+    words = f"Of {', '.join(choices)}{more}. Several with commas."
+    return click.option(name, metavar=metavar, help=words, shell_complete=complete)
 
 
 # What chooses records, by the name of the condition, and their order and number.
 SELECTION: Mapping[str, Option] = {
     "task": click.option("--task", metavar="TASK", help="Only this task."),
-    "kind": _several("--kind", "KIND", KINDS),
+    "kind": _several("--kind", "KIND", KINDS, ", and kinds that tasks have of their own"),
     "path": click.option("--path", metavar="GLOB", help="Only files whose path matches."),
     "language": click.option("--language", metavar="NAME", help="Only files in this language."),
     "severity": _several("--severity", "SEVERITY", SEVERITIES),
     "code": click.option(
-        "--code", metavar="CODE", help="Only this code, as L101. Several with commas."
+        "--code",
+        metavar="CODE",
+        help="Only this code, as L101. Several with commas.",
     ),
     "name": click.option("--name", metavar="GLOB", help="Only records whose name matches."),
     "symbol_type": _several("--symbol-type", "TYPE", SYMBOL_TYPES),
     "edge_type": _several("--edge-type", "TYPE", EDGE_TYPES),
     "target": click.option("--target", metavar="GLOB", help="Only edges whose target matches."),
-    "metric": _several("--metric", "METRIC", METRICS),
+    "metric": _several("--metric", "METRIC", METRICS, ", and those of your tasks"),
     "min": click.option("--min", type=float, metavar="N", help="Only metrics of at least this."),
     "max": click.option("--max", type=float, metavar="N", help="Only metrics of at most this."),
     "sort": click.option(

@@ -13,8 +13,9 @@ from codebatch.compare.diff import RecordDiff, diff_records
 from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
+from codebatch.model.kinds import own_kinds
 from codebatch.model.records import DONE, InputFile, Record
-from codebatch.query.filters import RecordFilter
+from codebatch.query.filters import RecordFilter, check_filters
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -45,6 +46,7 @@ def compare_batches(
                 f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
                 hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
             )
+    filters = check_filters(filters, a, b)
     tasks = [task for task in a.states if task in b.states]
     equal = _equal_shards(a, b, tasks, filters)
     old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
@@ -59,6 +61,7 @@ def compare_batches(
         _records(store, a, tasks, equal, filters, new_names),
         _records(store, b, tasks, equal, filters, old_names),
         new_names,
+        {**own_kinds(a.plan.tasks), **own_kinds(b.plan.tasks)},
     )
     renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
     complete = replace(diff, unchanged=diff.unchanged + sum(equal.values()))
@@ -94,11 +97,12 @@ def _records(
 ) -> Iterator[Record]:
     """Records that pass; a renamed file is meant by either of its names."""
     content = replace(filters, path=None)
+    planned = {task.id: task for task in batch_status.plan.tasks}
     for task in tasks:
         for shard_id, state in batch_status.states[task].items():
             if (task, shard_id) in equal or state is None or not filters.may_match(state):
                 continue
-            for record in store.shards.iter_outputs(batch_status.batch_id, task, shard_id):
+            for record in store.shards.iter_outputs(batch_status.batch_id, planned[task], shard_id):
                 path = str(record["path"])
                 names = (path, other_names.get(path, path))
                 if content.matches(record) and any(map(filters.matches_path, names)):

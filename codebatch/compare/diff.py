@@ -10,19 +10,25 @@ metric     metric and name, and its number among equals
 edge       type, target, name and alias, and its number among equals
 ast        the file has one
 skip       reason, and its number among equals
-others     their number in the file
+others     fields that are no numbers, and the number among equals
 ========== =====================================================
+
+*Others* are kinds that tasks have of their own: numbers, and lists and dicts of nothing else, are
+what such a record says. Of a kind that no task declares it is the number in the file alone.
 
 A record that is in both but says something else (another value, severity, message) is changed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from codebatch.model.digest import canonical_json
+from codebatch.model.kinds import PLACES, Kinds
 from codebatch.model.records import SEVERITIES, Record, path_key
 
 _IDENTITY = {
@@ -34,7 +40,8 @@ _IDENTITY = {
     "skip": ("reason",),
 }
 # Where a record stands; the tree behind an ast record holds the place of every node.
-_PLACE = frozenset({"line", "column", "end_line", "path", "task_id", "shard_id"})
+_PLACE = frozenset({*PLACES, "path", "task_id", "shard_id"})
+_WORDS = re.compile(r"str|bool")
 _TREE_PLACE = _PLACE | {"object", "chunked"}
 # A file that does not parse, and one on which a task failed: findings in it are not looked for.
 _UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
@@ -71,14 +78,17 @@ class Finding(NamedTuple):
 
 
 def diff_records(
-    old: Iterable[Record], new: Iterable[Record], renames: Mapping[str, str]
+    old: Iterable[Record], new: Iterable[Record], renames: Mapping[str, str], own: Kinds
 ) -> RecordDiff:
-    """Compare two sets of records; ``renames`` maps old paths to new ones."""
-    before = _by_identity(old, renames)
-    after = _by_identity(new, {})
-    added = [record for identity, record in after.items() if identity not in before]
-    removed = [record for identity, record in before.items() if identity not in after]
-    both = [(record, after[identity]) for identity, record in before.items() if identity in after]
+    """Compare two sets of records; ``renames`` maps old paths to new ones, ``own`` are the kinds
+    that tasks have of their own.
+    """
+    identity = {**_IDENTITY, **{kind: _identity_of(types) for kind, types in own.items()}}
+    before = _by_identity(old, renames, identity)
+    after = _by_identity(new, {}, identity)
+    added = [record for same, record in after.items() if same not in before]
+    removed = [record for same, record in before.items() if same not in after]
+    both = [(record, after[same]) for same, record in before.items() if same in after]
     changed = [ChangedRecord(*pair) for pair in both if _content(pair[0]) != _content(pair[1])]
     return RecordDiff(
         added=tuple(sorted(added, key=place_key)),
@@ -127,16 +137,31 @@ def place_key(record: Record) -> tuple[bytes, int, int, str, str]:
     )
 
 
-def _by_identity(records: Iterable[Record], renames: Mapping[str, str]) -> dict[Identity, Record]:
+def _identity_of(types: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the fields of a task's own kind that make two records the same."""
+    return tuple(
+        name
+        for name, words in types.items()
+        if name not in PLACES and _WORDS.search(words.replace("dict[str, ", "dict["))
+    )
+
+
+def _by_identity(
+    records: Iterable[Record], renames: Mapping[str, str], names: Mapping[str, Sequence[str]]
+) -> dict[Identity, Record]:
     seen: Counter[Identity] = Counter()
     found: dict[Identity, Record] = {}
     for record in records:
         kind = record["kind"]
-        fields = tuple(record.get(name) for name in _IDENTITY.get(str(kind), ()))
+        fields = tuple(_hashable(record.get(name)) for name in names.get(str(kind), ()))
         identity = (record["task_id"], kind, _new_path(record, renames), fields)
         found[(*identity, seen[identity])] = record
         seen[identity] += 1
     return found
+
+
+def _hashable(value: object) -> object:
+    return canonical_json(value) if isinstance(value, list | dict) else value
 
 
 def _content(record: Record) -> Record:

@@ -4,7 +4,8 @@
 
 GitHub keeps the first 10 errors, 10 warnings and 10 notices of a step and drops the others
 without a word. Therefore no more are written, and a line of text says what is missing. Against a
-base, only findings that are new or updated are written.
+base, only findings that are new or updated are written. The help and the link of a rule are further
+lines of the message.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from codebatch.export.results import (
     count_severities,
     load_results,
     place_of,
-    rule_of,
     severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
 from codebatch.export.text import log_text
 from codebatch.model.records import SEVERITIES
+from codebatch.query.rules import rule_of
+from codebatch.tasks.rules import Rule
 
 STEP_LIMIT = 10
 _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
@@ -41,7 +43,8 @@ def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
     limit = STEP_LIMIT if selection.limited else None
     kept, totals = choose(shown, limit, _by_severity_and_place, severity_of)
     for result in kept:
-        stream.write(_annotation(result).encode("utf-8") + b"\n")
+        annotation = _annotation(result, rule_of(result.record, results.rules))
+        stream.write(annotation.encode("utf-8") + b"\n")
     left_out = totals - count_severities(kept)
     notes = results.notes
     if left_out:
@@ -59,17 +62,18 @@ def _by_severity_and_place(result: Result) -> Key:
     return (SEVERITIES.index(severity_of(result)), *place_of(result))
 
 
-def _annotation(result: Result) -> str:
+def _annotation(result: Result, rule: Rule) -> str:
     record = result.record
     properties = {
         "file": record["path"],
         "line": record["line"],
         "col": record["column"],
-        "title": f"{record['code']} {rule_of(record).title}",
+        "title": f"{record['code']} {rule.title}",
     }
     words = ",".join(
         f"{name}={log_text(value).translate(_ESCAPED_PROPERTY)}"
         for name, value in properties.items()
     )
-    message = log_text(record["message"]).translate(_ESCAPED_DATA)
+    texts = filter(None, (record["message"], rule.help, rule.link))
+    message = "\n".join(map(log_text, texts)).translate(_ESCAPED_DATA)
     return f"::{_COMMANDS[severity_of(result)]} {words}::{message}"

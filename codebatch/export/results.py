@@ -8,7 +8,7 @@ another severity or message) or ``absent`` (in the base only); None without a ba
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,9 +18,10 @@ from codebatch.export.selection import Selection
 from codebatch.model.errors import UsageError
 from codebatch.model.records import SEVERITIES, Record, path_key
 from codebatch.query.filters import RecordFilter
+from codebatch.query.rules import rules_of
 from codebatch.query.views import file_rows
 from codebatch.status.batch_status import BatchStatus
-from codebatch.tasks.rules import RULES, Rule
+from codebatch.tasks.rules import Rule
 
 NEW = "new"
 UNCHANGED = "unchanged"
@@ -42,9 +43,12 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """All findings of a selection, lazily, and what limits the comparison with the base."""
+    """All findings of a selection, lazily, the rules that there are, by code, and what limits the
+    comparison with the base.
+    """
 
     each: Iterator[Result]
+    rules: Mapping[str, Rule]
     notes: tuple[str, ...] = ()
 
 
@@ -58,17 +62,13 @@ def load_results(selection: Selection) -> Results:
         )
     findings = replace(selection, filters=replace(selection.filters, kind=_DIAGNOSTIC))
     if findings.base is None:
-        return Results(Result(record, None) for record in findings.records())
+        rules = rules_of(findings.batch_status.plan)
+        return Results((Result(record, None) for record in findings.records()), rules)
     found = compare_batches(
         findings.store, findings.base, findings.batch_status, RecordFilter(kind=_DIAGNOSTIC)
     )
-    return Results(_compared(findings, findings.base, found), found.notes)
-
-
-def rule_of(record: Record) -> Rule:
-    """The rule behind a finding; one that no task of ours has is known by its name alone."""
-    code, name, severity = (str(record[field]) for field in ("code", "rule", "severity"))
-    return RULES.get(code) or Rule(code, name, name, severity=severity, name=name)
+    rules = {**rules_of(findings.base.plan), **rules_of(findings.batch_status.plan)}
+    return Results(_compared(findings, findings.base, found), rules, found.notes)
 
 
 def place_of(result: Result) -> Key:

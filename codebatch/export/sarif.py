@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from codebatch.export.results import (
@@ -19,7 +19,6 @@ from codebatch.export.results import (
     count_severities,
     load_results,
     place_of,
-    rule_of,
     severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
@@ -27,7 +26,8 @@ from codebatch.export.text import path_uri, unicode_text
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.records import DONE
 from codebatch.model.version import __version__
-from codebatch.tasks.rules import RULES, Rule
+from codebatch.query.rules import rule_of
+from codebatch.tasks.rules import Rule
 
 MAX_RESULTS = 25_000
 SHOWN_RESULTS = 5_000
@@ -45,24 +45,27 @@ def write_sarif(selection: Selection, stream: BinaryIO) -> ExportReport:
     """The findings by path and place."""
     results = load_results(selection)
     kept, totals = choose(results.each, MAX_RESULTS if selection.limited else None)
-    data = _encoded(selection, kept, totals)
+    data = _encoded(selection, kept, totals, results.rules)
     while selection.limited and kept and (size := _compressed(data)) > MAX_COMPRESSED_BYTES:
         kept = kept[: int(len(kept) * min(0.95, MAX_COMPRESSED_BYTES / size))]
-        data = _encoded(selection, kept, totals)
+        data = _encoded(selection, kept, totals, results.rules)
     stream.write(data)
     left_out = totals - count_severities(kept)
     notes = (*results.notes, *_notes(selection, len(kept), left_out))
     return ExportReport(len(kept), dict(left_out), notes)
 
 
-def _encoded(selection: Selection, kept: Sequence[Result], totals: Counter[str]) -> bytes:
-    left_out = totals - count_severities(kept)
-    document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(selection, kept, left_out)]}
+def _encoded(
+    selection: Selection, kept: Sequence[Result], totals: Counter[str], known: Mapping[str, Rule]
+) -> bytes:
+    run = _run(selection, kept, totals - count_severities(kept), _rules(kept, known))
+    document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return canonical_json(document) + b"\n"
 
 
-def _run(selection: Selection, kept: Sequence[Result], left_out: Counter[str]) -> Document:
-    rules = _rules(kept)
+def _run(
+    selection: Selection, kept: Sequence[Result], left_out: Counter[str], rules: Mapping[str, Rule]
+) -> Document:
     numbers = {code: index for index, code in enumerate(rules)}
     properties: Document = {"batch": selection.batch_status.batch_id}
     if selection.base is not None:
@@ -80,29 +83,32 @@ def _run(selection: Selection, kept: Sequence[Result], left_out: Counter[str]) -
     }
 
 
-def _rules(kept: Sequence[Result]) -> dict[str, Rule]:
-    """The rules of the built-in tasks, and whatever else was found, by code."""
-    found = {str(result.record["code"]): rule_of(result.record) for result in kept}
-    return dict(sorted({**found, **RULES}.items()))
+def _rules(kept: Sequence[Result], known: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The rules that are known, and whatever else was found, by code."""
+    found = {str(result.record["code"]): rule_of(result.record, known) for result in kept}
+    return dict(sorted({**found, **known}.items()))
 
 
-def _driver(rules: dict[str, Rule]) -> Document:
+def _driver(rules: Mapping[str, Rule]) -> Document:
     return {
         "name": "CodeBatch",
         "version": __version__,
         "semanticVersion": __version__,
-        "rules": [
-            {
-                "id": code,
-                "name": unicode_text(rule.name),
-                "shortDescription": {"text": unicode_text(rule.title)},
-                "fullDescription": {"text": unicode_text(rule.help or rule.title)},
-                "help": {"text": unicode_text(rule.help or rule.title)},
-                "defaultConfiguration": {"level": _LEVELS[rule.severity]},
-            }
-            for code, rule in rules.items()
-        ],
+        "rules": [_rule(rule) for rule in rules.values()],
     }
+
+
+def _rule(rule: Rule) -> Document:
+    title, text = unicode_text(rule.title), unicode_text(rule.help or rule.title)
+    document: Document = {
+        "id": rule.code,
+        "name": unicode_text(rule.name),
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": text},
+        "help": {"text": text if rule.link is None else f"{text}\n{rule.link}"},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+    }
+    return document if rule.link is None else {**document, "helpUri": rule.link}
 
 
 def _result(result: Result, numbers: dict[str, int]) -> Document:

@@ -9,12 +9,14 @@ raise ValueError, TypeError or an id error, as parsing does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
+from codebatch.model.field_types import fits
+from codebatch.model.kinds import CODE, Kinds, check_kinds
 from codebatch.model.records import (
     DONE,
     FAILED,
@@ -32,7 +34,6 @@ from codebatch.model.records import (
 # surrogate other than those that stand for a byte is no part of any name.
 _BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\0\ud800-\udc7f\udd00-\udfff]")
 _SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 _LARGEST = 2**63 - 1
 
 # For each kind the fields that a record must have, and those it may have, with their types.
@@ -66,6 +67,32 @@ def check_path(path: str) -> str:
     return path
 
 
+def record_check(own: Kinds) -> Callable[[Document], Record]:
+    """Return the check of the records of a task with these kinds of its own."""
+    if not own:
+        return check_record
+    forms = {
+        kind: [(name, fits(words)) for name, words in types.items()] for kind, types in own.items()
+    }
+
+    def check(record: Document) -> Record:
+        form = forms.get(cast("str", record["kind"]))
+        if form is None:
+            return check_record(record)
+        path = record["path"]
+        if not isinstance(path, str):
+            raise TypeError("a record has a kind and a path")
+        check_path(path)
+        for name, is_fitting in form:
+            if not is_fitting(record[name]):
+                raise ValueError(f"{name} of a record is not as its kind says")
+        if len(record) != len(form) + 2:
+            raise ValueError("a record has more fields than its kind")
+        return record
+
+    return check
+
+
 def check_record(record: Document) -> Record:
     """Return the record, if it has what a record of its kind has, in the words of today. New kinds
     may come.
@@ -89,7 +116,7 @@ def check_record(record: Document) -> Record:
 
 def _check_values(record: Record, kind: str) -> None:
     if kind == "diagnostic":
-        if record["severity"] not in SEVERITIES or not _CODE.match(str(record["code"])):
+        if record["severity"] not in SEVERITIES or not CODE.match(str(record["code"])):
             raise ValueError("a diagnostic has another code or severity")
     elif kind == "ast":
         check_digest(record["object"])
@@ -141,6 +168,7 @@ def check_plan(plan: Plan) -> Plan:
         known.add(task.id)
     if not known:
         raise ValueError("a plan has tasks")
+    check_kinds(plan.tasks)
     _check_shards(plan)
     return plan
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
@@ -155,6 +155,12 @@ class PlannedTask:
     def from_document(cls, document: Document) -> PlannedTask:
         """Parse one entry of a plan's ``tasks``."""
         return _parsed(cls, document)
+
+    def as_document(self) -> Document:
+        """The document that `from_document` parses; of a built-in task, as it always was."""
+        later = {name: getattr(self, name) for name in _LATER}
+        is_usual = {name: not value or value == FILE_SCOPE for name, value in later.items()}
+        return {name: value for name, value in asdict(self).items() if not is_usual.get(name)}
 
 
 class PlannedShard(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -25,8 +25,9 @@ from codebatch.model.digest import (
     digest_document,
     short_id,
 )
-from codebatch.model.errors import ToolchainMismatchError, UsageError
+from codebatch.model.errors import TaskInvalidError, ToolchainMismatchError, UsageError
 from codebatch.model.keys import CODE, changed_code, fingerprint
+from codebatch.model.kinds import check_kinds
 from codebatch.model.records import (
     READS_CONTENT,
     READS_TREE,
@@ -133,6 +134,10 @@ def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
         code = None if is_built_in(task) else register(task)
         parts = _components(task, config, code, reads_tree=reads_tree)
         planned.append(_planned(id_, task, needs, parts))
+    try:
+        check_kinds(planned)
+    except ValueError as error:
+        raise TaskInvalidError(str(error), hints=["set kind = … of one of the classes"]) from error
     return tuple(planned)
 
 
@@ -277,7 +282,7 @@ def plan_document(resolved: ResolvedPlan) -> Document:
         "pipeline": plan.pipeline,
         "document": resolved.identity.document,
         "detection": DETECTION,
-        "tasks": [asdict(task) for task in plan.tasks],
+        "tasks": [task.as_document() for task in plan.tasks],
         "shards": [shard._asdict() for shard in plan.shards],
         "files": plan.files,
         "languages": dict(plan.languages),

@@ -1,18 +1,23 @@
 """The fields of each kind of record with their types: what columns, sort keys and tables are.
 
-The record schemas describe what the fields mean; here is their order, the one a reader wants.
+The record schemas describe what the fields of built-in kinds mean; here is their order, the one a
+reader wants. The fields of kinds that tasks have of their own are in the plan of a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import FilterInvalidError
+from codebatch.model.field_types import alternatives
+from codebatch.model.kinds import own_kinds
+from codebatch.model.records import Plan
 
 TEXT = "TEXT"
 INTEGER = "INTEGER"
+REAL = "REAL"
 ANY = ""  # what the value itself is
 _DESCENDING = "-"
 
@@ -59,10 +64,42 @@ ADDED = ("task_id", "shard_id")
 FILE_FIELDS = ("path", "object", "size", "language", "records", "diagnostics")
 
 
-def record_columns(kinds: Iterable[str]) -> tuple[str, ...]:
+_COLUMN_TYPES = {
+    frozenset({"str"}): TEXT,
+    frozenset({"int"}): INTEGER,
+    frozenset({"bool"}): INTEGER,
+    frozenset({"float"}): REAL,
+    frozenset({"int", "float"}): REAL,
+}
+Fields = Mapping[str, Mapping[str, str]]  # of each kind: columns with their types
+
+
+def fields_of(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return the fields of the kinds that a batch may hold, built-in ones first."""
+    own = {
+        kind: {"path": TEXT, **{name: _column_type(words) for name, words in types.items()}}
+        for kind, types in own_kinds(plan.tasks).items()
+    }
+    return {**FIELDS, **own}
+
+
+def types_in(words: str) -> frozenset[str]:
+    """Return the types that a field may have, but for None."""
+    return frozenset(alternatives(words)) - {"None"}
+
+
+def _column_type(words: str) -> str:
+    """Return the type of the column of a field. Lists and dicts are JSON, which is text."""
+    types = types_in(words)
+    if types and all(one.startswith(("list[", "dict[")) for one in types):
+        return TEXT
+    return _COLUMN_TYPES.get(types, ANY)
+
+
+def record_columns(kinds: Iterable[str], fields: Fields = FIELDS) -> tuple[str, ...]:
     """All columns of records of these kinds: the kind, their fields, what readers add."""
-    fields = {field: None for kind in kinds for field in FIELDS.get(kind, {})}
-    return ("kind", *fields, *ADDED)
+    columns = {field: None for kind in kinds for field in fields.get(kind, {})}
+    return ("kind", *columns, *ADDED)
 
 
 def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:

@@ -1,21 +1,26 @@
-"""What to keep of the records of a batch. A value that nothing can have is an error."""
+"""What to keep of the records of a batch. A value that nothing can have is an error: one of the
+closed sets at once, a kind, a code or a metric where the batch is known (`check_filters`).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cached_property
+from itertools import chain
 
 from codebatch.model.checks import EARLIER_EDGE_TYPES
 from codebatch.model.errors import FilterInvalidError
-from codebatch.model.records import KINDS, SEVERITIES, Record, ShardState
+from codebatch.model.kinds import CODE, own_kinds
+from codebatch.model.records import KINDS, SEVERITIES, PlannedTask, Record, ShardState
 from codebatch.query.fields import check_choice
+from codebatch.status.batch_status import BatchStatus
 from codebatch.tasks.languages.detect import LANGUAGES
+from codebatch.tasks.rules import RULES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
-_CODE = re.compile(r"[A-Z]+[0-9]+\Z")
 # Conditions on a field that records of certain kinds alone have; other kinds never match.
 _KINDS_WITH: Mapping[str, frozenset[str]] = {
     "severity": frozenset({"diagnostic"}),
@@ -29,12 +34,10 @@ _KINDS_WITH: Mapping[str, frozenset[str]] = {
     "name": frozenset({"symbol", "edge", "metric"}),
 }
 _CHOICES: Mapping[str, Sequence[str]] = {
-    "kind": KINDS,
     "severity": SEVERITIES,
     "language": LANGUAGES,
     "symbol_type": SYMBOL_TYPES,
     "edge_type": EDGE_TYPES,
-    "metric": METRICS,
 }
 _EQUAL = ("kind", "severity", "code", "symbol_type", "edge_type", "metric")
 _GLOBS = ("path", "name", "target")
@@ -44,7 +47,8 @@ _GLOBS = ("path", "name", "target")
 class RecordFilter:
     """Conditions that all must hold; None sets none. ``path``, ``name`` and ``target`` are globs
     over the whole text, in which ``*`` also crosses folders; ``min`` and ``max`` bound the value
-    of a metric; any other condition may name several values, with commas between.
+    of a metric; any other condition may name several values, with commas between. ``named`` are
+    kinds that tasks have of their own, with a field ``name``.
     """
 
     kind: str | None = None
@@ -59,13 +63,14 @@ class RecordFilter:
     metric: str | None = None
     min: float | None = None
     max: float | None = None
+    named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
-            for value in self._words(field) or ():
+            for value in self.words(field) or ():
                 check_choice(field.replace("_", " "), value, choices)
-        for code in self._words("code") or ():
-            if not _CODE.match(code):
+        for code in self.words("code") or ():
+            if not CODE.match(code):
                 hints = ["a code reads like E0001 or L101"]
                 raise FilterInvalidError(f"unknown code: {code}", hints=hints)
         for bound in (self.min, self.max):
@@ -80,6 +85,7 @@ class RecordFilter:
         wanted = self._values("kind")
         for field, kinds in _KINDS_WITH.items():
             if getattr(self, field, None) is not None:
+                kinds = kinds | self.named if field == "name" else kinds  # noqa: PLW2901
                 wanted = kinds if wanted is None else wanted & kinds
         return wanted
 
@@ -154,9 +160,46 @@ class RecordFilter:
         }
 
     def _values(self, field: str) -> frozenset[str] | None:
-        words = self._words(field)
+        words = self.words(field)
         return None if words is None else frozenset(words)
 
-    def _words(self, field: str) -> Sequence[str] | None:
+    def words(self, field: str) -> Sequence[str] | None:
+        """Return the values that a condition names; None where it is not set."""
         value = getattr(self, field)
         return None if value is None else [word.strip() for word in value.split(",")]
+
+
+def check_filters(filters: RecordFilter, *batches: BatchStatus) -> RecordFilter:
+    """Return the conditions as they are for these batches; `FilterInvalidError` where one names a
+    kind, a code or a metric that their tasks do not give.
+    """
+    tasks = [task for batch in batches for task in batch.plan.tasks]
+    for kind in filters.words("kind") or ():
+        _check_known("kind", kind, (kind for task in tasks for kind in task.kinds), KINDS)
+    if not any(map(has_own_metrics, tasks)):
+        for metric in filters.words("metric") or ():
+            check_choice("metric", metric, METRICS)
+    # What a task finds that declares no rules, only its findings tell.
+    if not any(task.source and not task.rules for task in tasks):
+        for code in filters.words("code") or ():
+            declared = (str(rule["code"]) for task in tasks for rule in task.rules)
+            found = (code for batch in batches for code in batch.counts().by_code)
+            _check_known("code", code, chain(declared, found), RULES)
+    if filters.name is None:
+        return filters
+    named = (kind for kind, types in own_kinds(tasks).items() if "name" in types)
+    return replace(filters, named=frozenset(named))
+
+
+def has_own_metrics(task: PlannedTask) -> bool:
+    """Return whether a task is a user's, whose metrics have any name, and any numbers."""
+    return bool(task.source) and "metric" in task.kinds
+
+
+def _check_known(what: str, value: str, here: Iterable[str], always: Container[str]) -> None:
+    """Raise unless the value is one that any batch may have, or of this one."""
+    if value not in always:
+        known = sorted({*here})
+        if value not in known:
+            hints = [f"{what}s of this batch: {', '.join(known)}"]
+            raise FilterInvalidError(f"unknown {what}: {value}", hints=hints)

@@ -4,7 +4,8 @@ Derived from the committed outputs, built when it is first needed and used as lo
 is what it was made from: its ``meta`` table names the result digest (of an unfinished batch, a
 digest over the states of its shards) and the layout of the tables. One that is damaged, of
 another state or of another layout is built again; where the store cannot be written, it is
-built in a temporary folder and removed after use.
+built in a temporary folder and removed after use. Each kind that a task has of its own has a table:
+its name is that of the kind and an ``s``, and where that is taken, the kind's.
 
 Text in it is spelled as in JSON where it could not be encoded: a byte of a path that is not
 UTF-8 is ``\udcXX``.
@@ -13,15 +14,16 @@ UTF-8 is ``\udcXX``.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from codebatch.model.digest import canonical_json, digest_document
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
-from codebatch.model.records import Record
-from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT, spelled
+from codebatch.model.records import Plan, Record
+from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT, fields_of, spelled
 from codebatch.query.records import iter_records
 from codebatch.query.views import file_rows
 from codebatch.status.batch_status import BatchStatus
@@ -42,21 +44,51 @@ TABLES: dict[str, dict[str, str]] = {
     **{table: {**FIELDS[kind], **_ADDED} for kind, table in _TABLE_OF_KIND.items()},
 }
 _INDEXED = ("path", "code", "name", "metric")
-_LAYOUT = digest_document("sql-index", [2, TABLES, _INDEXED])
+
+Tables = Mapping[str, Mapping[str, str]]
 
 
-def _schema() -> Iterator[str]:
-    """The statements that make the tables, then their indexes."""
-    for table, columns in TABLES.items():
+def table_names(plan: Plan) -> dict[str, str]:
+    """Return the table of each kind that has one."""
+    names = dict(_TABLE_OF_KIND)
+    taken = {*TABLES}
+    for kind in sorted(fields_of(plan).keys() - FIELDS.keys()):
+        more = (f"{kind}_{number}" for number in itertools.count(2))
+        candidates = itertools.chain((f"{kind}s", kind), more)
+        names[kind] = next(name for name in candidates if name not in taken)
+        taken.add(names[kind])
+    return names
+
+
+def tables_of(plan: Plan) -> Tables:
+    """Return the columns of each table of the index of a batch."""
+    fields = fields_of(plan)
+    own = {
+        table: {**fields[kind], **_ADDED}
+        for kind, table in table_names(plan).items()
+        if kind not in _TABLE_OF_KIND
+    }
+    return {**TABLES, **own}
+
+
+def _schema(tables: Tables) -> Iterator[str]:
+    """The statements that make the tables, then their indexes. Names are such that nothing in them
+    has to be escaped: the plan has been checked.
+    """
+    for table, columns in tables.items():
         declared = ", ".join(f'"{name}" {kind}'.rstrip() for name, kind in columns.items())
-        yield f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {declared})"
-    for table, columns in TABLES.items():
+        yield f"CREATE TABLE {_quoted(table)} (id INTEGER PRIMARY KEY, {declared})"
+    for table, columns in tables.items():
         for column in _INDEXED:
             if column in columns:
-                yield f'CREATE INDEX "{table}_{column}" ON {table} ("{column}")'
+                yield f'CREATE INDEX "{table}_{column}" ON {_quoted(table)} ("{column}")'
 
 
-_SCHEMA = tuple(_schema())
+def _quoted(table: str) -> str:
+    # A table of a task's own kind may be named like a word of SQL.
+    return table if table in TABLES else f'"{table}"'
+
+
 _INT64 = 2**63
 _MOST_BYTES = 2**34  # of an index: to look through more takes longer than to build it
 _PORTION = 10_000
@@ -89,14 +121,15 @@ def _is_current(store: StoreDirectory, path: Path, batch_status: BatchStatus) ->
     if not is_intact(store.layout, path, min(_MOST_BYTES, 2**26 + 64 * batch_status.output_bytes)):
         return False
     # A foreign view must not be queried.
+    expected = tuple(_schema(tables_of(batch_status.plan)))
     schema = "SELECT substr(sql, 1, ?) FROM sqlite_master ORDER BY rowid LIMIT ?"
-    longest = max(map(len, _SCHEMA)) + 1
+    longest = max(map(len, expected)) + 1
     meta = "SELECT key, substr(value, 1, ?) FROM meta LIMIT 10"
     uri = database_uri(path)
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as found:
-            made = tuple(sql for (sql,) in found.execute(schema, (longest, len(_SCHEMA) + 1)))
-            return made == _SCHEMA and dict(found.execute(meta, (_LONGEST_META,))) == _meta(
+            made = tuple(sql for (sql,) in found.execute(schema, (longest, len(expected) + 1)))
+            return made == expected and dict(found.execute(meta, (_LONGEST_META,))) == _meta(
                 batch_status
             )
     except sqlite3.Error:
@@ -111,7 +144,8 @@ def _meta(batch_status: BatchStatus) -> dict[str, str]:
         for shard, state in shards.items()
     ]
     source = batch_status.result or digest_document("states", states)
-    return {"batch_id": batch_status.batch_id, "layout": _LAYOUT, "source": source}
+    layout = digest_document("sql-index", [2, tables_of(batch_status.plan), _INDEXED])
+    return {"batch_id": batch_status.batch_id, "layout": layout, "source": source}
 
 
 def database_uri(path: Path) -> str:
@@ -123,28 +157,31 @@ def database_uri(path: Path) -> str:
 
 def _make(path: Path, store: StoreDirectory, batch_status: BatchStatus) -> None:
     """Fill an empty file, which SQLite must not make: it could be made anywhere by then."""
+    tables = tables_of(batch_status.plan)
+    statements = tuple(_schema(tables))
     try:
         uri = f"{path.as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
             for setting in ("journal_mode = OFF", "synchronous = OFF"):
                 database.execute(f"PRAGMA {setting}")
             database.execute("BEGIN")
-            for statement in _SCHEMA[: len(TABLES)]:
+            for statement in statements[: len(tables)]:
                 database.execute(statement)
-            _insert(database, "meta", ((None, *row) for row in _meta(batch_status).items()))
+            _insert(database, "meta", [(None, *row) for row in _meta(batch_status).items()])
             files = file_rows(store, batch_status)
-            _insert(database, "files", ((None, *_values(row, FILE_FIELDS)) for row in files))
-            _insert_records(database, iter_records(store, batch_status))
-            for statement in _SCHEMA[len(TABLES) :]:
+            _insert(database, "files", [(None, *_values(row, FILE_FIELDS)) for row in files])
+            _insert_records(database, batch_status.plan, iter_records(store, batch_status))
+            for statement in statements[len(tables) :]:
                 database.execute(statement)
             database.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise StoreWriteError(f"cannot write below {path.parent}: {error}") from error
 
 
-def _insert_records(database: sqlite3.Connection, records: Iterable[Record]) -> None:
+def _insert_records(database: sqlite3.Connection, plan: Plan, records: Iterable[Record]) -> None:
+    names, fields = table_names(plan), fields_of(plan)
     rows: dict[str, list[tuple[object, ...]]] = {
-        table: [] for table in ("records", *_TABLE_OF_KIND.values())
+        table: [] for table in ("records", *names.values())
     }
 
     def flush() -> None:
@@ -156,17 +193,18 @@ def _insert_records(database: sqlite3.Connection, records: Iterable[Record]) -> 
         task, shard, kind = record.pop("task_id"), record.pop("shard_id"), str(record["kind"])
         line = canonical_json(record).decode()
         rows["records"].append((number, *_values(record, ("path",)), task, shard, kind, line))
-        if kind in _TABLE_OF_KIND:
-            values = _values(record, FIELDS[kind])
-            rows[_TABLE_OF_KIND[kind]].append((number, *values, task, shard))
+        if kind in names:
+            values = _values(record, fields[kind])
+            rows[names[kind]].append((number, *values, task, shard))
         if number % _PORTION == 0:
             flush()
     flush()
 
 
-def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
-    marks = ", ".join("?" * (len(TABLES[table]) + 1))
-    database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608 - our own tables
+def _insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, ...]]) -> None:
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        database.executemany(f"INSERT INTO {_quoted(table)} VALUES ({marks})", rows)  # noqa: S608 - checked names
 
 
 def _values(record: Record, fields: Iterable[str]) -> Iterator[object]:

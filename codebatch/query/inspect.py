@@ -17,6 +17,7 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError, FilterInvalidError
 from codebatch.model.records import InputFile, Plan, PlannedShard, Record, path_key
 from codebatch.query.outline import enclosing, outline
+from codebatch.query.rules import rule_of, rules_of
 from codebatch.status.batch_status import status_of
 from codebatch.store import StoreDirectory
 from codebatch.tasks.source import SourceFile
@@ -29,11 +30,11 @@ _MOST_BYTES = 64 * 2**20  # of a source whose lines are shown
 
 
 def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = None) -> Document:
-    """``path, object, language, size, batch_id, shard_id, tasks, outline, records``.
+    """``path, object, language, size, batch_id, shard_id, tasks, outline, records, rules``.
 
     ``records`` are all of the file, in task order, with ``task_id`` and ``shard_id``. ``tasks``
-    says which of them have run. ``at`` is a line, and adds what is there: ``line, enclosing,
-    symbols, diagnostics, source``.
+    says which of them have run, ``rules`` what the codes of the findings mean. ``at`` is a line,
+    and adds what is there: ``line, enclosing, symbols, diagnostics, source``.
     """
     plan = store.batches.load_plan(batch_id)
     located = locate_file(store, batch_id, plan, name)
@@ -48,7 +49,7 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
         added = {"task_id": task.id, "shard_id": shard_id}
         records += (
             {**record, **added}
-            for record in store.shards.iter_outputs(batch_id, task.id, shard_id)
+            for record in store.shards.iter_outputs(batch_id, task, shard_id)
             if record["path"] == located.file.path
         )
     document: Document = {
@@ -61,10 +62,18 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
         "tasks": tasks,
         "outline": outline(records),
         "records": records,
+        "rules": _rules(plan, records),
     }
     if at is not None:
         document["at"] = _at_line(records, source_lines(store, located.file), located.file.path, at)
     return document
+
+
+def _rules(plan: Plan, records: Sequence[Record]) -> list[Document]:
+    """Return the rules of the findings among the records, by code."""
+    known = rules_of(plan)
+    found = {str(r["code"]): rule_of(r, known) for r in records if r["kind"] == "diagnostic"}
+    return [rule.as_document() for _, rule in sorted(found.items())]
 
 
 def file_lines(store: StoreDirectory, batch_id: str, name: str) -> list[str]:

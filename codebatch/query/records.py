@@ -8,14 +8,16 @@ or in an inner object. A line without it cannot match; one with it is parsed and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from codebatch.model.checks import check_record
+from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
-from codebatch.model.records import FAILED, KINDS, Record, path_key
-from codebatch.query.fields import record_columns, spelled
+from codebatch.model.kinds import Kinds, own_kinds
+from codebatch.model.records import FAILED, Record, path_key
+from codebatch.query.fields import fields_of, record_columns, spelled, types_in
 from codebatch.query.filters import RecordFilter
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
@@ -27,11 +29,20 @@ NO_FILTER = RecordFilter()
 
 
 class Records:
-    """Records that are read when they are asked for, and again each time they are."""
+    """Records that are read when they are asked for, and again each time they are.
 
-    def __init__(self, read: Callable[[], Iterator[Record]], columns: tuple[str, ...]) -> None:
+    ``types`` are those of fields, as a plan spells them, where all records have them.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Iterator[Record]],
+        columns: tuple[str, ...],
+        types: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._read = read
         self._columns = columns
+        self._types = types
 
     def __iter__(self) -> Iterator[Record]:
         return self._read()
@@ -45,7 +56,8 @@ class Records:
 
     def to_pandas(self) -> pd.DataFrame:
         r"""A DataFrame with a column for each field; it needs pandas. Text that cannot be encoded
-        is spelled as in JSON: a byte of a path that is not UTF-8 is ``\udcXX``.
+        is spelled as in JSON: a byte of a path that is not UTF-8 is ``\udcXX``. The numbers of a
+        kind that is a task's own have the types of its fields, also where there are no records.
         """
         try:
             import pandas as pd  # noqa: PLC0415 - an optional package
@@ -57,7 +69,11 @@ class Records:
             for row in self
         ]
         more = {key: None for row in rows for key in row if key not in self._columns}
-        return pd.DataFrame(rows, columns=[*self._columns, *more])
+        frame = pd.DataFrame(rows, columns=[*self._columns, *more])
+        for name, words in self._types.items():
+            if (dtype := _dtype(words)) is not None:
+                frame[name] = pd.Series([row[name] for row in rows], dtype=dtype)
+        return frame
 
 
 def records(
@@ -67,10 +83,25 @@ def records(
     task_id: str | None = None,
 ) -> Records:
     """Matching records of the batch as it is whenever they are read."""
-    kinds = KINDS if filters.kinds is None else [kind for kind in KINDS if kind in filters.kinds]
+    plan = batch_status().plan
+    fields = fields_of(plan)
+    kinds = [kind for kind in fields if filters.kinds is None or kind in filters.kinds]
+    own = own_kinds(plan.tasks)
     return Records(
-        lambda: iter_records(store, batch_status(), filters, task_id), record_columns(kinds)
+        lambda: iter_records(store, batch_status(), filters, task_id),
+        record_columns(kinds, fields),
+        own.get(kinds[0], {}) if len(kinds) == 1 else {},
     )
+
+
+def _dtype(words: str) -> str | None:
+    """Return the type of a column of numbers; None for other fields."""
+    types, optional = types_in(words), "None" in words
+    if types == {"bool"}:
+        return "boolean" if optional else "bool"
+    if types == {"int"}:
+        return "Int64" if optional else "int64"
+    return "float64" if types and types <= {"int", "float"} else None
 
 
 def iter_records(
@@ -82,6 +113,7 @@ def iter_records(
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
     batch_status.check_task(task_id)
     languages = FileLanguages(store, batch_status)
+    own = {task.id: task.fields for task in batch_status.plan.tasks}
     for task, states in batch_status.states.items():
         if task_id not in (None, task):
             continue
@@ -89,7 +121,7 @@ def iter_records(
             if state is None or state.status == FAILED or not filters.may_match(state):
                 continue
             data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
-            for record in matching(data, filters):
+            for record in matching(data, filters, own[task]):
                 record["task_id"], record["shard_id"] = task, shard_id
                 if filters.language is None or filters.matches_language(languages.of(record)):
                     yield record
@@ -135,16 +167,17 @@ _PATH = '"path":"'
 _decode = json.JSONDecoder().raw_decode
 
 
-def matching(data: bytes, filters: RecordFilter) -> Iterator[Record]:
+def matching(data: bytes, filters: RecordFilter, own: Kinds) -> Iterator[Record]:
     """The records that fulfil every condition but the language; `StoreDamagedError` where a line
-    that may be one is none.
+    that may be one is none. ``own`` are the kinds that are the task's own.
     """
+    check = record_check(own)
     try:
         for line in _candidates(data.decode().split("\n"), filters):
             record, end = _decode(line)
             if end != len(line):
                 raise ValueError("one record is a line")
-            if filters.matches(check_record(record)):
+            if filters.matches(check(record)):
                 yield record
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreDamagedError(f"an index line is not what the format says: {error}") from error

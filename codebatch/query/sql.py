@@ -27,7 +27,7 @@ from codebatch.model.errors import (
 )
 from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.query.fields import spelled
-from codebatch.query.index import TABLES, database_uri, index_file
+from codebatch.query.index import Tables, database_uri, index_file, tables_of
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
 from codebatch.runtime.programs import import_path, python_command
 from codebatch.status.batch_status import BatchStatus
@@ -101,7 +101,7 @@ def _answers(
             if left is not None:
                 left = max(left - (time.monotonic() - began), 0.001)
             if "error" in answer:
-                raise _refusal(answer["error"], answer["kind"])
+                raise _refusal(answer["error"], answer["kind"], tables_of(batch_status.plan))
             if "end" in answer:
                 return
             yield answer["columns"] if "columns" in answer else answer["rows"]
@@ -138,7 +138,7 @@ def _too_slow(timeout: float) -> CodeBatchError:
     return SqlTimeoutError(message, hints=["give it more: --timeout"])
 
 
-def _refusal(reason: str, kind: str) -> CodeBatchError:
+def _refusal(reason: str, kind: str, every: Tables) -> CodeBatchError:
     if kind == MEMORY:
         most = f"{MAX_MEMORY_BYTES // 2**20} MiB"
         return SqlTooLargeError(f"SQL: the statement needs more than {most} of memory")
@@ -146,7 +146,7 @@ def _refusal(reason: str, kind: str) -> CodeBatchError:
         return MachineExhaustedError(f"SQL: SQLite cannot use its files: {reason}")
     # What is not authorised SQLite does not say well.
     told = "only reading is allowed" if reason == "not authorized" else reason
-    tables = {name: columns for name, columns in TABLES.items() if name != "meta"}
+    tables = {name: columns for name, columns in every.items() if name != "meta"}
     hints = [f"the tables: {', '.join(tables)}"]
     if "no such" in reason:
         hints = [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]

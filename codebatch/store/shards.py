@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from codebatch.model.checks import check_record, check_state
+from codebatch.model.checks import check_state, record_check
 from codebatch.model.digest import check_digest, compact, digest_bytes, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
-from codebatch.model.records import FAILED, Record, ShardState
+from codebatch.model.records import FAILED, PlannedTask, Record, ShardState
 from codebatch.store.documents import check_there, parse_line, removal_of, typed
 from codebatch.store.door import ABSENT
 from codebatch.store.files import link_file, read_file, remove_file, write_file
@@ -117,15 +117,16 @@ class Shards:
         """Have a shard count as pending again."""
         remove_file(self._door, self._layout.state(batch_id, task_id, shard_id))
 
-    def iter_outputs(self, batch_id: str, task_id: str, shard_id: str) -> Iterator[Record]:
+    def iter_outputs(self, batch_id: str, task: PlannedTask, shard_id: str) -> Iterator[Record]:
         """The records of a finished shard; their bytes are checked against the state first."""
-        state = self.load_state(batch_id, task_id, shard_id)
+        state = self.load_state(batch_id, task.id, shard_id)
         if state is None or state.status == FAILED:
             check_there(self._layout, batch_id)
             return
-        data = self.read_outputs(batch_id, task_id, shard_id, state)
+        data = self.read_outputs(batch_id, task.id, shard_id, state)
+        check = record_check(task.fields)
         for line in data.splitlines():
-            yield parse_line(line, check_record)
+            yield parse_line(line, check)
 
 
 def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:

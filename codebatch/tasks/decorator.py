@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codebatch.model.errors import TaskInvalidError
-from codebatch.model.records import BATCH_SCOPE, FILE_SCOPE, KINDS, SEVERITIES
+from codebatch.model.field_types import words_of
+from codebatch.model.kinds import check_fields, check_rule
+from codebatch.model.records import BATCH_SCOPE, FILE_SCOPE
 from codebatch.tasks.base import Preparation, Task
-from codebatch.tasks.fields import words_of
 from codebatch.tasks.languages.detect import PATH
 from codebatch.tasks.languages.versions import parser_versions
-from codebatch.tasks.records import CODE, RECORD_TYPES
+from codebatch.tasks.records import RECORD_TYPES
 from codebatch.tasks.rules import Rule
 from codebatch.tasks.source import SourceFile
 
@@ -24,10 +25,7 @@ from codebatch.tasks.source import SourceFile
 CONTRACT = "1"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _DEPENDS = {"content": (), "path": (PATH,)}
-# Of a record, beside its kind: what readers add, and what tells where it is.
-_RESERVED = frozenset({"kind", "path", "task_id", "shard_id"})
 _METHODS = {"map": 2, "combine": 2, "finish": 2}
 
 Function = Callable[..., Any]
@@ -177,13 +175,13 @@ class _Declared:
         return typing.cast("dict[str, object]", copy)
 
     def rules(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
-        """Return the rules, if codes and severities are such."""
+        """Return the rules, if they are such."""
         for rule in rules:
             self.require(isinstance(rule, Rule), f"{rule!r} is no codebatch.Rule")
-            self.require(CODE.match(rule.code) is not None, f"{rule.code!r} is no code of a rule")
-            self.require(
-                rule.severity in SEVERITIES, f"rule {rule.code} has severity {rule.severity!r}"
-            )
+            try:
+                check_rule(rule.as_document())
+            except ValueError as error:
+                raise TaskInvalidError(f"task {self._name}: {error}") from error
         return tuple(rules)
 
     def records(self, records: Sequence[type], scope: str) -> dict[str, Any]:
@@ -198,11 +196,13 @@ class _Declared:
                 isinstance(cls, type) and dataclasses.is_dataclass(cls), f"{cls!r} is no dataclass"
             )
             kind = kind_of(cls)
-            self.require(_KIND.match(kind) is not None, f"{kind!r} is no name of a kind")
-            self.require(
-                kind not in KINDS and kind not in own, f"the kind {kind!r} is taken: set kind = …"
-            )
+            self.require(kind not in own, f"the kind {kind!r} is there twice: set kind = …")
             classes[cls], own[kind] = kind, self._fields(cls, scope)
+            try:
+                check_fields(kind, own[kind])
+            except ValueError as error:
+                hints = ["a kind is named by the attribute kind = … of the class, or by its name"]
+                raise TaskInvalidError(f"task {self._name}: {error}", hints=hints) from error
         kinds = dict.fromkeys([*classes.values(), "diagnostic"])
         return {"classes": classes, "own": own, "kinds": tuple(sorted(kinds))}
 
@@ -219,7 +219,6 @@ class _Declared:
             where = f"field {field.name} of {cls.__name__}"
             if field.name == "path" and scope == BATCH_SCOPE:
                 continue
-            self.require(field.name not in _RESERVED, f"{where}: this name is taken")
             try:
                 found[field.name] = words_of(hints[field.name])
             except ValueError as error:
@@ -227,7 +226,6 @@ class _Declared:
                     f"task {self._name}: {where}: {error}",
                     hints=["types: str, int, float, bool, None, lists and dicts of these"],
                 ) from error
-        self.require(bool(found), f"{cls.__name__} has no fields")
         return found
 
 

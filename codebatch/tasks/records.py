@@ -7,18 +7,16 @@ records themselves. `MisfitError` says which record does not fit, and which fiel
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from codebatch.model.field_types import MOST_CHARACTERS, fits, has_type
+from codebatch.model.kinds import CODE
 from codebatch.model.record_lines import LineWriter
 from codebatch.model.records import SEVERITIES, Record
-from codebatch.tasks.fields import fits
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.vocabulary import EDGE_TYPES, SYMBOL_TYPES
-
-CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 
 Convert = Callable[[object], Record]
 _Check = Callable[[object], "str | None"]
@@ -244,7 +242,11 @@ class RecordForms:
             raise MisfitError(f"a {kind} has no field {name}")
         for name, words in types.items():
             if name in record:
-                _fitting(name, record[name], words, None)
+                if not has_type(
+                    words, record[name]
+                ):  # a check of one record says no more of others
+                    found = type(record[name]).__name__
+                    raise MisfitError(f"field {name} of a {kind} is {found}, not {words}")
             elif name not in _OPTIONAL.get(kind, ()):
                 raise MisfitError(f"a {kind} lacks its field {name}")
 
@@ -254,6 +256,9 @@ def _fitting(name: str, value: object, words: str, check: _Check | None) -> obje
     if not fits(words)(value):
         if type(value) is int and "float" in words:
             return _fitting(name, float(value), words, check)
+        if has_type(words, value) and isinstance(value, str):
+            most = f"more than {MOST_CHARACTERS:,} characters"
+            raise MisfitError(f"field {name} has {most}, or a lone surrogate")
         shown = repr(value) if isinstance(value, int | float) else type(value).__name__
         raise MisfitError(f"field {name} is {shown}, not {words}")
     wrong = check(value) if check is not None else None

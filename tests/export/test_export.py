@@ -518,7 +518,7 @@ def test_annotations_read_back(scanned: Scanned, main: Main) -> None:
         ("error", str(r["path"]), str(r["line"]), str(r["column"]), r["message"]) for r in records
     ]
     assert [
-        (command, p["file"], p["line"], p["col"], message)
+        (command, p["file"], p["line"], p["col"], message.partition("\n")[0])
         for command, p, message in annotations(done.stdout)
     ] == expected
     assert all(p["title"] == "E0001 Syntax error" for _, p, _ in annotations(done.stdout))
@@ -691,12 +691,13 @@ def test_an_unknown_format_in_python(scanned: Scanned) -> None:
         exported(scanned.batch, "xml")
 
 
-def test_columns_know_every_field() -> None:
+def test_columns_know_every_field(scanned: Scanned) -> None:
+    plan = scanned.batch.load_status().plan
     for kind in KINDS:
-        names = [column.name for column in tables.columns_of(kind)]
+        names = [column.name for column in tables.columns_of(kind, plan)]
         assert names[0] == "kind"
         assert names[-2:] == ["task_id", "shard_id"]
-        assert all(column.types for column in tables.columns_of(kind))
+        assert all(column.types for column in tables.columns_of(kind, plan))
 
 
 def test_reports_count(scanned: Scanned) -> None:

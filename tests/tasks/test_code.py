@@ -284,6 +284,18 @@ def test_module_that_was_changed_since_it_was_imported(
     assert project.changes(before, describe(task)) == ["code PKG.helper"]
 
 
+def test_script_that_was_changed_since_it_was_started(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    changes = "with open(__file__, 'a') as file: file.write('# more')\n"
+    shows = "from codebatch.tasks.code import describe\nprint(describe(task).digest)\n"
+    script.write_text(CELL.format(body="pass", value="1") + shows + changes + shows)
+    done = subprocess.run(
+        [sys.executable, script], env=cli_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("sha256:")
+    assert f"{script} was changed since it was loaded" in done.stderr
+
+
 def test_the_same_cell_again(notebook: Notebook) -> None:
     before = describe(notebook.run(CELL.format(body="pass", value="1")))
     assert before == describe(notebook.run("\n\n" + CELL.format(body="pass  # now", value="1")))

@@ -13,7 +13,7 @@ from codebatch.cli.render.formats import is_for_people, is_streamed
 from codebatch.model.digest import Document
 from codebatch.model.errors import SqlTooLargeError
 from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
-from codebatch.query.top import CHOICES, DEFAULT_FIELD, FIELDS
+from codebatch.query.top import CHOICES, DEFAULT_FIELD, ranking_of
 
 _TOP_ROWS = 10
 _MAX_HELD_BYTES = 256 * 2**20
@@ -27,7 +27,8 @@ _ROW_BYTES = 256  # what a row takes besides its texts, about
         default=DEFAULT_FIELD,
         show_default=True,
         metavar="FIELD|METRIC",
-        help=f"What to count or rank by: {', '.join(CHOICES)}.",
+        help=f"What to count or rank by: {', '.join(CHOICES)}; a kind of records, a field of a "
+        "kind that a task has of its own, or a metric of your tasks.",
     ),
     select=(*CONDITIONS, "min", "max", "limit"),
     form=ROWS,
@@ -36,17 +37,18 @@ def top(call: Call, by: str) -> None:
     """Show what there is most of, or the largest values of a metric.
 
     Paths, codes, severities, rules and languages are counted over the findings, unless --kind
-    says otherwise. A table shows ten rows without --limit; the other formats all.
+    says otherwise; a kind by path. Fields of numbers are ranked. A table shows ten rows without
+    --limit; the other formats all.
     """
-    batch, _ = call.batch_to_read()
+    batch, batch_status = call.batch_to_read()
     rows = batch.top(by, **call.filters)
     limit = call.limit
     if limit is None and is_for_people(call.formats):
         limit = _TOP_ROWS
-    if by in FIELDS:
-        call.write_rows(rows[:limit], ("count", "name"), ("name", "count"))
-    else:
+    if ranking_of(batch_status.plan, by).measured:
         call.write_rows(rows[:limit], ("value", "path", "line", "name"))
+    else:
+        call.write_rows(rows[:limit], ("count", "name"), ("name", "count"))
     if call.limit is None and limit is not None and len(rows) > limit:
         output.write_note(f"{limit} of {len(rows):,} shown (more: --limit N)")
 
@@ -67,8 +69,9 @@ def top(call: Call, by: str) -> None:
 def sql(call: Call, statement: str, timeout: float) -> None:
     """Run one SELECT over the records of a batch.
 
-    The tables: files, diagnostics, symbols, edges, metrics, records; SELECT * FROM one of them
-    with LIMIT 1 shows its columns. They are an SQLite index of the batch, made when it is first
+    The tables: files, diagnostics, symbols, edges, metrics, records, and one for each kind that a
+    task has of its own (todos for the kind todo); SELECT * FROM one of them with LIMIT 1 shows its
+    columns. They are an SQLite index of the batch, made when it is first
     needed, which may be deleted at any time. Statements can read, nothing else, and use 512 MiB
     of memory. Results of any size are written with --format jsonl; other forms hold 256 MiB.
     """

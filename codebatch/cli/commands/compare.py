@@ -159,5 +159,7 @@ def _words(record: Record) -> str:
 
 def _value(record: Record) -> str:
     """Return the content of a record in a few words."""
-    names = _WORDS.get(str(record["kind"]), ())
+    names = _WORDS.get(str(record["kind"]))
+    if names is None:
+        return output.fields_in_words(record)
     return " ".join(output.printable(record[name]) for name in names if name in record)

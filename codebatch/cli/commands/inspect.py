@@ -17,10 +17,10 @@ from codebatch import api
 from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
+from codebatch.cli.render.output import fields_in_words, terminal_width
 from codebatch.cli.render.output import printable as shown
-from codebatch.cli.render.output import terminal_width
 from codebatch.model.errors import StoreDamagedError
-from codebatch.model.records import DONE, FAILED
+from codebatch.model.records import DONE, FAILED, KINDS
 
 _Row = Mapping[str, Any]
 
@@ -91,6 +91,9 @@ def _page(document: _Row, batch: api.Batch) -> Iterator[str]:
     yield from _section("imports", _imports(e for e in edges if e["edge_type"] == "imports"))
     yield from _section("exports", _exports(kinds.get("symbol", ()), edges))
     yield from _findings(findings, lines)
+    yield from _section("rules", _rules(document["rules"]))
+    for kind in sorted(kinds.keys() - {*KINDS}):
+        yield from _section(shown(kind), map(_own_record, kinds[kind]))
     skipped: dict[str, list[str]] = {}
     for record in kinds.get("skip", ()):
         skipped.setdefault(record["reason"], []).append(record["task_id"])
@@ -193,6 +196,21 @@ def _findings(findings: Iterable[_Row], lines: Sequence[str]) -> Iterator[str]:
         if number <= len(lines):
             digits = len(str(ordered[-1]["line"]))
             yield from _with_caret(number, lines[number - 1], column, digits, "    ")
+
+
+def _rules(rules: Iterable[_Row]) -> Iterator[str]:
+    """``L101 Unused import: …``, and where to read more."""
+    for rule in rules:
+        parts = filter(None, (f"{rule['code']} {rule['title']}", rule["help"]))
+        yield shown(": ".join(parts))
+        if rule["link"] is not None:
+            yield f"     {shown(rule['link'])}"
+
+
+def _own_record(record: _Row) -> str:
+    """``3  owner=ann text=…``, the line first where there is one."""
+    line = f"{shown(record['line'])}  " if "line" in record else ""
+    return line + fields_in_words(record)
 
 
 def _finding(record: _Row) -> str:

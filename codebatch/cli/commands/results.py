@@ -17,9 +17,15 @@ from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.cli.render.formats import Row, is_streamed
 from codebatch.model.records import KINDS
-from codebatch.query.fields import FILE_FIELDS, check_sort, record_columns, sorted_rows
+from codebatch.query.fields import (
+    ADDED,
+    FILE_FIELDS,
+    check_sort,
+    fields_of,
+    record_columns,
+    sorted_rows,
+)
 
-_PLACE_KEYS = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 
 
@@ -80,8 +86,7 @@ def files(call: Call) -> None:
 )
 def errors(call: Call) -> None:
     """List the findings of a batch: syntax errors and diagnostics, by path and line."""
-    columns = record_columns(["diagnostic"])
-    found = _select(call, columns, "diagnostic")
+    found, columns = _select(call, "diagnostic")
     if call.formats:
         call.write_rows(itertools.islice(found, call.limit), _FINDING_COLUMNS, columns)
     else:
@@ -101,9 +106,10 @@ def query() -> None:
 )
 def outputs(call: Call) -> None:
     """List records of any kind, by path, then task; JSON lines as they are read, by task."""
-    columns = record_columns(KINDS)
-    found = itertools.islice(_select(call, columns), call.limit)
-    call.write_rows(found, ("path", "line", "kind", "task_id"), columns, record_lines)
+    found, columns = _select(call)
+    own = _own_kinds_wanted(call)
+    shown = columns[1 : -len(ADDED)] if len(own) == 1 else ("path", "line", "kind", "task_id")
+    call.write_rows(itertools.islice(found, call.limit), shown, columns, record_lines)
 
 
 def _listing(
@@ -120,9 +126,8 @@ def _listing(
         form=ROWS,
     )
     def listing(call: Call) -> None:
-        columns = record_columns([kind])
-        found = itertools.islice(_select(call, columns, kind), call.limit)
-        call.write_rows(found, shown, columns)
+        found, columns = _select(call, kind)
+        call.write_rows(itertools.islice(found, call.limit), shown, columns)
 
     return listing
 
@@ -151,25 +156,32 @@ metrics = _listing(
 )
 
 
-def _select(call: Call, columns: Sequence[str], kind: str | None = None) -> Iterable[Row]:
-    """The chosen records in order; as they are read where nothing asks for an order. A limit
-    does: which records it leaves must not depend on the format or the shards.
+def _select(call: Call, kind: str | None = None) -> tuple[Iterable[Row], Sequence[str]]:
+    """The chosen records in order, and the columns of their kinds; as they are read where nothing
+    asks for an order. A limit does: which records it leaves must not depend on the format or the
+    shards.
     """
-    check_sort(call.sort, columns)
-    batch, _ = call.batch_to_read()
+    batch, batch_status = call.batch_to_read()
     filters = dict(call.filters) if kind is None else {**call.filters, "kind": kind}
+    fields = fields_of(batch_status.plan)
+    columns = record_columns([kind] if kind else _own_kinds_wanted(call) or fields, fields)
+    check_sort(call.sort, columns)
     if is_streamed(call.formats) and call.sort is None and call.limit is None:
-        return batch.outputs(**filters)
-    return sorted_rows(batch.sorted_records(**filters), call.sort)
+        return batch.outputs(**filters), columns
+    return sorted_rows(batch.sorted_records(**filters), call.sort), columns
+
+
+def _own_kinds_wanted(call: Call) -> Sequence[str]:
+    """Return the kinds asked for, where all are kinds that tasks have of their own."""
+    kinds = [kind.strip() for kind in (call.filters.get("kind") or "").split(",")]
+    return kinds if {*kinds}.isdisjoint({"", *KINDS}) else ()
 
 
 def record_lines(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a line for each record: its place, its kind and its fields."""
-    shown = output.printable
     for row in rows:
-        fields = (item for item in row.items() if item[0] not in _PLACE_KEYS)
-        words = " ".join(f"{shown(key)}={shown(value)}" for key, value in fields)
-        yield f"{output.place(row)}: {shown(row['kind'])} {words}"
+        kind = output.printable(row["kind"])
+        yield f"{output.place(row)}: {kind} {output.fields_in_words(row)}"
 
 
 def _finding_lines(found: Sequence[Row], limit: int | None) -> Iterator[str]:

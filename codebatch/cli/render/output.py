@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from codebatch.model.digest import canonical_json
 from codebatch.model.records import DONE, SEVERITIES
 
 # The columns of a table, each with its value in a row.
@@ -26,6 +27,7 @@ _STEERING = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
 _PLACES = frozenset({"line", "column", "end_line"})
+_SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _CUT = "..."
 _LEAST = 16
 _UNITS = (
@@ -185,6 +187,8 @@ def cell(value: object, column: str = "") -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if column in _PLACES else f"{value:,}"
+    if isinstance(value, dict):
+        return printable(canonical_json(value).decode())
     if isinstance(value, list | tuple):
         return printable(", ".join(map(str, value)) or "-")
     return printable(value)
@@ -204,6 +208,12 @@ def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
 def place(row: Mapping[str, object]) -> str:
     """``path:line:column``, as far as the record has them."""
     return ":".join(printable(row[key]) for key in ("path", "line", "column") if key in row)
+
+
+def fields_in_words(row: Mapping[str, object]) -> str:
+    """``name=value`` for each field of a record but its kind and its place."""
+    fields = (item for item in row.items() if item[0] not in _SHOWN_APART)
+    return " ".join(f"{printable(name)}={printable(value)}" for name, value in fields)
 
 
 def severity(text: str) -> str:

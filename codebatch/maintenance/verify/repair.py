@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from codebatch.maintenance.verify.check import Progress, Selection, check_store, is_whole_index
@@ -167,7 +167,7 @@ class _Repair:
         except StoreError:
             return NO_ACTION
         (task,) = (task for task in plan.tasks if task.id == place.task_id)
-        self.store.batches.save_task(place.owner, task.id, asdict(task))
+        self.store.batches.save_task(place.owner, task.id, task.as_document())
         return REWRITTEN
 
     def batch(self, problem: Problem) -> str:

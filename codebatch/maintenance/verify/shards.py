@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
-from codebatch.model.checks import check_record, check_state
+from codebatch.model.checks import check_state, record_check
 from codebatch.model.digest import EMPTY, Document, digest_bytes
 from codebatch.model.errors import CodeBatchError, StoreDamagedError
 from codebatch.model.records import (
@@ -38,7 +38,7 @@ def check_shard(
         return None
     try:
         lines = data.splitlines(keepends=True)
-        records = parse_lines(data, check_record)
+        records = parse_lines(data, record_check(task.fields))
         if len(records) != len(lines):
             raise StoreDamagedError("a line of other than one record")
         if files is not None:

@@ -8,12 +8,14 @@ to be the one that was loaded: what is in the file is compared with what was in 
 from __future__ import annotations
 
 import ast
+import linecache
 import os
 import pkgutil
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import digest_bytes
@@ -147,6 +149,7 @@ def remember_loaded(module: str) -> None:
     be edited before a task of it is planned.
     """
     top = module.partition(".")[0]
+    linecache.getlines(str(getattr(sys.modules.get(module), "__file__", None) or ""))
     if top in _STANDARD or top in (_PACKAGE, "__main__"):
         return
     for name in [one for one in sys.modules if one == top or one.startswith(f"{top}.")]:
@@ -158,6 +161,23 @@ def remember_loaded(module: str) -> None:
             data = _data(spec)
             if data is not None:
                 _loaded[name] = spec, data
+
+
+def check_lines_unchanged(path: str) -> None:
+    """Raise `TaskCodeError` where a file is other than its lines were when it was loaded; those of
+    a cell of a notebook are in no file.
+    """
+    known: Any = linecache.cache.get(path)
+    if known is None or len(known) == 1 or known[1] is None:
+        return
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return  # of an archive, or gone: nothing tells that it was another
+    if (found.st_size, found.st_mtime) != known[:2]:
+        raise TaskCodeError(
+            f"{path} was changed since it was loaded", hints=["start this Python again"]
+        )
 
 
 def _read(name: str, spec: ModuleSpec) -> ModuleSource:

@@ -31,7 +31,7 @@ from typing import Any
 
 from codebatch.model.digest import canonical_json, digest_document
 from codebatch.model.errors import TaskCodeError
-from codebatch.tasks.code.modules import tree_digest
+from codebatch.tasks.code.modules import check_lines_unchanged, tree_digest
 from codebatch.tasks.code.reach import Reach
 
 MAIN = ("__main__", "__mp_main__")
@@ -266,6 +266,7 @@ def _source_lines(function: FunctionType) -> list[str] | None:
 def _source_tree(function: FunctionType, where: str) -> tuple[ast.AST, str]:
     """Return the syntax tree of a function, and its file."""
     file = function.__code__.co_filename
+    check_lines_unchanged(file)
     lines = _source_lines(function)
     if lines is None:
         raise TaskCodeError(
