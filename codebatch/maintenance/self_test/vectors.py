@@ -50,22 +50,47 @@ def _planted_program(
     environment: Mapping[str, str] | None = None,
     start: Sequence[str] | None = None,
     words: str = "scan {tree} --store {store}",
+    beside: Mapping[str, Content] | None = None,
+    codes: frozenset[int] = DONE,
 ) -> Vector:
     """Return the vector of files that leave a marker, which are Python or else programs."""
-    planted: dict[str, Content] = {}
+    planted: dict[str, Content] = dict(beside or {})
     for file in files:
         marker = f"{{root}}/markers/{file.replace('/', '-')}"
         code = f"open({marker!r}, 'w').close()\n"
         texts = {".py": code, ".pth": f"import sys; {code}"}
         planted[f"tree/{file}"] = texts.get(Path(file).suffix, f"#!/bin/sh\n: > '{marker}'\n")
-    return Vector("programs", name, planted, (Command(words, DONE, environment or {}, start),))
+    return Vector("programs", name, planted, (Command(words, codes, environment or {}, start),))
 
 
 _ALL = [f"{name}.py" for name in _MODULES]
 _ALL_PACKAGES = [f"{name}/__init__.py" for name in _PACKAGES]
 _ALL_PROGRAMS = [*_PROGRAMS, *(f"bin/{name}" for name in _PROGRAMS)]
 
+# What offers a task, or names one, without the user having named a file.
+_REFUSED = frozenset((2,))
+_OFFERED = {
+    "tree/planted-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n",
+    "tree/planted-1.0.dist-info/entry_points.txt": "[codebatch.tasks]\nplanted = planted:task\n",
+    "tree/pipeline.json": '{"name": "p", "tasks": [{"id": "t", "task": "planted:task"}]}\n',
+}
+_TASKS = {
+    "a task that a folder in the tree offers": "--task planted",
+    "a module of the current folder that is named as a task": "--task planted:task",
+    "a pipeline of the tree that names a module of it": "--pipeline {tree}/pipeline.json",
+}
+
 PROGRAMS = (
+    *(
+        _planted_program(
+            name,
+            ["planted.py"],
+            words=f"scan {{tree}} --store {{store}} {words}",
+            beside=_OFFERED,
+            codes=_REFUSED,
+        )
+        for name, words in _TASKS.items()
+    ),
     *(_planted_program(f"a module {name} in the tree", [f"{name}.py"]) for name in _MODULES),
     *(
         _planted_program(f"a package {name} in the tree", [f"{name}/__init__.py"])
