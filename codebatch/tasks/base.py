@@ -110,8 +110,10 @@ class Task:
         and `MisfitError` where something that it yields is no record of the task.
         """
         arguments = (file, _copied(config)) if self.takes_config else (file,)
-        found = self.forms.records(self.function(*arguments))
-        return with_fingerprints(found, lambda: file.source.lines)
+        yielded = self.function(*arguments)
+        if not self.classes:
+            return list(yielded)  # checked when they are written
+        return with_fingerprints(self.forms.records(yielded), lambda: file.source.lines)
 
     def file(self, source: SourceFile, upstream: Mapping[str, bytes], prepared: object) -> File:
         """Return a file as the task receives it; ``upstream`` has the lines of what it needs."""

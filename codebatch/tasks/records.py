@@ -189,8 +189,6 @@ class RecordForms:
 
     def records(self, yielded: Iterable[object]) -> list[Record]:
         """Return what a task yields as plain records; diagnostics have no fingerprint yet."""
-        if not self._converters:
-            return list(yielded)  # type: ignore[arg-type]  # checked when they are written
         found: list[Record] = []
         for number, item in enumerate(yielded, 1):
             name = type(item).__name__
@@ -272,7 +270,7 @@ def with_fingerprints(records: list[Record], lines: Callable[[], Sequence[str]])
     with fingerprints; ``lines`` gives the text.
     """
     places = [place for place, record in enumerate(records) if record["kind"] == "diagnostic"]
-    if places and "fingerprint" not in records[places[0]]:
+    if places:
         found = [
             Finding(**{key: value for key, value in records[place].items() if key != "kind"})  # type: ignore[arg-type]
             for place in places
