@@ -41,7 +41,7 @@ def recheck_batch(
     receipts: list[Receipt] = []
     calls = [
         call._replace(recheck=part, limits=options.limits)
-        for call in all_calls(store, batch_status, set())
+        for call in reversed(all_calls(store, batch_status, set()))
     ]
     work = sum(shard.bytes for shard in batch_status.plan.shards) * part // 1_000_000
     executor = choose_executor(options, batch_status.plan.tasks, UsageTally(), work)

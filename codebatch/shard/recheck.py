@@ -37,9 +37,11 @@ def prepare_recheck(
         context = ShardContext(
             store.objects.read, digest_bytes, lambda _, code: quarantined_lines(code)
         )
+        # In another order than at first: what a task keeps from file to file shows.
+        computed = compute_files(plan.tasks, chosen[::-1], change(context), {})
         here = {
             (task_id, file.path): digest_bytes(fill_path(found.lines, file.path))
-            for task_id, files, found, _ in compute_files(plan.tasks, chosen, change(context), {})
+            for task_id, files, found, _ in computed
             for file in files
         }
         differ = tuple(sorted(place for place, digest in here.items() if there[place] != digest))

@@ -9,7 +9,7 @@ a file becomes a diagnostic of that file.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -20,7 +20,7 @@ from codebatch.model.resources import load_schema, schema_errors
 from codebatch.tasks.file import File
 from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.languages.detect import PATH
-from codebatch.tasks.records import RecordForms, with_fingerprints
+from codebatch.tasks.records import MisfitError, RecordForms, with_fingerprints
 from codebatch.tasks.rules import Rule
 from codebatch.tasks.source import SourceFile
 
@@ -111,6 +111,10 @@ class Task:
         """
         arguments = (file, _copied(config)) if self.takes_config else (file,)
         yielded = self.function(*arguments)
+        if yielded is None:  # a function that has nothing to say of this file
+            return []
+        if not isinstance(yielded, Iterable):
+            raise MisfitError(f"it returns {type(yielded).__name__}, not records")
         if not self.classes:
             return list(yielded)  # checked when they are written
         return with_fingerprints(self.forms.records(yielded), lambda: file.source.lines)
