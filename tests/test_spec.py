@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,71 @@ def _segment(store: Verifier, name: str) -> None:
 def _stat_cache(store: Verifier, name: str) -> None:
     data = (store.root / name).read_bytes()
     assert hashlib.sha256(data[64:]).hexdigest().encode() == data[:64]
+
+
+@pytest.mark.parametrize("shards", ["16", "4096"])
+def test_trees_of_batch_tasks(folder: Path, shards: str) -> None:
+    """Each value is under the key that the specification derives from the records below it."""
+    name = f"trees{shards}"
+    scan = ("scan", "tree", "--store", name, "--pipeline", "hotspots", "--shards", shards)
+    summary = codebatch(folder, *scan)
+    store, batch = Verifier(folder / name), f"batches/{summary['batch_id']}"
+    plan = store.sealed(f"{batch}/plan.json")
+    inputs = store.lines(f"{batch}/inputs.index.jsonl")
+    (task,) = (task for task in plan["tasks"] if task.get("scope") == "batch")
+    nodes: dict[str, dict[str, str]] = {}
+    for need in task["needs"]:
+        leaves: dict[str, list[list[str]]] = {}
+        for shard in plan["shards"]:
+            members = [f for f in inputs if f["object"][7:].startswith(shard["shard_id"])]
+            leaves |= check_shard(store, f"{batch}/tasks/{need}", shard["shard_id"], members)
+        tagged_leaves = {p: tagged("result-leaf", files) for p, files in leaves.items()}
+        nodes[need] = {p: d for depth in range(4) for p, d in fold(tagged_leaves, depth).items()}
+    entries = dict(_partials(store, f"indexes/partials/{task['fingerprint'][7:23]}"))
+    prefixes = sorted(next(iter(nodes.values())), key=len, reverse=True)
+    values: dict[str, bytes] = {}
+    used: set[str] = set()
+    for prefix in prefixes:
+        trees = {need: nodes[need][prefix] for need in task["needs"]}
+        key = tagged("reduction-value", [task["fingerprint"], prefix, trees])
+        below = [values[p] for p in sorted(prefixes) if p[:-1] == prefix and p]
+        if len(below) > 1:
+            of_values = [task["fingerprint"], [sha256(value) for value in below]]
+            assert entries[key] == (tagged("reduction-combine", of_values), b"")
+            used.add(key)
+            key = entries[key][0]
+        used.add(key)
+        target, values[prefix] = entries[key]
+        assert target == ""
+        assert len(below) != 1 or below == [values[prefix]]
+    finish = tagged("reduction-finish", [task["fingerprint"], sha256(values[""])])
+    target, finished = entries[finish]
+    assert (target, entries.keys()) == ("", {*used, finish})
+    outputs = [
+        json.loads(line)
+        for path in (store.root / batch / "tasks" / task["id"]).rglob("outputs.index.jsonl")
+        for line in path.read_bytes().splitlines()
+    ]
+    packed = {path: msgpack.unpackb(records) for path, records in msgpack.unpackb(finished)}
+    assert {record["path"] for record in outputs} == packed.keys()
+    assert sum(map(len, packed.values())) == len(outputs) > 0
+
+
+def _partials(store: Verifier, folder: str) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """Yield each key below a folder of partial values with the target and the value."""
+    for path in (store.root / folder).rglob("*.part*"):
+        data = path.read_bytes()
+        if path.suffix == ".parts":
+            assert hashlib.sha256(data).hexdigest() == path.stem
+            entries = msgpack.unpackb(zstd.decompress(data))
+            assert [entry[0] for entry in entries] == sorted(entry[0] for entry in entries)
+        else:
+            assert hashlib.sha256(data[32:]).digest() == data[:32]
+            entries = [msgpack.unpackb(zstd.decompress(data[32:]))]
+            assert entries[0][0].hex() == path.stem
+            assert path.parent.name == path.stem[:2]
+        for key, target, _, value in entries:
+            yield f"sha256:{key.hex()}", (f"sha256:{target.hex()}" if target else "", value)
 
 
 def test_result_does_not_depend_on_the_shards(folder: Path) -> None:
