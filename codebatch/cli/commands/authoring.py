@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from codebatch.cli.command import ROWS, Call, command
-from codebatch.cli.commands.results import record_lines
+from codebatch.cli.commands.results import FINDING_COLUMNS, finding_lines, record_lines
 from codebatch.cli.group import ReportingGroup
 from codebatch.cli.render import output
 from codebatch.cli.render.formats import Row
@@ -104,10 +104,13 @@ def task_run(
     own = (name for fields in task.own.values() for name in fields)
     known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
     columns = [one for one in known if one not in ADDED]
-    call.write_rows(rows, ("path", "line", "kind"), columns, record_lines)
-    files = len({row["path"] for row in rows})
+    if rows and all(row["kind"] == "diagnostic" for row in rows):
+        call.write_rows(rows, FINDING_COLUMNS, columns, finding_lines)
+    else:
+        call.write_rows(rows, ("path", "line", "kind"), columns, record_lines)
     if not call.formats:
-        output.write_note(f"{counted(len(rows), 'record')} of {counted(files, 'file')}")
+        files = len({row["path"] for row in rows})
+        output.write_note(f"{counted(len(rows), 'record')} in {counted(files, 'file')}")
     sys.exit(EXIT_GATE if any(row.get("code") in FAILURES for row in rows) else EXIT_OK)
 
 

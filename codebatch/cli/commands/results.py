@@ -26,7 +26,7 @@ from codebatch.query.fields import (
     sorted_rows,
 )
 
-_FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
+FINDING_COLUMNS = ("path", "line", "column", "severity", "code", "message")
 
 
 @command(batch_option)
@@ -88,9 +88,9 @@ def errors(call: Call) -> None:
     """List the findings of a batch: syntax errors and diagnostics, by path and line."""
     found, columns = _select(call, "diagnostic")
     if call.formats:
-        call.write_rows(itertools.islice(found, call.limit), _FINDING_COLUMNS, columns)
+        call.write_rows(itertools.islice(found, call.limit), FINDING_COLUMNS, columns)
     else:
-        output.write_lines(_finding_lines(list(found), call.limit))
+        output.write_lines(finding_lines(list(found), call.limit))
 
 
 @click.group("query", cls=ReportingGroup)
@@ -139,7 +139,7 @@ def stats(call: Call) -> None:
 
 
 diagnostics = _listing(
-    *("diagnostics", "diagnostic", _FINDING_COLUMNS, ("severity", "code")),
+    *("diagnostics", "diagnostic", FINDING_COLUMNS, ("severity", "code")),
     "List the findings of a batch as a table.",
 )
 symbols = _listing(
@@ -184,7 +184,8 @@ def record_lines(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{output.place(row)}: {kind} {output.fields_in_words(row)}"
 
 
-def _finding_lines(found: Sequence[Row], limit: int | None) -> Iterator[str]:
+def finding_lines(found: Sequence[Row], limit: int | None = None) -> Iterator[str]:
+    """Yield a line for each finding, up to so many, and one that counts all."""
     for row in found[:limit]:
         severity, message = output.severity(str(row["severity"])), output.printable(row["message"])
         yield f"{output.place(row)}: {severity} {row['code']} {message}"
