@@ -2,8 +2,8 @@
 
 The message has the sources of all modules that the tasks are run from, as they were read for their
 fingerprints. A task that a module has by a name is loaded from these; one that no module has is
-pickled by value. Its ``digest`` tells it from those of other versions: a process that has adopted
-one adopts no other, since two versions of a module cannot be loaded side by side.
+pickled by value. A process that has adopted one message adopts no other, since two versions of a
+module cannot be loaded side by side.
 
 State: ``_known`` has the tasks of messages that came here, by name and digest of code. A process
 that runs them has adopted them; one that only gives work to such processes is told of them.
@@ -12,11 +12,11 @@ that runs them has adopted them; one that only gives work to such processes is t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgpack
 
-from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import CodeBatchError, TaskCodeError, TaskLoadError
 from codebatch.tasks.code.describe import describe_task, is_built_in
 from codebatch.tasks.code.importer import ModuleSource, hold
@@ -104,12 +104,9 @@ def known_task(name: str, digest: str) -> Known | None:
     return _known.get((name, digest))
 
 
-def code_digest(data: bytes) -> str:
-    """Return the digest of a message."""
-    return digest_bytes(data)
-
-
+@lru_cache(maxsize=4)
 def _unpacked(data: bytes) -> tuple[list[ModuleSource], list[CarriedTask]]:
+    """Return what a message has; it comes to a worker with each call."""
     if not data:
         return [], []
     modules, tasks = msgpack.unpackb(data, unicode_errors="surrogatepass")
