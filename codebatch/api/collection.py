@@ -6,24 +6,26 @@ what is asked of a collection, and not by making one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from codebatch.batch.scheduler import current_annotations
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, open_store
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.batch import scheduler as schedulers
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
     from codebatch.model import messages
     from codebatch.processes import pool as pools
 else:
     batches = lazy("codebatch.batch")
+    schedulers = lazy("codebatch.batch.scheduler")
     dasks = lazy("codebatch.graph.collection")
     graph = lazy("codebatch.graph.compile")
     pools = lazy("codebatch.processes.pool")
@@ -45,7 +47,9 @@ class Collection:
         self._graph: Any = None
         self._result: object = None
         self._keys: list[Any] | None = None
-        self._annotations = current_annotations()  # which Dask's layers have from then on
+        # Dask's layers have them from then on. Where no Dask is, neither are annotations, and a
+        # command that only reads is spared what runs.
+        self._annotations = schedulers.current_annotations() if "dask" in sys.modules else {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, (type(self), str(self.path.resolve()), self.id)
