@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import groupby
+from operator import attrgetter
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import CodeBatchError, NotReusedError, shortage_of
@@ -323,11 +324,12 @@ def memo_hits(
 
 def groups_of_equals(inputs: Sequence[InputFile]) -> Iterator[list[InputFile]]:
     """The inputs of a shard, ordered by object, in groups that no task can tell apart."""
-
-    def identity(file: InputFile) -> tuple[object, ...]:
-        return file.object, file.language, tuple(sorted(file.facets.items()))
-
-    return (list(files) for _, files in groupby(inputs, key=identity))
+    for _, files in groupby(inputs, key=attrgetter("object")):
+        groups: dict[tuple[object, ...], list[InputFile]] = {}
+        for file in files:
+            known = file.language, tuple(sorted(file.facets.items()))
+            groups.setdefault(known, []).append(file)
+        yield from groups.values()
 
 
 @lru_cache(maxsize=len(_QUARANTINED))

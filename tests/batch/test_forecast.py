@@ -39,6 +39,17 @@ def test_first_run(tree: Path, store: codebatch.Store) -> None:
     assert report.files["computed"] == sum(compute for compute, _, _ in found.values())
 
 
+def test_equal_files_are_counted_once_for_each_language(
+    store: codebatch.Store, tmp_path: Path
+) -> None:
+    """Also where files in another language stand between them."""
+    names = ("a.py", "b.txt", "c.py", "d.js", "e.txt", "f.py")
+    store.snapshot(write_tree(tmp_path / "tree", dict.fromkeys(names, "")))
+    assert forecast(store)["analyze"] == (3, 3, {"first": 3})
+    report = store.batch("latest").run("sync")
+    assert report.files == {"computed": 12, "reused": 12, "quarantined": 0}
+
+
 def test_nothing_to_do(scanned: Scanned) -> None:
     assert set(forecast(scanned.store)) == {"parse", "analyze", "symbols", "lint"}
     assert all(found == (0, FILES, {}) for found in forecast(scanned.store).values())
