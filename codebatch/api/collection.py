@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codebatch.batch import scheduler as schedulers
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
+    from codebatch.graph import effort
     from codebatch.model import messages
     from codebatch.processes import pool as pools
 else:
@@ -29,6 +30,7 @@ else:
     dasks = lazy("codebatch.graph.collection")
     graph = lazy("codebatch.graph.compile")
     pools = lazy("codebatch.processes.pool")
+    effort = lazy("codebatch.graph.effort")
 
 C = TypeVar("C", bound="Collection")
 
@@ -86,11 +88,10 @@ class Collection:
     __dask_optimize__ = None
 
     def __dask_graph__(self) -> Any:
-        """A node for each shard that is not done."""
+        """The nodes of what is not done: shards, and the values of batch tasks."""
         if self._keys is None and (self._graph is None or self._result != self._stored_result()):
             batch_status = load_batch_status(self.directory, self.id, verify=True)
-            calls = batches.pending_calls(self.directory, batch_status)
-            nodes = graph.compile_graph(calls, batches.code_of(batch_status.plan.tasks))
+            nodes = graph.compile_graph(*batches.pending_work(self.directory, batch_status))
             self._graph = dasks.layered(nodes, self._annotations)
             self._result = self._stored_result()
         return self._graph
@@ -146,6 +147,6 @@ def _report_of_receipts(
 ) -> batches.RunReport:
     """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
     report = batches.finish_run(open_store(Path(store)), batch_id, receipts)
-    if graph.current_worker() is None:
+    if effort.current_worker() is None:
         pools.let_children_go()
     return report

@@ -2,7 +2,7 @@
 
 from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.detached import Submission, submit_batch
-from codebatch.batch.dispatch import code_of, pending_calls
+from codebatch.batch.dispatch import pending_calls, pending_work
 from codebatch.batch.options import OnWait, Progress, RunOptions
 from codebatch.batch.recheck import recheck_batch, replace_differing
 from codebatch.batch.report import RecheckReport, RunReport
@@ -16,10 +16,10 @@ __all__ = [
     "RunOptions",
     "RunReport",
     "Submission",
-    "code_of",
     "finish_run",
     "init_batch",
     "pending_calls",
+    "pending_work",
     "recheck_batch",
     "replace_differing",
     "run_batch",

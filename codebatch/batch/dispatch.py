@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.batch.options import RunOptions
@@ -22,6 +20,7 @@ from codebatch.batch.scheduler import (
     check_report,
     choose_scheduler,
     current_client,
+    usable_cpus,
 )
 from codebatch.cluster.settings import ClusterSettings
 from codebatch.cluster.usage import UsageTally
@@ -30,7 +29,7 @@ from codebatch.model.errors import WorkerLostError
 from codebatch.model.limits import choose_limits
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import DONE, FAILED, PlannedTask
-from codebatch.runtime.interrupts import allowed, check, deferred
+from codebatch.runtime.interrupts import allowed, deferred
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
 
 CLUSTER = "cluster"
 
-OnReceipt = Callable[[Receipt], None]
-OnStart = Callable[[ShardCall], None]
+OnReceipt = Callable[[Any], None]  # a receipt of a shard, or of a node of a batch task
+OnStart = Callable[[Any], None]
 
 
 def pending_calls(store: StoreDirectory, batch_status: BatchStatus) -> list[ShardCall]:
@@ -121,6 +120,27 @@ def choose_executor(
     return Executor(choice, client, options.cluster, usage, tasks)
 
 
+class Pending(NamedTuple):
+    """What is not done of a batch, and what it needs: the arguments of `compile_graph`."""
+
+    calls: Sequence[ShardCall]
+    code: bytes
+    nodes: Sequence[NodeCall]
+    done: Sequence[ShardCall]
+
+
+def pending_work(store: StoreDirectory, batch_status: BatchStatus) -> Pending:
+    """Return what a graph of all that is not done is compiled from."""
+    from codebatch.batch.reductions import open_nodes
+
+    calls = pending_calls(store, batch_status.of_files)
+    every = all_calls(store, batch_status, set())
+    nodes = open_nodes(batch_status, every[0]._replace(shard_id="")) if every else []
+    others = {call.shard_id for call in calls}
+    done = [call for call in every if call.shard_id not in others] if nodes else []
+    return Pending(calls, code_of(batch_status.plan.tasks), nodes, done)
+
+
 def code_of(tasks: Sequence[PlannedTask]) -> bytes:
     """Return the code of users' tasks among those of a plan, as processes that run them get it."""
     planned = [task for task in tasks if task.code is not None]
@@ -156,13 +176,16 @@ def run_calls(
     on_receipt: OnReceipt,
     on_start: OnStart = lambda _: None,
     suspects: Container[str] = (),
+    nodes: Sequence[NodeCall] = (),
 ) -> None:
-    """Run the calls on an executor that is open; receipts arrive as they come."""
+    """Run the calls on an executor that is open, and ``nodes`` of batch tasks where it is on this
+    machine; receipts arrive as they come.
+    """
     if executor.session is not None:
         executor.session.run(calls, on_receipt)
     else:
         code = executor.code
-        run_locally(calls, executor.choice, on_receipt, on_start, suspects, code)
+        run_locally(calls, executor.choice, on_receipt, on_start, suspects, code, nodes)
 
 
 def run_nodes(
@@ -171,35 +194,13 @@ def run_nodes(
     on_receipt: Callable[[NodeReceipt], None],
     on_start: Callable[[NodeCall], None],
 ) -> None:
-    """Run nodes of a batch task that do not need each other, on this machine.
-
-    An interrupt lets those that are running finish, and drops the others.
+    """Run the nodes of a batch task on this machine: in processes, where the executor is a cluster.
+    The receipt is that of the last.
     """
-    from codebatch.processes.nodes import run_node_guarded
-    from codebatch.processes.pool import Children, start_server
-    from codebatch.reduction.run import run_node
-
-    is_here = executor.choice.is_this_process and executor.session is None
-    for call in calls if is_here else ():
-        on_start(call)
-    if is_here and executor.choice.name == "sync":
-        for call in calls:
-            on_receipt(run_node(call))
-        return
-    if not is_here:
-        start_server()
-    children = Children(executor.code)
-    run = run_node if is_here else partial(run_node_guarded, children=children)
-    pool = ThreadPoolExecutor(min(executor.choice.workers, len(calls)))
-    try:
-        with deferred(children.stop, children.kill):
-            for receipt in pool.map(run, calls):
-                check()  # no lock is held here
-                on_receipt(receipt)
-    finally:
-        children.stop()
-        pool.shutdown(cancel_futures=True)
-        children.close()
+    choice = executor.choice
+    if executor.session is not None:
+        choice = SchedulerChoice("processes", usable_cpus())
+    run_locally([], choice, on_receipt, on_start, code=executor.code, nodes=calls)
 
 
 def run_suspects(
@@ -226,13 +227,14 @@ def run_suspects(
 def run_locally(
     calls: Sequence[ShardCall],
     choice: SchedulerChoice,
-    on_receipt: OnReceipt,
-    on_start: OnStart = lambda _: None,
+    on_receipt: Callable[[Any], None],
+    on_start: Callable[[Any], None] = lambda _: None,
     suspects: Container[str] = (),
     code: bytes = b"",
+    nodes: Sequence[NodeCall] = (),
 ) -> None:
-    """Run the calls on this machine; receipts arrive as they come. ``code`` is that of users'
-    tasks.
+    """Run the graph of the calls and of ``nodes`` of batch tasks on this machine; receipts arrive
+    as they come. ``code`` is that of users' tasks.
 
     Except by ``sync``, an interrupt lets the shards that are running finish their commit, and drops
     the others; a second one ends children, and is taken where it comes in this process.
@@ -242,12 +244,17 @@ def run_locally(
     if not choice.is_this_process:
         start_server()  # it loads its modules while this process loads Dask
     from codebatch.graph.compile import compile_graph
-    from codebatch.graph.keys import shard_key
+    from codebatch.graph.keys import output_keys, shard_key
     from codebatch.graph.local import Lane, run_graph
+    from codebatch.graph.reductions import node_key
+    from codebatch.graph.runners import Runners
     from codebatch.processes.isolation import run_guarded
+    from codebatch.processes.nodes import run_node_guarded
     from codebatch.shard.run import run_shard
 
-    children, by_key = Children(code), {shard_key(call): call for call in calls}
+    children = Children(code)
+    by_key: dict[Key, ShardCall | NodeCall] = {shard_key(call): call for call in calls}
+    by_key.update((node_key(call), call) for call in nodes)
 
     def run(call: ShardCall) -> Receipt:
         is_here = choice.is_this_process and call.shard_id not in suspects
@@ -257,12 +264,16 @@ def run_locally(
         if choice.is_this_process and key in by_key:
             on_start(by_key[key])
 
-    workers = 0 if choice.name == "sync" else min(choice.workers, len(calls))
-    lane = Lane(workers, run, choice.pool, choice.get, children.stop)
+    runners = Runners(run)
+    if not choice.is_this_process:
+        runners = Runners(run, lambda call: run_node_guarded(call, children))
+    workers = 0 if choice.name == "sync" else min(choice.workers, len(by_key))
+    lane = Lane(workers, runners, choice.pool, choice.get, children.stop)
     actions = [children.stop] if choice.is_this_process else [children.stop, children.kill]
     try:
         with contextlib.nullcontext() if choice.name == "sync" else deferred(*actions):
-            graph = compile_graph(calls, code)
-            run_graph(graph, list(by_key), lane, lambda _, receipt: on_receipt(receipt), start)
+            graph = compile_graph(calls, code, nodes)
+            outputs = output_keys(graph)
+            run_graph(graph, outputs, lane, lambda _, receipt: on_receipt(receipt), start)
     finally:
         children.close()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from codebatch.batch.coordination import retrying
 from codebatch.batch.dispatch import Executor, all_calls, choose_executor, open_executor, run_calls
 from codebatch.batch.options import RunOptions
-from codebatch.batch.reductions import run_levels
+from codebatch.batch.reductions import run_tree
 from codebatch.batch.report import RecheckReport, report_recheck
 from codebatch.batch.run import run_batch
 from codebatch.cluster.usage import UsageTally
@@ -59,14 +59,14 @@ def _recheck_trees(
     for task in plan.batch_tasks if calls else ():
         call = calls[0]._replace(shard_id="")
         try:
-            receipts = run_levels(plan, task, call, executor)
+            last = run_tree(plan, task, call, executor)
         finally:
             PartialStore(store.layout, place_of_recheck(task, call.attempt)).forget()
-        last, first = receipts[-1], plan.shards[0].shard_id
-        failed = next((one for one in receipts if one.status == FAILED), None)
+        first = plan.shards[0].shard_id
         if last.status != DONE:
-            said = failed.error if failed is not None else None
-            error = said or {"message": f"the values of task {task.id} were removed meanwhile"}
+            error = last.error or {
+                "message": f"the values of task {task.id} were removed meanwhile"
+            }
             yield Receipt(first, call.attempt, FAILED, error)
             continue
         differ: dict[str, list[tuple[str, str]]] = {first: []}

@@ -1,7 +1,8 @@
 """Run the batch tasks of a batch: their nodes, once the shards of the tasks they need are done.
 
-Nodes run level by level, and the store is trusted, not their receipts: where a value that a node
-needs is gone by then, all nodes are looked at once more, which costs little where they are done.
+Nodes run in one graph with the shards that they need, or after them; and the store is trusted, not
+their receipts: where a value that a node needs is gone by then, all nodes are looked at once more,
+which costs little where they are done.
 One run works on the nodes of a task; another run of the batch waits for it, and takes over.
 """
 
@@ -9,9 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from codebatch.batch.dispatch import Executor, run_nodes
 from codebatch.batch.journal import Journal
@@ -33,13 +33,20 @@ _FIRST_POLL_SECONDS = 0.05
 _LAST_POLL_SECONDS = 1.0
 
 
+def open_nodes(found: BatchStatus, call: ShardCall) -> list[NodeCall]:
+    """Return the nodes of all batch tasks that are not done, under a call that names no shard."""
+    plan = found.plan
+    tasks = [task.id for task in plan.batch_tasks if found.task_status(task.id) != DONE]
+    return [NodeCall(call, node) for task_id in tasks for node in nodes_of(plan, task_id)]
+
+
 @dataclass
 class Reductions:
     """The batch tasks of one run.
 
     ``look`` gives the states as they are. State: ``computed`` counts the values that a task was
     called for, by task; ``refusals`` are receipts of nodes that failed for a reason which is not
-    in the states.
+    in the states, ``_taken`` that of the last node of each task that was run.
     """
 
     store: StoreDirectory
@@ -49,11 +56,26 @@ class Reductions:
     look: Callable[[], BatchStatus]
     computed: Counter[str] = field(default_factory=Counter)
     refusals: list[NodeReceipt] = field(default_factory=list)
+    _taken: dict[str, NodeReceipt] = field(default_factory=dict)
+
+    def calls(self, call: ShardCall) -> list[NodeCall]:
+        """Return the nodes of all tasks that are not done, under a call that names no shard."""
+        self._taken.clear()
+        return open_nodes(self.look(), call)
+
+    @property
+    def have_run(self) -> bool:
+        """True where there are receipts that are not counted yet."""
+        return bool(self._taken)
+
+    def take(self, receipt: NodeReceipt) -> None:
+        """Keep the receipt of the last node of a task."""
+        self._taken[receipt.node.task_id] = receipt
 
     def run(self, call: ShardCall, executor: Executor) -> Iterator[str]:
         """Run what can be run, under a call that names no shard; yield each task that has ended."""
         for task in self.plan.batch_tasks:
-            while self._is_open(task, call) and not self._run_rounds(task, call, executor):
+            while not self._run_rounds(task, call, executor):
                 if not self._await_other(task, call):
                     break
             yield task.id
@@ -81,32 +103,33 @@ class Reductions:
 
     def _run_rounds(self, task: PlannedTask, call: ShardCall, executor: Executor) -> bool:
         """Run the nodes of a task; False where another run does."""
-        statuses: set[str] = set()
         for tries in range(_MAX_ROUNDS):
-            receipts = run_levels(
-                self.plan, task, call._replace(tries=tries), executor, self._on_start
-            )
-            statuses = {receipt.status for receipt in receipts}
-            if statuses == {DONE} or CLAIMED in statuses:
-                break
-            if FAILED in statuses:
-                self._record(task, call, [r for r in receipts if r.status == FAILED])
+            if task.id not in self._taken:
+                if not self._is_open(task, call):
+                    return True
+                at = call._replace(tries=tries)
+                self.take(run_tree(self.plan, task, at, executor, self.on_start))
+            receipt = self._taken.pop(task.id)
+            if receipt.status == CLAIMED:
+                return False
+            if receipt.status == FAILED:
+                self._record(task, call, receipt)
                 return True
-        if statuses == {DONE} and self.look().task_status(task.id) == DONE:
-            self.computed[task.id] += sum(receipt.computed for receipt in receipts)
-        elif CLAIMED not in statuses:
-            self._fail(task, call, ShardFailedError("the nodes left no valid result in the store"))
-        return CLAIMED not in statuses
+            if receipt.status == DONE and self.look().task_status(task.id) == DONE:
+                self.computed[task.id] += receipt.computed
+                return True
+        self._fail(task, call, ShardFailedError("the nodes left no valid result in the store"))
+        return True
 
-    def _on_start(self, call: NodeCall) -> None:
+    def on_start(self, call: NodeCall) -> None:
+        """Log that a node starts in this process."""
         node = call.node
         facts = {"task_id": node.task_id, "step": node.step, "prefix": node.prefix}
         self.journal.log("node-started", attempt=call.call.attempt, **facts)
 
-    def _record(self, task: PlannedTask, call: ShardCall, failed: Sequence[NodeReceipt]) -> None:
-        """Take note of failures: what the states do not say yet, they say then."""
-        first = failed[0]
-        error = first.error or {}
+    def _record(self, task: PlannedTask, call: ShardCall, failed: NodeReceipt) -> None:
+        """Take note of a failure: what the states do not say yet, they say then."""
+        error = failed.error or {}
         code, said = error.get("code"), str(error.get("message"))
         self.journal.log("node-failed", task_id=task.id, attempt=call.attempt, error=dict(error))
         receipt = Receipt(self.plan.shards[0].shard_id, call.attempt, FAILED, error)
@@ -116,7 +139,7 @@ class Reductions:
             raise NotReusedError(f"task {task.id} needs computing: {said}", hints=hints)
         if code == BatchNotFoundError.code:
             raise BatchNotFoundError(said)
-        self.refusals.append(first)
+        self.refusals.append(failed)
         self._fail(task, call, ShardFailedError(said, code=code))
 
     def _fail(self, task: PlannedTask, call: ShardCall, error: ShardFailedError) -> None:
@@ -150,19 +173,17 @@ class Reductions:
         return True
 
 
-def run_levels(
+def run_tree(
     plan: Plan,
     task: PlannedTask,
     call: ShardCall,
     executor: Executor,
     on_start: Callable[[NodeCall], None] = lambda _: None,
-) -> list[NodeReceipt]:
-    """Run the nodes of a task, those first that others need, until one does not end well."""
+) -> NodeReceipt:
+    """Run the nodes of a task, and return the receipt of the last: that of the first node which did
+    not end well, where there is one.
+    """
     receipts: list[NodeReceipt] = []
-    nodes = nodes_of(plan, task.id)
-    for _, level in groupby(nodes, key=lambda node: (node.step, len(node.prefix))):
-        calls = [NodeCall(call, node) for node in level]
-        run_nodes(calls, executor, receipts.append, on_start)
-        if any(receipt.status != DONE for receipt in receipts):
-            break
-    return receipts
+    nodes = [NodeCall(call, node) for node in nodes_of(plan, task.id)]
+    run_nodes(nodes, executor, receipts.append, on_start)
+    return receipts[-1]

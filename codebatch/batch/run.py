@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
 from codebatch.batch.dispatch import (
@@ -41,6 +42,7 @@ from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFail
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import BATCH_SCOPE, CLAIMED, DONE, FAILED, ShardState
 from codebatch.plan.plan import check_toolchain
+from codebatch.reduction.messages import NodeCall, NodeReceipt
 from codebatch.runtime.interrupts import allowed
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus, load_batch_status, without_files
@@ -169,7 +171,7 @@ class Run:
             for place, state in reuse.link(before, "linked").items():
                 self._done[place] = without_files(state)
         found = self.batch_status()
-        of_files = self._of_files(found)
+        of_files = found.of_files
         pending = [s for s in self.plan.shards if of_files.shard_status(s.shard_id) != DONE]
         not_done = before.shards()["total"] - before.shards()["done"]
         if found.status == DONE:
@@ -196,14 +198,10 @@ class Run:
 
     def _run_reductions(self, executor: Executor) -> None:
         """Run the batch tasks on the records of the others, as far as these are done."""
-        if not self.plan.batch_tasks or self.batch_status().status == DONE:
+        found = self.batch_status()
+        if not self.plan.batch_tasks or (found.status == DONE and not self.reductions.have_run):
             return
-        (call,) = all_calls(self.store, self.batch_status(), set())[:1]
-        reuse = ReusePolicy(None, self.options.require_reused)
-        call = call._replace(
-            shard_id="", lease=self.coordination.lease, limits=self.options.limits, reuse=reuse
-        )
-        self.attempts.add(call.attempt)
+        call = self._node_call
         for task_id in self.reductions.run(call, executor):
             failed = self.batch_status().task_status(task_id) != DONE
             for shard in self.plan.shards:
@@ -211,6 +209,26 @@ class Run:
         for refused in self.reductions.refusals:
             shard_id = self.plan.shards[0].shard_id
             self.arrived[shard_id] = Receipt(shard_id, call.attempt, FAILED, refused.error)
+
+    @cached_property
+    def _node_call(self) -> ShardCall:
+        """The call of the nodes of batch tasks, which names no shard."""
+        (call,) = all_calls(self.store, self.batch_status(), set())[:1]
+        reuse = ReusePolicy(None, self.options.require_reused)
+        self.attempts.add(call.attempt)
+        return call._replace(
+            shard_id="", lease=self.coordination.lease, limits=self.options.limits, reuse=reuse
+        )
+
+    def _nodes_beside(self, calls: Sequence[ShardCall]) -> list[NodeCall]:
+        """Return the nodes of batch tasks that can run in one graph with these shards, since all
+        others are done.
+        """
+        found = self.batch_status().of_files
+        others = set(found.shard_ids) - {call.shard_id for call in calls}
+        if not self.plan.batch_tasks or any(found.shard_status(s) != DONE for s in others):
+            return []
+        return self.reductions.calls(self._node_call)
 
     def _run_free(self, executor: Executor) -> None:
         """Run what the store does not show as done; a shard that says it failed is not repeated.
@@ -222,7 +240,8 @@ class Run:
             if not calls:
                 break
             check_toolchain(self.plan.tasks)
-            run_calls(calls, executor, self.on_receipt, self.journal.on_start, self.suspects)
+            nodes = self._nodes_beside(calls)
+            run_calls(calls, executor, self.on_receipt, self.on_start, self.suspects, nodes)
         else:
             run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, executor.code)
         self._record_failures()
@@ -239,7 +258,7 @@ class Run:
                 tries=self._asked[call.shard_id],
                 new_bytes=self._new_bytes.get(call.shard_id, 0),
             )
-            for call in pending_calls(self.store, self._of_files(self.batch_status()))
+            for call in pending_calls(self.store, self.batch_status().of_files)
             if self.coordination.is_free(call.shard_id)
             if call.shard_id not in self.arrived or not is_final(self.arrived[call.shard_id])
         ]
@@ -247,8 +266,18 @@ class Run:
         self._asked.update(call.shard_id for call in calls)
         return calls
 
-    def on_receipt(self, receipt: Receipt) -> None:
+    def on_start(self, call: ShardCall | NodeCall) -> None:
+        """Log that a shard or a node starts in this process."""
+        if isinstance(call, NodeCall):
+            self.reductions.on_start(call)
+        else:
+            self.journal.on_start(call)
+
+    def on_receipt(self, receipt: Receipt | NodeReceipt) -> None:
         """Keep a receipt, log it and report progress."""
+        if isinstance(receipt, NodeReceipt):
+            self.reductions.take(receipt)
+            return
         self.keep(receipt)
         if receipt.status == CLAIMED:
             self.journal.on_claimed(receipt)
@@ -280,12 +309,6 @@ class Run:
         """Return the states of a shard of the tasks that run in one."""
         states = zip(self.plan.tasks, self._settle(shard_id), strict=True)
         return [state for task, state in states if task.scope != BATCH_SCOPE]
-
-    def _of_files(self, found: BatchStatus) -> BatchStatus:
-        """Return the states of the tasks that run in a shard, which batch tasks do not."""
-        plan = self.plan.of_files
-        states = {task.id: found.states[task.id] for task in plan.tasks}
-        return BatchStatus(self.batch_id, plan, states)
 
     def _start_idle(self, pending: int) -> None:
         """Log that there is nothing to run, though so many shards were not done at first."""
@@ -321,7 +344,7 @@ class Run:
         One that an earlier run has left says why it failed then, and other runs of the batch do not
         take it for an outcome of this one.
         """
-        batch_status = self._of_files(self.batch_status())
+        batch_status = self.batch_status().of_files
         task_ids = [task.id for task in self.plan.of_files.tasks]
         for shard_id in batch_status.shard_ids:
             receipt = self.arrived.get(shard_id)

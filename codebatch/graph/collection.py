@@ -4,7 +4,7 @@ with a collection.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from dask import base
@@ -13,13 +13,11 @@ from dask.graph_manipulation import chunks
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 
+from codebatch.graph.keys import name_of, output_keys
 from codebatch.model.errors import MissingExtraError
 
 __all__ = ["annotate", "compute", "layered", "name_of", "output_keys", "persist"]
 __all__ += ["renamed", "visualize"]
-
-# Nodes that others are made from, and that are not asked for themselves.
-_INNER = ("code-", "map-", "combine-")
 
 
 class NodeLayer(MaterializedLayer):
@@ -61,19 +59,9 @@ def layered(nodes: Mapping[Any, Any], annotations: Mapping[str, Any] | None = No
     return HighLevelGraph(made, {name: found - {name} for name, found in needs.items()})
 
 
-def name_of(key: Any) -> str:
-    """Return the name that a key starts with."""
-    return str(key[0] if isinstance(key, tuple) else key)
-
-
 def renamed(key: Any, names: Mapping[str, str]) -> Any:
     """Return a key under another name, if there is one for it."""
     return (names.get(key[0], key[0]), *key[1:])
-
-
-def output_keys(nodes: Iterable[Any]) -> list[Any]:
-    """Return the keys of the outputs of a graph, in its order."""
-    return [key for key in nodes if not name_of(key).startswith(_INNER)]
 
 
 def compute(collection: Any, **options: Any) -> Any:

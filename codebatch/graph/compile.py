@@ -1,14 +1,13 @@
-"""Compile shard calls to a Dask graph: plain data, one node a shard, keyed by content (`keys`).
+"""Compile a batch to a Dask graph: plain data, keyed by content (`keys`).
 
 All tasks of a pipeline that look at one file at a time form a single stage and share one node per
-shard. A graph is compiled from values alone: who asks for it has read the store.
+shard; nodes of batch tasks follow (`reductions`). A graph is compiled from values alone: who asks
+for it has read the store.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any
 
 from dask.task_spec import DataNode, List, Task, TaskRef
@@ -17,36 +16,41 @@ from dask.threaded import get as get_in_threads
 from codebatch.graph.effort import current_worker, noted
 from codebatch.graph.keys import Key, code_key, part_key, shard_key
 from codebatch.graph.parts import compute_part, join_parts
+from codebatch.graph.reductions import reduction_nodes
+from codebatch.graph.runners import runners
 from codebatch.model.messages import Receipt, ShardCall
+from codebatch.model.records import DONE
 from codebatch.processes.isolation import run_guarded
 from codebatch.processes.pool import children_of
+from codebatch.reduction.messages import NodeCall
 from codebatch.shard.run import log_receipt
 from codebatch.tasks.code.carry import NOTHING, be_told
 
-__all__ = [
-    "Key",
-    "compile_graph",
-    "current_worker",
-    "get_in_threads",
-    "run_anywhere",
-    "shard_nodes",
-]
-
-RunShard = Callable[[ShardCall], Receipt]
-
-_run_shard: ContextVar[RunShard | None] = ContextVar("_run_shard", default=None)
+__all__ = ["Key", "compile_graph", "get_in_threads", "run_anywhere", "shard_nodes"]
 
 
-def compile_graph(calls: Sequence[ShardCall], code: bytes = NOTHING) -> dict[Key, Any]:
-    """Return the graph of the calls: its values are Dask tasks, its keys in the order of the
-    calls. The ``code`` of users' tasks is one node, the first, that the others refer to.
+def compile_graph(
+    calls: Sequence[ShardCall],
+    code: bytes = NOTHING,
+    nodes: Sequence[NodeCall] = (),
+    done: Sequence[ShardCall] = (),
+) -> dict[Key, Any]:
+    """Return the graph of the calls and of the nodes of batch tasks: its values are Dask tasks, its
+    keys in their order. The ``code`` of users' tasks is one node, the first, that the others refer
+    to. Shards that are ``done`` are there as receipts: a scheduler wants each node to have the
+    dependencies that it has in other graphs.
     """
-    shared = {code_key(calls[0]): code} if calls and code else {}
+    every = [*calls, *done, *(node.call for node in nodes[:1])]
+    shared = {code_key(every[0]): code} if every and code else {}
     graph: dict[Key, Any] = {key: DataNode(key, value) for key, value in shared.items()}
     arguments = tuple(map(TaskRef, shared))
     for call in calls:
         graph |= shard_nodes(call, 0, *arguments)
-    return graph
+    for call in done:
+        key = shard_key(call)
+        graph[key] = Task(key, _known, Receipt(call.shard_id, call.attempt, DONE), *arguments)
+    shards = {call.shard_id: shard_key(call) for call in (*calls, *done)}
+    return graph | reduction_nodes(nodes, shards, arguments)
 
 
 def shard_nodes(call: ShardCall, sent: int, *code: TaskRef) -> dict[Key, Any]:
@@ -63,24 +67,14 @@ def shard_nodes(call: ShardCall, sent: int, *code: TaskRef) -> dict[Key, Any]:
     return {**nodes, key: Task(key, join_parts, call, List(*map(TaskRef, keys)), *code)}
 
 
-@contextlib.contextmanager
-def running_shards_by(run: RunShard) -> Iterator[None]:
-    """For a block, have nodes that run in this context run their shards by this function."""
-    token = _run_shard.set(run)
-    try:
-        yield
-    finally:
-        _run_shard.reset(token)
-
-
 def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
     """Run a shard: by the function that a run of ours has chosen, else in a child process, as the
     worker of a cluster or the process of a caller must not die of a file. ``code`` is that of
     users' tasks among its tasks.
     """
-    chosen = _run_shard.get()
+    chosen = runners()
     if chosen is not None:
-        return chosen(call)
+        return chosen.run_shard(call)
     be_told(code)
     receipt = run_guarded(call, children_of(code))
     worker = current_worker()
@@ -90,4 +84,8 @@ def run_anywhere(call: ShardCall, code: bytes = NOTHING) -> Receipt:
     receipt = receipt._replace(worker=effort.worker, efforts=(effort,))
     if call.lease.left_to:
         log_receipt(call, receipt)
+    return receipt
+
+
+def _known(receipt: Receipt, *_: object) -> Receipt:
     return receipt

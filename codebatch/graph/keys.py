@@ -12,12 +12,16 @@ Dask groups keys by the words before the first that has a digit (`dask.utils.key
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_document
 from codebatch.model.messages import ShardCall
 
 Key = tuple[str, str]
 
+# Nodes that others are made from, and that are not asked for themselves.
+_INNER = ("code-", "part-", "map-", "combine-")
 _HEX_DIGITS = 8
 _MOST_LETTERS = 40
 
@@ -38,7 +42,8 @@ def part_key(
 
 def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 0) -> Key:
     """Return the key of a step of a batch-scope task: ``map``, ``combine``, ``finish``."""
-    return _name(f"{stage}-{_letters(task_id)}", call._replace(pipeline=""), sent), place
+    name = f"{stage}-{_letters(task_id)}"
+    return _name(name, call._replace(pipeline=""), sent, task_id), place
 
 
 def code_key(call: ShardCall) -> Key:
@@ -49,6 +54,16 @@ def code_key(call: ShardCall) -> Key:
 def end_key(call: ShardCall) -> Key:
     """Return the key of what finishes a batch that was left to a cluster."""
     return _name("end", call, 0), ""
+
+
+def name_of(key: Any) -> str:
+    """Return the name that a key starts with."""
+    return str(key[0] if isinstance(key, tuple) else key)
+
+
+def output_keys(keys: Iterable[Any]) -> list[Any]:
+    """Return the keys of the outputs of a graph, in its order."""
+    return [key for key in keys if not name_of(key).startswith(_INNER)]
 
 
 def _name(stage: str, call: ShardCall, sent: int, content: object = None) -> str:

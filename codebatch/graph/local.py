@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from dask.callbacks import Callback
 from dask.local import MultiprocessingPoolExecutor, get_async, synchronous_executor
 
-from codebatch.graph.compile import RunShard, running_shards_by
 from codebatch.graph.keys import Key
+from codebatch.graph.runners import Runners, running_by
 from codebatch.runtime.interrupts import check
 
 Observe = Callable[[Key], None]
@@ -28,12 +28,12 @@ OnResult = Callable[[Key, Any], None]
 
 class Lane(NamedTuple):
     """What runs the nodes: so many ``workers``, in threads of their own or of a ``pool``, or the
-    calling thread where there are none; or ``get``, a scheduler of the caller's. ``run_shard`` runs
-    a shard where nodes run in this process, and ``stop`` keeps those at work from what takes long.
+    calling thread where there are none; or ``get``, a scheduler of the caller's. ``runners`` run
+    them in this process, and ``stop`` keeps those at work from what takes long.
     """
 
     workers: int
-    run_shard: RunShard
+    runners: Runners
     pool: Any = None
     get: Callable[..., Any] | None = None
     stop: Callable[[], None] = lambda: None
@@ -69,7 +69,7 @@ def run_graph(
         state["ready"].sort(key=places.__getitem__)  # taken from its end
 
     ours = (None, sort_ready, lambda key, *_: on_start(key), on_end, None)
-    with running_shards_by(lane.run_shard), _submitting(lane) as submit:
+    with running_by(lane.runners), _submitting(lane) as submit:
         get_async(  # type: ignore[no-untyped-call]
             submit,
             lane.workers or 1,

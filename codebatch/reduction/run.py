@@ -38,6 +38,7 @@ from codebatch.store import StoreDirectory
 from codebatch.store.files import file_stamp
 from codebatch.store.indexes.partials import Partial
 from codebatch.store.leases.claims import Claims
+from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.registry import task_of
 
 T = TypeVar("T")
@@ -65,6 +66,19 @@ def run_node(call: NodeCall, *_: object, watch: Watch | None = None) -> NodeRece
     """Run a node and say what came of it; what it needs, of which the receipts may be given too, is
     looked for in the store. With ``watch``, memory is limited.
     """
+    if not call.call.lease.lease_id and call.call.recheck is None:
+        return _answered(call, lambda: _run_leased(call, watch))
+    return _run_held(call, watch)
+
+
+def _run_leased(call: NodeCall, watch: Watch | None) -> NodeReceipt:
+    """Run a node that no run of ours has asked for, under a lease for it alone."""
+    store = opened_store(call.call.store, call.call.store_id)
+    with hold_lease(store.layout, "run", call.call.batch_id):
+        return _run_held(call, watch)
+
+
+def _run_held(call: NodeCall, watch: Watch | None) -> NodeReceipt:
     opened = open_node(call)
     if isinstance(opened, NodeReceipt):
         return opened
@@ -141,8 +155,9 @@ def _open(call: NodeCall) -> OpenNode | NodeReceipt:
     sources = _sources(store, call.call, stamp, call.node.task_id)
     if call.call.recheck is not None:
         return _OPENERS[call.node.step](sources, call)
-    claims = Claims(store.layout, call.call.batch_id, call.call.lease.lease_id)
-    if claims.take(claim_of(call.node.task_id)) is not None:
+    lease_id = call.call.lease.lease_id  # none where others may work on other nodes of the task
+    claims = Claims(store.layout, call.call.batch_id, lease_id)
+    if lease_id and claims.take(claim_of(call.node.task_id)) is not None:
         return NodeReceipt(call.node, call.call.attempt, CLAIMED)
     if _has_failed(sources, call.call.attempt):
         return NodeReceipt(call.node, call.call.attempt, BLOCKED)

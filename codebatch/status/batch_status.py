@@ -48,6 +48,12 @@ class BatchStatus:
         return self._totals or total_states(self.plan, self.states)
 
     @property
+    def of_files(self) -> BatchStatus:
+        """The states of the tasks that run in a shard, which batch tasks do not."""
+        plan = self.plan.of_files
+        return BatchStatus(self.batch_id, plan, {t.id: self.states[t.id] for t in plan.tasks})
+
+    @property
     def shard_ids(self) -> tuple[str, ...]:
         """Ids of the planned shards, in order."""
         return tuple(shard.shard_id for shard in self.plan.shards)

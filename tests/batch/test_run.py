@@ -31,8 +31,7 @@ from conftest import (
 )
 
 import codebatch
-from codebatch.graph.compile import running_shards_by
-from codebatch.shard.run import run_shard
+from codebatch.graph.runners import Runners, running_by
 from codebatch.store import write_group
 from codebatch.store.shards import Shards
 from codebatch.tasks import native_tool, registry
@@ -63,7 +62,7 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
 
     monkeypatch.setattr(Shards, "save_state", save_state)
     monkeypatch.setattr(write_group, "sync_file_system", sync_all)
-    with running_shards_by(run_shard):  # in this process
+    with running_by(Runners()):  # in this process
         report = dask.compute(batch, scheduler="sync")[0] if dask_runs else batch.run("sync")
     last = max(index for index, one in enumerate(written) if one != "synced")
     assert {one for one in written if one != "synced"} == {None}
@@ -352,7 +351,7 @@ def test_shortage_of_a_process_is_no_state(
     batch = store.batch(store.snapshot(tree), "full")
     broken = broken_task(lambda: OSError(errno.ENOSPC, "no room"))
     replace_task(monkeypatch, "symbols", function=broken)
-    with running_shards_by(run_shard):  # in this process
+    with running_by(Runners()):  # in this process
         receipts = dask.get(batch.__dask_graph__(), batch.__dask_keys__())
     codes = [receipt.error["code"] for receipt in receipts if receipt.error]
     assert codes == ["DISK_EXHAUSTED"]

@@ -20,6 +20,7 @@ from dask.task_spec import DataNode, Task, TaskRef
 
 import codebatch
 from codebatch.graph.local import Lane, run_graph
+from codebatch.graph.runners import Runners
 from codebatch.model.errors import SchedulerInvalidError
 from codebatch.model.messages import Receipt, ShardCall
 
@@ -131,6 +132,9 @@ def never(call: ShardCall) -> Receipt:
     raise AssertionError(call)
 
 
+NEVER = Runners(never)
+
+
 @pytest.fixture(params=["own", "pool"])
 def pool(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
     if request.param == "own":
@@ -149,7 +153,7 @@ def test_what_runs_ends_before_the_run_does(pool: Executor | None) -> None:
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        run_graph(graph, list(graph), Lane(2, never, pool), refuse)
+        run_graph(graph, list(graph), Lane(2, NEVER, pool), refuse)
     known = list(ended)
     assert 1 <= len(known) <= 4
     time.sleep(0.2)
@@ -162,7 +166,7 @@ def test_a_node_that_raises_ends_the_run(pool: Executor | None) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_graph({("a", ""): Task(("a", ""), fail)}, [("a", "")], Lane(2, never, pool), print)
+        run_graph({("a", ""): Task(("a", ""), fail)}, [("a", "")], Lane(2, NEVER, pool), print)
 
 
 def test_inner_nodes_are_not_handed_on() -> None:
@@ -173,5 +177,5 @@ def test_inner_nodes_are_not_handed_on() -> None:
         return 2 * value
 
     graph: dict[Any, Any] = {one: DataNode(one, 4), two: Task(two, twice, TaskRef(one))}
-    run_graph(graph, [two], Lane(0, never), lambda key, value: got.append((key, value)))
+    run_graph(graph, [two], Lane(0, NEVER), lambda key, value: got.append((key, value)))
     assert got == [(two, 8)]
