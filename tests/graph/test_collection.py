@@ -24,34 +24,18 @@ from dask.graph_manipulation import bind, checkpoint, clone, wait_on
 from dask.highlevelgraph import HighLevelGraph
 from dask.typing import HLGDaskCollection
 from dask.utils import key_split
-from distributed import Client, LocalCluster, futures_of, wait
+from distributed import Client, futures_of, wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 from poisoned import QUARANTINED, Poisoned
+from schedulers import SCHEDULERS, cluster_here, collisions, in_force
 
 import codebatch
 from codebatch.model.errors import MissingExtraError
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
-SCHEDULERS = ("sync", "threads", "processes", "cluster")
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Any]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
-    ) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "cluster":
-        with Client(request.getfixturevalue("local")):
-            yield request.param
-    else:
-        with dask.config.set(scheduler=request.param):
-            yield request.param
+local = pytest.fixture(cluster_here, scope="module")
+scheduler = pytest.fixture(in_force)
 
 
 @pytest.fixture
@@ -164,12 +148,6 @@ class SeenTasks(SchedulerPlugin):  # type: ignore[misc]
 # -- keys on a scheduler ---------------------------------------------------------------------------
 
 
-def collisions(client: Any) -> set[int]:
-    """The numbers of collisions of keys in graphs that the scheduler has taken."""
-    graphs = [event for _, event in client.cluster.scheduler.get_events("scheduler")]
-    return {one["metrics"]["key_collisions"] for one in graphs if one["action"] == "update-graph"}
-
-
 def damage(batch: codebatch.Batch) -> Path:
     """Delete some outputs of a batch, and what the store remembers of them; return the place."""
     path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
@@ -198,7 +176,7 @@ def test_no_key_means_two_things(
             assert report.files["computed"] > 0
             assert path.exists()
         assert futures_of(held)
-    assert collisions(client) == {0}
+    assert collisions(local) == {0}
 
 
 def test_two_clients_share_the_work(local: Any, client: Any, batch: codebatch.Batch) -> None:
@@ -213,7 +191,7 @@ def test_two_clients_share_the_work(local: Any, client: Any, batch: codebatch.Ba
     assert len({report.result for report in reports}) == 1
     for report in reports:
         assert report.files["computed"] + report.files["reused"] == total
-    assert collisions(client) == {0}
+    assert collisions(local) == {0}
 
 
 def test_the_store_decides_where_a_key_is_known_already(
