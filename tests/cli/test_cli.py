@@ -692,3 +692,14 @@ def test_views_of_an_unfinished_batch_say_so(
         outcome = main(*words, "--json", "--store", store.path)
         assert outcome.code == 0
         assert b"is pending: this covers 0 of" in outcome.stderr
+
+
+def test_a_batch_keeps_the_shards_it_was_planned_with(
+    main: Callable[..., Outcome], scanned: Scanned
+) -> None:
+    words = ("batch", "init", "--snapshot", "latest", "--store", scanned.path)
+    assert main(*words).stderr == b""
+    done = main(*words, "--shards", "256")
+    assert done.code == 0
+    shards = len(scanned.batch.shards("parse"))
+    assert f"keeps the {shards} shards" in done.err
