@@ -59,7 +59,8 @@ def cut(calls: Sequence[ShardCall], threads: int) -> list[ShardCall]:
     depend on it.
     """
     total = sum(call.new_bytes for call in calls)
-    size = min(max(total / (_CALLS_PER_THREAD * threads), LEAST_BYTES), _MOST_BYTES)
+    shares = _CALLS_PER_THREAD * max(threads, 1)  # of a cluster that may have no worker yet
+    size = min(max(total / shares, LEAST_BYTES), _MOST_BYTES)
     return [
         call
         if call.reuse.required or call.recheck is not None

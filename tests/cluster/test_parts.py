@@ -55,6 +55,7 @@ def test_as_wide_as_the_cluster_and_no_wider_than_the_work() -> None:
     assert widths(calls, threads=20) == [5] * 16  # four for each thread
     assert widths(calls, threads=1000) == [20] * 16  # and half a second of work at least
     assert widths([call("0", 0), call("1", 2 * mebibyte)], threads=100) == [1, 2]
+    assert widths(calls, threads=0) == [2] * 16  # where no worker has come yet
 
 
 def test_what_computes_nothing_or_little_is_not_cut() -> None:
