@@ -13,7 +13,7 @@ from usercode import Notebook, Project, running_notebook
 from verifier import verify_store
 
 import codebatch
-from codebatch.model.errors import TaskCodeError, TaskLoadError
+from codebatch.model.errors import ClusterMismatchError, TaskCodeError, TaskLoadError
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -142,6 +142,22 @@ def test_code_that_loads_here_alone(way: str, project: Project, planned: Plan, r
     assert report.status == "failed"
     assert {error["code"] for error in report.errors} == {TaskLoadError.code}
     assert "FileNotFoundError" in str(report.errors[0]["message"])
+
+
+def test_a_distribution_that_workers_lack(
+    project: Project, planned: Plan, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which, and where, before any work is sent."""
+    project.write({"site-packages/PKG_lib/__init__.py": ""})
+    project.install(f"{project.package}_lib", "2.0")
+    monkeypatch.syspath_prepend(project.folder / "site-packages")
+    project.write({"PKG/tasks.py": f"import PKG_lib\n{TASK}"})
+    batch = planned(project.load("PKG/tasks.py:todos"))
+    with pytest.raises(ClusterMismatchError) as refused:
+        run(batch, "shipped")
+    name = f"{project.package}_lib-distribution"
+    assert f"has {name} (none), task todos was planned with 2.0" in refused.value.message
+    assert any(f"pip install '{name}==2.0'" in hint for hint in refused.value.hints)
 
 
 CELL = """\

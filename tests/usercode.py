@@ -42,6 +42,18 @@ class Project:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.replace("PKG", self.package))
 
+    def install(self, name: str, version: str) -> None:
+        """Make the files of a module or package below ``site-packages`` those of a distribution."""
+        folder = self.folder / "site-packages"
+        info = f"{name}_distribution-{version}.dist-info"
+        files = [path.relative_to(folder).as_posix() for path in folder.glob(f"{name}/**/*.py")]
+        record = "".join(f"{file},,\n" for file in [*files, f"{info}/METADATA", f"{info}/RECORD"])
+        metadata = f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: {version}\n"
+        self.write({f"site-packages/{info}/METADATA": metadata})
+        self.write({f"site-packages/{info}/RECORD": record})
+        points = f"[codebatch.tasks]\n{name}_count = {name}.tasks:count\n"
+        self.write({f"site-packages/{info}/entry_points.txt": points})
+
     def load(self, place: str) -> Any:
         """Load a task by the place of its file."""
         return load_object(str(self.folder / place.replace("PKG", self.package)))

@@ -62,6 +62,21 @@ def test_comments_and_layout_are_no_part_and_helpers_are(way: str, project: Proj
     assert project.load("PKG/tasks.py:count") is not None
 
 
+def test_two_tasks_of_a_package(project: Project) -> None:
+    task = TASK.format(imports="from .helper import number", body="pass")
+    other = task.replace("def count", "def other")
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER, "PKG/tasks.py": task})
+    project.write({"PKG/others.py": f"from .tasks import count\n{other}"})
+    first = project.load("PKG/tasks.py:count")
+    before = describe(first)
+    second = project.load("PKG/others.py:other")
+    assert describe(first) == before
+    assert sorted(describe(second).modules) == [
+        project.package,
+        *(f"{project.package}.{name}" for name in ("helper", "others", "tasks")),
+    ]
+
+
 def test_file_beside_another(project: Project) -> None:
     project.write({"PKG.py": TASK.format(imports="from PKG_helper import number", body="pass")})
     project.write({"PKG_helper.py": HELPER, "unrelated.py": "1 / 0"})
@@ -108,19 +123,6 @@ def test_versions_of_what_is_installed(project: Project) -> None:
     }
 
 
-def install(project: Project, name: str, version: str) -> None:
-    """Make the files of a module or package below ``site-packages`` those of a distribution."""
-    folder = project.folder / "site-packages"
-    info = f"{name}_distribution-{version}.dist-info"
-    files = [path.relative_to(folder).as_posix() for path in folder.glob(f"{name}/**/*.py")]
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/METADATA", f"{info}/RECORD"])
-    metadata = f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: {version}\n"
-    project.write({f"site-packages/{info}/METADATA": metadata})
-    project.write({f"site-packages/{info}/RECORD": record})
-    points = f"[codebatch.tasks]\n{name}_count = {name}.tasks:count\n"
-    project.write({f"site-packages/{info}/entry_points.txt": points})
-
-
 def test_task_of_an_installed_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own modules are covered one by one, what it imports from other distributions by version;
     an editable installation is the user's own.
@@ -138,8 +140,8 @@ def test_task_of_an_installed_package(project: Project, monkeypatch: pytest.Monk
         }
     )
     name = project.package
-    install(project, f"{name}_lib", "2.0")
-    install(project, name, "1.0")
+    project.install(f"{name}_lib", "2.0")
+    project.install(name, "1.0")
     monkeypatch.setattr(sys, "path", [*sys.path])
     site.addsitedir(str(project.folder / "site-packages"))
     code = describe(load_object(f"{name}.tasks:count"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def distributions_of(module: str) -> tuple[str, ...]:
     named = _named(top)  # as most are after their package: to look at all of them is slow
     if named is not None:
         return (named,)
-    found = _distributions_by_module().get(top, ())
+    found = _distributions_by_module(_folders()).get(top, ())
     if len(found) > 1:
         place = module.replace(".", "/")
         found = tuple(name for name in found if _has_file(name, place)) or found
@@ -52,8 +54,14 @@ def _named(top: str) -> str | None:
     return found.metadata["Name"] if top in _top_modules(found) else None
 
 
-@cache
-def _distributions_by_module() -> dict[str, tuple[str, ...]]:
+def _folders() -> tuple[tuple[str, int], ...]:
+    """Return what is imported from, and when something was last installed there."""
+    return tuple((place, os.stat(place).st_mtime_ns) for place in sys.path if os.path.isdir(place))
+
+
+@lru_cache(maxsize=1)
+def _distributions_by_module(_folders: object) -> dict[str, tuple[str, ...]]:
+    """Return the distributions that each module at the top is from."""
     found: dict[str, set[str]] = {}
     for distribution in metadata.distributions():
         for top in _top_modules(distribution):

@@ -70,14 +70,15 @@ def held_source(name: str) -> ModuleSource | None:
 
 
 def hold(sources: Iterable[ModuleSource]) -> None:
-    """Import these modules from their sources from now on; anew, all of them, where one is other
-    than it was.
+    """Import these modules from their sources from now on; anew, all of them, where one that was
+    held is another now.
     """
-    given = {source.name: source for source in sources}
-    if any(_importer.sources.get(name) != source for name, source in given.items()):
-        for name in given:
+    held, given = _importer.sources, {source.name: source for source in sources}
+    is_other = any(held.get(name, source) != source for name, source in given.items())
+    for name in given:
+        if is_other or name not in held:
             sys.modules.pop(name, None)
-        _importer.sources.update(given)
+    held.update(given)
     if _importer not in sys.meta_path:
         sys.meta_path.insert(0, _importer)
 
