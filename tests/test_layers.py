@@ -33,7 +33,7 @@ LAYERS: dict[str, set[str]] = {
     "processes": {"runtime", "model", "store", "tasks", "shard", "reduction"},
     "graph": {"runtime", "model", "tasks", "shard", "reduction", "processes"},
     "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"},
-    "testing": {"model", "tasks", "snapshot", "plan", "shard"},
+    "testing": {"runtime", "model", "tasks", "snapshot", "plan", "shard", "reduction"},
     "status": {"model", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"reduction", "cluster", "status"},

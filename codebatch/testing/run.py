@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
 from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
 from codebatch.model.records import FILE_SCOPE, Record
 from codebatch.plan.pipeline import PipelineTask, resolve_pipeline
+from codebatch.runtime.lazy import lazy
 from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
 from codebatch.shard.compute import run_task as compute
 from codebatch.tasks.base import Task, ToolCrashedError
 from codebatch.tasks.languages.detect import FACETS, HEAD_BYTES, detect_language
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
+
+if TYPE_CHECKING:
+    from codebatch.testing import reduce as reduction
+else:
+    reduction = lazy("codebatch.testing.reduce")
 
 EXAMPLE = "example.py"
 
@@ -37,7 +43,7 @@ class TriedFile(NamedTuple):
 
 def run_task(
     task: Task | str,
-    source: str | bytes | os.PathLike[str],
+    source: str | bytes | os.PathLike[str] | Mapping[str, str | bytes],
     *,
     language: str | None = None,
     path: str | None = None,
@@ -45,7 +51,8 @@ def run_task(
     records: Mapping[str, Sequence[Record]] | None = None,
     tasks: Sequence[Task] = (),
 ) -> list[Record]:
-    """Return the records of a task on a text, on bytes, or on the file at a `Path`.
+    """Return the records of a task on a text, on bytes, on the file at a `Path`, or on a dict of
+    texts by path, as a task over a whole batch needs it; of several files, records have the path.
 
     They are what a run keeps, without the path: each is checked, and where one does not fit, or the
     task raises, there is the diagnostic E0002 alone. The language follows from ``path`` (by
@@ -57,11 +64,16 @@ def run_task(
     if not isinstance(found, Task):
         hints = ["decorate the function: @codebatch.task(version=1)"]
         raise TaskInvalidError(f"{found!r} is no task", hints=hints)
-    file = _file_of(source, path, language)
     given = {need: encode_lines(map(dict, some)) for need, some in (records or {}).items()}
-    settings = {found.name: dict(config or {})}
-    pipeline = configured(_needed(found, tasks, given), settings)
-    return dict(run_on_file(pipeline, file, given))[found.name]
+    wanted = needed_by(found, tasks, given)
+    pipeline = configured(wanted, {found.name: dict(config or {})})
+    if isinstance(source, Mapping):
+        files = [_file_of(content, name, language) for name, content in source.items()]
+        return run_on_files(pipeline, files, given)
+    if found.scope != FILE_SCOPE:
+        hints = ["give files as a dict: run_task(task, {'a.py': 'x = 1'})"]
+        raise TaskInvalidError(f"task {found.name} looks at many files", hints=hints)
+    return dict(run_on_file(pipeline, _file_of(source, path, language), given))[found.name]
 
 
 def configured(
@@ -95,6 +107,24 @@ def run_on_file(
     source.drop_tree()
 
 
+def run_on_files(
+    tasks: Sequence[PipelineTask],
+    files: Iterable[TriedFile],
+    given: Mapping[str, bytes] | None = None,
+) -> list[Record]:
+    """Return the records of the last of some tasks on all files, each with its path."""
+    *before, last = tasks
+    if last.task.scope == FILE_SCOPE:
+        return [
+            {"kind": one["kind"], "path": file.path, **one}
+            for file in files
+            for one in dict(run_on_file(tasks, file, given))[last.id]
+        ]
+    known = {need: decode_lines(lines) for need, lines in (given or {}).items()}
+    found = ((file, {**known, **dict(run_on_file(before, file, given))}) for file in files)
+    return reduction.reduce_files(tasks, found)
+
+
 def _computed(one: PipelineTask, source: SourceFile, upstream: Mapping[str, bytes]) -> FileLines:
     context = ShardContext(_nothing_stored, digest_bytes, _never_quarantined)
     try:
@@ -113,10 +143,8 @@ def _never_quarantined(work: Computation, _: str) -> FileLines:
     raise LookupError(work.key)
 
 
-def _needed(task: Task, tasks: Sequence[Task], given: Mapping[str, bytes]) -> list[PipelineTask]:
-    """Return the task and those that it needs, but not what only given ones need."""
-    if task.scope != FILE_SCOPE:
-        raise TaskInvalidError(f"task {task.name} is of scope {task.scope}: it has no single file")
+def needed_by(task: Task, tasks: Sequence[Task], given: Collection[str] = ()) -> list[PipelineTask]:
+    """Return those that a task needs, but not what only given ones need, and then the task."""
     ordered = resolve_pipeline([task, *tasks]).tasks
     wanted = {task.name}
     for one in reversed(ordered):

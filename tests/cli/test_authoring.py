@@ -125,6 +125,14 @@ def test_what_a_task_needs_runs_with_it(own: str, main: Main) -> None:
     assert (done.code, "'lest'" in done.err) == (2, True)
 
 
+def test_a_task_over_a_whole_batch(here: Path, main: Main) -> None:
+    write_tree(here / "src", {"d.py": "def f():\n    pass\n", "e.py": "def f():\n    pass\n"})
+    words = ("task", "run", "duplicates", "src", "--config", "shapes.min_lines=2", "--json")
+    found = checked(main(*words), "cli.task-run")
+    assert {one["path"] for one in found} == {"a.py", "d.py", "e.py"}
+    assert {one["kind"] for one in found} == {"duplicate"}
+
+
 def test_a_failure_is_shown_and_told_by_the_exit_code(own: str, main: Main) -> None:
     done = main("task", "run", f"{own}:failing", "src")
     assert done.code == 1

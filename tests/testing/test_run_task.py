@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from conftest import write_tree
 
 import codebatch
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
@@ -78,6 +79,33 @@ def test_records_are_those_of_a_run(tree: Path, store: codebatch.Store) -> None:
             for one in kept:
                 del one["path"], one["task_id"], one["shard_id"]
             assert run_task(task, tree / name, path=name) == kept, (task, name)
+
+
+@pytest.mark.parametrize("task", ["hotspots", "duplicates"])
+def test_records_of_a_whole_batch_are_those_of_a_run(
+    task: str, tree: Path, store: codebatch.Store
+) -> None:
+    body = "".join(f"    value = {number}\n" for number in range(12))
+    write_tree(tree, {"f.py": f"def f():\n{body}", "g.py": f"def f():\n{body}"})
+    batch = store.batch(store.snapshot(tree), [task])
+    batch.run("sync")
+    kept = [dict(one) for one in batch.sorted_records(task=task)]
+    for one in kept:
+        del one["task_id"], one["shard_id"]
+    assert kept
+    files = {
+        file.path: store.read_object(file.object) for file in store.find_snapshot("latest").files
+    }
+    files.pop("link.py")  # a link is no file to this
+    assert run_task(task, files) == kept
+
+
+def test_several_files() -> None:
+    found = run_task(todos, {"b.py": "# TODO\n", "a.ts": "// TODO\n", "c.py": ""})
+    assert [(one["path"], one["line"]) for one in found] == [("b.py", 1), ("a.ts", 1)]
+    with pytest.raises(TaskInvalidError, match="looks at many files"):
+        run_task("hotspots", "x = 1\n")
+    assert run_task("hotspots", {}) == []
 
 
 def test_what_does_not_fit_is_one_record() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import sys
@@ -18,13 +17,12 @@ from codebatch.cli.render import output
 from codebatch.cli.render.formats import Row
 from codebatch.cli.render.output import counted, printable
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
-from codebatch.plan.pipeline import PipelineTask, resolve_pipeline
 from codebatch.query.fields import ADDED, record_columns
 from codebatch.store.destination import new_file
 from codebatch.tasks.registry import listed_tasks, resolve_task
 from codebatch.tasks.rules import FAILURES
 from codebatch.testing.files import iter_files
-from codebatch.testing.run import configured, run_on_file
+from codebatch.testing.run import configured, needed_by, run_on_files
 from codebatch.testing.template import files_of
 
 
@@ -67,7 +65,8 @@ def _new_lines(name: str, files: Sequence[str]) -> Iterator[str]:
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="A setting of the task, its value as JSON or as text. May be given again.",
+        help="A setting of the task, or TASK.KEY of one that it needs, as JSON or text. May be "
+        "given again.",
     ),
     click.option(
         "--with",
@@ -98,9 +97,9 @@ def task_run(
     if not paths:
         raise UsageError("no file is named", hints=[f"codebatch task run {address} PATH..."])
     task = resolve_task(address)
-    wanted = resolve_pipeline([task, *map(resolve_task, others)])
-    tasks = configured(wanted.tasks, {task.name: _settings(settings)})
-    rows = _records(tasks, task.name, paths, language)
+    wanted = needed_by(task, [*map(resolve_task, others)])
+    tasks = configured(wanted, _settings(settings, task.name, [one.id for one in wanted]))
+    rows: list[Row] = [*run_on_files(tasks, iter_files(paths, language))]
     own = (name for fields in task.own.values() for name in fields)
     known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
     columns = [one for one in known if one not in ADDED]
@@ -114,27 +113,20 @@ def task_run(
     sys.exit(EXIT_GATE if any(row.get("code") in FAILURES for row in rows) else EXIT_OK)
 
 
-def _records(
-    tasks: Sequence[PipelineTask], task_id: str, paths: Sequence[str], language: str | None
-) -> list[Row]:
-    files = iter_files(paths, language)
-    found = ((file.path, dict(run_on_file(tasks, file))[task_id]) for file in files)
-    rows = itertools.chain.from_iterable(
-        ({"kind": one["kind"], "path": path, **one} for one in records) for path, records in found
-    )
-    return list(rows)
-
-
-def _settings(given: Sequence[str]) -> dict[str, Any]:
-    found = {}
+def _settings(given: Sequence[str], task_id: str, known: Sequence[str]) -> dict[str, Any]:
+    """Return settings by task id; those of other tasks than the one at hand name it first."""
+    found: dict[str, dict[str, Any]] = {}
     for one in given:
-        key, equals, text = one.partition("=")
-        if not key or not equals:
-            raise UsageError(f"not a setting: {one!r}", hints=["write --config KEY=VALUE"])
+        name, equals, text = one.partition("=")
+        owner, _, key = name.rpartition(".")
+        if not key or not equals or (owner or task_id) not in known:
+            hints = ["write KEY=VALUE, or TASK.KEY=VALUE for a task that this one needs"]
+            raise UsageError(f"not a setting: {one!r}", hints=hints)
         try:
-            found[key] = json.loads(text)
+            value = json.loads(text)
         except ValueError:
-            found[key] = text
+            value = text
+        found.setdefault(owner or task_id, {})[key] = value
     return found
 
 
