@@ -10,7 +10,6 @@ number, and a subclass of ``str`` is no text. Numbers are finite, integers have 
 from __future__ import annotations
 
 import math
-import re
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ _WORDS: dict[object, str] = {
 }
 _LARGEST = 2**63
 _LONGEST_WORDS = 200
-_NO_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def words_of(annotation: object) -> str:
@@ -90,11 +88,13 @@ def _fits_one(part: str) -> Fits:
 
 
 def _is_text(value: object) -> bool:
-    return (
-        type(value) is str
-        and len(value) <= MOST_CHARACTERS
-        and (value.isascii() or _NO_TEXT.search(value) is None)
-    )
+    if type(value) is not str or len(value) > MOST_CHARACTERS:
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return False
+    return True
 
 
 _ATOMS: dict[str, Fits] = {

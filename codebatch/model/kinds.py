@@ -18,14 +18,15 @@ Types = Mapping[str, str]  # of fields, by name
 Kinds = Mapping[str, Types]
 
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
-KIND = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 # Every record has the first two; readers add the others.
 RESERVED = frozenset({"kind", "path", "task_id", "shard_id", "id"})
 # Where a record stands in its file: the first of its columns, and no difference to `diff`.
 PLACES = ("line", "column", "end_line", "end_column")
 
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-_LINK = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"\ud800-\udfff]+\Z")
+# Not compiled here: most plans have no such names, and each takes a part of a millisecond.
+_KIND = r"[a-z][a-z0-9_]{0,63}"
+_FIELD = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+_LINK = r"https?://[^\s\x00-\x1f\x7f<>\"\ud800-\udfff]+"
 _MOST_KINDS = 100
 _MOST_FIELDS = 100
 _MOST_RULES = 1_000
@@ -71,14 +72,14 @@ def check_kinds(tasks: Iterable[PlannedTask]) -> None:
 
 def check_fields(kind: str, types: Types) -> None:
     """Raise ValueError unless a kind that is a task's own has a name and fields that may be."""
-    if KIND.match(kind) is None or kind.startswith("sqlite"):
+    if re.fullmatch(_KIND, kind) is None or kind.startswith("sqlite"):
         raise ValueError(f"{kind[:100]!r} is no name of a kind: small letters, digits and '_'")
     if kind in KINDS:
         raise ValueError(f"the kind {kind!r} is taken")
     if not 1 <= len(types) <= _MOST_FIELDS:
         raise ValueError(f"the kind {kind!r} has {len(types):,} fields, not 1 to {_MOST_FIELDS}")
     for name, words in types.items():
-        if _FIELD.match(name) is None:
+        if re.fullmatch(_FIELD, name) is None:
             raise ValueError(f"{name[:100]!r} is no name of a field: letters, digits and '_'")
         if name.lower() in RESERVED:
             raise ValueError(f"field {name!r} of {kind!r}: this name is taken")
@@ -98,7 +99,7 @@ def check_rule(rule: Mapping[str, object]) -> None:
         text = rule.get(name)
         if not is_text(text, most) or not (text or name == "help"):
             raise ValueError(f"the {name} of rule {code} is no text of up to {most:,} characters")
-    if link is not None and not (is_text(link, _LONGEST_LINK) and _LINK.match(link)):
+    if link is not None and not (is_text(link, _LONGEST_LINK) and re.fullmatch(_LINK, link)):
         raise ValueError(f"the link of rule {code} is no address that begins with https://")
     if rule.get("severity") not in SEVERITIES:
         raise ValueError(f"rule {code} has no severity of {', '.join(SEVERITIES)}")

@@ -257,12 +257,20 @@ def _fitting(name: str, value: object, words: str, check: _Check | None) -> obje
         if has_type(words, value) and isinstance(value, str):
             most = f"more than {MOST_CHARACTERS:,} characters"
             raise MisfitError(f"field {name} has {most}, or a lone surrogate")
-        shown = repr(value) if isinstance(value, int | float) else type(value).__name__
-        raise MisfitError(f"field {name} is {shown}, not {words}")
+        raise MisfitError(f"field {name} is {_shown(value)}, not {words}")
     wrong = check(value) if check is not None else None
     if wrong is not None:
         raise MisfitError(f"field {name} is {str(value)[:100]!r}: {wrong}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return a value in a few words, which are the same wherever the task runs."""
+    if isinstance(value, int | float):
+        return repr(value)
+    items = value if isinstance(value, list) else [*value.values()] if type(value) is dict else []
+    inner = ", ".join(sorted({type(one).__name__ for one in items}))
+    return f"{type(value).__name__} of {inner}" if inner else type(value).__name__
 
 
 def with_fingerprints(records: list[Record], lines: Callable[[], Sequence[str]]) -> list[Record]:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import jsonschema
 import pytest
 from conftest import Outcome, cli_environment, write_tree
+from official import official_schema
 
 import codebatch
+from codebatch.cli.commands.results import outputs
 from codebatch.model.errors import FilterInvalidError
 from codebatch.model.resources import load_schema
 
@@ -334,6 +337,24 @@ def test_rules_have_title_help_and_link(built: Built, main: Main) -> None:
         "::notice file=a.py,line=2,col=3,title=todo.found Something to do::"
         "to do%0ASomebody left this for later.%0Ahttps://example.org/todo"
     )
+
+
+def test_sarif_with_links_is_valid(built: Built) -> None:
+    schema = official_schema(
+        b"oasis-tcs/sarif-spec", lambda it: "2.1.0" in it.get("title", "") and "$id" in it
+    )
+    stream = io.BytesIO()
+    built.batch.export("sarif", stream)
+    jsonschema.validate(
+        json.loads(stream.getvalue()), schema, format_checker=jsonschema.FormatChecker()
+    )
+
+
+def test_built_in_words_are_completed() -> None:
+    (option,) = [one for one in outputs.params if one.name == "kind"]
+    context = click.Context(outputs)
+    assert [one.value for one in option.shell_complete(context, "s")] == ["skip", "symbol"]
+    assert [one.value for one in option.shell_complete(context, "ast,e")] == ["ast,edge"]
 
 
 def test_inspect(built: Built, ask: Callable[..., Any], main: Main) -> None:

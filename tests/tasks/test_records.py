@@ -95,9 +95,9 @@ def test_findings_stand_in_the_order_of_places_and_have_fingerprints() -> None:
         (Own(count=None), "field count is NoneType, not int"),  # type: ignore[arg-type]
         (Own(share=float("nan")), "field share is nan, not float"),
         (Own(share=float("-inf")), "field share is -inf, not float"),
-        (Own(words=["a", 1]), r"field words is list, not list\[str\] \| None"),  # type: ignore[list-item]
+        (Own(words=["a", 1]), r"field words is list of int, str, not list\[str\] \| None"),  # type: ignore[list-item]
         (Own(words=("a",)), "field words is tuple"),  # type: ignore[arg-type]
-        (Own(by_name={"a": 1}), r"field by_name is dict, not dict\[str, bool\]"),  # type: ignore[dict-item]
+        (Own(by_name={"a": 1}), r"field by_name is dict of int, not dict\[str, bool\]"),  # type: ignore[dict-item]
         (Metric("depth", None), "field value is NoneType"),  # type: ignore[arg-type]
         (Metric("depth", float("inf")), "field value is inf"),
         (Metric("no good", 1), "field metric is 'no good': not letters"),
