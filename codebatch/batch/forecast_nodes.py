@@ -93,7 +93,8 @@ class _NodeForecaster:
         if not level:
             return self._found
         while list(level) != [""]:
-            level = self._combined(level)
+            level = self._combined(level, with_packs=True)
+        self._packs = {}
         self._take(finish_key, level[""])
         return self._found
 
@@ -128,9 +129,15 @@ class _NodeForecaster:
         self._found.reuse += 1
         return digest_bytes(found.value)
 
-    def _combined(self, level: Mapping[str, str | None]) -> dict[str, str | None]:
+    def _combined(
+        self, level: Mapping[str, str | None], *, with_packs: bool = False
+    ) -> dict[str, str | None]:
+        """Return what values are combined to; ``with_packs``, each may be in those of its shard."""
         found: dict[str, str | None] = {}
         for prefix, below in children_of(level).items():
+            if with_packs:
+                is_none = self._is_first or not prefix
+                self._packs = {} if is_none else self._partials.load_packs(prefix, below=False)
             children = [level[child] for child in below]
             found[prefix] = children[0] if len(children) == 1 else self._take(combine_key, children)
         return found

@@ -211,6 +211,9 @@ def _open_map(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
     )
 
 
+_ELSEWHERE = Partial(0, target="-")
+
+
 def _looked_up(part: Part, found: Partial | None) -> Part:
     return part if found is None else part._replace(value=found.value, lines=b"")
 
@@ -224,7 +227,8 @@ def _open_combine(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
     children = [(child, *sources.value(child)) for child in call.node.needs]
     parts = tuple(Part(child, key, found.value, found.nodes) for child, key, found in children)
     work = Work(task_bytes(sources.task), COMBINE, prefix, parts, ((prefix, key),))
-    return OpenNode(call, work, sources, {})
+    known = partials.load_packs(prefix, below=False) if prefix else {}
+    return OpenNode(call, work, sources, known)
 
 
 def _open_finish(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
@@ -256,8 +260,8 @@ def _finish(opened: OpenNode, compute: Callable[[], Answer]) -> NodeReceipt:
         passed_on = {key: found for key, found in answer.partials.items() if key in mine}
         below = {key: found for key, found in answer.partials.items() if key not in mine}
         partials.add_pack(call.node.prefix, below)
-    if own is not None and own not in passed_on:  # a leaf that stood in a pack
-        passed_on[own] = answer.value
+    if own is not None and passed_on.get(own, _ELSEWHERE).target not in {"", *passed_on}:
+        passed_on[own] = answer.value  # what it is equal to stands in a pack, or is another value
     partials.save(passed_on)
     if call.node.step == FINISH:
         return _ended(sources, call, answer.value.value, computed=answer.computed)

@@ -96,12 +96,14 @@ class PartialStore:
                 if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
                     self._door.touch(path, now_ns)
 
-    def load_packs(self, prefix: str, now_ns: int | None = None) -> dict[str, Partial]:
-        """Return all values in the packs of the shard with that id, and of those above and below
-        it: other batches had other widths.
+    def load_packs(
+        self, prefix: str, now_ns: int | None = None, *, below: bool = True
+    ) -> dict[str, Partial]:
+        """Return all values in the packs of the shard with that id, and of those above and, with
+        ``below``, below it: other batches had other widths.
         """
         found: dict[str, Partial] = {}
-        for path in self._packs_for(prefix):
+        for path in self._packs_for(prefix, 2 if below else 0):
             entries = load_pack(self._door, path)
             found.update(entries)
             if now_ns is not None and entries:
@@ -136,13 +138,13 @@ class PartialStore:
         """Forget all values of the task."""
         remove_tree(self._door, self._layout.partials_of(self._fingerprint))
 
-    def _packs_for(self, prefix: str) -> list[Path]:
+    def _packs_for(self, prefix: str, digits: int) -> list[Path]:
         folders = [
             self._layout.partial_packs(self._fingerprint, prefix[:n]) for n in range(1, len(prefix))
         ]
         own = self._layout.partial_packs(self._fingerprint, prefix)
         above = [path for folder in folders for path in _packs_in(self._door, folder, 0)]
-        return [*above, *_packs_in(self._door, own, 2)]
+        return [*above, *_packs_in(self._door, own, digits)]
 
 
 def is_whole(door: Door, path: Path) -> bool:
