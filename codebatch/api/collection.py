@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from codebatch.batch import scheduler as schedulers
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
-    from codebatch.graph import effort
+    from codebatch.graph import effort, keys
     from codebatch.model import messages
     from codebatch.processes import pool as pools
+    from codebatch.query import filters as conditions
+    from codebatch.query import partitions
 else:
     batches = lazy("codebatch.batch")
     schedulers = lazy("codebatch.batch.scheduler")
     dasks = lazy("codebatch.graph.collection")
     graph = lazy("codebatch.graph.compile")
+    keys = lazy("codebatch.graph.keys")
+    conditions = lazy("codebatch.query.filters")
+    partitions = lazy("codebatch.query.partitions")
     pools = lazy("codebatch.processes.pool")
     effort = lazy("codebatch.graph.effort")
 
@@ -79,6 +84,43 @@ class Collection:
     def annotated(self) -> AbstractContextManager[object]:
         """Have Dask's annotations of the batch in force for a block."""
         return dasks.annotate(**self._annotations) if self._annotations else nullcontext()
+
+    def to_bag(self, *, task: str | None = None, **filters: Any) -> Any:
+        """Return the matching records as a `dask.bag.Bag`, a partition a shard: read from the store
+        where the graph runs, which it has to see, when the shard is done. The conditions are those
+        of `outputs`.
+        """
+        return dasks.make_bag(self._reading(partitions.read_records, task, filters))
+
+    def to_dask_dataframe(self, *, task: str | None = None, **filters: Any) -> Any:
+        """Return the matching records as a `dask.dataframe.DataFrame`, as `to_bag` does; it needs
+        pandas and pyarrow.
+        """
+        reading = self._reading(partitions.read_frame, task, filters)
+        plan = self.directory.batches.load_plan(self.id)
+        chosen = conditions.RecordFilter(**filters)
+        return dasks.make_dataframe(reading, partitions.empty_frame(plan, chosen))
+
+    def _reading(
+        self, read: Callable[..., Any], task: str | None, filters: Mapping[str, Any]
+    ) -> dasks.Reading:
+        """Return the partitions of matching records, each of which waits for its shard."""
+        batch_status = load_batch_status(self.directory, self.id)
+        batch_status.check_task(task)
+        chosen = conditions.check_filters(conditions.RecordFilter(**filters), batch_status)
+        nodes = self.__dask_graph__()
+        waits: dict[str, list[Any]] = {}
+        for key in dasks.output_keys(nodes):
+            waits.setdefault(key[1], []).append(key)
+        calls = batches.all_calls(self.directory, batch_status, set())
+        found = [
+            partitions.Partition(call.store, call.store_id, self.id, call.shard_id, chosen, task)
+            for call in sorted(calls, key=lambda call: call.shard_id)
+        ]
+        facts = [read.__name__, task, {name: str(value) for name, value in filters.items()}]
+        name = keys.records_name(calls[0], facts) if calls else "records"
+        each = [(one, waits.get(one.shard_id, []) + waits.get("", [])) for one in found]
+        return dasks.Reading(name, read, each, nodes)
 
     @property
     def dask(self) -> Any:

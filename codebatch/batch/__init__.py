@@ -2,7 +2,7 @@
 
 from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.detached import Submission, submit_batch
-from codebatch.batch.dispatch import pending_calls, pending_work
+from codebatch.batch.dispatch import all_calls, pending_calls, pending_work
 from codebatch.batch.options import OnWait, Progress, RunOptions
 from codebatch.batch.recheck import recheck_batch, replace_differing
 from codebatch.batch.report import RecheckReport, RunReport
@@ -16,6 +16,7 @@ __all__ = [
     "RunOptions",
     "RunReport",
     "Submission",
+    "all_calls",
     "finish_run",
     "init_batch",
     "pending_calls",

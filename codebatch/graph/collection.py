@@ -4,20 +4,21 @@ with a collection.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from dask import base
 from dask.base import annotate, clone_key
+from dask.delayed import Delayed
 from dask.graph_manipulation import chunks
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import DataNode, GraphNode, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
 from codebatch.graph.keys import name_of, output_keys
 from codebatch.model.errors import MissingExtraError
 
-__all__ = ["annotate", "compute", "layered", "name_of", "output_keys", "persist"]
-__all__ += ["renamed", "visualize"]
+__all__ = ["Reading", "annotate", "compute", "layered", "make_bag", "make_dataframe", "name_of"]
+__all__ += ["output_keys", "persist", "renamed", "visualize"]
 
 
 class NodeLayer(MaterializedLayer):
@@ -72,6 +73,54 @@ def compute(collection: Any, **options: Any) -> Any:
 def persist(collection: Any, **options: Any) -> Any:
     """Return what `dask.persist` gives for one collection."""
     return base.persist(collection, traverse=False, **options)[0]  # type: ignore[no-untyped-call]
+
+
+class Reading(NamedTuple):
+    """The partitions of a collection: what each is ``read`` from, and the keys that it waits for;
+    ``graph`` has the nodes of these.
+    """
+
+    name: str
+    read: Callable[..., Any]
+    partitions: Sequence[tuple[object, Sequence[Any]]]
+    graph: HighLevelGraph
+
+    def whole(self) -> HighLevelGraph:
+        """Return the graph with a layer of the partitions."""
+        nodes = {
+            (self.name, number): Task(
+                (self.name, number), self.read, partition, List(*map(TaskRef, needs))
+            )
+            for number, (partition, needs) in enumerate(self.partitions)
+        }
+        needed = {name_of(key) for _, needs in self.partitions for key in needs}
+        layers = {**self.graph.layers, self.name: NodeLayer(nodes)}
+        return HighLevelGraph(layers, {**self.graph.dependencies, self.name: needed})
+
+
+def make_bag(reading: Reading) -> Any:
+    """Return a `dask.bag.Bag` of what is read, list by list."""
+    from dask.bag import Bag  # noqa: PLC0415 - takes a while to import, for this alone
+
+    return Bag(reading.whole(), reading.name, len(reading.partitions))
+
+
+def make_dataframe(reading: Reading, empty: Any) -> Any:
+    """Return a `dask.dataframe.DataFrame` of what is read, with the columns of an ``empty`` one;
+    `MissingExtraError` where pandas or pyarrow is missing.
+    """
+    try:
+        from dask.dataframe import from_delayed  # noqa: PLC0415 - needs optional packages
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Dask's DataFrames need pandas and pyarrow: {str(error).splitlines()[0]}",
+            hints=["pip install 'codebatch[pandas,parquet]'"],
+        ) from error
+    graph = reading.whole()
+    count = len(reading.partitions)
+    delayed: Any = Delayed
+    parts = [delayed((reading.name, n), graph, layer=reading.name) for n in range(count)]
+    return from_delayed(parts, meta=empty, prefix="records", verify_meta=False)
 
 
 def visualize(collection: Any, filename: str | None, **options: Any) -> Any:

@@ -46,6 +46,11 @@ def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 
     return _name(name, call._replace(pipeline=""), sent, task_id), place
 
 
+def records_name(call: ShardCall, facts: object) -> str:
+    """Return the name of keys of records that are read; ``facts`` tell which."""
+    return _name("records", call, 0, facts)
+
+
 def code_key(call: ShardCall) -> Key:
     """Return the key of the code of users' tasks of a batch."""
     return "-".join(filter(None, ("code", _letters(call.pipeline), _digits(call)))), "code"
