@@ -212,6 +212,12 @@ def counter(file):
     calls[0] += 1
     yield codebatch.Metric("calls", calls[0])
 
+@codebatch.task
+def loud(file):
+    print("loud")
+    yield codebatch.Metric("share", 1e30)
+    yield codebatch.Metric("less", -1)
+
 def plain(file): ...
 """
 
@@ -247,6 +253,14 @@ def test_tasks_on_the_command_line(own: Callable[..., Outcome]) -> None:
     shown = own("errors", "--code", "OWN1", "--json")
     assert {one["rule"] for one in json.loads(shown.stdout)} == {"OWN1"}
     assert own("verify").code == 0
+
+
+def test_what_a_task_prints_is_no_answer(own: Callable[..., Outcome]) -> None:
+    for scheduler in ("sync", "processes"):
+        done = own("scan", "tree", "--task", "own.py:loud", "--scheduler", scheduler, "--json")
+        assert json.loads(done.stdout)["status"] == "done"
+    found = json.loads(own("query", "outputs", "--path", "a.py", "--json").stdout)
+    assert [one["value"] for one in found] == [1e30, -1]
 
 
 @pytest.mark.parametrize("task", ["clock", "counter"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -151,7 +152,8 @@ def command(
 
 @contextlib.contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Keep what libraries log off stderr during a block.
+    """Keep what libraries log off stderr during a block, and what tasks print off stdout: that is
+    for the answer, and they go to stderr.
 
     Dask reports broken connections there as it goes; what matters of them is said by us. Whoever
     configures Dask's logging (``DASK_LOGGING__…``) wants to read it.
@@ -164,6 +166,7 @@ def libraries_silenced() -> Iterator[None]:
     ):
         logging.disable()
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         logging.disable(before)

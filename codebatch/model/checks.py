@@ -8,6 +8,7 @@ raise ValueError, TypeError or an id error, as parsing does.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -124,8 +125,10 @@ def _check_values(record: Record, kind: str) -> None:
         value = record["value"]
         if type(value) not in (int, float, str):
             raise TypeError("value of a metric is of another type")
-        if isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST:
+        if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
             raise ValueError("value of a record is out of range")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("value of a record is no number")
     for name in ("line", "column", "end_line", "nodes") if kind in _REQUIRED else ():
         number = record.get(name, 0)
         if isinstance(number, int) and not 0 <= number <= _LARGEST:

@@ -283,7 +283,9 @@ def _records(
         return task.run(file, config)
     except (UnreadableObjectError, ToolCrashedError, MisfitError):
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         shortage = shortage_of(error, memory_is_limited=context.memory_is_limited)
         if shortage is not None:
             raise shortage from error

@@ -252,7 +252,7 @@ class RecordForms:
 def _fitting(name: str, value: object, words: str, check: _Check | None) -> object:
     """Return the value of a field, if it fits; `MisfitError` where it does not."""
     if not fits(words)(value):
-        if type(value) is int and "float" in words:
+        if type(value) is int and "float" in words and "int" not in words:
             return _fitting(name, float(value), words, check)
         if has_type(words, value) and isinstance(value, str):
             most = f"more than {MOST_CHARACTERS:,} characters"

@@ -283,8 +283,9 @@ def broken_task(error: Callable[[], BaseException]) -> Callable[..., Iterator[di
         lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         lambda: codebatch.CodeBatchError("of our own"),
         lambda: ValueError("lone \udcff and \x1b[31m"),
+        lambda: GeneratorExit("no error"),
     ],
-    ids="runtime recursion unicode own odd-text".split(),
+    ids="runtime recursion unicode own odd-text base".split(),
 )
 def test_task_that_fails_on_one_file_leaves_a_record(
     error: Callable[[], BaseException],
