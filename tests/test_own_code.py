@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import connected_client, two_workers
@@ -108,6 +109,30 @@ def test_what_is_computed_again(project: Project, planned: Plan, run: Run) -> No
         f"{project.package}.helper",
         f"{project.package}.tasks",
     ]
+
+
+@pytest.mark.parametrize("way", ["shared", "shipped"])
+def test_versions_of_a_module_do_not_mix(
+    way: str, project: Project, planned: Plan, run: Run
+) -> None:
+    """Workers live on; imports within a function are of the version that is run, too."""
+    lazily = TASK.replace("from .helper import is_due\n", "")
+    lazily = lazily.replace("    for number", "    from .helper import is_due\n    for number")
+    counts = []
+    for word in ("TODO", "TODO 1", "TODO", "TODO 2"):
+        helper = HELPER.replace("TODO", word)
+        project.write({"PKG/tasks.py": lazily, "PKG/helper.py": f"{helper}# {len(counts)}\n"})
+        batch = planned(project.load("PKG/tasks.py:todos"))
+        assert run(batch, way).status == "done"
+        counts.append(len(batch.sorted_records(task="todos")))
+    assert counts == [20, 11, 20, 1]
+
+
+def test_dask_computes_it(project: Project, planned: Plan, client: Any) -> None:
+    batch = planned(project.load("PKG/tasks.py:todos"))
+    report = client.compute(batch).result()
+    assert report.status == "done"
+    assert len(batch.sorted_records(task="todos")) == 20
 
 
 FATAL = """\
