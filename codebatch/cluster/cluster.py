@@ -151,6 +151,7 @@ class Cluster:
 
     def settle(self, found: Compatibility, check_workers: CheckWorkers) -> None:
         """Take over what the preflight found; workers that join later are checked then."""
+        self._look_at_workers()  # there were perhaps none before
         self._check = check_workers
         self._checked = set(found.workers)
         self._asked = time.monotonic()

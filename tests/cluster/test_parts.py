@@ -61,6 +61,7 @@ def test_as_wide_as_the_cluster_and_no_wider_than_the_work() -> None:
 def test_what_computes_nothing_or_little_is_not_cut() -> None:
     large = 100 * 2**20
     assert widths([call("0", 1000), call("1", 0)], threads=100) == [1, 1]
+    assert widths([call("0", 1000)], threads=0) == [1]  # all workers are gone for now
     assert widths([call("0", large, reuse=ReusePolicy(required=True))], threads=100) == [1]
     assert widths([call("0", large, recheck=10)], threads=100) == [1]
 
