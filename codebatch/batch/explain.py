@@ -10,6 +10,7 @@ from codebatch.model.errors import FileNotInBatchError, StoreDamagedError, TaskN
 from codebatch.model.keys import file_key_preimage
 from codebatch.model.record_lines import FileLines, decode_lines, open_path
 from codebatch.model.records import (
+    BATCH_SCOPE,
     COMPUTED,
     DONE,
     EQUAL,
@@ -18,10 +19,13 @@ from codebatch.model.records import (
     Counts,
     InputFile,
     Plan,
+    PlannedTask,
     ShardState,
     path_key,
 )
 from codebatch.plan.plan import shard_of
+from codebatch.reduction.sources import NotReadyError, Sources
+from codebatch.reduction.tree import value_preimage
 from codebatch.shard.compute import groups_of_equals
 from codebatch.shard.outputs import lines_by_file
 from codebatch.store import StoreDirectory
@@ -35,7 +39,9 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
     """Return what the result of a task on a file depends on, and where it came from.
 
     ``origin`` is ``computed``, ``equal`` (taken from ``source.path``, whose content is equal),
-    ``remembered`` or ``linked`` (from ``source.batch_id``), or null while it is pending.
+    ``remembered`` or ``linked`` (from ``source.batch_id``), or null while it is pending. What a
+    batch task gives follows from all files: its ``upstream`` are roots of result trees, its ``key``
+    is that of the value at the root.
     """
     plan = store.batches.load_plan(batch_id)
     tasks = {task.id: task for task in plan.tasks}
@@ -46,9 +52,13 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
     shard_id, inputs = _shard_of_path(store, batch_id, plan, path)
     file = next(one for one in inputs if one.path == path)
     state = store.shards.load_state(batch_id, task_id, shard_id)
-    upstream = {need: _lines(store, batch_id, need, shard_id, inputs, path) for need in task.needs}
-    known = {need: lines for need, lines in upstream.items() if lines is not None}
-    preimage = file_key_preimage(task, file, known) if len(known) == len(upstream) else None
+    if task.scope == BATCH_SCOPE:
+        upstream, preimage = _of_all_files(store, batch_id, plan, task)
+    else:
+        lines = {need: _lines(store, batch_id, need, shard_id, inputs, path) for need in task.needs}
+        upstream = {need: found.digest if found else None for need, found in lines.items()}
+        known = {need: found for need, found in lines.items() if found is not None}
+        preimage = file_key_preimage(task, file, known) if len(known) == len(lines) else None
     key = None if preimage is None else digest_bytes(preimage)
     origin, source = _origin(store, state, inputs, file, shard_id, key)
     return {
@@ -62,12 +72,25 @@ def explain_result(store: StoreDirectory, batch_id: str, task_id: str, path: str
         "facets": {name: file.facets[name] for name in task.facets},
         "fingerprint": task.fingerprint,
         "components": dict(task.components),
-        "upstream": {need: lines.digest if lines else None for need, lines in upstream.items()},
+        "upstream": upstream,
         "key": key,
         "preimage": None if preimage is None else preimage.decode(),
         "origin": origin,
         "source": source,
     }
+
+
+def _of_all_files(
+    store: StoreDirectory, batch_id: str, plan: Plan, task: PlannedTask
+) -> tuple[dict[str, str | None], bytes | None]:
+    """The roots of the result trees of what a batch task needs, and the text of the key of its
+    value there; None where records are pending.
+    """
+    try:
+        trees = Sources(store, batch_id, plan, task).trees("")
+    except NotReadyError:
+        return dict.fromkeys(task.needs), None
+    return {**trees}, value_preimage(task, "", trees)
 
 
 def _shard_of_path(

@@ -48,9 +48,13 @@ class Sources:
 
     def key(self, prefix: str) -> str:
         """Return the key of the value at a prefix; `NotReadyError` where records are pending."""
-        return value_key(
-            self.task, prefix, {need: self._tree(need, prefix) for need in self.task.needs}
-        )
+        return value_key(self.task, prefix, self.trees(prefix))
+
+    def trees(self, prefix: str) -> dict[str, str]:
+        """Return the node of the result tree at a prefix of each needed task; `NotReadyError` where
+        records are pending.
+        """
+        return {need: self._tree(need, prefix) for need in self.task.needs}
 
     def value(self, prefix: str) -> tuple[str, Partial]:
         """Return the value at a prefix with its key; `NotReadyError` where it is not kept."""

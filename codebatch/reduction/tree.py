@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from codebatch.model.digest import digest_document
+from codebatch.model.digest import canonical_json, digest_bytes, digest_document
 from codebatch.model.records import Plan, PlannedTask
 
 MAP, COMBINE, FINISH = "map", "combine", "finish"
@@ -69,7 +69,12 @@ def value_key(task: PlannedTask, prefix: str, trees: Mapping[str, str]) -> str:
     """Return the key of the value at a prefix; ``trees`` has the node there of the result tree of
     each task that the task needs, which covers all records that it sees.
     """
-    return digest_document("reduction-value", [task.fingerprint, prefix, dict(trees)])
+    return digest_bytes(value_preimage(task, prefix, trees))
+
+
+def value_preimage(task: PlannedTask, prefix: str, trees: Mapping[str, str]) -> bytes:
+    """Return the text whose digest `value_key` is, a tagged digest."""
+    return b"reduction-value\n" + canonical_json([task.fingerprint, prefix, dict(trees)])
 
 
 def combine_key(task: PlannedTask, children: Sequence[str]) -> str:

@@ -87,7 +87,10 @@ def test_records_are_those_of_any_task(many: Path, store: codebatch.Store) -> No
     assert len(finding["fingerprint"]) == 16
     assert store.verify().ok
     assert batch.status()["status"] == "done"
-    assert batch.explain("census", str(finding["path"]))["origin"] == "computed"
+    explained = batch.explain("census", str(finding["path"]))
+    assert (explained["origin"], [*explained["upstream"]]) == ("computed", ["words"])
+    text = str(explained["preimage"]).encode()
+    assert explained["key"] == f"sha256:{hashlib.sha256(text).hexdigest()}"
     again = batch.run(scheduler="sync")
     assert (again.status, again.result) == ("done", report.result)
     assert again.nodes["computed"] == 0
