@@ -64,7 +64,7 @@ def planned(tmp_path: Path) -> Plan:
     """Plans tasks and ``parse`` over a few files."""
     store = codebatch.open_store(tmp_path / "store", create=True)
     snapshot = store.snapshot(write_tree(tmp_path / "tree", FILES))
-    return lambda *tasks: store.batch(snapshot, pipeline=[*tasks, "parse"])
+    return lambda *tasks, others=("parse",): store.batch(snapshot, pipeline=[*tasks, *others])
 
 
 def reasons(batch: codebatch.Batch, task: str) -> tuple[int, Counter[str]]:
@@ -126,6 +126,24 @@ def test_versions_of_a_module_do_not_mix(
         assert run(batch, way).status == "done"
         counts.append(len(batch.sorted_records(task="todos")))
     assert counts == [20, 11, 20, 1]
+
+
+SIZE = """\
+import codebatch
+
+@codebatch.task(version=1)
+def size(file):
+    yield codebatch.Metric("size", len(file.text))
+"""
+
+
+def test_each_content_is_sent_once(project: Project, planned: Plan, run: Run) -> None:
+    """A task of a user says nothing about what it reads."""
+    project.write({"PKG_size.py": SIZE})
+    report = run(planned(project.load("PKG_size.py:size"), others=()), "shipped")
+    assert report.cluster is not None
+    calls = sum(worker.calls for worker in report.cluster.workers)
+    assert calls == report.shards["done"]
 
 
 def test_dask_computes_it(project: Project, planned: Plan, client: Any) -> None:
