@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from codebatch.model.digest import DIGEST_PREFIX, Document
 from codebatch.model.errors import (
     AmbiguousIdError,
+    BatchNotFoundError,
     IdNotFoundError,
     InvalidIdError,
     ObjectNotFoundError,
 )
-from codebatch.snapshot.resolve import find_named
+from codebatch.snapshot.resolve import find_named, find_revision
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, StoreDirectory, check_name
 
 SNAPSHOT = "snapshot"
@@ -32,7 +34,7 @@ class Target:
 
 def find_target(store: StoreDirectory, text: str) -> Target:
     """Return the meaning of ``text``: a digest, an id, a unique prefix of either, ``latest``,
-    ``latest~2``, or a name.
+    ``latest~2``, a name, or a revision of git.
 
     ``latest`` is the latest batch, or the latest snapshot where there is no batch. Hex digits
     alone are those of a snapshot or a batch, or a whole digest.
@@ -46,7 +48,13 @@ def find_target(store: StoreDirectory, text: str) -> Target:
         return Target(BATCH, store.batches.find(text))
     if is_latest or text.startswith(f"{SNAPSHOT_PREFIX}-"):
         return Target(SNAPSHOT, store.snapshots.find(text))
-    return _find_by_digits(store, check_name(text, "id"))
+    try:
+        return _find_by_digits(store, check_name(text, "id"))
+    except (IdNotFoundError, InvalidIdError):
+        found = _find_revision(store, text)
+        if found is None:
+            raise
+        return found
 
 
 def show(store: StoreDirectory, target: Target) -> Document:
@@ -85,6 +93,14 @@ def _find_by_digits(store: StoreDirectory, text: str) -> Target:
         )
     _check_unique(text, [target.id for target in found])
     return found[0]
+
+
+def _find_revision(store: StoreDirectory, text: str) -> Target | None:
+    """Return the batch of a commit, or its snapshot where there is no batch."""
+    with contextlib.suppress(BatchNotFoundError):
+        batch_id = find_revision(store, text, store.batches)
+        return None if batch_id is None else Target(BATCH, batch_id)
+    return Target(SNAPSHOT, str(find_revision(store, text, store.snapshots)))
 
 
 def _find_object(store: StoreDirectory, digits: str) -> str:

@@ -1,15 +1,31 @@
 """What is meant where a snapshot or a batch is named: the one place that decides.
 
-In this order: an id, or a unique prefix of one; ``latest``, or ``latest~2`` for the second before
-it; a name. No name has a form of the first two, so none ever hides another.
+It is an id, or a unique prefix of one; ``latest``, or ``latest~2`` for the second before it; or a
+name, which never has the form of these. What is none of them may be a revision of the git
+repository around the current folder: it means what has just the files of that commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from typing import TYPE_CHECKING
 
-from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError
-from codebatch.store import BATCH_PREFIX, StoreDirectory, removal_of
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    InvalidIdError,
+    SnapshotNotFoundError,
+    StoreError,
+)
+from codebatch.runtime.lazy import lazy
+from codebatch.store import BATCH_PREFIX, LATEST, Documents, StoreDirectory, removal_of
+
+if TYPE_CHECKING:
+    from codebatch.snapshot import of_commit
+    from codebatch.snapshot.git import revisions
+else:
+    of_commit = lazy("codebatch.snapshot.of_commit")
+    revisions = lazy("codebatch.snapshot.git.revisions")
 
 _NAMED = 5
 
@@ -18,7 +34,7 @@ def find_batch(store: StoreDirectory, text: str) -> str:
     """Return the id of the batch that is meant; `BatchNotFoundError` where there is none."""
     named = find_named(store, text)
     if named is None:
-        return _found(store, text, store.batches.find)
+        return _found(store, text, store.batches)
     if not named.startswith(f"{BATCH_PREFIX}-"):
         raise BatchNotFoundError(
             f"the name {text} holds {named}, which is no batch",
@@ -33,7 +49,7 @@ def find_snapshot(store: StoreDirectory, text: str) -> str:
     """
     named = find_named(store, text)
     if named is None:
-        return _found(store, text, store.snapshots.find)
+        return _found(store, text, store.snapshots)
     if named.startswith(f"{BATCH_PREFIX}-"):
         return store.snapshots.find(str(store.batches.load(named)["snapshot_id"]))
     return named
@@ -50,13 +66,34 @@ def find_named(store: StoreDirectory, text: str) -> str | None:
     return name.id
 
 
-def _found(store: StoreDirectory, text: str, find: Callable[[str], str]) -> str:
-    """Return what ``find`` finds; the error where it finds nothing lists the names, too."""
+def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | None:
+    """Return the newest snapshot or batch that has the files of a commit; None where the text names
+    no commit here. An error says that nothing in the store has them.
+    """
+    commit = revisions.find_commit(text, os.getcwdb())
+    if commit is None:
+        return None
+    match = of_commit.CommitMatch(store, commit)
+    for one in kind.newest_made():
+        with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
+            if match.has_files_of(str(kind.load(one)["snapshot_id"])):
+                return one
+    raise kind.missing(
+        f"no {kind.noun} in the store has the files of {text} (commit {commit.hash[:12]})",
+        hints=["check it out and take it: codebatch scan DIR"],
+    )
+
+
+def _found(store: StoreDirectory, text: str, kind: Documents) -> str:
+    """Return what is found; the error where nothing is lists the names, too."""
     try:
-        return find(text)
-    except (BatchNotFoundError, SnapshotNotFoundError) as error:
+        return kind.find(text)
+    except (BatchNotFoundError, SnapshotNotFoundError, InvalidIdError) as error:
+        is_latest = text.partition("~")[0] == LATEST
+        if not is_latest and (found := find_revision(store, text, kind)) is not None:
+            return found
         names = store.names.listed()
-        if not names:
-            raise
-        more = f"or the names: codebatch names ({', '.join(names[:_NAMED])})"
-        raise type(error)(error.message, hints=[*error.hints, more]) from None
+        more = [f"or the names: codebatch names ({', '.join(names[:_NAMED])})"] if names else []
+        if isinstance(error, InvalidIdError):
+            more.append("nor is it a commit of a git repository around the current folder")
+        raise type(error)(error.message, hints=[*error.hints, *more]) from None

@@ -3,6 +3,7 @@
 from codebatch.store.batches import parse_plan
 from codebatch.store.documents import (
     LATEST,
+    Documents,
     check_there,
     expecting,
     parse_lines,
@@ -36,6 +37,7 @@ __all__ = [
     "LATEST",
     "SNAPSHOT_PREFIX",
     "STORE_DOCUMENT",
+    "Documents",
     "Door",
     "Name",
     "Names",

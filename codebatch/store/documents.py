@@ -81,6 +81,20 @@ class Documents:
 
         return sorted(self.ids(), key=lambda name: (-changed(name), name))
 
+    @property
+    def noun(self) -> str:
+        """What one of these is called."""
+        return self._kind.noun
+
+    @property
+    def missing(self) -> type[StoreError]:
+        """The error where one is not there."""
+        return self._kind.missing
+
+    def newest_made(self) -> list[str]:
+        """Return the ids, the one that was made last first."""
+        return sorted(self.ids(), key=lambda name: (self._time_or_none(name), name), reverse=True)
+
     def lists(self, name: str) -> bool:
         """Return True if that one is listed: what it refers to is then safe from `gc`."""
         return is_name(name) and self._door.is_file(self._path_of(name))
@@ -114,7 +128,7 @@ class Documents:
             if before >= len(ids):
                 count = f"{len(ids)} {noun if len(ids) == 1 else plural}"
                 raise missing(f"there is no {text}: the store has {count}", hints=hints)
-            return self._newest(ids, before)
+            return self.newest_made()[before]
         check_name(text, f"{noun} id")
         if text in ids:
             return text
@@ -129,14 +143,6 @@ class Documents:
                 details={"candidates": found},
             )
         return found[0]
-
-    def _newest(self, ids: list[str], before: int) -> str:
-        """Return the one that so many were made after."""
-
-        def order(name: str) -> tuple[str, str]:
-            return self._time_or_none(name), name
-
-        return max(ids, key=order) if not before else sorted(ids, key=order)[-1 - before]
 
     def _time_or_none(self, name: str) -> str:
         """Return the time; none of what is damaged or was removed: it is never the latest, and

@@ -1,0 +1,140 @@
+"""Revisions of git where an id is taken: what has just the files of a commit, read without git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import write_tree
+from repositories import git, git_init, without_own_settings
+
+import codebatch
+from codebatch.model.errors import BatchNotFoundError, InvalidIdError, SnapshotNotFoundError
+from codebatch.snapshot.git.revisions import find_commit
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A work tree with three commits on main, a branch and tags, as the current folder."""
+    without_own_settings(tmp_path / "home", monkeypatch)
+    root = write_tree(tmp_path / "work", {"pkg/a.py": "import os\n", "run": "#!/bin/sh\n"})
+    (root / "run").chmod(0o755)
+    (root / "link").symlink_to("pkg/a.py")
+    git_init(root, options=("-b", "main"))
+    git(root, "tag", "-a", "v1", "-m", "first")
+    write_tree(root, {"pkg/b.py": "import sys\n"})
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "second")
+    git(root, "branch", "feature/x")
+    write_tree(root, {"pkg/b.py": "import re\n"})
+    git(root, "commit", "-q", "-a", "-m", "third")
+    monkeypatch.chdir(root)
+    return root
+
+
+REVISIONS = [
+    *("HEAD", "@", "main", "heads/main", "refs/heads/main", "HEAD~1", "@^", "main~2", "HEAD^^"),
+    *("HEAD^1~1", "HEAD^0", "v1", "tags/v1", "feature/x", "feature/x~1", "HEAD~"),
+]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_revisions_are_what_git_says(work: Path, packed: bool) -> None:
+    if packed:
+        git(work, "gc", "-q", "--aggressive", "--prune=now")
+    for text in REVISIONS:
+        commit = find_commit(text, os.fsencode(work / "pkg"))
+        assert commit is not None, text
+        expected = git(work, "rev-parse", f"{text}^{{commit}}").decode().strip()
+        assert commit.hash == expected
+        listed = git(work, "ls-tree", "-r", "-z", text).split(b"\0")[:-1]
+        assert {path: (mode, name.hex()) for path, (mode, name) in commit.files.items()} == {
+            line.split(b"\t")[1]: (line.split()[0], line.split()[2].decode()) for line in listed
+        }
+    whole = git(work, "rev-parse", "HEAD~1").decode().strip()
+    assert find_commit(whole, os.fsencode(work)) == find_commit("HEAD~1", os.fsencode(work))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("nope", "HEAD~3", "HEAD^2", "../HEAD", "refs/../HEAD", "config", "a b", "HEAD:run", ""),
+        *("-x", "0" * 40, "refs/heads", "HEAD\n", "a\0b", "@{1}", "ü"),
+    ],
+)
+def test_what_is_no_revision(text: str, work: Path) -> None:
+    assert find_commit(text, os.fsencode(work)) is None
+
+
+def test_a_batch_of_a_commit(work: Path, store: codebatch.Store) -> None:
+    third = store.batch(store.snapshot(work), "parse").id
+    git(work, "checkout", "-q", "HEAD~1")
+    second = store.batch(store.snapshot(work), "parse").id
+    newer = store.batch(store.snapshot(work), "analyze").id
+    assert store.find_batch("main").id == third
+    assert store.find_batch("main~1").id == newer
+    assert second != newer
+    assert store.find("main").id == third
+    assert store.find_snapshot("feature/x").id == store.find_snapshot("latest").id
+    with pytest.raises(BatchNotFoundError, match=r"has the files of v1 \(commit [0-9a-f]{12}\)"):
+        store.find_batch("v1")
+    with pytest.raises(SnapshotNotFoundError, match="has the files of v1"):
+        store.find("v1")
+    with pytest.raises(BatchNotFoundError, match="no batch nope"):
+        store.find_batch("nope")
+    with pytest.raises(InvalidIdError):
+        store.find_batch("HEAD~9")
+
+
+def test_only_just_the_files_of_a_commit(work: Path, store: codebatch.Store) -> None:
+    write_tree(work, {"new.py": "x = 1\n"})
+    store.snapshot(work)
+    with pytest.raises(SnapshotNotFoundError):
+        store.find_snapshot("HEAD")
+    (work / "new.py").unlink()
+    (work / "run").chmod(0o644)
+    store.snapshot(work)
+    with pytest.raises(SnapshotNotFoundError):
+        store.find_snapshot("HEAD")
+    (work / "run").chmod(0o755)
+    taken = store.snapshot(work).id
+    assert store.find_snapshot("HEAD").id == taken
+
+
+def test_a_folder_of_a_commit_and_a_copy_elsewhere(
+    work: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    taken = store.snapshot(work / "pkg").id
+    assert store.find_snapshot("HEAD").id == taken
+    shutil.copytree(work, tmp_path / "copy", symlinks=True, ignore=lambda *_: {".git"})
+    elsewhere = store.snapshot(tmp_path / "copy").id
+    assert store.find_snapshot("HEAD").id == elsewhere
+
+
+def test_ids_and_names_come_first(work: Path, store: codebatch.Store) -> None:
+    first = store.batch(store.snapshot(work), "parse").id
+    second = store.batch("latest", "analyze").id
+    assert store.find_batch("HEAD").id == second
+    store.names["main"] = first
+    assert store.find_batch("main").id == first
+    assert store.find_batch("heads/main").id == second
+    git(work, "tag", "latest", "v1")
+    assert store.find_batch("latest").id == second
+
+
+def test_what_is_missing_or_hostile_names_nothing(work: Path) -> None:
+    here = os.fsencode(work)
+    folder = work / ".git"
+    (folder / "refs/heads/loop").write_text("ref: refs/heads/loop\n")
+    (folder / "refs/heads/bad").write_text("nonsense\n")
+    os.mkfifo(folder / "refs/heads/pipe")
+    (folder / "refs/heads/out").symlink_to("/etc/passwd")
+    for name in ("loop", "bad", "pipe", "out"):
+        assert find_commit(name, here) is None
+    tree = git(work, "rev-parse", "HEAD^{tree}").decode().strip()
+    (folder / "objects" / tree[:2] / tree[2:]).unlink()
+    assert find_commit("HEAD", here) is None
+    assert find_commit("HEAD~1", here) is not None
+    assert find_commit("HEAD", b"/") is None
