@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from codebatch.model.errors import StoreNotFoundError
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, open_store
@@ -19,6 +20,7 @@ from codebatch.store import StoreDirectory, open_store
 if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch.batch import scheduler as schedulers
+    from codebatch.cluster import home
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
     from codebatch.graph import effort, keys
@@ -31,6 +33,7 @@ else:
     schedulers = lazy("codebatch.batch.scheduler")
     dasks = lazy("codebatch.graph.collection")
     graph = lazy("codebatch.graph.compile")
+    home = lazy("codebatch.cluster.home")
     keys = lazy("codebatch.graph.keys")
     conditions = lazy("codebatch.query.filters")
     partitions = lazy("codebatch.query.partitions")
@@ -153,8 +156,21 @@ class Collection:
         return self.directory.store_id, self.id, *(self._keys or ())
 
     def __dask_postcompute__(self) -> tuple[Callable[..., batches.RunReport], tuple[object, ...]]:
-        """Return the function that makes the report of the run from receipts, and its arguments."""
-        return _report_of_receipts, (str(self.path.resolve()), self.id)
+        """Return the function that makes the report of the run from receipts, and its arguments. A
+        client that is there is asked for the run by workers that do not see the store.
+        """
+        client = schedulers.current_client(None)
+        if client is not None:
+            home.serve_run(client, self._topic, self._run_on(client))
+        return _report_of_receipts, (str(self.path.resolve()), self.id, self._topic)
+
+    @property
+    def _topic(self) -> str:
+        return f"codebatch-run-{self.directory.store_id}-{self.id}"
+
+    def _run_on(self, client: Any) -> Callable[[], batches.RunReport]:
+        directory, batch_id = self.directory, self.id
+        return lambda: batches.run_batch(directory, batch_id, batches.RunOptions(client=client))
 
     def __dask_postpersist__(self: C) -> tuple[Callable[..., C], tuple[Sequence[Any]]]:
         """Return the function that makes the batch from another graph, and its arguments."""
@@ -185,10 +201,18 @@ def _opened(kind: type[C], path: str, batch_id: str) -> C:
 
 
 def _report_of_receipts(
-    receipts: Sequence[messages.Receipt], store: str, batch_id: str
+    receipts: Sequence[messages.Receipt], store: str, batch_id: str, topic: str
 ) -> batches.RunReport:
     """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
-    report = batches.finish_run(open_store(Path(store)), batch_id, receipts)
-    if effort.current_worker() is None:
+    on_worker = effort.current_worker() is not None
+    try:
+        directory = open_store(Path(store))
+    except StoreNotFoundError:
+        if not on_worker:
+            raise
+        report: batches.RunReport = home.ask_for_run(topic, f"workers see no store at {store}")
+        return report
+    report = batches.finish_run(directory, batch_id, receipts)
+    if not on_worker:
         pools.let_children_go()
     return report

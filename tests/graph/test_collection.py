@@ -17,7 +17,7 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from clusters import wait_for
+from clusters import Cluster, apart, wait_for, why_not_apart
 from conftest import Scanned, cli_environment
 from dask.base import tokenize
 from dask.graph_manipulation import bind, checkpoint, clone, wait_on
@@ -30,7 +30,7 @@ from poisoned import QUARANTINED, Poisoned
 from schedulers import SCHEDULERS, cluster_here, collisions, in_force
 
 import codebatch
-from codebatch.model.errors import MissingExtraError
+from codebatch.model.errors import ClusterError, MissingExtraError
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -274,3 +274,26 @@ def test_what_cannot_draw_says_so(batch: codebatch.Batch, monkeypatch: pytest.Mo
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="cannot be drawn"):
         batch.visualize()
+
+
+# -- workers that do not see the store -------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(why_not_apart()), reason=f"no mounts: {why_not_apart()}")
+def test_workers_that_do_not_see_the_store_have_it_shipped(
+    tmp_path: Path, batch: codebatch.Batch, scanned: Scanned
+) -> None:
+    hidden = apart(f"mount -t tmpfs none {batch.path}")
+    with Cluster(tmp_path / "cluster") as cluster:
+        cluster.start_worker("blind", host=hidden)
+        cluster.wait_for_workers(1)
+        with Client(cluster.address, set_as_default=False) as other:
+            unanswered = other.compute(batch)
+            with pytest.raises(ClusterError, match=r"see no store at .* no client ships"):
+                unanswered.result(timeout=120)
+        with Client(cluster.address) as mine:
+            (report,) = dask.compute(batch)
+            assert mine.compute(batch).result(timeout=120).result == scanned.report.result
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert report.files == scanned.report.files
+    assert report.cluster.transport == "shipped"
