@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.records import DONE, InputFile, PlannedShard, PlannedTask, ShardState, path_key
@@ -95,7 +95,7 @@ class _NodeForecaster:
         while list(level) != [""]:
             level = self._combined(level, with_packs=True)
         self._packs = {}
-        self._take(finish_key, level[""])
+        self._take(lambda task, total: finish_key(task, *total), [level[""]])
         return self._found
 
     def _shard(self, records: ShardRecords) -> str | None:
@@ -142,12 +142,15 @@ class _NodeForecaster:
             found[prefix] = children[0] if len(children) == 1 else self._take(combine_key, children)
         return found
 
-    def _take(self, key_of: Callable[[PlannedTask, Any], str], values: Any) -> str | None:
+    def _take(
+        self, key_of: Callable[[PlannedTask, Sequence[str]], str], values: Sequence[str | None]
+    ) -> str | None:
         """Return the digest of what follows from known values, if that is kept."""
-        if values is None or None in values:
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             self._compute(UPSTREAM)
             return None
-        found = self._load(key_of(self._task, values))
+        found = self._load(key_of(self._task, known))
         if found is None:
             self._compute(self._reason)
             return None
