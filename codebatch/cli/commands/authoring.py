@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,12 +18,20 @@ from codebatch.cli.render.formats import Row
 from codebatch.cli.render.output import counted, printable
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
 from codebatch.query.fields import ADDED, record_columns
+from codebatch.runtime.lazy import lazy
 from codebatch.store.destination import new_file
-from codebatch.tasks.registry import listed_tasks, resolve_task
 from codebatch.tasks.rules import FAILURES
-from codebatch.testing.files import iter_files
-from codebatch.testing.run import configured, needed_by, run_on_files
-from codebatch.testing.template import files_of
+
+if TYPE_CHECKING:
+    from codebatch.tasks import registry
+    from codebatch.testing import files as given_files
+    from codebatch.testing import run as trials
+    from codebatch.testing import template
+else:
+    given_files = lazy("codebatch.testing.files")
+    registry = lazy("codebatch.tasks.registry")
+    template = lazy("codebatch.testing.template")
+    trials = lazy("codebatch.testing.run")
 
 
 @click.group("task", cls=ReportingGroup)
@@ -37,7 +45,7 @@ def task_new(call: Call, name: str) -> None:
 
     No file is overwritten.
     """
-    texts = files_of(name)
+    texts = template.files_of(name)
     for file in texts:
         if os.path.lexists(file):
             raise OutputError(f"{file} is there already", hints=["name the task otherwise"])
@@ -96,10 +104,10 @@ def task_run(
     """
     if not paths:
         raise UsageError("no file is named", hints=[f"codebatch task run {address} PATH..."])
-    task = resolve_task(address)
-    wanted = needed_by(task, [*map(resolve_task, others)])
-    tasks = configured(wanted, _settings(settings, task.name, [one.id for one in wanted]))
-    rows: list[Row] = [*run_on_files(tasks, iter_files(paths, language))]
+    task = registry.resolve_task(address)
+    wanted = trials.needed_by(task, [*map(registry.resolve_task, others)])
+    tasks = trials.configured(wanted, _settings(settings, task.name, [one.id for one in wanted]))
+    rows: list[Row] = [*trials.run_on_files(tasks, given_files.iter_files(paths, language))]
     own = (name for fields in task.own.values() for name in fields)
     known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
     columns = [one for one in known if one not in ADDED]
@@ -144,7 +152,7 @@ def task_list(call: Call) -> None:
             "summary": one.task.summary if one.task else None,
             "error": one.error,
         }
-        for one in listed_tasks()
+        for one in registry.listed_tasks()
     ]
     for row in rows:
         if row["error"]:
