@@ -77,6 +77,19 @@ def test_two_tasks_of_a_package(project: Project) -> None:
     ]
 
 
+def test_package_that_is_imported_already(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no two of its modules, whose classes would differ."""
+    task = TASK.format(imports="from .helper import number", body="pass")
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER, "PKG/tasks.py": task})
+    monkeypatch.syspath_prepend(project.folder)
+    helper = importlib.import_module(f"{project.package}.helper")
+    task = project.load("PKG/tasks.py:count")
+    assert task.function.__globals__["number"] is helper.number
+    assert task is load_object(f"{project.package}.tasks:count")
+
+
 def test_file_beside_another(project: Project) -> None:
     project.write({"PKG.py": TASK.format(imports="from PKG_helper import number", body="pass")})
     project.write({"PKG_helper.py": HELPER, "unrelated.py": "1 / 0"})
@@ -216,6 +229,11 @@ REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {
         {"PKG.py": "import PKG_helper\n", "PKG_helper.py": "\n1 / 0\n"},
         TaskLoadError,
         r"ZeroDivisionError: division by zero \(.*PKG_helper\.py:2\)",
+    ),
+    "an error of what it calls": (
+        {"PKG.py": "import json\n\njson.loads('{')\n"},
+        TaskLoadError,
+        r"JSONDecodeError: .* \(.*PKG\.py:3\)",
     ),
     "an end of the process": ({"PKG.py": "raise SystemExit(3)\n"}, TaskLoadError, "SystemExit: 3"),
     "a module that is not there": (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ from codebatch.model.errors import (
     TaskLoadError,
     TaskNotFoundError,
 )
-from codebatch.tasks.code.importer import ModuleSource, held_source, hold
+from codebatch.tasks.code.distributions import is_installed
+from codebatch.tasks.code.importer import ModuleSource, held_source, hold, is_held
 from codebatch.tasks.code.modules import Finder
 from codebatch.tasks.code.reach import Reach
 
@@ -55,9 +57,8 @@ def _load_file(place: str) -> ModuleType:
     if not path.is_file():
         raise TaskNotFoundError(f"no file {place}", hints=["write FILE.py:NAME or module:NAME"])
     name, folder = _module_name(path)
-    loaded = sys.modules.get(name)
-    if loaded is not None and held_source(name) is None and _is_file_of(loaded, path):
-        return loaded
+    if _is_loaded_by_others(name.partition(".")[0], folder):
+        return _import(name, place)
     reach = Reach(Finder(frozenset({name.partition(".")[0]}), str(folder)))
     if not reach.add_module(name) or name not in reach.sources:
         raise TaskCodeError(
@@ -83,8 +84,14 @@ def _is_within(source: ModuleSource, folder: Path) -> bool:
     return not source.path or Path(source.path).is_relative_to(folder)
 
 
-def _is_file_of(module: ModuleType, path: Path) -> bool:
-    return Path(str(module.__file__)).resolve() == path.resolve()
+def _is_loaded_by_others(top: str, folder: Path) -> bool:
+    """Return whether a module or package of a folder was imported from the path: two of it, and of
+    its classes, would not go together.
+    """
+    spec = getattr(sys.modules.get(top), "__spec__", None)
+    if spec is None or is_held(spec) or not spec.has_location:
+        return False
+    return Path(spec.origin).resolve().is_relative_to(folder.resolve())
 
 
 def _check_names(sources: Mapping[str, ModuleSource]) -> None:
@@ -118,7 +125,7 @@ def _import(name: str, place: str) -> ModuleType:
 def _refuse(place: str, error: BaseException) -> NoReturn:
     """Say in one line what went wrong while a module was loaded, and where."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = [f"{one.filename}:{one.lineno}" for one in frames if _is_of_user(one.filename)]
+    where = [f"{one.filename}:{one.lineno}" for one in frames if _is_own(one.filename)]
     text = str(error).partition("\n")[0]
     raise TaskLoadError(
         f"cannot load {place}: {type(error).__name__}: {text}"
@@ -126,11 +133,15 @@ def _refuse(place: str, error: BaseException) -> NoReturn:
     ) from error
 
 
-def _is_of_user(file: str) -> bool:
-    return not file.startswith("<") and not file.startswith(_HERE)
+def _is_own(file: str) -> bool:
+    """Return whether a file is of the user's own code."""
+    path = Path(file)
+    own_places = not path.is_relative_to(_STANDARD) and not path.is_relative_to(_HERE)
+    return path.is_absolute() and own_places and not is_installed(file)
 
 
-_HERE = str(Path(__file__).parent)
+_HERE = Path(__file__).parent
+_STANDARD = sysconfig.get_path("stdlib")
 
 
 def _no_such_name(place: str, name: str, module: ModuleType) -> TaskNotFoundError:
