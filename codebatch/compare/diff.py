@@ -178,7 +178,7 @@ def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
     return frozenset(
         str(identity[2])
         for identity, record in records.items()
-        if str(record.get("code")) in _UNREAD
+        if _is_diagnostic(record) and record["code"] in _UNREAD
     )
 
 

@@ -17,7 +17,7 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError, FilterInvalidError
 from codebatch.model.records import InputFile, Plan, PlannedShard, Record, path_key
 from codebatch.query.outline import enclosing, outline
-from codebatch.query.rules import rule_of, rules_of
+from codebatch.query.rules import rules_of
 from codebatch.status.batch_status import status_of
 from codebatch.store import StoreDirectory
 from codebatch.tasks.source import SourceFile
@@ -70,10 +70,10 @@ def inspect(store: StoreDirectory, batch_id: str, name: str, at: int | None = No
 
 
 def _rules(plan: Plan, records: Sequence[Record]) -> list[Document]:
-    """Return the rules of the findings among the records, by code."""
+    """Return the rules that are known of the findings among the records, by code."""
     known = rules_of(plan)
-    found = {str(r["code"]): rule_of(r, known) for r in records if r["kind"] == "diagnostic"}
-    return [rule.as_document() for _, rule in sorted(found.items())]
+    found = {str(record["code"]) for record in records if record["kind"] == "diagnostic"}
+    return [known[code].as_document() for code in sorted(found & known.keys())]
 
 
 def file_lines(store: StoreDirectory, batch_id: str, name: str) -> list[str]:

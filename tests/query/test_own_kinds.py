@@ -198,7 +198,7 @@ def test_columns_are_those_of_the_kind(built: Built, main: Main) -> None:
     table = main(*words, "--format", "table", "--sort", "-weight").out.splitlines()
     assert table[0].split() == fields
     assert table[1].split()[0] == "b/c.py"
-    assert main(*words).out.splitlines()[1].startswith("a.py:3: todo effort=None either=none")
+    assert main(*words).out.splitlines()[1].startswith("a.py:3: todo either=none seen={} tags=[]")
 
 
 def test_counts(ask: Callable[..., Any]) -> None:
@@ -418,7 +418,7 @@ def test_diff(built: Built, main: Main) -> None:
     assert found["changed"] == []
     assert found["summary"]["unchanged"] == 1
     lines = main("diff", built.old, built.new, "--kind", "todo", "--store", built.path).out
-    assert "+ a.py:5: todo effort=None either=none owner=None" in lines
+    assert "+ a.py:5: todo either=none seen={} tags=[] text=2nd" in lines
 
 
 def test_regressions(built: Built, main: Main) -> None:

@@ -209,7 +209,7 @@ def _rules(rules: Iterable[_Row]) -> Iterator[str]:
 
 def _own_record(record: _Row) -> str:
     """``3  owner=ann text=…``, the line first where there is one."""
-    line = f"{shown(record['line'])}  " if "line" in record else ""
+    line = f"{shown(record['line'])}  " if record.get("line") is not None else ""
     return line + fields_in_words(record)
 
 

@@ -188,9 +188,9 @@ def cell(value: object, column: str = "") -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if column in _PLACES else f"{value:,}"
     if isinstance(value, dict):
-        return printable(canonical_json(value).decode())
+        return printable(_plain(value))
     if isinstance(value, list | tuple):
-        return printable(", ".join(map(str, value)) or "-")
+        return printable(", ".join(map(str, map(_plain, value))) or "-")
     return printable(value)
 
 
@@ -207,13 +207,22 @@ def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
 
 def place(row: Mapping[str, object]) -> str:
     """``path:line:column``, as far as the record has them."""
-    return ":".join(printable(row[key]) for key in ("path", "line", "column") if key in row)
+    values = (row.get(key) for key in ("path", "line", "column"))
+    return ":".join(printable(value) for value in values if value is not None)
 
 
 def fields_in_words(row: Mapping[str, object]) -> str:
-    """``name=value`` for each field of a record but its kind and its place."""
-    fields = (item for item in row.items() if item[0] not in _SHOWN_APART)
-    return " ".join(f"{printable(name)}={printable(value)}" for name, value in fields)
+    """``name=value`` for each field of a record that has a value, but its kind and its place."""
+    fields = ((name, value) for name, value in row.items() if value is not None)
+    return " ".join(
+        f"{printable(name)}={printable(_plain(value))}"
+        for name, value in fields
+        if name not in _SHOWN_APART
+    )
+
+
+def _plain(value: object) -> object:
+    return canonical_json(value).decode() if isinstance(value, list | dict) else value
 
 
 def severity(text: str) -> str:
