@@ -13,8 +13,8 @@ from codebatch.compare.diff import RecordDiff, diff_records
 from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
-from codebatch.model.kinds import own_kinds
 from codebatch.model.records import DONE, InputFile, Record
+from codebatch.query.fields import own_fields
 from codebatch.query.filters import RecordFilter, check_filters
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
@@ -61,7 +61,7 @@ def compare_batches(
         _records(store, a, tasks, equal, filters, new_names),
         _records(store, b, tasks, equal, filters, old_names),
         new_names,
-        {**own_kinds(a.plan.tasks), **own_kinds(b.plan.tasks)},
+        {**own_fields(a.plan.tasks), **own_fields(b.plan.tasks)},
     )
     renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
     complete = replace(diff, unchanged=diff.unchanged + sum(equal.values()))

@@ -26,10 +26,9 @@ from codebatch.export.text import unicode_text
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import MissingExtraError, UsageError
 from codebatch.model.field_types import alternatives
-from codebatch.model.kinds import own_kinds
 from codebatch.model.records import KINDS, Plan, Record
 from codebatch.model.resources import load_schema
-from codebatch.query.fields import fields_of, record_columns, types_in
+from codebatch.query.fields import fields_of, own_fields, record_columns, types_in
 from codebatch.query.filters import has_own_metrics
 
 ROW_GROUP = 65_536
@@ -58,7 +57,7 @@ class Column:
 
 def columns_of(kind: str, plan: Plan) -> tuple[Column, ...]:
     """The columns of a query for the kind: its fields, then what a reader adds."""
-    own = own_kinds(plan.tasks).get(kind)
+    own = own_fields(plan.tasks).get(kind)
     found = _columns_of_schema(kind, plan) if own is None else _own_columns(own)
     return tuple(
         found.get(name, Column(name, ("string",), required=True))

@@ -12,13 +12,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
-from codebatch.model.field_types import fits
-from codebatch.model.kinds import CODE, Kinds, check_kinds
 from codebatch.model.records import (
+    CODE,
     DONE,
     FAILED,
     SEVERITIES,
@@ -30,6 +29,13 @@ from codebatch.model.records import (
     ShardState,
     path_key,
 )
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.model import field_types, kinds
+else:
+    field_types = lazy("codebatch.model.field_types")
+    kinds = lazy("codebatch.model.kinds")
 
 # An empty component, `.` or `..`, or a NUL byte; so also a leading or a trailing slash. A lone
 # surrogate other than those that stand for a byte is no part of any name.
@@ -68,13 +74,12 @@ def check_path(path: str) -> str:
     return path
 
 
-def record_check(own: Kinds) -> Callable[[Document], Record]:
+def record_check(own: kinds.Kinds) -> Callable[[Document], Record]:
     """Return the check of the records of a task with these kinds of its own."""
     if not own:
         return check_record
-    forms = {
-        kind: [(name, fits(words)) for name, words in types.items()] for kind, types in own.items()
-    }
+    fits = field_types.fits
+    forms = {kind: [(n, fits(words)) for n, words in types.items()] for kind, types in own.items()}
 
     def check(record: Document) -> Record:
         form = forms.get(cast("str", record["kind"]))
@@ -171,7 +176,8 @@ def check_plan(plan: Plan) -> Plan:
         known.add(task.id)
     if not known:
         raise ValueError("a plan has tasks")
-    check_kinds(plan.tasks)
+    if any(task.fields or task.rules for task in plan.tasks):
+        kinds.check_kinds(plan.tasks)
     _check_shards(plan)
     return plan
 

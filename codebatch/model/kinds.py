@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping
 from typing import TypeGuard
 
 from codebatch.model.field_types import fits
-from codebatch.model.records import KINDS, SEVERITIES, PlannedTask
+from codebatch.model.records import CODE, KINDS, SEVERITIES, PlannedTask
 
 Types = Mapping[str, str]  # of fields, by name
 Kinds = Mapping[str, Types]
 
-CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 # Every record has the first two; readers add the others.
 RESERVED = frozenset({"kind", "path", "task_id", "shard_id", "id"})
 # Where a record stands in its file: the first of its columns, and no difference to `diff`.

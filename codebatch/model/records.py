@@ -6,6 +6,7 @@ on them.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ EXECUTABLE_MODE = "100755"
 SYMLINK_MODE = "120000"
 
 KINDS = ("ast", "diagnostic", "edge", "metric", "skip", "symbol")
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")  # of a finding; metrics are named so as well
 SEVERITIES = ("error", "warning", "info")
 
 DONE = "done"

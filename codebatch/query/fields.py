@@ -7,13 +7,18 @@ reader wants. The fields of kinds that tasks have of their own are in the plan o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import FilterInvalidError
-from codebatch.model.field_types import alternatives
-from codebatch.model.kinds import own_kinds
-from codebatch.model.records import Plan
+from codebatch.model.records import Plan, PlannedTask
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.model import field_types, kinds
+else:
+    field_types = lazy("codebatch.model.field_types")
+    kinds = lazy("codebatch.model.kinds")
 
 TEXT = "TEXT"
 INTEGER = "INTEGER"
@@ -71,21 +76,27 @@ _COLUMN_TYPES = {
     frozenset({"float"}): REAL,
     frozenset({"int", "float"}): REAL,
 }
-Fields = Mapping[str, Mapping[str, str]]  # of each kind: columns with their types
+Fields = Mapping[str, Mapping[str, str]]  # of each kind: fields with their types
 
 
-def fields_of(plan: Plan) -> dict[str, dict[str, str]]:
-    """Return the fields of the kinds that a batch may hold, built-in ones first."""
+def own_fields(tasks: Iterable[PlannedTask]) -> Fields:
+    """Return the fields of the kinds that tasks have of their own, as a plan spells their types."""
+    having = [task for task in tasks if task.fields]
+    return kinds.own_kinds(having) if having else {}
+
+
+def fields_of(plan: Plan) -> Fields:
+    """Return the columns of the kinds that a batch may hold, built-in ones first."""
     own = {
         kind: {"path": TEXT, **{name: _column_type(words) for name, words in types.items()}}
-        for kind, types in own_kinds(plan.tasks).items()
+        for kind, types in own_fields(plan.tasks).items()
     }
     return {**FIELDS, **own}
 
 
 def types_in(words: str) -> frozenset[str]:
     """Return the types that a field may have, but for None."""
-    return frozenset(alternatives(words)) - {"None"}
+    return frozenset(field_types.alternatives(words)) - {"None"}
 
 
 def _column_type(words: str) -> str:

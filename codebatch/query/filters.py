@@ -13,9 +13,8 @@ from itertools import chain
 
 from codebatch.model.checks import EARLIER_EDGE_TYPES
 from codebatch.model.errors import FilterInvalidError
-from codebatch.model.kinds import CODE, own_kinds
-from codebatch.model.records import KINDS, SEVERITIES, PlannedTask, Record, ShardState
-from codebatch.query.fields import check_choice
+from codebatch.model.records import CODE, KINDS, SEVERITIES, PlannedTask, Record, ShardState
+from codebatch.query.fields import check_choice, own_fields
 from codebatch.status.batch_status import BatchStatus
 from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.rules import RULES
@@ -187,7 +186,7 @@ def check_filters(filters: RecordFilter, *batches: BatchStatus) -> RecordFilter:
             _check_known("code", code, chain(declared, found), RULES)
     if filters.name is None:
         return filters
-    named = (kind for kind, types in own_kinds(tasks).items() if "name" in types)
+    named = (kind for kind, types in own_fields(tasks).items() if "name" in types)
     return replace(filters, named=frozenset(named))
 
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
-from codebatch.model.kinds import Kinds, own_kinds
 from codebatch.model.records import FAILED, Record, path_key
-from codebatch.query.fields import fields_of, record_columns, spelled, types_in
+from codebatch.query.fields import Fields, fields_of, own_fields, record_columns, spelled, types_in
 from codebatch.query.filters import RecordFilter
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
@@ -86,7 +85,7 @@ def records(
     plan = batch_status().plan
     fields = fields_of(plan)
     kinds = [kind for kind in fields if filters.kinds is None or kind in filters.kinds]
-    own = own_kinds(plan.tasks)
+    own = own_fields(plan.tasks)
     return Records(
         lambda: iter_records(store, batch_status(), filters, task_id),
         record_columns(kinds, fields),
@@ -167,7 +166,7 @@ _PATH = '"path":"'
 _decode = json.JSONDecoder().raw_decode
 
 
-def matching(data: bytes, filters: RecordFilter, own: Kinds) -> Iterator[Record]:
+def matching(data: bytes, filters: RecordFilter, own: Fields) -> Iterator[Record]:
     """The records that fulfil every condition but the language; `StoreDamagedError` where a line
     that may be one is none. ``own`` are the kinds that are the task's own.
     """

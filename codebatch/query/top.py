@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from codebatch.model.digest import Document, canonical_json
-from codebatch.model.kinds import CODE, own_kinds
-from codebatch.model.records import KINDS, Plan, Record, path_key
-from codebatch.query.fields import check_choice, types_in
+from codebatch.model.records import CODE, KINDS, Plan, Record, path_key
+from codebatch.query.fields import check_choice, own_fields, types_in
 from codebatch.query.filters import RecordFilter, has_own_metrics
 from codebatch.query.records import NO_FILTER, FileLanguages, iter_records
 from codebatch.status.batch_status import BatchStatus
@@ -61,7 +60,7 @@ def ranking_of(plan: Plan, by: str) -> Ranking:
         return Ranking(by, None if kind is None else (kind,))
     if by in CHOICES:
         return Ranking("value", ("metric",), measured=True, metric=by)
-    own = own_kinds(plan.tasks)
+    own = own_fields(plan.tasks)
     if by in KINDS or by in own:
         return Ranking("path", (by,))
     kind, _, field = by.rpartition(".")

@@ -12,9 +12,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from codebatch.model.field_types import MOST_CHARACTERS, fits, has_type
-from codebatch.model.kinds import CODE
 from codebatch.model.record_lines import LineWriter
-from codebatch.model.records import SEVERITIES, Record
+from codebatch.model.records import CODE, SEVERITIES, Record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.vocabulary import EDGE_TYPES, SYMBOL_TYPES
 
