@@ -32,7 +32,8 @@ LAYERS: dict[str, set[str]] = {
     "reduction": {"runtime", "model", "store", "tasks", "plan", "shard"},
     "processes": {"runtime", "model", "store", "tasks", "shard", "reduction"},
     "graph": {"runtime", "model", "tasks", "shard", "reduction", "processes"},
-    "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"},
+    "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
+    | {"reduction"},
     "testing": {"runtime", "model", "tasks", "snapshot", "plan", "shard", "reduction"},
     "status": {"model", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}

@@ -1,9 +1,9 @@
 """Leave a run to a cluster whose workers open the store: it goes on when this process ends.
 
-What is pending becomes one graph: a task for each shard, and a last one that finishes the batch as
-a run does, batch tasks included. The run has a lease that no process holds; workers keep it alive
-and log what they do, so that ``status`` shows it from anywhere. What the cluster loses for good
-stays pending: another run takes it over.
+What is pending becomes one graph: a task for each shard and each node of a batch task, and a last
+one that finishes the batch as a run does. The run has a lease that no process holds; workers keep
+it alive and log what they do, so that ``status`` shows it from anywhere. What the cluster loses for
+good stays pending: another run takes it over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from codebatch.cluster.settings import SHARED
 from codebatch.model.errors import ClusterMismatchError, UsageError
 from codebatch.model.messages import Receipt, RunLease, ShardCall
 from codebatch.model.records import PENDING
+from codebatch.reduction.messages import NodeReceipt
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.leases.leases import drop_lease, leave_lease
 from codebatch.tasks.code.carry import NOTHING, be_told
@@ -64,11 +65,12 @@ def submit_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> S
     return Submission(batch_id, report.snapshot_id, report.status, 0, None)
 
 
-def finish_submitted(call: ShardCall, receipts: Sequence[Receipt], code: bytes = NOTHING) -> str:
-    """Finish the batch whose shards gave these receipts, on a worker; return its status.
-
-    ``call`` is one for any shard of it, and ``code`` that of users' tasks. What is not done yet,
-    batch tasks among it, is done here, in child processes.
+def finish_submitted(
+    call: ShardCall, receipts: Sequence[Receipt | NodeReceipt], code: bytes = NOTHING
+) -> str:
+    """Finish the batch whose shards and batch tasks gave these receipts, on a worker; return its
+    status. ``call`` is one for any shard of it, and ``code`` that of users' tasks. What is not done
+    yet is done here, in child processes.
     """
     be_told(code)
     began = time.monotonic()
@@ -79,7 +81,10 @@ def finish_submitted(call: ShardCall, receipts: Sequence[Receipt], code: bytes =
         drop_lease(store.layout, call.lease.lease_id)  # its claims are free, where work was lost
         for receipt in receipts:
             run.attempts.add(receipt.attempt)
-            run.keep(receipt)  # which its worker has logged
+            if isinstance(receipt, Receipt):
+                run.keep(receipt)  # which its worker has logged
+            else:
+                run.reductions.take(receipt)
         executor = choose_executor(options, run.plan.tasks, run.usage, 0)
         run.run_rounds(executor._replace(carried=code))
     return run.finish(began, interrupted=False).status
@@ -100,7 +105,11 @@ def _submit(run: Run) -> Submission | None:
             calls = [call._replace(lease=held) for call in run.next_calls()]
             (any_call,) = all_calls(run.store, run.batch_status(), set())[:1]
             any_call = any_call._replace(lease=held, limits=run.options.limits)
-            if not opened.session.leave(calls, finish_submitted, any_call):
+            nodes = [
+                node._replace(call=node.call._replace(lease=held))
+                for node in run.nodes_beside(calls)
+            ]
+            if not opened.session.leave(calls, nodes, finish_submitted, any_call):
                 drop_lease(run.store.layout, lease.lease_id)
     except ClusterMismatchError as error:
         error.hints = (*error.hints, _HINT)

@@ -194,11 +194,15 @@ def run_nodes(
     on_receipt: Callable[[NodeReceipt], None],
     on_start: Callable[[NodeCall], None],
 ) -> None:
-    """Run the nodes of a batch task on this machine: in processes, where the executor is a cluster.
-    The receipt is that of the last.
+    """Run the nodes of a batch task: on a cluster whose workers open the store, else on this
+    machine, in processes where the executor is a cluster. The receipt is that of the last.
     """
     choice = executor.choice
     if executor.session is not None:
+        receipt = executor.session.run_nodes(calls)
+        if receipt is not None:
+            on_receipt(receipt)
+            return
         choice = SchedulerChoice("processes", usable_cpus())
     run_locally([], choice, on_receipt, on_start, code=executor.code, nodes=calls)
 

@@ -220,7 +220,7 @@ class Run:
             shard_id="", lease=self.coordination.lease, limits=self.options.limits, reuse=reuse
         )
 
-    def _nodes_beside(self, calls: Sequence[ShardCall]) -> list[NodeCall]:
+    def nodes_beside(self, calls: Sequence[ShardCall]) -> list[NodeCall]:
         """Return the nodes of batch tasks that can run in one graph with these shards, since all
         others are done.
         """
@@ -240,7 +240,7 @@ class Run:
             if not calls:
                 break
             check_toolchain(self.plan.tasks)
-            nodes = self._nodes_beside(calls)
+            nodes = self.nodes_beside(calls)
             run_calls(calls, executor, self.on_receipt, self.on_start, self.suspects, nodes)
         else:
             run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, executor.code)

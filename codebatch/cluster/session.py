@@ -21,11 +21,12 @@ from codebatch.cluster.cluster import Cluster, connected
 from codebatch.cluster.connect.configuration import completed
 from codebatch.cluster.preflight.preflight import Work, examine, examine_workers
 from codebatch.cluster.settings import AUTO, SHIPPED, ClusterSettings
-from codebatch.cluster.shared import leave_shared, run_shared
+from codebatch.cluster.shared import leave_shared, run_nodes_shared, run_shared
 from codebatch.cluster.shipped import run_shipped
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.errors import ClusterError, MissingExtraError
 from codebatch.model.messages import Receipt, ShardCall
+from codebatch.reduction.messages import NodeCall, NodeReceipt
 from codebatch.runtime.interrupts import deferred
 from codebatch.store.destination import writing_file
 
@@ -52,11 +53,26 @@ class Session:
         run = run_shipped if self._usage.transport == SHIPPED else run_shared
         run(self._cluster, calls, on_receipt, self._usage, self._code)
 
-    def leave(self, calls: Sequence[ShardCall], finish: Finish, of_end: ShardCall) -> bool:
-        """Submit the calls, and ``finish`` of ``of_end`` and all receipts, as one graph that the
-        cluster works on when this process ends; false where it is at that already.
+    def run_nodes(self, calls: Sequence[NodeCall]) -> NodeReceipt | None:
+        """Run the nodes of a batch task on workers, and return the receipt of the last; None where
+        they do not open the store, or it was lost.
         """
-        return leave_shared(self._cluster, calls, finish, of_end, self._code)
+        if self._usage.transport == SHIPPED:
+            return None
+        return run_nodes_shared(self._cluster, calls, self._code)
+
+    def leave(
+        self,
+        calls: Sequence[ShardCall],
+        nodes: Sequence[NodeCall],
+        finish: Finish,
+        of_end: ShardCall,
+    ) -> bool:
+        """Submit the calls and the nodes of batch tasks, and ``finish`` of ``of_end`` and all
+        receipts, as one graph that the cluster works on when this process ends; false where it is
+        at that already.
+        """
+        return leave_shared(self._cluster, (calls, nodes), finish, of_end, self._code)
 
 
 @contextlib.contextmanager

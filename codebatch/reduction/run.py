@@ -33,7 +33,7 @@ from codebatch.reduction.tree import COMBINE, FINISH, MAP, claim_of, finish_key
 from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.commit import commit_failure, commit_shard
 from codebatch.shard.parcel import task_bytes
-from codebatch.shard.run import check_listed, loaded_plan, opened_store
+from codebatch.shard.run import check_listed, loaded_plan, opened_store, under_lease
 from codebatch.store import StoreDirectory
 from codebatch.store.files import file_stamp
 from codebatch.store.indexes.partials import Partial
@@ -66,6 +66,8 @@ def run_node(call: NodeCall, *_: object, watch: Watch | None = None) -> NodeRece
     """Run a node and say what came of it; what it needs, of which the receipts may be given too, is
     looked for in the store. With ``watch``, memory is limited.
     """
+    if call.call.lease.left_to:
+        return _answered(call, lambda: _run_left(call, watch))
     if not call.call.lease.lease_id and call.call.recheck is None:
         return _answered(call, lambda: _run_leased(call, watch))
     return _run_held(call, watch)
@@ -76,6 +78,12 @@ def _run_leased(call: NodeCall, watch: Watch | None) -> NodeReceipt:
     store = opened_store(call.call.store, call.call.store_id)
     with hold_lease(store.layout, "run", call.call.batch_id):
         return _run_held(call, watch)
+
+
+def _run_left(call: NodeCall, watch: Watch | None) -> NodeReceipt:
+    """Run a node of a run that was left to a cluster, whose lease is kept alive here."""
+    with under_lease(call.call) as held:
+        return _run_held(call._replace(call=held), watch)
 
 
 def _run_held(call: NodeCall, watch: Watch | None) -> NodeReceipt:

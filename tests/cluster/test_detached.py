@@ -195,3 +195,16 @@ def test_tasks_of_ones_own_and_those_over_the_batch(
     assert batch.submit(client).shards == len(batch.shards("words"))
     assert await_end(batch)["result"] == expected.result
     assert len(list(batch.records(task="total"))) == 1
+    stages = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
+    assert {"map-total", "finish-total", "end-words-total-lint"} <= set(stages)
+
+
+def test_batch_tasks_of_a_run_that_stays_run_on_workers_as_well(
+    client: Any, tree: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    other = codebatch.open_store(tmp_path / "other", create=True)
+    expected = other.batch(other.snapshot(tree), "hotspots").run("sync")
+    report = store.batch(store.snapshot(tree), "hotspots").run(client=client)
+    assert (report.result, report.nodes) == (expected.result, expected.nodes)
+    stages = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
+    assert {"map-hotspots", "finish-hotspots"} <= set(stages)
