@@ -15,6 +15,7 @@ import pytest
 from conftest import Outcome, write_tree
 
 from codebatch.model.resources import load_schema
+from codebatch.tasks import registry
 
 Main = Callable[..., Outcome]
 _numbers = itertools.count()
@@ -164,3 +165,15 @@ def test_tasks_are_listed_with_where_they_are_from(main: Main) -> None:
     assert rows["lint"]["source"] == "built-in"
     assert rows["lint"]["needs"] == ["parse"]
     assert set(rows) >= {"parse", "analyze", "symbols", "lint"}
+
+
+def test_tasks_of_packages_are_listed_even_where_they_cannot_be_loaded(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"ghost": [("haunted", "nowhere_at_all:ghost")]}
+    monkeypatch.setattr(registry, "_entry_points", lambda: offered)
+    done = main("task", "list", "--json")
+    rows = {row["name"]: row for row in checked(done, "cli.task-list")}
+    assert rows["ghost"]["source"] == "haunted (nowhere_at_all:ghost)"
+    assert "haunted" in rows["ghost"]["error"]
+    assert "note: task ghost" in done.err

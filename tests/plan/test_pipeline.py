@@ -183,7 +183,9 @@ def test_schemas_are_valid_and_explained(path: Path) -> None:
 
 def test_the_packaged_pipelines_are_listed(main: Callable[..., Outcome]) -> None:
     rows = json.loads(main("pipelines", "--json").stdout)
-    assert [row["name"] for row in rows] == ["analyze", "full", "parse"]
+    assert [row["name"] for row in rows] == [
+        *("analyze", "duplicates", "full", "hotspots", "parse")
+    ]
 
 
 def test_document_of_the_user_runs(
