@@ -35,6 +35,8 @@ from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch.cluster.session import Session
+    from codebatch.graph.runners import Runners
+    from codebatch.processes.pool import Children
     from codebatch.reduction.messages import NodeCall, NodeReceipt
 
 CLUSTER = "cluster"
@@ -251,26 +253,16 @@ def run_locally(
     from codebatch.graph.keys import output_keys, shard_key
     from codebatch.graph.local import Lane, run_graph
     from codebatch.graph.reductions import node_key
-    from codebatch.graph.runners import Runners
-    from codebatch.processes.isolation import run_guarded
-    from codebatch.processes.nodes import run_node_guarded
-    from codebatch.shard.run import run_shard
 
     children = Children(code)
     by_key: dict[Key, ShardCall | NodeCall] = {shard_key(call): call for call in calls}
     by_key.update((node_key(call), call) for call in nodes)
 
-    def run(call: ShardCall) -> Receipt:
-        is_here = choice.is_this_process and call.shard_id not in suspects
-        return run_shard(call) if is_here else run_guarded(call, children)
-
     def start(key: Key) -> None:
         if choice.is_this_process and key in by_key:
             on_start(by_key[key])
 
-    runners = Runners(run)
-    if not choice.is_this_process:
-        runners = Runners(run, lambda call: run_node_guarded(call, children))
+    runners = _runners(choice, children, suspects)
     workers = 0 if choice.name == "sync" else min(choice.workers, len(by_key))
     lane = Lane(workers, runners, choice.pool, choice.get, children.stop)
     actions = [children.stop] if choice.is_this_process else [children.stop, children.kill]
@@ -281,3 +273,19 @@ def run_locally(
             run_graph(graph, outputs, lane, lambda _, receipt: on_receipt(receipt), start)
     finally:
         children.close()
+
+
+def _runners(choice: SchedulerChoice, children: Children, suspects: Container[str]) -> Runners:
+    """Return what runs nodes in this process: it, or children that its threads wait for."""
+    from codebatch.graph.runners import Runners
+    from codebatch.processes.isolation import run_guarded
+    from codebatch.processes.nodes import run_node_guarded
+    from codebatch.shard.run import run_shard
+
+    def run(call: ShardCall) -> Receipt:
+        is_here = choice.is_this_process and call.shard_id not in suspects
+        return run_shard(call) if is_here else run_guarded(call, children)
+
+    if choice.is_this_process:
+        return Runners(run)
+    return Runners(run, lambda call: run_node_guarded(call, children))
