@@ -220,6 +220,11 @@ REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {
         TaskCodeError,
         "module msgpack is there twice",
     ),
+    "the name of a package beside it": (
+        {"PKG.py": "count = 1", "PKG/__init__.py": ""},
+        TaskCodeError,
+        r"PKG\.py cannot be imported as PKG: that is .*__init__\.py",
+    ),
     "an import that leads out of the package": (
         {"PKG/__init__.py": "", "PKG/tasks.py": "from ... import x\n"},
         TaskCodeError,
@@ -261,6 +266,14 @@ def test_nearest_name_is_said(project: Project) -> None:
     with pytest.raises(TaskNotFoundError) as refused:
         project.load("PKG.py:count")
     assert refused.value.hints == ("the nearest: counts",)
+
+
+def test_name_that_no_module_can_have(project: Project) -> None:
+    project.write({"PKG.new.py": "count = 1"})
+    with pytest.raises(TaskCodeError, match="no name of a module"):
+        project.load("PKG.new.py:count")
+    project.write({"PKG-new.py": TASK.format(imports=HELPER, body="pass")})
+    assert adopted(project.load("PKG-new.py:count")) == "[1]"
 
 
 def test_two_files_of_one_name(project: Project) -> None:

@@ -60,9 +60,13 @@ def _load_file(place: str) -> ModuleType:
     if _is_loaded_by_others(name.partition(".")[0], folder):
         return _import(name, place)
     reach = Reach(Finder(frozenset({name.partition(".")[0]}), str(folder)))
-    if not reach.add_module(name) or name not in reach.sources:
+    reach.add_module(name)
+    found = reach.sources.get(name)
+    if found is None or Path(found.path).resolve() != path.resolve():
         raise TaskCodeError(
-            f"{place} has the name of another module, {name}", hints=["give the file another name"]
+            f"{place} cannot be imported as {name}: that is "
+            + ("no name of a module" if found is None else f"{found.path or 'a folder'}"),
+            hints=["give the file another name"],
         )
     own = {one: source for one, source in reach.sources.items() if _is_within(source, folder)}
     _check_names(own)
@@ -72,7 +76,7 @@ def _load_file(place: str) -> ModuleType:
 
 def _module_name(path: Path) -> tuple[str, Path]:
     """Return the module name of a file, and the folder that its top package, or itself, is in."""
-    names = [] if path.name == _INIT else [path.stem.replace(".", "_")]
+    names = [] if path.name == _INIT else [path.stem]
     folder = path.parent
     while (folder / _INIT).is_file() and folder != folder.parent:
         names.insert(0, folder.name)
