@@ -15,7 +15,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codebatch.model.records import DONE, Plan, PlannedShard, ShardState
+from codebatch.model.records import (
+    DONE,
+    FILE_SCOPE,
+    Plan,
+    PlannedShard,
+    PlannedTask,
+    ShardState,
+)
 from codebatch.tasks.rules import QUARANTINED
 
 WINDOW_SECONDS = 30.0
@@ -108,7 +115,7 @@ class Tally:
 
     def __init__(self, plan: Plan, states: States, at: float) -> None:
         self._plan = plan
-        self._tasks = [_TaskTally(task.id, plan.shards, at) for task in plan.tasks]
+        self._tasks = [_TaskTally(task, plan.shards, at) for task in plan.tasks]
         self._open = dict.fromkeys((shard.shard_id for shard in plan.shards), len(self._tasks))
         self._done = 0
         for task in self._tasks:
@@ -131,12 +138,12 @@ class Tally:
                 continue
             if state is not None and state.status == DONE:
                 self._take(task, shard, state)
-                task.pace.arrive(at, shard.files, work_of(shard))
+                task.arrive(at, shard.files, work_of(shard))
                 changed = True
             elif failed and shard_id not in task.failed:
                 task.failed.add(shard_id)
                 task.work_left -= work_of(shard)
-                task.pace.arrive(at, 0, work_of(shard))
+                task.arrive(at, 0, work_of(shard))
                 changed = True
         return changed
 
@@ -159,16 +166,24 @@ class _TaskTally:
     are not tried again, ``work_left`` what the others are.
     """
 
-    def __init__(self, task_id: str, shards: Sequence[PlannedShard], at: float) -> None:
-        self.task_id = task_id
+    def __init__(self, task: PlannedTask, shards: Sequence[PlannedShard], at: float) -> None:
+        self.task_id = task.id
         self.pending = {shard.shard_id for shard in shards}
         self.failed: set[str] = set()
         self.work_left = sum(map(work_of, shards))
-        self.pace = Pace(at)
+        self._pace = Pace(at)
+        self._is_of_files = task.scope == FILE_SCOPE
         self._shards = len(shards)
         self._files = sum(shard.files for shard in shards)
         self._files_done = 0
         self._quarantined = 0
+
+    def arrive(self, at: float, files: int, work: int) -> None:
+        """The task has come to an end on a shard. One over the whole batch comes to its end on all
+        of them at once, when most of its work is done: that tells no pace.
+        """
+        if self._is_of_files:
+            self._pace.arrive(at, files, work)
 
     def take(self, shard: PlannedShard, state: ShardState) -> None:
         """The task is done on a shard."""
@@ -190,8 +205,8 @@ class _TaskTally:
             files_total=self._files,
             failed=len(self.failed),
             quarantined=self._quarantined,
-            rate=self.pace.files(at),
-            seconds_left=self.pace.seconds_for(self.work_left, at),
+            rate=self._pace.files(at),
+            seconds_left=self._pace.seconds_for(self.work_left, at),
         )
 
 

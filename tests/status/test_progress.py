@@ -18,6 +18,7 @@ import codebatch
 from codebatch.cli.render import progress as shown
 from codebatch.model.digest import EMPTY
 from codebatch.model.records import (
+    BATCH_SCOPE,
     DONE,
     FAILED,
     Counts,
@@ -122,6 +123,17 @@ def test_the_rate_falls_while_nothing_arrives() -> None:
     counted.settle("0", [state(), state()], 1)
     rates = [counted.progress(at).tasks[0].rate for at in (1, 2, 100)]
     assert rates == [pytest.approx(10), pytest.approx(5), pytest.approx(0.1)]
+
+
+def test_tasks_over_the_whole_batch_have_no_pace() -> None:
+    """They end on all shards at once."""
+    one, other = plan((10, 100), (10, 100)).tasks
+    both = replace(plan((10, 100), (10, 100)), tasks=(one, replace(other, scope=BATCH_SCOPE)))
+    counting = tally(both)
+    counting.settle("0", [state(), state()], at=10)
+    of_files, of_all = counting.progress(10).tasks
+    assert (of_files.rate, of_files.seconds_left) == (1, 10)
+    assert (of_all.files_done, of_all.rate, of_all.seconds_left) == (10, None, None)
 
 
 def test_failed_shards_are_neither_done_nor_left() -> None:
