@@ -226,7 +226,7 @@ NAMES = ("a", "file", "record", "select", "xs", "x", "todos_path")
 def declared(scanned_copy: Scanned) -> codebatch.Batch:
     """A batch whose first task has kinds of its own, and a record of each."""
     (plan,) = scanned_copy.path.glob("batches/*/plan.json")
-    fields = {"order": "int", "group": "str", "tags": "list[str]"}
+    fields = {"order": "int", "group": "str", "tags": "list[str]", "name": "str"}
     seal_again(plan, lambda d: declare(d, 0, **dict.fromkeys(NAMES, fields)))
     return scanned_copy.batch
 
@@ -263,7 +263,7 @@ def canonical(record: dict[str, object]) -> bytes:
 
 
 def test_any_name_of_a_kind_is_a_table(declared: codebatch.Batch) -> None:
-    values = {"order": 1, "group": "g", "tags": ["t"]}
+    values = {"order": 1, "group": "g", "tags": ["t"], "name": "n-1"}
     add_records(declared, *({"kind": kind, **values} for kind in NAMES))
     tables = {"a": "as", "select": "selects", "file": "file", "record": "record"}
     tables |= {"x": "xs", "xs": "xss", "todos_path": "todos_paths"}
@@ -271,6 +271,8 @@ def test_any_name_of_a_kind_is_a_table(declared: codebatch.Batch) -> None:
         (row,) = declared.sql(f'SELECT "order", "group", tags FROM "{table}"')
         assert row == {"order": 1, "group": "g", "tags": '["t"]'}, kind
     assert [record["kind"] for record in declared.outputs(kind="select,xs")] == ["select", "xs"]
+    assert [record["kind"] for record in declared.outputs(name="n-*")] == [*NAMES]
+    assert declared.outputs(name="n-*", kind="symbol").to_list() == []
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_any_name_of_a_kind_is_a_table(declared: codebatch.Batch) -> None:
 def test_a_record_that_its_kind_does_not_have(
     change: dict[str, object], declared: codebatch.Batch
 ) -> None:
-    good: dict[str, object] = {"kind": "x", "order": 1, "group": "g", "tags": ["t"]}
+    good: dict[str, object] = {"kind": "x", "order": 1, "group": "g", "tags": [], "name": "n"}
     add_records(declared, {**good, **change})
     with pytest.raises(StoreDamagedError, match="not what the format says"):
         list(declared.outputs(kind="x"))

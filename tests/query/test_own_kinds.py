@@ -367,10 +367,6 @@ def test_inspect(built: Built, ask: Callable[..., Any], main: Main) -> None:
     assert "\ntodo\n  1  effort=4 either=1 owner=bob" in page
 
 
-def test_a_field_name_is_a_condition(built: Built) -> None:
-    assert built.batch.outputs(kind="todo", name="x").to_list() == []
-
-
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
