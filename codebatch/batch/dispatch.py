@@ -195,6 +195,7 @@ def run_nodes(
     executor: Executor,
     on_receipt: Callable[[NodeReceipt], None],
     on_start: Callable[[NodeCall], None],
+    suspects: Container[str] = (),
 ) -> None:
     """Run the nodes of a batch task: on a cluster whose workers open the store, else on this
     machine, in processes where the executor is a cluster. The receipt is that of the last.
@@ -206,7 +207,7 @@ def run_nodes(
             on_receipt(receipt)
             return
         choice = SchedulerChoice("processes", usable_cpus())
-    run_locally([], choice, on_receipt, on_start, code=executor.code, nodes=calls)
+    run_locally([], choice, on_receipt, on_start, suspects, executor.code, calls)
 
 
 def run_suspects(
@@ -280,12 +281,16 @@ def _runners(choice: SchedulerChoice, children: Children, suspects: Container[st
     from codebatch.graph.runners import Runners
     from codebatch.processes.isolation import run_guarded
     from codebatch.processes.nodes import run_node_guarded
+    from codebatch.reduction.run import run_node
+    from codebatch.reduction.tree import claim_of
     from codebatch.shard.run import run_shard
 
     def run(call: ShardCall) -> Receipt:
         is_here = choice.is_this_process and call.shard_id not in suspects
         return run_shard(call) if is_here else run_guarded(call, children)
 
-    if choice.is_this_process:
-        return Runners(run)
-    return Runners(run, lambda call: run_node_guarded(call, children))
+    def run_one(call: NodeCall) -> NodeReceipt:
+        is_here = choice.is_this_process and claim_of(call.node.task_id) not in suspects
+        return run_node(call) if is_here else run_node_guarded(call, children)
+
+    return Runners(run, run_one)

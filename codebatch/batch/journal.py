@@ -13,6 +13,7 @@ from codebatch.batch.options import Progress
 from codebatch.model.clock import now
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import Plan, ShardState
+from codebatch.reduction.tree import claim_of
 from codebatch.shard.events import log_end
 from codebatch.status.batch_status import States
 from codebatch.status.progress import Tally
@@ -65,7 +66,8 @@ class Journal:
 
 
 def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
-    """Return the shards that the last run had begun in its own process when that was killed.
+    """Return the shards that the last run had begun in its own process when that was killed, and
+    the claims of batch tasks of which it had begun nodes.
 
     They may end the process which runs them.
     """
@@ -76,6 +78,8 @@ def begun_and_lost(store: StoreDirectory, batch_id: str) -> set[str]:
             return set()
         if name == "shard-started":
             begun.add(shard_id)
+        elif name == "node-started":
+            begun.add(claim_of(str(event.get("task_id"))))
         else:
             begun.discard(shard_id)
     return begun

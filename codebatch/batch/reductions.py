@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 from codebatch.batch.dispatch import Executor, run_nodes
@@ -46,7 +46,8 @@ class Reductions:
 
     ``look`` gives the states as they are. State: ``computed`` counts the values that a task was
     called for, by task; ``refusals`` are receipts of nodes that failed for a reason which is not
-    in the states, ``_taken`` that of the last node of each task that was run.
+    in the states; ``suspects`` the claims of tasks that may end the process they run in; ``_taken``
+    has the receipt of the last node of each task that was run.
     """
 
     store: StoreDirectory
@@ -56,6 +57,7 @@ class Reductions:
     look: Callable[[], BatchStatus]
     computed: Counter[str] = field(default_factory=Counter)
     refusals: list[NodeReceipt] = field(default_factory=list)
+    suspects: set[str] = field(default_factory=set)
     _taken: dict[str, NodeReceipt] = field(default_factory=dict)
 
     def calls(self, call: ShardCall) -> list[NodeCall]:
@@ -108,7 +110,7 @@ class Reductions:
                 if not self._is_open(task, call):
                     return True
                 at = call._replace(tries=tries)
-                self.take(run_tree(self.plan, task, at, executor, self.on_start))
+                self.take(run_tree(self.plan, task, at, executor, self.on_start, self.suspects))
             receipt = self._taken.pop(task.id)
             if receipt.status == CLAIMED:
                 return False
@@ -179,11 +181,12 @@ def run_tree(
     call: ShardCall,
     executor: Executor,
     on_start: Callable[[NodeCall], None] = lambda _: None,
+    suspects: Container[str] = (),
 ) -> NodeReceipt:
     """Run the nodes of a task, and return the receipt of the last: that of the first node which did
     not end well, where there is one.
     """
     receipts: list[NodeReceipt] = []
     nodes = [NodeCall(call, node) for node in nodes_of(plan, task.id)]
-    run_nodes(nodes, executor, receipts.append, on_start)
+    run_nodes(nodes, executor, receipts.append, on_start, suspects)
     return receipts[-1]

@@ -132,6 +132,7 @@ class Run:
                 "to retry what is quarantined is to compute, which --require-reused forbids"
             )
         self.suspects = begun_and_lost(store, batch_id)
+        self.reductions.suspects |= self.suspects
         if options.retry_quarantined:
             with retrying(store, batch_id):
                 found = load_batch_status(store, batch_id, verify=True)

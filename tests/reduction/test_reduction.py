@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,23 @@ def test_what_ends_a_process_fails_the_task_alone(
     assert {error["step"] for error in report.errors} <= {"map", step}  # as far as is known
     assert len(list(batch.outputs(kind="metric"))) == 40
     assert [task["status"] for task in batch.tasks()] == ["done", "failed"]
+
+
+def test_a_task_that_ended_a_run_is_tried_in_a_child(many: Path, tmp_path: Path) -> None:
+    """The first run ends with it, the next one does not."""
+    store = codebatch.open_store(tmp_path / "store", create=True)
+    batch = configured(store, many, broken, step="finish", how="crash")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import census, codebatch;"
+        "store = codebatch.open_store(sys.argv[2]);"
+        "tasks = [census.words, census.broken];"
+        "store.find_batch(sys.argv[3]).run(scheduler='sync', tasks=tasks)"
+    )
+    arguments = [str(Path(__file__).parent), str(tmp_path / "store"), batch.id]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+    assert done.returncode == 3  # that of the task
+    report = batch.run(scheduler="sync")
+    assert {error["code"] for error in report.errors} == {"E0003"}
 
 
 def test_damaged_values_are_computed_again(
