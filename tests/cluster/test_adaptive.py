@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_it_leaves_two_workers(transport: str, library: Path, store: codebatch.Store) -> None:
-    batch = store.batch(store.snapshot(library), "full", shards=64)
+    batch = store.batch(store.snapshot(library), "full", shards=256)
     most = 0
 
     def look(_: object) -> None:
