@@ -251,13 +251,14 @@ def run_locally(
     if not choice.is_this_process:
         start_server()  # it loads its modules while this process loads Dask
     from codebatch.graph.compile import compile_graph
-    from codebatch.graph.keys import output_keys, shard_key
+    from codebatch.graph.keys import digest_keys, output_keys, shard_key
     from codebatch.graph.local import Lane, run_graph
     from codebatch.graph.reductions import node_key
 
     children = Children(code)
     by_key: dict[Key, ShardCall | NodeCall] = {shard_key(call): call for call in calls}
-    by_key.update((node_key(call), call) for call in nodes)
+    waits = digest_keys(map(shard_key, calls))
+    by_key.update((node_key(call, waits), call) for call in nodes)
 
     def start(key: Key) -> None:
         if choice.is_this_process and key in by_key:

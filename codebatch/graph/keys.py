@@ -40,10 +40,20 @@ def part_key(
     return _name("part", call, sent, content), f"{call.shard_id}.{number}-{count}"
 
 
-def task_key(stage: str, task_id: str, call: ShardCall, place: str, sent: int = 0) -> Key:
-    """Return the key of a step of a batch-scope task: ``map``, ``combine``, ``finish``."""
+def task_key(
+    stage: str, task_id: str, call: ShardCall, place: str, waits: str = "", sent: int = 0
+) -> Key:
+    """Return the key of a step of a batch-scope task: ``map``, ``combine``, ``finish``. ``waits``
+    is the digest of the shards that its graph waits for: nodes of one key have the same edges.
+    """
     name = f"{stage}-{_letters(task_id)}"
-    return _name(name, call._replace(pipeline=""), sent, task_id), place
+    return _name(name, call._replace(pipeline=""), sent, [task_id, waits]), place
+
+
+def digest_keys(keys: Iterable[Key]) -> str:
+    """Return a digest of keys; "" of none."""
+    named = sorted(map(list, keys))
+    return digest_document("graph-keys", named) if named else ""
 
 
 def records_name(call: ShardCall, facts: object) -> str:

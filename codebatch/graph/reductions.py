@@ -10,7 +10,7 @@ from typing import Any
 from dask.task_spec import List, Task, TaskRef
 
 from codebatch.graph.effort import current_worker
-from codebatch.graph.keys import Key, task_key
+from codebatch.graph.keys import Key, digest_keys, task_key
 from codebatch.graph.runners import runners
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE
@@ -21,9 +21,9 @@ from codebatch.reduction.tree import FINISH, MAP
 from codebatch.tasks.code.carry import NOTHING, be_told
 
 
-def node_key(call: NodeCall) -> Key:
-    """Return the key of a node."""
-    return task_key(call.node.step, call.node.task_id, call.call, call.node.prefix)
+def node_key(call: NodeCall, waits: str = "") -> Key:
+    """Return the key of a node; ``waits`` is the digest of the shards that its graph waits for."""
+    return task_key(call.node.step, call.node.task_id, call.call, call.node.prefix, waits)
 
 
 def reduction_nodes(
@@ -33,9 +33,10 @@ def reduction_nodes(
     of the shards that are to be waited for, by id. ``code`` refers to that of users' tasks.
     """
     graph: dict[Key, Any] = {}
+    waits = digest_keys(shards.values())
     values: dict[tuple[str, str], Key] = {}
     for call in calls:
-        key, node = node_key(call), call.node
+        key, node = node_key(call, waits), call.node
         if node.step == MAP:
             needs = [shards[node.prefix]] if node.prefix in shards else []
         else:

@@ -102,6 +102,9 @@ def test_a_graph_of_the_rest_has_the_same_edges(
         rest = codebatch.open_store(hotspots.path).find_batch(hotspots.id)
         assert set(edges(rest.__dask_graph__())) == whole
         assert rest.compute().result == told.result
+        for state in hotspots.path.glob("batches/*/tasks/hotspots/shards/*/state.json"):
+            state.unlink()
+        assert hotspots.run(client=client).result == told.result
     assert collisions(local) == {0}
 
 
