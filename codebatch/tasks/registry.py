@@ -146,9 +146,11 @@ def task_of(planned: PlannedTask) -> Task:
 
 def carried(planned: PlannedTask) -> Known | None:
     """Return a user's task whose code was sent to this process; None for any other."""
+    if planned.code is None:
+        return None
     from codebatch.tasks.code.carry import known_task  # noqa: PLC0415 - for users' tasks alone
 
-    return None if planned.code is None else known_task(planned.task, planned.code)
+    return known_task(planned.task, planned.code)
 
 
 def prepares(planned: PlannedTask) -> bool:

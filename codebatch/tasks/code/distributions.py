@@ -7,8 +7,15 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from importlib import metadata
+else:
+    metadata = lazy("importlib.metadata")  # 10 ms, for users' tasks alone
 
 MISSING = ""  # the version of what is not there
 
