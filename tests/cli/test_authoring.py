@@ -120,7 +120,7 @@ def test_what_a_task_needs_runs_with_it(own: str, main: Main) -> None:
     assert "task_id" not in head
     assert row.startswith("load,src/a.py,")
     done = main(*words, "src", "--config", "least=1")
-    assert done.out.splitlines()[0] == "a.py: load functions=2 words=['a.py']"
+    assert done.out.splitlines()[0] == 'a.py: load functions=2 words=["a.py"]'
     assert done.err == "1 record in 1 file\n"
     done = main(*words, "src", "--config", "lest=1")
     assert (done.code, "'lest'" in done.err) == (2, True)
