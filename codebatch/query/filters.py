@@ -20,6 +20,7 @@ from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
+_BUILT_IN = re.compile(r"[A-Z]+[0-9]+\Z")  # the form that codes of built-in tasks have
 # Conditions on a field that records of certain kinds alone have; other kinds never match.
 _KINDS_WITH: Mapping[str, frozenset[str]] = {
     "severity": frozenset({"diagnostic"}),
@@ -181,6 +182,8 @@ def check_filters(filters: RecordFilter, *batches: BatchStatus) -> RecordFilter:
     # What a task finds that declares no rules, only its findings tell.
     if not any(task.source and not task.rules for task in tasks):
         for code in filters.words("code") or ():
+            if _BUILT_IN.match(code):  # of this version or of another: it finds nothing here
+                continue
             declared = (str(rule["code"]) for task in tasks for rule in task.rules)
             found = (code for batch in batches for code in batch.counts().by_code)
             _check_known("code", code, chain(declared, found), RULES)
