@@ -90,7 +90,7 @@ class Reductions:
         done = [task.id for task in self.plan.batch_tasks if found.task_status(task.id) == DONE]
         each = count_nodes(self.store, batch_id, self.plan) if done else 0
         computed = sum(self.computed[task_id] for task_id in done)
-        return {"computed": computed, "reused": each * len(done) - computed}
+        return {"computed": computed, "reused": max(0, each * len(done) - computed)}
 
     def _is_open(self, task: PlannedTask, call: ShardCall) -> bool:
         """Return whether a task is to be run, and can be."""
@@ -112,13 +112,13 @@ class Reductions:
                 at = call._replace(tries=tries)
                 self.take(run_tree(self.plan, task, at, executor, self.on_start, self.suspects))
             receipt = self._taken.pop(task.id)
+            self.computed[task.id] += receipt.computed  # kept, whatever became of the last node
             if receipt.status == CLAIMED:
                 return False
             if receipt.status == FAILED:
                 self._record(task, call, receipt)
                 return True
             if receipt.status == DONE and self.look().task_status(task.id) == DONE:
-                self.computed[task.id] += receipt.computed
                 return True
         self._fail(task, call, ShardFailedError("the nodes left no valid result in the store"))
         return True

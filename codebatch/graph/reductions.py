@@ -50,14 +50,12 @@ def reduction_nodes(
 def run_node_anywhere(
     call: NodeCall, needs: Sequence[Receipt | NodeReceipt], code: bytes = NOTHING
 ) -> NodeReceipt:
-    """Run a node, as `graph.compile.run_anywhere` runs a shard. Its receipt counts what the nodes
-    it needs have computed as well; one of these that has no value is passed on.
+    """Run a node, as `graph.compile.run_anywhere` runs a shard; where one that it needs has no
+    value, the receipt of that one is passed on. What the nodes below have computed is counted in.
     """
     below = [receipt for receipt in needs if isinstance(receipt, NodeReceipt)]
-    for receipt in below:
-        if receipt.status != DONE:
-            return receipt
-    receipt = _run(call, code)
+    without = next((receipt for receipt in below if receipt.status != DONE), None)
+    receipt = _run(call, code) if without is None else without._replace(computed=0, nodes=0)
     return receipt._replace(
         computed=receipt.computed + sum(one.computed for one in below),
         nodes=receipt.nodes + sum(one.nodes for one in below),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import distributed
@@ -13,9 +14,16 @@ from codebatch.cluster import shared, shipped
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
 
+@codebatch.task
+def slow(_: codebatch.File) -> None:
+    """Take longer than an autoscaler takes to look, whatever the machine."""
+    time.sleep(0.2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_it_leaves_two_workers(transport: str, library: Path, store: codebatch.Store) -> None:
-    batch = store.batch(store.snapshot(library), "full", shards=256)
+    batch = store.batch(store.snapshot(library), [slow], shards=256)
     most = 0
 
     def look(_: object) -> None:
@@ -32,7 +40,7 @@ def test_it_leaves_two_workers(transport: str, library: Path, store: codebatch.S
         with distributed.Client(cluster, set_as_default=False) as client:
             report = batch.run(client=client, transport=transport, progress=look)
     assert report.status == "done"
-    assert most == 4
+    assert most > 2
 
 
 def test_windows_hold_enough_for_an_autoscaler_to_see() -> None:

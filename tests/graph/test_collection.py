@@ -279,6 +279,7 @@ def test_what_cannot_draw_says_so(batch: codebatch.Batch, monkeypatch: pytest.Mo
 # -- workers that do not see the store -------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_not_apart()), reason=f"no mounts: {why_not_apart()}")
 def test_workers_that_do_not_see_the_store_have_it_shipped(
     tmp_path: Path, batch: codebatch.Batch, scanned: Scanned
