@@ -8,7 +8,6 @@ a file becomes a diagnostic of that file.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.records import FILE_SCOPE, Record
-from codebatch.model.resources import load_schema, schema_errors
+from codebatch.model.resources import load_schema, nearest_of, schema_errors
 from codebatch.tasks.file import File
 from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.languages.detect import PATH
@@ -180,8 +179,8 @@ class Task:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, 1) or known
-    instead = f": is it {nearest[0]!r}?" if nearest else ": it has none"
+    nearest = nearest_of(name, known) or next(iter(known), None)
+    instead = f": is it {nearest!r}?" if nearest else ": it has none"
     return f"unknown setting {name!r}{instead}"
 
 

@@ -7,7 +7,6 @@ all are kept, by the digest of their code: a batch runs those that it was planne
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.model.errors import CodeBatchError, TaskInvalidError, TaskNotFoundError
 from codebatch.model.records import PlannedTask
+from codebatch.model.resources import nearest_of
 from codebatch.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def find_task(name: str) -> Task:
         known = _given.get(name) or _offered(name)
     if known is None:
         names = task_names()
-        nearest = [f"the nearest: {one}" for one in difflib.get_close_matches(name, names, 1)]
-        hints = [*nearest, f"known tasks: {', '.join(names)}", "one of your own: FILE.py:NAME"]
+        nearest = nearest_of(name, names)
+        near = [f"the nearest: {nearest}"] if nearest else []
+        hints = [*near, f"known tasks: {', '.join(names)}", "one of your own: FILE.py:NAME"]
         raise TaskNotFoundError(f"unknown task: {name}", hints=hints)
     return known
 

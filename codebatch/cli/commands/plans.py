@@ -19,20 +19,21 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
 from codebatch.model.records import FILE_SCOPE
-from codebatch.plan import draw
-from codebatch.plan.document import read_source
-from codebatch.plan.pipeline import (
-    Pipeline,
-    PipelineTask,
-    check_pipeline,
-    pipeline_document,
-    resolve_pipeline,
-)
-from codebatch.plan.places import Place, Pointer, json_pointer, place_of
+from codebatch.runtime.lazy import lazy
 from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
+    from codebatch.plan import document as documents
+    from codebatch.plan import draw, places
+    from codebatch.plan import pipeline as definitions
+    from codebatch.plan.pipeline import Pipeline, PipelineTask
+    from codebatch.plan.places import Place, Pointer
+else:
+    definitions = lazy("codebatch.plan.pipeline")
+    documents = lazy("codebatch.plan.document")
+    draw = lazy("codebatch.plan.draw")
+    places = lazy("codebatch.plan.places")
 
 _TEXT, _SVG = "text", "svg"
 _ORIGINS = {
@@ -85,11 +86,11 @@ def pipeline(call: Call, name: str | None, tasks: tuple[str, ...], drawing: str 
     """Show a pipeline with every setting resolved; a document of your own is validated."""
     if name is None and not tasks:
         raise UsageError("no pipeline is named", hints=["list them: codebatch pipelines"])
-    found = resolve_pipeline(name, tasks)
+    found = definitions.resolve_pipeline(name, tasks)
     if drawing is not None:
         _draw(call, found, drawing)
         return
-    document = pipeline_document(found)
+    document = definitions.pipeline_document(found)
     call.write(document, _pipeline_lines(document))
 
 
@@ -134,14 +135,14 @@ def pipeline_validate(call: Call, file: str) -> None:
 def _validated(file: str) -> tuple[Pipeline | None, list[dict[str, Any]]]:
     """Return the pipeline of a file, or a row for each problem."""
     try:
-        found, problems = check_pipeline(read_source(file))
+        found, problems = definitions.check_pipeline(documents.read_source(file))
     except PipelineInvalidError as error:  # it is no JSON, or too large
-        at = Place(int(str(error.details["line"])), int(str(error.details["column"])))
+        at = places.Place(int(str(error.details["line"])), int(str(error.details["column"])))
         return None, [_problem_row(file, at, (), error.message.partition(": ")[2], None)]
     rows = [
         _problem_row(
             one.source.name,
-            place_of(one.source.text or "", one.pointer, key=one.on_key),
+            places.place_of(one.source.text or "", one.pointer, key=one.on_key),
             one.pointer,
             one.message,
             one.nearest,
@@ -158,7 +159,7 @@ def _problem_row(
         "file": file,
         "line": at.line,
         "column": at.column,
-        "pointer": json_pointer(pointer),
+        "pointer": places.json_pointer(pointer),
         "message": message,
         "nearest": nearest,
     }

@@ -7,12 +7,11 @@ what has the name of another module is refused: nothing that is named nowhere is
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -23,6 +22,7 @@ from codebatch.model.errors import (
     TaskLoadError,
     TaskNotFoundError,
 )
+from codebatch.model.resources import nearest_of
 from codebatch.tasks.code.distributions import is_installed
 from codebatch.tasks.code.importer import ModuleSource, held_source, hold, is_held
 from codebatch.tasks.code.modules import Finder
@@ -149,8 +149,7 @@ _STANDARD = sysconfig.get_path("stdlib")
 
 
 def _no_such_name(place: str, name: str, module: ModuleType) -> TaskNotFoundError:
-    names: Iterable[str] = (one for one in vars(module) if not one.startswith("_"))
-    nearest = difflib.get_close_matches(name, names, 1)
+    nearest = nearest_of(name, (one for one in vars(module) if not one.startswith("_")))
     return TaskNotFoundError(
-        f"{place} has no {name}", hints=[f"the nearest: {nearest[0]}"] if nearest else []
+        f"{place} has no {name}", hints=[f"the nearest: {nearest}"] if nearest else []
     )
