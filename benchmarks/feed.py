@@ -108,8 +108,8 @@ def cluster(workers: int) -> Iterator[str]:
         address = str(json.loads(file.read_text())["address"])
         for process in range(_PROCESSES):
             first, end = (workers * (process + n) // _PROCESSES for n in (0, 1))
-            words = (address, str(first), str(end - first))
-            stack.enter_context(_running([sys.executable, "-c", _WORKERS, *words], folder))
+            command = [sys.executable, "-c", _WORKERS, address, str(first), str(end - first)]
+            stack.enter_context(_running(command, folder))
         yield address
 
 

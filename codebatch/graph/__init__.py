@@ -1,1 +1,1 @@
-"""Shard calls as a Dask graph."""
+"""Shards and nodes of batch tasks as a Dask graph."""

@@ -99,7 +99,9 @@ def check_rule(rule: Mapping[str, object]) -> None:
         if not is_text(text, most) or not (text or name == "help"):
             raise ValueError(f"the {name} of rule {code} is no text of up to {most:,} characters")
     if link is not None and not (is_text(link, _LONGEST_LINK) and re.fullmatch(_LINK, link)):
-        raise ValueError(f"the link of rule {code} is no address that begins with https://")
+        raise ValueError(
+            f"the link of rule {code} is no address that begins with http:// or https://"
+        )
     if rule.get("severity") not in SEVERITIES:
         raise ValueError(f"rule {code} has no severity of {', '.join(SEVERITIES)}")
     if rule.keys() - {"code", "title", "name", "help", "link", "severity"}:

@@ -1,7 +1,6 @@
 """Compute the value of one node: map, combine, finish. No store, no clock.
 
-A worker that sees no store is sent the same `Work` that one which does opens for itself, and gives
-the same `Answer`. What a task raises is a `ReductionError`, which names the step and the prefix,
+What a task raises is a `ReductionError`, which names the step and the prefix,
 unless it says that this process ran short of something: for that, the node fails elsewhere too.
 """
 

@@ -83,7 +83,7 @@ class Documents:
 
     @property
     def noun(self) -> str:
-        """What one of these is called."""
+        """Return the word for one of these."""
         return self._kind.noun
 
     @property

@@ -1,4 +1,5 @@
-"""The contract of a task: a pure function over one file with a name and a version.
+"""The contract of a task: a pure function over one file, or over the records of all, with a name
+and a version.
 
 What a task may look at is what its key covers: the bytes, the language, its config, the path or
 facets of it where it declares them, and the records of the tasks it needs. What it yields are
@@ -127,7 +128,7 @@ class Task:
 
     @cached_property
     def forms(self) -> RecordForms:
-        """What the task may yield."""
+        """Return the forms of the records that the task may yield."""
         rules = {rule.code: rule.name for rule in self.rules}
         is_batch = self.scope != FILE_SCOPE
         return RecordForms(self.kinds, self.own, self.classes, rules, has_paths=is_batch)

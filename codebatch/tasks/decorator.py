@@ -14,12 +14,11 @@ from codebatch.model.errors import TaskInvalidError
 from codebatch.model.field_types import words_of
 from codebatch.model.kinds import check_fields, check_rule
 from codebatch.model.records import BATCH_SCOPE, FILE_SCOPE
-from codebatch.tasks.base import Preparation, Task
+from codebatch.tasks.base import Task
 from codebatch.tasks.languages.detect import PATH
 from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.records import RECORD_TYPES
 from codebatch.tasks.rules import Rule
-from codebatch.tasks.source import SourceFile
 
 # Rises whenever the same bytes may look otherwise to a task: in its file, or in what it yields.
 CONTRACT = "1"
@@ -29,7 +28,6 @@ _DEPENDS = {"content": (), "path": (PATH,)}
 _METHODS = {"map": 2, "combine": 2, "finish": 2}
 
 Function = Callable[..., Any]
-Prepare = Callable[[Sequence[SourceFile], Mapping[str, Any]], Preparation]
 
 
 def toolchain() -> Mapping[str, str]:

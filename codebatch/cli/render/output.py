@@ -200,7 +200,7 @@ def heading(column: str) -> str:
 
 
 def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
-    """Which columns hold numbers alone."""
+    """Return for each column if it holds numbers alone."""
     columns = zip(*table, strict=True) if table else ([""] for _ in range(number))
     return [any(cells) and all(not text or _is_number(text) for text in cells) for cells in columns]
 
