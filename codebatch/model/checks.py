@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
+from codebatch.model.json_types import to_count, to_mapping, to_text, to_texts
+from codebatch.model.keys import CODE as CODE_COMPONENT
+from codebatch.model.keys import CODE_PARTS
 from codebatch.model.records import (
+    BATCH_SCOPE,
     CODE,
     DONE,
     FAILED,
+    FILE_SCOPE,
+    READS_CONTENT,
+    READS_TREE,
     SEVERITIES,
     FileRecord,
     InputFile,
     Plan,
     PlannedShard,
+    PlannedTask,
     Record,
     ShardState,
     path_key,
@@ -169,17 +177,46 @@ def check_plan(plan: Plan) -> Plan:
     for task in plan.tasks:
         if task.id in known or not known.issuperset(task.needs):
             raise ValueError(f"task {task.id!r} is there twice, or before what it needs")
-        if not isinstance(task.components["toolchain"], dict) or not isinstance(task.facets, tuple):
-            raise TypeError(f"the components of task {task.id!r} are of another form")
-        if task.components["task"] != task.task or task.components["config"] != task.config:
-            raise ValueError(f"the components of task {task.id!r} are of another")
+        if task.scope == BATCH_SCOPE and not task.needs:
+            raise ValueError(f"task {task.id!r} looks at the records of no task")
+        _check_components(task)
         known.add(task.id)
     if not known:
         raise ValueError("a plan has tasks")
+    whole = {task.id for task in plan.batch_tasks}
+    if any(not whole.isdisjoint(task.needs) for task in plan.tasks):
+        raise ValueError("a task needs one that looks at all files")
     if any(task.fields or task.rules for task in plan.tasks):
         kinds.check_kinds(plan.tasks)
     _check_shards(plan)
     return plan
+
+
+def _check_components(task: PlannedTask) -> None:
+    """Raise unless the components of a task are its own, and each has the form that it has to have:
+    most are not looked at before the task runs, or its results are shown.
+    """
+    components = task.components
+    if task.scope not in (FILE_SCOPE, BATCH_SCOPE):
+        raise ValueError(f"unknown scope of task {task.id!r}")
+    if components["task"] != task.task or components["config"] != task.config:
+        raise ValueError(f"the components of task {task.id!r} are of another")
+    if components["reads"] not in (READS_CONTENT, READS_TREE):
+        raise ValueError(f"task {task.id!r} reads something unknown")
+    to_count(components["version"])
+    to_texts(components["facets"])
+    _to_words(components["toolchain"])
+    if CODE_COMPONENT in components:
+        code = to_mapping(components[CODE_COMPONENT])
+        check_digest(code["digest"])
+        for part in CODE_PARTS:
+            _to_words(code[part])
+        if len(code) != len(CODE_PARTS) + 1:
+            raise ValueError(f"the code of task {task.id!r} has unknown parts")
+
+
+def _to_words(value: object) -> dict[str, str]:
+    return {name: to_text(word) for name, word in to_mapping(value).items()}
 
 
 def _check_shards(plan: Plan) -> None:

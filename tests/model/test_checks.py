@@ -76,6 +76,12 @@ def with_manifest(scanned: Scanned, lines: list[bytes]) -> tuple[codebatch.Store
     return codebatch.open_store(scanned.path), snapshot_id
 
 
+def component(name: str, value: object) -> Change:
+    return lambda d: d["tasks"][0]["components"].update({name: value})
+
+
+NO_CODE = {"modules": {}, "globals": {}, "distributions": {}, "digest": f"sha256:{'0' * 64}"}
+
 PLANS: dict[str, Change] = {
     "ranges that overlap": lambda d: d["shards"][1].update(offset=0),
     "a range beyond the end": lambda d: d["shards"][-1].update(length=2**62),
@@ -93,6 +99,26 @@ PLANS: dict[str, Change] = {
     "a task that is a path": lambda d: d["tasks"][0].update(id="../../x"),
     "a need that is not there": lambda d: d["tasks"][0].update(needs=["lint"]),
     "components of another task": lambda d: d["tasks"][0]["components"].update(task="lint"),
+    "an unknown scope": lambda d: d["tasks"][0].update(scope="tree"),
+    "needs of all files at once": lambda d: d["tasks"][0].update(scope="batch", needs=[]),
+    "a need of what looks at all files": lambda d: [
+        d["tasks"][1].update(scope="batch"),
+        d["tasks"][2].update(needs=[d["tasks"][1]["id"]]),
+    ],
+    "code that is a number": component("code", 5),
+    "code that is null": component("code", None),
+    "code without parts": component("code", {"a": 1}),
+    "code with a number": component("code", {**NO_CODE, "modules": 5}),
+    "code with a version that is none": component("code", {**NO_CODE, "distributions": {"x": 1}}),
+    "code with more": component("code", {**NO_CODE, "more": {}}),
+    "code with no digest": component("code", {**NO_CODE, "digest": "sha256:0"}),
+    "a toolchain of numbers": component("toolchain", {"python": 3}),
+    "facets of numbers": component("facets", [1]),
+    "reads something else": component("reads", ["tree"]),
+    "a version that is none": component("version", {}),
+    "a config that is none": lambda d: [
+        one.update(config=[]) for one in (d["tasks"][0], d["tasks"][0]["components"])
+    ],
     "a snapshot that is a path": lambda d: d.update(snapshot_id="../../etc"),
     "another batch": lambda d: d.update(batch_id="batch-0000000000000000"),
 }
@@ -105,10 +131,12 @@ def test_plan_that_makes_no_sense(
     (plan,) = scanned_copy.path.glob("batches/*/plan.json")
     before = set(scanned_copy.path.parent.rglob("*"))
     seal_again(plan, PLANS[name])
-    for command in ("files", "resume", "summary", "inspect pkg/nothing.py"):
+    explain = "explain --task parse --file pkg/nothing.py"
+    for command in ("files", "run", "resume", "summary", "inspect pkg/nothing.py", explain):
         done = main(*command.split(), "--store", scanned_copy.path, "--json")
         # A range is looked at by those who read it.
-        allowed = (0, 3, 4) if command in {"resume", "summary"} else (4,)
+        allowed = (0, 3, 4) if command in {"run", "resume", "summary"} else (4,)
+        allowed = (2, 4) if command == explain else allowed
         assert done.code in (allowed if name.startswith("a range ") else (4,)), (command, done)
     outside = set(scanned_copy.path.parent.rglob("*")) - before
     assert all(path.is_relative_to(scanned_copy.path) for path in outside)
