@@ -11,6 +11,7 @@ has the id of one of these, its settings are laid over those it has there, one b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,9 +149,12 @@ class _Reading:
             tasks = cast("list[dict[str, Any]]", load_graph(name)["tasks"])
             return {str(entry["id"]): entry for entry in tasks}
         folder = os.path.realpath(source.folder or os.curdir)
-        path = os.path.realpath(os.path.join(folder, name))
-        wrong = None
-        if os.path.isabs(name) or not path.startswith(os.path.join(folder, "")):
+        path, wrong = "", None
+        with contextlib.suppress(ValueError):  # a NUL, or what has no bytes
+            path = os.path.realpath(os.path.join(folder, name))
+        if not path:
+            wrong = f"{name!r} is no name of a file"
+        elif os.path.isabs(name) or not path.startswith(os.path.join(folder, "")):
             wrong = f"{name!r} is no packaged pipeline, and not in the folder of this document"
         elif not os.path.isfile(path):
             wrong = f"there is no packaged pipeline {name!r}, and no such file"
