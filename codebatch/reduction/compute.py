@@ -117,11 +117,11 @@ class _Computing:
         self.calls = 0
         self._task = task
         self._code = code
-        self._reducer = code()
         self._lookup = lookup
         self._watch = watch
         self._memory_is_limited = memory_is_limited
         self._keys = dict(work.keys)
+        self._reducer = self._call(work.step, work.prefix, code)
 
     def map_shard(self) -> Answer:
         """Map each leaf, and combine down to the shard."""
@@ -156,11 +156,11 @@ class _Computing:
         if part.value is not None:
             return Partial(part.nodes, part.value)
 
-        def mapped() -> object:
+        def mapped() -> bytes:
             records: list[Record] = [json.loads(line) for line in part.lines.splitlines()]
-            return self._reducer.map(records, self._config())
+            return values.pack(self._reducer.map(records, self._config()))
 
-        found = Partial(1, self._packed(self._call(MAP, part.prefix, mapped), MAP, part.prefix))
+        found = Partial(1, self._call(MAP, part.prefix, mapped))
         self.calls += 1
         self.partials[part.key] = found
         return found
@@ -190,26 +190,19 @@ class _Computing:
         if second is None:
             return first
         pair = values.unpack(first), values.unpack(second)
-        return self._packed(
-            self._call(COMBINE, prefix, lambda: self._reducer.combine(*pair)), COMBINE, prefix
-        )
+        return self._call(COMBINE, prefix, lambda: values.pack(self._reducer.combine(*pair)))
 
     def _call(self, step: str, prefix: str, act: Callable[[], T]) -> T:
         self._watch(1)
         try:
             return act()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             shortage = shortage_of(error, memory_is_limited=self._memory_is_limited)
             if shortage is not None:
                 raise shortage from error
-            what = str(error) if isinstance(error, MisfitError) else _words(error)
-            raise ReductionError((self._task.id, step, prefix), what) from error
-
-    def _packed(self, value: object, step: str, prefix: str) -> bytes:
-        try:
-            return values.pack(value)
-        except values.NotPlainError as error:
-            raise ReductionError((self._task.id, step, prefix), f"it gave {error}") from None
+            raise ReductionError((self._task.id, step, prefix), _words(error)) from error
 
     def _config(self) -> Any:
         """The config, as a copy for one call."""
@@ -217,7 +210,9 @@ class _Computing:
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, values.NotPlainError):
+        return f"it gave {error}"
+    return str(error) if isinstance(error, MisfitError) else f"{type(error).__name__}: {error}"
 
 
 _STEPS: Mapping[str, Callable[[_Computing], Answer]] = {

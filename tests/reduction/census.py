@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,18 @@ class broken:  # noqa: N801 - named as a task
             yield codebatch.Metric("m", 1, path="no/such/file.py")
 
 
+class OwnExit(BaseException):
+    """What is no Exception."""
+
+
+BEYOND: dict[str, type[BaseException]] = {
+    "cancel": asyncio.CancelledError,
+    "close": GeneratorExit,
+    "exit": SystemExit,
+    "own": OwnExit,
+}
+
+
 def fail(step: str, config: Mapping[str, Any]) -> None:
     """Fail, if it is the step to fail at."""
     if config["step"] == step:
@@ -83,6 +96,8 @@ def fail(step: str, config: Mapping[str, Any]) -> None:
         if config["how"] == "hang":
             while True:
                 pass
+        if config["how"] in BEYOND:
+            raise BEYOND[str(config["how"])](f"no {step} today")
         raise ValueError(f"no {step} today")
 
 
@@ -103,3 +118,24 @@ class impure:  # noqa: N801 - named as a task
         path, at = total
         at = time.time_ns() if config["step"] == "finish" else at
         yield codebatch.Metric("at", at % 1_000_000_007, path=path)
+
+
+@codebatch.task(version=1, scope="batch", needs=["words"])
+class unmade:  # noqa: N801 - named as a task
+    """Fail before any step."""
+
+    def __init__(self) -> None:
+        """Raise what is no Exception."""
+        raise OwnExit("not made")
+
+    def map(self, records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int:
+        """Return the number of records."""
+        return len(records)
+
+    def combine(self, a: int, b: int) -> int:
+        """Return the sum."""
+        return a + b
+
+    def finish(self, total: int, config: Mapping[str, Any]) -> Iterator[codebatch.Metric]:
+        """Yield nothing."""
+        yield from ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from census import broken, census, impure, words
+from census import broken, census, impure, unmade, words
 
 import codebatch
 from codebatch.model.records import Plan
@@ -115,6 +115,35 @@ def test_a_failure_is_named(step: str, said: str, many: Path, store: codebatch.S
     assert said in str(report.errors[0]["message"])
     assert len(list(batch.outputs(kind="metric"))) == 40
     assert batch.run(scheduler="sync").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("step", "how", "name", "scheduler"),
+    [
+        ("map", "cancel", "CancelledError", "sync"),
+        ("combine", "close", "GeneratorExit", "threads"),
+        ("finish", "own", "OwnExit", "sync"),
+        ("finish", "exit", "SystemExit", "threads"),
+        ("map", "own", "OwnExit", "processes"),
+    ],
+)
+def test_what_is_no_exception_is_a_failure_as_well(
+    step: str, how: str, name: str, scheduler: str, many: Path, store: codebatch.Store
+) -> None:
+    batch = configured(store, many, broken, step=step, how=how)
+    report = batch.run(scheduler=scheduler)
+    assert report.status == "failed"
+    assert {str(error["code"]) for error in report.errors} == {"E0002"}
+    assert f"failed in {step}" in str(report.errors[0]["message"])
+    assert f"{name}: no {step} today" in str(report.errors[0]["message"])
+    assert len(list(batch.outputs(kind="metric"))) == 40
+
+
+def test_a_task_that_cannot_be_made_is_a_failure(many: Path, store: codebatch.Store) -> None:
+    report = prepared(store, many, unmade).run(scheduler="sync")
+    assert report.status == "failed"
+    assert "task unmade failed in map" in str(report.errors[0]["message"])
+    assert "OwnExit: not made" in str(report.errors[0]["message"])
 
 
 @pytest.mark.parametrize(("step", "scheduler"), [("map", "sync"), ("finish", "processes")])
