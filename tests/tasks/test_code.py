@@ -477,6 +477,38 @@ def test_closure_of_a_task(notebook: Notebook) -> None:
     assert changed(describe(one), describe(other)) == ["code limit"]
 
 
+DECLARED = """\
+import sys, dataclasses, codebatch
+@dataclasses.dataclass
+class Own:
+    value: int
+RULES = [codebatch.Rule("LONG", title="Long")]
+if {computed}:
+    Own.kind = "other"
+    RULES = [codebatch.Rule("LONG", title="Long", name="too-long")]
+@codebatch.task(version=1, records=[Own, codebatch.Diagnostic], rules=RULES)
+def task(file):
+    yield codebatch.Diagnostic("LONG", "info", 1, "long")
+"""
+
+
+@pytest.mark.parametrize("name", ["__main__", "PKG"])
+def test_what_is_declared_of_records(
+    name: str, notebook: Notebook, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may follow from what no source tells, such as the arguments of a script."""
+    source = DECLARED.format(computed="sys.argv[1:] == ['other']")
+    found = []
+    project.write({"PKG.py": source})
+    for arguments in (["task"], ["task"], ["task", "other"]):
+        monkeypatch.setattr(sys, "argv", arguments)
+        sys.modules.pop(project.package, None)
+        task = notebook.run(source) if name == "__main__" else project.load("PKG.py:task")
+        found.append(describe(task))
+    assert found[0] == found[1]
+    assert changed(found[1], found[2]) == ["code records=", "code rules="]
+
+
 def test_class_of_a_batch_task(notebook: Notebook) -> None:
     cell = """\
 import codebatch

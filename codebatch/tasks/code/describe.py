@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from codebatch.model.digest import digest_document
 from codebatch.model.errors import TaskCodeError
 from codebatch.tasks.code.document import Code
 from codebatch.tasks.code.importer import ModuleSource
 from codebatch.tasks.code.modules import Finder
 from codebatch.tasks.code.reach import Reach
 from codebatch.tasks.code.values import MAIN, Values
+from codebatch.tasks.records import RECORD_TYPES
 
 _PACKAGE = "codebatch"
 
@@ -51,10 +54,25 @@ def address_of(task: object, subject: object) -> str | None:
 def describe_task(task: Any) -> TaskCode:
     """Return the code of a `Task`; `TaskCodeError` names what of it cannot be covered."""
     try:
-        return _described(task, task.function)
+        found = _described(task, task.function)
     except TaskCodeError as error:
         message = f"task {task.name}: {error.message}"
         raise TaskCodeError(message, hints=error.hints, details=error.details) from error
+    read = {**found.code.globals, **_declared(task)}
+    return found._replace(code=replace(found.code, globals=read))
+
+
+def _declared(task: Any) -> dict[str, str]:
+    """Return digests of what a task declares of its records, where it does, by the parameters: what
+    is computed where it is declared shows in no source.
+    """
+    declared: dict[str, object] = {}
+    if task.own or tuple(task.classes) != RECORD_TYPES:
+        classes = sorted([cls.__qualname__, kind] for cls, kind in task.classes.items())
+        declared["records="] = [classes, sorted(task.kinds), task.own]
+    if task.rules:
+        declared["rules="] = [rule.as_document() for rule in task.rules]
+    return {name: digest_document("task-value", value) for name, value in declared.items()}
 
 
 def _described(task: object, subject: Any) -> TaskCode:
