@@ -8,6 +8,8 @@ all are kept, by the digest of their code: a batch runs those that it was planne
 from __future__ import annotations
 
 import importlib
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from codebatch.tasks.code.carry import Known
 
 GROUP = "codebatch.tasks"
+_ADDRESS = re.compile(r"(?!-)(?:.+\.py|\w+(?:\.\w+)*):\w+(?:\.\w+)*\Z")
 BUILT_IN = {
     "parse": "codebatch.tasks.parse:parse",
     "analyze": "codebatch.tasks.analyze:analyze",
@@ -235,6 +238,14 @@ def _other_version(planned: PlannedTask) -> Task:
         return found
     raise TaskNotFoundError(
         f"task {planned.task} of the batch is not known here: its code is not in the store",
-        hints=[f"name it: --task {planned.source}", "in Python: batch.run(tasks=[…])"],
+        hints=[f"name it: --task {_shown(planned.source)}", "in Python: batch.run(tasks=[…])"],
         details=cast("dict[str, object]", {"task": planned.task, "source": planned.source}),
     )
+
+
+def _shown(source: str) -> str:
+    """Return an address as a word of a shell. It is what a store says, which may be anyone's: what
+    is no plain address is not shown, since people copy the line.
+    """
+    is_plain = source.isprintable() and _ADDRESS.match(source)
+    return shlex.quote(source) if is_plain else "FILE.py:NAME"
