@@ -29,7 +29,7 @@ def hint_for(source: str) -> str:
         ("my tasks/own.py:answers", "'my tasks/own.py:answers'"),
         ("it's.py:answers", "'it'\"'\"'s.py:answers'"),
         ("$(id); touch x.py:answers", "'$(id); touch x.py:answers'"),
-        ("é/ñ.py:größe", "é/ñ.py:größe"),
+        ("é/ñ.py:größe", "'é/ñ.py:größe'"),
     ],
 )
 def test_an_address_is_one_word_of_a_shell(source: str, word: str) -> None:
