@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import py_compile
 import re
 import site
@@ -336,6 +337,8 @@ def test_the_same_cell_again(notebook: Notebook) -> None:
     assert changed(before, after) == ["code __main__:task"]
 
 
+FIELD = "import dataclasses\n@dataclasses.dataclass\nclass value:\n    one: int = "
+
 # Definitions in another cell of what the task reads as ``value``, and other ones.
 VALUES = {
     "number": ("value = 1", "value = 2"),
@@ -380,6 +383,21 @@ VALUES = {
     "field of a dataclass": (
         "import dataclasses\n@dataclasses.dataclass\nclass value:\n    one: int = 1",
         "import dataclasses\n@dataclasses.dataclass\nclass value:\n    one: int = 2",
+    ),
+    "what makes a default": (
+        f"def make(): return 1\n{FIELD}dataclasses.field(default_factory=make)",
+        f"def make(): return 2\n{FIELD}dataclasses.field(default_factory=make)",
+    ),
+    **{
+        f"{option} of a field": (
+            f"{FIELD}dataclasses.field(default=1, {option}=True)",
+            f"{FIELD}dataclasses.field(default=1, {option}=False)",
+        )
+        for option in ("compare", "hash", "init", "repr", "kw_only")
+    },
+    "metaclass": (
+        "class M(type):\n    one = 1\nclass value(metaclass=M): pass",
+        "class M(type):\n    one = 2\nclass value(metaclass=M): pass",
     ),
     "object": (
         "class K:\n    def __init__(self, n):\n        self.n = n\nvalue = K(1)",
@@ -544,6 +562,74 @@ def in_another_process(program: str, *arguments: str, data: bytes = b"", seed: s
         cwd="/",
     )
     return done.stdout.decode()
+
+
+# Values whose digest was, or could be, another one in every process.
+STABLE = {
+    "set": "value = set('abcdefgh')",
+    "set in a set": "value = {frozenset('abcdefgh'), frozenset('ijklmnop')}",
+    "class of a set": "class S(set): pass\nvalue = S('abcdefgh')",
+    "class of a frozen set": "class S(frozenset): pass\nvalue = {'a': S('abcdefgh')}",
+    "class of a dict": "class D(dict): pass\nvalue = D(a=set('abcdefgh'))",
+    "fields": "@dataclasses.dataclass\nclass value:\n    one: int\n    two: 'str' = 'a'",
+    "object as a default": "@dataclasses.dataclass\nclass value:\n    one: object = object()",
+    "made default": (
+        "def make(): return 1\n@dataclasses.dataclass(frozen=True, order=True)\nclass value:\n"
+        "    one: int = dataclasses.field(default_factory=make, metadata={'a': {'b', 'c', 'd'}})"
+    ),
+    "object of a dataclass": (
+        "@dataclasses.dataclass(slots=True)\nclass K:\n    one: set[str]\n"
+        "value = K(set('abcdefgh'))"
+    ),
+    "fields of a base": (
+        "@dataclasses.dataclass\nclass B:\n    one: dataclasses.InitVar[int]\n"
+        "@dataclasses.dataclass(kw_only=True)\nclass value(B):\n    two: int | None = None"
+    ),
+    "enumeration": "class E(enum.Enum):\n    A = 'a'\n    B = 'b'\nvalue = E.B",
+    "flags": "class E(enum.Flag):\n    A = 1\n    B = 2\nvalue = {E.A, E.B, E.A | E.B}",
+    "named tuple": "class N(typing.NamedTuple):\n    one: int\n    two: str = 'a'\nvalue = N(1)",
+    "slots": (
+        "class K:\n    __slots__ = ('a', 'b')\n"
+        "    def __init__(self): self.a, self.b = 1, 2\nvalue = K()"
+    ),
+    "abstract class": (
+        "class A(abc.ABC):\n    @abc.abstractmethod\n    def a(self): pass\n"
+        "    @abc.abstractmethod\n    def b(self): pass\nclass value(A):\n    def a(self): pass"
+    ),
+    "metaclass": "class M(type): pass\nclass value(metaclass=M): pass",
+    "nested functions": (
+        "def make(n):\n    def one():\n        return two() + n\n    def two():\n"
+        "        return n in set('abc')\n    return one\nvalue = make(1)"
+    ),
+    "partial": "value = functools.partial(sorted, set('abcdefgh'), key=len)",
+    "pattern": "value = re.compile('a|b', re.I | re.M)",
+    "cached": "@functools.lru_cache\ndef value(): return {'a', 'b', 'c'}",
+    "constant set": "def value(n): return n in {'a', 'b', 'c', 'd'}",
+    "lambda": "value = lambda n: n in {'a', 'b', 'c', 'd'}",
+}
+HASHED_VALUES = """\
+import json, linecache, sys, types
+from codebatch.tasks.code import describe
+cells, task = json.load(sys.stdin)
+for number, cell in enumerate(cells):
+    names = types.ModuleType("__main__").__dict__
+    for part, source in enumerate((cell, task)):
+        file = f"cell {number} {part}"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), names)
+    print(describe(names["task"]).digest)
+"""
+
+
+def test_digests_of_values_are_the_same_in_every_process() -> None:
+    imports = "import abc, dataclasses, enum, functools, re, typing\n"
+    cells = [imports + definition for definition in STABLE.values()]
+    data = json.dumps([cells, CELL.format(body="pass", value="value")]).encode()
+    one, other = (
+        in_another_process(HASHED_VALUES, data=data, seed=seed).split() for seed in ("1", "2")
+    )
+    assert dict(zip(STABLE, one, strict=True)) == dict(zip(STABLE, other, strict=True))
+    assert len(set(one)) == len(STABLE)
 
 
 def test_digest_is_the_same_in_every_process(project: Project) -> None:

@@ -47,6 +47,7 @@ _OF_EVERY_CLASS = frozenset(
     | {"__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__"}
     | {"__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"}
 )
+_OF_FIELDS = ("type", "default", "default_factory", "init", "repr", "hash", "compare", "kw_only")
 _MAKERS = (dataclasses.__file__, reprlib.__file__)
 _CACHE_WRAPPER = type(functools.lru_cache(len))
 
@@ -162,9 +163,21 @@ class Values:
             members.append([name, self._of_member(value, f"{inner}.{name}")])
         bases = [self.document(base, where) for base in cls.__bases__]
         fields = getattr(cls, "__dataclass_fields__", {}).values()
-        shown = [[field.name, str(field.type), repr(field.default)] for field in fields]
+        shown = [self._of_field(field, f"{inner}.{field.name}") for field in fields]
         options = repr(getattr(cls, "__dataclass_params__", None))
-        return ["class", cls.__qualname__, bases, members, shown, options]
+        made_by = self.document(type(cls), f"the metaclass of {inner}")
+        return ["class", cls.__qualname__, made_by, bases, members, shown, options]
+
+    def _of_field(self, field: Any, where: str) -> object:
+        """Return the document of a field of a dataclass: all that its methods are made from."""
+        given = {name: getattr(field, name) for name in _OF_FIELDS if hasattr(field, name)}
+        given["metadata"] = dict(field.metadata)
+        kind = str(getattr(field, "_field_type", ""))  # those of class variables are among them
+        options = [
+            [name, "missing" if value is dataclasses.MISSING else self.document(value, where)]
+            for name, value in sorted(given.items())
+        ]
+        return [field.name, kind, options]
 
     def _of_member(self, value: object, where: str) -> object:
         if isinstance(value, (staticmethod, classmethod)):
@@ -193,6 +206,8 @@ class Values:
             self._reach.add_module(module)
             return [module, parts]
         made_by, arguments, state, *items = [*parts, None, None, None][:5]
+        if isinstance(value, (set, frozenset)):  # of a class of its own
+            arguments = tuple(frozenset(one) if type(one) is list else one for one in arguments)
         lists = [list(one) if one is not None else None for one in items]
         return [self.document(one, where) for one in (made_by, arguments, state, *lists)]
 
@@ -299,7 +314,8 @@ def _is_generated(cls: type) -> bool:
 def _is_from_fields(function: FunctionType) -> bool:
     """Return whether a method of such a class is made from its fields, which are covered."""
     made_in = function.__code__.co_filename
-    return made_in in _MAKERS or _source_lines(function) is None
+    special = function.__name__.startswith("__")
+    return made_in in _MAKERS or (special and _source_lines(function) is None)
 
 
 def _can_import(value: Any, module: str | None) -> bool:
