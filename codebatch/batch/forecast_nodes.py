@@ -160,7 +160,7 @@ class _NodeForecaster:
     def _load(self, key: str) -> Partial | None:
         if self._is_first:
             return None
-        return self._packs.get(key) or self._partials.load(key)
+        return self._partials.find(key, self._packs)
 
     def _compute(self, reason: str) -> None:
         self._found.compute += 1

@@ -27,7 +27,7 @@ from codebatch.model.records import CLAIMED, DONE, FAILED
 from codebatch.reduction.compute import Answer, Part, ReductionError, Watch, Work, compute_node
 from codebatch.reduction.messages import BLOCKED, NodeCall, NodeReceipt
 from codebatch.reduction.recheck import differing, place_of_recheck
-from codebatch.reduction.scatter import Scattered
+from codebatch.reduction.scatter import Scattered, is_packed
 from codebatch.reduction.sources import NotReadyError, Sources
 from codebatch.reduction.tree import COMBINE, FINISH, MAP, claim_of, finish_key
 from codebatch.runtime.gc_paused import collector_held
@@ -59,7 +59,7 @@ class OpenNode:
 
     def lookup(self, key: str) -> Partial | None:
         """Return a value that was combined before."""
-        return self.known.get(key) or self.sources.partials.load(key)
+        return self.sources.partials.find(key, self.known)
 
 
 def run_node(call: NodeCall, *_: object, watch: Watch | None = None) -> NodeReceipt:
@@ -212,7 +212,7 @@ def _open_map(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
     is_first = partials.is_empty()
     known = {} if is_first else partials.load_packs(prefix, now_ns())
     if not is_first:
-        parts = [_looked_up(part, known.get(part.key) or partials.load(part.key)) for part in parts]
+        parts = [_looked_up(part, partials.find(part.key, known)) for part in parts]
     task = task_bytes(sources.task)
     return OpenNode(
         call, Work(task, MAP, prefix, tuple(parts), tuple(keys.items())), sources, known
@@ -243,7 +243,7 @@ def _open_finish(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
     key, total = sources.value("")
     known = finish_key(sources.task, digest_bytes(total.value))
     found = sources.partials.load(known)
-    if found is not None:
+    if found is not None and is_packed(found.value):
         sources.partials.freshen([known], now_ns())
         return _ended(sources, call, found.value, computed=0)
     parts = (Part("", key, total.value, total.nodes),)

@@ -45,6 +45,17 @@ def pack_records(code: Task, finished: Iterable[object]) -> bytes:
     return _packb([[path, _packb(found[path])] for path in ordered])
 
 
+def is_packed(data: bytes) -> bool:
+    """Return whether bytes have the form of what `pack_records` gives."""
+    try:
+        return all(
+            type(path) is str and all("kind" in _unpackb(one) for one in _unpackb(records))
+            for path, records in _unpackb(data)
+        )
+    except (ValueError, TypeError):
+        return False
+
+
 def _checked(code: Task, finished: Iterable[object]) -> Iterator[Record]:
     """The records one by one: all of them at once may be too much."""
     for item in finished:

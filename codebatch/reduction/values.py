@@ -12,6 +12,8 @@ from typing import Any
 
 import msgpack
 
+from codebatch.store.indexes.partials import unpack_value
+
 
 class NotPlainError(Exception):
     """A value is not plain data; the message says which part of it is not."""
@@ -29,8 +31,8 @@ def pack(value: object) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """Return a value that nothing else refers to; ValueError where the bytes are none."""
-    return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+    """Return a value that nothing else refers to; ValueError or TypeError where it is none."""
+    return unpack_value(data)
 
 
 def _ordered(value: object) -> object:

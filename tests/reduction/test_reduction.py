@@ -14,8 +14,10 @@ from census import broken, census, impure, unmade, words
 
 import codebatch
 from codebatch.model.records import Plan
+from codebatch.reduction import values
+from codebatch.reduction.scatter import is_packed
 from codebatch.store.files import write_file
-from codebatch.store.indexes.partials import PartialStore
+from codebatch.store.indexes.partials import Partial, PartialStore, load_pack
 
 
 @pytest.fixture
@@ -223,6 +225,54 @@ def test_damaged_values_are_computed_again(
     report = batch.run(scheduler="sync")
     assert (report.result, report.nodes["reused"]) == (result, 0)
     assert store.verify().ok
+
+
+POISON = {"no MessagePack": b"\xc1", "nothing": b"", "a key that is a list": b"\x81\x90\x01"}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_values_that_are_none_are_computed_again(
+    name: str, many: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    """Their digests are right: whoever can write to a store can seal anything."""
+    batch = prepared(store, many, census)
+    result = batch.run(scheduler="sync").result
+    kept = PartialStore(store.directory.layout, plan_of(batch).task("census").fingerprint)
+    folder = tmp_path / "store/indexes/partials"
+    above, packs = list(folder.rglob("*.part")), list(folder.rglob("*.parts"))
+    assert above
+    assert packs
+    for path in above:
+        kept.save({f"sha256:{path.stem}": Partial(1, POISON[name])})
+    for path in packs:
+        entries = load_pack(store.directory.layout.door, path)
+        path.unlink()
+        prefix = "".join(path.parent.parts[path.parts.index("packs") + 1 :])
+        kept.add_pack(prefix, {key: Partial(1, POISON[name]) for key in entries})
+    problems = store.verify().problems
+    assert {problem.code for problem in problems} == {"INDEX_DAMAGED"}
+    assert len(problems) == len(above) + len(packs)
+    for state in states_of(store, batch):
+        state.unlink()
+    foretold = next(task for task in batch.forecast().tasks if task.task_id == "census")
+    report = batch.run(scheduler="sync")
+    assert (report.status, report.result, report.nodes["reused"]) == ("done", result, 0)
+    assert (foretold.compute, foretold.reuse) == (report.nodes["computed"], 0)
+
+
+def test_records_that_are_none_are_computed_again(many: Path, store: codebatch.Store) -> None:
+    """Of what the task finished with, the bytes of one file are no MessagePack."""
+    batch = prepared(store, many, census)
+    result = batch.run(scheduler="sync").result
+    kept = PartialStore(store.directory.layout, plan_of(batch).task("census").fingerprint)
+    folder = store.directory.layout.partials
+    keys = [f"sha256:{path.stem}" for path in folder.rglob("*.part")]
+    (last,) = (key for key in keys if is_packed((kept.load(key) or Partial(1)).value))
+    kept.save({last: Partial(1, values.pack([["f1.py", b"\xc1"]]))})
+    for state in states_of(store, batch):
+        state.unlink()
+    report = batch.run(scheduler="sync")
+    assert (report.status, report.result, report.nodes["computed"]) == ("done", result, 1)
 
 
 @pytest.mark.parametrize("step", range(8))

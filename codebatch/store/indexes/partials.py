@@ -8,8 +8,8 @@ named by the SHA-256 of their bytes, each a frame of very many values.
 A frame holds MessagePack: a value is an array ``[key, target, nodes, value]``, a pack an array of
 these. ``key`` is 32 bytes; ``target`` is empty, or the key under which the value stands, which is
 empty here then; ``nodes`` says how many values of the tree it was made of, itself included. What
-does not match its digest, or has another key than its name, counts as absent. Anyone may delete
-any of it at any time.
+does not match its digest, or has another key than its name, counts as absent, as does a value that
+is no MessagePack. Anyone may delete any of it at any time.
 """
 
 from __future__ import annotations
@@ -66,10 +66,15 @@ class PartialStore:
     def load(self, key: str) -> Partial | None:
         """Return the value that is passed on under a key, or None."""
         found = self._load(key)
-        if found is None or not found.target:
-            return found
-        aimed = self._load(found.target)
-        return None if aimed is None else Partial(found.nodes, aimed.value)
+        if found is not None and found.target:
+            aimed = self._load(found.target)
+            found = None if aimed is None else Partial(found.nodes, aimed.value)
+        return found if found is not None and _is_readable(found) else None
+
+    def find(self, key: str, packed: Mapping[str, Partial]) -> Partial | None:
+        """Return a value from packs that were loaded, else the one that is passed on, or None."""
+        found = packed.get(key)
+        return found if found is not None and _is_readable(found) else self.load(key)
 
     def _load(self, key: str) -> Partial | None:
         path = self._layout.partial(self._fingerprint, key)
@@ -156,9 +161,32 @@ def is_whole(door: Door, path: Path) -> bool:
     if data is None:
         return True
     if path.suffix == PACK_SUFFIX:
-        return bool(_parse_pack(path.name, data))
+        entries = _parse_pack(path.name, data)
+        return bool(entries) and all(one.target or _is_readable(one) for one in entries.values())
     found = parse_partial(data)
-    return found is not None and found[0] == DIGEST_PREFIX + path.stem
+    if found is None or found[0] != DIGEST_PREFIX + path.stem:
+        return False
+    return bool(found[1].target) or _is_readable(found[1])
+
+
+def unpack_value(data: bytes) -> Any:
+    """Return a value that nothing else refers to; ValueError or TypeError where it is none."""
+    return msgpack.unpackb(
+        data, strict_map_key=False, unicode_errors="surrogatepass", ext_hook=_refuse
+    )
+
+
+def _refuse(code: int, _: bytes) -> Any:
+    raise ValueError(f"a value with an extension of MessagePack: {code}")
+
+
+def _is_readable(partial: Partial) -> bool:
+    """Return whether the value itself is here, and unpacks: else every run would fail on it."""
+    try:
+        unpack_value(partial.value)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def parse_partial(data: bytes) -> tuple[str, Partial] | None:
