@@ -318,6 +318,155 @@ def test_module_that_was_changed_since_it_was_imported(
     assert project.changes(before, describe(task)) == ["code PKG.helper"]
 
 
+EDITED = {
+    "function": ("def number():\n    return 1\n", "def number():\n    return 2\n"),
+    "cached function": (
+        "import functools\n@functools.lru_cache\ndef number():\n    return 1\n",
+        "import functools\n@functools.lru_cache\ndef number():\n    return 2\n",
+    ),
+    "constant": (
+        "LIMIT = 1\ndef number():\n    return LIMIT\n",
+        "LIMIT = 2\ndef number():\n    return LIMIT\n",
+    ),
+    "method": (
+        "class One:\n    @property\n    def n(self):\n        return 1\nnumber = lambda: One().n\n",
+        "class One:\n    @property\n    def n(self):\n        return 2\nnumber = lambda: One().n\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITED)
+def test_helper_that_was_changed_before_a_cell_made_the_task(
+    what: str, notebook: Notebook, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = EDITED[what]
+    project.write({"PKG_helper.py": before})
+    monkeypatch.syspath_prepend(project.folder)
+    name = f"{project.package}_helper"
+    notebook.run(f"from {name} import number")
+    project.write({"PKG_helper.py": f"# now another\n{after}"})
+    task = notebook.run(CELL.format(body="pass", value="number()"))
+    with pytest.raises(TaskCodeError, match=rf"{name} was imported"):
+        describe(task)
+    importlib.invalidate_caches()
+    importlib.reload(sys.modules[name])
+    notebook.run(f"from {name} import number")
+    assert "__main__:task" in describe(task).modules
+
+
+def test_sibling_that_was_changed_before_the_first_plan(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of no package: what all modules were is kept when the task is made."""
+    project.write({"PKG_helper.py": "TABLE = {'a': 1}\n"})
+    project.write({"PKG.py": TASK.format(imports="from PKG_helper import TABLE", body="pass")})
+    monkeypatch.syspath_prepend(project.folder)
+    task = load_object(f"{project.package}:count")
+    project.write({"PKG_helper.py": "TABLE = {'a': 2}\n"})
+    with pytest.raises(TaskCodeError, match=r"_helper\.py was changed since"):
+        describe(task)
+
+
+UNCHANGED = '''"""All that Python makes of a module."""
+from __future__ import annotations
+import dataclasses, enum, functools, typing, collections, contextlib
+
+LIMIT, NAMES, SET = 1, ("a", "b"), {"a", "b"}
+state = None
+count = 0
+for item in (1, 2):
+    pass
+Pair = collections.namedtuple("Pair", "a b")
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    a: int = 1
+    def both(self, where=(1.5, {"x": 2})):
+        class Inner:
+            def one(self):
+                self.x, self.y = 1, 2
+            def two(self):
+                return self.x in {1, 2, "three"}
+        return [Inner for _ in range(self.a)]
+
+class Colour(enum.Enum):
+    RED = 1
+
+class Base(typing.Generic[typing.TypeVar("T")]):
+    @functools.cached_property
+    def made(self): return 1
+    @staticmethod
+    def still(): return -1
+    @contextlib.contextmanager
+    def around(self): yield
+
+def set_state():
+    global state, count
+    state, count = 1, count + 1
+
+def made(n):
+    def inner(x: int = n) -> int:
+        assert x
+        return x + n
+    return inner
+
+number = functools.partial(made(1), 2)
+async def later(): return [x async for x in later()]
+try:
+    import not_there_at_all
+except ImportError:
+    FALLBACK = True
+    def fallback(): return 1
+set_state()
+'''
+
+
+def test_module_that_was_not_changed(
+    notebook: Notebook, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"PKG_helper.py": UNCHANGED})
+    monkeypatch.syspath_prepend(project.folder)
+    name = f"{project.package}_helper"
+    notebook.run(f"import {name} as helper")
+    task = notebook.run(CELL.format(body="pass", value="helper.number()"))
+    before = describe(task)
+    assert name in before.modules
+    project.write({"PKG_helper.py": f"\n\n# moved\n{UNCHANGED}"})
+    assert describe(task) == before
+
+
+def test_two_tasks_of_one_function_of_a_module(project: Project) -> None:
+    task = TASK.format(imports="", body="pass").replace("\n", "\n    ").replace("number()", "n")
+    project.write({"PKG.py": f"def at_most(n):\n    {task}\n    return count\n"})
+    made = "t3 = at_most(3)\nt5 = at_most(5)\n"
+    file = project.folder / f"{project.package}.py"
+    file.write_text(file.read_text() + made)
+    t3, t5 = project.load("PKG.py:t3"), project.load("PKG.py:t5")
+    assert describe(t3).digest != describe(t5).digest
+    assert describe(t3) == project.code("PKG.py:t3")
+    assert (adopted(t3, t5), adopted(t5, t3)) == ("[3]", "[5]")
+
+
+def test_all_that_import_a_changed_module_are_loaded_anew(project: Project) -> None:
+    task = TASK.format(imports="from PKG_between import number", body="pass")
+    project.write({"PKG_between.py": "from PKG_helper import number\n", "PKG_helper.py": HELPER})
+    project.write({"PKG_a.py": task, "PKG_b.py": task.replace("_between", "_helper")})
+    project.load("PKG_a.py:count")
+    project.write({"PKG_helper.py": HELPER.replace("1", "2")})
+    assert [one.value for one in project.load("PKG_b.py:count")(None)] == [2]
+    assert [one.value for one in project.load("PKG_a.py:count")(None)] == [2]
+
+
+def test_modules_of_a_package_are_loaded_anew_together(project: Project) -> None:
+    task = TASK.format(imports="from . import helper", body="number = helper.number")
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER, "PKG/a.py": task})
+    project.write({"PKG/b.py": task})
+    project.load("PKG/a.py:count")
+    project.write({"PKG/helper.py": HELPER.replace("1", "2")})
+    for place in ("PKG/b.py:count", "PKG/a.py:count"):
+        assert [one.value for one in project.load(place)(None)] == [2]
+
+
 def test_script_that_was_changed_since_it_was_started(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     changes = "with open(__file__, 'a') as file: file.write('# more')\n"
@@ -650,9 +799,9 @@ print([record.value for record in task(None)])
 """
 
 
-def adopted(task: Any) -> str:
+def adopted(task: Any, *others: Any) -> str:
     """Return what a task yields in a process that has its code from a message alone."""
-    data, digest = carry([task]), describe(task).digest
+    data, digest = carry([task, *others]), describe(task).digest
     return in_another_process(ADOPTED, task.name, digest, data=data).strip()
 
 

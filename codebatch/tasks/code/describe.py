@@ -82,7 +82,9 @@ def _described(task: object, subject: Any) -> TaskCode:
         reach = Reach(Finder(frozenset({module.partition(".")[0]})))
         if not reach.add_module(module) or not reach.sources:
             raise TaskCodeError(f"module {module} has no source")
-        return TaskCode(Code(reach.digests, {}, reach.distributions), reach.sources, address)
+        # Several tasks of one name may be made by one function: the address tells which it is.
+        which = {address: digest_document("task-address", address)}
+        return TaskCode(Code(reach.digests, which, reach.distributions), reach.sources, address)
     reach = Reach(Finder())
     own, read = _by_value(reach, subject)
     code = Code({**reach.digests, **own}, read, reach.distributions)

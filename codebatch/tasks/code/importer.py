@@ -8,6 +8,7 @@ may be called is checked before (`tasks.code.modules`).
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import ExecutionLoader, MetaPathFinder
@@ -15,6 +16,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import decode_source, spec_from_loader
 from types import ModuleType
 from typing import NamedTuple
+
+from codebatch.tasks.code.imports import imports_of
 
 
 class ModuleSource(NamedTuple):
@@ -70,17 +73,44 @@ def held_source(name: str) -> ModuleSource | None:
 
 
 def hold(sources: Iterable[ModuleSource]) -> None:
-    """Import these modules from their sources from now on; anew, all of them, where one that was
-    held is another now.
+    """Import these modules from their sources from now on; anew, all of them and all others held
+    that import one of them, where one that was held is another now.
     """
     held, given = _importer.sources, {source.name: source for source in sources}
-    is_other = any(held.get(name, source) != source for name, source in given.items())
-    for name in given:
-        if is_other or name not in held:
-            sys.modules.pop(name, None)
+    changed = {name for name, source in given.items() if held.get(name, source) != source}
+    stale = given.keys() | _importers(changed) if changed else given.keys() - held.keys()
+    for name in stale:
+        sys.modules.pop(name, None)
     held.update(given)
     if _importer not in sys.meta_path:
         sys.meta_path.insert(0, _importer)
+
+
+def _importers(names: set[str]) -> set[str]:
+    """Return modules with all those held that import them, at however many removes. A package has
+    its modules as attributes, and they import it: they go together.
+    """
+    found: set[str] = set()
+    imported = {name: _imported(source) for name, source in _importer.sources.items()}
+    while names - found:
+        found |= names
+        names = {name for name, others in imported.items() if not found.isdisjoint(others)}
+        names |= {parent for name in found for parent in _with_parents(name)}
+    return found
+
+
+def _imported(source: ModuleSource) -> set[str]:
+    """Return all that a module may import, its package too, by names of which some are none."""
+    package = source.name if source.is_package else source.name.rpartition(".")[0]
+    found = {source.name}
+    for one in imports_of(ast.parse(source.data or b""), package):
+        found |= {one.name, *(f"{one.name}.{member}" for member in one.members)}
+    return {parent for name in found for parent in _with_parents(name)}
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def is_held(spec: object) -> bool:

@@ -12,16 +12,18 @@ import linecache
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import TaskCodeError
 from codebatch.tasks.code.distributions import distributions_of, is_installed
 from codebatch.tasks.code.importer import ModuleSource, held_source, is_held, namespace_spec
+from codebatch.tasks.code.loaded import difference
 
 _STANDARD = sys.stdlib_module_names
 _PACKAGE = "codebatch"
@@ -39,6 +41,7 @@ class Foreign(NamedTuple):
 # The source of each module of a user that was loaded, with the spec it was loaded by: it is
 # another object when it is loaded again.
 _loaded: dict[str, tuple[object, bytes]] = {}
+_compared: dict[str, tuple[object, bytes]] = {}  # those that were found to be of that source
 
 
 class Finder:
@@ -145,17 +148,11 @@ def tree_digest(path: str, tree: ast.AST) -> str:
 
 
 def remember_loaded(module: str) -> None:
-    """Keep what the files of a module that is being loaded, and of its package, have now: they may
-    be edited before a task of it is planned.
+    """Keep what the files of all modules of the user's own that are loaded have now, while a task
+    of ``module`` is made: they may be edited before it is planned.
     """
-    top = module.partition(".")[0]
     linecache.getlines(str(getattr(sys.modules.get(module), "__file__", None) or ""))
-    if top in _STANDARD or top in (_PACKAGE, "__main__"):
-        return
-    for name in [one for one in sys.modules if one == top or one.startswith(f"{top}.")]:
-        spec = getattr(sys.modules[name], "__spec__", None)
-        if spec is None or not spec.has_location or is_installed(spec.origin):
-            continue
+    for name, spec in _own_specs():
         known = _loaded.get(name)
         if known is None or known[0] is not spec:
             data = _data(spec)
@@ -163,10 +160,35 @@ def remember_loaded(module: str) -> None:
                 _loaded[name] = spec, data
 
 
+def _own_specs() -> Iterator[tuple[str, ModuleSpec]]:
+    """Yield the modules of the user's own that were loaded from files, with their specs."""
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top in _STANDARD or top in (_PACKAGE, "__main__") or not isinstance(module, ModuleType):
+            continue
+        # A module that is loaded when it is first used is not to be loaded by this.
+        spec = object.__getattribute__(module, "__dict__").get("__spec__")
+        if isinstance(spec, ModuleSpec) and spec.has_location and not _is_of_others(spec):
+            yield name, spec
+
+
+def _is_of_others(spec: ModuleSpec) -> bool:
+    origin = str(spec.origin)
+    return (
+        is_held(spec)
+        or not origin.endswith(".py")
+        or "site-packages" in origin
+        or is_installed(origin)
+    )
+
+
 def check_lines_unchanged(path: str) -> None:
     """Raise `TaskCodeError` where a file is other than its lines were when it was loaded; those of
     a cell of a notebook are in no file.
     """
+    for name, spec in _own_specs():
+        if spec.origin == path:
+            _read(name, spec)
     known: Any = linecache.cache.get(path)
     if known is None or len(known) == 1 or known[1] is None:
         return
@@ -197,14 +219,24 @@ def _check_unchanged(name: str, spec: ModuleSpec, path: str, data: bytes) -> Non
     """Raise `TaskCodeError` where a module that is loaded was another one then."""
     if getattr(sys.modules.get(name), "__spec__", None) is not spec:
         return
-    known = _loaded.setdefault(name, (spec, data))
-    if known[0] is not spec:
-        _loaded[name] = spec, data
-    elif known[1] != data and source_digest(path, known[1]) != source_digest(path, data):
-        raise TaskCodeError(
-            f"{path} was changed since module {name} was imported",
-            hints=["start this Python again, or reload the module"],
-        )
+    known = _loaded.get(name)
+    if known is None or known[0] is not spec:
+        known = _loaded[name] = spec, data
+    if known[1] != data and source_digest(path, known[1]) != source_digest(path, data):
+        raise _changed(name, path)
+    if _compared.get(name) != known:  # it may have been edited before it was first looked at
+        tree = parse_source(path, known[1])
+        other = difference(sys.modules[name], tree, known[1])
+        if other is not None:
+            raise _changed(name, f"{path} ({other} is another there than the one loaded)")
+        _compared[name] = known
+
+
+def _changed(name: str, what: str) -> TaskCodeError:
+    return TaskCodeError(
+        f"{what} was changed since module {name} was imported",
+        hints=["start this Python again, or reload the module"],
+    )
 
 
 def _data(spec: ModuleSpec) -> bytes | None:
