@@ -544,6 +544,18 @@ VALUES = {
         )
         for option in ("compare", "hash", "init", "repr", "kw_only")
     },
+    "attribute of a function": (
+        "def value(): pass\nvalue.limit = 1",
+        "def value(): pass\nvalue.limit = 2",
+    ),
+    "attribute of a cached function": (
+        "import functools\n@functools.cache\ndef value(): pass\nvalue.limit = 1",
+        "import functools\n@functools.cache\ndef value(): pass\nvalue.limit = 2",
+    ),
+    "lambdas on a line": (
+        "value, other = lambda n: n + 1, lambda n: n + 2",
+        "other, value = lambda n: n + 1, lambda n: n + 2",
+    ),
     "metaclass": (
         "class M(type):\n    one = 1\nclass value(metaclass=M): pass",
         "class M(type):\n    one = 2\nclass value(metaclass=M): pass",
@@ -561,6 +573,17 @@ VALUES = {
         "def value(n):\n    return value(n - 1) if n else 2",
     ),
 }
+
+
+def test_lambdas_on_the_very_line(notebook: Notebook) -> None:
+    notebook.run("both = [lambda n: n + 1, lambda n: n + 2, lambda n: n in (1, 2)]")
+    task = notebook.run(CELL.format(body="pass", value="value(1)"))
+    found = []
+    for which in (0, 0, 1, 2):
+        notebook.names["value"] = notebook.names["both"][which]
+        found.append(describe(task).digest)
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize("what", VALUES)
@@ -583,12 +606,101 @@ def test_what_nothing_reads_is_no_part(notebook: Notebook) -> None:
     assert describe(task) == before
 
 
-def test_a_global_that_the_task_sets_is_no_input(notebook: Notebook) -> None:
+def test_a_global_that_is_only_set_is_no_input(notebook: Notebook) -> None:
     notebook.run("value = 1")
-    task = notebook.run(CELL.format(body="global value; value += 1", value="value"))
+    task = notebook.run(CELL.format(body="global value; value = 3", value="1"))
     before = describe(task)
     notebook.run("value = 2")
     assert describe(task) == before
+
+
+def test_attribute_of_the_function_of_a_task(notebook: Notebook) -> None:
+    task = notebook.run(CELL.format(body="pass", value="task.function.limit"))
+    found = []
+    for limit in (1, 1, 2):
+        task.function.limit = limit
+        found.append(describe(task))
+    assert found[0] == found[1]
+    assert "code __main__:task" in changed(found[1], found[2])
+
+
+COUNTER = """\
+def make(n):
+    def count():
+        nonlocal n
+        n += 1
+        return n
+    return count
+value = make(0)
+"""
+# Cells, the last one with a task that reads what none of its names tells, and what the error says.
+UNKNOWN = {
+    "global that it sets": (
+        "value = 1",
+        CELL.format(body="global value; value += 1", value="value"),
+        "task() reads value, which task() sets: its value is not known before it runs",
+    ),
+    "global that is not there yet": (
+        "def fill():\n    global value\n    value = 1",
+        CELL.format(body="fill()", value="value"),
+        "task() reads value, which fill() sets",
+    ),
+    "variable of the function around it": (
+        COUNTER,
+        CELL.format(body="pass", value="value()"),
+        "make.<locals>.count() reads n, which make.<locals>.count() sets",
+    ),
+    "all globals": (
+        "value = 1",
+        CELL.format(body="pass", value="globals()['value']"),
+        "task() uses globals: what it reads by it is not known before it runs",
+    ),
+    "globals by another name": (
+        "value = globals",
+        CELL.format(body="pass", value="value()"),
+        "value, which task() reads: a builtins.builtin_function",
+    ),
+    "globals of a function": (
+        "def other(): pass",
+        CELL.format(body="pass", value="other.__globals__"),
+        "task() uses __globals__",
+    ),
+    "all that the main module has": (
+        "value = vars()",
+        CELL.format(body="pass", value="value['a']"),
+        "value, which task() reads: a builtins.dict is no part of a key",
+    ),
+    "main module": (
+        "import __main__ as value",
+        CELL.format(body="pass", value="vars(value)['a']"),
+        "value, which task() reads: a builtins.module is no part of a key",
+    ),
+    "import of the main module": (
+        "value = 1",
+        CELL.format(body="import __main__", value="__main__.value"),
+        "task() imports __main__: what it reads of it is not known",
+    ),
+    "import of a name of the main module": (
+        "def other():\n    from __main__ import value\n    return value",
+        CELL.format(body="pass", value="other()"),
+        "other() imports __main__",
+    ),
+    "all modules": (
+        "import sys",
+        CELL.format(body="pass", value="sys.modules['__main__'].value"),
+        "task() uses sys.modules",
+    ),
+    "text that is run": ("", CELL.format(body="pass", value="eval('1')"), "task() uses eval"),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_a_cell_reads_by_no_name(what: str, notebook: Notebook) -> None:
+    *cells, message = UNKNOWN[what]
+    task = [notebook.run(cell) for cell in cells][-1]
+    with pytest.raises(TaskCodeError, match=re.escape(f"task task: {message}")) as refused:
+        describe(task)
+    assert refused.value.hints
 
 
 def test_own_module_that_a_cell_reads(

@@ -103,6 +103,7 @@ def _by_value(reach: Reach, subject: Any) -> tuple[dict[str, str], dict[str, str
         for one, value in values.reads(subject)
         if value is not subject
     }
-    defaults = [subject.__defaults__, subject.__kwdefaults__]
+    given = values.attributes(subject)
+    defaults = [subject.__defaults__, subject.__kwdefaults__, *([given] if given else [])]
     source = [values.source(subject, name), values.digest(defaults, f"the defaults of {name}()")]
     return {own: values.digest(source, name)}, read

@@ -10,17 +10,15 @@ from __future__ import annotations
 import ast
 import copyreg
 import dataclasses
-import dis
 import functools
 import inspect
 import reprlib
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import (
     BuiltinFunctionType,
     CellType,
-    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -31,14 +29,22 @@ from typing import Any
 
 from codebatch.model.digest import canonical_json, digest_document
 from codebatch.model.errors import TaskCodeError
+from codebatch.tasks.code.bytecode import (
+    all_names,
+    code_document,
+    global_names,
+    names_set_around,
+    reads_any_name,
+)
+from codebatch.tasks.code.imports import imports_of
 from codebatch.tasks.code.modules import check_lines_unchanged, tree_digest
 from codebatch.tasks.code.reach import Reach
 
 MAIN = ("__main__", "__mp_main__")
 
 _PROTOCOL = 4
-_LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
-_STORES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
+_LAMBDA = "<lambda>"
+_RUN_ANY_NAME = (globals, eval, exec)
 _COLLECTIONS = (list, tuple, dict, set, frozenset)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 # What a class has beside what its source gives it.
@@ -55,12 +61,15 @@ _CACHE_WRAPPER = type(functools.lru_cache(len))
 class Values:
     """Makes documents of values; modules that they are from are added to a `Reach`.
 
-    State: ``_within`` are the ids of the values that the one at hand is in, outermost first.
+    State: ``_within`` are the ids of the values that the one at hand is in, outermost first;
+    ``_readers`` and ``_setters`` the functions that read and set a variable, by its place.
     """
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._within: list[int] = []
+        self._readers: dict[tuple[int, str], str] = {}
+        self._setters: dict[tuple[int, str], str] = {}
 
     def digest(self, value: object, where: str) -> str:
         """Return the digest of a value; ``where`` says in an error what it is."""
@@ -81,14 +90,19 @@ class Values:
 
     def reads(self, function: FunctionType) -> Iterator[tuple[str, object]]:
         """Yield what a function reads beside its arguments, by name: globals and closures."""
-        read, written = _global_names(function.__code__)
+        read = global_names(function.__code__)[0]
         for name in sorted(read & function.__globals__.keys()):
-            # What a function sets itself is no input of it.
-            yield name, "set by the function" if name in written else function.__globals__[name]
+            yield name, function.__globals__[name]
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
             yield name, _content(cell)
+
+    def attributes(self, function: FunctionType) -> dict[str, object]:
+        """Return what a function has as attributes, but for what it reads anyway."""
+        read = [value for _, value in self.reads(function)]
+        given = sorted(vars(function).items())
+        return {name: v for name, v in given if not any(v is one for one in read)}
 
     def source(self, function: FunctionType, where: str) -> str:
         """Return the digest of the source of a function; what it imports is added."""
@@ -96,9 +110,36 @@ class Values:
         package = str(function.__globals__.get("__package__") or "")
         self._reach.add_imports(tree, package, file)
         self._add_submodules(function)
-        return tree_digest(file, tree)
+        if not _is_of_the_standard_library(function):
+            self._check_names(function, [one.name for one in imports_of(tree, package)])
+        digest = tree_digest(file, tree)
+        if function.__code__.co_name != _LAMBDA:
+            return digest
+        # There may be others on its line.
+        document = code_document(function.__code__, lambda one: self.document(one, where))
+        return digest_document("task-value", [digest, document])
+
+    def _check_names(self, function: FunctionType, imported: Sequence[str]) -> None:
+        """Raise `TaskCodeError` where a function reads what cannot be known when it is planned."""
+        name, code = function.__qualname__, function.__code__
+        if any(one in MAIN for one in imported):
+            raise _unknown(f"{name}() imports __main__: what it reads of it")
+        if by := reads_any_name(code):
+            raise _unknown(f"{name}() uses {by}: what it reads by it")
+        read, written = global_names(code)
+        cells = dict(zip(code.co_freevars, map(id, function.__closure__ or ()), strict=True))
+        of_all = id(function.__globals__)
+        self._readers.update(((of_all, one), name) for one in read)
+        self._readers.update(((cell, one), name) for one, cell in cells.items())
+        self._setters.update(((of_all, one), name) for one in written)
+        self._setters.update(((cells[one], one), name) for one in names_set_around(code))
+        for place in sorted(self._readers.keys() & self._setters.keys()):
+            reader, setter = self._readers[place], self._setters[place]
+            raise _unknown(f"{reader}() reads {place[1]}, which {setter}() sets: its value")
 
     def _of_object(self, value: object, where: str) -> object:
+        if _is_any_name(value):
+            raise _unhashable(value, where, "what is read of it is not known before")
         if type(value) in _COLLECTIONS:
             return self._of_collection(value, where)
         if isinstance(value, ModuleType):
@@ -147,7 +188,8 @@ class Values:
         ]
         defaults = self.document(function.__defaults__, inner)
         named = self.document(function.__kwdefaults__, inner)
-        return ["function", self.source(function, inner), reads, defaults, named]
+        given = self.document(self.attributes(function), inner)
+        return ["function", self.source(function, inner), reads, defaults, named, given]
 
     def _of_class(self, cls: type, where: str) -> object:
         """Return the document of a class that is in no module: by all it consists of."""
@@ -191,7 +233,8 @@ class Values:
 
     def _of_wrapper(self, value: Any, where: str) -> object:
         if isinstance(value, _CACHE_WRAPPER):
-            return ["cached", self.document(value.__wrapped__, where)]
+            given = {name: v for name, v in vars(value).items() if name != "__wrapped__"}
+            return ["cached", self.document(value.__wrapped__, where), self.document(given, where)]
         return ["object", self._taken_apart(value, where)]
 
     def _taken_apart(self, value: object, where: str) -> object:
@@ -215,7 +258,7 @@ class Values:
         """Add modules that a function reaches as attributes of packages: another cell, or another
         module, has imported them.
         """
-        names = _all_names(function.__code__)
+        names = all_names(function.__code__)
         packages = [v.__name__ for _, v in self.reads(function) if isinstance(v, ModuleType)]
         while packages:
             package = packages.pop()
@@ -244,30 +287,6 @@ def _content(cell: CellType) -> object:
         return cell.cell_contents
     except ValueError:  # it was not set yet
         return "not set"
-
-
-def _all_codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _all_codes(constant)
-
-
-def _global_names(code: CodeType) -> tuple[set[str], set[str]]:
-    """Return the names of the globals that code reads, and of those that it sets."""
-    read: set[str] = set()
-    written: set[str] = set()
-    for one in _all_codes(code):
-        for instruction in dis.get_instructions(one):
-            if instruction.opname in _LOADS:
-                read.add(instruction.argval)
-            elif instruction.opname in _STORES:
-                written.add(instruction.argval)
-    return read, written
-
-
-def _all_names(code: CodeType) -> set[str]:
-    return {name for one in _all_codes(code) for name in one.co_names}
 
 
 def _source_lines(function: FunctionType) -> list[str] | None:
@@ -301,6 +320,21 @@ def _source_tree(function: FunctionType, where: str) -> tuple[ast.AST, str]:
         ) from error
 
 
+def _is_of_the_standard_library(function: FunctionType) -> bool:
+    module = str(function.__module__).partition(".")[0]
+    return module not in MAIN and module in sys.stdlib_module_names
+
+
+def _is_any_name(value: object) -> bool:
+    """Return whether a value gives all that a notebook or a script has, by any name."""
+    if isinstance(value, ModuleType):
+        return value.__name__ in MAIN
+    if isinstance(value, dict):
+        of_main = [vars(sys.modules[name]) for name in MAIN if name in sys.modules]
+        return any(value is one for one in (sys.modules, *of_main))
+    return any(value is one for one in _RUN_ANY_NAME)
+
+
 def _function_of(value: object) -> FunctionType | None:
     inner = getattr(value, "__func__", value)
     return inner if isinstance(inner, FunctionType) else None
@@ -326,6 +360,13 @@ def _can_import(value: Any, module: str | None) -> bool:
     for name in value.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is value
+
+
+def _unknown(what: str) -> TaskCodeError:
+    return TaskCodeError(
+        f"{what} is not known before it runs",
+        hints=["read what it needs by its name, or pass it in the task's config"],
+    )
 
 
 def _unhashable(value: object, where: str, reason: str) -> TaskCodeError:
