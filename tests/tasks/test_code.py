@@ -524,6 +524,7 @@ VALUES = {
         "class value:\n    def one(self):\n        return 1",
         "class value:\n    def one(self):\n        return 2",
     ),
+    "docstring of a class": ("class value:\n    'a'", "class value:\n    'b'"),
     "attribute of a class": ("class value:\n    one = 1", "class value:\n    one = 2"),
     "property": (
         "class value:\n    @property\n    def one(self):\n        return 1",
@@ -730,6 +731,10 @@ REFUSED_VALUES = {
         "held = open('/dev/null')\ndef make(file):\n    return lambda: file\nvalue = make(held)",
         "file, which make.<locals>.<lambda>() reads: a _io.TextIO",
     ),
+    "object that is pickled by a name": (
+        "class K:\n    def __reduce__(self): return 'value'\nvalue = K()",
+        "value, which task() reads: a __main__.K is no part of a key (it is pickled by a name)",
+    ),
     "file in a list": ("held = open('/dev/null'); value = [held]", "value, which task() reads: a"),
     "function without source": ("exec('def value(): pass')", "there is no source of value()"),
 }
@@ -849,6 +854,9 @@ STABLE = {
     "enumeration": "class E(enum.Enum):\n    A = 'a'\n    B = 'b'\nvalue = E.B",
     "flags": "class E(enum.Flag):\n    A = 1\n    B = 2\nvalue = {E.A, E.B, E.A | E.B}",
     "named tuple": "class N(typing.NamedTuple):\n    one: int\n    two: str = 'a'\nvalue = N(1)",
+    "variable of a type": (
+        "T = typing.TypeVar('T')\nclass value(typing.Generic[T]):\n    def one(self) -> T: pass"
+    ),
     "slots": (
         "class K:\n    __slots__ = ('a', 'b')\n"
         "    def __init__(self): self.a, self.b = 1, 2\nvalue = K()"

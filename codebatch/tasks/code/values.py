@@ -20,6 +20,7 @@ from types import (
     BuiltinFunctionType,
     CellType,
     FunctionType,
+    GenericAlias,
     GetSetDescriptorType,
     MemberDescriptorType,
     MethodType,
@@ -43,13 +44,14 @@ from codebatch.tasks.code.reach import Reach
 MAIN = ("__main__", "__mp_main__")
 
 _PROTOCOL = 4
+_TYPING = "typing"  # its variables of types are pickled by name, and do nothing
 _LAMBDA = "<lambda>"
 _RUN_ANY_NAME = (globals, eval, exec)
 _COLLECTIONS = (list, tuple, dict, set, frozenset)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 # What a class has beside what its source gives it.
 _OF_EVERY_CLASS = frozenset(
-    {"__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__firstlineno__"}
+    {"__module__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__"}
     | {"__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__"}
     | {"__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"}
 )
@@ -145,7 +147,9 @@ class Values:
         if isinstance(value, ModuleType):
             self._reach.add_module(value.__name__)
             return ["module", value.__name__]
-        if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        # In Python 3.10 `set[str]` says that it is a type.
+        is_alias = type(value) is GenericAlias
+        if isinstance(value, (type, FunctionType, BuiltinFunctionType)) and not is_alias:
             return self._of_named(value, where)
         if isinstance(value, MethodType):
             own = self.document(value.__self__, where)
@@ -195,9 +199,11 @@ class Values:
         """Return the document of a class that is in no module: by all it consists of."""
         inner = f"class {cls.__qualname__}"
         generated = _is_generated(cls)
-        members = []
+        members: list[object] = []
+        if "__dataclass_params__" not in vars(cls):  # it makes one that spells addresses
+            members.append(["__doc__", self.document(vars(cls).get("__doc__"), inner)])
         for name, value in sorted(vars(cls).items()):
-            if name in _OF_EVERY_CLASS or isinstance(value, _DESCRIPTORS):
+            if name in _OF_EVERY_CLASS or name == "__doc__" or isinstance(value, _DESCRIPTORS):
                 continue
             function = _function_of(value)
             if generated and function is not None and _is_from_fields(function):
@@ -246,6 +252,8 @@ class Values:
             raise _unhashable(value, where, str(error)) from error
         if isinstance(parts, str):
             module = getattr(value, "__module__", type(value).__module__)
+            if module in MAIN and type(value).__module__ != _TYPING:
+                raise _unhashable(value, where, "it is pickled by a name")
             self._reach.add_module(module)
             return [module, parts]
         made_by, arguments, state, *items = [*parts, None, None, None][:5]
