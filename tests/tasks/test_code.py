@@ -18,7 +18,7 @@ from conftest import cli_environment
 from usercode import CELL, HELPER, TASK, Notebook, Project, changed, running_notebook
 
 from codebatch.model.errors import CodeBatchError, TaskCodeError, TaskLoadError, TaskNotFoundError
-from codebatch.tasks.code import carry, describe, load_object
+from codebatch.tasks.code import Code, carry, describe, load_object
 from codebatch.tasks.registry import find_task
 
 
@@ -193,6 +193,40 @@ def test_decorated_task(project: Project, notebook: Notebook) -> None:
     assert changed(before, other) == ["code function"]
     once = DECORATED.replace("        yield from function(file)\n", "", 1)
     assert changed(before, describe(notebook.run(once))) == ["code __main__:count"]
+
+
+def test_task_of_a_function_of_another_module(project: Project, notebook: Notebook) -> None:
+    function = "import codebatch\ndef number(file):\n    yield codebatch.Metric('n', 42)\n"
+    made = "import codebatch, PKG_impl\nt = codebatch.task(version=1, name='t')(PKG_impl.number)\n"
+    project.write({"PKG_impl.py": function, "PKG.py": made})
+    project.write({"PKG_again.py": "from PKG import t\n"})
+    task = project.load("PKG.py:t")
+    name = project.package
+    before = describe(task)
+    assert sorted(before.modules) == [name, f"{name}_impl"]
+    assert adopted(task) == "[42]"
+    assert project.load("PKG_again.py:t") is task
+    assert describe(task) == before
+    notebook.run(made.replace("PKG", name).replace("\nt =", "\ntask ="))
+    assert f"{name}_impl" in describe(notebook.names["task"]).modules
+    assert adopted(notebook.names["task"]) == "[42]"
+
+
+def test_module_that_a_worker_has_and_the_plan_has_not() -> None:
+    missing = Code({}, {}, {"msgpack.not_there": "", "not_there_at_all": ""})
+    assert missing.here() == missing
+    planned = Code({}, {}, {"tree_sitter": "", "msgpack.ext": "", "json.decoder": ""})
+    assert "" not in planned.here().distributions.values()
+    assert planned.here().digest != planned.digest
+
+
+def test_missing_module_of_a_package_that_is_there(project: Project) -> None:
+    imports = "try:\n    import msgpack.not_there\nexcept ImportError:\n    pass\n" + HELPER
+    project.write({"PKG.py": TASK.format(imports=imports, body="pass")})
+    code = project.code("PKG.py:count")
+    version = importlib.metadata.version("msgpack")
+    assert code.distributions == {"msgpack": version, "msgpack.not_there": ""}
+    assert code.here() == code
 
 
 REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {

@@ -7,6 +7,7 @@ the values it reads, along with the modules that these are from.
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from codebatch.model.digest import digest_document
 from codebatch.model.errors import TaskCodeError
 from codebatch.tasks.code.document import Code
 from codebatch.tasks.code.importer import ModuleSource
-from codebatch.tasks.code.modules import Finder
+from codebatch.tasks.code.modules import Finder, own_specs, parse_source
 from codebatch.tasks.code.reach import Reach
 from codebatch.tasks.code.values import MAIN, Values
 from codebatch.tasks.records import RECORD_TYPES
@@ -45,10 +46,28 @@ def address_of(task: object, subject: object) -> str | None:
     module = str(getattr(subject, "__module__", None))
     if module in MAIN or module not in sys.modules:
         return None
-    for name, value in vars(sys.modules[module]).items():
-        if value is task:
-            return f"{module}:{name}"
+    own = (name for name, value in vars(sys.modules[module]).items() if value is task)
+    name = next(own, None)
+    return f"{module}:{name}" if name is not None else _address_elsewhere(task)
+
+
+def _address_elsewhere(task: object) -> str | None:
+    """Return where a module has a task that it made of what it imports."""
+    for module in sorted(name for name, _ in own_specs()):
+        for name, value in list(vars(sys.modules[module]).items()):
+            if value is task and _assigns(module, name):
+                return f"{module}:{name}"
     return None
+
+
+def _assigns(module: str, name: str) -> bool:
+    """Return whether a module gives a value to a name, and does not just import it."""
+    source = Finder().find(module)
+    if not isinstance(source, ModuleSource) or source.data is None:
+        return False
+    nodes = ast.walk(parse_source(source.path, source.data))
+    names = (node for node in nodes if isinstance(node, ast.Name) and node.id == name)
+    return any(isinstance(node.ctx, ast.Store) for node in names)
 
 
 def describe_task(task: Any) -> TaskCode:
@@ -96,6 +115,8 @@ def _by_value(reach: Reach, subject: Any) -> tuple[dict[str, str], dict[str, str
     values = Values(reach)
     name = subject.__qualname__
     own = f"{subject.__module__}:{name}"
+    if getattr(sys.modules.get(subject.__module__), name, None) is subject:
+        reach.add_module(subject.__module__)  # pickles name it
     if not isinstance(subject, FunctionType):
         return {own: values.digest(subject, name)}, {}
     read = {

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from codebatch.model.digest import Document, digest_document
+from codebatch.model.errors import TaskCodeError
 from codebatch.model.keys import CODE_PARTS
-from codebatch.tasks.code.distributions import version_of
+from codebatch.tasks.code.distributions import MISSING, version_of
+
+_PRESENT = "there"  # the version of a module that a plan says is not
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Code:
         return Code(
             self.modules,
             self.globals,
-            {name: version_of(name) for name in self.distributions},
+            {name: _version_here(name, known) for name, known in self.distributions.items()},
         )
 
     @classmethod
@@ -54,3 +57,18 @@ class Code:
             "globals": dict(sorted(self.globals.items())),
             "distributions": dict(sorted(self.distributions.items())),
         }
+
+
+def _version_here(name: str, known: str) -> str:
+    """Return the version of a distribution, or of a module that was not there for the plan."""
+    found = version_of(name)
+    return _PRESENT if known == found == MISSING and _is_there(name) else found
+
+
+def _is_there(module: str) -> bool:
+    from codebatch.tasks.code.modules import Finder  # noqa: PLC0415 - for such modules alone
+
+    try:
+        return Finder().find(module) is not None
+    except TaskCodeError:  # it is there, and something is wrong with it
+        return True

@@ -152,7 +152,7 @@ def remember_loaded(module: str) -> None:
     of ``module`` is made: they may be edited before it is planned.
     """
     linecache.getlines(str(getattr(sys.modules.get(module), "__file__", None) or ""))
-    for name, spec in _own_specs():
+    for name, spec in own_specs():
         known = _loaded.get(name)
         if known is None or known[0] is not spec:
             data = _data(spec)
@@ -160,8 +160,8 @@ def remember_loaded(module: str) -> None:
                 _loaded[name] = spec, data
 
 
-def _own_specs() -> Iterator[tuple[str, ModuleSpec]]:
-    """Yield the modules of the user's own that were loaded from files, with their specs."""
+def own_specs() -> Iterator[tuple[str, ModuleSpec]]:
+    """Yield the modules of the user's own that are loaded from sources, with their specs."""
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         if top in _STANDARD or top in (_PACKAGE, "__main__") or not isinstance(module, ModuleType):
@@ -174,20 +174,15 @@ def _own_specs() -> Iterator[tuple[str, ModuleSpec]]:
 
 def _is_of_others(spec: ModuleSpec) -> bool:
     origin = str(spec.origin)
-    return (
-        is_held(spec)
-        or not origin.endswith(".py")
-        or "site-packages" in origin
-        or is_installed(origin)
-    )
+    return not is_held(spec) and (not origin.endswith(".py") or is_installed(origin))
 
 
 def check_lines_unchanged(path: str) -> None:
     """Raise `TaskCodeError` where a file is other than its lines were when it was loaded; those of
     a cell of a notebook are in no file.
     """
-    for name, spec in _own_specs():
-        if spec.origin == path:
+    for name, spec in own_specs():
+        if spec.origin == path and not is_held(spec):
             _read(name, spec)
     known: Any = linecache.cache.get(path)
     if known is None or len(known) == 1 or known[1] is None:

@@ -79,7 +79,7 @@ class Reach:
             raise TaskCodeError(f"{where}:{found.line}: a relative import outside of a package")
         if not self._enter(found.name):
             # It may be tried, and done without: that it is not there is part of the code.
-            self.distributions.setdefault(found.name.partition(".")[0], MISSING)
+            self._add_missing(found.name)
             return
         source = self.sources.get(found.name)
         if source is None or not source.is_package:
@@ -89,6 +89,13 @@ class Reach:
             members = listed_members(parse_source(source.path, source.data))
         for member in members:
             self._enter(f"{found.name}.{member}")
+
+    def _add_missing(self, name: str) -> None:
+        """Note the package or module that is not there, and those above it, which are."""
+        parts = name.split(".")
+        names = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+        missing = next((one for one in names if not self._enter(one)), name)
+        self.distributions.setdefault(missing, MISSING)
 
 
 def _imports(tree: ast.AST, package: str, where: str) -> Iterator[Import]:
