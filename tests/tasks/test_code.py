@@ -40,6 +40,19 @@ WAYS_TO_IMPORT = {
         "import importlib",
         "number = importlib.import_module('PKG.helper').number",
     ),
+    "by an alias of a function": (
+        "from importlib import import_module as load",
+        "number = load('PKG.helper').number",
+    ),
+    "by an alias of a module": (
+        "import importlib as il",
+        "number = il.import_module('PKG.helper').number",
+    ),
+    "by the name of an object": (
+        "import pkgutil",
+        "number = pkgutil.resolve_name('PKG.helper:number')",
+    ),
+    "in a text that is run": ("", "number = eval(\"__import__('PKG.helper').helper.number\")"),
     "through another module": ("from .between import number", "pass"),
 }
 
@@ -61,6 +74,14 @@ def test_comments_and_layout_are_no_part_and_helpers_are(way: str, project: Proj
     project.write({"PKG/helper.py": HELPER.replace("1", "2")})
     assert project.changes(before, project.code()) == ["code PKG.helper"]
     assert project.load("PKG/tasks.py:count") is not None
+
+
+def test_what_only_has_the_name_of_an_import(project: Project) -> None:
+    """Methods, patterns and syntax trees are no imports."""
+    lines = "import ast, re\nre.compile(str(1))\ncompile(str(1), '', 'eval')\nast.literal_eval('1')"
+    own = "class Model:\n    def eval(self, x): return x\nModel().eval(str(1))"
+    project.write({"PKG.py": TASK.format(imports=f"{lines}\n{own}\n{HELPER}", body="pass")})
+    assert list(project.code("PKG.py:count").modules) == [project.package]
 
 
 def test_two_tasks_of_a_package(project: Project) -> None:
@@ -101,11 +122,20 @@ def test_file_beside_another(project: Project) -> None:
     assert str(project.folder) not in sys.path
 
 
-def test_members_that_a_package_lists_are_followed(project: Project) -> None:
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "__all__ = ['helper']",
+        "__all__ = []\n__all__ += ['helper']",
+        "import os\n__all__ = ['os']\n__all__.extend(('helper',))",
+        "import glob as g\nfrom glob import *\n__all__ = g.__all__ + ['helper']",
+    ],
+)
+def test_members_that_a_package_lists_are_followed(listed: str, project: Project) -> None:
     project.write(
         {
             "PKG/__init__.py": "",
-            "PKG/sub/__init__.py": "__all__ = ['helper']\n",
+            "PKG/sub/__init__.py": f"{listed}\n",
             "PKG/sub/helper.py": HELPER,
             "PKG/tasks.py": TASK.format(
                 imports="from .sub import *", body="number = helper.number"
@@ -234,6 +264,35 @@ REFUSED_FILES: dict[str, tuple[dict[str, str], type[CodeBatchError], str]] = {
         {"PKG.py": "import importlib\nname = 'a'\nimportlib.import_module(name)\n"},
         TaskCodeError,
         r"PKG\.py:3: import_module\(\) with a name that is computed",
+    ),
+    "a name that is computed, by an alias": (
+        {"PKG.py": "from importlib import import_module as load\nload('a' + 'b')\n"},
+        TaskCodeError,
+        r"PKG\.py:2: import_module\(\) with a name that is computed",
+    ),
+    "a function that imports, passed on": (
+        {"PKG.py": "import importlib as il\nload = il.import_module\nload('x')\n"},
+        TaskCodeError,
+        r"PKG\.py:2: import_module under another name",
+    ),
+    "a file by an alias": (
+        {"PKG.py": "from importlib.util import spec_from_file_location as s\ns('x', 'x.py')\n"},
+        TaskCodeError,
+        r"PKG\.py:2: spec_from_file_location\(\)",
+    ),
+    "a text that is computed": (
+        {"PKG.py": "import os\nexec(os.environ['X'])\n"},
+        TaskCodeError,
+        r"PKG\.py:2: exec\(\) with text that is computed",
+    ),
+    "a list of members that is computed": (
+        {
+            "PKG/tasks.py": "from .sub import *\n",
+            "PKG/__init__.py": "",
+            "PKG/sub/__init__.py": "import os\n__all__ = os.listdir()\n",
+        },
+        TaskCodeError,
+        r"__init__\.py:2: names in __all__ that are computed",
     ),
     "a file by its path": (
         {"PKG.py": "import runpy\nrunpy.run_path('x.py')\n"},

@@ -86,7 +86,7 @@ class Reach:
             return
         members = found.members
         if _ALL in members and source.data is not None:
-            members = listed_members(parse_source(source.path, source.data))
+            members = _listed(source.path, source.data)
         for member in members:
             self._enter(f"{found.name}.{member}")
 
@@ -98,12 +98,23 @@ class Reach:
         self.distributions.setdefault(missing, MISSING)
 
 
+def _listed(path: str, data: bytes) -> tuple[str, ...]:
+    try:
+        return listed_members(parse_source(path, data))
+    except DynamicImportError as error:
+        raise _hidden(path, error) from None
+
+
 def _imports(tree: ast.AST, package: str, where: str) -> Iterator[Import]:
     try:
         yield from imports_of(tree, package)
     except DynamicImportError as error:
-        raise TaskCodeError(
-            f"{where}:{error.line}: {error}: which module it is decides on results, and cannot be "
-            "known before",
-            hints=["import it by its name, or choose among modules that are imported by name"],
-        ) from None
+        raise _hidden(where, error) from None
+
+
+def _hidden(where: str, error: DynamicImportError) -> TaskCodeError:
+    return TaskCodeError(
+        f"{where}:{error.line}: {error}: which module it is decides on results, and cannot be "
+        "known before",
+        hints=["import it by its name, or choose among modules that are imported by name"],
+    )
