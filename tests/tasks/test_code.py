@@ -462,7 +462,7 @@ def test_sibling_that_was_changed_before_the_first_plan(
 
 UNCHANGED = '''"""All that Python makes of a module."""
 from __future__ import annotations
-import dataclasses, enum, functools, typing, collections, contextlib
+import dataclasses, enum, functools, types, typing, collections, contextlib
 
 LIMIT, NAMES, SET = 1, ("a", "b"), {"a", "b"}
 state = None
@@ -504,6 +504,8 @@ def made(n):
     return inner
 
 number = functools.partial(made(1), 2)
+@types.coroutine
+def turn(): yield
 async def later(): return [x async for x in later()]
 try:
     import not_there_at_all

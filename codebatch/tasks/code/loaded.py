@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from importlib.machinery import SourceFileLoader
+from inspect import CO_ITERABLE_COROUTINE
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -54,7 +55,8 @@ def _signature(code: CodeType) -> object:
     """Return what code does, as a value; where it stands is no part of that."""
     is_body = not code.co_flags & _OPTIMIZED  # the names in there have no order of their own
     constants = tuple(_constant(one, is_body=is_body) for one in code.co_consts)
-    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    flags = code.co_flags & ~CO_ITERABLE_COROUTINE  # which `types.coroutine` sets afterwards
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     return code.co_code, constants, counts, names
 
