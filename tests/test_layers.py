@@ -61,6 +61,7 @@ HOMES = {
     "dask": {"graph", "cluster"},
     "distributed": {"cluster"},
     "click": {"cli"},
+    "rich": {"cli"},
     "cloudpickle": {"tasks"},
     "backports": {"store"},
     "compression": {"store"},
