@@ -32,8 +32,11 @@ from codebatch.runtime.lazy import lazy
 if TYPE_CHECKING:
     import traceback
 
+    from codebatch.cli import completion, help_text
     from codebatch.cli.render import output
 else:
+    completion = lazy("codebatch.cli.completion")
+    help_text = lazy("codebatch.cli.help_text")
     output = lazy("codebatch.cli.render.output")
     traceback = lazy("traceback")
 
@@ -59,6 +62,10 @@ class ReportingGroup(click.Group):
         with reporting(as_json=_wants_json(arguments), store=_value_of("--store", arguments)):
             return super().invoke(ctx)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with the first sentence of their help."""
+        help_text.write_commands(formatter, "Commands", self.commands)
+
 
 class SectionedGroup(ReportingGroup):
     """A group whose help lists its commands under headings."""
@@ -73,9 +80,8 @@ class SectionedGroup(ReportingGroup):
         """Write each heading with its commands and the first sentence of their help."""
         width = max(map(len, self.commands))
         for heading, names in self.sections.items():
-            rows = [(f"{n:<{width}}", self.commands[n].get_short_help_str(200)) for n in names]
-            with formatter.section(heading):
-                formatter.write_dl(rows)
+            found = {f"{name:<{width}}": self.commands[name] for name in names}
+            help_text.write_commands(formatter, heading, found)
 
 
 def root_command(ctx: click.Context) -> click.Group:
@@ -109,6 +115,21 @@ class CommandTable(Mapping[str, click.Command]):
 class OnceCommand(click.Command):
     """A command that refuses an option given twice, where click would take the last."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Make click's context; where a shell completes a line, parameters offer values."""
+        if extra.get("resilient_parsing"):
+            completion.offer_values(self)
+        return super().make_context(*args, **extra)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of the command, then its examples."""
+        super().format_help_text(ctx, formatter)
+        help_text.write_examples(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        help_text.write_options(self, ctx, formatter)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Count the options before click folds them."""
         given = Counter(word.split("=", 1)[0] for word in _options(args))
@@ -134,11 +155,9 @@ class LeadingCommand(OnceCommand):
         return led.make_context(f"{info_name} {args[0]}", args[1:], *rest, **extra)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options as click does, then the commands it leads."""
+        """Write the options, then the commands it leads."""
         super().format_options(ctx, formatter)
-        with formatter.section("Commands"):
-            rows = [(name, led.get_short_help_str()) for name, led in self.commands.items()]
-            formatter.write_dl(rows)
+        help_text.write_commands(formatter, "Commands", self.commands)
 
 
 @contextlib.contextmanager

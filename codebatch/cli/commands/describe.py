@@ -12,7 +12,9 @@ import click
 
 from codebatch.cli import command as shape
 from codebatch.cli.command import Call
+from codebatch.cli.examples import EXAMPLES
 from codebatch.cli.group import LeadingCommand, root_command
+from codebatch.cli.help_text import summary_of
 from codebatch.cli.render import output
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
@@ -118,8 +120,9 @@ def _command(name: str, command: click.Command) -> Document:
     parameters = command.params
     return {
         "name": name,
-        "summary": command.get_short_help_str(200),
+        "summary": summary_of(command),
         "help": command.help or "",
+        "examples": [*EXAMPLES[name]],
         "arguments": [_argument(p) for p in parameters if isinstance(p, click.Argument)],
         "options": [_option(p) for p in parameters if isinstance(p, click.Option)],
         "schemas": list(schemas_of(name)),

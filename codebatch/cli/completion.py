@@ -1,0 +1,254 @@
+"""What a shell offers for the values of arguments and options, in bash, zsh and fish.
+
+Values are those of the store and the batch that the line names so far. Where there is no such
+store or batch, nothing is offered: a message would be written into the line that is being typed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from codebatch.cli.render.formats import FORMATS
+from codebatch.model.errors import CodeBatchError
+from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.runtime.lazy import lazy
+from codebatch.store import BATCH_PREFIX, SNAPSHOT_PREFIX
+from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
+
+if TYPE_CHECKING:
+    from codebatch import api
+    from codebatch.model import resources
+    from codebatch.query import fields, top
+    from codebatch.tasks import registry
+else:
+    api = lazy("codebatch.api")
+    fields = lazy("codebatch.query.fields")
+    registry = lazy("codebatch.tasks.registry")
+    resources = lazy("codebatch.model.resources")
+    top = lazy("codebatch.query.top")
+
+Offers = Callable[[click.Context, str], Iterable[str | CompletionItem]]
+
+_LATEST = "latest"
+_MOST_PATHS = 200  # a shell asks before it lists more
+
+
+def offer_values(command: click.Command) -> None:
+    """Have the parameters of a command offer the values in the tables below."""
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Choice):
+            continue  # offers its choices
+        if isinstance(parameter, click.Option):
+            offers = OPTIONS.get(parameter.opts[-1])
+        else:
+            offers = _ARGUMENTS.get(parameter.human_readable_name.strip("[].").removesuffix("..."))
+        if offers is not None:
+            parameter.shell_complete = functools.partial(_matching, offers)  # type: ignore[method-assign]
+
+
+def _matching(offers: Offers, ctx: click.Context, text: str) -> list[CompletionItem]:
+    try:
+        items = [
+            one if isinstance(one, CompletionItem) else CompletionItem(one)
+            for one in offers(ctx, text)
+        ]
+    except CodeBatchError:  # no store, no batch, a damaged one: nothing is offered
+        return []
+    return [item for item in items if item.type != "plain" or item.value.startswith(text)]
+
+
+def _store(ctx: click.Context) -> api.Store:
+    return api.open_store(ctx.params.get("store"))
+
+
+def _batch(ctx: click.Context) -> api.Batch:
+    return _store(ctx).find_batch(ctx.params.get("batch_id") or _LATEST)
+
+
+def _paths(kind: str) -> Offers:
+    """Return what has the shell complete names of its own: of a ``dir`` or of a ``file``."""
+    return lambda _, text: [CompletionItem(text, type=kind)]
+
+
+def _words(words: Iterable[str]) -> Offers:
+    """Return what offers words of a set, several with commas between."""
+    return _listed(lambda _: words)
+
+
+def _listed(find: Callable[[click.Context], Iterable[str]]) -> Offers:
+    """Return what offers the last of several words with commas between."""
+
+    def offers(ctx: click.Context, text: str) -> Iterator[str]:
+        before, comma, _ = text.rpartition(",")
+        return (before + comma + word for word in find(ctx))
+
+    return offers
+
+
+def _batches(ctx: click.Context, _: str) -> Iterator[str | CompletionItem]:
+    store = _store(ctx)
+    yield from _listed_ids(store.batches(), "batch_id")
+    yield from _named(store, BATCH_PREFIX)
+    yield _LATEST
+
+
+def _snapshots(ctx: click.Context, _: str) -> Iterator[str | CompletionItem]:
+    store = _store(ctx)
+    yield from _listed_ids(store.snapshots(), "snapshot_id")
+    yield from _named(store, SNAPSHOT_PREFIX)
+    yield _LATEST
+
+
+def _listed_ids(rows: Iterable[Mapping[str, Any]], field: str) -> Iterator[CompletionItem]:
+    """Yield the ids of the rows of a listing, newest first."""
+    for row in reversed([*rows]):
+        about = " ".join(str(row[key]) for key in ("source", "status") if row.get(key))
+        yield CompletionItem(row[field], help=about or None)
+
+
+def _named(store: api.Store, prefix: str) -> Iterator[CompletionItem]:
+    """Yield the names of ids that begin with the prefix."""
+    for name, one in store.names.items():
+        if one.startswith(prefix):
+            yield CompletionItem(name, help=one)
+
+
+def _ids(ctx: click.Context, text: str) -> Iterator[str | CompletionItem]:
+    yield from _batches(ctx, text)
+    yield from _snapshots(ctx, text)
+
+
+def _names(ctx: click.Context, _: str) -> Iterable[str]:
+    """Return the names in the store, of a command that has one."""
+    return _store(ctx).names if _has(ctx, "store") else ()
+
+
+def _codes(ctx: click.Context) -> Iterable[str]:
+    found: Any = _batch(ctx).summary()["diagnostics"]
+    return sorted(found["by_code"])
+
+
+def _languages(ctx: click.Context, _: str) -> Iterable[str]:
+    found: Any = _batch(ctx).summary()["files"]
+    return sorted(found["by_language"])
+
+
+def _fields(ctx: click.Context) -> fields.Fields:
+    return fields.fields_of(_batch(ctx).load_status().plan)
+
+
+def _columns(ctx: click.Context, text: str) -> Iterable[str]:
+    """Return the fields that the rows of a command can be ordered by."""
+    listed = (ctx.info_name or "").rstrip("s")
+    found = _fields(ctx)
+    kind = "diagnostic" if listed == "error" else listed
+    columns = fields.record_columns([kind] if kind in found else found, found)
+    if listed == "file":
+        columns = fields.FILE_FIELDS
+    return (text[: text.startswith("-")] + column for column in columns)
+
+
+def _kinds(ctx: click.Context) -> Iterable[str]:
+    return dict.fromkeys((*KINDS, *_own(ctx)))
+
+
+def _own(ctx: click.Context) -> Iterable[str]:
+    """Return the kinds of a batch, none where there is no batch yet."""
+    try:
+        return _fields(ctx)
+    except CodeBatchError:
+        return ()
+
+
+def _rankings(ctx: click.Context, _: str) -> Iterable[str]:
+    own = [kind for kind in _own(ctx) if kind not in KINDS]
+    return (*top.CHOICES, *own)
+
+
+def _tasks_of_batch(ctx: click.Context, _: str) -> Iterable[str]:
+    return [task.id for task in _batch(ctx).load_status().plan.tasks]
+
+
+def _tasks(ctx: click.Context, text: str) -> Iterator[str | CompletionItem]:
+    yield from registry.task_names()
+    yield CompletionItem(text, type="file")
+
+
+def _task(ctx: click.Context, text: str) -> Iterable[str | CompletionItem]:
+    """Return tasks to run, or those of the batch, whichever the option of the command is for."""
+    return (_tasks if _has(ctx, "tasks") else _tasks_of_batch)(ctx, text)
+
+
+def _has(ctx: click.Context, parameter: str) -> bool:
+    return parameter in {one.name for one in ctx.command.params}
+
+
+def _pipelines(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
+    yield from resources.list_pipelines()
+    yield CompletionItem(text, type="file")
+
+
+def _schedulers(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
+    yield from ("auto", "sync", "threads", "processes", "tcp://", "tls://")
+    yield CompletionItem(text, type="file")
+
+
+def _file(ctx: click.Context, text: str) -> Iterable[str | CompletionItem]:
+    """Return files of the batch, of a command that reads one, else those of the shell."""
+    return _files(ctx, text) if _has(ctx, "batch_id") else [CompletionItem(text, type="file")]
+
+
+def _files(ctx: click.Context, text: str) -> Iterable[str]:
+    """Return the paths of a batch that begin so: all, or the next folders where they are many."""
+    store, batch = _store(ctx), _batch(ctx)
+    snapshot = store.find_snapshot(batch.load_status().plan.snapshot_id)
+    found = [record.path for record in snapshot.files if record.path.startswith(text)]
+    while len(found) > _MOST_PATHS:
+        nearest = {path[: path.find("/", len(text)) + 1] or path for path in found}
+        if len(nearest) > 1:
+            return sorted(nearest)
+        (text,) = nearest
+    return found
+
+
+OPTIONS: Mapping[str, Offers] = {
+    "--base": _batches,
+    "--batch": _batches,
+    "--by": _rankings,
+    "--code": _listed(_codes),
+    "--edge-type": _words(EDGE_TYPES),
+    "--file": _files,
+    "--format": lambda *_: FORMATS,
+    "--kind": _listed(_kinds),
+    "--language": _languages,
+    "--metric": _words(METRICS),
+    "--output": _paths("file"),
+    "--path": _files,
+    "--performance-report": _paths("file"),
+    "--pipeline": _pipelines,
+    "--scheduler": _schedulers,
+    "--severity": _words(SEVERITIES),
+    "--snapshot": _snapshots,
+    "--sort": _columns,
+    "--source": _paths("dir"),
+    "--store": _paths("dir"),
+    "--symbol-type": _words(SYMBOL_TYPES),
+    "--task": _task,
+    "--with": _tasks,
+}
+_ARGUMENTS: Mapping[str, Offers] = {
+    "A": _batches,
+    "B": _batches,
+    "DIR": _paths("dir"),
+    "FILE": _file,
+    "FILE.py:NAME|MODULE:NAME|NAME": _tasks,
+    "ID": _ids,
+    "NAME": _names,
+    "NAME|PATH": _pipelines,
+    "PATH": _paths("file"),
+}

@@ -1,0 +1,129 @@
+"""What shells offer for values: what the store and the batch of the line have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import ShellComplete, get_completion_class
+from conftest import Scanned, write_tree
+
+import codebatch
+from codebatch.cli import cli, completion
+from codebatch.cli.commands.describe import iter_commands
+
+COMMANDS = dict(iter_commands(cli))
+# Options whose values are numbers, sizes, times, or texts of one's own.
+FREE = {
+    *("--at", "--cluster-timeout", "--config", "--draw", "--file-timeout", "--grace", "--largest"),
+    *("--limit", "--max", "--max-file-size", "--max-memo-bytes", "--max-memo-days"),
+    *("--memory-limit", "--min", "--name", "--sample", "--shards", "--subset", "--target"),
+    *("--timeout", "--wait", "--workers"),
+}
+
+
+def offers(*words: object, shell: str = "bash") -> list[str]:
+    """What is offered for the last word."""
+    *before, last = map(str, words)
+    found = get_completion_class(shell)
+    assert found is not None
+    made: ShellComplete = found(cli, {}, "codebatch", "_CODEBATCH_COMPLETE")
+    return [item.value for item in made.get_completions(before, last)]
+
+
+@pytest.fixture
+def ask(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> Scanned:
+    monkeypatch.setenv("CODEBATCH_STORE", str(scanned.path))
+    return scanned
+
+
+def test_every_option_with_a_value_offers_some() -> None:
+    for name, command in COMMANDS.items():
+        for option in command.params:
+            if not isinstance(option, click.Option) or option.is_flag:
+                continue
+            known = isinstance(option.type, click.Choice) or option.opts[-1] in completion.OPTIONS
+            assert known != (option.opts[-1] in FREE), f"{name} {option.opts[-1]}"
+
+
+def test_ids_and_names(ask: Scanned, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
+    store = codebatch.open_store(batch.path)
+    store.names["mine"] = batch
+    where = ("--store", batch.path)
+    assert offers("summary", *where, "--batch", "b") == [batch.id]
+    assert {"mine", "latest"} <= {*offers("summary", *where, "--batch", "")}
+    assert offers("name", "rm", *where, "m") == ["mine"]
+    assert ask.batch.id in offers("diff", "batch-")  # of the store that is meant without an option
+    snapshot = ask.batch.load_status().plan.snapshot_id
+    assert offers("batch", "init", "--snapshot", "snap") == [snapshot]
+    assert {snapshot, ask.batch.id} <= {*offers("show", "")}
+
+
+def test_values_of_the_batch(ask: Scanned) -> None:
+    summary = ask.batch.summary()
+    codes = sorted(summary["diagnostics"]["by_code"])
+    assert offers("errors", "--code", "") == codes
+    assert offers("errors", "--code", f"{codes[0]},{codes[1][:-1]}")[-1].startswith(codes[0])
+    assert "python" in offers("files", "--language", "py")
+    assert offers("errors", "--task", "l") == ["lint"]
+    assert "lint" in offers("run", "--task", "l")
+    assert offers("errors", "--sort", "-sev") == []  # begins like an option
+    assert offers("errors", "--sort", "sev") == ["severity"]
+    assert "cognitive_complexity" in offers("top", "--by", "cogn")
+    assert offers("query", "outputs", "--kind", "ast,e") == ["ast,edge"]
+
+
+def test_words_and_files_of_the_shell(ask: Scanned) -> None:
+    assert "full" in offers("scan", ".", "--pipeline", "f")
+    assert offers("run", "--scheduler", "th")[0] == "threads"
+    assert offers("files", "--format", "c") == ["csv"]
+    assert "sarif" in offers("export", "--format", "s")
+
+
+def test_paths_of_the_batch(ask: Scanned) -> None:
+    paths = [str(row["path"]) for row in ask.batch.files()]
+    assert offers("inspect", "pkg/") == [path for path in paths if path.startswith("pkg/")]
+    assert offers("explain", "--task", "lint", "--file", "pkg/ca") == ["pkg/cart.py"]
+
+
+def test_many_paths_are_offered_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = write_tree(
+        tmp_path / "tree",
+        {f"top/{folder}/{number:03}.txt": "" for folder in "ab" for number in range(150)},
+    )
+    batch, _ = codebatch.scan(tree, tmp_path / "store", pipeline="parse", scheduler="sync")
+    monkeypatch.setenv("CODEBATCH_STORE", str(batch.path))
+    assert offers("inspect", "") == ["top/a/", "top/b/"]
+    assert offers("inspect", "top/a/00") == [f"top/a/00{number}.txt" for number in range(10)]
+
+
+@pytest.mark.parametrize("words", [("errors", "--code", ""), ("summary", "--batch", "")])
+def test_without_a_store_nothing_is_offered(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CODEBATCH_STORE", raising=False)
+    assert offers(*words) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_get_values(shell: str, ask: Scanned) -> None:
+    program = Path(sys.executable).parent / "codebatch"
+    line = {"COMP_WORDS": "codebatch inspect pkg/car", "COMP_CWORD": "2"}
+    if shell == "fish":
+        line["COMP_CWORD"] = "pkg/car"
+    told = subprocess.run(
+        [program],
+        env={**os.environ, **line, "_CODEBATCH_COMPLETE": f"{shell}_complete"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pkg/cart.py" in told.stdout
+    assert told.stderr == ""
