@@ -42,6 +42,7 @@ else:
     top = lazy("codebatch.query.top")
     views = lazy("codebatch.query.views")
 
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]  # folders, files, globs
 TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -214,8 +215,12 @@ class Batch(Collection):
 
     @_of_batch
     def explain(self, task: str, path: str) -> Document:
-        """Return what the result of a task on a file depends on, and where it came from."""
-        return explanations.explain_result(self.directory, self.id, task, path)
+        """Return what the result of a task on a file depends on, and where it came from; the file
+        is named as for `inspect`.
+        """
+        plan = self.directory.batches.load_plan(self.id)
+        located = inspect.locate_file(self.directory, self.id, plan, path)
+        return explanations.explain_result(self.directory, self.id, task, located.file.path)
 
     def load_status(self) -> BatchStatus:
         """The states of all shards as they are now."""
@@ -241,11 +246,11 @@ class Batch(Collection):
 
     @_of_batch
     def files(
-        self, *, task: str | None = None, language: str | None = None, path: str | None = None
+        self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
     ) -> list[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
-        filters = conditions.RecordFilter(language=language, path=path)
-        return views.file_rows(self.directory, self.load_status(), filters, task)
+        batch_status, chosen = self._select(language=language, path=path)
+        return views.file_rows(self.directory, batch_status, chosen, task)
 
     @_of_batch
     def stats(self, task: str | None = None) -> list[Document]:
@@ -287,7 +292,7 @@ class Batch(Collection):
         kind: str | None = None,
         severity: str | None = None,
         code: str | None = None,
-        path: str | None = None,
+        path: Paths | None = None,
         language: str | None = None,
     ) -> Iterator[Record]:
         """Matching records, read lazily: by task, shard and path."""
@@ -313,7 +318,7 @@ class Batch(Collection):
         """Return the batch as it is, and the conditions, if it may have what they name."""
         batch_status = self.load_status()
         chosen = conditions.RecordFilter(**filters)
-        return batch_status, conditions.check_filters(chosen, batch_status)
+        return batch_status, conditions.filters_for(self.directory, chosen, batch_status)
 
     @_of_batch
     def export(

@@ -110,7 +110,9 @@ class Collection:
         """Return the partitions of matching records, each of which waits for its shard."""
         batch_status = load_batch_status(self.directory, self.id)
         batch_status.check_task(task)
-        chosen = conditions.check_filters(conditions.RecordFilter(**filters), batch_status)
+        chosen = conditions.filters_for(
+            self.directory, conditions.RecordFilter(**filters), batch_status
+        )
         nodes = self.__dask_graph__()
         waits: dict[str, list[Any]] = {}
         for key in dasks.output_keys(nodes):
@@ -120,7 +122,8 @@ class Collection:
             partitions.Partition(call.store, call.store_id, self.id, call.shard_id, chosen, task)
             for call in sorted(calls, key=lambda call: call.shard_id)
         ]
-        facts = [read.__name__, task, {name: str(value) for name, value in filters.items()}]
+        wanted = {**filters, "path": chosen.path} if chosen.path else filters
+        facts = [read.__name__, task, {name: str(value) for name, value in wanted.items()}]
         name = keys.records_name(calls[0], facts) if calls else "records"
         each = [(one, waits.get(one.shard_id, []) + waits.get("", [])) for one in found]
         return dasks.Reading(name, read, each, nodes)

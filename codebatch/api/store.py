@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codebatch.api.batch import Batch, TaskLike
+from codebatch.api.batch import Batch, Paths, TaskLike
 from codebatch.api.names import NameTable
 from codebatch.model import resources
 from codebatch.model.digest import Document
@@ -215,7 +215,7 @@ class Store:
         return batch
 
     def compare(
-        self, a: str, b: str, *, kind: str | None = None, path: str | None = None
+        self, a: str, b: str, *, kind: str | None = None, path: Paths | None = None
     ) -> comparisons.Comparison:
         """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
         old, new = self.find_batch(a), self.find_batch(b)

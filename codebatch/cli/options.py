@@ -211,7 +211,14 @@ def _several(name: str, metavar: str, choices: Sequence[str], more: str = "") ->
 SELECTION: Mapping[str, Option] = {
     "task": click.option("--task", metavar="TASK", help="Only this task."),
     "kind": _several("--kind", "KIND", KINDS, ", and kinds that tasks have of their own"),
-    "path": click.option("--path", metavar="GLOB", help="Only files whose path matches."),
+    "path": click.option(
+        "--path",
+        multiple=True,
+        callback=lambda _, __, paths: paths or None,
+        metavar="PATH",
+        help="Only files in this folder, this file, or those that a glob matches, from the root of "
+        "the tree or from here. May be given again.",
+    ),
     "language": click.option("--language", metavar="NAME", help="Only files in this language."),
     "severity": _several("--severity", "SEVERITY", SEVERITIES),
     "code": click.option(

@@ -15,7 +15,7 @@ from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
 from codebatch.query.fields import own_fields
-from codebatch.query.filters import RecordFilter, check_filters
+from codebatch.query.filters import RecordFilter, filters_for
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -46,7 +46,7 @@ def compare_batches(
                 f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
                 hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
             )
-    filters = check_filters(filters, a, b)
+    filters = filters_for(store, filters, a, b)
     tasks = [task for task in a.states if task in b.states]
     equal = _equal_shards(a, b, tasks, filters)
     old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)

@@ -94,6 +94,10 @@ class FileNotInBatchError(UsageError, code="FILE_NOT_FOUND"):
     """No file of the batch has that path, or a path that ends so."""
 
 
+class PathNotInBatchError(UsageError, code="PATH_NOT_IN_BATCH"):
+    """No file of the batch is, is below, or matches the path that is asked for."""
+
+
 class AmbiguousPathError(UsageError, code="AMBIGUOUS_PATH"):
     """The end of a path that fits more than one file of the batch."""
 

@@ -1,5 +1,6 @@
 """What to keep of the records of a batch. A value that nothing can have is an error: one of the
-closed sets at once, a kind, a code or a metric where the batch is known (`check_filters`).
+closed sets at once, a kind, a code, a metric, a path or a language where the batch is known
+(`filters_for`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from codebatch.model.checks import EARLIER_EDGE_TYPES
 from codebatch.model.errors import FilterInvalidError
 from codebatch.model.records import CODE, KINDS, SEVERITIES, PlannedTask, Record, ShardState
 from codebatch.query.fields import check_choice, own_fields
+from codebatch.query.paths import PathLike, path_pattern, path_texts, paths_in
 from codebatch.status.batch_status import BatchStatus
+from codebatch.store import StoreDirectory
 from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
@@ -40,21 +43,22 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "edge_type": EDGE_TYPES,
 }
 _EQUAL = ("kind", "severity", "code", "symbol_type", "edge_type", "metric")
-_GLOBS = ("path", "name", "target")
+_GLOBS = ("name", "target")
 
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Conditions that all must hold; None sets none. ``path``, ``name`` and ``target`` are globs
-    over the whole text, in which ``*`` also crosses folders; ``min`` and ``max`` bound the value
-    of a metric; any other condition may name several values, with commas between. ``named`` are
-    kinds that tasks have of their own, with a field ``name``.
+    """Conditions that all must hold; None sets none. ``path`` is a folder, a file or a glob, or
+    several of which one must fit (`query.paths`). ``name`` and ``target`` are globs over the whole
+    text; ``min`` and ``max`` bound the value of a metric; any other condition may name several
+    values, with commas between. ``named`` are kinds that tasks have of their own, with a field
+    ``name``.
     """
 
     kind: str | None = None
     severity: str | None = None
     code: str | None = None
-    path: str | None = None
+    path: PathLike | Sequence[PathLike] | None = None
     language: str | None = None
     name: str | None = None
     symbol_type: str | None = None
@@ -66,6 +70,7 @@ class RecordFilter:
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", path_texts(self.path))
         for field, choices in _CHOICES.items():
             for value in self.words(field) or ():
                 check_choice(field.replace("_", " "), value, choices)
@@ -121,6 +126,8 @@ class RecordFilter:
         for field, wanted in self._equal.items():
             if record.get(field) not in wanted:
                 return False
+        if self.path is not None and not self.matches_path(str(record["path"])):
+            return False
         for field, glob in self._globs.items():
             if field not in record or glob.match(str(record[field])) is None:
                 return False
@@ -138,9 +145,8 @@ class RecordFilter:
         return self.matches_path(path) and self.matches_language(language)
 
     def matches_path(self, path: str) -> bool:
-        """Return true if the path fulfils the glob."""
-        glob = self._globs.get("path")
-        return glob is None or glob.match(path) is not None
+        """Return true if the path is one of those wanted, or below one."""
+        return self._paths is None or self._paths.match(path) is not None
 
     def matches_language(self, language: str) -> bool:
         """Return true if the language is wanted."""
@@ -151,6 +157,11 @@ class RecordFilter:
     def _equal(self) -> dict[str, frozenset[str]]:
         found = {field: self._values(field) for field in _EQUAL}
         return {field: values for field, values in found.items() if values is not None}
+
+    @cached_property
+    def _paths(self) -> re.Pattern[str] | None:
+        texts = path_texts(self.path)
+        return None if texts is None else path_pattern(texts)
 
     @cached_property
     def _globs(self) -> dict[str, re.Pattern[str]]:
@@ -169,28 +180,44 @@ class RecordFilter:
         return None if value is None else [word.strip() for word in value.split(",")]
 
 
-def check_filters(filters: RecordFilter, *batches: BatchStatus) -> RecordFilter:
+def filters_for(
+    store: StoreDirectory, filters: RecordFilter, *batches: BatchStatus
+) -> RecordFilter:
     """Return the conditions as they are for these batches; `FilterInvalidError` where one names a
-    kind, a code or a metric that their tasks do not give.
+    kind, a code or a metric that their tasks do not give, or a language that no file has,
+    `PathNotInBatchError` where a path is that of no file.
     """
     tasks = [task for batch in batches for task in batch.plan.tasks]
     for kind in filters.words("kind") or ():
         _check_known("kind", kind, (kind for task in tasks for kind in task.kinds), KINDS)
+    for language in filters.words("language") or ():
+        if (there := {one for b in batches for one in b.plan.languages}).isdisjoint({language}):
+            hints = [f"languages of this batch: {', '.join(sorted(there))}"]
+            raise FilterInvalidError(f"no file of this batch is in {language}", hints=hints)
     if not any(map(has_own_metrics, tasks)):
         for metric in filters.words("metric") or ():
             check_choice("metric", metric, METRICS)
-    # What a task finds that declares no rules, only its findings tell.
-    if not any(task.source and not task.rules for task in tasks):
-        for code in filters.words("code") or ():
-            if _BUILT_IN.match(code):  # of this version or of another: it finds nothing here
-                continue
-            declared = (str(rule["code"]) for task in tasks for rule in task.rules)
-            found = (code for batch in batches for code in batch.counts().by_code)
-            _check_known("code", code, chain(declared, found), RULES)
+    _check_codes(filters, tasks, batches)
+    if (texts := path_texts(filters.path)) is not None:
+        filters = replace(filters, path=paths_in(store, batches, texts))
     if filters.name is None:
         return filters
     named = (kind for kind, types in own_fields(tasks).items() if "name" in types)
     return replace(filters, named=frozenset(named))
+
+
+def _check_codes(
+    filters: RecordFilter, tasks: Sequence[PlannedTask], batches: Sequence[BatchStatus]
+) -> None:
+    # What a task finds that declares no rules, only its findings tell.
+    if any(task.source and not task.rules for task in tasks):
+        return
+    for code in filters.words("code") or ():
+        if _BUILT_IN.match(code):  # of this version or of another: it finds nothing here
+            continue
+        declared = (str(rule["code"]) for task in tasks for rule in task.rules)
+        found = (code for batch in batches for code in batch.counts().by_code)
+        _check_known("code", code, chain(declared, found), RULES)
 
 
 def has_own_metrics(task: PlannedTask) -> bool:

@@ -7,9 +7,8 @@ say). What fits several files or none is an error that names candidates.
 
 from __future__ import annotations
 
-import difflib
-import os
 import posixpath
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError, FilterInvalidError
 from codebatch.model.records import InputFile, Plan, PlannedShard, Record, path_key
 from codebatch.query.outline import enclosing, outline
+from codebatch.query.paths import near_paths, readings_of, source_folder
 from codebatch.query.rules import rules_of
 from codebatch.status.batch_status import status_of
 from codebatch.store import StoreDirectory
@@ -105,9 +105,7 @@ def _at_line(records: list[Record], lines: list[str], path: str, at: int) -> Doc
     }
 
 
-_SUGGESTIONS = 5
 _CANDIDATES_SHOWN = 10
-_WHOLE_PATHS_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def locate_file(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> 
     several.
     """
     inputs = store.batches.read_inputs(batch_id)
-    for path in dict.fromkeys((text, posixpath.normpath(text or "."))):
+    for path in readings_of(text, lambda: source_folder(store, plan.snapshot_id)):
         found = _find_line(store, batch_id, plan, inputs, path)
         if found is not None:
             return found
@@ -151,10 +149,6 @@ def _search(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> Loca
         for file in store.batches.load_inputs(batch_id, shard)
     }
     paths = sorted(files, key=path_key)
-    source = str(store.snapshots.load(plan.snapshot_id)["source"])
-    local = os.path.relpath(os.path.join(os.getcwd(), text), source)
-    if local in files:
-        return files[local]
     ending = "/" + posixpath.normpath(text or ".").lstrip("/")
     fitting = [path for path in paths if ("/" + path).endswith(ending)]
     if len(fitting) == 1:
@@ -172,28 +166,14 @@ def _search(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> Loca
 def _not_found(text: str, paths: Sequence[str], batch_id: str) -> FileNotInBatchError:
     folder = posixpath.normpath(text or ".") + "/"
     inside = sum(1 for path in paths if folder == "./" or path.startswith(folder))
-    near = near_paths(text, paths)
+    names = {*paths}
+    near = [path for path in near_paths(posixpath.normpath(text), paths) if path in names]
     hints = [f"did you mean {path}?" for path in near]
     if inside:
-        pattern = "*" if folder == "./" else f"{folder}*"
-        hints = [f"it is a folder of {inside:,} files: codebatch files --path '{pattern}'"]
+        named = shlex.quote(folder.rstrip("/"))
+        hints = [f"it is a folder of {inside:,} files: codebatch files --path {named}"]
     return FileNotInBatchError(
         f"no file {text} in {batch_id}",
         hints=hints or ["list them: codebatch files"],
         details={"candidates": near},
     )
-
-
-def near_paths(text: str, paths: Sequence[str]) -> list[str]:
-    """Paths that are written like ``text``, the nearest first: by base name, then as a whole."""
-    by_name: dict[str, list[str]] = {}
-    for path in paths:
-        by_name.setdefault(posixpath.basename(path), []).append(path)
-    names = difflib.get_close_matches(posixpath.basename(text), by_name, _SUGGESTIONS)
-    found = [path for name in names for path in by_name[name]]
-    if len(paths) <= _WHOLE_PATHS_COMPARED:
-        found += difflib.get_close_matches(text, paths, _SUGGESTIONS)
-    ranked = sorted(
-        dict.fromkeys(found), key=lambda path: -difflib.SequenceMatcher(None, path, text).ratio()
-    )
-    return ranked[:_SUGGESTIONS]

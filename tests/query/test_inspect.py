@@ -273,7 +273,7 @@ def test_unknown_file_suggests_near_names(main: Main, scanned: Scanned) -> None:
 def test_folder_is_no_file(main: Main, scanned: Scanned) -> None:
     done = inspect(main, scanned.batch, "pkg")
     assert done.code == 2
-    assert "codebatch files --path 'pkg/*'" in done.err
+    assert "codebatch files --path pkg" in done.err
 
 
 def test_ambiguous_name_lists_candidates(main: Main, tmp_path: Path) -> None:

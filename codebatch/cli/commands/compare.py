@@ -19,6 +19,7 @@ from codebatch.model.errors import EXIT_GATE
 from codebatch.model.records import SEVERITIES, Record
 
 ANY = "any"
+Paths = tuple[str, ...]
 
 _BATCHES = (click.argument("a", metavar="A"), click.argument("b", metavar="B"))
 _FAIL_ON = click.option(
@@ -39,7 +40,7 @@ _WORDS = {
 
 @command(*_BATCHES, SELECTION["kind"], SELECTION["path"], _FAIL_ON)
 def diff(
-    call: Call, a: str, b: str, kind: str | None, path: str | None, fail_on: str | None
+    call: Call, a: str, b: str, kind: str | None, path: Paths | None, fail_on: str | None
 ) -> None:
     """Show what changed in the records from batch A to batch B.
 
@@ -57,7 +58,7 @@ def _findings_command(
     """Return a command that lists what ``chosen`` finds in the diagnostics of two batches."""
 
     @command(*_BATCHES, SELECTION["path"], _FAIL_ON, name=name, help=summary)
-    def findings(call: Call, a: str, b: str, path: str | None, fail_on: str | None) -> None:
+    def findings(call: Call, a: str, b: str, path: Paths | None, fail_on: str | None) -> None:
         found = _compare(call, a, b, "diagnostic", path)
         items = chosen(found)
         call.write(_findings_document(found, items), _finding_lines(items))
@@ -78,7 +79,7 @@ improvements_command = _findings_command(
 )
 
 
-def _compare(call: Call, a: str, b: str, kind: str | None, path: str | None) -> Comparison:
+def _compare(call: Call, a: str, b: str, kind: str | None, path: Paths | None) -> Comparison:
     found = call.open().compare(a, b, kind=kind, path=path)
     for note in found.notes:
         output.write_note(f"note: {note}")
