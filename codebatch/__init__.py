@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         pipelines,
         scan,
     )
-    from codebatch.batch import RunReport
+    from codebatch.api.results import UnfinishedBatchWarning
+    from codebatch.batch import RunInterrupted, RunReport
     from codebatch.model.errors import CodeBatchError
     from codebatch.status.progress import RunProgress, TaskProgress
     from codebatch.tasks.base import Task
     from codebatch.tasks.decorator import task
     from codebatch.tasks.file import File
+    from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
     from codebatch.tasks.records import Diagnostic, Edge, Metric, Skip, Symbol
     from codebatch.tasks.rules import Rule
 
@@ -36,14 +38,18 @@ __all__ = [
     "File",
     "Metric",
     "Rule",
+    "RunInterrupted",
     "RunProgress",
     "RunReport",
     "Skip",
     "Snapshot",
     "Store",
     "Symbol",
+    "SyntaxNode",
+    "SyntaxTree",
     "Task",
     "TaskProgress",
+    "UnfinishedBatchWarning",
     "__version__",
     "find_store",
     "open_store",
@@ -59,12 +65,16 @@ _HOMES = {
     "File": "codebatch.tasks.file",
     "Metric": "codebatch.tasks.records",
     "Rule": "codebatch.tasks.rules",
+    "RunInterrupted": "codebatch.batch",
     "RunProgress": "codebatch.status.progress",
     "RunReport": "codebatch.batch",
     "Skip": "codebatch.tasks.records",
     "Symbol": "codebatch.tasks.records",
+    "SyntaxNode": "codebatch.tasks.languages.tree",
+    "SyntaxTree": "codebatch.tasks.languages.tree",
     "Task": "codebatch.tasks.base",
     "TaskProgress": "codebatch.status.progress",
+    "UnfinishedBatchWarning": "codebatch.api.results",
     "task": "codebatch.tasks.decorator",
 }
 

@@ -79,6 +79,7 @@ PIPELINE = {
 COMMANDS = [
     ("cli.api", ["api"]),
     ("cli.batches", ["batches"]),
+    ("cli.cat", ["cat", "cart.py"]),
     ("cli.diagnose", ["diagnose"]),
     ("cli.errors", ["errors"]),
     ("cli.explain-result", ["explain", "--task", "lint", "--file", "cart.py"]),
@@ -107,6 +108,7 @@ COMMANDS = [
     ("cli.summary", ["summary"]),
     ("cli.tasks", ["tasks"]),
     ("cli.top", ["top"]),
+    ("cli.tree", ["tree", "cart.py"]),
     ("cli.verify", ["verify", "--read-data"]),
 ]
 DOCUMENTS = {

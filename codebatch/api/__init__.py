@@ -13,6 +13,7 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 from __future__ import annotations
 
 from codebatch.api.batch import Batch
+from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import check_scan, scan
 from codebatch.api.store import (
     STORE_NAME,
@@ -36,6 +37,7 @@ __all__ = [
     "PathLike",
     "Snapshot",
     "Store",
+    "UnfinishedBatchWarning",
     "check_scan",
     "diagnose",
     "find_store",

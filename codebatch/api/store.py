@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codebatch.api.batch import Batch, Paths, TaskLike
+from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.names import NameTable
+from codebatch.api.results import Paths
 from codebatch.model import resources
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError

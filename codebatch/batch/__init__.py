@@ -5,7 +5,7 @@ from codebatch.batch.detached import Submission, submit_batch
 from codebatch.batch.dispatch import all_calls, pending_calls, pending_work
 from codebatch.batch.options import OnWait, Progress, RunOptions
 from codebatch.batch.recheck import recheck_batch, replace_differing
-from codebatch.batch.report import RecheckReport, RunReport
+from codebatch.batch.report import RecheckReport, RunInterrupted, RunReport
 from codebatch.batch.run import finish_run, run_batch
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OnWait",
     "Progress",
     "RecheckReport",
+    "RunInterrupted",
     "RunOptions",
     "RunReport",
     "Submission",

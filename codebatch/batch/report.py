@@ -41,6 +41,18 @@ class RunReport:
     nodes: Mapping[str, int] = field(default_factory=dict)
 
 
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C has ended a run, which has committed what was in flight; see its ``report``."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        done, total = self.report.shards["done"], self.report.shards["total"]
+        return f"{self.report.batch_id}: {done} of {total} shards are done; batch.run() goes on"
+
+
 @dataclass(frozen=True)
 class RecheckReport:
     """The outcome of computing results again: how many were compared, which differ, and whether

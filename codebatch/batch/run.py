@@ -30,6 +30,7 @@ from codebatch.batch.journal import Journal, begun_and_lost
 from codebatch.batch.options import RunOptions
 from codebatch.batch.reductions import Reductions
 from codebatch.batch.report import (
+    RunInterrupted,
     RunReport,
     check_written,
     quarantined_files,
@@ -55,8 +56,8 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     """Run every shard of the batch that is not done, on a local scheduler or a cluster.
 
     Where neither a scheduler nor a client is given, Dask's current client is taken, if there is
-    one. An interrupt (Ctrl-C) lets running shards commit and gives a report with status
-    ``interrupted``.
+    one. An interrupt (Ctrl-C) lets running shards commit and raises `RunInterrupted` with the
+    report, whose status is ``interrupted`` unless all was done by then.
     """
     began = time.monotonic()
     run = Run(store, batch_id, options)
@@ -70,7 +71,10 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
                 run.run_pending(run.coordination.before)
     except KeyboardInterrupt:
         interrupted = True
-    return run.finish(began, interrupted=interrupted)
+    report = run.finish(began, interrupted=interrupted)
+    if interrupted:
+        raise RunInterrupted(report)
+    return report
 
 
 def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]) -> RunReport:

@@ -81,15 +81,17 @@ class Call:
         return api.open_store(self.store)
 
     def batch(self) -> api.Batch:
-        """Return the batch that is meant."""
-        return self.open().find_batch(self.batch_id)
+        """Return the batch that is meant; stderr says where an answer from it is not the whole
+        one.
+        """
+        batch = self.open().find_batch(self.batch_id)
+        batch.on_unfinished = functools.cache(lambda text: output.write_note(f"note: {text}"))
+        return batch
 
     def batch_to_read(self) -> tuple[api.Batch, BatchStatus]:
-        """Return the batch; stderr says so where an answer from it is not the whole one."""
+        """Return the batch and its states; an error where it has no records yet."""
         batch = self.batch()
-        batch_status = batch.load_status()
-        output.note_unfinished(batch.id, batch_status.status, batch_status.shards())
-        return batch, batch_status
+        return batch, batch.load_readable()
 
     def write(self, document: object, lines: Iterable[str], short: str = "") -> None:
         """Write the document with ``--json``, ``short`` with ``--quiet``, else the lines."""

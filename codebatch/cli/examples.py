@@ -12,6 +12,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "batch rm": ("codebatch batch rm latest~3 --dry-run",),
     "batches": ("codebatch batches",),
+    "cat": ("codebatch cat src/app.py", "codebatch cat src/app.py --lines 10:20 -n"),
     "diagnose": (
         "codebatch diagnose",
         "codebatch diagnose --scheduler tcp://scheduler-host:8786",
@@ -79,5 +80,6 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "task run": ("codebatch task run todos.py:todos src",),
     "tasks": ("codebatch tasks",),
     "top": ("codebatch top --by code", "codebatch top --by function_complexity --limit 20"),
+    "tree": ("codebatch tree src/app.py --line 120", "codebatch tree src/app.py --depth 2"),
     "verify": ("codebatch verify", "codebatch verify --read-data --subset 10%"),
 }

@@ -24,6 +24,8 @@ SECTIONS = {
     },
     "Look at results": {
         "inspect": "inspect:inspect",
+        "tree": "source:tree",
+        "cat": "source:cat",
         "top": "answers:top",
         "query": "results:query",
         "sql": "answers:sql",

@@ -102,6 +102,10 @@ class AmbiguousPathError(UsageError, code="AMBIGUOUS_PATH"):
     """The end of a path that fits more than one file of the batch."""
 
 
+class NoSyntaxTreeError(UsageError, code="NO_SYNTAX_TREE"):
+    """A file that was not parsed, or a batch of which no task parses."""
+
+
 class SourceNotFoundError(UsageError, code="SOURCE_NOT_FOUND"):
     """The directory to snapshot is not there or cannot be listed."""
 

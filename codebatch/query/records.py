@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
-from codebatch.model.records import FAILED, Record, path_key
+from codebatch.model.records import FAILED, Plan, Record, path_key
 from codebatch.query.fields import Fields, fields_of, own_fields, record_columns, spelled, types_in
 from codebatch.query.filters import RecordFilter
 from codebatch.status.batch_status import BatchStatus
@@ -77,12 +77,12 @@ class Records:
 
 def records(
     store: StoreDirectory,
+    plan: Plan,
     batch_status: Callable[[], BatchStatus],
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
 ) -> Records:
     """Matching records of the batch as it is whenever they are read."""
-    plan = batch_status().plan
     fields = fields_of(plan)
     kinds = [kind for kind in fields if filters.kinds is None or kind in filters.kinds]
     own = own_fields(plan.tasks)

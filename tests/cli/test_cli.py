@@ -683,15 +683,32 @@ def test_scan_makes_the_store_in_an_empty_directory(
     assert not (tmp_path / ".codebatch").exists()
 
 
-def test_views_of_an_unfinished_batch_say_so(
-    tmp_path: Path, tree: Path, main: Callable[..., Outcome]
+UNFINISHED_VIEWS = [
+    *(["errors"], ["top"], ["files"], ["query", "outputs"], ["query", "stats"]),
+    *(["sql", "SELECT 1"], ["export", "--format", "sarif", "--output", "-"]),
+]
+
+
+def test_views_of_an_unfinished_batch_say_so_once(
+    scanned_copy: Scanned, main: Callable[..., Outcome]
 ) -> None:
-    store = codebatch.open_store(tmp_path / "store", create=True)
-    store.batch(store.snapshot(tree))
-    for words in (["errors"], ["top"], ["sql", "SELECT 1"]):
-        outcome = main(*words, "--json", "--store", store.path)
+    next(scanned_copy.path.glob("batches/*/tasks/lint/shards/*/state.json")).unlink()
+    for words in UNFINISHED_VIEWS:
+        outcome = main(*words, "--store", scanned_copy.path)
         assert outcome.code == 0
-        assert b"is pending: this covers 0 of" in outcome.stderr
+        assert outcome.err.count(" is partial: ") == 1
+        assert "Warning" not in outcome.err
+
+
+def test_views_of_a_batch_that_was_never_run_are_errors(
+    store: codebatch.Store, tree: Path, main: Callable[..., Outcome]
+) -> None:
+    batch = store.batch(store.snapshot(tree))
+    for words in UNFINISHED_VIEWS:
+        outcome = main(*words, "--store", store.path)
+        assert outcome.code == 2
+        assert f"nothing of {batch.id} is done yet" in outcome.err
+        assert f"codebatch run --batch {batch.id} --store {store.path}" in outcome.err
 
 
 def test_a_batch_keeps_the_shards_it_was_planned_with(

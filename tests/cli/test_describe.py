@@ -28,6 +28,7 @@ COMMANDS = dict(iter_commands(cli))
 # How each command that shows something of a store is run. OLD, SNAPSHOT and OBJECT stand for ids.
 VIEWS: dict[str, list[list[str]]] = {
     "batches": [["batches"]],
+    "cat": [["cat", "pkg/cart.py"], ["cat", "pkg/cart.py", "-n"]],
     "diagnose": [["diagnose", "--json"]],
     "diff": [["diff", "OLD", "latest"]],
     "errors": [["errors"], ["errors", "--language", "python"]],
@@ -55,6 +56,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "summary": [["summary"]],
     "tasks": [["tasks"]],
     "top": [["top", "--language", "python"]],
+    "tree": [["tree", "pkg/cart.py"]],
 }
 # Commands that change a store, or need none.
 OTHERS = {

@@ -298,7 +298,8 @@ def test_a_run_goes_on_where_another_was_cut(
     with monkeypatch.context() as patch:
         patch.setattr("codebatch.store.indexes.partials.write_file", write)
         patch.setattr("codebatch.store.shards.write_file", write)
-        assert batch.run(scheduler="sync").status == "interrupted"
+        with pytest.raises(codebatch.RunInterrupted):
+            batch.run(scheduler="sync")
     report = batch.run(scheduler="sync")
     assert (report.status, report.result) == ("done", result)
     assert step == 0 or report.nodes["reused"] > 0

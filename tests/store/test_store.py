@@ -341,7 +341,9 @@ def answers(store: Path, batch_id: str) -> dict[str, object]:
 
 def answer(store: Path, batch_id: str, view: Callable[[codebatch.Batch], object]) -> object:
     try:
-        return view(codebatch.open_store(store).find_batch(batch_id))
+        batch = codebatch.open_store(store).find_batch(batch_id)
+        batch.on_unfinished = lambda _: None
+        return view(batch)
     except CodeBatchError as error:
         return error.code
 
@@ -352,6 +354,7 @@ DAMAGE_CODES = {
     "STORE_NOT_FOUND",
     "BATCH_NOT_FOUND",
     "SNAPSHOT_NOT_FOUND",
+    "BATCH_UNFINISHED",
 }
 
 

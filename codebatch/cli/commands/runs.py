@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from codebatch import api
+from codebatch.batch.report import RunInterrupted
 from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.commands.stored import take
@@ -244,6 +245,8 @@ def _run(call: Call, batch: api.Batch, **options: Any) -> RunReport:
                 **options,
                 **call.options,
             )
+    except RunInterrupted as interrupted:
+        return interrupted.report
     finally:
         lines.close()
 

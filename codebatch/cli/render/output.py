@@ -11,12 +11,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import click
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.records import DONE, SEVERITIES
+from codebatch.model.records import SEVERITIES
 
 # The columns of a table, each with its value in a row.
 Columns = Mapping[str, Callable[[Any], object]]
@@ -30,6 +31,7 @@ _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _CUT = "..."
 _LEAST = 16
+_PORTION = 500
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),
@@ -70,6 +72,25 @@ def without_controls(data: bytes) -> bytes:
     return escaped.encode()
 
 
+def stream_document(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """One JSON object on stdout: ``head``, and under ``name`` an array that is written as it comes,
+    an item a line.
+    """
+    opening = document_bytes(head)[:-2] + f', "{name}": ['.encode()
+    click.echo(opening, nl=False)
+    lines = (document_bytes(item)[:-1] for item in items)
+    separator = b"\n"
+    while portion := b",\n".join(islice(lines, _PORTION)):
+        click.echo(separator + portion, nl=False)
+        separator = b",\n"
+    click.echo(b"]}")
+
+
+def write_bytes(data: bytes) -> None:
+    """Bytes on stdout, which is no terminal, as they are."""
+    click.echo(data, nl=False)
+
+
 def write_line(text: str = "") -> None:
     """One line on stdout; the caller has made foreign parts printable."""
     click.echo(text)
@@ -79,6 +100,13 @@ def write_lines(lines: Iterable[str]) -> None:
     """Each line on stdout as it comes."""
     for line in lines:
         click.echo(line)
+
+
+def write_many_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout, made printable, some at a time."""
+    shown = map(printable, lines)
+    while portion := list(islice(shown, _PORTION)):
+        click.echo("\n".join(portion))
 
 
 def write_error(message: str, hints: Iterable[str] = ()) -> None:
@@ -91,13 +119,6 @@ def write_error(message: str, hints: Iterable[str] = ()) -> None:
 def write_note(message: str) -> None:
     """Something worth knowing, on stderr."""
     click.echo(printable(message), err=True)
-
-
-def note_unfinished(batch_id: str, status: str, shards: Mapping[str, int]) -> None:
-    """Say on stderr that an answer is not the whole one, unless the batch is done."""
-    if status != DONE:
-        covered = f"{shards['done']} of {shards['total']} shards"
-        write_note(f"note: {batch_id} is {status}: this covers {covered}")
 
 
 def next_lines(*commands: str, store: str | None = None) -> Iterator[str]:

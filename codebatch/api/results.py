@@ -1,0 +1,250 @@
+"""The results of a batch as far as they are committed: look at them, query and export them.
+
+An answer from a batch that is not done is not the whole one. Every reader of records passes one
+gate (`Results.load_readable`): where nothing is done yet, it is an error, and where a part is, the
+caller is told.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast, overload
+
+from codebatch.api.collection import Collection
+from codebatch.model.digest import Document
+from codebatch.model.errors import BatchUnfinishedError
+from codebatch.model.records import DONE, PENDING, Record
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import BatchStatus, load_batch_status
+from codebatch.store import StoreDirectory, expecting
+
+if TYPE_CHECKING:
+    from codebatch import export as exports
+    from codebatch.query import filters as conditions
+    from codebatch.query import inspect, sql, syntax, top, views
+    from codebatch.query import records as queries
+    from codebatch.status import activity as activities
+    from codebatch.tasks.languages.tree import SyntaxTree
+else:
+    activities = lazy("codebatch.status.activity")
+    exports = lazy("codebatch.export")
+    conditions = lazy("codebatch.query.filters")
+    inspect = lazy("codebatch.query.inspect")
+    queries = lazy("codebatch.query.records")
+    sql = lazy("codebatch.query.sql")
+    syntax = lazy("codebatch.query.syntax")
+    top = lazy("codebatch.query.top")
+    views = lazy("codebatch.query.views")
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]  # folders, files, globs
+F = TypeVar("F", bound=Callable[..., Any])
+_PACKAGE = os.path.join(Path(__file__).parents[1], "")
+
+
+class UnfinishedBatchWarning(UserWarning):
+    """An answer from a batch that is not done: more may be to come."""
+
+
+def warn_unfinished(text: str) -> None:
+    """Warn where the package was called from, so that each such line warns once."""
+    level = 1
+    frame = sys._getframe()  # noqa: SLF001 - `warnings` looks at frames in the same way
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UnfinishedBatchWarning, stacklevel=level)
+
+
+def of_batch(method: F) -> F:
+    """The method, which says so where the batch is removed meanwhile."""
+
+    @functools.wraps(method)
+    def wrapped(self: Results, *args: Any, **kwargs: Any) -> Any:
+        with expecting(self.directory.layout, self.id):
+            return method(self, *args, **kwargs)
+
+    return cast("F", wrapped)
+
+
+class Results(Collection):
+    """The results of a batch. ``on_unfinished`` is told where an answer is not the whole one."""
+
+    def __init__(self, directory: StoreDirectory, batch_id: str) -> None:
+        super().__init__(directory, batch_id)
+        self.on_unfinished: Callable[[str], None] = warn_unfinished
+
+    def load_status(self) -> BatchStatus:
+        """The states of all shards as they are now."""
+        return load_batch_status(self.directory, self.id)
+
+    def load_readable(self) -> BatchStatus:
+        """Return the states for an answer from the records: `BatchUnfinishedError` where nothing is
+        done yet; where a part is, ``on_unfinished`` is told so.
+        """
+        batch_status = self.load_status()
+        if batch_status.status == PENDING:
+            raise BatchUnfinishedError(
+                f"nothing of {self.id} is done yet: it has no records to read",
+                hints=["in Python: batch.run()", f"run it: codebatch run --batch {self.id}"],
+            )
+        if batch_status.status != DONE:
+            self._tell_unfinished(batch_status)
+        return batch_status
+
+    def _tell_unfinished(self, batch_status: BatchStatus) -> None:
+        shards = batch_status.shards()
+        covered = f"{shards['done']} of {shards['total']} shards"
+        self.on_unfinished(f"{self.id} is {batch_status.status}: this covers {covered}")
+
+    def status(self) -> Document:
+        """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
+        batch_status = self.load_status()
+        activity = activities.load_activity(self.directory, batch_status)
+        return {**views.status(batch_status), **activity.as_document()}
+
+    def summary(self) -> Document:
+        """Return what it holds, as ``codebatch summary --json`` prints it."""
+        return views.summary(self.load_status())
+
+    def tasks(self) -> list[Document]:
+        """One row a task."""
+        return views.task_rows(self.load_status())
+
+    def shards(self, task: str | None = None) -> list[Document]:
+        """One row a shard."""
+        return views.shard_rows(self.load_status(), task)
+
+    @of_batch
+    def files(
+        self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
+    ) -> list[Document]:
+        """One row a file of the snapshot, in path order; records counted over all tasks or one."""
+        batch_status, chosen = self._select(language=language, path=path)
+        return views.file_rows(self.directory, batch_status, chosen, task)
+
+    @of_batch
+    def stats(self, task: str | None = None) -> list[Document]:
+        """Return the numbers of records by task, kind, language, severity and code."""
+        return views.stats_rows(self.directory, self.load_readable(), task)
+
+    @of_batch
+    def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
+        """The most frequent values of a field or paths of a kind, or the largest values of a metric
+        or of a field of numbers.
+        """
+        batch_status, chosen = self._select(**filters)
+        return top.top_rows(self.directory, batch_status, by, chosen, task)
+
+    @of_batch
+    def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``, and
+        a table for each kind that a task has of its own.
+
+        ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
+        """
+        result = sql.run_sql(self.directory, self.load_readable(), statement, timeout)
+        return list(result.rows)
+
+    @of_batch
+    def inspect(self, path: str, *, at: int | None = None) -> Document:
+        """All about one file, which the end of its path may name; ``at`` is a line of it."""
+        document = inspect.inspect(self.directory, self.id, path, at)
+        tasks = cast("list[Document]", document["tasks"])
+        if any(task["status"] != DONE for task in tasks):
+            self._tell_unfinished(self.load_status())
+        return document
+
+    @of_batch
+    def lines(self, path: str) -> list[str]:
+        """The lines of a file, as its language decodes them."""
+        return inspect.file_lines(self.directory, self.id, path)
+
+    @of_batch
+    def tree(self, path: str) -> SyntaxTree:
+        """Return the syntax tree of a file: ``print`` shows it indented, and it is iterated over in
+        preorder. `NoSyntaxTreeError` says why there is none.
+        """
+        return syntax.load_tree(self.directory, self.id, path)
+
+    @overload
+    def source(self, path: str, *, raw: Literal[False] = False) -> str: ...
+
+    @overload
+    def source(self, path: str, *, raw: Literal[True]) -> bytes: ...
+
+    @of_batch
+    def source(self, path: str, *, raw: bool = False) -> str | bytes:
+        """Return the text of a file, as its language decodes it, or with ``raw`` its bytes. The
+        batch need not be run for that.
+        """
+        _, found = syntax.load_source(self.directory, self.id, path)
+        return found.content if raw else found.text
+
+    def records(
+        self,
+        *,
+        task: str | None = None,
+        kind: str | None = None,
+        severity: str | None = None,
+        code: str | None = None,
+        path: Paths | None = None,
+        language: str | None = None,
+    ) -> Iterator[Record]:
+        """Matching records, read lazily: by task, shard and path."""
+        batch_status, filters = self._select(
+            kind=kind, severity=severity, code=code, path=path, language=language
+        )
+        return queries.iter_records(self.directory, batch_status, filters, task)
+
+    def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
+        """Matching records, read each time they are iterated over, with ``to_list()`` and
+        ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
+        """
+        batch_status = self.load_status()
+        chosen = conditions.RecordFilter(**filters)
+        chosen = conditions.filters_for(self.directory, chosen, batch_status)
+        return queries.records(self.directory, batch_status.plan, self.load_readable, chosen, task)
+
+    @of_batch
+    def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
+        """Return the records in an order that does not depend on the sharding: by path, task."""
+        batch_status, chosen = self._select(**filters)
+        return queries.sorted_records(self.directory, batch_status, chosen, task)
+
+    def _select(self, **filters: Any) -> tuple[BatchStatus, conditions.RecordFilter]:
+        """Return the batch as it is, and the conditions, if it may have what they name."""
+        batch_status = self.load_readable()
+        chosen = conditions.RecordFilter(**filters)
+        return batch_status, conditions.filters_for(self.directory, chosen, batch_status)
+
+    @of_batch
+    def export(
+        self,
+        format: str,  # noqa: A002 - the word of the command line
+        stream: BinaryIO,
+        *,
+        base: Results | str | None = None,
+        limited: bool = True,
+        task: str | None = None,
+        **filters: Any,
+    ) -> exports.ExportReport:
+        """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
+        ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
+        """
+        if isinstance(base, str):
+            base = Results(self.directory, self.directory.batches.find(base))
+        batch_status, chosen = self._select(**filters)
+        selection = exports.Selection(
+            store=self.directory,
+            batch_status=batch_status,
+            filters=chosen,
+            task_id=task,
+            base=None if base is None else base.load_status(),
+            limited=limited,
+        )
+        return exports.export_records(selection, format, stream)
