@@ -10,7 +10,7 @@ the best functions, as many as are recorded.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge, nsmallest
@@ -20,10 +20,9 @@ from typing import Any, NamedTuple, cast
 
 from codebatch.model.records import Record, path_key
 from codebatch.tasks.decorator import task
-from codebatch.tasks.languages.base import MODULE_SCOPE
+from codebatch.tasks.functions import symbols_of
 
 _COMPLEXITY = "function_complexity"
-_FUNCTIONS = frozenset(("function", "method"))
 
 Span = tuple[int, int]
 
@@ -57,7 +56,7 @@ class _Function(NamedTuple):
 
 
 @task(
-    version=1,
+    version=2,
     name="hotspots",
     summary="functions ranked by complexity and findings, with percentiles over the whole tree",
     scope="batch",
@@ -126,24 +125,13 @@ def _functions(path: str, records: Sequence[Record]) -> Iterator[_Function]:
 
 
 def _spans(measured: Sequence[Record], symbols: Sequence[Record]) -> list[Span]:
-    """Return the lines of each measured function, none where it has no symbol.
-
-    Several functions of one name are told apart by their order; signatures without a body, which
-    are not measured, end before the function that they are of.
-    """
-    ends: dict[str, deque[int]] = {}
-    for symbol in symbols:
-        if symbol["symbol_type"] in _FUNCTIONS:
-            scope, name = str(symbol["scope"]), str(symbol["name"])
-            qualified = name if scope == MODULE_SCOPE else f"{scope}.{name}"
-            ends.setdefault(qualified, deque()).append(_number(symbol["end_line"]))
-    spans = []
-    for record in measured:
-        line, possible = _number(record["line"]), ends.get(str(record["name"]), deque())
-        while possible and possible[0] < line:
-            possible.popleft()
-        spans.append((line, possible.popleft() if possible else line - 1))
-    return spans
+    """Return the lines of each measured function, none where it has no symbol."""
+    places = [(str(record["name"]), _number(record["line"])) for record in measured]
+    own = symbols_of(places, symbols)
+    return [
+        (line, line - 1 if symbol is None else _number(symbol["end_line"]))
+        for (_, line), symbol in zip(places, own, strict=True)
+    ]
 
 
 def _findings(spans: Sequence[Span], diagnostics: Sequence[Record]) -> Counter[int]:

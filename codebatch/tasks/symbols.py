@@ -20,7 +20,7 @@ from codebatch.tasks.parse import parsed_or_skip
 
 
 @task(
-    version=4,
+    version=5,
     summary="definitions, parameters, imports and exports; references to other modules",
     needs=["parse"],
     schema="config.symbols",

@@ -47,6 +47,47 @@ class Outer(dict, metaclass=type):
 
 def last(): return p, a, c
 """,
+    "overloads.py": """\
+from typing import overload
+
+class A:
+    @overload
+    def m(self, a: int,
+          b: int) -> int: ...
+    @overload
+    def m(self, b: str) -> str: ...
+    def m(self, c=lambda self: 1): return c if c else 1
+    @property
+    def p(self): return 1
+    @p.setter
+    def p(self, value): pass
+if A:
+    def f(x): return 1
+else:
+    def f(x, y): return x or y
+class A:
+    def m(self): return 1
+""",
+    "overloads.ts": """\
+export function f(a: 1): void; export function f(b: 2): void
+export function f(c: any,
+  d?: any) { return c || d; }
+abstract class A extends P {
+  constructor(a: 1);
+  constructor(private a: any) { super(); }
+  abstract m(a: 1): void; abstract m(a: 2, b: 3): void; abstract set p(v)
+}
+declare class A { m({ x, y: [z] }: T, ...rest: 1[]): void }
+interface I { m(a: 1): 1; m(b: 2): 2 }
+""",
+    "overloads.js": """\
+var o = { get p() { return 1 }, set p(v) { v || 1 } }; class A { get p() {} set p(w) {} }
+if (o) { function f(a) {} } else { function f(b, c) { b || c } }
+{ class K extends X { m(a) {} } } { class K extends Y { m(b) { (z) => z } } }
+A.f =
+  function (a) {}; A.f = function (b) { return b || 1 };
+[1].map((v) => v || 1).map((w) => w || 2 || 3);
+""",
     "mod.ts": """\
 import { x as y } from './x';
 export * from './z';
@@ -130,6 +171,38 @@ def test_page_of_a_file(main: Main, scanned: Scanned) -> None:
     ):
         assert words in page, words
     assert carets(page)[0][1] == "os"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "overloads.py",
+            "m(self,a,b)1 m(self,b)1 m(self,c)2 p(self)1 p(self,value)1 f(x)1 f(x,y)2 m(self)1",
+        ),
+        (
+            "overloads.ts",
+            "f(a) f(b) f(c,d)2 constructor(a) constructor(a)1 m(a) m(a,b) p(v) m(x,z,rest)",
+        ),
+        (
+            "overloads.js",
+            "p()1 p(v)2 p()1 p(w)1 f(a)1 f(b,c)2 m(a)1 m(b)1 f(a)1 f(b)2 <anonymous>2 <anonymous>3",
+        ),
+    ],
+)
+def test_functions_of_one_name(hostile: codebatch.Batch, path: str, expected: str) -> None:
+    entries = hostile.inspect(path)["outline"]
+    assert isinstance(entries, list)
+    found = [
+        e["name"]
+        + (f"({','.join(e['parameters'])})" if "parameters" in e else "")
+        + str(e.get("complexity", ""))
+        for e in entries
+        if e["symbol_type"] in ("function", "method")
+    ]
+    assert " ".join(found) == expected
+    bases = [e.get("bases") for e in entries if e["symbol_type"] == "class"]
+    assert bases == [["P"], None] if path.endswith(".ts") else bases == [None] * len(bases)
 
 
 def test_outline_is_nested_and_measured(main: Main, hostile: codebatch.Batch) -> None:

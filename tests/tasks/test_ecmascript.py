@@ -266,7 +266,14 @@ def test_lines_end_with_a_lone_return_too() -> None:
                 ("z", "variable", "N"),
             ],
         ),
-        ("declare function f(a: string): void;", [("f", "function", "module")]),
+        (
+            "declare function f(a: string): void; interface J { m(b: T): void }",
+            [
+                ("f", "function", "module"),
+                ("a", "parameter", "f"),
+                ("J", "interface", "module"),
+            ],
+        ),
         (
             "abstract class A { abstract m(): void; constructor(private x: string) { } }",
             [

@@ -90,6 +90,7 @@ def test_signatures_without_a_body_are_passed_over() -> None:
         metric("a.ts", "f", 3, 2),
         symbol("a.ts", "f", 1, 1),
         symbol("a.ts", "f", 2, 2),
+        symbol("a.ts", "f", 3, 3),
         symbol("a.ts", "f", 3, 5),
         finding("a.ts", 1),
         finding("a.ts", 5),

@@ -238,7 +238,7 @@ def _at_line(document: _Row) -> Iterator[str]:
 
 def _measured(symbol: _Row, outline: Iterable[_Row]) -> str:
     """``method add(self, item)``, with the measures that its entry of the outline has, if any."""
-    same = ("line", "name", "scope", "symbol_type")
+    same = ("line", "column", "name", "scope", "symbol_type")
     found = (entry for entry in outline if all(entry[key] == symbol[key] for key in same))
     entry = next(found, symbol)
     measures = (("complexity", "cyclomatic"), ("cognitive_complexity", "cognitive"))

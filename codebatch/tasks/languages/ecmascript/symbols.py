@@ -5,9 +5,9 @@ declared, the value of a variable, of a property, of a field of a class, or an e
 names itself; where an expression has another name inside than outside, it is a symbol under both.
 Functions are methods where they are members of a class or properties, those of ``exports``
 excepted. A namespace of several parts is one symbol. Signatures without a body (overloads,
-``declare function``, abstract methods) define as much as those with one. All that is bound
-otherwise is a variable, also a class field that is no function; names of parameters in types and
-signatures, type parameters, enum members and other properties are no symbols.
+``declare function``, abstract methods) define as much as those with one, and have parameters. All
+that is bound otherwise is a variable, also a class field that is no function; names of parameters
+in types, type parameters, enum members and other properties are no symbols.
 
 An ``export`` of a declaration gives both the declaration and, right after it, the export.
 ``export =`` exports the name ``export=``. Exports of everything (``export * from``) have no name
@@ -30,6 +30,7 @@ from codebatch.tasks.languages.ecmascript.outline import (
     NAMESPACES,
     Definition,
     key_text,
+    qualify,
 )
 
 _EXPORT_ASSIGNED = "export="
@@ -46,6 +47,7 @@ _TYPES = {
     **dict.fromkeys(NAMESPACES, "namespace"),
 }
 _METHODS = frozenset(("method_signature", "abstract_method_signature"))  # without a body
+_SIGNATURES = _METHODS | {"function_signature"}
 _OWN_TYPES = {
     **dict.fromkeys(FIELDS, "variable"),
     **dict.fromkeys(_METHODS, "method"),
@@ -61,19 +63,23 @@ _DECLARATIONS = frozenset(
 
 
 class _Named(NamedTuple):
-    """A name at ``place``, defined by what ends where ``definition`` does."""
+    """A name at ``place``, defined by what ends where ``definition`` does.
+
+    ``owner`` is what it is in, where that is a signature in the scope.
+    """
 
     place: int
     symbol_type: str
     definition: int
     name: str | None = None
+    owner: str = ""
 
 
 def symbols(tree: FlatTree, definitions: list[Definition]) -> list[Symbol]:
     """Return all symbols in source order."""
     places = {definition.place for definition in definitions}
     found = [
-        (scope, named)
+        (qualify(scope, named.owner) if named.owner else scope, named)
         for scope, node in _with_scopes(tree, definitions)
         for named in _NAMES[tree.types[node]](tree, node)
         if named.place not in places or named.symbol_type == "export"
@@ -85,7 +91,7 @@ def symbols(tree: FlatTree, definitions: list[Definition]) -> list[Symbol]:
 
 
 def _symbol(tree: FlatTree, scope: str, named: _Named) -> Symbol:
-    place, symbol_type, definition, name = named
+    place, symbol_type, definition, name, _ = named
     start = tree.starts[place]
     return Symbol(
         key_text(tree, place) if name is None else name,
@@ -193,6 +199,9 @@ def _own(tree: FlatTree, node: int) -> Iterator[_Named]:
         return
     if kind not in _METHODS or tree.types[tree.parents[node]] == "class_body":
         yield _Named(name, _OWN_TYPES[kind], node)
+        if kind in _SIGNATURES:
+            owner = key_text(tree, name)
+            yield from (one._replace(owner=owner) for one in _parameters(tree, node))
 
 
 def _exports(tree: FlatTree, node: int) -> Iterator[_Named]:

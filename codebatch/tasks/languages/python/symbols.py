@@ -1,11 +1,12 @@
 """Names a Python file defines, by one loop over the statements of its tree, and what it refers to.
 
-Functions, methods (a function directly in a class) and classes: one symbol per definition. For
-variables, parameters, imports and exports the first in a scope counts: one symbol per scope, name
-and type. A variable is any other name that is bound: by an assignment or annotation, by ``for``,
-``with``, ``except``, ``:=`` or a match capture, in targets of any shape. ``global`` names belong
-to the module; ``nonlocal`` ones to the function that binds them. Not symbols:
-variables of comprehensions, parameters and variables of lambdas, type parameters, attributes.
+Functions, methods (a function directly in a class) and classes: one symbol per definition, and one
+per parameter of a definition. For variables, imports and exports the first in a scope counts: one
+symbol per scope, name and type. A variable is any other name that is bound: by an assignment or
+annotation, by ``for``, ``with``, ``except``, ``:=`` or a match capture, in targets of any shape.
+``global`` names belong to the module; ``nonlocal`` ones to the function that binds them. Not
+symbols: variables of comprehensions, parameters and variables of lambdas, type parameters,
+attributes.
 
 Exports are the strings in ``__all__`` at module level (assigned, added, extended or appended as
 literals) and redundant aliases (``import a as a``, ``from a import b as b``).
@@ -36,7 +37,7 @@ from codebatch.tasks.languages.python.nodes import (
     walk_blocks,
 )
 
-_FIRST_ONLY = frozenset({"variable", "parameter", "import", "export"})
+_FIRST_ONLY = frozenset({"variable", "import", "export"})
 
 # A symbol's fields. Most names that are bound are bound before and make no symbol.
 _Found = tuple[str, str, str, int, int, int]
