@@ -358,8 +358,8 @@ def test_fields_that_are_checked_on_reading_are_those_of_the_schemas() -> None:
     """`value` of a metric has no one type, and what every record has is checked for all."""
     for kind in records.KINDS:
         schema = json.loads((SCHEMAS / f"record.{kind}.schema.json").read_bytes())
-        required = {name for name, _ in checks._REQUIRED[kind]}
-        optional = {name for name, _ in checks._OPTIONAL.get(kind, ())}
+        required = {name for name, _ in checks.REQUIRED[kind]}
+        optional = {name for name, _ in checks.OPTIONAL.get(kind, ())}
         assert required == {*schema["required"]} - {"kind", "path", "value"}, kind
         assert optional == {*schema["properties"]} - {*schema["required"]}, kind
 

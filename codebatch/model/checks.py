@@ -52,7 +52,7 @@ _SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
 _LARGEST = 2**63 - 1
 
 # For each kind the fields that a record must have, and those it may have, with their types.
-_REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
+REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
     "ast": (("language", str), ("format", str), ("nodes", int), ("object", str)),
     "diagnostic": (
         *(("code", str), ("rule", str), ("severity", str), ("message", str)),
@@ -68,7 +68,7 @@ _REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
 }
 # What versions of ``symbols`` before 4 called an edge, and what it is called now.
 EARLIER_EDGE_TYPES = {"import": "imports", "export": "exports"}
-_OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
+OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
     "ast": (("chunked", bool),),
     "edge": (("name", str), ("alias", str)),
     "metric": (("name", str), ("line", int)),
@@ -115,10 +115,10 @@ def check_record(record: Document) -> Record:
     if not isinstance(kind, str) or not isinstance(path, str):
         raise TypeError("a record has a kind and a path")
     check_path(path)
-    for name, of_type in _REQUIRED.get(kind, ()):
+    for name, of_type in REQUIRED.get(kind, ()):
         if type(record[name]) is not of_type:
             raise TypeError(f"{name} of a record is of another type")
-    for name, of_type in _OPTIONAL.get(kind, ()):
+    for name, of_type in OPTIONAL.get(kind, ()):
         if name in record and type(record[name]) is not of_type:
             raise TypeError(f"{name} of a record is of another type")
     _check_values(record, kind)
@@ -142,7 +142,7 @@ def _check_values(record: Record, kind: str) -> None:
             raise ValueError("value of a record is out of range")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("value of a record is no number")
-    for name in ("line", "column", "end_line", "nodes") if kind in _REQUIRED else ():
+    for name in ("line", "column", "end_line", "nodes") if kind in REQUIRED else ():
         number = record.get(name, 0)
         if isinstance(number, int) and not 0 <= number <= _LARGEST:
             raise ValueError(f"{name} of a record is out of range")

@@ -205,14 +205,12 @@ def _is_digest(value: object) -> bool:
 
 
 def _are_counts(counts: object) -> bool:
-    return (
-        isinstance(counts, tuple)
-        and len(counts) == 5
-        and type(counts[0]) is int
-        and all(type(tally) is dict for tally in counts[1:])
-        and all(
-            type(name) is str and type(number) is int and number >= 0
-            for tally in counts[1:]
-            for name, number in tally.items()
-        )
-    )
+    if not (isinstance(counts, tuple) and len(counts) == 5 and type(counts[0]) is int):
+        return False
+    for tally in counts[1:]:
+        if type(tally) is not dict:
+            return False
+        for name, number in tally.items():  # most are empty
+            if type(name) is not str or type(number) is not int or number < 0:
+                return False
+    return True

@@ -99,7 +99,8 @@ class Place(NamedTuple):
 
 class Entry(NamedTuple):
     """Something in a store: ``path`` relative to it, what it is in the file system, and the place
-    that its name says; None where the format has none of that name.
+    that its name says; None where the format has none of that name. ``size`` is told of the files
+    of objects alone; None of one that is gone.
     """
 
     path: str
@@ -107,6 +108,7 @@ class Entry(NamedTuple):
     place: Place | None
     is_folder: bool = False
     reason: str = ""
+    size: int | None = None
 
 
 def place_of(path: str) -> Place | None:
@@ -182,8 +184,17 @@ def _entry(found: os.DirEntry[str], folder: str) -> Entry:
     form = _form_of(found)
     if found.name.startswith(TEMPORARY_PREFIX) and form in (FILE, FOLDER):
         return Entry(path, TEMPORARY, None)
+    if form == FILE and folder.startswith(OBJECTS):
+        return Entry(path, form, place_of(path), size=_size_of(found))
     belongs = _FOLDERS.fullmatch(path) is not None
     return Entry(path, form, place_of(path), is_folder=belongs)
+
+
+def _size_of(found: os.DirEntry[str]) -> int | None:
+    try:
+        return found.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return None
 
 
 def _form_of(found: os.DirEntry[str]) -> str:

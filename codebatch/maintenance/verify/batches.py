@@ -15,7 +15,7 @@ from typing import cast
 from codebatch.maintenance.verify.findings import Findings, Found, path_of
 from codebatch.maintenance.verify.shards import check_shard
 from codebatch.model.checks import check_batch
-from codebatch.model.digest import Document, canonical_json, digest_document, short_id
+from codebatch.model.digest import Document, digest_document, short_id
 from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.keys import fingerprint
 from codebatch.model.records import DONE, FileRecord, InputFile, Plan, PlannedShard, path_key
@@ -199,4 +199,5 @@ def _are_of_snapshot(store: StoreDirectory, snapshot_id: str, total: int) -> boo
 
 def _number_of(file: InputFile | FileRecord) -> int:
     """A number for a file, to be summed: a sum does not depend on the order."""
-    return int(hashlib.sha256(canonical_json([file.path, file.object, file.size])).hexdigest(), 16)
+    said = f"{file.object} {file.size} {file.path}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(said).digest(), "big")

@@ -170,18 +170,19 @@ def _check_objects(findings: Findings, selection: Selection, progress: Progress 
         elif selection.takes(digest):
             wrong = _read(findings, entry, digest)
         else:
-            wrong = _look(findings, entry, digest)
+            wrong = _look(entry, digest)
         if wrong is not None:
             findings.add_form(digest, *wrong, entry.path)
+        elif entry.size:
+            findings.note_object(digest)
         if progress is not None:
             progress(findings.checked.objects, findings.checked.bytes)
 
 
-def _look(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | None:
+def _look(entry: Entry, digest: str) -> tuple[str, str] | None:
     """Return what shows without reading: an empty file is no object but the empty one."""
-    status = findings.store.layout.door.status(findings.store.root / entry.path)
     is_empty_object = digest == EMPTY and entry.path.endswith(digest[-64:])
-    if status is None or status.st_size or is_empty_object:
+    if entry.size != 0 or is_empty_object:
         return None
     return "OBJECT_DAMAGED", "the file is empty"
 

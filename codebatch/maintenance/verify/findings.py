@@ -101,7 +101,7 @@ def find_document(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES
         return found
     try:
         document = unseal(found.data, path.name)
-        if found.data in (pretty(seal(document)), compact(document)):
+        if found.data == compact(document) or found.data == pretty(seal(document)):
             return Found(found.data, document)
     except StoreDamagedError as error:
         return Found(found.data, wrong=error.message.partition(": ")[2])
@@ -127,7 +127,8 @@ class ObjectTrouble:
 class Findings:
     """State: ``problems`` but those of objects, which are in ``objects`` by digest;
     ``batches_of`` the batches of each snapshot; ``is_complete`` says that all snapshots could be
-    read, so that what no snapshot refers to is referred to by none.
+    read, so that what no snapshot refers to is referred to by none; ``_there`` has the bytes of
+    the digests of objects in whose files there is something.
     """
 
     def __init__(self, store: StoreDirectory) -> None:
@@ -138,6 +139,7 @@ class Findings:
         self.objects: dict[str, ObjectTrouble] = {}
         self.batches_of: dict[str, set[str]] = {}
         self.is_complete = True
+        self._there: set[bytes] = set()
 
     def is_there(self, place: Place) -> bool:
         """Return True if there is anything in a place, reached without a link."""
@@ -199,6 +201,10 @@ class Findings:
             return False
         return True
 
+    def note_object(self, digest: str) -> None:
+        """Note that there is something in the file of an object."""
+        self._there.add(_short(digest))
+
     def add_form(self, digest: str, code: str, message: str, path: str) -> None:
         """Note that a stored form of an object is damaged, or cannot be read."""
         problem = Problem(code, message, path, Place(kinds.OBJECT, digest=digest))
@@ -221,7 +227,7 @@ class Findings:
     def _trouble_with(self, digest: str) -> ObjectTrouble | None:
         """Return what is wrong with an object that is referred to; None where nothing is known."""
         known, objects = self.objects.get(digest), self.store.objects
-        is_there = known is not None or objects.has(digest)
+        is_there = known is not None or _short(digest) in self._there or objects.has(digest)
         if not is_there and not (digest == EMPTY and objects.location(digest) is not None):
             known = self.objects[digest] = ObjectTrouble()
         return known
@@ -280,3 +286,7 @@ class Findings:
             )
             for problem in trouble.forms.values() or [missing]
         ]
+
+
+def _short(digest: str) -> bytes:
+    return bytes.fromhex(digest[len(DIGEST_PREFIX) :])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
 from codebatch.model.checks import check_state, record_check
-from codebatch.model.digest import EMPTY, Document, digest_bytes
+from codebatch.model.digest import EMPTY, Document, canonical_json, digest_bytes
 from codebatch.model.errors import CodeBatchError, StoreDamagedError
+from codebatch.model.line_patterns import lines_pattern
 from codebatch.model.records import (
     COMPUTED,
     FAILED,
@@ -23,6 +26,10 @@ from codebatch.store import parse_chunks, parse_lines
 from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES
 from codebatch.store.path_kinds import OUTPUTS, Place
 
+_CHUNKED = b'"chunked":true'
+_DIAGNOSTIC = b'"kind":"diagnostic"'
+_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
+
 
 def check_shard(
     findings: Findings, place: Place, task: PlannedTask, files: Sequence[InputFile] | None
@@ -36,6 +43,11 @@ def check_shard(
     data = _outputs_of(findings, place._replace(kind=OUTPUTS), state)
     if data is None:
         return None
+    objects = _objects_in(state, data, files, task, len(place.shard_id))
+    if objects is not None:
+        for digest in objects:
+            findings.refer_from_shard(digest, (place.owner, place.task_id, place.shard_id))
+        return state
     try:
         lines = data.splitlines(keepends=True)
         records = parse_lines(data, record_check(task.fields))
@@ -71,6 +83,89 @@ def _outputs_of(findings: Findings, place: Place, state: ShardState) -> bytes | 
         return found.data
     findings.blame(place, wrong, found)
     return None
+
+
+def _objects_in(
+    state: ShardState,
+    data: bytes,
+    files: Sequence[InputFile] | None,
+    task: PlannedTask,
+    width: int,
+) -> list[str] | None:
+    """Return the objects that outputs refer to; None where it cannot be told without parsing all
+    lines that they are what the state says, or which objects these are.
+    """
+    pattern = _pattern_of(state, data, task)
+    if pattern is None or files is None or state.files != len(files):
+        return None
+    has_findings = state.counts.diagnostics > 0
+    digests, start = [], 0
+    for file, (number, diagnostics) in zip(files, state.per_file, strict=True):
+        end = _end_of_lines(pattern, data, start, number, canonical_json(file.path))
+        if end < 0 or (has_findings and data.count(_DIAGNOSTIC, start, end) != diagnostics):
+            return None
+        digests.append((file.path, file.object, digest_bytes(data[start:end])))
+        start = end
+    if start != len(data) or shard_node(digests, width) != state.tree:
+        return None
+    has_objects = "ast" in state.counts.by_kind
+    return [digest.decode() for digest in _OBJECT.findall(data)] if has_objects else []
+
+
+def _pattern_of(state: ShardState, data: bytes, task: PlannedTask) -> re.Pattern[bytes] | None:
+    """Return the pattern of lines with which the counts of a state are right; None where they are
+    wrong, or where other lines are possible.
+    """
+    by_kind = state.counts.by_kind
+    if task.fields or not {*task.kinds, "diagnostic"} >= by_kind.keys() or 0 in by_kind.values():
+        return None
+    is_plain = _is_text(data) and not ("ast" in by_kind and _CHUNKED in data)
+    if not is_plain or _counts_of(data, state.counts) != state.counts:
+        return None
+    return lines_pattern(by_kind)
+
+
+def _end_of_lines(
+    pattern: re.Pattern[bytes], data: bytes, start: int, number: int, path: bytes
+) -> int:
+    """Return where so many lines of that path end; -1 where there are others."""
+    end, left = start, number
+    while left > 0:
+        match = pattern.match(data, end)
+        if match is None or match[1] != path:
+            return -1
+        left -= data.count(b"\n", end, match.end())
+        end = match.end()
+    return end if left == 0 else -1
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _counts_of(data: bytes, said: Counts) -> Counts:
+    """Return the counts of as many lines as are said, of kinds that are said, each of which matches
+    the pattern. Values that are written with an escape are not counted.
+    """
+    *kinds, last = said.by_kind or ("",)
+    by_kind = {kind: data.count(b'"kind":%s' % canonical_json(kind)) for kind in kinds}
+    by_kind[last] = said.records - sum(by_kind.values())
+    is_found, is_skipped = "diagnostic" in by_kind, "skip" in by_kind
+    return Counts(
+        records=said.records,
+        by_kind=by_kind if last else {},
+        by_severity=_tally(b"severity", data) if is_found else {},
+        by_code=_tally(b"code", data) if is_found else {},
+        by_skip_reason=_tally(b"reason", data) if is_skipped else {},
+    )
+
+
+def _tally(field: bytes, data: bytes) -> dict[str, int]:
+    values = re.findall(rb'"%s":"([^"\\]*)"' % field, data)
+    return {value.decode(): number for value, number in Counter(values).items()}
 
 
 def _compare(
