@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch, TaskLike
-from codebatch.api.store import PathLike, PipelineLike, named_path, open_store
-from codebatch.model.errors import SourceNotFoundError
+from codebatch.api.store import PathLike, PipelineLike, Roots, open_store
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 
@@ -17,25 +16,27 @@ if TYPE_CHECKING:
     from codebatch.batch import scheduler as schedulers
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
-    from codebatch.snapshot import take
+    from codebatch.snapshot import selection
 else:
     definitions = lazy("codebatch.plan.pipeline")
     plan = lazy("codebatch.plan.plan")
     schedulers = lazy("codebatch.batch.scheduler")
-    take = lazy("codebatch.snapshot.take")
+    selection = lazy("codebatch.snapshot.selection")
 
 
-def check_scan(
-    root: PathLike,
+def check_scan(  # noqa: PLR0913 - as of `scan`
+    root: Roots,
     pipeline: PipelineLike | None,
     *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     tasks: Sequence[TaskLike] = (),
     scheduler: str | None = None,
     shards: int | None = None,
     performance_report: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
-    take.check_directory(named_path(root, SourceNotFoundError))
+    selection.select(root, include, exclude)
     definitions.resolve_pipeline(pipeline, tasks)
     report = None if performance_report is None else os.fspath(performance_report)
     schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
@@ -44,9 +45,11 @@ def check_scan(
 
 
 def scan(  # noqa: PLR0913 - the options of the command
-    root: PathLike,
+    root: Roots,
     store: PathLike | None = None,
     *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     pipeline: PipelineLike | None = None,
     tasks: Sequence[TaskLike] = (),
     scheduler: str | None = None,
@@ -55,10 +58,28 @@ def scan(  # noqa: PLR0913 - the options of the command
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
 ) -> tuple[Batch, batches.RunReport]:
-    """Snapshot a directory, plan a pipeline over it and run it: everything in one go."""
-    check_scan(root, pipeline, tasks=tasks, scheduler=scheduler, shards=shards)
+    """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
+    everything in one go. ``include`` and ``exclude`` are patterns as for `Store.snapshot`.
+    """
+    root = selection.listed(root)
+    check_scan(
+        root,
+        pipeline,
+        include=include,
+        exclude=exclude,
+        tasks=tasks,
+        scheduler=scheduler,
+        shards=shards,
+    )
     opened = open_store(store, create=True)
     watch = opened.prewarm(scheduler, workers)
-    taken = opened.snapshot(root, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch)
+    taken = opened.snapshot(
+        root,
+        include=include,
+        exclude=exclude,
+        ignore=ignore,
+        max_file_bytes=max_file_bytes,
+        progress=watch,
+    )
     batch = opened.batch(taken, pipeline, tasks=tasks, shards=shards)
     return batch, batch.run(scheduler, workers=workers)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
     from codebatch.query import views
-    from codebatch.snapshot import take, writer
+    from codebatch.snapshot import selection, take, writer
     from codebatch.store.indexes import memo_archive as archives
 else:
     archives = lazy("codebatch.store.indexes.memo_archive")
@@ -52,6 +52,7 @@ else:
     schedulers = lazy("codebatch.batch.scheduler")
     self_test = lazy("codebatch.maintenance.self_test")
     definitions = lazy("codebatch.plan.pipeline")
+    selection = lazy("codebatch.snapshot.selection")
     take = lazy("codebatch.snapshot.take")
     conditions = lazy("codebatch.query.filters")
     stored = lazy("codebatch.query.show")
@@ -63,6 +64,7 @@ STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
 
 PathLike = str | os.PathLike[str]
+Roots = PathLike | Sequence[PathLike]  # a directory, or several directories and files
 PipelineLike = str | Mapping[str, object] | Sequence[TaskLike]
 
 
@@ -136,20 +138,28 @@ class Store:
 
     def snapshot(
         self,
-        root: PathLike,
+        root: Roots,
         *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         ignore: bool = True,
         max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
         use_cache: bool = True,
         progress: take.Progress | None = None,
     ) -> Snapshot:
-        """Snapshot a directory; ``ignore=False`` takes ignored files and ``.git`` as well,
-        ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads files again that
-        look as they did.
+        """Snapshot a directory, or what is named of several directories and files: of the current
+        folder, if they are all in it, else of the nearest one that holds them.
+
+        ``include`` and ``exclude`` are patterns as in a ``.gitignore``: files that match none of
+        the former, or any of the latter, are left out. ``ignore=False`` takes ignored files and
+        ``.git`` as well, ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads
+        files again that look as they did.
         """
+        tree, selected = selection.select(root, include, exclude)
         result = take.take_snapshot(
             self.directory,
-            named_path(root, SourceNotFoundError),
+            tree,
+            selection=selected,
             ignore=ignore,
             max_file_bytes=max_file_bytes,
             use_cache=use_cache,
@@ -294,7 +304,7 @@ class Store:
         """
         tree = None if source is None else named_path(source, SourceNotFoundError)
         if tree is not None:
-            take.check_directory(tree)
+            selection.check_directory(tree)
         return verification.verify_store(
             self.directory,
             read_data=read_data,

@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "codebatch scan .",
         "codebatch scan . --pipeline parse --name main",
         "codebatch scan . --task checks.py:todos",
+        "codebatch scan src tests app.py --exclude '*.min.js'",
     ),
     "shards": ("codebatch shards --task lint",),
     "show": ("codebatch show latest",),

@@ -122,6 +122,19 @@ shards_option = click.option(
     metavar="16|256|4096",
     help="How many shards to plan at most. Default: by the number of files.",
 )
+paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+include_option = click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Take only files that match, as in .gitignore: '*.py', /src/. May be given again.",
+)
+exclude_option = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what matches, as in .gitignore: tests/, '*.min.js'. May be given again.",
+)
 no_ignore_option = click.option(
     "--no-ignore",
     is_flag=True,

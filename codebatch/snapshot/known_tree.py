@@ -19,6 +19,7 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import InvalidIdError, StoreError
 from codebatch.model.records import FileRecord, SkippedFile, path_key
 from codebatch.snapshot.file_status import STATUS_BYTES, Status, changed_statuses
+from codebatch.snapshot.selection import Selection
 from codebatch.snapshot.tree import OpenTree, SourceEntry, entry_of
 from codebatch.snapshot.writer import ObjectsGoneError, SnapshotResult, writing_snapshot
 from codebatch.store import StoreDirectory, check_name
@@ -29,11 +30,14 @@ _MOST_CHANGES = 512
 
 
 class Taking(NamedTuple):
-    """What is taken, and into which store: the tree at ``root``, files of at most ``max_bytes``."""
+    """What is taken, and into which store: a selection of the tree at ``root``, files of at most
+    ``max_bytes``.
+    """
 
     store: StoreDirectory
     root: bytes
     tree: OpenTree
+    selection: Selection
     ignore: bool
     max_bytes: int | None
 

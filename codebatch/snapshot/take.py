@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.model.clock import now_ns
-from codebatch.model.errors import SourceNotFoundError
 from codebatch.model.records import path_key
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
@@ -29,6 +28,7 @@ from codebatch.snapshot.file_status import (
     reader_of_files,
 )
 from codebatch.snapshot.known_tree import Taken, Taking, answer_of, take_known
+from codebatch.snapshot.selection import EVERYTHING, Selection
 from codebatch.snapshot.tree import SourceEntry, open_tree
 from codebatch.snapshot.writer import (
     ObjectsGoneError,
@@ -54,28 +54,29 @@ def take_snapshot(
     store: StoreDirectory,
     root: Path,
     *,
+    selection: Selection = EVERYTHING,
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
     use_cache: bool = True,
     progress: Progress | None = None,
 ) -> SnapshotResult:
-    """Snapshot the directory ``root``; ``progress`` is called with files and bytes so far.
+    """Snapshot a selection of the directory ``root``; ``progress`` is called with files and bytes
+    so far.
 
     Files of more than ``max_file_bytes`` are listed and not taken; None takes all.
 
     Without ``use_cache`` every file is read, and every object of the snapshot that is damaged
     in the store is restored.
     """
-    check_directory(root)
     place = os.fsencode(root)
     limit = -1 if max_file_bytes is None else max_file_bytes
-    name = b"%d %d %s" % (ignore, limit, os.path.realpath(place))
+    name = b"%d %d %s%s" % (ignore, limit, os.path.realpath(place), selection.key)
     cache = StatCache(store.layout, name, STATUS_BYTES)
     known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
     with open_tree(root) as tree:
-        taking = Taking(store, place, tree, ignore, max_file_bytes)
+        taking = Taking(store, place, tree, selection, ignore, max_file_bytes)
         taken = known and take_known(taking, known)
         if not taken:
             try:
@@ -89,19 +90,6 @@ def take_snapshot(
     return taken.result
 
 
-def check_directory(root: Path) -> None:
-    """Raise `SourceNotFoundError` unless the directory can be listed."""
-    hints = ["name the folder that holds the source tree"]
-    if not root.exists():
-        raise SourceNotFoundError(f"there is no directory {root}", hints=hints)
-    if not root.is_dir():
-        raise SourceNotFoundError(f"{root} is not a directory", hints=hints)
-    try:
-        os.scandir(root).close()
-    except OSError as error:
-        raise SourceNotFoundError(f"cannot list {root}: {error.strerror}") from error
-
-
 class _Walking:
     """One taking by a walk. State: ``_places`` are those of the paths in ``known``, if its
     snapshot is there to keep their objects.
@@ -109,7 +97,12 @@ class _Walking:
 
     def __init__(self, taking: Taking, known: CachedTree | None, progress: Progress | None) -> None:
         self._taking = taking
-        self._walk = walks.TreeWalk(taking.tree, ignore=taking.ignore, max_bytes=taking.max_bytes)
+        self._walk = walks.TreeWalk(
+            taking.tree,
+            ignore=taking.ignore,
+            max_bytes=taking.max_bytes,
+            selection=taking.selection,
+        )
         self._known = known
         self._places: dict[bytes, int] = {}
         self._progress = progress

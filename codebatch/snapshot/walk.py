@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from codebatch.model.records import SkippedFile, path_key
+from codebatch.model.records import SkippedFile
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.file_status import UNKNOWN, Status, status_of
 from codebatch.snapshot.git import GitRules
@@ -29,10 +29,14 @@ from codebatch.snapshot.ignore import (
     read_rules,
     with_rules,
 )
+from codebatch.snapshot.left_out import FoldersLeftOut, summed_up
+from codebatch.snapshot.selection import EVERYTHING, ROOT, Selection
 from codebatch.snapshot.tree import OpenTree, SourceEntry, entry_of
 from codebatch.store import STORE_DOCUMENT, is_store_document
 
 IGNORED = "ignored"
+EXCLUDED = "excluded"
+NOT_INCLUDED = "not included"
 GIT_METADATA = "git metadata"
 STORE = "codebatch store"
 
@@ -67,12 +71,15 @@ class _Listed(NamedTuple):
 
 class _Folder(NamedTuple):
     """A folder still to be listed, with the ignore rules that hold in it; where there is a
-    repository, ``git`` says what its ignore files mean.
+    repository, ``git`` says what its ignore files mean. Of one that is not ``is_taken``, only what
+    is named below it is; all of one that ``is_included`` matches the patterns.
     """
 
     path: bytes
     rules: tuple[FolderRules, ...] = ()
     git: GitRules | None = None
+    is_taken: bool = True
+    is_included: bool = True
 
     def inner(self, name: bytes) -> bytes:
         """Return the path of something in the folder."""
@@ -83,14 +90,19 @@ class TreeWalk:
     """One walk: iterate `entries`; the lists grow meanwhile and are complete at the end.
 
     A store is never source code, nor is a file of more than ``max_bytes`` (None: of any size);
-    with ``ignore`` false everything else is taken.
+    with ``ignore`` false everything else of the ``selection`` is taken.
     State: ``skipped`` is what was not taken. ``watched`` holds, of each folder that was listed
     and each file that was asked, its status before that, ``absent`` the files that were not there
     to be asked, ``answers`` the digests of what git's files said, by folder.
     """
 
     def __init__(
-        self, tree: OpenTree, *, ignore: bool = True, max_bytes: int | None = None
+        self,
+        tree: OpenTree,
+        *,
+        ignore: bool = True,
+        max_bytes: int | None = None,
+        selection: Selection = EVERYTHING,
     ) -> None:
         self.tree = tree
         self.skipped: list[SkippedFile] = []
@@ -99,16 +111,22 @@ class TreeWalk:
         self.answers: dict[bytes, str] = {}
         self._ignore = ignore
         self._max_bytes = max_bytes
-        self._untracked = _UntrackedFolders()
+        self._selection = selection
+        self._untracked = FoldersLeftOut()
+        self._unmatched = FoldersLeftOut()
 
     def entries(self) -> Iterator[SourceEntry]:
         """Yield files and links, folder by folder."""
-        pending = [_Folder(b"")]
+        chosen = self._selection
+        root = _Folder(ROOT, is_taken=chosen.is_named(ROOT), is_included=not chosen.include)
+        pending = [root]
         while pending:
             folder, listed = self._opened(pending.pop())
             subfolders = []
             for found in listed:
                 path = folder.inner(found.name)
+                if not folder.is_taken and not chosen.leads_to_named(path):
+                    continue
                 if (reason := self._left_out(folder, found, path)) is not None:
                     self.skip(path, reason)
                 elif found.is_folder:
@@ -116,12 +134,14 @@ class TreeWalk:
                 elif (taken := self._taken(found, path)) is not None:
                     yield taken
             pending.extend(reversed(subfolders))
-        ignored = self._untracked.ignored()
-        self.skipped = _summed_up(self.skipped, ignored)
+        ignored = self._untracked.whole()
+        self.skipped = summed_up(self.skipped, ignored, IGNORED)
+        self.skipped = summed_up(self.skipped, self._unmatched.whole(), NOT_INCLUDED)
         self.absent += [os.path.join(path, _STORE_MARK) for path in ignored]
 
     def skip(self, path: bytes, reason: str) -> None:
         """List something as not taken."""
+        self._unmatched.note(path, is_left_out=reason is NOT_INCLUDED)
         self.skipped.append(SkippedFile(path.decode("utf-8", "surrogateescape"), reason))
 
     def fail(self, path: bytes, reason: str) -> None:
@@ -160,7 +180,7 @@ class TreeWalk:
         self.skip(folder.path, STORE)
         # As long as the mark says so it is one: what else changes in it does not matter.
         self.watched.pop(folder.path, None)
-        self._untracked.note(folder.path, is_ignored=True)
+        self._untracked.note(folder.path, is_left_out=True)
 
     def _is_hidden_store(self, path: bytes) -> bool:
         """Look into a folder that cannot be listed, or need not be."""
@@ -185,23 +205,26 @@ class TreeWalk:
         return data is not None and is_store_document(data)
 
     def _left_out(self, folder: _Folder, found: _Listed, path: bytes) -> str | None:
-        if not self._ignore:
-            return None
-        by_git = folder.git is not None and folder.git.ignores(
-            found.name, is_folder=found.is_folder
-        )
-        if found.name == _GIT_FOLDER:
-            reason = GIT_METADATA
-        elif by_git or is_ignored(folder.rules, path, is_folder=found.is_folder):
-            reason = IGNORED
-        else:
-            return None
-        if reason is IGNORED:
-            self._untracked.note(path, is_ignored=by_git)
-        return STORE if found.is_folder and self._is_hidden_store(path) else reason
+        is_folder = found.is_folder
+        reason = None
+        by_git = False
+        if self._ignore and not self._selection.leads_to_named(path):
+            by_git = folder.git is not None and folder.git.ignores(found.name, is_folder=is_folder)
+            if found.name == _GIT_FOLDER:
+                reason = GIT_METADATA
+            elif by_git or is_ignored(folder.rules, path, is_folder=is_folder):
+                reason = IGNORED
+        if reason is not GIT_METADATA and self._selection.excludes(path, is_folder=is_folder):
+            reason = EXCLUDED
+        elif reason is None and not (is_folder or folder.is_included):
+            reason = None if self._selection.includes(path, is_folder=False) else NOT_INCLUDED
+        if reason not in (None, GIT_METADATA):
+            self._untracked.note(path, is_left_out=reason is IGNORED and by_git)
+        return STORE if reason and is_folder and self._is_hidden_store(path) else reason
 
     def _taken(self, found: _Listed, path: bytes) -> SourceEntry | None:
-        self._untracked.note(path, is_ignored=False)
+        self._untracked.note(path, is_left_out=False)
+        self._unmatched.note(path, is_left_out=False)
         try:
             status = status_of(found.entry.stat(follow_symlinks=False))
         except OSError as error:
@@ -225,11 +248,26 @@ class TreeWalk:
     def _subfolder(self, folder: _Folder, found: _Listed, path: bytes) -> _Folder:
         self._watch(path, found.status())
         git = folder.git and folder.git.inner(found.name)
-        if git is not None and git.is_untracked:
+        inner = self._inner(path, folder)
+        if inner.is_taken:
+            self._unmatched.entered.append(path)
+        if git is not None and self._selection.leads_to_named(path):
+            git = git._replace(is_excluded=False)
+        if inner.is_taken and git is not None and git.is_untracked:
             self._untracked.entered.append(path)
         elif git is not None:
-            self._untracked.note(path, is_ignored=False)
-        return _Folder(path, folder.rules, git)
+            self._untracked.note(path, is_left_out=False)
+        return inner._replace(git=git)
+
+    def _inner(self, path: bytes, folder: _Folder) -> _Folder:
+        """Return a folder with the rules of the one around, and whether all of it is taken."""
+        chosen = self._selection
+        return _Folder(
+            path,
+            folder.rules,
+            is_taken=folder.is_taken or chosen.is_named(path),
+            is_included=folder.is_included or chosen.includes(path, is_folder=True),
+        )
 
     def _with_rules(self, folder: _Folder, opened: Folder, listed: dict[bytes, _Listed]) -> _Folder:
         """Return the folder with what its own ignore files, or its own repository, add."""
@@ -243,7 +281,7 @@ class TreeWalk:
                     self.watched[folder.inner(name)] = UNKNOWN
             elif name in listed:
                 rules = with_rules(rules, read_rules(opened, folder.path, name))
-        return _Folder(folder.path, rules, git)
+        return folder._replace(rules=rules, git=git)
 
     def _asked(self, folder: _Folder, listed: dict[bytes, _Listed]) -> GitRules | None:
         """Return git's rules for the folder: of the one around it, unless it has a repository."""
@@ -253,58 +291,11 @@ class TreeWalk:
         self.answers[folder.path] = answer.digest if answer else ""
         if answer is None:
             return folder.git
-        self._untracked.note(folder.path, is_ignored=False)  # a repository of its own
-        self._untracked.note(folder.inner(_GIT_FOLDER), is_ignored=False)
+        self._untracked.note(folder.path, is_left_out=False)  # a repository of its own
+        self._untracked.note(folder.inner(_GIT_FOLDER), is_left_out=False)
         return answer.rules
-
-
-class _UntrackedFolders:
-    """The folders without tracked files, not themselves ignored, that a walk enters.
-
-    Of one in which git would find ignored files and no others, git says that it is ignored as a
-    whole, and so does a walk. State: ``entered`` are their paths, the outer ones first,
-    ``_ignored`` and ``_kept`` the folders in which something is ignored by git, or not.
-    """
-
-    def __init__(self) -> None:
-        self.entered: list[bytes] = []
-        self._ignored: set[bytes] = set()
-        self._kept: set[bytes] = set()
-
-    def note(self, path: bytes, *, is_ignored: bool) -> None:
-        """Note whether git ignores something."""
-        (self._ignored if is_ignored else self._kept).add(path.rpartition(b"/")[0])
-
-    def ignored(self) -> set[bytes]:
-        """Return the folders of which all is ignored, when everything has been noted."""
-        found = set()
-        for path in reversed(self.entered):
-            is_ignored = path in self._ignored and path not in self._kept
-            if is_ignored:
-                found.add(path)
-            self.note(path, is_ignored=is_ignored)
-        return found
 
 
 def unreadable(error: OSError, what: str) -> str:
     """Return the reason to list for something that could not be read."""
     return f"unreadable {what}: {(error.strerror or str(error)).lower()}"
-
-
-def _summed_up(skipped: list[SkippedFile], folders: set[bytes]) -> list[SkippedFile]:
-    """Return what was skipped, with these folders in place of what is in them."""
-    if not folders:
-        return skipped
-    outermost = {path for path in folders if not _is_below(path, folders)}
-    kept = [file for file in skipped if not _is_below(path_key(file.path), outermost)]
-    return kept + [
-        SkippedFile(path.decode("utf-8", "surrogateescape"), IGNORED) for path in sorted(outermost)
-    ]
-
-
-def _is_below(path: bytes, folders: set[bytes]) -> bool:
-    while b"/" in path:
-        path = path.rpartition(b"/")[0]
-        if path in folders:
-            return True
-    return False

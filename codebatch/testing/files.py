@@ -9,7 +9,7 @@ from pathlib import Path
 from codebatch.model.errors import SourceNotFoundError
 from codebatch.model.records import SYMLINK_MODE
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
-from codebatch.snapshot.take import check_directory
+from codebatch.snapshot.selection import check_directory
 from codebatch.snapshot.tree import open_tree, read_entry
 from codebatch.snapshot.walk import TreeWalk
 from codebatch.testing.run import TriedFile

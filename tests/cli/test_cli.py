@@ -434,7 +434,7 @@ MISTAKES: dict[str, tuple[int, str]] = {
     "batch init --snapshot ../x": (2, "INVALID_ID"),
     "batch init --snapshot ''": (2, "INVALID_ID"),
     "snapshot /nowhere/at/all": (2, "SOURCE_NOT_FOUND"),
-    "snapshot /etc/passwd": (2, "SOURCE_NOT_FOUND"),
+    "snapshot /dev/null": (2, "SOURCE_NOT_FOUND"),
     "snapshot ''": (2, "SOURCE_NOT_FOUND"),
     "scan /nowhere/at/all": (2, "SOURCE_NOT_FOUND"),
 }

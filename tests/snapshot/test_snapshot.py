@@ -690,7 +690,7 @@ def test_scanning_twice_in_place_is_stable(tmp_path: Path, cli: Callable[..., Ou
     assert status.stdout == b""
 
 
-@pytest.mark.parametrize("place", ["missing", "file", "a\0b"])
+@pytest.mark.parametrize("place", ["missing", "file/inner", "a\0b"])
 def test_what_is_no_folder_is_refused(place: str, tmp_path: Path, store: codebatch.Store) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(codebatch.CodeBatchError) as refused:

@@ -19,10 +19,13 @@ from codebatch.cli.options import (
     PERCENT,
     RUN_OPTIONS,
     batch_option,
+    exclude_option,
     given_tasks_option,
+    include_option,
     max_file_size_option,
     name_option,
     no_ignore_option,
+    paths_argument,
     pipeline_option,
     shards_option,
     store_option,
@@ -67,7 +70,7 @@ _DETACH = click.option(
 
 
 @command(
-    click.argument("directory", metavar="DIR"),
+    paths_argument,
     pipeline_option,
     tasks_option,
     *RUN_OPTIONS,
@@ -75,6 +78,8 @@ _DETACH = click.option(
     shards_option,
     store_option,
     name_option,
+    include_option,
+    exclude_option,
     no_ignore_option,
     max_file_size_option,
     store=None,
@@ -82,23 +87,30 @@ _DETACH = click.option(
 )
 def scan(
     call: Call,
-    directory: str,
+    paths: tuple[str, ...],
     pipeline: str | None,
     require_reused: bool,
     shards: int | None,
     name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     no_ignore: bool,
     max_file_bytes: int,
 ) -> None:
-    """Snapshot a directory, plan a pipeline over it and run it, in one go.
+    """Snapshot a tree, plan a pipeline over it and run it, in one go.
+
+    One directory is the tree. Of several directories and files, the tree is the current folder if
+    they are all in it, else the nearest one that holds them, and only they are taken.
 
     Where there is no store yet, one is made in .codebatch (or where --store says). A name
     is given to the batch once it is done.
     """
     scheduler, tasks = call.options["scheduler"], call.options["tasks"]
+    patterns = {"include": include, "exclude": exclude}
     api.check_scan(
-        directory,
+        paths,
         pipeline,
+        **patterns,
         tasks=tasks,
         scheduler=scheduler,
         shards=shards,
@@ -109,7 +121,12 @@ def scan(
         output.write_note(f"made a store: {os.path.relpath(opened.path)}")
     watch = opened.prewarm(scheduler, call.options["workers"])
     taken = take(
-        opened, directory, ignore=not no_ignore, max_file_bytes=max_file_bytes, watch=watch
+        opened,
+        paths,
+        **patterns,
+        ignore=not no_ignore,
+        max_file_bytes=max_file_bytes,
+        watch=watch,
     )
     batch = opened.batch(taken.snapshot_id, pipeline, tasks=tasks, shards=shards)
     report = _run(call, batch, require_reused=require_reused)

@@ -17,9 +17,12 @@ from codebatch.cli.command import ID, Call, command
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.group import LeadingCommand, ReportingGroup
 from codebatch.cli.options import (
+    exclude_option,
+    include_option,
     max_file_size_option,
     name_option,
     no_ignore_option,
+    paths_argument,
     pipeline_option,
     shards_option,
     store_option,
@@ -90,9 +93,11 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
 
 
 @command(
-    click.argument("directory", metavar="DIR"),
+    paths_argument,
     store_option,
     name_option,
+    include_option,
+    exclude_option,
     no_ignore_option,
     max_file_size_option,
     click.option(
@@ -106,27 +111,35 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
 )
 def snapshot(
     call: Call,
-    directory: str,
+    paths: tuple[str, ...],
     name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     no_ignore: bool,
     max_file_bytes: int,
     no_cache: bool,
 ) -> None:
     """Record the files of a directory as an immutable snapshot.
 
+    Of several directories and files, the tree is the current folder if they are all in it, else the
+    nearest one that holds them, and only they are taken. What is named is taken even if it is
+    ignored.
+
     Ignored files, .git and stores are left out; everything that is left out is listed with
     its reason. The same content gives the same id, wherever and whenever it is taken.
     A directory called rm is given as ./rm.
     """
-    if directory in snapshot.commands:
+    if paths[0] in snapshot.commands:
         raise UsageError(
-            f"{directory} is a command",
-            hints=[f"codebatch snapshot {directory} ID...", f"the directory is ./{directory}"],
+            f"{paths[0]} is a command",
+            hints=[f"codebatch snapshot {paths[0]} ID...", f"the directory is ./{paths[0]}"],
         )
     opened = call.open()
     taken = take(
         opened,
-        directory,
+        paths,
+        include=include,
+        exclude=exclude,
         ignore=not no_ignore,
         max_file_bytes=max_file_bytes,
         use_cache=not no_cache,
@@ -138,7 +151,7 @@ def snapshot(
 
 def take(
     store: api.Store,
-    directory: str,
+    paths: Sequence[str],
     *,
     watch: Callable[[int, int], None] = lambda *_: None,
     **options: Any,
@@ -151,7 +164,7 @@ def take(
         watch(files, total_bytes)
 
     try:
-        taken = store.snapshot(directory, progress=tell, **options).taken
+        taken = store.snapshot(paths, progress=tell, **options).taken
     finally:
         progress.close()
     assert taken is not None  # noqa: S101 - just taken
