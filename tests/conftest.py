@@ -222,7 +222,9 @@ class Outcome:
 
 
 def cli_environment(**changes: str | None) -> dict[str, str]:
-    """This environment without what steers codebatch, dask or colours; None removes a name."""
+    """This environment without what steers codebatch, dask or colours, and without a pager, which
+    would wait for keys; None removes a name.
+    """
     prefixes = ("CODEBATCH_", "DASK_", "GIT_", "PYTHON", "COVERAGE")
     unwanted = {"NO_COLOR", "FORCE_COLOR", "CI"}
     environment = {
@@ -230,7 +232,7 @@ def cli_environment(**changes: str | None) -> dict[str, str]:
         for name, value in os.environ.items()
         if name == "PYTHONPATH" or not (name.startswith(prefixes) or name in unwanted)
     }
-    for name, value in changes.items():
+    for name, value in {"PAGER": "cat", **changes}.items():
         environment.pop(name, None)
         if value is not None:
             environment[name] = value

@@ -129,7 +129,7 @@ OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
     *("cli.export", "cli.name-rm", "cli.name-set", "cli.regressions", "cli.rm", "pipeline"),
     *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),
-    *("cli.pipeline-validate", "cli.task-list", "cli.task-new", "cli.task-run"),
+    *("cli.diff-rows", "cli.pipeline-validate", "cli.task-list", "cli.task-new", "cli.task-run"),
     "verdict",
 }
 
@@ -150,6 +150,10 @@ class Tree:
 
     def on_store(self, *arguments: str, code: int = 0) -> Any:
         return self.run(*arguments, "--store", str(self.store), code=code)
+
+    def rows(self, *arguments: str) -> Any:
+        words = (*arguments, "--format", "json", "--store", str(self.store))
+        return self.server.run(*words, root=os.devnull, folder=self.folder).json
 
 
 def load(name: str) -> dict[str, Any]:
@@ -312,6 +316,12 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
     check(output, "cli.diff")
     assert all(output[name] for name in ("added", "removed", "changed", "renamed"))
     assert output.keys() <= load("cli.diff")["properties"].keys()
+    rows = compared.rows("diff", old, new)
+    check(rows, "cli.diff-rows")
+    assert {row["change"] for row in rows} == {"added", "removed", "changed", "renamed"}
+    known = load("cli.diff-rows")["items"]["properties"].keys()
+    assert all(row.keys() <= known for row in rows)
+    assert compared.rows("diff", old, new, "--stat") == output["stat"]
     for command in ("regressions", "improvements"):
         output = compared.on_store(command, old, new)
         check(output, "cli.regressions")

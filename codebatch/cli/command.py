@@ -52,13 +52,15 @@ _OF_RUN = (
 class Call:
     """What the shared options say: the store, the batch, the form of the answer.
 
-    ``filters`` are the task and conditions of `RecordFilter`, ``options`` arguments of a run.
+    ``filters`` are the task and conditions of `RecordFilter`, ``options`` arguments of a run. What
+    a command says that ``acts``, and can print the id of what it made, is no listing to leaf in.
     """
 
     store: str | None = None
     batch_id: str = "latest"
     as_json: bool = False
     quiet: bool = False
+    acts: bool = False
     formats: Sequence[Destination] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
     sort: str | None = None
@@ -69,6 +71,7 @@ class Call:
     def take(cls, given: dict[str, Any], select: Sequence[str]) -> Call:
         """Return the call with the shared options, which are taken out of ``given``."""
         shared = {name: given.pop(name) for name in cls.__annotations__ if name in given}
+        shared["acts"] = "quiet" in shared
         if "formats" in shared:
             wanted = (*shared["formats"], *([Destination(JSON)] if shared["as_json"] else []))
             shared["formats"] = formats.checked(wanted)
@@ -101,7 +104,7 @@ class Call:
         elif self.quiet:
             output.write_line(short)
         else:
-            output.write_lines(lines)
+            output.write_lines(lines, paged=not self.acts)
 
     def write_rows(
         self,

@@ -12,6 +12,7 @@ import click
 
 from codebatch.cli import streams
 from codebatch.cli.group import CommandTable, SectionedGroup, reporting
+from codebatch.cli.render.pager import NO_PAGER
 from codebatch.model.version import __version__
 
 # The headings of `codebatch --help`, each with its commands: the module that a command is in and
@@ -84,8 +85,13 @@ _PLACES = {
 )
 @click.version_option(__version__, prog_name="codebatch")
 @click.option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same.")
+@click.option(
+    "--no-pager",
+    is_flag=True,
+    help="No pager for what is longer than the screen; CODEBATCH_PAGER=cat says the same.",
+)
 @click.pass_context
-def cli(ctx: click.Context, no_color: bool) -> None:
+def cli(ctx: click.Context, no_color: bool, no_pager: bool) -> None:
     """Snapshot a codebase, run pipelines over it, query the results.
 
     Start with: codebatch scan DIR
@@ -94,6 +100,7 @@ def cli(ctx: click.Context, no_color: bool) -> None:
         ctx.color = False
     elif os.environ.get("FORCE_COLOR"):
         ctx.color = True
+    ctx.meta[NO_PAGER] = no_pager
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

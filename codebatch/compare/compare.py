@@ -22,13 +22,17 @@ from codebatch.store import StoreDirectory
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two batches compared: changes of records, renamed files, and what limits the comparison."""
+    """Two batches compared: changes of records, renamed files, files that only one of them has, and
+    what limits the comparison.
+    """
 
     a: str
     b: str
     diff: RecordDiff
     renames: tuple[Rename, ...]
     notes: tuple[str, ...]
+    new_files: frozenset[str] = frozenset()
+    gone_files: frozenset[str] = frozenset()
 
     @property
     def rename_map(self) -> dict[str, str]:
@@ -65,7 +69,11 @@ def compare_batches(
     )
     renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
     complete = replace(diff, unchanged=diff.unchanged + sum(equal.values()))
-    return Comparison(a.batch_id, b.batch_id, complete, tuple(renames), tuple(_notes(a, b)))
+    return Comparison(
+        *(a.batch_id, b.batch_id, complete, tuple(renames), tuple(_notes(a, b))),
+        new_files=frozenset(new.keys() - old.keys() - old_names.keys()),
+        gone_files=frozenset(old.keys() - new.keys() - new_names.keys()),
+    )
 
 
 def _equal_shards(

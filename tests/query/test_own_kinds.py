@@ -150,7 +150,7 @@ def test_another_process_reads_them(built: Built, cli: Main) -> None:
         "a.py:2:3: info todo.found to do",
         "a.py:3:3: info todo.found to do",
         "b/c.py:1:3: info todo.found to do",
-        "3 findings: 3 info",
+        "3 findings: 3 info; by code: todo.found 3",
     ]
 
 
@@ -414,7 +414,7 @@ def test_diff(built: Built, main: Main) -> None:
     assert found["changed"] == []
     assert found["summary"]["unchanged"] == 1
     lines = main("diff", built.old, built.new, "--kind", "todo", "--store", built.path).out
-    assert "+ a.py:5: todo either=none seen={} tags=[] text=2nd" in lines
+    assert "+ todo at 5 added: either=none seen={} tags=[] text=2nd" in lines
 
 
 def test_regressions(built: Built, main: Main) -> None:

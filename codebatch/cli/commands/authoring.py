@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codebatch.cli.command import ROWS, Call, command
-from codebatch.cli.commands.results import FINDING_COLUMNS, finding_lines, record_lines
+from codebatch.cli.commands.results import FINDING_COLUMNS, record_lines
 from codebatch.cli.group import ReportingGroup
-from codebatch.cli.render import output
+from codebatch.cli.render import findings, output
 from codebatch.cli.render.formats import Row
 from codebatch.cli.render.output import counted, printable
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
@@ -112,7 +112,7 @@ def task_run(
     known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
     columns = [one for one in known if one not in ADDED]
     if rows and all(row["kind"] == "diagnostic" for row in rows):
-        call.write_rows(rows, FINDING_COLUMNS, columns, finding_lines)
+        call.write_rows(rows, FINDING_COLUMNS, columns, findings.plain_lines)
     else:
         call.write_rows(rows, ("path", "line", "kind"), columns, record_lines)
     if not call.formats:

@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
-from codebatch.cli.command import Call, command
+from codebatch.cli.command import ROWS, Call, command
+from codebatch.cli.gate import ANY, check_gate, fail_on_option
 from codebatch.cli.options import SELECTION
-from codebatch.cli.render import output
+from codebatch.cli.render import changes as in_words
+from codebatch.cli.render import findings, formats, output
+from codebatch.cli.render.formats import JSON, Columns, Destination, Row
+from codebatch.compare.changes import (
+    ADDED,
+    CHANGED,
+    REMOVED,
+    RENAMED,
+    ROW_FIELDS,
+    STAT_FIELDS,
+    Change,
+    count_changes,
+    list_changes,
+    rows_of,
+)
 from codebatch.compare.compare import Comparison
-from codebatch.compare.diff import Finding, improvements, regressions, severity_rank
+from codebatch.compare.diff import Finding, improvements, place_key, regressions
 from codebatch.model.digest import Document
-from codebatch.model.errors import EXIT_GATE
-from codebatch.model.records import SEVERITIES, Record
-
-ANY = "any"
-Paths = tuple[str, ...]
+from codebatch.query.fields import record_columns
 
 _BATCHES = (click.argument("a", metavar="A"), click.argument("b", metavar="B"))
-_FAIL_ON = click.option(
-    "--fail-on",
-    type=click.Choice((*SEVERITIES, ANY)),
-    help="Exit 1 if a finding listed (for diff: a new one) is at least this severe; 'any': if "
-    "anything is listed.",
+_FAIL_ON = fail_on_option("a finding listed (for diff: a new one)", ANY)
+_DIFF = Columns(("change", "path", "line", "kind", "code", "name", "old", "new"), ROW_FIELDS)
+_TO_STDOUT = Destination(JSON)
+_STAT = Columns(STAT_FIELDS, STAT_FIELDS)
+_FINDINGS = Columns(
+    ("change", "path", "line", "column", "severity", "code", "message"),
+    ("change", *record_columns(["diagnostic"])),
 )
-_WORDS = {
-    "diagnostic": ("severity", "code", "message"),
-    "symbol": ("symbol_type", "scope", "name"),
-    "metric": ("metric", "name", "value"),
-    "edge": ("edge_type", "target", "name", "alias"),
-    "ast": ("language", "format"),
-    "skip": ("reason",),
-}
 
 
-@command(*_BATCHES, SELECTION["kind"], SELECTION["path"], _FAIL_ON)
-def diff(
-    call: Call, a: str, b: str, kind: str | None, path: Paths | None, fail_on: str | None
-) -> None:
-    """Show what changed in the records from batch A to batch B.
+@command(
+    *_BATCHES,
+    click.option("--stat", is_flag=True, help="Count the changes alone: by kind, code and file."),
+    SELECTION["kind"],
+    _FAIL_ON,
+    select=("path", "limit"),
+    form=ROWS,
+)
+def diff(call: Call, a: str, b: str, stat: bool, kind: str | None, fail_on: str | None) -> None:
+    """Show what changed in the records from batch A to batch B: a summary, then file by file.
 
-    Moved lines are no change; a renamed file is one rename.
+    Moved lines are no change; a renamed file is one rename. The forms of --format have a row for
+    each change, or with --stat for each number; --json is one document of both batches.
     """
-    found = _compare(call, a, b, kind, path)
-    call.write(_diff_document(found), _diff_lines(found))
-    changes = (*found.diff.added, *found.diff.removed, *found.diff.changed, *found.renames)
-    _exit(regressions(found.diff), bool(changes), fail_on)
+    found = _compare(call, a, b, kind)
+    every = list_changes(found)
+    counts, changes = count_changes(every), every[: call.limit]
+    rows, columns = (counts[: call.limit], _STAT) if stat else (rows_of(changes), _DIFF)
+    lines = _diff_lines(found, every, counts, None if stat else changes)
+    _write(call, lambda: _diff_document(found, changes, counts), rows, columns, lines)
+    severities = Counter(str(new.record["severity"]) for new in regressions(found.diff))
+    check_gate(fail_on, severities, len(every))
 
 
 def _findings_command(
@@ -57,14 +71,22 @@ def _findings_command(
 ) -> click.Command:
     """Return a command that lists what ``chosen`` finds in the diagnostics of two batches."""
 
-    @command(*_BATCHES, SELECTION["path"], _FAIL_ON, name=name, help=summary)
-    def findings(call: Call, a: str, b: str, path: Paths | None, fail_on: str | None) -> None:
-        found = _compare(call, a, b, "diagnostic", path)
-        items = chosen(found)
-        call.write(_findings_document(found, items), _finding_lines(items))
-        _exit(items, bool(items), fail_on)
+    @command(
+        *(*_BATCHES, findings.PLAIN, _FAIL_ON),
+        select=("path", "limit"),
+        form=ROWS,
+        name=name,
+        help=summary,
+    )
+    def listing(call: Call, a: str, b: str, plain: bool, fail_on: str | None) -> None:
+        found = _compare(call, a, b, "diagnostic")
+        items = [{**item.record, "change": item.change} for item in chosen(found)]
+        rows = items[: call.limit]
+        lines = _finding_lines(call, found, items, plain=plain)
+        _write(call, lambda: _findings_document(found, items, rows), rows, _FINDINGS, lines)
+        check_gate(fail_on, Counter(str(item["severity"]) for item in items), len(items))
 
-    return findings
+    return listing
 
 
 regressions_command = _findings_command(
@@ -79,66 +101,94 @@ improvements_command = _findings_command(
 )
 
 
-def _compare(call: Call, a: str, b: str, kind: str | None, path: Paths | None) -> Comparison:
-    found = call.open().compare(a, b, kind=kind, path=path)
+def _compare(call: Call, a: str, b: str, kind: str | None) -> Comparison:
+    found = call.open().compare(a, b, kind=kind, **call.filters)
     for note in found.notes:
         output.write_note(f"note: {note}")
     return found
 
 
-def _exit(new: Sequence[Finding], anything: bool, fail_on: str | None) -> None:
-    if fail_on == ANY:
-        failed = anything
-    else:
-        least = None if fail_on is None else severity_rank(fail_on)
-        ranks = (severity_rank(item.record["severity"]) for item in new)
-        failed = least is not None and any(rank >= least for rank in ranks)
-    if failed:
-        sys.exit(EXIT_GATE)
+def _write(
+    call: Call,
+    document: Callable[[], Document],
+    rows: Sequence[Row],
+    columns: Columns,
+    lines: Iterable[str],
+) -> None:
+    """Write the document with ``--json``, the rows in the formats asked for, else the lines."""
+    if call.as_json:
+        output.write_document(document())
+    destinations = [one for one in call.formats if not (call.as_json and one == _TO_STDOUT)]
+    if destinations:
+        formats.write_rows(rows, columns, destinations)
+    elif not call.as_json:
+        output.write_lines(lines, paged=True)
 
 
-def _diff_document(found: Comparison) -> Document:
+def _diff_document(found: Comparison, changes: Sequence[Change], counts: Sequence[Row]) -> Document:
+    def listed(what: str) -> list[Change]:
+        return [change for change in changes if change.change == what]
+
     lists: dict[str, list[Any]] = {
-        "added": list(found.diff.added),
-        "removed": list(found.diff.removed),
-        "changed": [{"old": change.old, "new": change.new} for change in found.diff.changed],
-        "renamed": [{"from": rename.old, "to": rename.new} for rename in found.renames],
+        "added": [change.new for change in listed(ADDED)],
+        "removed": sorted((change.record for change in listed(REMOVED)), key=place_key),
+        "changed": [{"old": change.old, "new": change.new} for change in listed(CHANGED)],
+        "renamed": [{"from": change.old_path, "to": change.path} for change in listed(RENAMED)],
     }
-    numbers = {name: len(items) for name, items in lists.items()}
+    diff = found.diff
+    numbers = map(len, (diff.added, diff.removed, diff.changed, found.renames))
     return {
         "a": found.a,
         "b": found.b,
         **lists,
-        "summary": {**numbers, "unchanged": found.diff.unchanged},
+        "summary": {**dict(zip(lists, numbers, strict=True)), "unchanged": diff.unchanged},
+        "stat": list(counts),
         "notes": list(found.notes),
     }
 
 
-def _diff_lines(found: Comparison) -> Iterator[str]:
-    changes = found.diff
-    for rename in found.renames:
-        yield f"renamed {output.printable(rename.old)} -> {output.printable(rename.new)}"
-    for record in changes.removed:
-        yield click.style(f"- {_words(record)}", fg="red")
-    for record in changes.added:
-        yield click.style(f"+ {_words(record)}", fg="green")
-    for change in changes.changed:
-        yield f"~ {_words(change.old)} -> {_value(change.new)}"
-    yield (
-        f"{len(changes.added):,} added, {len(changes.removed):,} removed, "
-        f"{len(changes.changed):,} changed, {len(found.renames):,} files renamed, "
-        f"{changes.unchanged:,} unchanged"
+def _diff_lines(
+    found: Comparison,
+    every: Sequence[Change],
+    counts: Sequence[Row],
+    changes: Sequence[Change] | None,
+) -> Iterator[str]:
+    """Yield the summary, with files where no changes are shown, then the changes."""
+    renames = {new: old for old, new in found.rename_map.items()}
+    summed = counts if changes is None else [row for row in counts if row["by"] != "path"]
+    yield from in_words.stat_lines(summed, renames)
+    if changes:
+        yield from in_words.change_lines(found, changes)
+    if every:
+        yield ""
+    cut = changes is not None and len(changes) < len(every)
+    shown = f"; {len(changes or ()):,} shown" if cut else ""
+    yield in_words.total_line(found, every) + shown
+
+
+def _finding_lines(
+    call: Call, found: Comparison, items: Sequence[Document], *, plain: bool
+) -> Iterator[str]:
+    old, new = (findings.source_of(call.open().find_batch(name)) for name in (found.a, found.b))
+
+    def source(row: Row) -> Sequence[str]:
+        return (old if row["change"] == "removed" else new)(row)
+
+    return findings.listing(
+        findings.by_severity(items), source, call.limit, plain=plain, whole=True
     )
 
 
-def _findings_document(found: Comparison, items: Sequence[Finding]) -> Document:
+def _findings_document(
+    found: Comparison, items: Sequence[Document], shown: Sequence[Document]
+) -> Document:
     def counted(name: str) -> Document:
-        return dict(sorted(Counter(str(item.record[name]) for item in items).items()))
+        return dict(sorted(Counter(str(item[name]) for item in items).items()))
 
     return {
         "a": found.a,
         "b": found.b,
-        "items": [{**item.record, "change": item.change} for item in items],
+        "items": list(shown),
         "summary": {
             "count": len(items),
             "by_severity": counted("severity"),
@@ -146,21 +196,3 @@ def _findings_document(found: Comparison, items: Sequence[Finding]) -> Document:
         },
         "notes": list(found.notes),
     }
-
-
-def _finding_lines(items: Sequence[Finding]) -> Iterator[str]:
-    for item in items:
-        yield f"{item.change}: {_words(item.record)}"
-    yield output.findings(len(items), Counter(str(item.record["severity"]) for item in items))
-
-
-def _words(record: Record) -> str:
-    return f"{output.place(record)}: {output.printable(record['kind'])} {_value(record)}"
-
-
-def _value(record: Record) -> str:
-    """Return the content of a record in a few words."""
-    names = _WORDS.get(str(record["kind"]))
-    if names is None:
-        return output.fields_in_words(record)
-    return " ".join(output.printable(record[name]) for name in names if name in record)

@@ -45,6 +45,7 @@ _CODES = {
 # The schemas of a command's JSON where they are not named after the command.
 _SCHEMAS = {
     "batch rm": ("cli.rm",),
+    "diff": ("cli.diff", "cli.diff-rows"),
     "improvements": ("cli.regressions",),
     "memo export": ("cli.memo",),
     "memo import": ("cli.memo",),

@@ -1,15 +1,12 @@
 """``codebatch inspect``: the page about one file of a batch, section by section, or one line of it.
 
-What there is nothing to say about is left out. Source lines are numbered, with a caret that stands
-under its column: a character may take no place or two, a tab several, and one that could steer the
-terminal is shown escaped. Of a line that is too long, the part around the column is shown.
+What there is nothing to say about is left out.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import click
 
@@ -17,8 +14,9 @@ from codebatch import api
 from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
-from codebatch.cli.render.output import fields_in_words, terminal_width
+from codebatch.cli.render.output import fields_in_words
 from codebatch.cli.render.output import printable as shown
+from codebatch.cli.render.source import numbered, page_width, with_caret
 from codebatch.model.errors import StoreDamagedError
 from codebatch.model.records import DONE, FAILED, KINDS
 
@@ -41,11 +39,6 @@ _COMPLEXITIES = (
     ("max_nesting", "level of nesting", "levels of nesting"),
 )
 _WIDEST_OUTLINE = 72
-_TAB_WIDTH = 4
-_CUT = "…"
-_WIDEST = 160
-_NARROWEST = 40
-_NO_WIDTH = frozenset({"Mn", "Me", "Cf"})
 
 
 @command(
@@ -145,7 +138,7 @@ def _outline(entries: Sequence[_Row]) -> Iterator[str]:
     digits = max(len("line"), *(len(str(entry["line"])) for entry in entries))
     names = ["  " * entry["depth"] + _entry_name(entry) for entry in entries]
     measured = any("complexity" in entry for entry in entries)
-    room = min(_WIDEST_OUTLINE, _page_width() - digits - 28, max(map(len, names)))
+    room = min(_WIDEST_OUTLINE, page_width() - digits - 28, max(map(len, names)))
     heads = "  cyclomatic  cognitive" if measured else ""
     yield f"\n  {'line':>{digits}}  {'outline':<{room}}{heads}".rstrip()
     for entry, name in zip(entries, names, strict=True):
@@ -195,7 +188,7 @@ def _findings(findings: Iterable[_Row], lines: Sequence[str]) -> Iterator[str]:
         yield f"  {number}:{column} {_finding(record)}"
         if number <= len(lines):
             digits = len(str(ordered[-1]["line"]))
-            yield from _with_caret(number, lines[number - 1], column, digits, "    ")
+            yield from with_caret(number, lines[number - 1], column, digits, "    ")
 
 
 def _rules(rules: Iterable[_Row]) -> Iterator[str]:
@@ -229,9 +222,9 @@ def _at_line(document: _Row) -> Iterator[str]:
     digits = len(str(at["source"][-1]["line"]))
     for row in at["source"]:
         here = row["line"] == at["line"]
-        yield _numbered(row["line"], row["text"], digits, ">" if here else " ")
+        yield numbered(row["line"], row["text"], digits, ">" if here else " ")
         for record in at["diagnostics"] if here else ():
-            _, caret = _with_caret(row["line"], row["text"], record["column"], digits, "  ")
+            _, caret = with_caret(row["line"], row["text"], record["column"], digits, "  ")
             yield f"{caret} {_finding(record)}"
     yield from _section("defined here", map(_defined, at["symbols"]))
 
@@ -250,82 +243,3 @@ def _defined(symbol: _Row) -> str:
     inside = "" if symbol["scope"] == "module" else f" in {shown(symbol['scope'])}"
     place = f"{symbol['line']}:{symbol['column']}"
     return f"{place:>8}  {symbol['symbol_type']} {shown(symbol['name'])}{inside}"
-
-
-class _Cell(NamedTuple):
-    """One character of the source as it is printed, and how many columns that takes."""
-
-    text: str
-    width: int
-
-
-def _page_width() -> int:
-    """Columns to write into: the terminal's, within reason."""
-    return min(max(terminal_width(100), _NARROWEST), _WIDEST)
-
-
-def _with_caret(number: int, line: str, column: int, digits: int, indent: str = "") -> list[str]:
-    """The numbered line, and a line with the caret under ``column`` (from 1, in characters)."""
-    gutter = f"{indent}{number:>{digits}} | "
-    text, caret = _clipped(_cells(line), column, _page_width() - len(gutter))
-    blank = f"{indent}{'':>{digits}} | "
-    return [(gutter + text).rstrip(), f"{blank}{' ' * caret}^"]
-
-
-def _numbered(number: int, line: str, digits: int, mark: str = " ") -> str:
-    """The numbered line, cut to the page; ``mark`` stands before the number."""
-    gutter = f"{mark} {number:>{digits}} | "
-    text, _ = _clipped(_cells(line), 1, _page_width() - len(gutter))
-    return (gutter + text).rstrip()
-
-
-def _cells(line: str) -> list[_Cell]:
-    """The characters of a line as they are printed."""
-    found: list[_Cell] = []
-    at = 0
-    for character in line:
-        width = _TAB_WIDTH - at % _TAB_WIDTH
-        cell = _Cell(" " * width, width) if character == "\t" else _cell(character)
-        found.append(cell)
-        at += cell.width
-    return found
-
-
-def _cell(character: str) -> _Cell:
-    text = shown(character)
-    if text != character:
-        return _Cell(text, len(text))
-    if unicodedata.category(character) in _NO_WIDTH:
-        return _Cell(text, 0)
-    return _Cell(text, 2 if unicodedata.east_asian_width(character) in "WF" else 1)
-
-
-def _clipped(line: Sequence[_Cell], column: int, room: int) -> tuple[str, int]:
-    """Return as much of the line as there is room for, and the place of ``column`` in it."""
-    caret = sum(cell.width for cell in line[: column - 1])
-    if sum(cell.width for cell in line) <= room:
-        return _text(line), caret
-    first = 0
-    if caret >= room - 1:
-        first = _cells_before(line[: column - 1], room // 2)
-    start = sum(cell.width for cell in line[:first])
-    head = _CUT if first else ""
-    last, used = first, len(head)
-    while last < len(line) and used + line[last].width < room:
-        used += line[last].width
-        last += 1
-    tail = _CUT if last < len(line) else ""
-    return head + _text(line[first:last]) + tail, caret - start + len(head)
-
-
-def _cells_before(line: Sequence[_Cell], width: int) -> int:
-    """Index of the first of the last cells that fit into ``width``."""
-    index = len(line)
-    while index > 0 and width >= line[index - 1].width:
-        width -= line[index - 1].width
-        index -= 1
-    return index
-
-
-def _text(line: Sequence[_Cell]) -> str:
-    return "".join(cell.text for cell in line)

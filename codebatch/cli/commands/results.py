@@ -5,16 +5,18 @@ and ``query``.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import click
 
+from codebatch import api
 from codebatch.cli.command import CONDITIONS, ROWS, Call, command
+from codebatch.cli.gate import check_gate, fail_on_option
 from codebatch.cli.group import ReportingGroup
 from codebatch.cli.options import batch_option
-from codebatch.cli.render import output
+from codebatch.cli.render import findings, output
 from codebatch.cli.render.formats import Row, is_streamed
 from codebatch.model.records import KINDS
 from codebatch.query.fields import (
@@ -81,16 +83,40 @@ def files(call: Call) -> None:
 
 @command(
     batch_option,
+    findings.PLAIN,
+    click.option(
+        "--all", "everything", is_flag=True, help="All, where a terminal would get a first page."
+    ),
+    fail_on_option("a finding that is chosen, shown or not,"),
     select=("task", "severity", "code", "path", "language", "sort", "limit"),
     form=ROWS,
 )
-def errors(call: Call) -> None:
-    """List the findings of a batch: syntax errors and diagnostics, by path and line."""
-    found, columns = _select(call, "diagnostic")
+def errors(call: Call, plain: bool, everything: bool, fail_on: str | None) -> None:
+    """List the findings of a batch, the most severe first, then by path and line.
+
+    A terminal shows them with their source, through a pager; without one, a first page. With
+    --sort, and with --plain, there is a line for each. The forms of --format are by path.
+    """
+    batch, found, columns = _select(call, "diagnostic")
+    by_severity: Counter[str] = Counter()
+    found = _counting(found, by_severity) if fail_on else found
     if call.formats:
         call.write_rows(itertools.islice(found, call.limit), FINDING_COLUMNS, columns)
+        if fail_on:
+            deque(found, maxlen=0)  # those that are counted and not shown
     else:
-        output.write_lines(finding_lines(list(found), call.limit))
+        rows = findings.by_severity(found) if call.sort is None else list(found)
+        plain = plain or call.sort is not None
+        source = findings.source_of(batch)
+        lines = findings.listing(rows, source, call.limit, plain=plain, whole=everything)
+        output.write_lines(lines, paged=True)
+    check_gate(fail_on, by_severity)
+
+
+def _counting(rows: Iterable[Row], by_severity: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        by_severity[str(row["severity"])] += 1
+        yield row
 
 
 @click.group("query", cls=ReportingGroup)
@@ -106,7 +132,7 @@ def query() -> None:
 )
 def outputs(call: Call) -> None:
     """List records of any kind, by path, then task; JSON lines as they are read, by task."""
-    found, columns = _select(call)
+    _, found, columns = _select(call)
     own = _own_kinds_wanted(call)
     shown = columns[1 : -len(ADDED)] if len(own) == 1 else ("path", "line", "kind", "task_id")
     call.write_rows(itertools.islice(found, call.limit), shown, columns, record_lines)
@@ -126,7 +152,7 @@ def _listing(
         form=ROWS,
     )
     def listing(call: Call) -> None:
-        found, columns = _select(call, kind)
+        _, found, columns = _select(call, kind)
         call.write_rows(itertools.islice(found, call.limit), shown, columns)
 
     return listing
@@ -156,10 +182,10 @@ metrics = _listing(
 )
 
 
-def _select(call: Call, kind: str | None = None) -> tuple[Iterable[Row], Sequence[str]]:
-    """The chosen records in order, and the columns of their kinds; as they are read where nothing
-    asks for an order. A limit does: which records it leaves must not depend on the format or the
-    shards.
+def _select(call: Call, kind: str | None = None) -> tuple[api.Batch, Iterable[Row], Sequence[str]]:
+    """The batch, the chosen records in order, and the columns of their kinds; as they are read
+    where nothing asks for an order. A limit does: which records it leaves must not depend on the
+    format or the shards.
     """
     batch, batch_status = call.batch_to_read()
     filters = dict(call.filters) if kind is None else {**call.filters, "kind": kind}
@@ -167,8 +193,8 @@ def _select(call: Call, kind: str | None = None) -> tuple[Iterable[Row], Sequenc
     columns = record_columns([kind] if kind else _own_kinds_wanted(call) or fields, fields)
     check_sort(call.sort, columns)
     if is_streamed(call.formats) and call.sort is None and call.limit is None:
-        return batch.outputs(**filters), columns
-    return sorted_rows(batch.sorted_records(**filters), call.sort), columns
+        return batch, batch.outputs(**filters), columns
+    return batch, sorted_rows(batch.sorted_records(**filters), call.sort), columns
 
 
 def _own_kinds_wanted(call: Call) -> Sequence[str]:
@@ -182,13 +208,3 @@ def record_lines(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         kind = output.printable(row["kind"])
         yield f"{output.place(row)}: {kind} {output.fields_in_words(row)}"
-
-
-def finding_lines(found: Sequence[Row], limit: int | None = None) -> Iterator[str]:
-    """Yield a line for each finding, up to so many, and one that counts all."""
-    for row in found[:limit]:
-        severity, message = output.severity(str(row["severity"])), output.printable(row["message"])
-        yield f"{output.place(row)}: {severity} {row['code']} {message}"
-    cut = "" if limit is None or limit >= len(found) else f", {limit:,} shown"
-    counts = Counter(str(row["severity"]) for row in found)
-    yield output.findings(len(found), counts) + cut

@@ -15,6 +15,7 @@ from codebatch.batch.report import RunInterrupted
 from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.commands.stored import take
+from codebatch.cli.gate import check_gate, fail_on_option
 from codebatch.cli.options import (
     PERCENT,
     RUN_OPTIONS,
@@ -62,6 +63,7 @@ _RETRY = click.option(
     is_flag=True,
     help="Try again what is quarantined, in shards that are done as well.",
 )
+_FAIL_ON = fail_on_option("a finding of the batch, once it is done,")
 _DETACH = click.option(
     "--detach",
     is_flag=True,
@@ -82,6 +84,7 @@ _DETACH = click.option(
     exclude_option,
     no_ignore_option,
     max_file_size_option,
+    _FAIL_ON,
     store=None,
     form=ID,
 )
@@ -96,6 +99,7 @@ def scan(
     exclude: tuple[str, ...],
     no_ignore: bool,
     max_file_bytes: int,
+    fail_on: str | None,
 ) -> None:
     """Snapshot a tree, plan a pipeline over it and run it, in one go.
 
@@ -141,7 +145,7 @@ def scan(
         output.write_note(
             f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
         )
-    _finish(call, batch, report, skipped=len(taken.skipped))
+    _finish(call, batch, report, fail_on, skipped=len(taken.skipped))
 
 
 @command(
@@ -166,6 +170,7 @@ def scan(
         is_flag=True,
         help="With --recompute: where results differ, forget what the memo has and compute anew.",
     ),
+    _FAIL_ON,
     _DETACH,
     form=ID,
 )
@@ -174,6 +179,7 @@ def run(
     recompute: bool,
     sample: float | None,
     replace: bool,
+    fail_on: str | None,
     detach: bool,
     **options: Any,
 ) -> None:
@@ -194,34 +200,44 @@ def run(
         raise UsageError("--replace is for what --recompute finds: give --recompute as well")
     batch = call.batch()
     if detach:
-        _leave(call, batch, **options)
+        _leave(call, batch, fail_on, **options)
         return
     report = _run(call, batch, **options)
     if not recompute or report.status != DONE:
-        _finish(call, batch, report)
+        _finish(call, batch, report, fail_on)
     with libraries_silenced():
         percent = 100 if sample is None else sample
         found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **call.options)
     differs = bool(found.differ) and not found.replaced
     call.write(found, _recheck_lines(call, found, differs=differs), found.batch_id)
-    sys.exit(EXIT_GATE if differs else EXIT_OK)
+    if differs:
+        sys.exit(EXIT_GATE)
+    check_gate(fail_on, batch.load_status().counts().by_severity)
 
 
-@command(batch_option, given_tasks_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _DETACH, form=ID)
-def resume(call: Call, detach: bool, **options: Any) -> None:
+@command(
+    *(batch_option, given_tasks_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _FAIL_ON, _DETACH),
+    form=ID,
+)
+def resume(call: Call, fail_on: str | None, detach: bool, **options: Any) -> None:
     """Go on with a batch that was interrupted or has failed shards.
 
     Finished shards are kept as they are, unless their outputs do not match their digest.
     """
     batch = call.batch()
     if detach:
-        _leave(call, batch, **options)
+        _leave(call, batch, fail_on, **options)
     else:
-        _finish(call, batch, _run(call, batch, **options))
+        _finish(call, batch, _run(call, batch, **options), fail_on)
 
 
-def _leave(call: Call, batch: api.Batch, **options: Any) -> None:
+def _leave(call: Call, batch: api.Batch, fail_on: str | None, **options: Any) -> None:
     """Leave a run to a cluster, and say where it is and how to follow it."""
+    if fail_on is not None:
+        raise UsageError(
+            "--fail-on is for a run that this command awaits",
+            hints=["leave out --detach, or ask later: codebatch errors --fail-on LEVEL"],
+        )
     of_run = dict(call.options)
     if of_run.pop("transport") == SHIPPED:
         raise UsageError(
@@ -287,9 +303,15 @@ def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Itera
         )
 
 
-def _finish(call: Call, batch: api.Batch, report: RunReport, skipped: int = 0) -> NoReturn:
-    """Print the report in the form asked for, and exit with the code for its status."""
+def _finish(
+    call: Call, batch: api.Batch, report: RunReport, fail_on: str | None, skipped: int = 0
+) -> NoReturn:
+    """Print the report in the form asked for, and exit with the code for its status, or for what
+    was found.
+    """
     call.write(report, _report_lines(call, batch, report, skipped), report.batch_id)
+    if report.status == DONE:
+        check_gate(fail_on, batch.load_status().counts().by_severity)
     sys.exit(_EXIT_CODES[report.status])
 
 

@@ -67,7 +67,8 @@ def write_rows(
         _write(destination, whole, columns)
     if not destinations:
         table = output.terminal_table
-        output.write_lines(table(columns.shown, whole) if human is None else human(whole))
+        lines = table(columns.shown, whole) if human is None else human(whole)
+        output.write_lines(lines, paged=True)
 
 
 def is_streamed(destinations: Sequence[Destination]) -> bool:
@@ -121,7 +122,7 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
         with writing_file(destination.file) as stream:
             stream.writelines(_portions(destination.format, rows, columns))
     elif destination.format == TABLE:
-        output.write_lines(output.terminal_table(columns.shown, rows))
+        output.write_lines(output.terminal_table(columns.shown, rows), paged=True)
     elif destination.format == JSON:
         output.write_document(list(rows))
     else:

@@ -12,12 +12,21 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.records import SEVERITIES
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import shutil
+
+    from codebatch.cli.render import pager
+else:
+    shutil = lazy("shutil")  # 2 ms of every command, with bz2 and lzma
+    pager = lazy("codebatch.cli.render.pager")
 
 # The columns of a table, each with its value in a row.
 Columns = Mapping[str, Callable[[Any], object]]
@@ -96,8 +105,13 @@ def write_line(text: str = "") -> None:
     click.echo(text)
 
 
-def write_lines(lines: Iterable[str]) -> None:
-    """Each line on stdout as it comes."""
+def write_lines(lines: Iterable[str], *, paged: bool = False) -> None:
+    """Each line on stdout as it comes; a listing for people (``paged``) that is longer than the
+    screen through a pager.
+    """
+    if paged and is_terminal():
+        pager.write_lines(lines)
+        return
     for line in lines:
         click.echo(line)
 
@@ -155,11 +169,19 @@ def is_unicode() -> bool:
     return True
 
 
+def arrow() -> str:
+    """Return what stands between an old and a new value."""
+    return "→" if is_unicode() else "->"
+
+
 def terminal_width(default: int = 80) -> int:
     """Columns of the terminal, or as many as ``COLUMNS`` says."""
-    import shutil  # noqa: PLC0415 - 2 ms of every command, with bz2 and lzma
-
     return shutil.get_terminal_size((default, 24)).columns
+
+
+def terminal_height() -> int:
+    """Rows of the terminal, or as many as ``LINES`` says."""
+    return shutil.get_terminal_size().lines
 
 
 def table_lines(
@@ -246,9 +268,9 @@ def _plain(value: object) -> object:
     return canonical_json(value).decode() if isinstance(value, list | dict) else value
 
 
-def severity(text: str) -> str:
-    """A severity in its colour."""
-    return click.style(text, fg=_SEVERITY_COLORS.get(text))
+def severity(name: str, text: str = "") -> str:
+    """A severity, or another text about it, in its colour."""
+    return click.style(text or name, fg=_SEVERITY_COLORS.get(name))
 
 
 def status(text: object) -> str:
@@ -256,11 +278,19 @@ def status(text: object) -> str:
     return click.style(str(text), fg=_STATUS_COLORS.get(str(text)))
 
 
-def findings(number: int, by_severity: Mapping[str, int]) -> str:
-    """``3 findings: 1 error, 2 info``."""
-    parts = (f"{by_severity[name]:,} {name}" for name in SEVERITIES if by_severity.get(name))
-    words = ", ".join(parts)
-    return f"{number:,} finding{'' if number == 1 else 's'}{f': {words}' if words else ''}"
+def findings(by_severity: Mapping[str, int]) -> str:
+    """``3 findings: 1 error, 2 warnings``."""
+    number = sum(by_severity.values())
+    words = ", ".join(
+        of_severity(by_severity[name], name) for name in SEVERITIES if by_severity.get(name)
+    )
+    return counted(number, "finding") + (f": {words}" if words else "")
+
+
+def of_severity(number: int, name: str) -> str:
+    """``1 error``, ``2 errors``, ``2 info``, the word in its colour."""
+    many = name if name == "info" else f"{name}s"
+    return f"{number:,} {severity(name, name if number == 1 else many)}"
 
 
 def size(number: int) -> str:
