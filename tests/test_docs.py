@@ -204,7 +204,7 @@ def test_the_manual_has_every_subcommand() -> None:
 def test_options_of_the_manual_exist() -> None:
     offered = {
         option
-        for _, command in iter_commands(cli)
+        for command in (cli, *(command for _, command in iter_commands(cli)))
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for option in parameter.opts
