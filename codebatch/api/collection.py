@@ -9,9 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from codebatch.model import clock
 from codebatch.model.errors import StoreNotFoundError
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import load_batch_status
@@ -48,7 +50,8 @@ class Collection:
 
     State: ``_graph`` is the graph and ``_result`` the batch's result when it was made: it stays the
     same until all of it is done. ``_keys`` are the outputs of a graph that Dask has given, None
-    where it is of this process. ``_annotations`` are Dask's where the batch was made.
+    where it is of this process. ``_annotations`` are Dask's where the batch was made. ``_began`` is
+    when the computation of what was persisted began, in seconds since 1970.
     """
 
     def __init__(self, directory: StoreDirectory, batch_id: str) -> None:
@@ -57,6 +60,7 @@ class Collection:
         self._graph: Any = None
         self._result: object = None
         self._keys: list[Any] | None = None
+        self._began: float | None = None
         # Dask's layers have them from then on. Where no Dask is, neither are annotations, and a
         # command that only reads is spared what runs.
         self._annotations = schedulers.current_annotations() if "dask" in sys.modules else {}
@@ -165,7 +169,9 @@ class Collection:
         client = schedulers.current_client(None)
         if client is not None:
             home.serve_run(client, self._topic, self._run_on(client))
-        return _report_of_receipts, (str(self.path.resolve()), self.id, self._topic)
+        # Dask asks for it where a computation begins.
+        began = clock.seconds() if self._began is None else self._began
+        return _report_of_receipts, (str(self.path.resolve()), self.id, self._topic, began)
 
     @property
     def _topic(self) -> str:
@@ -175,9 +181,9 @@ class Collection:
         directory, batch_id = self.directory, self.id
         return lambda: batches.run_batch(directory, batch_id, batches.RunOptions(client=client))
 
-    def __dask_postpersist__(self: C) -> tuple[Callable[..., C], tuple[Sequence[Any]]]:
+    def __dask_postpersist__(self: C) -> tuple[Callable[..., C], tuple[Sequence[Any], float]]:
         """Return the function that makes the batch from another graph, and its arguments."""
-        return self._rebuilt, (self.__dask_keys__(),)
+        return self._rebuilt, (self.__dask_keys__(), clock.seconds())
 
     @staticmethod
     def __dask_scheduler__(*arguments: Any, **options: Any) -> Any:
@@ -185,14 +191,15 @@ class Collection:
         return graph.get_in_threads(*arguments, **options)
 
     def _rebuilt(
-        self: C, nodes: Mapping[Any, Any], keys: Sequence[Any], *, rename: Any = None
+        self: C, nodes: Mapping[Any, Any], keys: Sequence[Any], began: float, *, rename: Any = None
     ) -> C:
         made = type(self)(self.directory, self.id)
-        made.take_graph(nodes, [dasks.renamed(key, rename or {}) for key in keys])
+        made.take_graph(nodes, [dasks.renamed(key, rename or {}) for key in keys], began)
         return made
 
-    def take_graph(self, nodes: Mapping[Any, Any], keys: list[Any]) -> None:
-        """Have a graph that Dask has made of another one."""
+    def take_graph(self, nodes: Mapping[Any, Any], keys: list[Any], began: float) -> None:
+        """Have a graph that Dask has made of another one, at the time ``began``."""
+        self._began = began if dasks.is_persisted(nodes) else self._began
         self._graph, self._keys = dasks.layered(nodes), keys
 
     def _stored_result(self) -> object:
@@ -204,9 +211,11 @@ def _opened(kind: type[C], path: str, batch_id: str) -> C:
 
 
 def _report_of_receipts(
-    receipts: Sequence[messages.Receipt], store: str, batch_id: str, topic: str
+    receipts: Sequence[messages.Receipt], store: str, batch_id: str, topic: str, began: float
 ) -> batches.RunReport:
-    """Finish a batch whose shards Dask has run: a plain function, as a worker may call it."""
+    """Finish a batch whose shards Dask has run since ``began``: a plain function, as a worker may
+    call it.
+    """
     on_worker = effort.current_worker() is not None
     try:
         directory = open_store(Path(store))
@@ -214,8 +223,9 @@ def _report_of_receipts(
         if not on_worker:
             raise
         report: batches.RunReport = home.ask_for_run(topic, f"workers see no store at {store}")
-        return report
-    report = batches.finish_run(directory, batch_id, receipts)
+        passed = round(clock.seconds() - began, 3)
+        return replace(report, seconds=max(report.seconds, passed))
+    report = batches.finish_run(directory, batch_id, receipts, began)
     if not on_worker:
         pools.let_children_go()
     return report

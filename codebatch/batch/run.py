@@ -38,7 +38,7 @@ from codebatch.batch.report import (
 )
 from codebatch.batch.reuse import Reuse
 from codebatch.cluster.usage import UsageTally
-from codebatch.model.clock import now, seconds_since
+from codebatch.model.clock import now, seconds_at
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import BATCH_SCOPE, CLAIMED, DONE, FAILED, ShardState
@@ -77,8 +77,13 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     return report
 
 
-def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]) -> RunReport:
-    """Report on shards that a scheduler of the caller's has run; what it lost runs here."""
+def finish_run(
+    store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt], began_at: float
+) -> RunReport:
+    """Report on shards that a scheduler of the caller's has run since ``began_at``, in seconds
+    since 1970; what it lost runs here. What passes between the last of them and this call is no
+    time of the run: it may have been persisted long ago.
+    """
     began = time.monotonic()
     run = Run(store, batch_id, RunOptions("sync"))
     with coordinated(store, batch_id, run.batch_status) as run.coordination:
@@ -87,8 +92,8 @@ def finish_run(store: StoreDirectory, batch_id: str, receipts: Sequence[Receipt]
         for receipt in receipts:
             run.attempts.add(receipt.attempt)
             run.on_receipt(receipt)
+        began -= run.seconds_from(began_at)
         run.run_rounds(choose_executor(run.options, run.plan.tasks, run.usage, 0))
-    began = min(began, time.monotonic() - run.seconds_before())
     return run.finish(began, interrupted=False)
 
 
@@ -298,11 +303,13 @@ class Run:
         else:
             self.arrived[receipt.shard_id] = receipt
 
-    def seconds_before(self) -> float:
-        """Return how long ago the first of the shards was begun that others have run for this."""
+    def seconds_from(self, moment: float) -> float:
+        """Return how long after ``moment`` the last of the shards was done that others have run for
+        this.
+        """
         states = self.batch_status().present()
-        started = [state.started for state in states if state.attempt in self.attempts]
-        return max(seconds_since(min(started)), 0.0) if started else 0.0
+        ends = (seconds_at(one.finished) for one in states if one.attempt in self.attempts)
+        return max([0.0, *(end - moment for end in ends if end is not None)])
 
     def _settle(self, shard_id: str, *, failed: bool = False) -> list[ShardState | None]:
         """Return the states of a shard, which are counted in the progress."""

@@ -18,7 +18,7 @@ from codebatch.graph.keys import name_of, output_keys
 from codebatch.model.errors import MissingExtraError
 
 __all__ = ["Reading", "annotate", "compute", "layered", "make_bag", "make_dataframe", "name_of"]
-__all__ += ["output_keys", "persist", "renamed", "visualize"]
+__all__ += ["is_persisted", "output_keys", "persist", "renamed", "visualize"]
 
 
 class NodeLayer(MaterializedLayer):
@@ -58,6 +58,11 @@ def layered(nodes: Mapping[Any, Any], annotations: Mapping[str, Any] | None = No
     with annotate(**(annotations or {})):
         made = {name: NodeLayer(mapping) for name, mapping in layers.items()}
     return HighLevelGraph(made, {name: found - {name} for name, found in needs.items()})
+
+
+def is_persisted(nodes: Mapping[Any, Any]) -> bool:
+    """Return true if Dask gives values, or futures of them, and no tasks."""
+    return not any(isinstance(value, GraphNode) for value in nodes.values())
 
 
 def renamed(key: Any, names: Mapping[str, str]) -> Any:

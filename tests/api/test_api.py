@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,28 @@ def test_dask_computes_a_batch(batch: codebatch.Batch, scheduler: str) -> None:
     assert report.status == "done"
     assert report.result == batch.summary()["result"]
     assert report.files["computed"] > 0
+
+
+def late(graph: Any, keys: Any, **_: Any) -> Any:
+    """A scheduler that waits a second before it begins."""
+    time.sleep(1)
+    return dask.get(graph, keys)
+
+
+def test_the_time_of_a_computation_is_that_of_all_of_it(batch: codebatch.Batch) -> None:
+    began = time.monotonic()
+    (report,) = dask.compute(batch, scheduler=late)
+    assert 1 <= report.seconds <= time.monotonic() - began + 0.1
+
+
+def test_the_time_of_what_was_persisted_is_without_what_passed_then(batch: codebatch.Batch) -> None:
+    began = time.monotonic()
+    persisted = batch.persist(scheduler=late)
+    passed = time.monotonic() - began
+    time.sleep(2)
+    began = time.monotonic()
+    report = persisted.compute(scheduler="sync")
+    assert 1 <= report.seconds <= passed + time.monotonic() - began + 0.1
 
 
 def test_a_batch_is_a_dask_collection_with_a_stable_token(batch: codebatch.Batch) -> None:

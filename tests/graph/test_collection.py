@@ -7,7 +7,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -236,16 +235,6 @@ def test_fatal_files_are_quarantined(scheduler: str, tmp_path: Path) -> None:
 
 
 # -- what is seen ----------------------------------------------------------------------------------
-
-
-def test_the_report_has_the_seconds_of_the_run(batch: codebatch.Batch) -> None:
-    began = time.monotonic()
-    graph, keys = batch.__dask_graph__(), batch.__dask_keys__()
-    receipts = dask.get(graph, keys)
-    time.sleep(0.2)
-    finish, arguments = batch.__dask_postcompute__()
-    report = finish(receipts, *arguments)
-    assert 0.2 < report.seconds <= time.monotonic() - began
 
 
 def test_children_are_gone_after_a_computation(batch: codebatch.Batch) -> None:
