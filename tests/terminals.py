@@ -22,19 +22,31 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-_CONTROL = re.compile(rb"\x1b\[(\d*)([A-Za-z])")
+# The command line, which shows progress from the first moment on.
+DRAWING_AT_ONCE = """
+import sys
+from codebatch.cli import main
+from codebatch.cli.render import progress
+progress.FIRST_SECONDS = 0
+main(sys.argv[1:])
+"""
+_CONTROL = re.compile(rb"\x1b\[(\??[\d;]*)([A-Za-z])")
+# What goes back to the first of the rows that are drawn in place.
+_REDRAW = re.compile(rb"(?=\r\x1b\[(?:2K|1A))")
 
 
 class Screen:
     """The rows of a terminal of a fixed size; a line that is too long goes on in the next row.
 
-    State: ``rows`` is all that was ever shown, the last ``height`` of which can be written to.
+    State: ``rows`` is all that was ever shown, the last ``height`` of which can be written to,
+    ``has_cursor`` tells whether one is to be seen.
     """
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width
         self.height = height
         self.rows = [""]
+        self.has_cursor = True
         self._row = 0
         self._column = 0
 
@@ -53,7 +65,7 @@ class Screen:
         while place < len(text):
             control = _CONTROL.match(text[place:].encode())
             if control:
-                self._obey(int(control[1] or 1), control[2].decode())
+                self._obey(control[1].decode(), control[2].decode())
                 place += len(control[0])
             else:
                 self._show(text[place])
@@ -78,14 +90,14 @@ class Screen:
         if self._row == len(self.rows):
             self.rows.append("")
 
-    def _obey(self, number: int, letter: str) -> None:
+    def _obey(self, number: str, letter: str) -> None:
         if letter == "A":
-            self._row = max(self._row - number, len(self.rows) - self.height, 0)
+            self._row = max(self._row - int(number or 1), len(self.rows) - self.height, 0)
         elif letter == "K":
-            self.rows[self._row] = self.rows[self._row][: self._column]
-        elif letter == "J":
-            self.rows[self._row] = self.rows[self._row][: self._column]
-            self.rows[self._row + 1 :] = [""] * len(self.rows[self._row + 1 :])
+            assert number == "2", number
+            self.rows[self._row] = ""
+        elif number == "?25":
+            self.has_cursor = letter == "h"
         else:
             assert letter == "m", letter
 
@@ -104,6 +116,7 @@ class InTerminal:
         height: int = 24,
         env: dict[str, str | None] | None = None,
     ) -> None:
+        command = [sys.executable, "-c", DRAWING_AT_ONCE, *cli_command(*arguments)[3:]]
         self.screen = Screen(width, height)
         self.frames: list[list[str]] = []
         self.written = b""
@@ -112,7 +125,7 @@ class InTerminal:
         size = struct.pack("HHHH", height, width, 0, 0)
         fcntl.ioctl(child, termios.TIOCSWINSZ, size)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OWNING_THE_TERMINAL, *cli_command(*arguments)],
+            [sys.executable, "-c", OWNING_THE_TERMINAL, *command],
             env=cli_environment(**{"TERM": "xterm", **(env or {})}),
             stdin=child,
             stdout=child,
@@ -155,9 +168,9 @@ class InTerminal:
         except OSError:  # the terminal is gone with its last process
             return False
         self.written += portion
-        *drawn, _ = self.written[self._seen :].split(b"\x1b[J")
-        for part in drawn:
-            self._show(part + b"\x1b[J")
+        *drawn, _ = _REDRAW.split(self.written[self._seen :])
+        for part in filter(None, drawn):
+            self._show(part)
             self.frames.append(self.screen.text)
         return bool(portion)
 

@@ -22,10 +22,10 @@ from codebatch.tasks.rules import QUARANTINED
 
 @dataclass(frozen=True)
 class RunReport:
-    """The outcome of a run. Files are counted per task and file, and those that are quarantined
-    once more; ``quarantined`` names them with task and code. ``seconds`` is wall time. ``cluster``
-    is what was used of one. ``nodes`` counts the values in the trees of batch tasks, which are no
-    files.
+    """The outcome of a run over ``file_count`` files. ``files`` counts results, one per task and
+    file, and those that are quarantined once more; ``quarantined`` names them with task and code.
+    ``seconds`` is wall time. ``cluster`` is what was used of one. ``nodes`` counts the values in
+    the trees of batch tasks, which are no files.
     """
 
     batch_id: str
@@ -39,6 +39,7 @@ class RunReport:
     quarantined: tuple[dict[str, str], ...] = ()
     cluster: ClusterUsage | None = None
     nodes: Mapping[str, int] = field(default_factory=dict)
+    file_count: int = 0
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -125,6 +126,7 @@ def report_run(  # noqa: PLR0913 - all that a report says
         quarantined=tuple(quarantined),
         cluster=cluster,
         nodes=nodes,
+        file_count=batch_status.plan.files,
     )
 
 

@@ -112,10 +112,24 @@ class Call:
         shown: Sequence[str],
         columns: Sequence[str] = (),
         human: Human | None = None,
+        about: Sequence[str] = (),
     ) -> None:
-        """Write rows in the forms asked for; tables have the columns ``shown``, CSV all."""
-        named = formats.Columns(shown, columns or shown)
-        formats.write_rows(rows, named, self.formats, human)
+        """Write rows in the forms asked for; tables have the columns ``shown``, CSV all.
+
+        However narrow a terminal is, a table keeps what it is sorted by, what a condition is on,
+        and the columns that the command is ``about``.
+        """
+        order = self.sort.removeprefix("-") if self.sort else None
+        shown = [*shown, *([order] if order and order not in shown else [])]
+        named = [
+            order,
+            *about,
+            *(name for name, value in self.filters.items() if value is not None),
+        ]
+        asked = [name for name in dict.fromkeys(named) if name in shown]
+        formats.write_rows(
+            rows, formats.Columns(shown, columns or shown, asked), self.formats, human
+        )
 
     def next(self, *commands: str) -> Iterator[str]:
         """Yield the lines that name commands which make sense now, on the same store."""

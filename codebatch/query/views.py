@@ -20,11 +20,12 @@ _SNAPSHOT_FIELDS = ("snapshot_id", "taken", "source", "file_count", "total_bytes
 
 
 def status(batch_status: BatchStatus) -> Document:
-    """Return how far the batch is: ``batch_id, status, shards, tasks, errors``."""
+    """Return how far the batch is: ``batch_id, status, shards, files, tasks, errors``."""
     return {
         "batch_id": batch_status.batch_id,
         "status": batch_status.status,
         "shards": batch_status.shards(),
+        "files": {"total": batch_status.plan.files, "done": batch_status.files_done()},
         "tasks": [
             {
                 "task_id": task.id,

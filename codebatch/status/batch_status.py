@@ -87,6 +87,14 @@ class BatchStatus:
         """Return how many shards there are, are done, failed, and still to do."""
         return dict(self.totals.shards)
 
+    def files_done(self) -> int:
+        """Return how many files are done with all tasks that run in a shard."""
+        if self.status == DONE:
+            return self.plan.files
+        of_files = self.of_files
+        shards = self.plan.shards
+        return sum(s.files for s in shards if of_files.shard_status(s.shard_id) == DONE)
+
     def task_shards(self, task_id: str) -> dict[str, int]:
         """The same for one task."""
         return dict(self.totals.tasks[task_id].shards)

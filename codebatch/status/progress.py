@@ -1,4 +1,4 @@
-"""The progress of a run: a row for each task, with its rate and how long it may still take.
+"""The progress of a run: how far it is, how fast, how long it may still take; and each task.
 
 A `Tally` starts with the plan and the states that there are, and counts each shard that ends. It
 knows no clock: each call says when it happened, in seconds of any clock that does not run
@@ -20,7 +20,6 @@ from codebatch.model.records import (
     FILE_SCOPE,
     Plan,
     PlannedShard,
-    PlannedTask,
     ShardState,
 )
 from codebatch.tasks.rules import QUARANTINED
@@ -33,32 +32,33 @@ States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """The progress of a task.
-
-    ``rate`` is in files a second, ``seconds_left`` an estimate; None where nothing arrived that
-    tells. ``failed`` counts shards, ``quarantined`` files.
-    """
+    """The progress of a task. ``failed`` counts shards, ``quarantined`` files."""
 
     task_id: str
     shards_done: int
     shards_total: int
-    files_done: int
-    files_total: int
-    failed: int
-    quarantined: int
-    rate: float | None
-    seconds_left: float | None
+    files_done: int = 0
+    files_total: int = 0
+    failed: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True)
 class RunProgress:
     """The progress of a run: how many of its shards are ``done``, with all tasks, of how many, and
     each task in the order of the plan. What was done before the run, or is linked, is done.
+
+    ``files_done`` counts the files that are done with all tasks over files, ``rate`` those of a
+    second; ``seconds_left`` is an estimate. Both are None where nothing arrived that tells.
     """
 
     done: int
     total: int
     tasks: tuple[TaskProgress, ...]
+    files_done: int
+    files_total: int
+    rate: float | None = None
+    seconds_left: float | None = None
 
 
 class Pace:
@@ -109,20 +109,29 @@ class Pace:
 class Tally:
     """The parts of a batch that are done.
 
-    State: a `_TaskTally` for each task; ``_open`` counts for each shard the tasks that are not
-    done on it, ``_done`` the shards of which there is none.
+    State: a `_TaskTally` for each task; ``_open`` has for each shard the tasks that are not done
+    on it, ``_done`` counts the shards of which there is none, and ``_files`` their files, where
+    tasks over the whole batch do not count: they end on all shards at once. ``_left`` are the
+    shards that are still to be tried, ``_work_left`` how much they are.
     """
 
     def __init__(self, plan: Plan, states: States, at: float) -> None:
         self._plan = plan
-        self._tasks = [_TaskTally(task, plan.shards, at) for task in plan.tasks]
-        self._open = dict.fromkeys((shard.shard_id for shard in plan.shards), len(self._tasks))
-        self._done = 0
-        for task in self._tasks:
-            for shard in plan.shards:
+        self._tasks = [_TaskTally(task.id, plan.shards) for task in plan.tasks]
+        of_files = {task.id for task in plan.tasks if task.scope == FILE_SCOPE}
+        self._of_files = of_files or {task.id for task in plan.tasks}
+        ids = [task.id for task in plan.tasks]
+        self._open = {shard.shard_id: set(ids) for shard in plan.shards}
+        self._left = set(self._open)
+        self._work_left = sum(map(work_of, plan.shards))
+        self._done = self._files = 0
+        self._pace = Pace(at)
+        for shard in plan.shards:
+            for task in self._tasks:
                 state = states[task.task_id][shard.shard_id]
                 if state is not None and state.status == DONE:
                     self._take(task, shard, state)
+            self._end(shard)
 
     def settle(
         self, shard_id: str, states: Sequence[ShardState | None], at: float, *, failed: bool = False
@@ -134,17 +143,17 @@ class Tally:
         shard = self._plan.shard(shard_id)
         changed = False
         for task, state in zip(self._tasks, states, strict=True):
-            if shard_id not in task.pending:
+            if task.task_id not in self._open[shard_id]:
                 continue
             if state is not None and state.status == DONE:
                 self._take(task, shard, state)
-                task.arrive(at, shard.files, work_of(shard))
                 changed = True
             elif failed and shard_id not in task.failed:
                 task.failed.add(shard_id)
-                task.work_left -= work_of(shard)
-                task.arrive(at, 0, work_of(shard))
                 changed = True
+        if changed and self._end(shard, failed=failed):
+            files = 0 if self._of_files & self._open[shard_id] else shard.files
+            self._pace.arrive(at, files, work_of(shard))
         return changed
 
     def progress(self, at: float) -> RunProgress:
@@ -152,61 +161,59 @@ class Tally:
         return RunProgress(
             done=self._done,
             total=len(self._open),
-            tasks=tuple(task.row(at) for task in self._tasks),
+            tasks=tuple(task.row() for task in self._tasks),
+            files_done=self._files,
+            files_total=self._plan.files,
+            rate=self._pace.files(at),
+            seconds_left=self._pace.seconds_for(self._work_left, at),
         )
 
     def _take(self, task: _TaskTally, shard: PlannedShard, state: ShardState) -> None:
+        waiting = self._open[shard.shard_id]
+        was_open = bool(self._of_files & waiting)
+        waiting.remove(task.task_id)
         task.take(shard, state)
-        self._open[shard.shard_id] -= 1
-        self._done += not self._open[shard.shard_id]
+        self._done += not waiting
+        if was_open and not self._of_files & waiting:
+            self._files += shard.files
+
+    def _end(self, shard: PlannedShard, *, failed: bool = False) -> bool:
+        """Return whether the shard was to be tried and is not any more."""
+        shard_id = shard.shard_id
+        if shard_id not in self._left or (self._of_files & self._open[shard_id] and not failed):
+            return False
+        self._left.remove(shard_id)
+        self._work_left -= work_of(shard)
+        return True
 
 
 class _TaskTally:
-    """One task. State: ``pending`` are the shards that are not done, ``failed`` those of them that
-    are not tried again, ``work_left`` what the others are.
-    """
+    """One task. State: ``failed`` are the shards that are not tried again."""
 
-    def __init__(self, task: PlannedTask, shards: Sequence[PlannedShard], at: float) -> None:
-        self.task_id = task.id
-        self.pending = {shard.shard_id for shard in shards}
+    def __init__(self, task_id: str, shards: Sequence[PlannedShard]) -> None:
+        self.task_id = task_id
         self.failed: set[str] = set()
-        self.work_left = sum(map(work_of, shards))
-        self._pace = Pace(at)
-        self._is_of_files = task.scope == FILE_SCOPE
         self._shards = len(shards)
         self._files = sum(shard.files for shard in shards)
-        self._files_done = 0
-        self._quarantined = 0
-
-    def arrive(self, at: float, files: int, work: int) -> None:
-        """The task has come to an end on a shard. One over the whole batch comes to its end on all
-        of them at once, when most of its work is done: that tells no pace.
-        """
-        if self._is_of_files:
-            self._pace.arrive(at, files, work)
+        self._shards_done = self._files_done = self._quarantined = 0
 
     def take(self, shard: PlannedShard, state: ShardState) -> None:
-        """The task is done on a shard."""
-        self.pending.remove(shard.shard_id)
-        if shard.shard_id in self.failed:  # it could be done after all, by another run perhaps
-            self.failed.remove(shard.shard_id)
-        else:
-            self.work_left -= work_of(shard)
+        """The task is done on a shard, after all perhaps, by another run."""
+        self.failed.discard(shard.shard_id)
+        self._shards_done += 1
         self._files_done += shard.files
         self._quarantined += sum(state.counts.by_code.get(code, 0) for code in QUARANTINED)
 
-    def row(self, at: float) -> TaskProgress:
-        """Return the progress of the task at a time."""
+    def row(self) -> TaskProgress:
+        """Return the progress of the task."""
         return TaskProgress(
             task_id=self.task_id,
-            shards_done=self._shards - len(self.pending),
+            shards_done=self._shards_done,
             shards_total=self._shards,
             files_done=self._files_done,
             files_total=self._files,
             failed=len(self.failed),
             quarantined=self._quarantined,
-            rate=self._pace.files(at),
-            seconds_left=self._pace.seconds_for(self.work_left, at),
         )
 
 

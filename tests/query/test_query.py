@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 import codebatch
 from codebatch.cli.render.formats import Columns, Destination, write_rows
-from codebatch.cli.render.output import fitted, table_lines
+from codebatch.cli.render.output import table_lines
+from codebatch.cli.render.widths import fitted, shortened, text_width
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
 from codebatch.model.records import KINDS
@@ -482,9 +483,8 @@ def test_nothing_steers_a_terminal(odd: codebatch.Batch) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1), st.integers(1, 200))
 def test_widths_fit_where_they_can(shape: list[tuple[int, bool]], width: int) -> None:
-    names = [f"c{number}" for number in range(len(shape))]
     natural, numeric = [size for size, _ in shape], [number for _, number in shape]
-    widths = fitted(names, natural, numeric, width)
+    widths = fitted(natural, numeric, width, range(len(shape)), 1)
     assert all(0 <= now <= before for now, before in zip(widths, natural, strict=True))
     shown = [size for size in widths if size]
     assert sum(shown) + 2 * (len(shown) - 1) <= width or shown == [widths[0]]
@@ -495,6 +495,49 @@ def test_widths_fit_where_they_can(shape: list[tuple[int, bool]], width: int) ->
 def test_numbers_of_lines_have_no_separators() -> None:
     lines = [*table_lines(("path", "line", "size"), [{"path": "a", "line": 12345, "size": 12345}])]
     assert lines == ["path   line    size", "a     12345  12,345"]
+
+
+ROW = {"path": "django/contrib/admin/locale/de/formats.py", "line": 7, "name": "a" * 30, "value": 9}
+
+
+def test_what_was_asked_for_stays() -> None:
+    """Then the path; the others go from the right."""
+    columns = (*ROW, "scope")
+    rows = [{**ROW, "scope": "b" * 30}]
+    for asked in columns:
+        head, line = table_lines(columns, rows, 44, [asked])
+        assert asked in head.split()
+        assert max(map(len, (head, line))) <= 44
+        assert "path" in head.split()
+    head, _ = table_lines(columns, rows, 44)
+    assert head.split() == ["path", "line", "name"]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "short"),
+    [
+        ("django/contrib/admin/locale/formats.py", 40, "django/contrib/admin/locale/formats.py"),
+        ("django/contrib/admin/locale/formats.py", 24, "django/…/formats.py"),
+        ("django/contrib/admin/locale/formats.py", 12, "…/formats.py"),
+        ("django/contrib/admin/locale/formats.py", 5, "…s.py"),
+        ("a message of words", 10, "a message…"),
+        ("either/or is said here", 10, "either/or…"),
+        ("日本語の名前", 7, "日本語…"),
+        ("日本/語/名.py", 9, "…語/名.py"),
+        ("e\u0301" * 5, 5, "e\u0301" * 5),
+        ("e\u0301" * 5, 3, "e\u0301e\u0301…"),
+        ("ab", 1, "a"),
+    ],
+)
+def test_short_texts_keep_what_says_most(text: str, width: int, short: str) -> None:
+    assert text_width(shortened(text, width, "…")) <= width
+    assert shortened(text, width, "…") == short
+
+
+def test_columns_of_wide_letters_are_aligned() -> None:
+    names = ("日本", "e\u0301", "plain", "🙂")
+    lines = [*table_lines(("name", "x"), [{"name": name, "x": "|"} for name in names])]
+    assert {text_width(line.partition("|")[0]) for line in lines[1:]} == {7}
 
 
 # -- the Python face --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -46,9 +47,9 @@ def top(call: Call, by: str) -> None:
     if limit is None and is_for_people(call.formats):
         limit = _TOP_ROWS
     if ranking_of(batch_status.plan, by).measured:
-        call.write_rows(rows[:limit], ("value", "path", "line", "name"))
+        call.write_rows(rows[:limit], ("value", "path", "line", "name"), about=("value",))
     else:
-        call.write_rows(rows[:limit], ("count", "name"), ("name", "count"))
+        call.write_rows(rows[:limit], ("count", "name"), ("name", "count"), about=("count", "name"))
     if call.limit is None and limit is not None and len(rows) > limit:
         output.write_note(f"{limit} of {len(rows):,} shown (more: --limit N)")
 
@@ -78,7 +79,7 @@ def sql(call: Call, statement: str, timeout: float) -> None:
     batch, batch_status = call.batch_to_read()
     result = run_sql(batch.directory, batch_status, statement, timeout)
     rows = result.rows if is_streamed(call.formats) else _bounded(result.rows)
-    call.write_rows(rows, result.columns)
+    call.write_rows(rows, result.columns, human=partial(output.table_or_records, result.columns))
 
 
 def _bounded(rows: Iterator[Document]) -> Iterator[Document]:

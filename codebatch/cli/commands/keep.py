@@ -14,7 +14,7 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.options import AGE, SIZE, wait_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable, size
-from codebatch.cli.render.progress import Progress
+from codebatch.cli.render.progress import Display, count_row
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.runtime.lazy import lazy
@@ -98,11 +98,13 @@ def verify(call: Call, **options: Any) -> None:
     if options["source"] is not None and not options["repair"]:
         raise UsageError("--source is for --repair alone")
     opened = api.open_damaged_store(call.store)
-    progress = Progress("verify", "objects")
-    try:
-        report = opened.verify(progress=progress.count, **options)
-    finally:
-        progress.close()
+    with Display() as display:
+
+        def tell(objects: int, total_bytes: int) -> None:
+            if display.is_due("verify"):
+                display.show(count_row("verify", "object", objects, total_bytes))
+
+        report = opened.verify(progress=tell, **options)
     lines = _verified_lines(call, report, repaired=options["repair"])
     call.write(_verified_document(report), lines)
     sys.exit(EXIT_OK if report.ok else EXIT_GATE)
@@ -217,9 +219,9 @@ def _garbage_lines(report: GarbageReport) -> Iterator[str]:
     for kind, number in report.removed.items():
         if number:
             yield f"  {number:,} {_GARBAGE[kind]}, {size(report.removed_bytes[kind])}"
-    kept = report.kept_bytes
+    kept, objects = report.kept_bytes, counted(report.kept["objects"], "object")
     yield (
-        f"{'would keep' if report.dry_run else 'kept'} {report.kept['objects']:,} objects, "
+        f"{'would keep' if report.dry_run else 'kept'} {objects}, "
         f"{size(kept['objects'])}, and {size(kept['memo'])} of the memo"
     )
     if report.protected_by:
@@ -254,8 +256,8 @@ def memo_import(call: Call, file: str) -> None:
 
 
 def _archive_lines(verb: str, report: ArchiveReport) -> Iterator[str]:
-    counts = f"{report.segments:,} segments and {report.objects:,} objects"
-    yield f"{verb} {counts}, {size(report.bytes)}"
+    segments, objects = counted(report.segments, "segment"), counted(report.objects, "object")
+    yield f"{verb} {segments} and {objects}, {size(report.bytes)}"
 
 
 @command(

@@ -14,7 +14,7 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.group import LeadingCommand
 from codebatch.cli.options import batch_option, pipeline_option, shards_option, tasks_option
 from codebatch.cli.render import output
-from codebatch.cli.render.output import printable
+from codebatch.cli.render.output import counted, printable
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
@@ -174,7 +174,7 @@ def _validated_lines(
         where = printable(row["pointer"] or "/")
         yield f"{place}: {where}: {printable(row['message'] + near)}"
     if rows:
-        yield output.counted(len(rows), "problem")
+        yield counted(len(rows), "problem")
     if found is not None:
         yield f"{found.name}: {', '.join(task.id for task in found.tasks)}"
         yield from output.next_lines(f"codebatch pipeline {shlex.quote(file)} --draw")
@@ -230,6 +230,10 @@ def plan(
 def _forecast_lines(call: Call, forecast: Forecast) -> Iterator[str]:
     against = "" if forecast.against is None else f"  compared with {forecast.against}"
     yield f"{forecast.batch_id}{against}"
+    of_files = [task for task in forecast.tasks if task.unit == "files"]
+    compute, reuse = sum(task.compute for task in of_files), sum(task.reuse for task in of_files)
+    files = counted((compute + reuse) // max(len(of_files), 1), "file")
+    yield f"  {files}, {counted(compute, 'result')} to compute, {reuse:,} to reuse"
     yield from output.table(_FORECAST, forecast.tasks)
     yield from call.next(f"codebatch run --batch {forecast.batch_id}")
 

@@ -139,9 +139,16 @@ def outputs(call: Call) -> None:
 
 
 def _listing(
-    name: str, kind: str, shown: tuple[str, ...], conditions: tuple[str, ...], summary: str
+    name: str,
+    kind: str,
+    shown: tuple[str, ...],
+    about: tuple[str, ...],
+    conditions: tuple[str, ...],
+    summary: str,
 ) -> click.Command:
-    """Return a command of ``query`` that lists the records of one kind as a table."""
+    """Return a command of ``query`` that lists the records of one kind as a table, ``about`` some
+    of its columns.
+    """
 
     @command(
         batch_option,
@@ -153,7 +160,7 @@ def _listing(
     )
     def listing(call: Call) -> None:
         _, found, columns = _select(call, kind)
-        call.write_rows(itertools.islice(found, call.limit), shown, columns)
+        call.write_rows(itertools.islice(found, call.limit), shown, columns, about=about)
 
     return listing
 
@@ -165,19 +172,19 @@ def stats(call: Call) -> None:
 
 
 diagnostics = _listing(
-    *("diagnostics", "diagnostic", FINDING_COLUMNS, ("severity", "code")),
+    *("diagnostics", "diagnostic", FINDING_COLUMNS, ("code",), ("severity", "code")),
     "List the findings of a batch as a table.",
 )
 symbols = _listing(
-    *("symbols", "symbol", ("path", "line", "symbol_type", "scope", "name")),
+    *("symbols", "symbol", ("path", "line", "symbol_type", "scope", "name"), ("name",)),
     *(("name", "symbol_type"), "List what the files of a batch define."),
 )
 edges = _listing(
-    *("edges", "edge", ("path", "line", "edge_type", "target", "name", "alias")),
+    *("edges", "edge", ("path", "line", "edge_type", "target", "name", "alias"), ("target",)),
     *(("name", "target", "edge_type"), "List the imports, exports and base classes of a batch."),
 )
 metrics = _listing(
-    *("metrics", "metric", ("path", "line", "name", "metric", "value")),
+    *("metrics", "metric", ("path", "line", "name", "metric", "value"), ("metric", "value")),
     *(("metric", "name", "min", "max"), "List the measures of files and functions."),
 )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -34,7 +35,7 @@ from codebatch.cli.options import (
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
-from codebatch.cli.render.progress import TaskLines
+from codebatch.cli.render.progress import Display, Row
 from codebatch.cluster.settings import SHIPPED
 from codebatch.model.errors import (
     EXIT_GATE,
@@ -124,16 +125,19 @@ def scan(
     if opened.created:
         output.write_note(f"made a store: {os.path.relpath(opened.path)}")
     watch = opened.prewarm(scheduler, call.options["workers"])
-    taken = take(
-        opened,
-        paths,
-        **patterns,
-        ignore=not no_ignore,
-        max_file_bytes=max_file_bytes,
-        watch=watch,
-    )
-    batch = opened.batch(taken.snapshot_id, pipeline, tasks=tasks, shards=shards)
-    report = _run(call, batch, require_reused=require_reused)
+    with _shown(call) as display:
+        taken = take(
+            opened,
+            paths,
+            display,
+            **patterns,
+            ignore=not no_ignore,
+            max_file_bytes=max_file_bytes,
+            watch=watch,
+        )
+        display.show(Row("plan"))
+        batch = opened.batch(taken.snapshot_id, pipeline, tasks=tasks, shards=shards)
+        report = _run(call, batch, display, require_reused=require_reused)
     if report.status == DONE:
         give_name(opened, name, batch.id)
     elif name is not None:
@@ -202,7 +206,8 @@ def run(
     if detach:
         _leave(call, batch, fail_on, **options)
         return
-    report = _run(call, batch, **options)
+    with _shown(call) as display:
+        report = _run(call, batch, display, **options)
     if not recompute or report.status != DONE:
         _finish(call, batch, report, fail_on)
     with libraries_silenced():
@@ -227,8 +232,10 @@ def resume(call: Call, fail_on: str | None, detach: bool, **options: Any) -> Non
     batch = call.batch()
     if detach:
         _leave(call, batch, fail_on, **options)
-    else:
-        _finish(call, batch, _run(call, batch, **options), fail_on)
+        return
+    with _shown(call) as display:
+        report = _run(call, batch, display, **options)
+    _finish(call, batch, report, fail_on)
 
 
 def _leave(call: Call, batch: api.Batch, fail_on: str | None, **options: Any) -> None:
@@ -262,26 +269,28 @@ def _submission_lines(call: Call, left: Submission) -> Iterator[str]:
     yield from call.next(f"codebatch status --watch --batch {left.batch_id}")
 
 
-def _run(call: Call, batch: api.Batch, **options: Any) -> RunReport:
-    lines = TaskLines()
+@contextlib.contextmanager
+def _shown(call: Call) -> Iterator[Display]:
+    """For a block, show progress, and have nothing else write to where it is drawn."""
+    with libraries_silenced(), Display(quiet=call.quiet) as display:
+        yield display
 
+
+def _run(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunReport:
     def tell_waiting(waiting: Waiting) -> None:
         shards = counted(waiting.shards, "shard")
-        lines.note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
+        output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
 
     try:
-        with libraries_silenced():
-            return batch.run(
-                progress=lines,
-                on_wait=tell_waiting,
-                on_notice=lines.note,
-                **options,
-                **call.options,
-            )
+        return batch.run(
+            progress=display,
+            on_wait=tell_waiting,
+            on_notice=output.write_note,
+            **options,
+            **call.options,
+        )
     except RunInterrupted as interrupted:
         return interrupted.report
-    finally:
-        lines.close()
 
 
 def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Iterator[str]:
@@ -291,7 +300,7 @@ def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Itera
     for place in report.differ:
         yield f"{printable(place['path'])}: {place['task_id']} differs"
     yield (
-        f"{report.batch_id}  {report.checked:,} results computed again, "
+        f"{report.batch_id}  {counted(report.checked, 'result')} computed again, "
         f"{len(report.differ):,} differ{', and are replaced' if report.replaced else ''}"
     )
     if differs:
@@ -318,14 +327,13 @@ def _finish(
 def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) -> Iterator[str]:
     shards, files = report.shards, report.files
     yield f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s"
+    yield f"  {counted(report.file_count, 'file')}, {_results(files)}"
     left_out = f", {skipped:,} skipped (listed in the snapshot)" if skipped else ""
     yield f"  snapshot {report.snapshot_id}{left_out}"
     if report.result is not None:
         yield f"  result   {report.result}"
     failed = f", {shards['failed']} failed" if shards["failed"] else ""
     yield f"  shards   {shards['done']}/{shards['total']} done{failed}"
-    given_up = f", {files['quarantined']:,} quarantined" if files["quarantined"] else ""
-    yield f"  files    {files['computed']:,} computed, {files['reused']:,} reused{given_up}"
     if any(report.nodes.values()):
         yield f"  nodes    {report.nodes['computed']:,} computed, {report.nodes['reused']:,} reused"
     if report.cluster is not None:
@@ -344,6 +352,14 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     if report.quarantined:
         commands.append(f"{resume} --retry-quarantined")
     yield from call.next(*commands)
+
+
+def _results(counts: Mapping[str, int]) -> str:
+    """Return ``12 results computed, 0 reused``."""
+    given_up = f", {counts['quarantined']:,} quarantined" if counts["quarantined"] else ""
+    return (
+        f"{counted(counts['computed'], 'result')} computed, {counts['reused']:,} reused{given_up}"
+    )
 
 
 def _quarantined_lines(report: RunReport) -> Iterator[str]:

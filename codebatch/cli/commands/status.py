@@ -12,7 +12,9 @@ from codebatch import api
 from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
-from codebatch.cli.render.progress import Region, duration, screen_size, speed
+from codebatch.cli.render.output import counted
+from codebatch.cli.render.progress import Display, duration, run_rows, speed
+from codebatch.status.progress import RunProgress, TaskProgress
 
 _WATCH_SECONDS = 1.0
 
@@ -22,7 +24,7 @@ _WATCH_SECONDS = 1.0
     click.option(
         "--watch",
         is_flag=True,
-        help="Wait until no run is at work, and show meanwhile how far it is, on a terminal.",
+        help="Wait until no run is at work, and show meanwhile how far it is.",
     ),
 )
 def status(call: Call, watch: bool) -> None:
@@ -33,18 +35,30 @@ def status(call: Call, watch: bool) -> None:
 
 
 def _awaited(batch: api.Batch) -> dict[str, Any]:
-    """The document when no run is at work any more; what it is meanwhile, for a terminal."""
-    region = Region()
-    try:
+    """The document when no run is at work any more; meanwhile, how far it is is shown."""
+    with Display() as display:
         while _is_run(document := _document(batch)):
-            if region.is_live:
-                screen = screen_size()
-                lines = [click.unstyle(line)[: screen.columns - 1] for line in _lines(document)]
-                region.draw(lines[: screen.lines - 1])
+            display.show(*run_rows(_progress(document)))
             time.sleep(_WATCH_SECONDS)
-    finally:
-        region.erase()
     return document
+
+
+def _progress(document: dict[str, Any]) -> RunProgress:
+    shards, files = document["shards"], document["files"]
+    tasks = (
+        TaskProgress(task["task_id"], done["done"], done["total"], failed=done["failed"])
+        for task in document["tasks"]
+        if (done := task["shards"])
+    )
+    return RunProgress(
+        done=shards["done"],
+        total=shards["total"],
+        tasks=tuple(tasks),
+        files_done=files["done"],
+        files_total=files["total"],
+        rate=document["rate"]["files"],
+        seconds_left=document["seconds_left"],
+    )
 
 
 def _document(batch: api.Batch) -> dict[str, Any]:
@@ -66,10 +80,11 @@ def _all_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
-    shards = document["shards"]
+    shards, files = document["shards"], document["files"]
     yield f"{document['batch_id']}  {output.status(document['status'])}"
+    yield f"  {files['done']:,}/{counted(files['total'], 'file')} done"
     yield (
-        f"  {shards['done']}/{shards['total']} shards done, "
+        f"  {shards['done']:,}/{counted(shards['total'], 'shard')} done, "
         f"{shards['failed']} failed, {shards['pending']} pending"
     )
     for task in document["tasks"]:

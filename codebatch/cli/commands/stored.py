@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,10 +32,10 @@ from codebatch.cli.options import (
     wait_option,
 )
 from codebatch.cli.render import output
-from codebatch.cli.render.output import ago, printable, size
-from codebatch.cli.render.progress import Progress
+from codebatch.cli.render.output import ago, counted, printable, size
+from codebatch.cli.render.progress import Display, count_row
 from codebatch.model.clock import seconds_since
-from codebatch.model.errors import UsageError
+from codebatch.model.errors import StoreError, UsageError
 from codebatch.query.show import BATCH, OBJECT
 from codebatch.store import init_store
 
@@ -135,15 +137,17 @@ def snapshot(
             hints=[f"codebatch snapshot {paths[0]} ID...", f"the directory is ./{paths[0]}"],
         )
     opened = call.open()
-    taken = take(
-        opened,
-        paths,
-        include=include,
-        exclude=exclude,
-        ignore=not no_ignore,
-        max_file_bytes=max_file_bytes,
-        use_cache=not no_cache,
-    )
+    with Display(quiet=call.quiet) as display:
+        taken = take(
+            opened,
+            paths,
+            display,
+            include=include,
+            exclude=exclude,
+            ignore=not no_ignore,
+            max_file_bytes=max_file_bytes,
+            use_cache=not no_cache,
+        )
     give_name(opened, name, taken.snapshot_id)
     skipped = [file._asdict() for file in taken.skipped]
     call.write({**vars(taken), "skipped": skipped}, _taken_lines(call, taken), taken.snapshot_id)
@@ -152,28 +156,39 @@ def snapshot(
 def take(
     store: api.Store,
     paths: Sequence[str],
+    display: Display,
     *,
     watch: Callable[[int, int], None] = lambda *_: None,
     **options: Any,
 ) -> SnapshotResult:
-    """Take a snapshot with progress on stderr; ``watch`` is told of it, too."""
-    progress = Progress("snapshot", "files")
+    """Take a snapshot with progress on a display; ``watch`` is told of it, too."""
+    before = functools.cache(lambda: _size_before(store, paths))
 
     def tell(files: int, total_bytes: int) -> None:
-        progress.count(files, total_bytes)
+        if display.is_due("snapshot"):
+            display.show(count_row("snapshot", "file", files, total_bytes, before()))
         watch(files, total_bytes)
 
-    try:
-        taken = store.snapshot(paths, progress=tell, **options).taken
-    finally:
-        progress.close()
+    taken = store.snapshot(paths, progress=tell, **options).taken
     assert taken is not None  # noqa: S101 - just taken
     return taken
 
 
+def _size_before(store: api.Store, paths: Sequence[str]) -> tuple[int, int] | None:
+    """Return how many files and bytes a directory had at the latest snapshot of it."""
+    source = os.path.abspath(paths[0]) if len(paths) == 1 else None
+    try:
+        rows = [row for row in store.snapshots() if row["source"] == source]
+    except StoreError:  # damage of others is no matter of this one
+        return None
+    return (
+        cast("tuple[int, int]", (rows[-1]["file_count"], rows[-1]["total_bytes"])) if rows else None
+    )
+
+
 def _taken_lines(call: Call, taken: SnapshotResult) -> Iterator[str]:
     yield f"{taken.snapshot_id}  {'taken' if taken.created else 'already in the store'}"
-    yield f"  {taken.file_count:,} files, {size(taken.total_bytes)}"
+    yield f"  {counted(taken.file_count, 'file')}, {size(taken.total_bytes)}"
     for reason, count in sorted(Counter(file.reason for file in taken.skipped).items()):
         yield f"  {count:,} skipped: {printable(reason)}"
     yield from call.next(f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full")
@@ -227,7 +242,7 @@ def batch_init(
     give_name(opened, name, made.batch_id)
     if shards is not None and not made.created:
         output.write_note(
-            f"note: {made.batch_id} keeps the {made.shards} shards that it was planned with; "
+            f"note: {made.batch_id} keeps the {made.shards:,} shards that it was planned with; "
             "a run on a cluster is cut for the workers there"
         )
     call.write(made, _planned_lines(call, made), made.batch_id)
@@ -236,7 +251,7 @@ def batch_init(
 def _planned_lines(call: Call, made: BatchResult) -> Iterator[str]:
     yield f"{made.batch_id}  {'planned' if made.created else 'already in the store'}"
     yield f"  pipeline {made.pipeline}: {', '.join(made.tasks)}"
-    yield f"  {made.shards} shards"
+    yield f"  {counted(made.shards, 'shard')}"
     yield from call.next(f"codebatch run --batch {made.batch_id}")
 
 

@@ -43,10 +43,13 @@ class Destination(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """``shown`` are those of a table, ``all`` those of CSV, which adds what rows have besides."""
+    """``shown`` are those of a table, of which those ``asked`` for are never left out, ``all``
+    those of CSV, which adds what rows have besides.
+    """
 
     shown: Sequence[str]
     all: Sequence[str]
+    asked: Sequence[str] = ()
 
 
 def write_rows(
@@ -66,8 +69,7 @@ def write_rows(
     for destination in destinations:
         _write(destination, whole, columns)
     if not destinations:
-        table = output.terminal_table
-        lines = table(columns.shown, whole) if human is None else human(whole)
+        lines = _table_here(columns, whole) if human is None else human(whole)
         output.write_lines(lines, paged=True)
 
 
@@ -122,13 +124,17 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
         with writing_file(destination.file) as stream:
             stream.writelines(_portions(destination.format, rows, columns))
     elif destination.format == TABLE:
-        output.write_lines(output.terminal_table(columns.shown, rows), paged=True)
+        output.write_lines(_table_here(columns, rows), paged=True)
     elif destination.format == JSON:
         output.write_document(list(rows))
     else:
         safe = output.without_controls if output.is_terminal() else bytes
         for portion in _portions(destination.format, rows, columns):
             sys.stdout.buffer.write(safe(portion))
+
+
+def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
+    return output.terminal_table(columns.shown, rows, columns.asked)
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:

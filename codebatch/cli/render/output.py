@@ -12,10 +12,11 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from codebatch.cli.render.widths import GAP, fits, fitted, padded, shortened, text_width
 from codebatch.model.digest import canonical_json
 from codebatch.model.records import SEVERITIES
 from codebatch.runtime.lazy import lazy
@@ -38,8 +39,6 @@ _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
 _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
-_CUT = "..."
-_LEAST = 16
 _PORTION = 500
 _UNITS = (
     ("year", 31_536_000),
@@ -125,14 +124,16 @@ def write_many_lines(lines: Iterable[str]) -> None:
 
 def write_error(message: str, hints: Iterable[str] = ()) -> None:
     """An error and what to do about it, on stderr."""
-    click.echo(f"{click.style('error', fg='red')}: {printable(message)}", err=True)
+    click.echo(f"{click.style('error', fg='red')}: {printable(message)}", file=sys.stderr)
     for hint in hints:
-        click.echo(f"  {printable(hint)}", err=True)
+        click.echo(f"  {printable(hint)}", file=sys.stderr)
 
 
 def write_note(message: str) -> None:
-    """Something worth knowing, on stderr."""
-    click.echo(printable(message), err=True)
+    """Something worth knowing, on stderr; above the progress that is drawn there, which takes the
+    place of `sys.stderr` (click's own stderr goes around it).
+    """
+    click.echo(printable(message), file=sys.stderr)
 
 
 def next_lines(*commands: str, store: str | None = None) -> Iterator[str]:
@@ -155,9 +156,11 @@ def table(columns: Columns, rows: Iterable[object]) -> Iterator[str]:
     )
 
 
-def terminal_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+def terminal_table(
+    columns: Sequence[str], rows: Iterable[Mapping[str, object]], asked: Sequence[str] = ()
+) -> Iterator[str]:
     """The lines of a table, cut to the width of a terminal; stderr says what was cut."""
-    return table_lines(columns, rows, terminal_width() if is_terminal() else None)
+    return table_lines(columns, rows, terminal_width() if is_terminal() else None, asked)
 
 
 def is_unicode() -> bool:
@@ -185,43 +188,67 @@ def terminal_height() -> int:
 
 
 def table_lines(
-    columns: Sequence[str], rows: Iterable[Mapping[str, object]], width: int | None = None
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    width: int | None = None,
+    asked: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The lines of a table: heads, then rows; numbers to the right."""
-    table = [[cell(row.get(column), column) for column in columns] for row in rows]
-    heads = [heading(column) for column in columns]
-    natural = [max(map(len, cells)) for cells in zip(heads, *table, strict=True)]
-    numeric = numeric_columns(table, len(columns))
-    widths = natural if width is None else fitted(columns, natural, numeric, width)
-    for cells in (heads, *table):
-        shown = (
-            _padded(text, columns[index], widths[index], to_the_right=numeric[index])
-            for index, text in enumerate(cells)
-            if widths[index]
-        )
-        yield "  ".join(shown).rstrip()
-    if widths != natural:
-        _note_cut(columns, natural, widths)
+    """The lines of a table: heads, then rows; numbers to the right.
 
-
-def fitted(
-    columns: Sequence[str], natural: Sequence[int], numeric: Sequence[bool], width: int
-) -> list[int]:
-    """Widths with which the columns fit: the widest texts are cut first, down to a few letters,
-    then columns are left out (0), from the right; the path, or else the first column, never is.
+    In a ``width``, columns that were asked for stay, then the path, or else the first column; the
+    others go from the right.
     """
-    widths = list(natural)
-    while _total(widths) > width:
-        wide = [i for i, size in enumerate(widths) if size > _LEAST and not numeric[i]]
-        if not wide:
-            break
-        widest = max(wide, key=lambda index: (widths[index], index))
-        widths[widest] -= 1
-    kept = columns.index("path") if "path" in columns else 0
-    for index in reversed(range(len(widths))):
-        if _total(widths) > width and index != kept:
-            widths[index] = 0
-    return widths
+    sheet = _Sheet.of(columns, rows)
+    widths = sheet.natural
+    if width is not None:
+        kept = [*asked, "path" if "path" in columns else columns[0]]
+        order = [columns.index(name) for name in dict.fromkeys((*kept, *columns))]
+        widths = fitted(sheet.natural, sheet.numeric, width, order, len(dict.fromkeys(kept)))
+    mark = "…" if is_unicode() else "..."
+    shown = [index for index in range(len(columns)) if widths[index]]
+    for cells in (sheet.heads, *sheet.cells):
+        texts = (shortened(cells[i], widths[i], mark) for i in shown)
+        yield (
+            (" " * GAP)
+            .join(
+                padded(text, widths[i], to_the_right=sheet.numeric[i])
+                for i, text in zip(shown, texts, strict=True)
+            )
+            .rstrip()
+        )
+    if widths != sheet.natural:
+        _note_cut(columns, sheet.natural, widths)
+
+
+def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """The lines of a table or, on a terminal in which not all its columns have room, a line for
+    each value.
+    """
+    sheet = _Sheet.of(columns, rows)
+    if not is_terminal() or fits(sheet.natural, sheet.numeric, terminal_width()):
+        yield from terminal_table(columns, rows)
+        return
+    wide = max(map(text_width, sheet.heads))
+    for number, cells in enumerate(sheet.cells, 1):
+        yield f"-[ RECORD {number:,} ]{'-' * wide}"
+        for head, text in zip(sheet.heads, cells, strict=True):
+            yield f"{padded(head, wide)}  {text}".rstrip()
+
+
+class _Sheet(NamedTuple):
+    """The texts of a table, the width of each column, and which columns are numbers."""
+
+    heads: list[str]
+    cells: list[list[str]]
+    natural: list[int]
+    numeric: list[bool]
+
+    @classmethod
+    def of(cls, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> _Sheet:
+        heads = [heading(column) for column in columns]
+        cells = [[cell(row.get(column), column) for column in columns] for row in rows]
+        natural = [max(map(text_width, texts)) for texts in zip(heads, *cells, strict=True)]
+        return cls(heads, cells, natural, numeric_columns(cells, len(columns)))
 
 
 def cell(value: object, column: str = "") -> str:
@@ -310,19 +337,6 @@ def ago(seconds: float) -> str:
         if number > 0:
             return f"{number} {unit}{'' if number == 1 else 's'} ago"
     return "just now"
-
-
-def _padded(text: str, column: str, width: int, *, to_the_right: bool) -> str:
-    if len(text) > width:
-        # The end of a path says more than its beginning.
-        inner = width - len(_CUT)
-        text = _CUT + text[-inner:] if column == "path" else text[:inner] + _CUT
-    return text.rjust(width) if to_the_right else text.ljust(width)
-
-
-def _total(widths: Sequence[int]) -> int:
-    shown = [width for width in widths if width]
-    return sum(shown) + 2 * (len(shown) - 1)
 
 
 def _note_cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> None:

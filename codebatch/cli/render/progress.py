@@ -1,8 +1,9 @@
-"""Progress on stderr: lines that are drawn again in place on a terminal, and elsewhere a new one
-now and then.
+"""Progress on stderr: rows that rich draws at the end of a terminal, and elsewhere a line now and
+then.
 
-Nothing of it stays: what a command came to is said when it has ended, on stdout. A terminal is one
-that a person looks at: with ``CI`` set, or where it can do nothing (``TERM=dumb``), there is none.
+Nothing of it stays on a terminal: what a command came to is said when it has ended, on stdout. A
+terminal is one that a person looks at: with ``CI`` set, or where it can do nothing (``TERM=dumb``),
+there are lines as on a pipe. rich is imported when something takes so long that it is drawn.
 """
 
 from __future__ import annotations
@@ -10,157 +11,179 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from codebatch.cli.render.output import counted, is_terminal, printable, size
 from codebatch.runtime.interrupts import deferred
+from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich import cells, console, live, progress_bar, table, text
+
     from codebatch.status.progress import RunProgress, TaskProgress
+else:
+    cells = lazy("rich.cells")
+    console = lazy("rich.console")
+    live = lazy("rich.live")
+    progress_bar = lazy("rich.progress_bar")
+    table = lazy("rich.table")
+    text = lazy("rich.text")
 
-_PLAIN_SECONDS = 5.0
-_LONGEST_PAUSE = 60.0
+FIRST_SECONDS = 0.3  # what is done by then is not drawn
 _TERMINAL_SECONDS = 0.1
-_DEFAULT_SIZE = os.terminal_size((80, 24))
+_PLAIN_SECONDS = 10.0
+_LEAST_BAR, _WIDEST_BAR = 8, 40
+_GAP = 2
+KEPT_FREE = 3  # at the end of a line, where a terminal shows ^C
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
-_GAP = "  "
-# The columns of the lines are the task, shards, files, rate, time left and trouble.
-_RANKS = (0, 1, 5, 4, 3, 2)
-_LEFT = (0, 5)
 
 
-class Region:
-    """Lines at the end of what a terminal shows, drawn again in place; the cursor is below them.
+class Word(NamedTuple):
+    """Something to say of a row, in a style of rich."""
 
-    State: ``lines`` are those that are there. No line is as wide as the terminal, and there are
-    fewer than it has rows, so that the way back up is known.
+    text: str
+    style: str = ""
+
+
+class Row(NamedTuple):
+    """One thing that goes on: how much of it is ``done``, of how much where that is known, and
+    words, of which the last are left out first where there is no room.
     """
 
-    def __init__(self) -> None:
-        self.is_live = (
-            is_terminal(sys.stderr)
-            and "CI" not in os.environ
-            and os.environ.get("TERM", "") != "dumb"
-        )
-        self.lines: list[str] = []
-
-    def draw(self, lines: Iterable[str]) -> None:
-        """Have these lines there, and nothing else."""
-        drawn = list(lines)
-        text = "".join(f"{line}\x1b[K\n" for line in drawn)
-        with deferred():  # an interrupt within would leave the number of lines unknown
-            top = f"\r\x1b[{len(self.lines)}A" if self.lines else ""
-            click.echo(f"{top}{text}\x1b[J", err=True, nl=False, color=True)
-            self.lines = drawn
-
-    def erase(self) -> None:
-        """Have nothing there."""
-        if self.lines:
-            self.draw([])
-
-    def above(self, message: str) -> None:
-        """Write a line that stays, above those that are drawn."""
-        drawn = self.lines
-        self.erase()
-        click.echo(printable(message), err=True)
-        if drawn:
-            self.draw(drawn)
+    label: str
+    done: int = 0
+    total: int | None = None
+    words: tuple[Word, ...] = ()
 
 
-class _Throttled:
-    """A region that is drawn now and then. State: ``_last`` is when it was, ``_pause`` how long to
-    wait until the next time.
+class Display:
+    """Rows that show how far a command is, while the block lasts. With ``quiet``, there are none.
+
+    What is written to the standard streams meanwhile comes above them. State: ``_live`` is what
+    rich draws, once it does; ``_due`` is when to show something next; ``_label`` is of the row
+    that was shown, ``_latest`` what is to be said, ``_told`` what was said last.
     """
 
-    def __init__(self) -> None:
-        self._region = Region()
-        is_live = self._region.is_live
-        self._pause = _TERMINAL_SECONDS if is_live else _PLAIN_SECONDS
-        self._last = 0.0 if is_live else time.monotonic()
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._is_quiet = quiet
+        self._is_drawn = is_watched()
+        self._live: live.Live | None = None
+        self._due = time.monotonic() + (FIRST_SECONDS if self._is_drawn else _PLAIN_SECONDS)
+        self._label = self._latest = self._told = ""
 
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._region.erase()
+    def __enter__(self) -> Display:
+        return self
 
-    def _is_due(self) -> bool:
-        now = time.monotonic()
-        if now - self._last < self._pause:
-            return False
-        self._last = now
-        return True
-
-
-class Progress(_Throttled):
-    """One line with what was counted so far, of an unknown total."""
-
-    def __init__(self, label: str, unit: str) -> None:
-        super().__init__()
-        self._label = label
-        self._unit = unit
-
-    def count(self, files: int, total_bytes: int) -> None:
-        """So many files, of so many bytes."""
-        if not self._is_due():
-            return
-        text = f"{self._label}: {files} {self._unit}, {size(total_bytes)}"
-        if self._region.is_live:
-            self._region.draw([text[: screen_size().columns - 1]])
-        else:
-            click.echo(text, err=True)
-
-
-class TaskLines(_Throttled):
-    """A line for each task of a run.
-
-    Elsewhere than on a terminal, the lines of tasks that got on come after five seconds, and then
-    after ever longer pauses, up to a minute. State: ``_told`` is what was said of each task last.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: dict[str, str] = {}
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            with deferred():
+                self._live.stop()
+        elif kind is None and self._told and self._told != self._latest:
+            self._tell()
 
     def __call__(self, progress: RunProgress) -> None:
-        """Show how far the run is."""
-        if not self._is_due():
+        """Show how far a run is."""
+        self.show(*run_rows(progress))
+
+    def is_due(self, label: str) -> bool:
+        """Return whether `show` of a row with that label would be seen."""
+        is_new = self._live is not None and label != self._label
+        return not self._is_quiet and (is_new or time.monotonic() >= self._due)
+
+    def show(self, *rows: Row) -> None:
+        """Show these rows and no others, if it is time."""
+        is_due = self.is_due(rows[0].label)
+        self._latest = "; ".join(map(plain_line, rows))
+        if not is_due:
             return
-        if self._region.is_live:
-            self._region.draw(task_lines(progress, screen_size()))
-            return
-        self._pause = min(1.5 * self._pause, _LONGEST_PAUSE)
-        for task in progress.tasks:
-            text = plain_line(task)
-            if self._told.get(task.task_id) != text:
-                click.echo(text, err=True)
-            self._told[task.task_id] = text
+        self._label = rows[0].label
+        if self._is_drawn:
+            self._due = time.monotonic() + _TERMINAL_SECONDS
+            with deferred():  # an interrupt within would leave half of a row
+                self._draw(rows)
+        else:
+            self._due = time.monotonic() + _PLAIN_SECONDS
+            self._tell()
 
-    def note(self, message: str) -> None:
-        """Say something that stays."""
-        self._region.above(message)
+    def _tell(self) -> None:
+        self._told = self._latest
+        click.echo(self._told, err=True)
+
+    def _draw(self, rows: Sequence[Row]) -> None:
+        if self._live is None:
+            self._live = live.Live(
+                console=_console(), auto_refresh=False, transient=True, vertical_overflow="crop"
+            )
+            self._live.start()
+            self._live.console.show_cursor()  # it would stay hidden where a signal ends us
+        self._live.update(drawn(rows, self._live.console.width - KEPT_FREE), refresh=True)
 
 
-def task_lines(progress: RunProgress, screen: os.terminal_size) -> list[str]:
-    """One line for each task, all as wide as the screen allows; where it has too few rows, those
-    of the first tasks that are not done.
+def is_watched() -> bool:
+    """Return whether stderr is a terminal that a person looks at."""
+    is_dumb = os.environ.get("TERM", "") in ("dumb", "unknown")
+    return is_terminal(sys.stderr) and "CI" not in os.environ and not is_dumb
+
+
+def count_row(
+    label: str, unit: str, done: int, total_bytes: int, before: tuple[int, int] | None = None
+) -> Row:
+    """Return the row of what was counted so far; ``before`` are number and bytes of an earlier
+    time, which are shown as the total until they are exceeded.
     """
-    room = max(screen.lines - 2, 1)
-    tasks: Sequence[TaskProgress] = progress.tasks
-    if len(tasks) > room:
-        tasks = sorted(tasks, key=lambda task: task.shards_done == task.shards_total)
-    rows = [(printable(task.task_id), *_cells(task)) for task in tasks[:room]]
-    lines = list(_aligned(rows, screen.columns - 1))
-    left_out = len(tasks) - room
-    if left_out > 0:
-        lines.append(f"and {counted(left_out, 'task')} more"[: screen.columns - 1])
-    return lines
+    if before is None or done > before[0] or total_bytes > before[1]:
+        return Row(label, words=(Word(counted(done, unit)), Word(size(total_bytes), "dim")))
+    number, all_bytes = before
+    words = (
+        Word(f"{done:,}/{counted(number, unit)}"),
+        Word(f"{size(total_bytes)}/{size(all_bytes)}", "dim"),
+    )
+    return Row(label, done, number, words)
 
 
-def plain_line(task: TaskProgress) -> str:
-    """Return all that there is to say of a task, in one line."""
-    return f"{printable(task.task_id)}: {', '.join(filter(None, _cells(task)))}"
+def run_rows(progress: RunProgress) -> Iterator[Row]:
+    """Yield the row of a run, and one for each task that is not done where another is."""
+    done, total = progress.files_done, progress.files_total
+    trouble = (
+        (max((task.failed for task in progress.tasks), default=0), "shard", "failed", "red"),
+        (sum(task.quarantined for task in progress.tasks), "result", "quarantined", "yellow"),
+    )
+    is_over = progress.done == progress.total
+    words = [Word(f"{done:,}/{counted(total, 'file')}")]
+    words += [
+        Word(f"{counted(number, unit)} {what}", style)
+        for number, unit, what, style in trouble
+        if number
+    ]
+    if progress.seconds_left and not is_over:
+        words.append(Word(f"{duration(progress.seconds_left)} left", "cyan"))
+    if progress.rate is not None and done < total:
+        words.append(Word(f"{speed(progress.rate)} files/s", "dim"))
+    yield Row("run", done, total, tuple(words))
+    if any(map(_is_done, progress.tasks)):
+        yield from map(_task_row, (task for task in progress.tasks if not _is_done(task)))
+
+
+def _is_done(task: TaskProgress) -> bool:
+    return task.shards_done == task.shards_total
+
+
+def _task_row(task: TaskProgress) -> Row:
+    done, total = task.shards_done, task.shards_total
+    words = (Word(f"{done:,}/{counted(total, 'shard')}"),)
+    return Row(f"  {printable(task.task_id)}", done, total, words)
+
+
+def plain_line(row: Row) -> str:
+    """Return all that there is to say of a row."""
+    return ": ".join(filter(None, (row.label.strip(), ", ".join(word.text for word in row.words))))
 
 
 def duration(seconds: float) -> str:
@@ -173,44 +196,58 @@ def duration(seconds: float) -> str:
     return f"{rounded} s"
 
 
-def screen_size() -> os.terminal_size:
-    """The size of the terminal that stderr is; where it has none, of an ordinary one."""
-    try:
-        found = os.get_terminal_size(sys.stderr.fileno())
-    except (OSError, ValueError, AttributeError):
-        return _DEFAULT_SIZE
-    return found if found.columns > 0 and found.lines > 0 else _DEFAULT_SIZE
-
-
-def _cells(task: TaskProgress) -> tuple[str, str, str, str, str]:
-    """Shards, files, rate, time left, and what went wrong."""
-    is_done = task.shards_done == task.shards_total
-    rate = "" if task.rate is None or is_done else f"{speed(task.rate)} files/s"
-    left = "" if task.seconds_left is None else f"{duration(task.seconds_left)} left"
-    failed = f"{task.failed:,} failed" if task.failed else ""
-    given_up = f"{task.quarantined:,} quarantined" if task.quarantined else ""
-    return (
-        f"{task.shards_done:,}/{task.shards_total:,} shards",
-        f"{task.files_done:,}/{task.files_total:,} files",
-        rate,
-        "done" if is_done else left,
-        ", ".join(part for part in (failed, given_up) if part),
-    )
-
-
-def _aligned(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Lines of the columns for which there is room; where there is none, the one of the highest
-    rank goes first.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    shown = [index for index, wide in enumerate(widths) if wide]
-    while sum(widths[i] + len(_GAP) for i in shown) - len(_GAP) > width and len(shown) > 1:
-        shown.remove(max(shown, key=_RANKS.__getitem__))
-    for row in rows:
-        cells = (row[i].ljust(widths[i]) if i in _LEFT else row[i].rjust(widths[i]) for i in shown)
-        yield _GAP.join(cells).rstrip()[: max(width, 0)]
-
-
 def speed(number: float) -> str:
     """Return a number per second for people."""
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
+
+
+def _console() -> console.Console:
+    context = click.get_current_context(silent=True)
+    is_plain = context is not None and context.color is False
+    return console.Console(
+        stderr=True,
+        force_terminal=True,
+        color_system=None if is_plain else "auto",
+        highlight=False,
+        emoji=False,
+    )
+
+
+def drawn(rows: Sequence[Row], width: int) -> table.Table:
+    """Return the rows as rich draws them: labels, bars, words, of which as many as there is room
+    for in ``width`` columns.
+    """
+    labels = max(cells.cell_len(row.label) for row in rows)
+    room = width - labels - _LEAST_BAR - 2 * _GAP
+    words = [_fitting(row.words, room) for row in rows]
+    widest = max(line.cell_len for line in words)
+    bar = max(0, min(width - labels - widest - 2 * _GAP, _WIDEST_BAR))
+    grid = table.Table.grid(padding=(0, _GAP, 0, 0))
+    for row, line in zip(rows, words, strict=True):
+        label = text.Text(row.label, "bold", no_wrap=True)
+        grid.add_row(label, *([_bar(row, bar)] if bar else []), line)
+    return grid
+
+
+def _fitting(words: Sequence[Word], room: int) -> text.Text:
+    """Return the first of the words, and those after it for which there is room."""
+    line = text.Text(no_wrap=True)
+    for word in words:
+        gap = " " * _GAP if line else ""
+        if line and line.cell_len + len(gap) + cells.cell_len(word.text) > room:
+            break
+        line.append(gap).append(*word)
+    return line
+
+
+def _bar(row: Row, width: int) -> progress_bar.ProgressBar:
+    is_known = bool(row.total)
+    return progress_bar.ProgressBar(
+        total=row.total if is_known else None,
+        completed=row.done,
+        width=width,
+        pulse=not is_known,
+        complete_style="green",
+        finished_style="green",
+        pulse_style="cyan",
+    )

@@ -1,0 +1,97 @@
+"""Columns of a terminal: how many a text takes, and how a table is made to fit."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+GAP = 2
+_LEAST = 16  # what is left of a text at least, before a column of the table goes
+_ZERO_WIDTH = frozenset({"Mn", "Me", "Cf"})
+
+
+def text_width(text: str) -> int:
+    """Return the columns that a text takes: none for a combining mark, two for a wide letter."""
+    return len(text) if text.isascii() else sum(map(_letter_width, text))
+
+
+def padded(text: str, width: int, *, to_the_right: bool = False) -> str:
+    """Return the text with spaces up to a width."""
+    space = " " * (width - text_width(text))
+    return space + text if to_the_right else text + space
+
+
+def shortened(text: str, width: int, mark: str) -> str:
+    """Return as much of a text as fits, with a mark where some is left out: the end, or the middle
+    of a path, of which the beginning and the name say most.
+    """
+    if text_width(text) <= width:
+        return text
+    room = width - len(mark)
+    if room <= 0:
+        return _first(text, width)
+    first, slash, rest = text.partition("/")
+    if not slash or " " in text:
+        return _first(text, room) + mark
+    head = f"{first}/"
+    tail = _last(rest, room - text_width(head))
+    if "/" in tail:  # whole names after the mark
+        return head + mark + tail[tail.index("/") :]
+    return mark + _last(text, room)
+
+
+def fitted(
+    natural: Sequence[int], numeric: Sequence[bool], width: int, order: Sequence[int], kept: int
+) -> list[int]:
+    """Return widths with which columns fit, 0 for one that is left out.
+
+    ``order`` are the columns by importance, of which the first ``kept`` are never left out: of
+    the others, as many as fit with a few letters of each text. What is too wide by then
+    is taken from the widest texts.
+    """
+    least = [
+        w if is_number else min(w, _LEAST) for w, is_number in zip(natural, numeric, strict=True)
+    ]
+    shown: list[int] = []
+    for rank, index in enumerate(order):
+        if rank < kept or _total([least[i] for i in (*shown, index)]) <= width:
+            shown.append(index)
+    widths = [natural[i] if i in shown else 0 for i in range(len(natural))]
+    while _total(widths) > width:
+        wide = [i for i in shown if widths[i] > 1 and not numeric[i]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda i: (widths[i], i))] -= 1
+    return widths
+
+
+def fits(natural: Sequence[int], numeric: Sequence[bool], width: int) -> bool:
+    """Return whether all columns fit with a few letters of each text."""
+    every = range(len(natural))
+    return all(fitted(natural, numeric, width, every, 0))
+
+
+def _total(widths: Sequence[int]) -> int:
+    shown = [width for width in widths if width]
+    return sum(shown) + GAP * (len(shown) - 1)
+
+
+def _letter_width(letter: str) -> int:
+    if unicodedata.category(letter) in _ZERO_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _first(text: str, width: int) -> str:
+    """Return the letters at the beginning that fit."""
+    used = 0
+    for place, letter in enumerate(text):
+        used += _letter_width(letter)
+        if used > width:
+            return text[:place]
+    return text
+
+
+def _last(text: str, width: int) -> str:
+    """Return the letters at the end that fit."""
+    return _first(text[::-1], width)[::-1] if width > 0 else ""
