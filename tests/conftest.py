@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -204,6 +205,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 terminalreporter.write_line(f"note: {text}")
 
 
+_OF_WHAT = re.compile(
+    r"^(?:\S+(?:  \S+)?  (?:just now|\d+ \w+ ago)(?:  \(of .*\))?|store: .*)\n", re.MULTILINE
+)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a process came to."""
@@ -219,6 +225,11 @@ class Outcome:
     @property
     def err(self) -> str:
         return self.stderr.decode()
+
+    @property
+    def said(self) -> str:
+        """What is on stderr but for the lines that say of which tree and store an answer is."""
+        return _OF_WHAT.sub("", self.err)
 
 
 def cli_environment(**changes: str | None) -> dict[str, str]:

@@ -65,7 +65,7 @@ Answer = Callable[[Done], object]
 
 
 def files_of(store: Path) -> dict[str, bytes]:
-    """What is committed: all but derived files, events and temporary ones."""
+    """What is committed: all but derived files, events, askings and temporary ones."""
     return {
         name: path.read_bytes()
         for path in sorted(store.rglob("*"))
@@ -73,7 +73,7 @@ def files_of(store: Path) -> dict[str, bytes]:
         for name in [path.relative_to(store).as_posix()]
         if not name.startswith("indexes/")
         and not path.name.startswith(".tmp-")
-        and path.name != "events.jsonl"
+        and path.name not in ("events.jsonl", "asked.json")
     }
 
 
@@ -337,7 +337,7 @@ def cut_power_at_random(name: str, times: int, theatre: Theatre, note: Note) -> 
             assert done.code == 0, done
             assert answer_of(done) == scene.answer
             # What is derived is not made durable: where it is damaged, nobody believes it.
-            check_store(store, harmless=("MEMO_DAMAGED", "INDEX_DAMAGED"))
+            check_store(store, harmless=("MEMO_DAMAGED", "INDEX_DAMAGED", "ASKED_DAMAGED"))
         except BaseException:
             note(f"{name}: power cut at step {at}, {number} files harmed, seed {SEED}")
             raise

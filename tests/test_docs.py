@@ -2,8 +2,8 @@
 
 Blocks marked ``console`` of the README and of every page in ``docs/`` are run line by line: what
 follows ``$ `` is a command (with its here-document, if it has one), everything else is expected
-output. Each page starts in a copy of the folder that the README's quick start leaves. Ids, digests
-and times follow from tool versions and the clock; they are compared by form only.
+output. Each page starts in a copy of the folder that the README's quick start leaves. Ids, digests,
+ages and times follow from tool versions and the clock; they are compared by form only.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _VARIABLE = (
     (re.compile(r"sha256:[0-9a-f]{64}"), "<digest>"),
     (re.compile(r"\b(snap|batch)-[0-9a-f]{16}\b"), r"<\1>"),
     (re.compile(r"\b\d+\.\d s\b"), "<seconds>"),
+    (re.compile(r"\bjust now\b|\b\d+ [a-z]+ ago\b"), "<ago>"),
 )
 
 

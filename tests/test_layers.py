@@ -74,6 +74,7 @@ HOMES = {
 FILE_NAMES = {
     "store.json",
     "snapshot.json",
+    "asked.json",
     "batch.json",
     "plan.json",
     "task.json",

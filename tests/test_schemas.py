@@ -112,6 +112,7 @@ COMMANDS = [
     ("cli.verify", ["verify", "--read-data"]),
 ]
 DOCUMENTS = {
+    "asked.json": "asked",
     "batch.json": "batch",
     "events.jsonl": "event",
     "files.index.jsonl": "file",

@@ -71,6 +71,7 @@ EXAMPLES = {
     "event": "event",
     "key": "verdict",
     "set": "name",
+    "asked": "asked",
 }
 
 
@@ -125,7 +126,7 @@ def summary(store: Verifier) -> dict[str, Any]:
 
 def test_every_document_is_sealed(store: Verifier) -> None:
     names = [path.relative_to(store.root) for path in store.root.rglob("*.json")]
-    assert {name.name for name in names} == {
+    assert {name.name for name in names} - {"asked.json"} == {
         *("batch.json", "plan.json", "snapshot.json", "state.json", "store.json", "task.json")
     }
     for name in names:
@@ -299,6 +300,7 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
             f"sha256:{name.split('/')[-1].removesuffix('.zst')}"
         ),
         rf"snapshots/{snapshot}/snapshot\.json": store.sealed,
+        rf"(snapshots/{snapshot}|batches/{batch})/asked\.json": lambda name: _asking(store, name),
         rf"snapshots/{snapshot}/files\.index\.jsonl": store.lines,
         rf"batches/{batch}/(batch|plan)\.json": store.sealed,
         rf"batches/{batch}/(inputs\.index|events)\.jsonl": store.lines,
@@ -319,10 +321,17 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
             rules[matching[0]](name)
             used.add(matching[0])
     assert rules.keys() - used <= {
+        rf"(snapshots/{snapshot}|batches/{batch})/asked\.json",  # of earlier versions there is none
         r"indexes/stat/\w+",
         r"names/main",
         r"indexes/shards/../[0-9a-f]{62}",
     }
+
+
+def _asking(store: Verifier, name: str) -> None:
+    document = store.sealed(name)
+    assert document.keys() == {"asked", "branch", "commit", "digest", "id", "source"}
+    assert document["id"] == name.split("/")[1]
 
 
 def _wrong(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codebatch.api.results import Results, of_batch
@@ -11,7 +12,7 @@ from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.model.digest import Document
 from codebatch.model.limits import choose_limits
 from codebatch.runtime.lazy import lazy
-from codebatch.store import StoreDirectory
+from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
@@ -44,6 +45,20 @@ class Batch(Results):
 
     def __repr__(self) -> str:
         return f"<codebatch.Batch {self.id}>"
+
+    @property
+    def asking(self) -> Asking:
+        """When it was last asked for, and over which tree: its folder, branch and commit, each None
+        where that is not known.
+        """
+        found = self.directory.batches.asking(self.id)
+        return found._replace(checkout=self.directory.checkout_of(self.id))
+
+    @property
+    def source_folder(self) -> Path | None:
+        """The folder of the tree that it was last asked for over; None where it is not known."""
+        source = self.asking.checkout.source
+        return None if source is None else Path(source)
 
     def give_tasks(self, tasks: Sequence[TaskLike]) -> None:
         """Make tasks of your own known to this process, as runs of the batch need them: its code is

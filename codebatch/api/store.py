@@ -13,12 +13,13 @@ from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.model import resources
+from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
 from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
-from codebatch.store import StoreDirectory, expecting, init_store
+from codebatch.store import LATEST, Asking, StoreDirectory, expecting, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
 
@@ -165,6 +166,7 @@ class Store:
             use_cache=use_cache,
             progress=progress,
         )
+        self.directory.snapshots.ask(result.snapshot_id, Asking(now(), result.checkout))
         return Snapshot(self.directory, result.snapshot_id, result)
 
     def prewarm(self, scheduler: str | None = None, workers: int | None = None) -> take.Progress:
@@ -199,7 +201,11 @@ class Store:
         """
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
         result = batches.init_batch(
-            self.directory, found.id, definitions.resolve_pipeline(pipeline, tasks), shards
+            self.directory,
+            found.id,
+            definitions.resolve_pipeline(pipeline, tasks),
+            shards,
+            found.taken.checkout if found.taken else None,
         )
         return Batch(self.directory, result.batch_id, result)
 
@@ -217,11 +223,15 @@ class Store:
             self.directory, found.id, definitions.resolve_pipeline(pipeline, tasks), shards
         )
 
-    def find_batch(self, batch_id: str, *, tasks: Sequence[TaskLike] = ()) -> Batch:
-        """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name; ``tasks`` are
-        those of your own that it runs.
+    def find_batch(self, batch_id: str | None = None, *, tasks: Sequence[TaskLike] = ()) -> Batch:
+        """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name. Without one, it
+        is the batch last asked for over a tree that the current folder is in, else the latest.
+        ``tasks`` are those of your own that it runs.
         """
-        batch = Batch(self.directory, resolve.find_batch(self.directory, batch_id))
+        if batch_id is None:
+            batch_id = resolve.find_batch_here(self.directory) or LATEST
+        found = resolve.find_batch(self.directory, batch_id)
+        batch = Batch(self.directory, found)
         batch.give_tasks(tasks)
         return batch
 

@@ -10,7 +10,7 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import SnapshotNotFoundError
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
-from codebatch.store import StoreDirectory, expecting
+from codebatch.store import Asking, Checkout, StoreDirectory, expecting
 from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
 
@@ -28,9 +28,17 @@ class BatchResult:
 
 
 def init_batch(
-    store: StoreDirectory, snapshot_id: str, pipeline: Pipeline, shards: int | None = None
+    store: StoreDirectory,
+    snapshot_id: str,
+    pipeline: Pipeline,
+    shards: int | None = None,
+    checkout: Checkout | None = None,
 ) -> BatchResult:
-    """Plan a pipeline over a snapshot and store the plan; a batch that exists stays as it is."""
+    """Plan a pipeline over a snapshot and store the plan; a batch that exists stays as it is.
+
+    It is asked for over ``checkout``; without one, over the tree that the snapshot was last taken
+    of.
+    """
     if shards is not None:
         check_shards(shards)
     identity = identify(snapshot_id, pipeline)
@@ -40,8 +48,15 @@ def init_batch(
         with hold_lease(store.layout, "batch init"), expecting(store.layout, snapshot_id):
             _save_plan(store, identity, shards)
     plan = store.batches.load_plan(batch_id)
+    checkout = checkout or store.snapshots.checkout_of(snapshot_id)
+    store.batches.ask(batch_id, Asking(now(), checkout))
     ids = tuple(task.id for task in plan.tasks)
     return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)
+
+
+def ask_again(store: StoreDirectory, batch_id: str) -> None:
+    """Note that a batch is asked for again, over the same tree."""
+    store.batches.ask(batch_id, Asking(now(), store.checkout_of(batch_id)))
 
 
 def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | None) -> None:

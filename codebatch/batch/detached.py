@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codebatch.batch.coordination import coordinated
+from codebatch.batch.create import ask_again
 from codebatch.batch.dispatch import CLUSTER, all_calls, choose_executor, open_executor
 from codebatch.batch.options import RunOptions
 from codebatch.batch.run import Run
@@ -55,6 +56,7 @@ def submit_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> S
             hints=["give --scheduler tcp://host:port, or leave out --detach"],
         )
     run.prepare()
+    ask_again(store, batch_id)
     submitted = None
     if not run.is_settled():
         with coordinated(store, batch_id, run.batch_status) as run.coordination:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
+from codebatch.batch.create import ask_again
 from codebatch.batch.dispatch import (
     Executor,
     all_calls,
@@ -64,6 +65,7 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     # What cannot be is an error before anything is done.
     choose_executor(options, run.plan.tasks, run.usage, 0)
     run.prepare()
+    ask_again(store, batch_id)
     interrupted = False
     try:
         if not run.is_settled():
@@ -86,6 +88,7 @@ def finish_run(
     """
     began = time.monotonic()
     run = Run(store, batch_id, RunOptions("sync"))
+    ask_again(store, batch_id)
     with coordinated(store, batch_id, run.batch_status) as run.coordination:
         if receipts:
             store.batches.drop_result(batch_id)  # a graph may be older than the result

@@ -26,6 +26,8 @@ from codebatch.cli.options import (
 )
 from codebatch.cli.render import formats, output
 from codebatch.cli.render.formats import JSON, Destination, Human, Row, format_option
+from codebatch.model.clock import seconds_since
+from codebatch.store import LATEST
 
 if TYPE_CHECKING:
     from codebatch.status.batch_status import BatchStatus
@@ -42,6 +44,7 @@ CONDITIONS = (
     "target",
 )
 
+_SHORT_COMMIT = 7
 _OF_RUN = (
     *("scheduler", "workers", "file_timeout", "memory_limit", "transport", "cluster_timeout"),
     *("performance_report", "tasks"),
@@ -57,7 +60,7 @@ class Call:
     """
 
     store: str | None = None
-    batch_id: str = "latest"
+    batch_id: str | None = None
     as_json: bool = False
     quiet: bool = False
     acts: bool = False
@@ -83,11 +86,19 @@ class Call:
         """Return the store that is meant."""
         return api.open_store(self.store)
 
+    @property
+    def is_for_people(self) -> bool:
+        """Return True if no form is asked for that programs read."""
+        return not (self.as_json or self.quiet) and formats.is_for_people(self.formats)
+
     def batch(self) -> api.Batch:
-        """Return the batch that is meant; stderr says where an answer from it is not the whole
-        one.
+        """Return the batch that is meant; stderr says which tree it is of, and where an answer from
+        it is not the whole one.
         """
-        batch = self.open().find_batch(self.batch_id)
+        opened = self.open()
+        batch = opened.find_batch(self.batch_id)
+        if self.is_for_people:
+            output.write_note(tree_of(batch) + _beside(opened, batch, self.batch_id))
         batch.on_unfinished = functools.cache(lambda text: output.write_note(f"note: {text}"))
         return batch
 
@@ -134,6 +145,23 @@ class Call:
     def next(self, *commands: str) -> Iterator[str]:
         """Yield the lines that name commands which make sense now, on the same store."""
         return output.next_lines(*commands, store=self.store)
+
+
+def tree_of(batch: api.Batch) -> str:
+    """Return what a batch is about in a few words: ``flask  main@1a2b3c4  2 min ago``."""
+    asked, (source, branch, commit) = batch.asking
+    folder = batch.id if source is None else os.path.basename(source) or source
+    at = "@".join(filter(None, (branch, commit and commit[:_SHORT_COMMIT])))
+    return "  ".join(filter(None, (folder, at, output.ago(seconds_since(asked)))))
+
+
+def _beside(store: api.Store, batch: api.Batch, asked: str | None) -> str:
+    """Return what to say of a batch that was taken for the current folder and is not the latest."""
+    latest = batch if asked is not None else store.find_batch(LATEST)
+    if latest.id == batch.id:
+        return ""
+    folder = latest.source_folder
+    return f"  (of this folder; latest is {latest.id if folder is None else folder.name})"
 
 
 def command(

@@ -86,10 +86,9 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the id al
 batch_option = click.option(
     "--batch",
     "batch_id",
-    default="latest",
-    show_default=True,
     metavar="ID",
-    help="A batch id, a unique prefix of one, a name, 'latest' or 'latest~N'.",
+    help="A batch id, a unique prefix of one, a name, 'latest' or 'latest~N'. Default: the one "
+    "last asked for over the tree that you are in, else the latest.",
 )
 name_option = click.option(
     "--name",

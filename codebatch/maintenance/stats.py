@@ -40,6 +40,7 @@ _KINDS = {
     path_kinds.TASK: "tasks",
     path_kinds.STATE: "states",
     path_kinds.OUTPUTS: "outputs",
+    path_kinds.ASKED: "events",
     path_kinds.NAME: "names",
     **dict.fromkeys((path_kinds.BATCH, path_kinds.PLAN), "batches"),
     **dict.fromkeys((path_kinds.LEASE, path_kinds.LOCK, path_kinds.HOLDER), "leases"),

@@ -43,6 +43,22 @@ def find_batch(store: StoreDirectory, text: str) -> str:
     return named
 
 
+def find_batch_here(store: StoreDirectory) -> str | None:
+    """Return the batch that was last asked for over a tree that the current folder is in, or is;
+    None where there is none.
+    """
+    try:
+        here = os.path.join(os.path.realpath(os.getcwd()), "")
+    except FileNotFoundError:  # it was removed
+        return None
+    for one in store.batches.newest_asked():
+        with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
+            source = store.checkout_of(one).source
+            if source is not None and here.startswith(os.path.join(os.path.realpath(source), "")):
+                return one
+    return None
+
+
 def find_snapshot(store: StoreDirectory, text: str) -> str:
     """Return the id of the snapshot that is meant, of a name for a batch the one that it was
     planned over; `SnapshotNotFoundError` where there is none.
@@ -74,7 +90,7 @@ def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | No
     if commit is None:
         return None
     match = of_commit.CommitMatch(store, commit)
-    for one in kind.newest_made():
+    for one in kind.newest_asked():
         with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
             if match.has_files_of(str(kind.load(one)["snapshot_id"])):
                 return one

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from codebatch.snapshot.file_status import (
     is_evident,
     reader_of_files,
 )
+from codebatch.snapshot.git.revisions import find_head
 from codebatch.snapshot.known_tree import Taken, Taking, answer_of, take_known
 from codebatch.snapshot.selection import EVERYTHING, Selection
 from codebatch.snapshot.tree import SourceEntry, open_tree
@@ -71,6 +73,7 @@ def take_snapshot(
     place = os.fsencode(root)
     limit = -1 if max_file_bytes is None else max_file_bytes
     name = b"%d %d %s%s" % (ignore, limit, os.path.realpath(place), selection.key)
+    head = find_head(place)
     cache = StatCache(store.layout, name, STATUS_BYTES)
     known = cache.load(now_ns()) if use_cache else None
     if known is not None and known.circumstances.get("reader") != reader_of_files():
@@ -87,7 +90,7 @@ def take_snapshot(
             progress(taken.result.file_count, taken.result.total_bytes)
         if taken.tree is not known:
             cache.save(taken.tree)
-    return taken.result
+    return replace(taken.result, source=os.path.abspath(root), **head._asdict())
 
 
 class _Walking:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from codebatch.model.records import SkippedFile
 from codebatch.snapshot.descriptors import Folders
 from codebatch.snapshot.file_status import UNKNOWN, evidence_of
 from codebatch.snapshot.tree import SourceEntry, read_entry
-from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory, WriteGroup
+from codebatch.store import SNAPSHOT_PREFIX, Checkout, StoreDirectory, WriteGroup
 from codebatch.store.leases.leases import Pins, pinning
 
 
@@ -47,13 +47,24 @@ class TakenFile(NamedTuple):
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """What one taking found; ``created`` is false where the store had the snapshot already."""
+    """What one taking found; ``created`` is false where the store had the snapshot already.
+
+    ``source``, ``branch`` and ``commit`` say where the tree is and what it was at.
+    """
 
     snapshot_id: str
     file_count: int
     total_bytes: int
     skipped: tuple[SkippedFile, ...]
     created: bool
+    source: str | None = field(default=None, compare=False)
+    branch: str | None = field(default=None, compare=False)
+    commit: str | None = field(default=None, compare=False)
+
+    @property
+    def checkout(self) -> Checkout:
+        """Where the tree is, and what it was at."""
+        return Checkout(self.source, self.branch, self.commit)
 
 
 class ObjectsGoneError(Exception):

@@ -1,5 +1,6 @@
 """The store directory: durable files, names, objects, typed documents."""
 
+from codebatch.store.askings import Asking, Checkout, check_asking
 from codebatch.store.batches import parse_plan
 from codebatch.store.documents import (
     LATEST,
@@ -37,6 +38,8 @@ __all__ = [
     "LATEST",
     "SNAPSHOT_PREFIX",
     "STORE_DOCUMENT",
+    "Asking",
+    "Checkout",
     "Documents",
     "Door",
     "Name",
@@ -44,6 +47,7 @@ __all__ = [
     "StoreDirectory",
     "StoredBytes",
     "WriteGroup",
+    "check_asking",
     "check_name",
     "check_named",
     "check_object",

@@ -24,6 +24,7 @@ from codebatch.model.errors import (
     StoreError,
     UsageError,
 )
+from codebatch.store.askings import Asking, load_asking, save_asking
 from codebatch.store.door import Door
 from codebatch.store.files import file_status, read_file
 from codebatch.store.layout import BATCH_PREFIX, Layout, check_name, is_name
@@ -91,9 +92,21 @@ class Documents:
         """The error where one is not there."""
         return self._kind.missing
 
-    def newest_made(self) -> list[str]:
-        """Return the ids, the one that was made last first."""
-        return sorted(self.ids(), key=lambda name: (self._time_or_none(name), name), reverse=True)
+    def newest_asked(self) -> list[str]:
+        """Return the ids, the one that was asked for last first."""
+        return sorted(self.ids(), key=lambda name: (self._asked_or_none(name), name), reverse=True)
+
+    def asking(self, name: str) -> Asking:
+        """Return when it was last asked for, and over which tree; when it was made, where nothing
+        says.
+        """
+        made = self.time_of(name)
+        asking = load_asking(self._layout, name) or Asking(made)
+        return asking._replace(asked=max(made, asking.asked))
+
+    def ask(self, name: str, asking: Asking) -> None:
+        """Note that it was asked for."""
+        save_asking(self._layout, name, asking)
 
     def lists(self, name: str) -> bool:
         """Return True if that one is listed: what it refers to is then safe from `gc`."""
@@ -128,7 +141,7 @@ class Documents:
             if before >= len(ids):
                 count = f"{len(ids)} {noun if len(ids) == 1 else plural}"
                 raise missing(f"there is no {text}: the store has {count}", hints=hints)
-            return self.newest_made()[before]
+            return self.newest_asked()[before]
         check_name(text, f"{noun} id")
         if text in ids:
             return text
@@ -144,12 +157,12 @@ class Documents:
             )
         return found[0]
 
-    def _time_or_none(self, name: str) -> str:
+    def _asked_or_none(self, name: str) -> str:
         """Return the time; none of what is damaged or was removed: it is never the latest, and
         hides no other.
         """
         try:
-            return self.time_of(name)
+            return self.asking(name).asked
         except (self._kind.missing, StoreDamagedError):
             return ""
 

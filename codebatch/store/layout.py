@@ -29,6 +29,7 @@ PACK_SUFFIX = ".parts"
 BATCH, PLAN, INPUTS = "batch.json", "plan.json", "inputs.index.jsonl"
 MANIFEST = "files.index.jsonl"
 STATE, OUTPUTS = "state.json", "outputs.index.jsonl"
+ASKED = "asked.json"
 
 SMALL_BYTES = 2**20  # store.json, leases, claims, quarantined results, checksums
 DOCUMENT_BYTES = 16 * 2**20  # plans, states, documents of tasks and batches, totals
@@ -165,6 +166,11 @@ class Layout:
     def plan_document(self, batch_id: str) -> Path:
         """The plan: resolved pipeline, fingerprints, shards."""
         return self.batch_document(batch_id).with_name(PLAN)
+
+    def asked(self, one: str) -> Path:
+        """When a snapshot or a batch was last asked for."""
+        is_batch = one.startswith(f"{BATCH_PREFIX}-")
+        return (self.batch_document if is_batch else self.snapshot_document)(one).with_name(ASKED)
 
     def name(self, name: str) -> Path:
         """The document that says which id a name holds."""

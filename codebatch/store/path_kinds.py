@@ -22,7 +22,7 @@ LOCK, HOLDER = "lock", "holder"
 SNAPSHOT, MANIFEST = "snapshot", "manifest"
 BATCH, PLAN, INPUTS, EVENTS, TASK = "batch", "plan", "inputs", "events", "task"
 STATE, OUTPUTS = "state", "outputs"
-DERIVED, LEASE, NAME = "derived", "lease", "name"
+DERIVED, LEASE, NAME, ASKED = "derived", "lease", "name", "asked"
 
 FILE = "file"
 FOLDER = "folder"
@@ -56,6 +56,8 @@ _FILES = {
     PLAN: rf"{_BATCH}/plan\.json",
     INPUTS: rf"{_BATCH}/inputs\.index\.jsonl",
     EVENTS: rf"{_BATCH}/events\.jsonl",
+    ASKED: rf"(snapshots/(?={SNAPSHOT_PREFIX}-)|batches/(?={BATCH_PREFIX}-))"
+    rf"(?P<owner>({SNAPSHOT_PREFIX}|{BATCH_PREFIX})-[0-9a-f]{{16}})/asked\.json",
     TASK: rf"{_TASK}/task\.json",
     STATE: rf"{_SHARD}/state\.json",
     OUTPUTS: rf"{_SHARD}/outputs\.index\.jsonl",

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from codebatch.model.digest import Document, damaged_document, seal, unseal
 from codebatch.model.errors import (
+    SnapshotNotFoundError,
     StoreDamagedError,
     StoreError,
     StoreExistsError,
@@ -23,6 +24,7 @@ from codebatch.model.errors import (
     StoreNotFoundError,
     StoreReadError,
 )
+from codebatch.store.askings import Checkout
 from codebatch.store.batches import Batches
 from codebatch.store.documents import pretty
 from codebatch.store.door import TEMPORARY_PREFIX
@@ -61,6 +63,18 @@ class StoreDirectory:
     def root(self) -> Path:
         """The store's directory."""
         return self.layout.root
+
+    def checkout_of(self, batch_id: str) -> Checkout:
+        """Return the tree that a batch was last asked for over; where nothing says, the one that
+        its snapshot was taken of first.
+        """
+        known = self.batches.asking(batch_id).checkout
+        if known.source is not None:
+            return known
+        try:
+            return self.snapshots.checkout_of(str(self.batches.load(batch_id)["snapshot_id"]))
+        except (SnapshotNotFoundError, StoreDamagedError):
+            return known
 
     def group(self, *, durable: bool, pins: Pins | None = None) -> WriteGroup:
         """Return a group of files to be written below this store; with pins, under their lease."""

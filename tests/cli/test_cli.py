@@ -123,7 +123,7 @@ def test_human_form_says_something_without_colour(
     command: str, scanned: Scanned, main: Callable[..., Outcome]
 ) -> None:
     done = call(main, scanned, command)
-    assert (done.code, done.stderr) == (0, b"")
+    assert (done.code, done.said) == (0, "")
     assert done.stdout.strip()
     assert b"\x1b" not in done.stdout
 
@@ -461,7 +461,7 @@ def test_mistake_is_one_line_on_stderr(
         assert (done.code, b"Usage:" in done.stderr + done.stdout) == (code, True)
         return
     assert (done.code, done.stdout) == (code, b""), done
-    first, *hints = done.err.splitlines()
+    first, *hints = done.said.splitlines()
     assert first.startswith("error: ")
     assert all(hint.startswith("  ") for hint in hints)
     assert not CONTROL.search(done.err)
@@ -577,7 +577,7 @@ def test_escape_sequences_never_reach_the_reader(
     assert done.code == 0
     assert not CONTROL.search(done.out)
     assert "\u202e" not in done.out
-    assert done.stderr == b""
+    assert done.said == ""
     if "--json" not in words and words in ("errors", "files"):
         assert "\\x1b[31mred/x.py" in done.out
         assert "a\\rb\\nc.py" in done.out

@@ -163,7 +163,7 @@ def test_api_says_what_a_parameter_takes() -> None:
     ]
     options = {option["names"][-1]: option for option in inspect["options"]}
     assert options["--at"]["minimum"] == 1
-    assert options["--batch"]["default"] == "latest"
+    assert options["--batch"]["default"] is None
     assert (options["--json"]["flag"], options["--json"]["default"]) == (True, False)
     assert options["--store"]["default"] is None
     fail_on = next(o for o in described["diff"]["options"] if "--fail-on" in o["names"])

@@ -40,13 +40,13 @@ def redirected(words: str, redirections: str, store: Path | None = None) -> Outc
 @pytest.mark.parametrize("words", [*DATA, *MORE])
 def test_output_that_is_not_taken_is_an_error(words: str, scanned: Scanned) -> None:
     done = redirected(words, ">/dev/full", scanned.path)
-    assert (done.code, done.err) == (2, f"error: {NO_ROOM}\n")
+    assert (done.code, done.said) == (2, f"error: {NO_ROOM}\n")
 
 
 @pytest.mark.parametrize("words", DATA)
 def test_output_that_is_closed_is_an_error(words: str, scanned: Scanned) -> None:
     done = redirected(words, ">&-", scanned.path)
-    assert (done.code, done.err) == (2, f"error: {CLOSED}\n")
+    assert (done.code, done.said) == (2, f"error: {CLOSED}\n")
 
 
 def test_nothing_to_write_to_a_closed_output(tmp_path: Path, scanned: Scanned) -> None:
@@ -128,7 +128,7 @@ def test_closed_pipe_is_no_error(library: Path, tmp_path: Path) -> None:
         assert reading.stderr
         assert reading.stdout.read(10)
         reading.stdout.close()
-        assert reading.stderr.read() == b""
+        assert Outcome(0, b"", reading.stderr.read()).said == ""
         assert reading.wait(timeout=240) == 0, words
         reading.stderr.close()
 
@@ -146,4 +146,4 @@ def test_pipe_that_is_closed_from_the_start(scanned: Scanned) -> None:
             check=False,
         )
         os.close(writer)
-        assert (done.returncode, done.stderr) == (0, b""), words
+        assert (done.returncode, Outcome(0, b"", done.stderr).said) == (0, ""), words

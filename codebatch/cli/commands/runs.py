@@ -126,7 +126,7 @@ def scan(
         output.write_note(f"made a store: {os.path.relpath(opened.path)}")
     watch = opened.prewarm(scheduler, call.options["workers"])
     with _shown(call) as display:
-        taken = take(
+        snapshot, taken = take(
             opened,
             paths,
             display,
@@ -136,18 +136,13 @@ def scan(
             watch=watch,
         )
         display.show(Row("plan"))
-        batch = opened.batch(taken.snapshot_id, pipeline, tasks=tasks, shards=shards)
+        batch = opened.batch(snapshot, pipeline, tasks=tasks, shards=shards)
         report = _run(call, batch, display, require_reused=require_reused)
     if report.status == DONE:
         give_name(opened, name, batch.id)
     elif name is not None:
         output.write_note(
             f"{name} is not set: codebatch name set {name} {batch.id}, once it is done"
-        )
-    latest = opened.find_batch("latest").id
-    if not call.quiet and latest != batch.id:
-        output.write_note(
-            f"note: {batch.id} was made before; 'latest' is {latest}, the newest made"
         )
     _finish(call, batch, report, fail_on, skipped=len(taken.skipped))
 

@@ -138,7 +138,7 @@ def snapshot(
         )
     opened = call.open()
     with Display(quiet=call.quiet) as display:
-        taken = take(
+        _, taken = take(
             opened,
             paths,
             display,
@@ -160,7 +160,7 @@ def take(
     *,
     watch: Callable[[int, int], None] = lambda *_: None,
     **options: Any,
-) -> SnapshotResult:
+) -> tuple[api.Snapshot, SnapshotResult]:
     """Take a snapshot with progress on a display; ``watch`` is told of it, too."""
     before = functools.cache(lambda: _size_before(store, paths))
 
@@ -169,9 +169,9 @@ def take(
             display.show(count_row("snapshot", "file", files, total_bytes, before()))
         watch(files, total_bytes)
 
-    taken = store.snapshot(paths, progress=tell, **options).taken
-    assert taken is not None  # noqa: S101 - just taken
-    return taken
+    snapshot = store.snapshot(paths, progress=tell, **options)
+    assert snapshot.taken is not None  # noqa: S101 - just taken
+    return snapshot, snapshot.taken
 
 
 def _size_before(store: api.Store, paths: Sequence[str]) -> tuple[int, int] | None:

@@ -37,6 +37,7 @@ def check_batches(findings: Findings) -> None:
         entries = walk_store(door, f"{kinds.BATCHES}/{batch_id}")
         places = {entry.place for entry in entries if not findings.add_stray(entry)}
         before = len(findings.problems)
+        findings.check_asked(places)
         _check_batch(findings, batch_id, {place for place in places if place}, found)
         if found.document is not None:
             findings.forget_since(before, Place(kinds.BATCH, batch_id))

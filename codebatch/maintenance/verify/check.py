@@ -212,8 +212,8 @@ def _check_snapshots(findings: Findings) -> None:
     for entry in walk_store(door, kinds.SNAPSHOTS, depth=1):
         findings.add_stray(entry)
     for snapshot_id in folders_in(door, kinds.SNAPSHOTS):
-        for entry in walk_store(door, f"{kinds.SNAPSHOTS}/{snapshot_id}"):
-            findings.add_stray(entry)
+        entries = walk_store(door, f"{kinds.SNAPSHOTS}/{snapshot_id}")
+        findings.check_asked([one.place for one in entries if not findings.add_stray(one)])
         _check_snapshot(
             findings, Place(kinds.SNAPSHOT, snapshot_id), Place(kinds.MANIFEST, snapshot_id)
         )

@@ -6,18 +6,19 @@ ways, so anything else is damage, even where it says the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
-from codebatch.store import StoreDirectory, pretty, typed
+from codebatch.store import StoreDirectory, check_asking, pretty, typed
 from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
-from codebatch.store.layout import DOCUMENT_BYTES, Layout
+from codebatch.store.layout import DOCUMENT_BYTES, SMALL_BYTES, Layout
 from codebatch.store.path_kinds import Entry, Place
 
 _FOREIGN = Place("foreign")
@@ -54,6 +55,7 @@ _KINDS = {
     kinds.TASK: _Kind(
         "TASK_DAMAGED", "the document of task {0.task_id} of {0.owner}", Layout.task_document
     ),
+    kinds.ASKED: _Kind("ASKED_DAMAGED", "when {0.owner} was asked for", Layout.asked),
     kinds.NAME: _Kind("NAME_DAMAGED", "the name {0.owner}", Layout.name),
     kinds.STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
     kinds.OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
@@ -161,6 +163,16 @@ class Findings:
                 wrong = error.message
         self.blame(place, str(wrong), found)
         return None
+
+    def check_asked(self, places: Iterable[Place | None]) -> None:
+        """Check the documents among the files in these places that say when something was asked
+        for.
+        """
+        for place in places:
+            if place is not None and place.kind == kinds.ASKED:
+                found = self.find(place, SMALL_BYTES)
+                if not found.is_missing:
+                    self.judge(place, found, partial(check_asking, one=place.owner))
 
     def blame(
         self, place: Place, wrong: str, found: Found | None = None, code: str | None = None

@@ -25,6 +25,7 @@ from codebatch.model.records import path_key
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, check_object, restore_identity, restore_ignore_file
 from codebatch.store import path_kinds as kinds
+from codebatch.store.askings import load_asking
 from codebatch.store.files import file_status
 from codebatch.store.layout import SNAPSHOT_BYTES
 from codebatch.store.objects.compression import CompressionError
@@ -200,6 +201,13 @@ class _Repair:
         self._drop(path_of(self.store.layout, place))
         self.dropped.add(place)
 
+    def asked(self, problem: Problem) -> str:
+        """Drop it: what it is about counts as asked for when it was made."""
+        place = problem.place
+        if load_asking(self.store.layout, place.owner) is not None:
+            return RESTORED  # asked for again meanwhile
+        return self._drop(path_of(self.store.layout, place))
+
     def index(self, problem: Problem) -> str:
         """Drop it; to drop one that is written anew at this moment costs time alone."""
         path = self.store.root / problem.path
@@ -225,6 +233,7 @@ HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
     "OUTPUTS_DAMAGED": _Repair.shard,
     "BATCH_DAMAGED": _Repair.batch,
     "RESULT_WRONG": _Repair.leave,
+    "ASKED_DAMAGED": _Repair.asked,
     "NAME_DAMAGED": _Repair.leave,
     "NAME_DANGLING": _Repair.leave,
     "STATE_MISSING": _Repair.leave,

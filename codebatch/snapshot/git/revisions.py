@@ -23,6 +23,7 @@ _REVISION = re.compile(r"([^~^:\s\\?*\[]+)((?:~[0-9]{0,4}|\^[0-9]?)*)\Z")
 _STEP = re.compile(r"[~^][0-9]*")
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _OWN = re.compile(r"[A-Z_]+\Z")
+_BRANCHES = "refs/heads/"
 _PLACES = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}")
 _HEADER = re.compile(rb"(tree|parent|object) ([0-9a-f]+)\n")
 _LARGEST_REF = 2**12
@@ -40,19 +41,40 @@ class Commit(NamedTuple):
     files: dict[bytes, tuple[bytes, bytes]]
 
 
+class Head(NamedTuple):
+    """What a work tree is at: the name of a branch, None for none, and the hash of a commit, None
+    where there is none yet.
+    """
+
+    branch: str | None = None
+    commit: str | None = None
+
+
 def find_commit(text: str, here: bytes) -> Commit | None:
     """Return the commit that a revision names in the repository of a work tree in or above a
     folder; None where there is none, or not all of it.
     """
-    with ExitStack() as stack:
-        repository = _repository_around(here, stack)
-        if repository is None:
-            return None
-        with suppress(OSError, ValueError):
-            own, common = (stack.enter_context(p.open()) for p in repository[1:3])
-            objects = Objects(stack.enter_context(common.open(b"objects")), repository.hash_size)
-            return _History(repository, own, common, objects).commit(text)
+    with ExitStack() as stack, suppress(OSError, ValueError):
+        history = _history_around(here, stack)
+        return history.commit(text) if history else None
     return None
+
+
+def find_head(here: bytes) -> Head:
+    """Return what the work tree in or above a folder is at, as far as it can be read."""
+    with ExitStack() as stack, suppress(OSError, ValueError):
+        history = _history_around(here, stack)
+        return history.head() if history else Head()
+    return Head()
+
+
+def _history_around(here: bytes, stack: ExitStack) -> _History | None:
+    repository = _repository_around(here, stack)
+    if repository is None:
+        return None
+    own, common = (stack.enter_context(place.open()) for place in repository[1:3])
+    objects = Objects(stack.enter_context(common.open(b"objects")), repository.hash_size)
+    return _History(repository, own, common, objects)
 
 
 def _repository_around(here: bytes, stack: ExitStack) -> Repository | None:
@@ -96,6 +118,14 @@ class _History:
             return None
         files = dict(self._files(bytes.fromhex(tree)))
         return Commit(self._repository.top.path, found, files)
+
+    def head(self) -> Head:
+        """Return the branch and the commit of the work tree."""
+        target = self._value("HEAD") or ""
+        is_branch = target.startswith(f"ref: {_BRANCHES}")
+        return Head(
+            target[len(f"ref: {_BRANCHES}") :].strip() if is_branch else None, self._ref("HEAD")
+        )
 
     def _named(self, name: str) -> str | None:
         """Return the hash of the commit that a name stands for."""
