@@ -27,7 +27,7 @@ from codebatch.store import StoreDirectory, expecting
 if TYPE_CHECKING:
     from codebatch import export as exports
     from codebatch.query import filters as conditions
-    from codebatch.query import inspect, sql, syntax, top, views
+    from codebatch.query import inspect, skipped, sql, syntax, top, views
     from codebatch.query import records as queries
     from codebatch.status import activity as activities
     from codebatch.tasks.languages.tree import SyntaxTree
@@ -37,6 +37,7 @@ else:
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
     queries = lazy("codebatch.query.records")
+    skipped = lazy("codebatch.query.skipped")
     sql = lazy("codebatch.query.sql")
     syntax = lazy("codebatch.query.syntax")
     top = lazy("codebatch.query.top")
@@ -109,7 +110,7 @@ class Results(Collection):
 
     def summary(self) -> Document:
         """Return what it holds, as ``codebatch summary --json`` prints it."""
-        return views.summary(self.load_status())
+        return views.summary(self.directory, self.load_status())
 
     def tasks(self) -> list[Document]:
         """One row a task."""
@@ -126,6 +127,13 @@ class Results(Collection):
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
         batch_status, chosen = self._select(language=language, path=path)
         return views.file_rows(self.directory, batch_status, chosen, task)
+
+    @of_batch
+    def skipped(self, reason: str | None = None) -> list[Document]:
+        """One row for each path that was left out of the snapshot, or that tasks skipped, and each
+        reason, which may be chosen by a glob.
+        """
+        return skipped.skipped_rows(self.directory, self.load_readable(), reason)
 
     @of_batch
     def stats(self, task: str | None = None) -> list[Document]:

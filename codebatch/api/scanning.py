@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codebatch.batch import scheduler as schedulers
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
+    from codebatch.plan.pipeline import Settings
     from codebatch.snapshot import selection
 else:
     definitions = lazy("codebatch.plan.pipeline")
@@ -31,13 +32,14 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     tasks: Sequence[TaskLike] = (),
+    settings: Settings | None = None,
     scheduler: str | None = None,
     shards: int | None = None,
     performance_report: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
     selection.select(root, include, exclude)
-    definitions.resolve_pipeline(pipeline, tasks)
+    definitions.resolve_pipeline(pipeline, tasks, settings)
     report = None if performance_report is None else os.fspath(performance_report)
     schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
     if shards is not None:
@@ -52,6 +54,7 @@ def scan(  # noqa: PLR0913 - the options of the command
     exclude: Sequence[str] = (),
     pipeline: PipelineLike | None = None,
     tasks: Sequence[TaskLike] = (),
+    settings: Settings | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     shards: int | None = None,
@@ -68,6 +71,7 @@ def scan(  # noqa: PLR0913 - the options of the command
         include=include,
         exclude=exclude,
         tasks=tasks,
+        settings=settings,
         scheduler=scheduler,
         shards=shards,
     )
@@ -81,5 +85,5 @@ def scan(  # noqa: PLR0913 - the options of the command
         max_file_bytes=max_file_bytes,
         progress=watch,
     )
-    batch = opened.batch(taken, pipeline, tasks=tasks, shards=shards)
+    batch = opened.batch(taken, pipeline, tasks=tasks, settings=settings, shards=shards)
     return batch, batch.run(scheduler, workers=workers)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
+    from codebatch.plan.pipeline import Settings
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
@@ -193,20 +194,18 @@ class Store:
         pipeline: PipelineLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
+        settings: Settings | None = None,
         shards: int | None = None,
     ) -> Batch:
         """Plan a pipeline over a snapshot, or find that very batch. The pipeline is the name of a
         packaged one, a path, a document, or a list of tasks and of names of tasks and pipelines;
-        ``tasks`` are added to it. Without one, it has the tasks alone, or is ``full``.
+        ``tasks`` are added to it. Without one, it has the tasks alone, or is ``full``. ``settings``
+        are laid over those of its tasks, by name: ``{"lint": {"select": ["F", "B"]}}``.
         """
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
-        result = batches.init_batch(
-            self.directory,
-            found.id,
-            definitions.resolve_pipeline(pipeline, tasks),
-            shards,
-            found.taken.checkout if found.taken else None,
-        )
+        resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
+        checkout = found.taken.checkout if found.taken else None
+        result = batches.init_batch(self.directory, found.id, resolved, shards, checkout)
         return Batch(self.directory, result.batch_id, result)
 
     def forecast(
@@ -215,13 +214,13 @@ class Store:
         pipeline: PipelineLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
+        settings: Settings | None = None,
         shards: int | None = None,
     ) -> forecasts.Forecast:
         """Return what running a pipeline over a snapshot would compute; nothing is written."""
         found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
-        return forecasts.forecast_snapshot(
-            self.directory, found.id, definitions.resolve_pipeline(pipeline, tasks), shards
-        )
+        resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
+        return forecasts.forecast_snapshot(self.directory, found.id, resolved, shards)
 
     def find_batch(self, batch_id: str | None = None, *, tasks: Sequence[TaskLike] = ()) -> Batch:
         """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name. Without one, it

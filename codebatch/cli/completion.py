@@ -133,6 +133,10 @@ def _codes(ctx: click.Context) -> Iterable[str]:
     return sorted(found["by_code"])
 
 
+def _reasons(ctx: click.Context, _: str) -> Iterable[str]:
+    return sorted({str(row["reason"]) for row in _batch(ctx).skipped()})
+
+
 def _languages(ctx: click.Context, _: str) -> Iterable[str]:
     found: Any = _batch(ctx).summary()["files"]
     return sorted(found["by_language"])
@@ -233,6 +237,7 @@ OPTIONS: Mapping[str, Offers] = {
     "--path": _files,
     "--performance-report": _paths("file"),
     "--pipeline": _pipelines,
+    "--reason": _reasons,
     "--scheduler": _schedulers,
     "--severity": _words(SEVERITIES),
     "--snapshot": _snapshots,

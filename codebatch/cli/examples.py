@@ -67,6 +67,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "shards": ("codebatch shards --task lint",),
     "show": ("codebatch show latest",),
+    "skipped": ("codebatch skipped", "codebatch skipped --reason ignored --limit 20"),
     "snapshot": ("codebatch snapshot .", "codebatch snapshot . --name before"),
     "snapshot rm": ("codebatch snapshot rm before --dry-run",),
     "snapshots": ("codebatch snapshots",),

@@ -108,6 +108,29 @@ tasks_option = click.option(
     metavar="FILE.py:NAME|MODULE:NAME|NAME",
     help="A task to add to the pipeline, as one of your own. May be given again.",
 )
+
+
+def _selectors(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    """Return the selectors with commas between, each once; None where the option is not given."""
+    return None if text is None else list(dict.fromkeys(one.strip() for one in text.split(",")))
+
+
+rules_options: tuple[Option, ...] = (
+    click.option(
+        "--select",
+        "select_rules",
+        metavar="RULES",
+        callback=_selectors,
+        help="Rules of ruff for lint to report beside its own, as F,B,UP032. ALL: all.",
+    ),
+    click.option(
+        "--ignore",
+        "ignore_rules",
+        metavar="RULES",
+        callback=_selectors,
+        help="Rules for lint not to report, its own or those of ruff, as L003,B008.",
+    ),
+)
 given_tasks_option = click.option(
     "--task",
     "tasks",
@@ -204,6 +227,15 @@ RUN_OPTIONS: tuple[Option, ...] = (
         help="On a cluster: write Dask's report on the run there, as HTML.",
     ),
 )
+
+
+def rule_settings(
+    select: list[str] | None, ignore: list[str] | None
+) -> dict[str, dict[str, object]] | None:
+    """Return the settings that the options for rules stand for, by the name of the task."""
+    given = {"select": select, "ignore": ignore}
+    settings: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    return {"lint": settings} if settings else None
 
 
 def _several(name: str, metavar: str, choices: Sequence[str], more: str = "") -> Option:

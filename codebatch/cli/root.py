@@ -33,6 +33,7 @@ SECTIONS = {
         "files": "results:files",
         "tasks": "results:tasks",
         "shards": "results:shards",
+        "skipped": "skipped:skipped",
         "snapshots": "stored:snapshots",
         "batches": "stored:batches",
         "names": "names:names",

@@ -52,6 +52,11 @@ class SchemaProblem(NamedTuple):
     nearest: str | None = None
     on_key: bool = False
 
+    @property
+    def text(self) -> str:
+        """The message, with the word."""
+        return self.message + (f"; did you mean {self.nearest!r}?" if self.nearest else "")
+
 
 def schema_errors(document: object, schema: Document) -> list[str]:
     """Return the errors of a document, one ``place: message`` each; empty when it is valid."""

@@ -211,7 +211,7 @@ class _Reading:
 
     def _check_config(self, source: Source, pointer: Pointer, task: Task, config: object) -> None:
         if isinstance(config, Mapping):
-            for found in schema_problems(config, task.config_schema):
+            for found in task.config_problems(config):
                 at = (*pointer, "config", *found.pointer)
                 self._problems.append(Problem(source, *found._replace(pointer=at)))
 

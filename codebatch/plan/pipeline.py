@@ -7,11 +7,11 @@ what it needs, without cycles and with no task that needs one over a whole batch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.errors import PipelineInvalidError
+from codebatch.model.errors import PipelineInvalidError, TaskInvalidError
 from codebatch.model.records import FILE_SCOPE
 from codebatch.model.resources import list_pipelines, load_graph
 from codebatch.plan.document import Problem, Source, entries_of, invalid, read_source
@@ -20,6 +20,8 @@ from codebatch.tasks.registry import find_task, resolve_task
 
 _MOST_CHARACTERS = 200  # of a name
 DEFAULT_PIPELINE = "full"
+
+Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 
 
 class PipelineTask(NamedTuple):
@@ -48,10 +50,13 @@ def load_pipeline(name_or_path: str) -> Pipeline:
 
 
 def resolve_pipeline(
-    pipeline: str | Mapping[str, object] | Sequence[object] | None, tasks: Sequence[object] = ()
+    pipeline: str | Mapping[str, object] | Sequence[object] | None,
+    tasks: Sequence[object] = (),
+    settings: Settings | None = None,
 ) -> Pipeline:
     """Return the pipeline that a name, a path, a document or a list stands for, with ``tasks``
-    added to it; without one, that of the tasks alone, or else ``full``.
+    added to it; without one, that of the tasks alone, or else ``full``. ``settings`` are laid over
+    those of its tasks, by their names.
 
     A list holds tasks, names of tasks, and names of packaged pipelines. A task may also be given as
     ``FILE.py:NAME`` or ``module:NAME``; what a task needs and is not there is added.
@@ -67,8 +72,9 @@ def resolve_pipeline(
         parts = [load_pipeline(part) if part in packaged else part for part in pipeline]
     parts += tasks
     if len(parts) == 1 and isinstance(parts[0], Pipeline):
-        return parts[0]
-    return _combined([p if isinstance(p, Pipeline) else resolve_task(p) for p in parts])
+        return configured(parts[0], settings)
+    found = _combined([p if isinstance(p, Pipeline) else resolve_task(p) for p in parts])
+    return configured(found, settings)
 
 
 def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
@@ -95,6 +101,27 @@ def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
     if not tasks:
         raise invalid("of no name", ["it has no task"])
     return Pipeline(name, "", _ordered(name, tasks))
+
+
+def configured(pipeline: Pipeline, settings: Settings | None) -> Pipeline:
+    """Return the pipeline with settings by the name of a task laid over those of each such task;
+    `PipelineInvalidError` where there is none, or where they do not fit.
+    """
+    tasks = list(pipeline.tasks)
+    for name, given in (settings or {}).items():
+        places = [place for place, one in enumerate(tasks) if one.task.name == name]
+        if not places:
+            raise invalid(pipeline.name, [f"it has no task {name!r}, for which there are settings"])
+        for place in places:
+            tasks[place] = with_config(tasks[place], given)
+    return replace(pipeline, tasks=tuple(tasks))
+
+
+def with_config(one: PipelineTask, given: Mapping[str, object]) -> PipelineTask:
+    """Return a task with settings laid over its own; `TaskInvalidError` where they do not fit."""
+    if wrong := one.task.config_errors(given):
+        raise TaskInvalidError(f"task {one.id}: config: {wrong[0]}", details={"all": wrong})
+    return one._replace(config=one.task.resolve_config({**one.config, **given}))
 
 
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:

@@ -142,6 +142,7 @@ def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
 
 
 def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document) -> PlannedTask:
+    rules = task.declared_rules(cast("Document", components["config"]))
     return PlannedTask(
         id_,
         task.name,
@@ -152,7 +153,7 @@ def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document)
         components,
         task.scope,
         task.own,
-        tuple(rule.as_document() for rule in task.rules if rule.code not in RULES),
+        tuple(rule.as_document() for rule in rules if rule.code not in RULES),
         source_of(task),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError
+from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
 from codebatch.model.records import path_key
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import StoreDirectory
@@ -38,8 +38,11 @@ def status(batch_status: BatchStatus) -> Document:
     }
 
 
-def summary(batch_status: BatchStatus) -> Document:
-    """Return what the batch holds: files, records, diagnostics, skipped files, tasks, result."""
+def summary(store: StoreDirectory, batch_status: BatchStatus) -> Document:
+    """Return what the batch holds: files, records, diagnostics, skipped files, tasks, result.
+
+    ``skipped.left_out`` is what the snapshot left out, null where its document is damaged.
+    """
     counts = batch_status.counts()
     plan = batch_status.plan
     return {
@@ -55,9 +58,21 @@ def summary(batch_status: BatchStatus) -> Document:
             "by_severity": dict(counts.by_severity),
             "by_code": dict(counts.by_code),
         },
-        "skipped": {"by_reason": dict(counts.by_skip_reason)},
+        "skipped": {
+            "by_reason": dict(counts.by_skip_reason),
+            "left_out": _left_out(store, plan.snapshot_id),
+        },
         "tasks": task_rows(batch_status),
     }
+
+
+def _left_out(store: StoreDirectory, snapshot_id: str) -> dict[str, int] | None:
+    """Return how many paths a snapshot left out, by reason."""
+    try:
+        skipped = cast("list[dict[str, str]]", store.snapshots.load(snapshot_id)["skipped"])
+    except StoreError:  # the batch is whole without, and `verify` reports it
+        return None
+    return dict(sorted(Counter(file["reason"] for file in skipped).items()))
 
 
 def task_rows(batch_status: BatchStatus) -> list[Document]:

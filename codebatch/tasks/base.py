@@ -12,11 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Protocol, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.records import FILE_SCOPE, Record
-from codebatch.model.resources import load_schema, nearest_of, schema_errors
+from codebatch.model.resources import (
+    SchemaProblem,
+    load_schema,
+    nearest_of,
+    schema_errors,
+    schema_problems,
+)
 from codebatch.tasks.file import File
 from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.languages.detect import PATH
@@ -77,6 +84,9 @@ class Task:
 
     ``prepare`` serves tools that are fast over many files at once: it sees all files of a
     shard that may need it before the first, and starts the tool on them.
+
+    Where the settings choose among the rules of a tool, ``selected_rules`` are those, and
+    ``selection_problems`` what no schema can say of the settings.
     """
 
     name: str
@@ -97,6 +107,8 @@ class Task:
     source: str = ""
     reads_tree: bool = False
     prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
+    selected_rules: Callable[[Config], tuple[Rule, ...]] | None = None
+    selection_problems: Callable[[Config], Iterable[SchemaProblem]] | None = None
 
     def __repr__(self) -> str:
         return f"<codebatch.Task {self.name}>"
@@ -162,16 +174,31 @@ class Task:
         properties = {n: {**_type_of(value), "default": value} for n, value in self.config.items()}
         return {"type": "object", "additionalProperties": False, "properties": properties}
 
+    def declared_rules(self, config: Config) -> tuple[Rule, ...]:
+        """Return the rules behind the findings that the task may give with these settings."""
+        return self.rules if self.selected_rules is None else self.selected_rules(config)
+
+    def config_problems(self, config: Config) -> list[SchemaProblem]:
+        """Return what is wrong with settings, and where; empty where they fit."""
+        found = [*schema_problems(config, self.config_schema)]
+        if not found and self.selection_problems is not None:
+            found += self.selection_problems(config)
+        return found
+
     def config_errors(self, config: object) -> list[str]:
-        """Return what is wrong with settings; empty where they fit."""
+        """Return what is wrong with settings, one line each; empty where they fit."""
         if not isinstance(config, dict):
             return ["the settings are no object"]
         known = list(cast("Document", self.config_schema["properties"]))
         unknown = [name for name in config if name not in known]
         fitting = {name: value for name, value in config.items() if name in known}
-        return [_unknown(name, known) for name in unknown] + schema_errors(
-            fitting, self.config_schema
-        )
+        wrong = [
+            *map(_unknown, unknown, repeat(known)),
+            *schema_errors(fitting, self.config_schema),
+        ]
+        if not wrong and self.selection_problems is not None:
+            wrong += (f"{one.pointer[0]}: {one.text}" for one in self.selection_problems(fitting))
+        return wrong
 
     def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with every default filled in."""
@@ -222,6 +249,13 @@ def _integral(value: object) -> object:
 def skip_record(reason: str) -> Record:
     """The record of a file that a task does not look at."""
     return {"kind": "skip", "reason": reason}
+
+
+def reason_unwritten(source: SourceFile, config: Config) -> str | None:
+    """Return why nobody in the project writes a file, so that what is wrong with it is no finding;
+    None where somebody does, or where the setting ``include`` has every reason.
+    """
+    return next((reason for reason in source.unwritten if reason not in config["include"]), None)
 
 
 def reason_to_skip(source: SourceFile, config: Config) -> str | None:

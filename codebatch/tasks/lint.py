@@ -1,22 +1,26 @@
-"""Task ``lint``: text rules for what people write, name rules for code.
+"""Task ``lint``: text rules for what people write, name rules for code, and rules of ruff.
 
-``rules.RULES`` names them all. The name rules are for tools: ruff looks at Python, oxlint at
-JavaScript and TypeScript, and ``rule`` holds the tool's own code.
+``rules.RULES`` names our own. The name rules are for tools: ruff looks at Python, oxlint at
+JavaScript and TypeScript, and ``rule`` holds the tool's own code. Other rules of ruff are run where
+the settings select them, and keep its codes; of two findings of the same ours is reported.
 
-A finding is left out where a ``noqa`` comment on its line says so, alone or with codes
+A finding of ours is left out where a ``noqa`` comment on its line says so, alone or with codes
 (``# noqa: L003, E501``). A bare ``noqa`` suppresses every finding of its line, codes only those
-named; beside our own, those that Python linters use for the same rule are understood.
+named; beside our own, those that Python linters use for the same rule are understood. Of its other
+rules, ruff reads these comments itself.
+
+Of a file that nobody in the project writes nothing is reported.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import Config, reason_to_skip, skip_record
+from codebatch.tasks.base import Config, reason_to_skip, reason_unwritten, skip_record
 from codebatch.tasks.decorator import task
 from codebatch.tasks.file import File
 from codebatch.tasks.findings import Finding, diagnostic_records
@@ -24,16 +28,20 @@ from codebatch.tasks.languages.base import NameFinding
 from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.languages.ecmascript.findings import OxlintFindings
 from codebatch.tasks.languages.ecmascript.oxlint import LANGUAGES
-from codebatch.tasks.languages.python.ruff import (
-    RUFF_RULES,
-    RuffInput,
-    RuffRun,
-    may_nest_deeply,
+from codebatch.tasks.languages.python.ruff import RuffInput, RuffRun, may_nest_deeply
+from codebatch.tasks.languages.python.ruff_rules import (
+    SAME,
+    arguments,
+    asked_of_ruff,
+    is_own,
+    own_codes,
+    selected_rules,
+    selection_problems,
+    severity_of,
 )
 from codebatch.tasks.parse import toolchain
-from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
-from codebatch.tasks.text_rules import MINIFIED, reason_to_pass_by, text_findings
+from codebatch.tasks.text_rules import reason_to_pass_by, text_findings
 
 TOO_DEEP = "nested too deeply"
 _NOQA = re.compile(
@@ -41,17 +49,7 @@ _NOQA = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
-_ALIASES = {
-    "W291": "L001",
-    "W293": "L001",
-    "E101": "L002",
-    "W191": "L002",
-    "E501": "L003",
-    "W292": "L004",
-    "E303": "L005",
-    "F401": "L101",
-    "F841": "L102",
-}
+_ALIASES = {**SAME, "F401": "L101", "F841": "L102"}
 # Languages in which names are declared that are defined elsewhere.
 _DECLARING = frozenset(("typescript", "tsx"))
 
@@ -59,15 +57,30 @@ _DECLARING = frozenset(("typescript", "tsx"))
 class _RuffFindings(RuffRun):
     """Ruff at work on some Python files."""
 
-    def __init__(self, sources: Sequence[SourceFile], codes: Collection[str]) -> None:
-        select = sorted(rule for rule, code in RUFF_RULES.items() if code in codes)
-        inputs = [RuffInput(source.content, source.facets["module_role"]) for source in sources]
-        super().__init__(inputs, select)
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        asked = asked_of_ruff(config)
+        inputs = [
+            RuffInput(
+                source.content,
+                source.facets["module_role"],
+                source.facets["visibility"] == "private",
+            )
+            for source in sources
+        ]
+        super().__init__(inputs, arguments(asked) if asked.select else ())
 
 
-_TOOLS: Mapping[str, type[_RuffFindings] | type[OxlintFindings]] = {
+class _OxlintFindings(OxlintFindings):
+    """oxlint at work on some files in JavaScript and TypeScript."""
+
+    def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
+        super().__init__(sources, own_codes(config))
+
+
+_Tool = type[_RuffFindings] | type[_OxlintFindings]
+_TOOLS: Mapping[str, _Tool] = {
     "python": _RuffFindings,
-    **dict.fromkeys(LANGUAGES, OxlintFindings),
+    **dict.fromkeys(LANGUAGES, _OxlintFindings),
 }
 
 
@@ -76,15 +89,15 @@ class _NameFindings:
 
     def __init__(self, sources: Sequence[SourceFile], config: Config) -> None:
         self.places: list[int] = []
-        self._runs: list[_RuffFindings | OxlintFindings] = []
-        chosen: dict[type[_RuffFindings] | type[OxlintFindings], list[int]] = {}
+        self._runs: list[_RuffFindings | _OxlintFindings] = []
+        chosen: dict[_Tool, list[int]] = {}
         for place, source in enumerate(sources):
             tool = _TOOLS.get(source.language)
             if tool is not None and _has_names(source, config):
                 chosen.setdefault(tool, []).append(place)
         try:
             for tool, places in chosen.items():
-                self._runs.append(tool([sources[place] for place in places], config["rules"]))
+                self._runs.append(tool([sources[place] for place in places], config))
                 self.places += places
         except BaseException:
             self.cancel()
@@ -103,7 +116,7 @@ def _has_names(source: SourceFile, config: Config) -> bool:
     what Python cannot parse and might take ruff minutes.
     """
     reason = reason_to_skip(source, config) or reason_not_to_parse(source)
-    if reason is not None or reason_to_pass_by(source) == MINIFIED:
+    if reason is not None or reason_unwritten(source, config) is not None:
         return False
     if not _may_be_too_deep(source):
         return True
@@ -118,19 +131,21 @@ def _may_be_too_deep(source: SourceFile) -> bool:
 
 
 @task(
-    version=3,
-    summary="text rules, unused imports and variables, shadowing",
+    version=4,
+    summary="text rules, unused imports and variables, shadowing, rules of ruff",
     needs=["parse"],
     schema="config.lint",
     kinds=("diagnostic", "skip"),
     toolchain=toolchain,
-    facets=("module_role", "script_goal", "text_role"),
+    facets=("module_role", "script_goal", "text_role", "visibility"),
     prepare=_NameFindings,
+    selected_rules=selected_rules,
+    selection_problems=selection_problems,
 )
 def lint(file: File, config: Config) -> Iterator[Record]:
     """Yield the findings in a file."""
     source = file.source
-    reason = reason_to_skip(source, config)
+    reason = reason_to_skip(source, config) or reason_unwritten(source, config)
     if reason is not None:
         yield skip_record(reason)
         return
@@ -140,22 +155,25 @@ def lint(file: File, config: Config) -> Iterator[Record]:
     if _may_be_too_deep(source) and source.parsed is not None and source.parsed.nests_deeply:
         yield skip_record(TOO_DEEP)
     found = [*text_findings(source, config)] if passed_by is None else []
-    if passed_by != MINIFIED:
-        found += _name_findings(file)
+    found += _name_findings(file)
     if found:
         kept = _findings(source, config, found)
         yield from diagnostic_records(kept, source.lines)
 
 
 def _findings(
-    source: SourceFile, config: Config, found: Iterable[NameFinding]
+    source: SourceFile, config: Config, found: Sequence[NameFinding]
 ) -> Iterator[Finding]:
-    rules, lines = set(config["rules"]), source.lines
+    lines, own, severities = source.lines, own_codes(config), config["severities"]
+    ours = {(one.code, one.line) for one in found if one.code in own}
     for code, rule, message, line, column, noqa_line in found:
-        codes = _suppressed(lines[noqa_line - 1]) if 1 <= noqa_line <= len(lines) else None
-        if code in rules and (codes is None or (codes and code not in codes)):
-            severity = config["severities"].get(code) or RULES[code].severity
-            yield Finding(line, column, code, rule, severity, message)
+        if is_own(code):
+            codes = _suppressed(lines[noqa_line - 1]) if 1 <= noqa_line <= len(lines) else None
+            is_kept = code in own and (codes is None or (codes and code not in codes))
+        else:
+            is_kept = (SAME.get(code), line) not in ours
+        if is_kept:
+            yield Finding(line, column, code, rule, severity_of(code, severities), message)
 
 
 def _name_findings(file: File) -> Iterable[NameFinding]:

@@ -2,7 +2,8 @@
 
 The tree itself is an object, referenced by digest; the shard stores the bytes that the record
 carries under ``data`` and replaces them by the reference. Whether JavaScript and TypeScript are
-accepted is oxlint's to say, not the parser's of the tree.
+accepted is oxlint's to say, not the parser's of the tree. Of a file that nobody in the project
+writes, a skip says that it is not accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from codebatch.model.records import Record
-from codebatch.tasks.base import TOO_MANY_TOKENS, Config, reason_to_skip, skip_record
+from codebatch.tasks.base import (
+    TOO_MANY_TOKENS,
+    Config,
+    reason_to_skip,
+    reason_unwritten,
+    skip_record,
+)
 from codebatch.tasks.decorator import task
 from codebatch.tasks.file import File
 from codebatch.tasks.findings import Finding, diagnostic_records
@@ -24,6 +31,7 @@ from codebatch.tasks.languages.versions import parser_versions
 from codebatch.tasks.rules import RULES, SYNTAX_ERROR
 
 NO_PARSER = "no parser"
+REJECTED = ", with syntax errors"  # after the reason why nobody in the project writes a file
 
 
 def parsed_or_skip(file: File, config: Config) -> Parsed | Record:
@@ -50,12 +58,12 @@ def toolchain() -> Mapping[str, str]:
 
 
 @task(
-    version=5,
+    version=6,
     summary="syntax trees and syntax errors",
     schema="config.parse",
     kinds=("ast", "diagnostic", "skip"),
     toolchain=toolchain,
-    facets=("script_goal",),
+    facets=("script_goal", "text_role"),
     prepare=SyntaxFaults,
 )
 def parse(file: File, config: Config) -> Iterable[Record]:
@@ -79,6 +87,10 @@ def parse(file: File, config: Config) -> Iterable[Record]:
             "nodes": tree.nodes,
             "data": tree.data,
         }
+    unwritten = reason_unwritten(source, config) if faults else None
+    if unwritten is not None:
+        yield skip_record(f"{unwritten}{REJECTED}")
+        return
     yield from diagnostic_records(_findings(faults), source.lines)
 
 

@@ -18,6 +18,7 @@ from itertools import islice
 from types import MappingProxyType
 
 from codebatch.tasks.languages import parser_for
+from codebatch.tasks.languages.authorship import reasons
 from codebatch.tasks.languages.base import Parsed
 
 NO_FACETS: Mapping[str, str] = MappingProxyType({})
@@ -124,6 +125,11 @@ class SourceFile:
         content = self.content
         ends = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
         return ends > most
+
+    @cached_property
+    def unwritten(self) -> tuple[str, ...]:
+        """Why nobody in the project writes the file (`languages.authorship.REASONS`)."""
+        return tuple(reasons(self))
 
     @cached_property
     def blank_lines(self) -> int:

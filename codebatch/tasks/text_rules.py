@@ -1,48 +1,32 @@
 """The text rules L001 to L005, for any text that a person writes.
 
-Data, lock, minified and generated files are passed by: they are not edited line by line. Names
-in a minified file are passed by as well; Python is never taken for minified.
+Data files are passed by: they are not edited line by line.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from codebatch.tasks.base import Config
+from codebatch.tasks.languages.authorship import DATA_LANGUAGES
 from codebatch.tasks.languages.base import NameFinding
-from codebatch.tasks.languages.detect import DATA_LANGUAGES
 from codebatch.tasks.rules import RULES
 from codebatch.tasks.source import SourceFile
 
-MINIFIED = "minified"
 TOO_MANY_LINES = "too many lines"
 MOST_LINES = 200_000  # each may have findings, of a kilobyte each while they are recorded
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text", "latex"})
 _TRAILING = " \t\f\v"
 _HARD_BREAK = "  "  # two trailing spaces break a line in Markdown
-_GENERATED = re.compile(r"@generated\b|\bDO NOT EDIT\b|\bautomatically generated\b", re.IGNORECASE)
-_GENERATED_LINES = 10
-_MINIFIED_BYTES = 4096
-_MINIFIED_MEAN = 300
 
 
 def reason_to_pass_by(source: SourceFile) -> str | None:
     """Return why the text rules do not look at a file, or None."""
-    role = source.facets["text_role"]
-    if role == "lock":
-        return "lock file"
     if source.language in DATA_LANGUAGES:
         return "data file"
-    if source.exceeds_lines(MOST_LINES):
-        return TOO_MANY_LINES
-    lines = source.lines
-    dense = source.size > max(_MINIFIED_BYTES, _MINIFIED_MEAN * len(lines))
-    if role == "minified" or (dense and source.language != "python"):
-        return MINIFIED
-    return "generated" if _GENERATED.search("\n".join(lines[:_GENERATED_LINES])) else None
+    return TOO_MANY_LINES if source.exceeds_lines(MOST_LINES) else None
 
 
 def text_findings(source: SourceFile, config: Config) -> Iterator[NameFinding]:

@@ -11,7 +11,7 @@ from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
 from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
 from codebatch.model.records import FILE_SCOPE, Record
-from codebatch.plan.pipeline import PipelineTask, resolve_pipeline
+from codebatch.plan.pipeline import PipelineTask, resolve_pipeline, with_config
 from codebatch.runtime.lazy import lazy
 from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
 from codebatch.shard.compute import run_task as compute
@@ -80,13 +80,7 @@ def configured(
     tasks: Sequence[PipelineTask], settings: Mapping[str, Mapping[str, object]]
 ) -> list[PipelineTask]:
     """Return the tasks with settings by task id; `TaskInvalidError` for one that does not fit."""
-    found = []
-    for one in tasks:
-        given = settings.get(one.id, {})
-        if wrong := one.task.config_errors(given):
-            raise TaskInvalidError(f"task {one.id}: config: {wrong[0]}", details={"all": wrong})
-        found.append(one._replace(config=one.task.resolve_config({**one.config, **given})))
-    return found
+    return [with_config(one, settings.get(one.id, {})) for one in tasks]
 
 
 def run_on_file(

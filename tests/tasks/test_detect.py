@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from codebatch.tasks.languages.detect import DATA_LANGUAGES, FACETS, detect_language
+from codebatch.tasks.languages.authorship import DATA_LANGUAGES
+from codebatch.tasks.languages.detect import FACETS, detect_language
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from codebatch.model.record_lines import encode_lines
 from codebatch.tasks import analyze, lint, parse, symbols
 from codebatch.tasks.base import Task
+from codebatch.tasks.languages import detect
 from codebatch.tasks.source import SourceFile
 
-FACETS = {"module_role": "module", "script_goal": "any", "text_role": "text"}
+FACETS = {facet: of("a.py") for facet, of in detect.FACETS.items()}
 
 
 def records(

@@ -9,16 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from codebatch.tasks.languages.python.ruff import RUFF, RuffInput, RuffRun
+from codebatch.tasks.languages.base import NameFinding
+from codebatch.tasks.languages.python.ruff import RUFF, RUFF_RULES, RuffInput, RuffRun
 from codebatch.tasks.native_tool import NativeTool, ToolError
 
-UNUSED = ("F401", "F841")
+UNUSED = ["--select=F401,F841"]
 
 
-def places(source: str | bytes, role: str = "module", select: tuple[str, ...] = UNUSED):
+def places(source: str | bytes, role: str = "module", *rules: str):
     content = source.encode() if isinstance(source, str) else source
-    (found,) = RuffRun([RuffInput(content, role)], select).findings()
-    return [(f.rule, f.line, f.column) for f in found]
+    arguments = [f"--select={','.join(rules)}"] if rules else UNUSED
+    (found,) = RuffRun([RuffInput(content, role)], arguments).findings()
+    return [(name(f), f.line, f.column) for f in found]
+
+
+def name(finding: NameFinding) -> str:
+    """Ruff's code of a finding."""
+    return finding.rule if finding.code in RUFF_RULES.values() else finding.code
 
 
 @pytest.mark.parametrize(
@@ -76,11 +83,11 @@ def test_nothing_to_do():
 
 def test_the_role_is_what_the_name_tells_ruff():
     source = "from . import a\n__all__ = ['absent']\n"
-    assert places(source, "module", ("F401", "F822")) == [("F401", 1, 15), ("F822", 2, 12)]
-    assert places(source, "init", ("F401", "F822")) == [("F401", 1, 15)]
+    assert places(source, "module", "F401", "F822") == [("F401", 1, 15), ("F822", 2, 12)]
+    assert places(source, "init", "F401", "F822") == [("F401", 1, 15)]
     stub = "def f(x: Later): ...\nclass Later: ...\n"
-    assert places(stub, "module", ("F821",)) != []
-    assert places(stub, "stub", ("F821",)) == []
+    assert places(stub, "module", "F821") != []
+    assert places(stub, "stub", "F821") == []
 
 
 def test_messages_do_not_depend_on_the_role_or_the_folder():
@@ -116,7 +123,7 @@ def test_path_does_not_decide_which_ruff_runs(tmp_path, monkeypatch):
 
 def test_an_unknown_rule_is_one_line_of_error():
     with pytest.raises(ToolError, match="NOPE9") as caught:
-        places("x = 1\n", select=("NOPE9",))
+        places("x = 1\n", "module", "NOPE9")
     assert "\n" not in str(caught.value)
 
 
@@ -160,9 +167,9 @@ def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
         if item["code"] not in {None, "invalid-syntax"}
     )
     sources = [RuffInput(c, "init" if p.name == "__init__.py" else "module") for p, c in kept]
-    found = RuffRun(sources, ("F401", "F841", "F811")).findings()
+    found = RuffRun(sources, ["--select=F401,F841,F811"]).findings()
     ours = sorted(
-        (str(path), f.line, f.column, f.rule)
+        (str(path), f.line, f.column, name(f))
         for (path, _), one in zip(kept, found, strict=True)
         for f in one
     )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from codebatch.model.digest import digest_bytes
 from codebatch.tasks import parse, symbols
 from codebatch.tasks.base import Task
+from codebatch.tasks.languages import detect
 from codebatch.tasks.source import SourceFile
 
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -82,9 +83,12 @@ EDITS = {
 }
 
 
+FACETS = {facet: of("a") for facet, of in detect.FACETS.items()}
+
+
 def records(task: Task, content: str, language: str) -> list[dict[str, Any]]:
     """The records of a task, a tree as its digest."""
-    source = SourceFile(content.encode(), language)
+    source = SourceFile(content.encode(), language, FACETS)
     found = task.run(task.file(source, {}, None), task.resolve_config({}))
     for record in found:
         if "data" in record:

@@ -12,7 +12,14 @@ import click
 from codebatch import api
 from codebatch.cli.command import Call, command
 from codebatch.cli.group import LeadingCommand
-from codebatch.cli.options import batch_option, pipeline_option, shards_option, tasks_option
+from codebatch.cli.options import (
+    batch_option,
+    pipeline_option,
+    rule_settings,
+    rules_options,
+    shards_option,
+    tasks_option,
+)
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.model.digest import Document, canonical_json
@@ -197,6 +204,7 @@ def _pipeline_lines(document: dict[str, Any]) -> Iterator[str]:
     click.option("--batch", metavar="ID", help="A batch that is there, instead."),
     pipeline_option,
     tasks_option,
+    *rules_options,
     shards_option,
 )
 def plan(
@@ -205,6 +213,8 @@ def plan(
     batch: str | None,
     pipeline: str | None,
     tasks: tuple[str, ...],
+    select_rules: list[str] | None,
+    ignore_rules: list[str] | None,
     shards: int | None,
 ) -> None:
     """Tell what a run would compute and reuse, and why. Nothing is written.
@@ -222,7 +232,10 @@ def plan(
     if batch is not None:
         forecast = opened.find_batch(batch, tasks=tasks).forecast()
     else:
-        forecast = opened.forecast(snapshot or "latest", pipeline, tasks=tasks, shards=shards)
+        settings = rule_settings(select_rules, ignore_rules)
+        forecast = opened.forecast(
+            snapshot or "latest", pipeline, tasks=tasks, settings=settings, shards=shards
+        )
     rows = [{**vars(task), "reasons": _reasons(task)} for task in forecast.tasks]
     call.write({**vars(forecast), "tasks": rows}, _forecast_lines(call, forecast))
 

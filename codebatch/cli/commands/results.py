@@ -49,13 +49,15 @@ def _summary_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
         ("findings", found["total"], found["by_severity"]),
         ("by code", None, found["by_code"]),
         ("not looked at", None, document["skipped"]["by_reason"]),
+        ("left out", None, document["skipped"]["left_out"] or {}),
     ):
         ordered = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
         words = ", ".join(f"{output.printable(name)} {number:,}" for name, number in ordered)
         head = "" if total is None else f"{total:,}"
         if head or words:
             yield f"  {label:<13} {': '.join(part for part in (head, words) if part)}"
-    yield from call.next(f"codebatch errors --batch {document['batch_id']}")
+    commands = ["errors", *(["skipped"] if any(document["skipped"].values()) else [])]
+    yield from call.next(*(f"codebatch {name} --batch {document['batch_id']}" for name in commands))
 
 
 @command(batch_option, form=ROWS)

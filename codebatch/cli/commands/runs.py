@@ -29,6 +29,8 @@ from codebatch.cli.options import (
     no_ignore_option,
     paths_argument,
     pipeline_option,
+    rule_settings,
+    rules_options,
     shards_option,
     store_option,
     tasks_option,
@@ -76,6 +78,7 @@ _DETACH = click.option(
     paths_argument,
     pipeline_option,
     tasks_option,
+    *rules_options,
     *RUN_OPTIONS,
     _REQUIRE_REUSED,
     shards_option,
@@ -93,6 +96,8 @@ def scan(
     call: Call,
     paths: tuple[str, ...],
     pipeline: str | None,
+    select_rules: list[str] | None,
+    ignore_rules: list[str] | None,
     require_reused: bool,
     shards: int | None,
     name: str | None,
@@ -112,11 +117,13 @@ def scan(
     """
     scheduler, tasks = call.options["scheduler"], call.options["tasks"]
     patterns = {"include": include, "exclude": exclude}
+    settings = rule_settings(select_rules, ignore_rules)
     api.check_scan(
         paths,
         pipeline,
         **patterns,
         tasks=tasks,
+        settings=settings,
         scheduler=scheduler,
         shards=shards,
         performance_report=call.options["performance_report"],
@@ -136,7 +143,7 @@ def scan(
             watch=watch,
         )
         display.show(Row("plan"))
-        batch = opened.batch(snapshot, pipeline, tasks=tasks, shards=shards)
+        batch = opened.batch(snapshot, pipeline, tasks=tasks, settings=settings, shards=shards)
         report = _run(call, batch, display, require_reused=require_reused)
     if report.status == DONE:
         give_name(opened, name, batch.id)
@@ -323,7 +330,7 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     shards, files = report.shards, report.files
     yield f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s"
     yield f"  {counted(report.file_count, 'file')}, {_results(files)}"
-    left_out = f", {skipped:,} skipped (listed in the snapshot)" if skipped else ""
+    left_out = f", {skipped:,} left out" if skipped else ""
     yield f"  snapshot {report.snapshot_id}{left_out}"
     if report.result is not None:
         yield f"  result   {report.result}"
@@ -343,7 +350,8 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     counts = batch.load_status().counts()
     found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
     yield f"  findings {', '.join(found)}"
-    commands = [f"codebatch {name} --batch {report.batch_id}" for name in ("errors", "summary")]
+    names = ["errors", "summary", *(["skipped"] if skipped or counts.by_skip_reason else [])]
+    commands = [f"codebatch {name} --batch {report.batch_id}" for name in names]
     if report.quarantined:
         commands.append(f"{resume} --retry-quarantined")
     yield from call.next(*commands)

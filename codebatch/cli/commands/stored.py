@@ -26,6 +26,8 @@ from codebatch.cli.options import (
     no_ignore_option,
     paths_argument,
     pipeline_option,
+    rule_settings,
+    rules_options,
     shards_option,
     store_option,
     tasks_option,
@@ -218,6 +220,7 @@ def batch_group() -> None:
     name_option,
     pipeline_option,
     tasks_option,
+    *rules_options,
     shards_option,
     name="init",
     form=ID,
@@ -228,6 +231,8 @@ def batch_init(
     name: str | None,
     pipeline: str | None,
     tasks: tuple[str, ...],
+    select_rules: list[str] | None,
+    ignore_rules: list[str] | None,
     shards: int | None,
 ) -> None:
     """Plan a pipeline over a snapshot.
@@ -237,7 +242,8 @@ def batch_init(
     """
     opened = call.open()
     snapshot = opened.find_snapshot(snapshot_id)
-    made = opened.batch(snapshot, pipeline, tasks=tasks, shards=shards).made
+    settings = rule_settings(select_rules, ignore_rules)
+    made = opened.batch(snapshot, pipeline, tasks=tasks, settings=settings, shards=shards).made
     assert made is not None  # noqa: S101 - just made
     give_name(opened, name, made.batch_id)
     if shards is not None and not made.created:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable
 
 from codebatch.model.digest import digest_document
+from codebatch.tasks.languages.authorship import TABLES, text_role
 
 HEAD_BYTES = 8192
 
-_DETECTION_VERSION = 2
+_DETECTION_VERSION = 3
 
 _EXTENSIONS = {
     "astro": "astro",
@@ -129,13 +130,6 @@ _INTERPRETERS = {
     "python": "python python2 python3 pythonw pypy pypy3 ipython jython micropython uv pipx",
     "ruby": "ruby",
 }
-# Text rules pass these by.
-_DATA = "binary csv diff gettext ignore ini json sql svg symlink toml xml yaml"
-_LOCK_NAMES = (
-    "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml composer.lock cargo.lock "
-    "poetry.lock uv.lock pdm.lock pipfile.lock gemfile.lock deno.lock bun.lock flake.lock "
-    "module.bazel.lock go.sum record"
-)
 
 
 def _inverted(table: dict[str, str]) -> dict[str, str]:
@@ -145,9 +139,8 @@ def _inverted(table: dict[str, str]) -> dict[str, str]:
 _BY_EXTENSION = _inverted(_EXTENSIONS)
 _BY_NAME = _inverted(_NAMES) | _inverted(_CASED_NAMES)
 _BY_INTERPRETER = _inverted(_INTERPRETERS)
-_LOCKS = frozenset(_LOCK_NAMES.split())
 _GOALS = {"cjs": "commonjs", "cts": "commonjs", "mjs": "module", "mts": "module"}
-_MINIFIED = re.compile(r"[.-]min\.[a-z]+\Z")
+_MAGIC = re.compile(r"__.*__\Z", re.DOTALL)
 _DECLARATION = re.compile(r"\.d(\.[^.]+)?\.[mc]?ts\Z")
 # Of ``env`` and ``npx`` neither options nor, for the former, variables are the interpreter.
 _SHEBANG = re.compile(
@@ -155,7 +148,6 @@ _SHEBANG = re.compile(
     rb"(?:npx(?:[ \t]+-\S+)*[ \t]+)?(\S+)"
 )
 
-DATA_LANGUAGES = frozenset(_DATA.split())
 LANGUAGES = tuple(sorted({*_EXTENSIONS, *_NAMES, *_INTERPRETERS, "symlink"}))
 
 
@@ -206,12 +198,11 @@ def script_goal(path: str) -> str:
     return _GOALS.get(_extension(_name(path)), "any")
 
 
-def text_role(path: str) -> str:
-    """``lock``, ``minified`` or ``text``: names of files that no person edits."""
-    name = _name(path)
-    if name in _LOCKS:
-        return "lock"
-    return "minified" if _MINIFIED.search(name) else "text"
+def visibility(path: str) -> str:
+    """Return ``private`` where a folder or the name starts with one underscore, else ``public``."""
+    parts = path.removesuffix(".py").removesuffix(".pyi").split("/")
+    is_private = any(part[:1] == "_" and not _MAGIC.match(part) for part in parts)
+    return "private" if is_private else "public"
 
 
 PATH = "path"  # the facet of a task that depends on all of the path
@@ -221,6 +212,7 @@ FACETS: dict[str, Callable[[str], str]] = {
     "module_role": module_role,
     "script_goal": script_goal,
     "text_role": text_role,
+    "visibility": visibility,
 }
 
 DETECTION = digest_document(
@@ -232,11 +224,10 @@ DETECTION = digest_document(
             _NAMES,
             _CASED_NAMES,
             _INTERPRETERS,
-            _DATA,
-            _LOCK_NAMES,
             _GOALS,
+            *TABLES,
         ),
-        *(pattern.pattern for pattern in (_MINIFIED, _DECLARATION)),
+        *(pattern.pattern for pattern in (_MAGIC, _DECLARATION)),
         _SHEBANG.pattern.decode(),
     ],
 )

@@ -33,6 +33,7 @@ RUFF_RULES = {
 
 _NAMES = {"init": "{}/__init__.py", "stub": "{}.pyi"}
 _MODULE = "{}.py"
+_PRIVATE = "_"  # before the number, for rules that ask whether a module is public
 
 # A file of our own among the others: one alone would be read in the first thread, whose stack is
 # the caller's to limit; and its fault, which ruff always reports, tells that all was said.
@@ -66,10 +67,18 @@ def may_nest_deeply(content: bytes) -> bool:
 
 
 class RuffInput(NamedTuple):
-    """A file: its bytes, and its role: ``init``, ``stub``, anything else being a module."""
+    """A file: its bytes, its role (``init``, ``stub``, anything else being a module), and whether
+    it is private.
+    """
 
     content: bytes
     role: str
+    is_private: bool = False
+
+    def name(self, number: int) -> str:
+        """Return the name under which ruff sees it."""
+        numbered = f"{_PRIVATE if self.is_private else ''}{number}"
+        return _NAMES.get(self.role, _MODULE).format(numbered)
 
 
 class RuffRun:
@@ -78,18 +87,19 @@ class RuffRun:
     State: ``_run`` is None where there is nothing to do.
     """
 
-    def __init__(self, sources: Sequence[RuffInput], select: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[RuffInput], rules: Sequence[str]) -> None:
+        """Start it with the arguments that name its ``rules``; without any nothing is done."""
         self._count = len(sources)
         self._run: ToolRun | None = None
         files: dict[str, bytes] = {}
-        for index, source in enumerate(sources if select else ()):
+        for index, source in enumerate(sources if rules else ()):
             content = _as_utf8(source.content)
             if content is not None:
-                files[_NAMES.get(source.role, _MODULE).format(index)] = content
+                files[source.name(index)] = content
         if files:
             files[_COMPANY] = _NO_PYTHON
             files["files"] = "\n".join(files).encode()
-            self._run = ToolRun(RUFF, [*_ARGUMENTS, "--select", ",".join(select), "@files"], files)
+            self._run = ToolRun(RUFF, [*_ARGUMENTS, *rules, "@files"], files)
 
     def findings(self) -> list[list[NameFinding]]:
         """Findings per file, in the files' order, sorted by place, rule and message.
@@ -101,7 +111,7 @@ class RuffRun:
             if _is_rule(item["code"]):
                 folder, name = os.path.split(item["filename"])
                 index = os.path.basename(folder) if name == "__init__.py" else name.split(".")[0]
-                findings[int(index)].append(_finding(item))
+                findings[int(index.removeprefix(_PRIVATE))].append(_finding(item))
         for found in findings:
             found.sort(key=lambda one: (one.line, one.column, one.rule, one.message))
         return findings
@@ -159,11 +169,13 @@ def _finding(item: dict[str, Any]) -> NameFinding:
 
     F401's advice after the semicolon depends on whether ruff takes a module for first-party.
     """
-    rule, message, place = item["code"], item["message"], item["location"]
-    if rule == "F401":
+    code, message, place = item["code"], item["message"], item["location"]
+    if code == "F401":
         message = message.partition("; ")[0]
-    code, line = RUFF_RULES.get(rule, rule), place["row"]
-    return NameFinding(code, rule, message, line, place["column"], item.get("noqa_row") or line)
+    line, own = place["row"], RUFF_RULES.get(code)
+    rule = code if own else item["url"].rpartition("/")[2]
+    column, noqa_line = place["column"], item.get("noqa_row") or line
+    return NameFinding(own or code, rule, message, line, column, noqa_line)
 
 
 _ADDED = re.compile(r"on Python 3\.\d+ \(syntax was added in Python 3\.(\d+)\)")
@@ -175,7 +187,7 @@ def needed_python(content: bytes) -> str | None:
     """
     newest = 0
     try:
-        for message in RuffRun([RuffInput(content, "module")], ["F401"]).faults():
+        for message in RuffRun([RuffInput(content, "module")], ["--select=F401"]).faults():
             added = _ADDED.search(message)
             if added is None:
                 return None
