@@ -57,10 +57,10 @@ def list_changes(found: Comparison) -> list[Change]:
     """Return all changes by path; of a file first its new name, then what is on its lines."""
     names = found.rename_map
     changes = [Change(RENAMED, new, old_path=old) for old, new in names.items()]
-    changes += [Change(ADDED, str(record["path"]), new=record) for record in found.diff.added]
     for record in found.diff.removed:
         path = str(record["path"])
         changes.append(Change(REMOVED, names.get(path, path), old=record))
+    changes += [Change(ADDED, str(record["path"]), new=record) for record in found.diff.added]
     changes += [Change(CHANGED, str(new["path"]), old, new) for old, new in found.diff.changed]
     return sorted(changes, key=_order)
 

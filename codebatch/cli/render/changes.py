@@ -81,11 +81,9 @@ def _bars(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
     scale = min(1.0, room / max(*totals, 1))
     for (name, row), total in zip(rows, totals, strict=True):
         shown = name if len(name) <= width else "..." + name[3 - width :]
-        parts = (
-            click.style(mark * _length(int(row[what]), scale), fg=color)
-            for what, (mark, color) in _SIGNS.items()
-        )
-        yield f"  {shown:<{width}} | {total:>{digits},} {''.join(parts)}".rstrip()
+        lengths = ((sign, _length(int(row[what]), scale)) for what, sign in _SIGNS.items())
+        bar = "".join(click.style(mark * n, fg=color) for (mark, color), n in lengths if n)
+        yield f"  {shown:<{width}} | {total:>{digits},} {bar}".rstrip()
 
 
 def _length(number: int, scale: float) -> int:
