@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,10 @@ def test_rows_are_the_records_of_the_document(diff: Any) -> None:
     assert changed["function_complexity", "Cart.add"] == (1, 2)
     (renamed,) = (row for row in rows if row["change"] == "renamed")
     assert renamed == {
-        "change": "renamed", "kind": "file",
-        "path": "kept/moved.py", "old_path": "moved.py",
+        "change": "renamed",
+        "kind": "file",
+        "path": "kept/moved.py",
+        "old_path": "moved.py",
     }
     table = list(csv.DictReader(io.StringIO(diff("--format", "csv"))))
     assert [row["path"] for row in table] == [row["path"] for row in rows]
@@ -163,3 +166,13 @@ def test_regressions_and_improvements_look_like_errors(diff: Any) -> None:
 def test_nothing_is_said_of_equal_batches(store: Path, main: Main) -> None:
     text = main("diff", "latest", "latest", "--store", store).out
     assert text.startswith("0 files changed; records: 0 added, ")
+
+
+def test_two_trees_are_named(store: Path, main: Main) -> None:
+    done = main("diff", "latest~1", "latest", "--store", store)
+    assert re.match(r"tree  .+ → tree  ", done.err)
+    before, after = (store.parent / name / "tree" for name in ("before", "after"))
+    assert f"note: these are two trees: {before} and {after}\n" in done.err
+    assert "two trees" not in main("diff", "latest", "latest", "--store", store).err
+    for form in (["--json"], ["--format", "csv"]):
+        assert "tree" not in main("diff", "latest~1", "latest", *form, "--store", store).err

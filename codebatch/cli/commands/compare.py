@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from codebatch.cli.command import ROWS, Call, command
+from codebatch.cli.command import ROWS, Call, command, tree_of
 from codebatch.cli.gate import ANY, check_gate, fail_on_option
 from codebatch.cli.options import SELECTION
 from codebatch.cli.render import changes as in_words
@@ -102,7 +102,15 @@ improvements_command = _findings_command(
 
 
 def _compare(call: Call, a: str, b: str, kind: str | None) -> Comparison:
-    found = call.open().compare(a, b, kind=kind, **call.filters)
+    """Return the comparison; stderr says of which trees, and what limits it."""
+    opened = call.open()
+    found = opened.compare(a, b, kind=kind, **call.filters)
+    if call.is_for_people:
+        old, new = opened.find_batch(found.a), opened.find_batch(found.b)
+        output.write_note(f"{tree_of(old)} {output.arrow()} {tree_of(new)}")
+        folders = [batch.source_folder for batch in (old, new)]
+        if None not in folders and folders[0] != folders[1]:
+            output.write_note(f"note: these are two trees: {folders[0]} and {folders[1]}")
     for note in found.notes:
         output.write_note(f"note: {note}")
     return found

@@ -83,7 +83,7 @@ def listing(
         yield ""
     if shown < len(rows) and limit is None:
         yield f"… {len(rows) - shown:,} more (all: --all)"
-    yield _counts(rows) + (f", {shown:,} shown" if shown < len(rows) else "")
+    yield _counts(rows) + (f"; {shown:,} shown" if shown < len(rows) else "")
 
 
 def plain_lines(rows: Sequence[Row]) -> Iterator[str]:
