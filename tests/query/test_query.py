@@ -509,8 +509,24 @@ def test_what_was_asked_for_stays() -> None:
         assert asked in head.split()
         assert max(map(len, (head, line))) <= 44
         assert "path" in head.split()
-    head, _ = table_lines(columns, rows, 44)
-    assert head.split() == ["path", "line", "name"]
+    assert next(table_lines(columns, rows, 44)).split() == ["path", "line", "value"]
+    assert next(table_lines(columns, rows, 54)).split() == ["path", "line", "name"]
+
+
+def test_columns_without_values_are_left_out_first() -> None:
+    rows = [{**ROW, "name": None}]
+    assert next(table_lines((*ROW,), rows, 100)).split() == ["path", "line", "value"]
+    assert next(table_lines((*ROW,), rows, 100, ["name"])).split() == [*ROW]
+    assert next(table_lines((*ROW,), rows)).split() == [*ROW]
+
+
+def test_sql_on_a_narrow_terminal_has_a_line_for_each_value(scanned: Scanned) -> None:
+    statement = "SELECT path, name, scope, symbol_type FROM symbols WHERE name = 'Cart'"
+    table = on_terminal(100, "sql", statement, "--store", scanned.path)
+    assert table.splitlines()[0].split() == ["path", "name", "scope", "symbol", "type"]
+    first, *lines = on_terminal(30, "sql", statement, "--store", scanned.path).splitlines()
+    assert first.startswith("-[ RECORD 1 ]-")
+    assert [line.split()[0] for line in lines[:4]] == ["path", "name", "scope", "symbol"]
 
 
 @pytest.mark.parametrize(

@@ -348,7 +348,10 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
         yield from call.next(resume)
         return
     counts = batch.load_status().counts()
-    found = (f"{counts.by_severity.get(name, 0):,} {name}" for name in ("error", "warning", "info"))
+    found = (
+        output.of_severity(counts.by_severity.get(name, 0), name)
+        for name in ("error", "warning", "info")
+    )
     yield f"  findings {', '.join(found)}"
     names = ["errors", "summary", *(["skipped"] if skipped or counts.by_skip_reason else [])]
     commands = [f"codebatch {name} --batch {report.batch_id}" for name in names]

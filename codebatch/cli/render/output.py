@@ -196,28 +196,18 @@ def table_lines(
     """The lines of a table: heads, then rows; numbers to the right.
 
     In a ``width``, columns that were asked for stay, then the path, or else the first column; the
-    others go from the right.
+    others go from the right, before them those without a value.
     """
     sheet = _Sheet.of(columns, rows)
-    widths = sheet.natural
+    natural = widths = sheet.natural
     if width is not None:
-        kept = [*asked, "path" if "path" in columns else columns[0]]
+        natural = sheet.of_values(asked)
+        kept = dict.fromkeys((*asked, "path" if "path" in columns else columns[0]))
         order = [columns.index(name) for name in dict.fromkeys((*kept, *columns))]
-        widths = fitted(sheet.natural, sheet.numeric, width, order, len(dict.fromkeys(kept)))
-    mark = "…" if is_unicode() else "..."
-    shown = [index for index in range(len(columns)) if widths[index]]
-    for cells in (sheet.heads, *sheet.cells):
-        texts = (shortened(cells[i], widths[i], mark) for i in shown)
-        yield (
-            (" " * GAP)
-            .join(
-                padded(text, widths[i], to_the_right=sheet.numeric[i])
-                for i, text in zip(shown, texts, strict=True)
-            )
-            .rstrip()
-        )
-    if widths != sheet.natural:
-        _note_cut(columns, sheet.natural, widths)
+        widths = fitted(natural, sheet.numeric, width, order, len(kept))
+    yield from sheet.lines(widths)
+    if widths != natural:
+        _note_cut(columns, natural, widths)
 
 
 def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
@@ -226,7 +216,7 @@ def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]
     """
     sheet = _Sheet.of(columns, rows)
     if not is_terminal() or fits(sheet.natural, sheet.numeric, terminal_width()):
-        yield from terminal_table(columns, rows)
+        yield from terminal_table(columns, rows, columns)
         return
     wide = max(map(text_width, sheet.heads))
     for number, cells in enumerate(sheet.cells, 1):
@@ -238,6 +228,7 @@ def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]
 class _Sheet(NamedTuple):
     """The texts of a table, the width of each column, and which columns are numbers."""
 
+    columns: Sequence[str]
     heads: list[str]
     cells: list[list[str]]
     natural: list[int]
@@ -245,10 +236,32 @@ class _Sheet(NamedTuple):
 
     @classmethod
     def of(cls, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> _Sheet:
+        """Return the sheet of the rows."""
         heads = [heading(column) for column in columns]
         cells = [[cell(row.get(column), column) for column in columns] for row in rows]
         natural = [max(map(text_width, texts)) for texts in zip(heads, *cells, strict=True)]
-        return cls(heads, cells, natural, numeric_columns(cells, len(columns)))
+        return cls(columns, heads, cells, natural, numeric_columns(cells, len(columns)))
+
+    def of_values(self, asked: Sequence[str]) -> list[int]:
+        """Return the widths, 0 for a column in which no row has a value, unless it is asked for."""
+        if not self.cells:
+            return self.natural
+        filled = map(any, zip(*self.cells, strict=True))
+        found = zip(self.columns, self.natural, filled, strict=True)
+        return [size if is_filled or name in asked else 0 for name, size, is_filled in found]
+
+    def lines(self, widths: Sequence[int]) -> Iterator[str]:
+        """Yield the lines with columns of these widths."""
+        mark = "…" if is_unicode() else "..."
+        shown = [index for index, size in enumerate(widths) if size]
+        for cells in (self.heads, *self.cells):
+            texts = (
+                padded(
+                    shortened(cells[i], widths[i], mark), widths[i], to_the_right=self.numeric[i]
+                )
+                for i in shown
+            )
+            yield (" " * GAP).join(texts).rstrip()
 
 
 def cell(value: object, column: str = "") -> str:
@@ -342,7 +355,7 @@ def ago(seconds: float) -> str:
 def _note_cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> None:
     found = [*zip(map(heading, columns), natural, widths, strict=True)]
     short = [name for name, before, now in found if 0 < now < before]
-    gone = [name for name, _, now in found if now == 0]
+    gone = [name for name, before, now in found if now == 0 < before]
     parts = [f"shortened {', '.join(short)}"] if short else []
     parts += [f"left out {', '.join(gone)}"] if gone else []
     write_note(f"cut to the terminal: {'; '.join(parts)} (all: --format csv)")

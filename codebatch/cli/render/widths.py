@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 GAP = 2
 _LEAST = 16  # what is left of a text at least, before a column of the table goes
+_LEAST_KEPT = 24  # and of one in a column that stays: an id is whole
 _ZERO_WIDTH = frozenset({"Mn", "Me", "Cf"})
 
 
@@ -50,15 +51,17 @@ def fitted(
     is taken from the widest texts.
     """
     least = [
-        w if is_number else min(w, _LEAST) for w, is_number in zip(natural, numeric, strict=True)
+        size if numeric[i] else min(size, _LEAST_KEPT if i in order[:kept] else _LEAST)
+        for i, size in enumerate(natural)
     ]
     shown: list[int] = []
     for rank, index in enumerate(order):
         if rank < kept or _total([least[i] for i in (*shown, index)]) <= width:
             shown.append(index)
-    widths = [natural[i] if i in shown else 0 for i in range(len(natural))]
+    widths = [size if i in shown else 0 for i, size in enumerate(natural)]
+    texts = [i for i in shown if not numeric[i]]
     while _total(widths) > width:
-        wide = [i for i in shown if widths[i] > 1 and not numeric[i]]
+        wide = [i for i in texts if widths[i] > least[i]] or [i for i in texts if widths[i] > 1]
         if not wide:
             break
         widths[max(wide, key=lambda i: (widths[i], i))] -= 1
