@@ -7,7 +7,7 @@ reader wants. The fields of kinds that tasks have of their own are in the plan o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import FilterInvalidError
@@ -24,6 +24,7 @@ TEXT = "TEXT"
 INTEGER = "INTEGER"
 REAL = "REAL"
 ANY = ""  # what the value itself is
+VALUE_TEXT = "value_text"  # the value of a metric that is no number, where records are flat
 _DESCENDING = "-"
 
 FIELDS: dict[str, dict[str, str]] = {
@@ -53,7 +54,14 @@ FIELDS: dict[str, dict[str, str]] = {
         "name": TEXT,
         "alias": TEXT,
     },
-    "metric": {"path": TEXT, "metric": TEXT, "value": ANY, "name": TEXT, "line": INTEGER},
+    "metric": {
+        "path": TEXT,
+        "metric": TEXT,
+        "value": ANY,
+        VALUE_TEXT: TEXT,
+        "name": TEXT,
+        "line": INTEGER,
+    },
     "skip": {"path": TEXT, "reason": TEXT},
     "symbol": {
         "path": TEXT,
@@ -111,6 +119,16 @@ def record_columns(kinds: Iterable[str], fields: Fields = FIELDS) -> tuple[str, 
     """All columns of records of these kinds: the kind, their fields, what readers add."""
     columns = {field: None for kind in kinds for field in fields.get(kind, {})}
     return ("kind", *columns, *ADDED)
+
+
+def flat(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record as the row of a table, where a column has one type: the value of a metric
+    is a number, or else in a column of its own.
+    """
+    value = record.get("value")
+    if record.get("kind") == "metric" and isinstance(value, str):
+        return {**record, "value": None, VALUE_TEXT: value}
+    return record
 
 
 def check_choice(what: str, value: str | None, choices: Iterable[str]) -> None:

@@ -140,6 +140,10 @@ class RecordFilter:
             and (self.max is None or value <= self.max)
         )
 
+    def kinds_in(self, known: Iterable[str]) -> list[str]:
+        """Return which of the known kinds can match."""
+        return [kind for kind in known if self.kinds is None or kind in self.kinds]
+
     def matches_file(self, path: str, language: str) -> bool:
         """Return true if a file fulfils the conditions on its path and language."""
         return self.matches_path(path) and self.matches_language(language)

@@ -23,7 +23,16 @@ from pathlib import Path
 from codebatch.model.digest import canonical_json, digest_document
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
 from codebatch.model.records import Plan, Record
-from codebatch.query.fields import ADDED, FIELDS, FILE_FIELDS, INTEGER, TEXT, fields_of, spelled
+from codebatch.query.fields import (
+    ADDED,
+    FIELDS,
+    FILE_FIELDS,
+    INTEGER,
+    TEXT,
+    fields_of,
+    flat,
+    spelled,
+)
 from codebatch.query.records import iter_records
 from codebatch.query.views import file_rows
 from codebatch.status.batch_status import BatchStatus
@@ -144,7 +153,7 @@ def _meta(batch_status: BatchStatus) -> dict[str, str]:
         for shard, state in shards.items()
     ]
     source = batch_status.result or digest_document("states", states)
-    layout = digest_document("sql-index", [2, tables_of(batch_status.plan), _INDEXED])
+    layout = digest_document("sql-index", [3, tables_of(batch_status.plan), _INDEXED])
     return {"batch_id": batch_status.batch_id, "layout": layout, "source": source}
 
 
@@ -194,7 +203,7 @@ def _insert_records(database: sqlite3.Connection, plan: Plan, records: Iterable[
         line = canonical_json(record).decode()
         rows["records"].append((number, *_values(record, ("path",)), task, shard, kind, line))
         if kind in names:
-            values = _values(record, fields[kind])
+            values = _values(flat(record), fields[kind])
             rows[names[kind]].append((number, *values, task, shard))
         if number % _PORTION == 0:
             flush()
@@ -207,7 +216,7 @@ def _insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, .
         database.executemany(f"INSERT INTO {_quoted(table)} VALUES ({marks})", rows)  # noqa: S608 - checked names
 
 
-def _values(record: Record, fields: Iterable[str]) -> Iterator[object]:
+def _values(record: Mapping[str, object], fields: Iterable[str]) -> Iterator[object]:
     return (_stored_value(record.get(field)) for field in fields)
 
 

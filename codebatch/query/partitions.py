@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codebatch.model.errors import BatchUnfinishedError, StoreNotFoundError
 from codebatch.model.records import DONE, Plan, Record
-from codebatch.query.fields import INTEGER, REAL, fields_of, record_columns
+from codebatch.query.columns import frame_type, merged_columns
+from codebatch.query.fields import fields_of
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import Records, iter_records
 from codebatch.status.batch_status import BatchStatus
@@ -47,16 +48,10 @@ def empty_frame(plan: Plan, filters: RecordFilter) -> pd.DataFrame:
 
 
 def _frame(plan: Plan, filters: RecordFilter, found: Iterator[Record]) -> pd.DataFrame:
-    fields = fields_of(plan)
-    kinds = [kind for kind in fields if filters.kinds is None or kind in filters.kinds]
-    columns = record_columns(kinds, fields)
-    spelled: dict[str, set[str]] = {name: set() for name in columns}
-    for kind in kinds:
-        for name, words in fields[kind].items():
-            spelled[name].add(words)
-    frame = Records(lambda: found, columns).to_pandas().reindex(columns=list(columns))
-    types = {frozenset([INTEGER]): "Int64", frozenset([REAL]): "Float64"}
-    return frame.astype({n: types.get(frozenset(words), "object") for n, words in spelled.items()})
+    columns = merged_columns(filters.kinds_in(fields_of(plan)), plan)
+    frame = Records(lambda: found, lambda: columns).to_pandas()
+    types = {column.name: frame_type(column) or "object" for column in columns}
+    return frame.reindex(columns=list(types)).astype(types)
 
 
 def _records(partition: Partition) -> Iterator[Record]:

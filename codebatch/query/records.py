@@ -8,15 +8,15 @@ or in an inner object. A line without it cannot match; one with it is parsed and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
 from codebatch.model.records import FAILED, Plan, Record, path_key
-from codebatch.query.fields import Fields, fields_of, own_fields, record_columns, spelled, types_in
+from codebatch.query.columns import Column, frame_type, merged_columns
+from codebatch.query.fields import Fields, fields_of, flat, spelled
 from codebatch.query.filters import RecordFilter
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
@@ -30,33 +30,32 @@ NO_FILTER = RecordFilter()
 class Records:
     """Records that are read when they are asked for, and again each time they are.
 
-    ``types`` are those of fields, as a plan spells them, where all records have them.
+    ``columns`` gives those of a table of them.
     """
 
     def __init__(
         self,
         read: Callable[[], Iterator[Record]],
-        columns: tuple[str, ...],
-        types: Mapping[str, str] = MappingProxyType({}),
+        columns: Callable[[], tuple[Column, ...]],
     ) -> None:
         self._read = read
         self._columns = columns
-        self._types = types
 
     def __iter__(self) -> Iterator[Record]:
         return self._read()
 
     def __repr__(self) -> str:
-        return f"<codebatch.Records {', '.join(self._columns)}>"
+        return f"<codebatch.Records {', '.join(column.name for column in self._columns())}>"
 
     def to_list(self) -> list[Record]:
         """All of them."""
         return list(self)
 
     def to_pandas(self) -> pd.DataFrame:
-        r"""A DataFrame with a column for each field; it needs pandas. Text that cannot be encoded
-        is spelled as in JSON: a byte of a path that is not UTF-8 is ``\udcXX``. The numbers of a
-        kind that is a task's own have the types of its fields, also where there are no records.
+        r"""A DataFrame with a column for each field; it needs pandas. Columns of numbers have types
+        of numbers, also where there are no records: the value of a metric that is a text is in
+        ``value_text``. Text that cannot be encoded is spelled as in JSON: a byte of a path that is
+        not UTF-8 is ``\udcXX``.
         """
         try:
             import pandas as pd  # noqa: PLC0415 - an optional package
@@ -65,13 +64,16 @@ class Records:
             raise MissingExtraError(message, hints=["pip install 'codebatch[pandas]'"]) from error
         rows = [
             {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
-            for row in self
+            for row in map(flat, self)
         ]
-        more = {key: None for row in rows for key in row if key not in self._columns}
-        frame = pd.DataFrame(rows, columns=[*self._columns, *more])
-        for name, words in self._types.items():
-            if (dtype := _dtype(words)) is not None:
-                frame[name] = pd.Series([row[name] for row in rows], dtype=dtype)
+        columns = self._columns()
+        names = [column.name for column in columns]
+        more = {key: None for row in rows for key in row if key not in names}
+        frame = pd.DataFrame(rows, columns=[*names, *more])
+        for column in columns:
+            if (dtype := frame_type(column)) is not None:
+                values = [row.get(column.name) for row in rows]
+                frame[column.name] = pd.Series(values, dtype=dtype)
         return frame
 
 
@@ -83,24 +85,10 @@ def records(
     task_id: str | None = None,
 ) -> Records:
     """Matching records of the batch as it is whenever they are read."""
-    fields = fields_of(plan)
-    kinds = [kind for kind in fields if filters.kinds is None or kind in filters.kinds]
-    own = own_fields(plan.tasks)
     return Records(
         lambda: iter_records(store, batch_status(), filters, task_id),
-        record_columns(kinds, fields),
-        own.get(kinds[0], {}) if len(kinds) == 1 else {},
+        lambda: merged_columns(filters.kinds_in(fields_of(plan)), plan),
     )
-
-
-def _dtype(words: str) -> str | None:
-    """Return the type of a column of numbers; None for other fields."""
-    types, optional = types_in(words), "None" in words
-    if types == {"bool"}:
-        return "boolean" if optional else "bool"
-    if types == {"int"}:
-        return "Int64" if optional else "int64"
-    return "float64" if types and types <= {"int", "float"} else None
 
 
 def iter_records(

@@ -19,6 +19,7 @@ import click
 
 from codebatch.cli.render import output
 from codebatch.model.digest import canonical_json
+from codebatch.query.fields import VALUE_TEXT, flat
 from codebatch.runtime.lazy import lazy
 from codebatch.store.destination import writing_file
 
@@ -153,9 +154,10 @@ def _table(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
 
 def _csv(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
     """RFC 4180: a header, CR LF; what is no text or number is JSON, what is missing is empty."""
-    names = dict.fromkeys((*columns.all, *(name for row in rows for name in row)))
+    found = [*map(flat, rows)] if VALUE_TEXT in columns.all else rows
+    names = dict.fromkeys((*columns.all, *(name for row in found for name in row)))
     yield _csv_line(map(_csv_cell, names))
-    for row in rows:
+    for row in found:
         yield _csv_line(_csv_cell(row.get(name)) for name in names)
 
 
