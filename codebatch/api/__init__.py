@@ -13,12 +13,12 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 from __future__ import annotations
 
 from codebatch.api.batch import Batch
+from codebatch.api.given import IdLike, PathLike
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import check_scan, scan
 from codebatch.api.store import (
     STORE_NAME,
     STORE_VARIABLE,
-    PathLike,
     Snapshot,
     Store,
     diagnose,
@@ -34,6 +34,7 @@ __all__ = [
     "STORE_NAME",
     "STORE_VARIABLE",
     "Batch",
+    "IdLike",
     "PathLike",
     "Snapshot",
     "Store",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codebatch.api.given import PathLike, text_of
 from codebatch.api.results import Results, of_batch
 from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.model.digest import Document
@@ -70,7 +71,7 @@ class Batch(Results):
     @of_batch
     def run(  # noqa: PLR0913 - the options of the command
         self,
-        scheduler: str | None = None,
+        scheduler: PathLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
         workers: int | None = None,
@@ -79,7 +80,7 @@ class Batch(Results):
         memory_limit: int | str | None = None,
         transport: str | None = None,
         cluster_timeout: float | None = None,
-        performance_report: str | PathLike[str] | None = None,
+        performance_report: PathLike | None = None,
         require_reused: bool = False,
         retry_quarantined: bool = False,
         progress: batches.Progress | None = None,
@@ -111,7 +112,7 @@ class Batch(Results):
         """
         self.give_tasks(tasks)
         options = batches.RunOptions(
-            scheduler,
+            text_of(scheduler),
             workers,
             client,
             progress,
@@ -141,7 +142,7 @@ class Batch(Results):
         client: Any = None,
         *,
         tasks: Sequence[TaskLike] = (),
-        scheduler: str | None = None,
+        scheduler: PathLike | None = None,
         file_timeout: float | None = None,
         memory_limit: int | str | None = None,
         cluster_timeout: float | None = None,
@@ -154,7 +155,7 @@ class Batch(Results):
         """
         self.give_tasks(tasks)
         options = batches.RunOptions(
-            scheduler,
+            text_of(scheduler),
             client=client,
             require_reused=require_reused,
             retry_quarantined=retry_quarantined,
@@ -167,7 +168,7 @@ class Batch(Results):
     def recheck(  # noqa: PLR0913 - as of `run`
         self,
         sample: float = 100,
-        scheduler: str | None = None,
+        scheduler: PathLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
         replace: bool = False,
@@ -177,7 +178,7 @@ class Batch(Results):
         memory_limit: int | str | None = None,
         transport: str | None = None,
         cluster_timeout: float | None = None,
-        performance_report: str | PathLike[str] | None = None,
+        performance_report: PathLike | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> batches.RecheckReport:
         """Compute ``sample`` percent of the files again, store nothing, and compare; what is
@@ -187,7 +188,7 @@ class Batch(Results):
         """
         self.give_tasks(tasks)
         options = batches.RunOptions(
-            scheduler,
+            text_of(scheduler),
             workers,
             client,
             limits=choose_limits(file_timeout, memory_limit),
@@ -205,10 +206,10 @@ class Batch(Results):
         return forecasts.forecast_batch(self.directory, self.id)
 
     @of_batch
-    def explain(self, task: str, path: str) -> Document:
+    def explain(self, task: str, path: PathLike) -> Document:
         """Return what the result of a task on a file depends on, and where it came from; the file
         is named as for `inspect`.
         """
         plan = self.directory.batches.load_plan(self.id)
-        located = inspect.locate_file(self.directory, self.id, plan, path)
+        located = inspect.locate_file(self.directory, self.id, plan, os.fspath(path))
         return explanations.explain_result(self.directory, self.id, task, located.file.path)

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from typing import Protocol
 
+from codebatch.api.given import IdLike, id_of
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import NameNotFoundError
 from codebatch.snapshot.resolve import find_batch, find_snapshot
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory
-
-
-class HasId(Protocol):
-    """A snapshot or a batch."""
-
-    @property
-    def id(self) -> str:
-        """The complete id."""
 
 
 class NameTable(MutableMapping[str, str]):
@@ -34,7 +26,7 @@ class NameTable(MutableMapping[str, str]):
         except NameNotFoundError as error:
             raise KeyError(name) from error
 
-    def __setitem__(self, name: str, value: HasId | str) -> None:
+    def __setitem__(self, name: str, value: IdLike) -> None:
         self.point(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -49,7 +41,7 @@ class NameTable(MutableMapping[str, str]):
     def __len__(self) -> int:
         return len(self._directory.names.listed())
 
-    def point(self, name: str, value: HasId | str) -> str | None:
+    def point(self, name: str, value: IdLike) -> str | None:
         """Set a name; return the id that it held before, None where it is new."""
         return self._directory.names.point(name, self._id_of(value), now())
 
@@ -65,8 +57,8 @@ class NameTable(MutableMapping[str, str]):
         """One row a name, sorted: ``name, id, set``."""
         return [name._asdict() for name in self._directory.names.all()]
 
-    def _id_of(self, value: HasId | str) -> str:
+    def _id_of(self, value: IdLike) -> str:
         if not isinstance(value, str):
-            return value.id
+            return id_of(value)
         is_snapshot = value.startswith(f"{SNAPSHOT_PREFIX}-")
         return (find_snapshot if is_snapshot else find_batch)(self._directory, value)

@@ -12,15 +12,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast, overload
 
 from codebatch.api.collection import Collection
+from codebatch.api.given import IdLike, PathLike, id_of
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE, PENDING, Record
 from codebatch.runtime.lazy import lazy
+from codebatch.snapshot import resolve
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import StoreDirectory, expecting
 
@@ -43,7 +44,7 @@ else:
     top = lazy("codebatch.query.top")
     views = lazy("codebatch.query.views")
 
-Paths = str | PathLike[str] | Sequence[str | PathLike[str]]  # folders, files, globs
+Paths = PathLike | Sequence[PathLike]  # folders, files, globs
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.join(Path(__file__).parents[1], "")
 
@@ -159,38 +160,38 @@ class Results(Collection):
         return list(result.rows)
 
     @of_batch
-    def inspect(self, path: str, *, at: int | None = None) -> Document:
+    def inspect(self, path: PathLike, *, at: int | None = None) -> Document:
         """All about one file, which the end of its path may name; ``at`` is a line of it."""
-        document = inspect.inspect(self.directory, self.id, path, at)
+        document = inspect.inspect(self.directory, self.id, os.fspath(path), at)
         tasks = cast("list[Document]", document["tasks"])
         if any(task["status"] != DONE for task in tasks):
             self._tell_unfinished(self.load_status())
         return document
 
     @of_batch
-    def lines(self, path: str) -> list[str]:
+    def lines(self, path: PathLike) -> list[str]:
         """The lines of a file, as its language decodes them."""
-        return inspect.file_lines(self.directory, self.id, path)
+        return inspect.file_lines(self.directory, self.id, os.fspath(path))
 
     @of_batch
-    def tree(self, path: str) -> SyntaxTree:
+    def tree(self, path: PathLike) -> SyntaxTree:
         """Return the syntax tree of a file: ``print`` shows it indented, and it is iterated over in
         preorder. `NoSyntaxTreeError` says why there is none.
         """
-        return syntax.load_tree(self.directory, self.id, path)
+        return syntax.load_tree(self.directory, self.id, os.fspath(path))
 
     @overload
-    def source(self, path: str, *, raw: Literal[False] = False) -> str: ...
+    def source(self, path: PathLike, *, raw: Literal[False] = False) -> str: ...
 
     @overload
-    def source(self, path: str, *, raw: Literal[True]) -> bytes: ...
+    def source(self, path: PathLike, *, raw: Literal[True]) -> bytes: ...
 
     @of_batch
-    def source(self, path: str, *, raw: bool = False) -> str | bytes:
+    def source(self, path: PathLike, *, raw: bool = False) -> str | bytes:
         """Return the text of a file, as its language decodes it, or with ``raw`` its bytes. The
         batch need not be run for that.
         """
-        _, found = syntax.load_source(self.directory, self.id, path)
+        _, found = syntax.load_source(self.directory, self.id, os.fspath(path))
         return found.content if raw else found.text
 
     def records(
@@ -230,13 +231,16 @@ class Results(Collection):
         chosen = conditions.RecordFilter(**filters)
         return batch_status, conditions.filters_for(self.directory, chosen, batch_status)
 
+    def _status_of(self, batch: IdLike) -> BatchStatus:
+        return load_batch_status(self.directory, resolve.find_batch(self.directory, id_of(batch)))
+
     @of_batch
     def export(
         self,
         format: str,  # noqa: A002 - the word of the command line
         stream: BinaryIO,
         *,
-        base: Results | str | None = None,
+        base: IdLike | None = None,
         limited: bool = True,
         task: str | None = None,
         **filters: Any,
@@ -244,15 +248,13 @@ class Results(Collection):
         """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
         ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
         """
-        if isinstance(base, str):
-            base = Results(self.directory, self.directory.batches.find(base))
         batch_status, chosen = self._select(**filters)
         selection = exports.Selection(
             store=self.directory,
             batch_status=batch_status,
             filters=chosen,
             task_id=task,
-            base=None if base is None else base.load_status(),
+            base=None if base is None else self._status_of(base),
             limited=limited,
         )
         return exports.export_records(selection, format, stream)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch, TaskLike
-from codebatch.api.store import PathLike, PipelineLike, Roots, open_store
+from codebatch.api.given import PathLike, text_of
+from codebatch.api.store import PipelineLike, Roots, open_store
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 
@@ -33,15 +33,15 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     exclude: Sequence[str] = (),
     tasks: Sequence[TaskLike] = (),
     settings: Settings | None = None,
-    scheduler: str | None = None,
+    scheduler: PathLike | None = None,
     shards: int | None = None,
     performance_report: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
     selection.select(root, include, exclude)
     definitions.resolve_pipeline(pipeline, tasks, settings)
-    report = None if performance_report is None else os.fspath(performance_report)
-    schedulers.check_report(report, schedulers.choose_scheduler(scheduler, None, 0))
+    chosen = schedulers.choose_scheduler(text_of(scheduler), None, 0)
+    schedulers.check_report(text_of(performance_report), chosen)
     if shards is not None:
         plan.check_shards(shards)
 
@@ -55,7 +55,7 @@ def scan(  # noqa: PLR0913 - the options of the command
     pipeline: PipelineLike | None = None,
     tasks: Sequence[TaskLike] = (),
     settings: Settings | None = None,
-    scheduler: str | None = None,
+    scheduler: PathLike | None = None,
     workers: int | None = None,
     shards: int | None = None,
     ignore: bool = True,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.api.batch import Batch, TaskLike
+from codebatch.api.given import IdLike, PathLike, id_of, text_of
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.model import resources
@@ -65,9 +66,8 @@ else:
 STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"
 
-PathLike = str | os.PathLike[str]
 Roots = PathLike | Sequence[PathLike]  # a directory, or several directories and files
-PipelineLike = str | Mapping[str, object] | Sequence[TaskLike]
+PipelineLike = PathLike | Mapping[str, object] | Sequence[TaskLike]
 
 
 def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
@@ -170,7 +170,9 @@ class Store:
         self.directory.snapshots.ask(result.snapshot_id, Asking(now(), result.checkout))
         return Snapshot(self.directory, result.snapshot_id, result)
 
-    def prewarm(self, scheduler: str | None = None, workers: int | None = None) -> take.Progress:
+    def prewarm(
+        self, scheduler: PathLike | None = None, workers: int | None = None
+    ) -> take.Progress:
         """Return a progress function for `snapshot`, where a run follows: worker processes start
         to load while files are still read, if it is plain by then that the run will want them.
         """
@@ -178,19 +180,23 @@ class Store:
 
         def watch(files: int, total_bytes: int) -> None:
             nonlocal started
-            if not started and schedulers.needs_processes(scheduler, workers, total_bytes):
+            if not started and schedulers.needs_processes(text_of(scheduler), workers, total_bytes):
                 started = True
                 pools.start_server()
 
         return watch
 
-    def find_snapshot(self, snapshot_id: str) -> Snapshot:
+    def find_snapshot(self, snapshot_id: IdLike) -> Snapshot:
         """A snapshot by id, unique prefix of an id, ``latest``, ``latest~2``, or name."""
-        return Snapshot(self.directory, resolve.find_snapshot(self.directory, snapshot_id))
+        return Snapshot(self.directory, resolve.find_snapshot(self.directory, id_of(snapshot_id)))
+
+    def _snapshot_of(self, snapshot: IdLike) -> Snapshot:
+        # One that was just taken knows the checkout that it is of.
+        return snapshot if isinstance(snapshot, Snapshot) else self.find_snapshot(snapshot)
 
     def batch(
         self,
-        snapshot: Snapshot | str,
+        snapshot: IdLike,
         pipeline: PipelineLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
@@ -202,7 +208,7 @@ class Store:
         ``tasks`` are added to it. Without one, it has the tasks alone, or is ``full``. ``settings``
         are laid over those of its tasks, by name: ``{"lint": {"select": ["F", "B"]}}``.
         """
-        found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
+        found = self._snapshot_of(snapshot)
         resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
         checkout = found.taken.checkout if found.taken else None
         result = batches.init_batch(self.directory, found.id, resolved, shards, checkout)
@@ -210,7 +216,7 @@ class Store:
 
     def forecast(
         self,
-        snapshot: Snapshot | str = "latest",
+        snapshot: IdLike = "latest",
         pipeline: PipelineLike | None = None,
         *,
         tasks: Sequence[TaskLike] = (),
@@ -218,24 +224,26 @@ class Store:
         shards: int | None = None,
     ) -> forecasts.Forecast:
         """Return what running a pipeline over a snapshot would compute; nothing is written."""
-        found = self.find_snapshot(snapshot) if isinstance(snapshot, str) else snapshot
+        found = self._snapshot_of(snapshot)
         resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
         return forecasts.forecast_snapshot(self.directory, found.id, resolved, shards)
 
-    def find_batch(self, batch_id: str | None = None, *, tasks: Sequence[TaskLike] = ()) -> Batch:
+    def find_batch(
+        self, batch_id: IdLike | None = None, *, tasks: Sequence[TaskLike] = ()
+    ) -> Batch:
         """A batch by id, unique prefix of an id, ``latest``, ``latest~2``, or name. Without one, it
         is the batch last asked for over a tree that the current folder is in, else the latest.
         ``tasks`` are those of your own that it runs.
         """
         if batch_id is None:
             batch_id = resolve.find_batch_here(self.directory) or LATEST
-        found = resolve.find_batch(self.directory, batch_id)
+        found = resolve.find_batch(self.directory, id_of(batch_id))
         batch = Batch(self.directory, found)
         batch.give_tasks(tasks)
         return batch
 
     def compare(
-        self, a: str, b: str, *, kind: str | None = None, path: Paths | None = None
+        self, a: IdLike, b: IdLike, *, kind: str | None = None, path: Paths | None = None
     ) -> comparisons.Comparison:
         """Compare batch ``b`` with the older batch ``a``, both done; ids as in `find_batch`."""
         old, new = self.find_batch(a), self.find_batch(b)
@@ -253,13 +261,13 @@ class Store:
         """One row a batch, oldest first: what it is, its status, result and sizes."""
         return views.batch_rows(self.directory)
 
-    def find(self, text: str) -> stored.Target:
+    def find(self, text: IdLike) -> stored.Target:
         """The snapshot, batch or object that an id, a digest, a prefix, ``latest`` or a name
         stands for.
         """
-        return stored.find_target(self.directory, text)
+        return stored.find_target(self.directory, id_of(text))
 
-    def show(self, text: str) -> Document:
+    def show(self, text: IdLike) -> Document:
         """The stored document of what `find` finds; of an object, how it is stored."""
         return stored.show(self.directory, self.find(text))
 
@@ -328,22 +336,22 @@ class Store:
         """Return what takes room: bytes by kind, what each batch added, the largest objects."""
         return statistics.store_stats(self.directory, largest)
 
-    def diagnose(self, scheduler: str | None = None) -> diagnoses.Diagnosis:
+    def diagnose(self, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:
         """Return the answer of `codebatch.api.diagnose` for this store."""
         return diagnose(self, scheduler)
 
     def remove_batch(
-        self, *batches: Batch | str, dry_run: bool = False, wait: float = 0
+        self, *batches: IdLike, dry_run: bool = False, wait: float = 0
     ) -> removal.RemovalReport:
         """Remove batches: all, or none where one of them is being run."""
-        ids = [one if isinstance(one, str) else one.id for one in batches]
+        ids = [*map(id_of, batches)]
         return removal.remove_batches(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
 
     def remove_snapshot(
-        self, *snapshots: Snapshot | str, dry_run: bool = False, wait: float = 0
+        self, *snapshots: IdLike, dry_run: bool = False, wait: float = 0
     ) -> removal.RemovalReport:
         """Remove snapshots: all, or none where a batch needs one of them."""
-        ids = [one if isinstance(one, str) else one.id for one in snapshots]
+        ids = [*map(id_of, snapshots)]
         return removal.remove_snapshots(self.directory, ids, dry_run=dry_run, wait_seconds=wait)
 
     def read_object(self, digest: str) -> bytes:
@@ -365,11 +373,11 @@ class Snapshot:
         return self.directory.snapshots.load_manifest(self.id)
 
 
-def diagnose(store: Store | None = None, scheduler: str | None = None) -> diagnoses.Diagnosis:
+def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:
     """Return what there is to work with, and what stands in the way: versions, the file system of a
     store and what is in it, and whether a Dask cluster can run its batches.
     """
-    return diagnoses.diagnose(None if store is None else store.directory, scheduler)
+    return diagnoses.diagnose(None if store is None else store.directory, text_of(scheduler))
 
 
 def try_vectors() -> Iterator[self_test.Trial]:

@@ -26,6 +26,11 @@ class BatchResult:
     shards: int
     created: bool
 
+    @property
+    def id(self) -> str:
+        """The id, as of the batch itself."""
+        return self.batch_id
+
 
 def init_batch(
     store: StoreDirectory,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike, fspath
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
@@ -50,7 +51,7 @@ def load_pipeline(name_or_path: str) -> Pipeline:
 
 
 def resolve_pipeline(
-    pipeline: str | Mapping[str, object] | Sequence[object] | None,
+    pipeline: str | PathLike[str] | Mapping[str, object] | Sequence[object] | None,
     tasks: Sequence[object] = (),
     settings: Settings | None = None,
 ) -> Pipeline:
@@ -63,8 +64,8 @@ def resolve_pipeline(
     """
     if pipeline is None:
         pipeline = [] if tasks else DEFAULT_PIPELINE
-    if isinstance(pipeline, str):
-        parts: list[object] = [load_pipeline(pipeline)]
+    if isinstance(pipeline, str | PathLike):
+        parts: list[object] = [load_pipeline(fspath(pipeline))]
     elif isinstance(pipeline, Mapping):
         parts = [parse_pipeline(pipeline)]
     else:

@@ -66,6 +66,11 @@ class SnapshotResult:
         """Where the tree is, and what it was at."""
         return Checkout(self.source, self.branch, self.commit)
 
+    @property
+    def id(self) -> str:
+        """The id, as of the snapshot itself."""
+        return self.snapshot_id
+
 
 class ObjectsGoneError(Exception):
     """What a snapshot relied on was removed while it was taken: take it again."""

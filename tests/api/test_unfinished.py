@@ -22,6 +22,7 @@ READERS: dict[str, View] = {
     "outputs": lambda batch: batch.outputs().to_list(),
     "sorted_records": lambda batch: batch.sorted_records(),
     "files": lambda batch: batch.files(),
+    "skipped": lambda batch: batch.skipped(),
     "stats": lambda batch: batch.stats(),
     "top": lambda batch: batch.top(),
     "sql": lambda batch: batch.sql("SELECT 1"),

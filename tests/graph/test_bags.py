@@ -83,7 +83,7 @@ def test_a_dataframe_has_the_columns_of_the_kinds(scanned: Scanned) -> None:
     assert sorted(zip(whole["path"], whole["line"], strict=True)) == sorted(
         zip(expected["path"], expected["line"], strict=True)
     )
-    assert whole["line"].dtype == "Int64"
+    assert whole["line"].dtype == expected["line"].dtype == "int64"
 
 
 def test_a_dataframe_says_what_it_needs(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> None:
