@@ -6,7 +6,8 @@ for is ruff's to say: it is asked once, when a batch is planned, without any fil
 
 A rule that looks at more than a result may depend on is not run (`NOT_HERE`). They were found by
 running all rules over packages, and over copies of their files under names as `RuffRun` gives: what
-differed depends on the path. Rules that ask whether a module is private get the facet for it.
+differed depends on the path. Rules that ask whether a module is private get the facet for it. That
+ruff takes names of a library for these in the module of the library itself as well, is left aside.
 """
 
 from __future__ import annotations
@@ -82,27 +83,27 @@ def is_own(selector: str) -> bool:
 
 
 def own_codes(config: Config) -> frozenset[str]:
-    """Return our codes that are asked for."""
-    rules = config["rules"]
+    """Return our codes that are asked for, by themselves or by ruff's codes for the same."""
+    wanted = {*config["rules"], *(own for rule, own in RUFF_RULES.items() if _chosen(rule, config))}
     chosen = {code: _chosen(code, config) for code in RULES if is_own(code)}
-    return frozenset(c for c, says in chosen.items() if says or (says is None and c in rules))
+    return frozenset(c for c, says in chosen.items() if says or (says is None and c in wanted))
 
 
 def asked_of_ruff(config: Config) -> Asked:
     """Return what ruff is asked for, for our own codes and those that are selected."""
-    own = own_codes(config)
-    mine = {
-        rule: says is not False and (code in own or (says and _chosen(code, config) is not False))
-        for rule, code in RUFF_RULES.items()
-        for says in (_chosen(rule, config),)
-    }
-    wanted = sorted(rule for rule, is_wanted in mine.items() if is_wanted)
+    codes = own_codes(config)
+    mine: list[str] = []
+    others = [*NOT_HERE]
+    for rule, own in RUFF_RULES.items():
+        says = _chosen(rule, config)
+        is_ours = own in config["rules"] or _chosen(own, config)
+        is_wanted = own in codes and (is_ours if says is None else says)
+        (mine if is_wanted else others).append(rule)
     select = [one for one in config["select"] if not is_own(one)]
     ignore = [one for one in config["ignore"] if not is_own(one)]
     if not select:
-        return Asked(tuple(wanted), ())
-    unwanted = sorted({*NOT_HERE, *(rule for rule, is_wanted in mine.items() if not is_wanted)})
-    return Asked((*wanted, *select), (*ignore, *unwanted))
+        return Asked(tuple(sorted(mine)), ())
+    return Asked((*sorted(mine), *select), (*ignore, *sorted(others)))
 
 
 def _chosen(code: str, config: Config) -> bool | None:
@@ -183,7 +184,8 @@ def _unknown(selector: str) -> tuple[str, str | None]:
     known = [*_known(), *filter(is_own, RULES)]
     word, families = selector.upper(), sorted({code.rstrip(_DIGITS) for code in known})
     related = [code for code in known if code.rstrip(_DIGITS) == word.rstrip(_DIGITS)]
-    nearest = nearest_of(word, related) or nearest_of(word, [*known, *families])
+    before = max((code for code in related if code < word), default=None)
+    nearest = nearest_of(word, related) or before or nearest_of(word, [*known, *families])
     return f"unknown rule {selector!r}", nearest
 
 
