@@ -16,7 +16,7 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import AmbiguousPathError, FileNotInBatchError, FilterInvalidError
 from codebatch.model.records import InputFile, Plan, PlannedShard, Record, path_key
 from codebatch.query.outline import enclosing, outline
-from codebatch.query.paths import near_paths, readings_of, source_folder
+from codebatch.query.paths import near_paths, readings_of
 from codebatch.query.rules import rules_of
 from codebatch.status.batch_status import status_of
 from codebatch.store import StoreDirectory
@@ -121,7 +121,7 @@ def locate_file(store: StoreDirectory, batch_id: str, plan: Plan, text: str) -> 
     several.
     """
     inputs = store.batches.read_inputs(batch_id)
-    for path in readings_of(text, lambda: source_folder(store, plan.snapshot_id)):
+    for path in readings_of(store, batch_id, text):
         found = _find_line(store, batch_id, plan, inputs, path)
         if found is not None:
             return found

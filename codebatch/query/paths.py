@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import FilterInvalidError, PathNotInBatchError, StoreError
+from codebatch.model.errors import FilterInvalidError, PathNotInBatchError
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 PathLike = str | os.PathLike[str]
 
 _GLOB = re.compile(r"[*?\[]")
-_PATH = re.compile(rb'"path":("(?:[^"\\]|\\.)*"),"size":')
+_PATH = re.compile(rb'"path":("[^"\\]*(?:\\.[^"\\]*)*"),"size":')
 _SUGGESTIONS = 5
 _AT_EACH_LEVEL = 3
 _MOST_COMPARED = 20_000
@@ -56,18 +56,18 @@ def path_pattern(texts: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(alternatives))
 
 
-def readings_of(text: str, source: Callable[[], str]) -> Iterator[str]:
-    """Yield what a path may mean in the tree that was taken at ``source``, the likeliest first."""
+def readings_of(store: StoreDirectory, batch_id: str, text: str) -> Iterator[str]:
+    """Yield what a path may mean in the tree of a batch, the likeliest first."""
     is_local = text.startswith("/") or text.partition("/")[0] in (".", "..")
     in_tree = posixpath.normpath(text)
     if not is_local:
         yield in_tree
-    yield from _from_here(text, source())
+    yield from _from_here(text, store.checkout_of(batch_id).source)
     if is_local and not in_tree.startswith(("/", "../")) and in_tree != "..":
         yield in_tree
 
 
-def _from_here(text: str, source: str) -> Iterator[str]:
+def _from_here(text: str, source: str | None) -> Iterator[str]:
     """Yield the path relative to the source, from where one stands, if that leads into it; on the
     second try with links resolved, which the source or this place may have been reached by.
     """
@@ -90,20 +90,11 @@ def paths_in(
     return tuple(_meant(store, batches, text) for text in texts)
 
 
-def source_folder(store: StoreDirectory, snapshot_id: str) -> str:
-    """Return the folder that a snapshot was taken of; "" where its document does not say."""
-    try:
-        return str(store.snapshots.load(snapshot_id)["source"])
-    except StoreError:  # no reason not to answer from a batch, which is whole without
-        return ""
-
-
 def _meant(store: StoreDirectory, batches: Sequence[BatchStatus], text: str) -> str:
     """Return the first reading that any file fits; later ones are kept in mind on the way."""
     tried: list[str] = []
     for batch in batches:
-        source = lambda batch=batch: source_folder(store, batch.plan.snapshot_id)  # noqa: E731
-        for reading in readings_of(text, source):
+        for reading in readings_of(store, batch.batch_id, text):
             if reading not in tried and any(map(_line_test(reading), _inputs(store, batches))):
                 return reading
             tried.append(reading)

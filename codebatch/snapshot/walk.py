@@ -112,6 +112,7 @@ class TreeWalk:
         self._ignore = ignore
         self._max_bytes = max_bytes
         self._selection = selection
+        self._is_part = selection != EVERYTHING
         self._untracked = FoldersLeftOut()
         self._unmatched = FoldersLeftOut()
 
@@ -125,7 +126,7 @@ class TreeWalk:
             subfolders = []
             for found in listed:
                 path = folder.inner(found.name)
-                if not folder.is_taken and not chosen.leads_to_named(path):
+                if not (folder.is_taken or chosen.leads_to_named(path)):
                     continue
                 if (reason := self._left_out(folder, found, path)) is not None:
                     self.skip(path, reason)
@@ -141,7 +142,8 @@ class TreeWalk:
 
     def skip(self, path: bytes, reason: str) -> None:
         """List something as not taken."""
-        self._unmatched.note(path, is_left_out=reason is NOT_INCLUDED)
+        if self._selection.include:
+            self._unmatched.note(path, is_left_out=reason is NOT_INCLUDED)
         self.skipped.append(SkippedFile(path.decode("utf-8", "surrogateescape"), reason))
 
     def fail(self, path: bytes, reason: str) -> None:
@@ -208,23 +210,31 @@ class TreeWalk:
         is_folder = found.is_folder
         reason = None
         by_git = False
-        if self._ignore and not self._selection.leads_to_named(path):
+        if self._ignore and not (self._is_part and self._selection.leads_to_named(path)):
             by_git = folder.git is not None and folder.git.ignores(found.name, is_folder=is_folder)
             if found.name == _GIT_FOLDER:
                 reason = GIT_METADATA
             elif by_git or is_ignored(folder.rules, path, is_folder=is_folder):
                 reason = IGNORED
-        if reason is not GIT_METADATA and self._selection.excludes(path, is_folder=is_folder):
-            reason = EXCLUDED
-        elif reason is None and not (is_folder or folder.is_included):
-            reason = None if self._selection.includes(path, is_folder=False) else NOT_INCLUDED
+        if self._is_part and reason is not GIT_METADATA:
+            by_patterns = self._deselected(folder, path, is_folder=is_folder)
+            reason = by_patterns if by_patterns is EXCLUDED else reason or by_patterns
         if reason not in (None, GIT_METADATA):
             self._untracked.note(path, is_left_out=reason is IGNORED and by_git)
         return STORE if reason and is_folder and self._is_hidden_store(path) else reason
 
+    def _deselected(self, folder: _Folder, path: bytes, *, is_folder: bool) -> str | None:
+        """Return why patterns leave something out."""
+        if self._selection.excludes(path, is_folder=is_folder):
+            return EXCLUDED
+        if is_folder or folder.is_included or self._selection.includes(path, is_folder=False):
+            return None
+        return NOT_INCLUDED
+
     def _taken(self, found: _Listed, path: bytes) -> SourceEntry | None:
         self._untracked.note(path, is_left_out=False)
-        self._unmatched.note(path, is_left_out=False)
+        if self._selection.include:
+            self._unmatched.note(path, is_left_out=False)
         try:
             status = status_of(found.entry.stat(follow_symlinks=False))
         except OSError as error:
