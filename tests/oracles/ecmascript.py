@@ -10,14 +10,17 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from corpora import fetch
 from filelock import FileLock
 
 HERE = Path(__file__).parent
@@ -44,6 +47,9 @@ viem@2.57.20 vite@8.4.0 vue@3.5.45 xstate@5.33.3 zod@4.6.7 @angular/core@21.2.26
 @nestjs/common@12.5.1 @reduxjs/toolkit@2.15.0 @sinclair/typebox@0.34.52
 @tanstack/query-core@5.108.4 @wordpress/components@41.0.0
 """.split()
+# A page of thousands of modules in a few files, and what its bundler makes of names.
+WHEELS = ("apache-airflow-core==3.3.2",)
+ALWAYS = ("apache_airflow_core-", "three-")  # archives of which every file is compared
 SUFFIXES = frozenset(".js .mjs .cjs .jsx .ts .mts .cts .tsx".split())
 NPM_SECONDS = 600
 
@@ -80,6 +86,7 @@ def download(folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "tools").mkdir(parents=True)
         npm("pack", "--silent", "--ignore-scripts", *PACKAGES, cwd=partial)
+        fetch([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *WHEELS], partial)
         install = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
         npm(*install, "--prefix", str(partial / "tools"), *TOOLS, cwd=partial / "tools")
         partial.rename(folder)
@@ -89,20 +96,29 @@ def sources(folder: Path) -> dict[str, bytes]:
     """Return the sources of all packages by path, of equal ones the first."""
     found: dict[str, bytes] = {}
     seen: set[bytes] = set()
-    for archive in sorted(folder.glob("*.tgz")):
-        with tarfile.open(archive) as package:
-            for member in package:
-                path = PurePosixPath(member.name)
-                if not member.isfile() or path.suffix not in SUFFIXES:
-                    continue
+    for archive in sorted([*folder.glob("*.tgz"), *folder.glob("*.whl")]):
+        for path, data in _members(archive):
+            digest = sha256(data).digest()
+            if digest not in seen:
+                seen.add(digest)
+                found[str(archive.stem / path.relative_to(path.parts[0]))] = data
+    return found
+
+
+def _members(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            for name in wheel.namelist():
+                if PurePosixPath(name).suffix in SUFFIXES:
+                    yield PurePosixPath(name), wheel.read(name)
+        return
+    with tarfile.open(archive) as package:
+        for member in package:
+            path = PurePosixPath(member.name)
+            if member.isfile() and path.suffix in SUFFIXES:
                 stream = package.extractfile(member)
                 assert stream is not None
-                data = stream.read()
-                digest = sha256(data).digest()
-                if digest not in seen:
-                    seen.add(digest)
-                    found[str(archive.stem / path.relative_to(path.parts[0]))] = data
-    return found
+                yield path, stream.read()
 
 
 def changed(files: dict[str, bytes], count: int, seed: int) -> dict[str, bytes]:
@@ -160,7 +176,14 @@ def said(kind: str, root: Path, paths: Iterable[str], tools: Path) -> list[Said]
     """
 
     def half(part: list[str]) -> list[Said]:
-        command = ["node", "--stack-size=900", str(DRIVER), str(tools), kind]
+        command = [
+            "node",
+            "--experimental-vm-modules",
+            "--stack-size=900",
+            str(DRIVER),
+            str(tools),
+            kind,
+        ]
         done = subprocess.run(
             command, cwd=root, input="\n".join(part), capture_output=True, text=True, check=True
         )

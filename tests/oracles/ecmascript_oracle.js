@@ -3,13 +3,16 @@
 // Usage: node ecmascript_oracle.js DIRECTORY_WITH_NODE_MODULES verdicts|names < file_names
 // One JSON object per file:
 //   verdicts: {file, typescript: line or null, babel: line or null, patterns: whether the regular
-//             expressions are valid, which neither of the two looks at}
+//             expressions are valid, which neither of the two looks at, node: whether it takes the
+//             file for a script, a function of a loader or a module, as far as its name leaves that
+//             open; null for what node does not read}
 //   names:    {file, findings: [{rule, line, name, typed, selfNamed}], or null where it is not parsed}
 
 "use strict";
 
 const fs = require("fs");
 const path = require("path");
+const vm = require("vm");
 const { createRequire } = require("module");
 
 const load = createRequire(path.join(path.resolve(process.argv[2]), "index.js"));
@@ -76,10 +79,31 @@ function verdicts() {
     return (tree?.tokens ?? []).filter((token) => token.type.label === "regexp");
   }
 
+  const LOADER = ["exports", "require", "module", "__filename", "__dirname"];
+
+  function compiles(compile) {
+    try {
+      compile();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  function nodeTakes(file, text) {
+    if (!/\.[cm]?js$/.test(file)) return null;
+    const asModule = () => compiles(() => new vm.SourceTextModule(text));
+    const body = text.replace(/^#!.*/, "");
+    const asFunction = () => compiles(() => vm.compileFunction(body, LOADER));
+    if (/\.mjs$/.test(file)) return asModule();
+    if (/\.cjs$/.test(file)) return asFunction();
+    return compiles(() => new vm.Script(text)) || asFunction() || asModule();
+  }
+
   return (file, text) => {
     const { tree, line } = babelReads(file, text);
     const patterns = patternsOf(tree).every(({ value }) => isPattern(value));
-    return { file, typescript: typescriptLine(file, text), babel: line, patterns };
+    return { file, typescript: typescriptLine(file, text), babel: line, patterns, node: nodeTakes(file, text) };
   };
 }
 

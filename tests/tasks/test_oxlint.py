@@ -90,6 +90,7 @@ def shadowing(path: str, content: str) -> list[str]:
         "import source a from 'x'; a();",
         "import source from 'x'; import defer from 'y'; source(defer);",
         "import { do as a, default as b, if as c } from 'x'; a(b, c);",
+        "import { do as x } from 'x'; x(1 < 2, 3 > (4)); x(a < b, c > (d), e<f, g>(h));",
         "export { if, do as while, default as function } from 'x';",
         "import { 'a b' as c } from 'x'; export { c as 'd e' };",
         "x = a\n++b",
@@ -154,6 +155,12 @@ def test_accepted_everywhere(content: str) -> None:
         ("m.mjs", "await f(); export { x as default } from 'y';"),
         ("m.js", "x = <a-b.c-d e-f:g-h='i'/>;"),
         ("m.jsx", "x = <a b={c, d}/>;"),
+        ("m.jsx", "using x = <a/>; for await (y of x) ;"),
+        ("m.tsx", "using x = <a/>;"),
+        ("m.js", "var let; let\n++let; let ? let => let : { let }; f(let)\nlet: if (let) let\n"),
+        ("m.cjs", "let\nfunction f() {} while (0) let\nx"),
+        ("m.js", "f() = 1; f(g)++; --a.b(); a[b]() >>>= 2; for (f() in x) ; for (f()() of x) ;"),
+        ("m.mjs", "f('é') = `${1}`; export {};"),
     ],
 )
 def test_accepted_as_what_the_name_says_or_leaves_open(path: str, content: str) -> None:
@@ -253,6 +260,28 @@ def test_typescript_is_accepted(content: str) -> None:
 )
 def test_what_only_a_checker_rejects_is_accepted(content: str) -> None:
     assert rejecting(["m.d.ts", "m.d.mts", "m.d.cts", "m.d.css.ts"], content) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "'use strict'; let\n",
+        "let\n; export {};",
+        "class A { m() { let } }",
+        "let let = 1;",
+        "let\nlet = 1;",
+        "for (let of x) ;",
+        "new f() = 1;",
+        "f?.() = 1;",
+        "a + f() = 1;",
+        "(f(), 1) = 1;",
+        "[f()] = 1;",
+        "f() &&= 1;",
+        "import('x') = 1;",
+    ],
+)
+def test_what_is_no_name_and_no_call_is_rejected(content: str) -> None:
+    assert rejecting(["m.js", "m.cjs"], content) == ["m.js", "m.cjs"]
 
 
 BROKEN_EVERYWHERE = [

@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from codebatch.runtime.lazy import lazy
 from codebatch.tasks.base import Config, reason_to_skip
 from codebatch.tasks.languages.base import NameFinding, Source, SyntaxFault
 from codebatch.tasks.languages.dialects import reason_not_to_parse
@@ -24,9 +25,13 @@ from codebatch.tasks.languages.ecmascript.places import places
 from codebatch.tasks.source import SourceFile
 
 if TYPE_CHECKING:
+    from codebatch.tasks.languages.ecmascript import readings
     from codebatch.tasks.languages.ecmascript.grammars import FlatTree
+else:
+    readings = lazy("codebatch.tasks.languages.ecmascript.readings")
 
 _MOST_FAULTS = 20  # of a file
+_ASSIGNED = "Cannot assign to this expression"
 UNUSED, SHADOW = "no-unused-vars", "no-shadow"
 # What is found by them is not reported: the global names of a script, and what makes it none.
 _GLOBAL, _COMMONJS = "no-implicit-globals", "no-restricted-globals"
@@ -90,10 +95,21 @@ class SyntaxFaults:
 
 
 def _faults(source: Source, remarks: Sequence[Remark]) -> Iterator[SyntaxFault]:
-    errors = [remark for remark in remarks if remark.is_error(source.language)][:_MOST_FAULTS]
+    errors = [remark for remark in remarks if remark.is_error(source.language)]
+    if any(error.message == _ASSIGNED for error in errors):
+        errors = [error for error in errors if not _is_assigned_call(source, error)]
+    errors = errors[:_MOST_FAULTS]
     where = places(source.text, (error.offset for error in errors)) if errors else ()
     for (line, column), error in zip(where, errors, strict=True):
         yield SyntaxFault(line, column, error.message)
+
+
+def _is_assigned_call(source: Source, error: Remark) -> bool:
+    if error.message != _ASSIGNED or source.language not in ("javascript", "jsx"):
+        return False
+    data = source.text.encode()
+    before, target = (part.decode() for part in (data[: error.offset], data[: error.end]))
+    return readings.assigns_to_call(source.text, len(before), len(target))
 
 
 class OxlintFindings:

@@ -1,18 +1,11 @@
 """The ECMAScript front end: one parsed file, and how it is read.
 
-The grammars read ASCII: every other character is replaced by one that means the same to them (a
-letter by ``_``, white space by a space, anything else by one they reject outside of strings and
-comments), so that byte offsets are code point offsets and no byte that does not decode can be a
-fault by itself. NUL is replaced because tree-sitter takes it for the end of the file, and U+2028
-and U+2029 by spaces: they would end lines of code, but are found in strings.
-
 The grammars are behind the languages, and reject some valid files. Their trees hold a node of type
 ``ERROR`` then, with what could be read around it; what the language rejects is not decided here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -28,6 +21,7 @@ from codebatch.tasks.languages.base import (
 )
 from codebatch.tasks.languages.dialects import TEMPLATE, is_template
 from codebatch.tasks.languages.ecmascript import edges, encode, findings, metrics, shapes, symbols
+from codebatch.tasks.languages.ecmascript.ascii import ascii_of
 from codebatch.tasks.languages.ecmascript.grammars import flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 
@@ -40,7 +34,7 @@ class ParsedFile:
     nests_deeply = False  # no tool is given this tree
 
     def __init__(self, text: str, grammar: str) -> None:
-        self._tree = flatten(parse(grammar, _ascii(text)), grammar, text)
+        self._tree = flatten(parse(grammar, ascii_of(text)), grammar, text)
         self._grammar = grammar
 
     @property
@@ -51,7 +45,7 @@ class ParsedFile:
         return TEMPLATE if rejected and is_template(text, self._accepts) else None
 
     def _accepts(self, text: str) -> bool:
-        return not parse(self._grammar, _ascii(text)).root_node.has_error
+        return not parse(self._grammar, ascii_of(text)).root_node.has_error
 
     def encode(self) -> EncodedTree:
         """The tree, as recovered where the grammar rejects the file."""
@@ -94,37 +88,3 @@ def read_tree(source: Source) -> object:
 
 def _grammar_of(source: Source) -> str:
     return "javascript" if source.language == "jsx" else source.language
-
-
-_LONE_RETURN = re.compile(r"\r(?!\n)")
-_FOREIGN = re.compile(r"[^\x01-\x7f]+")
-
-
-class _StandIns(dict[int, str]):
-    """For each character the ASCII one that means the same to a grammar."""
-
-    def __init__(self) -> None:
-        super().__init__({code: chr(code) for code in range(1, 128)})
-        self[0] = "\x01"
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        if ("_" + char).isidentifier():
-            stand_in = "_"
-        elif char.isspace() or char == "\ufeff":
-            stand_in = " "
-        else:
-            stand_in = "\x01"
-        self[code] = stand_in
-        return stand_in
-
-
-_STAND_INS = _StandIns()
-
-
-def _ascii(text: str) -> str:
-    if "\r" in text:
-        text = _LONE_RETURN.sub("\n", text)
-    if text.isascii() and "\0" not in text:
-        return text
-    return _FOREIGN.sub(lambda run: run[0].translate(_STAND_INS), text)

@@ -16,11 +16,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from codebatch.runtime.lazy import lazy
 from codebatch.tasks.languages.base import Source
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
+
+if TYPE_CHECKING:
+    from codebatch.tasks.languages.ecmascript import readings
+else:
+    readings = lazy("codebatch.tasks.languages.ecmascript.readings")
 
 # It ends with 1 where it has found an error in a file.
 OXLINT = NativeTool("oxlint", ends_well=(0, 1))
@@ -38,6 +44,7 @@ _EXTENSIONS = {
     ("javascript", "module"): ("mjs",),
     ("javascript", "commonjs"): ("cjs", "mjs"),
     ("javascript", "any"): ("js", "mjs", "cjs"),
+    ("jsx", "any"): ("jsx", "mjs", "cjs"),
     ("typescript", "module"): ("mts",),
     ("typescript", "commonjs"): ("cts", "mts"),
     ("typescript", "any"): ("ts", "mts", "cts"),
@@ -48,18 +55,25 @@ _RULE = re.compile(r"\w+\(\D.*\)")
 _NUMBERED = re.compile(r"TS\((\d+)\)")
 # Numbers of what TypeScript's parser reports: a property access on type arguments, a binary file.
 _OF_PARSER = frozenset(("1477", "1490"))
+# Of TSX without an import or export: oxc reads it as a script, TypeScript takes it for either.
+_AS_MODULE = "\nexport {};"
 # ECMAScript knows nothing of these, in the names and the braces of elements.
 _ALLOWED_IN_JAVASCRIPT = frozenset(("TS(18007)", "Identifiers in JSX cannot contain hyphens"))
+
+
+# A text, and the extension under which it is read.
+_Copy = tuple[str, str]
 
 
 class Remark(NamedTuple):
     """Something said of a file at an offset in bytes of its text in UTF-8.
 
     ``code`` is ``eslint(NAME)`` for a rule, ``TS(NUMBER)`` for an error that has this number in
-    TypeScript, and empty for any other error.
+    TypeScript, and empty for any other error. ``end`` is where what it is said of ends.
     """
 
     offset: int
+    end: int
     code: str
     message: str
 
@@ -90,7 +104,7 @@ class OxlintRun:
         self._sources = sources
         self._rules = rules
         self._answer: list[list[Remark]] | Exception | None = None
-        first = [(source, _extensions(source)[0]) for source in sources]
+        first = [(source.text, _extensions(source)[0]) for source in sources]
         self._run = self._start(first) if first else None
         for place, source in enumerate(sources):
             if not rules or _FLOW not in source.text:
@@ -115,16 +129,20 @@ class OxlintRun:
         return self._answer
 
     def _try_again(self, remarks: list[list[Remark]], rejected: Sequence[int]) -> None:
-        """Have rejected files read as what else they may be; the first that is accepted counts."""
-        copies = [(i, other) for i in rejected for other in _extensions(self._sources[i])[1:]]
+        """Have rejected files read as what else they may be; the first that is accepted counts.
+
+        Where the text had to be another one, what is said besides is at other places.
+        """
+        copies = [(i, copy) for i in rejected for copy in _other_readings(self._sources[i])]
         if not copies:
             return
         if self._run is not None:
             self._run.cancel()
-        self._run = self._start([(self._sources[i], extension) for i, extension in copies])
-        for (i, _), said in zip(copies, self._said(len(copies)), strict=True):
-            if _rejects(remarks[i], self._sources[i]) and not _rejects(said, self._sources[i]):
-                remarks[i] = said
+        self._run = self._start([copy for _, copy in copies])
+        for (i, (text, _)), said in zip(copies, self._said(len(copies)), strict=True):
+            source = self._sources[i]
+            if _rejects(remarks[i], source) and not _rejects(said, source):
+                remarks[i] = said if text == source.text else []
 
     def cancel(self) -> None:
         """End oxlint, if it has not ended, and let go of the files."""
@@ -140,10 +158,10 @@ class OxlintRun:
         for source in self._sources:
             source.runs.pop(OXLINT.name, None)
 
-    def _start(self, copies: Sequence[tuple[Source, str]]) -> ToolRun:
+    def _start(self, copies: Sequence[_Copy]) -> ToolRun:
         files = {
-            f"{number}.{extension}": self._copy(source)
-            for number, (source, extension) in enumerate(copies)
+            f"{number}.{extension}": self._content(text)
+            for number, (text, extension) in enumerate(copies)
         }
         arguments = [*_ARGUMENTS, *files]
         categories = {"correctness": "off"}
@@ -151,14 +169,13 @@ class OxlintRun:
         files[_CONFIGURATION] = json.dumps(configuration).encode()
         return ToolRun(OXLINT, arguments, files)
 
-    def _copy(self, source: Source) -> bytes:
-        """Return the text as oxlint is to see it.
+    def _content(self, text: str) -> bytes:
+        """Return a text as oxlint is to see it.
 
         It says nothing of errors in JavaScript that has ``@flow`` in a comment, wherever that
         stands. The other spelling may name another decorator, so names are looked for without it.
         """
-        text = source.text if self._rules else source.text.replace(_FLOW, _FLOW.upper())
-        return text.encode()
+        return (text if self._rules else text.replace(_FLOW, _FLOW.upper())).encode()
 
     def _said(self, count: int) -> list[list[Remark]]:
         """Return what is said of each copy."""
@@ -190,6 +207,19 @@ def _extensions(source: Source) -> tuple[str, ...]:
     return _EXTENSIONS.get(key) or (source.language,)  # "jsx" and "tsx" are extensions
 
 
+def _other_readings(source: Source) -> Iterator[_Copy]:
+    """Yield what else a file may be read as."""
+    extensions = _extensions(source)
+    for extension in extensions[1:]:
+        yield source.text, extension
+    if source.language == "tsx":
+        yield source.text + _AS_MODULE, extensions[0]
+    elif source.language in ("javascript", "jsx") and "let" in source.text:
+        escaped = readings.with_let_as_name(source.text)
+        if escaped != source.text:
+            yield from ((escaped, extension) for extension in extensions)
+
+
 def _rejects(remarks: Sequence[Remark], source: Source) -> bool:
     return any(remark.is_error(source.language) for remark in remarks)
 
@@ -199,6 +229,7 @@ def _remark(item: dict[str, Any]) -> Remark:
     places = item["labels"]
     # Of a name that is declared twice, the second place is the one to look at.
     again = [place for place in places if "redeclared" in place.get("label", "")]
-    offset = min((place["span"]["offset"] for place in again or places[:1]), default=0)
+    spans = [(place["span"]["offset"], place["span"]["length"]) for place in again or places[:1]]
+    offset, length = min(spans, default=(0, 0))
     message = item["message"].partition(". ")[0].removesuffix(".")
-    return Remark(offset, item.get("code", ""), message)
+    return Remark(offset, offset + length, item.get("code", ""), message)
