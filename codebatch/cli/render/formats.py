@@ -135,7 +135,7 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
 
 
 def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
-    return output.terminal_table(columns.shown, rows, columns.asked)
+    return output.terminal_table(columns.shown, rows, columns.asked, "--format csv")
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:

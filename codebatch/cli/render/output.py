@@ -157,10 +157,15 @@ def table(columns: Columns, rows: Iterable[object]) -> Iterator[str]:
 
 
 def terminal_table(
-    columns: Sequence[str], rows: Iterable[Mapping[str, object]], asked: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    asked: Sequence[str] = (),
+    whole: str = "--json",
 ) -> Iterator[str]:
-    """The lines of a table, cut to the width of a terminal; stderr says what was cut."""
-    return table_lines(columns, rows, terminal_width() if is_terminal() else None, asked)
+    """The lines of a table, cut to the width of a terminal; stderr says what was cut, and that the
+    option ``whole`` shows all.
+    """
+    return table_lines(columns, rows, terminal_width() if is_terminal() else None, asked, whole)
 
 
 def is_unicode() -> bool:
@@ -192,6 +197,7 @@ def table_lines(
     rows: Iterable[Mapping[str, object]],
     width: int | None = None,
     asked: Sequence[str] = (),
+    whole: str = "--json",
 ) -> Iterator[str]:
     """The lines of a table: heads, then rows; numbers to the right.
 
@@ -207,7 +213,7 @@ def table_lines(
         widths = fitted(natural, sheet.numeric, width, order, len(kept))
     yield from sheet.lines(widths)
     if widths != natural:
-        _note_cut(columns, natural, widths)
+        write_note(f"cut to the terminal: {_cut(columns, natural, widths)} (all: {whole})")
 
 
 def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
@@ -216,7 +222,7 @@ def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]
     """
     sheet = _Sheet.of(columns, rows)
     if not is_terminal() or fits(sheet.natural, sheet.numeric, terminal_width()):
-        yield from terminal_table(columns, rows, columns)
+        yield from terminal_table(columns, rows, columns, "--format csv")
         return
     wide = max(map(text_width, sheet.heads))
     for number, cells in enumerate(sheet.cells, 1):
@@ -352,13 +358,13 @@ def ago(seconds: float) -> str:
     return "just now"
 
 
-def _note_cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> None:
+def _cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> str:
     found = [*zip(map(heading, columns), natural, widths, strict=True)]
     short = [name for name, before, now in found if 0 < now < before]
     gone = [name for name, before, now in found if now == 0 < before]
     parts = [f"shortened {', '.join(short)}"] if short else []
     parts += [f"left out {', '.join(gone)}"] if gone else []
-    write_note(f"cut to the terminal: {'; '.join(parts)} (all: --format csv)")
+    return "; ".join(parts)
 
 
 def _is_number(cell: str) -> bool:
