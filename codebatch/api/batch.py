@@ -52,8 +52,7 @@ class Batch(Results):
         """When it was last asked for, and over which tree: its folder, branch and commit, each None
         where that is not known.
         """
-        found = self.directory.batches.asking(self.id)
-        return found._replace(checkout=self.directory.checkout_of(self.id))
+        return self.directory.asking_of(self.id)
 
     @property
     def source_folder(self) -> Path | None:

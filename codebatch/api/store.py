@@ -367,6 +367,13 @@ class Snapshot:
     id: str
     taken: writer.SnapshotResult | None = None
 
+    @property
+    def asking(self) -> Asking:
+        """When it was last taken, and of which tree: its folder, branch and commit, each None where
+        that is not known.
+        """
+        return self.directory.asking_of(self.id)
+
     @cached_property
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""

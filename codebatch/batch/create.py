@@ -53,7 +53,7 @@ def init_batch(
         with hold_lease(store.layout, "batch init"), expecting(store.layout, snapshot_id):
             _save_plan(store, identity, shards)
     plan = store.batches.load_plan(batch_id)
-    checkout = checkout or store.snapshots.checkout_of(snapshot_id)
+    checkout = checkout or store.asking_of(snapshot_id).checkout
     store.batches.ask(batch_id, Asking(now(), checkout))
     ids = tuple(task.id for task in plan.tasks)
     return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)
@@ -61,7 +61,7 @@ def init_batch(
 
 def ask_again(store: StoreDirectory, batch_id: str) -> None:
     """Note that a batch is asked for again, over the same tree."""
-    store.batches.ask(batch_id, Asking(now(), store.checkout_of(batch_id)))
+    store.batches.ask(batch_id, Asking(now(), store.asking_of(batch_id).checkout))
 
 
 def _save_plan(store: StoreDirectory, identity: BatchIdentity, shards: int | None) -> None:

@@ -44,7 +44,6 @@ CONDITIONS = (
     "target",
 )
 
-_SHORT_COMMIT = 7
 _OF_RUN = (
     *("scheduler", "workers", "file_timeout", "memory_limit", "transport", "cluster_timeout"),
     *("performance_report", "tasks"),
@@ -82,9 +81,21 @@ class Call:
             shared["options"] = {name: given.pop(name) for name in _OF_RUN}
         return cls(**shared, filters={name: given.pop(name) for name in select if name in given})
 
-    def open(self) -> api.Store:
-        """Return the store that is meant."""
-        return api.open_store(self.store)
+    def open(self, *, create: bool = False) -> api.Store:
+        """Return the store that is meant, made if need be; stderr says where one is that was found
+        in a folder above.
+        """
+        opened = api.open_store(self.store, create=create)
+        self.name_store(opened)
+        return opened
+
+    def name_store(self, opened: api.Store) -> None:
+        """Say on stderr where the store is, if it was found in a folder above."""
+        is_named = self.store is not None or os.environ.get(api.STORE_VARIABLE)
+        if self.is_for_people and not (is_named or opened.created):
+            place = os.path.relpath(opened.path)
+            if os.path.dirname(place):
+                output.write_note(f"store: {place}")
 
     @property
     def is_for_people(self) -> bool:
@@ -97,10 +108,14 @@ class Call:
         """
         opened = self.open()
         batch = opened.find_batch(self.batch_id)
-        if self.is_for_people:
-            output.write_note(tree_of(batch) + _beside(opened, batch, self.batch_id))
+        self.name_trees(batch, more=_beside(opened, batch, self.batch_id))
         batch.on_unfinished = functools.cache(lambda text: output.write_note(f"note: {text}"))
         return batch
+
+    def name_trees(self, *answers: api.Batch | api.Snapshot, more: str = "") -> None:
+        """Say on stderr which trees an answer is about, unless a program is to read it."""
+        if self.is_for_people:
+            output.write_note(f" {output.arrow()} ".join(map(_tree_of, answers)) + more)
 
     def batch_to_read(self) -> tuple[api.Batch, BatchStatus]:
         """Return the batch and its states; an error where it has no records yet."""
@@ -147,12 +162,12 @@ class Call:
         return output.next_lines(*commands, store=self.store)
 
 
-def tree_of(batch: api.Batch) -> str:
-    """Return what a batch is about in a few words: ``flask  main@1a2b3c4  2 min ago``."""
-    asked, (source, branch, commit) = batch.asking
-    folder = batch.id if source is None else os.path.basename(source) or source
-    at = "@".join(filter(None, (branch, commit and commit[:_SHORT_COMMIT])))
-    return "  ".join(filter(None, (folder, at, output.ago(seconds_since(asked)))))
+def _tree_of(one: api.Batch | api.Snapshot) -> str:
+    """Return what it is about in a few words: ``flask  main@1a2b3c4  2 min ago``."""
+    asked, (source, branch, commit) = one.asking
+    folder = one.id if source is None else os.path.basename(source) or source
+    words = (folder, output.revision(branch, commit), output.ago(seconds_since(asked)))
+    return "  ".join(filter(None, words))
 
 
 def _beside(store: api.Store, batch: api.Batch, asked: str | None) -> str:

@@ -67,7 +67,7 @@ def _store(ctx: click.Context) -> api.Store:
 
 
 def _batch(ctx: click.Context) -> api.Batch:
-    return _store(ctx).find_batch(ctx.params.get("batch_id") or _LATEST)
+    return _store(ctx).find_batch(ctx.params.get("batch_id"))
 
 
 def _paths(kind: str) -> Offers:

@@ -62,7 +62,7 @@ def readings_of(store: StoreDirectory, batch_id: str, text: str) -> Iterator[str
     in_tree = posixpath.normpath(text)
     if not is_local:
         yield in_tree
-    yield from _from_here(text, store.checkout_of(batch_id).source)
+    yield from _from_here(text, store.asking_of(batch_id).checkout.source)
     if is_local and not in_tree.startswith(("/", "../")) and in_tree != "..":
         yield in_tree
 

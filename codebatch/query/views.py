@@ -16,7 +16,13 @@ from codebatch.store import StoreDirectory
 if TYPE_CHECKING:
     from codebatch.query.filters import RecordFilter
 
-_SNAPSHOT_FIELDS = ("snapshot_id", "taken", "source", "file_count", "total_bytes")
+_TAKEN = ("snapshot_id", "taken", "file_count", "total_bytes")
+_ASKED = ("asked", "source", "branch", "commit", "names")
+SNAPSHOT_FIELDS = (*_TAKEN, *_ASKED, "skipped_count")
+BATCH_FIELDS = (
+    *("batch_id", "snapshot_id", "pipeline", "created", *_ASKED, "status", "result", "shards"),
+    *("file_count", "total_bytes", "records", "findings", "errors", "warnings", "output_bytes"),
+)
 
 
 def status(batch_status: BatchStatus) -> Document:
@@ -172,28 +178,45 @@ def file_rows(
 
 
 def snapshot_rows(store: StoreDirectory) -> list[Document]:
-    """Return a row for each snapshot, oldest first: id, when, from where, how many files, bytes,
-    skipped.
-    """
+    """Return a row for each snapshot, the one last asked for last: `SNAPSHOT_FIELDS`."""
+    names = _names_by_id(store)
 
     def row(snapshot_id: str) -> Document:
         document = store.snapshots.load(snapshot_id)
         skipped = document["skipped"]
         number = len(skipped) if isinstance(skipped, list) else 0
-        return {**{name: document[name] for name in _SNAPSHOT_FIELDS}, "skipped_count": number}
+        asked = _asked_fields(store, snapshot_id, names)
+        return {**{name: document[name] for name in _TAKEN}, **asked, "skipped_count": number}
 
-    rows = _still_there(store.snapshots.ids(), row)
-    return sorted(rows, key=lambda row: (str(row["taken"]), str(row["snapshot_id"])))
+    return _in_order(_still_there(store.snapshots.ids(), row), "snapshot_id")
 
 
 def batch_rows(store: StoreDirectory) -> list[Document]:
-    """Return a row for each batch, oldest first: what it is, how far it is, and its size.
+    """Return a row for each batch, the one last asked for last: `BATCH_FIELDS`.
 
-    ``file_count`` and ``total_bytes`` are of its inputs, ``records`` and ``output_bytes`` of what
-    is committed so far; ``result`` is null until the batch is done.
+    ``file_count`` and ``total_bytes`` are of its inputs, ``records``, ``findings`` and
+    ``output_bytes`` of what is committed so far; ``result`` is null until the batch is done.
     """
-    rows = _still_there(store.batches.ids(), lambda one: _batch_row(store, one))
-    return sorted(rows, key=lambda row: (str(row["created"]), str(row["batch_id"])))
+    names = _names_by_id(store)
+    ids = store.batches.ids()
+    return _in_order(_still_there(ids, lambda one: _batch_row(store, one, names)), "batch_id")
+
+
+def _in_order(rows: Iterable[Document], id_field: str) -> list[Document]:
+    return sorted(rows, key=lambda row: (str(row["asked"]), str(row[id_field])))
+
+
+def _names_by_id(store: StoreDirectory) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name in store.names.readable():
+        names.setdefault(name.id, []).append(name.name)
+    return names
+
+
+def _asked_fields(store: StoreDirectory, one: str, names: Mapping[str, list[str]]) -> Document:
+    """Return when something was last asked for, over which tree, and what names it has."""
+    asking = store.asking_of(one)
+    return {"asked": asking.asked, **asking.checkout._asdict(), "names": names.get(one, [])}
 
 
 def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator[Document]:
@@ -203,17 +226,21 @@ def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator
             yield row(one)
 
 
-def _batch_row(store: StoreDirectory, batch_id: str) -> Document:
+def _batch_row(store: StoreDirectory, batch_id: str, names: Mapping[str, list[str]]) -> Document:
     document = store.batches.load(batch_id)
     batch_status = load_batch_status(store, batch_id)
-    names = ("batch_id", "snapshot_id", "pipeline", "created")
+    counts = batch_status.counts()
     return {
-        **{name: document[name] for name in names},
+        **{name: document[name] for name in ("batch_id", "snapshot_id", "pipeline", "created")},
+        **_asked_fields(store, batch_id, names),
         "status": batch_status.status,
         "result": batch_status.result,
         "shards": batch_status.shards(),
         "file_count": batch_status.plan.files,
         "total_bytes": sum(shard.bytes for shard in batch_status.plan.shards),
-        "records": batch_status.counts().records,
+        "records": counts.records,
+        "findings": counts.diagnostics,
+        "errors": counts.by_severity.get("error", 0),
+        "warnings": counts.by_severity.get("warning", 0),
         "output_bytes": batch_status.output_bytes,
     }

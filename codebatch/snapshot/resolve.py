@@ -53,7 +53,7 @@ def find_batch_here(store: StoreDirectory) -> str | None:
         return None
     for one in store.batches.newest_asked():
         with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
-            source = store.checkout_of(one).source
+            source = store.asking_of(one).checkout.source
             if source is not None and here.startswith(os.path.join(os.path.realpath(source), "")):
                 return one
     return None

@@ -66,7 +66,7 @@ class Names:
 
     def of(self, one: str) -> list[str]:
         """Return the names that hold an id; of those that are damaged, nothing is known."""
-        return [name.name for name in self._readable() if name.id == one]
+        return [name.name for name in self.readable() if name.id == one]
 
     def point(self, name: str, one: str, moment: str) -> str | None:
         """Have a name hold the id of a snapshot or a batch that is there; return the id that it
@@ -103,7 +103,8 @@ class Names:
         except (NameNotFoundError, StoreDamagedError):
             return None  # a damaged one is set anew
 
-    def _readable(self) -> Iterator[Name]:
+    def readable(self) -> Iterator[Name]:
+        """Yield every name that is whole, sorted."""
         for name in self.listed():
             with contextlib.suppress(NameNotFoundError, StoreDamagedError):
                 yield self.load(name)

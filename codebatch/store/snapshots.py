@@ -8,7 +8,6 @@ from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import Document, digest_bytes, seal, short_id
 from codebatch.model.errors import SnapshotNotFoundError, StoreDamagedError, StoreError
 from codebatch.model.records import FileRecord
-from codebatch.store.askings import Checkout
 from codebatch.store.documents import Documents, Kind, check_there, parse_line, pretty, typed
 from codebatch.store.files import read_file, write_file
 from codebatch.store.layout import INDEX_BYTES, SNAPSHOT_BYTES, SNAPSHOT_PREFIX, Layout
@@ -30,13 +29,6 @@ class Snapshots(Documents):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout, _KIND, layout.snapshots, layout.snapshot_document)
-
-    def checkout_of(self, snapshot_id: str) -> Checkout:
-        """Return the tree that a snapshot was last taken of."""
-        known = self.asking(snapshot_id).checkout
-        if known.source is not None:
-            return known
-        return Checkout(str(self.load(snapshot_id)["source"]) or None)
 
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """Return the files of a snapshot ordered by path; checked against the snapshot's id."""

@@ -24,7 +24,7 @@ from codebatch.model.errors import (
     StoreNotFoundError,
     StoreReadError,
 )
-from codebatch.store.askings import Checkout
+from codebatch.store.askings import Asking, Checkout
 from codebatch.store.batches import Batches
 from codebatch.store.documents import pretty
 from codebatch.store.door import TEMPORARY_PREFIX
@@ -64,17 +64,22 @@ class StoreDirectory:
         """The store's directory."""
         return self.layout.root
 
-    def checkout_of(self, batch_id: str) -> Checkout:
-        """Return the tree that a batch was last asked for over; where nothing says, the one that
-        its snapshot was taken of first.
+    def asking_of(self, one: str) -> Asking:
+        """Return when a snapshot or a batch was last asked for, and over which tree; where nothing
+        says which, the one that the snapshot was last taken of.
         """
-        known = self.batches.asking(batch_id).checkout
-        if known.source is not None:
-            return known
+        is_batch = one.startswith(f"{BATCH_PREFIX}-")
+        asking = (self.batches if is_batch else self.snapshots).asking(one)
+        if asking.checkout.source is not None:
+            return asking
         try:
-            return self.snapshots.checkout_of(str(self.batches.load(batch_id)["snapshot_id"]))
+            if is_batch:
+                taken = self.asking_of(str(self.batches.load(one)["snapshot_id"]))
+                return asking._replace(checkout=taken.checkout)
+            source = str(self.snapshots.load(one)["source"]) or None
+            return asking._replace(checkout=Checkout(source))
         except (SnapshotNotFoundError, StoreDamagedError):
-            return known
+            return asking
 
     def group(self, *, durable: bool, pins: Pins | None = None) -> WriteGroup:
         """Return a group of files to be written below this store; with pins, under their lease."""

@@ -204,7 +204,8 @@ def test_snapshots_have_sizes(main: Main, scanned: Scanned) -> None:
     [
         (-5, "just now"),
         (59, "just now"),
-        (60, "1 minute ago"),
+        (60, "1 min ago"),
+        (150, "2 min ago"),
         (3 * 3600 + 1800, "3 hours ago"),
         (86_400, "1 day ago"),
         (13 * 86_400, "1 week ago"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from codebatch.cli.command import ROWS, Call, command, tree_of
+from codebatch import api
+from codebatch.cli.command import ROWS, Call, command
 from codebatch.cli.gate import ANY, check_gate, fail_on_option
 from codebatch.cli.options import SELECTION
 from codebatch.cli.render import changes as in_words
@@ -107,7 +108,7 @@ def _compare(call: Call, a: str, b: str, kind: str | None) -> Comparison:
     found = opened.compare(a, b, kind=kind, **call.filters)
     if call.is_for_people:
         old, new = opened.find_batch(found.a), opened.find_batch(found.b)
-        output.write_note(f"{tree_of(old)} {output.arrow()} {tree_of(new)}")
+        call.name_trees(old, new)
         folders = [batch.source_folder for batch in (old, new)]
         if None not in folders and folders[0] != folders[1]:
             output.write_note(f"note: these are two trees: {folders[0]} and {folders[1]}")
@@ -177,7 +178,8 @@ def _diff_lines(
 def _finding_lines(
     call: Call, found: Comparison, items: Sequence[Document], *, plain: bool
 ) -> Iterator[str]:
-    old, new = (findings.source_of(call.open().find_batch(name)) for name in (found.a, found.b))
+    opened = api.open_store(call.store)
+    old, new = (findings.source_of(opened.find_batch(name)) for name in (found.a, found.b))
 
     def source(row: Row) -> Sequence[str]:
         return (old if row["change"] == "removed" else new)(row)

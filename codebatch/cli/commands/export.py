@@ -63,9 +63,12 @@ def export(call: Call, name: str, target: str, base: str | None, no_limit: bool)
         raise click.UsageError("--json describes an export that --output FILE writes")
     if name in BINARY_FORMATS and target == _STDOUT and output.is_terminal():
         raise click.UsageError(f"{name} is binary and not for a terminal: name a file by --output")
-    batch = call.batch()
+    opened = call.open()
+    batch = opened.find_batch(call.batch_id)
+    if target != _STDOUT:
+        call.name_trees(batch)
     batch.on_unfinished = lambda _: None  # which the report has among its notes
-    against = None if base is None else call.open().find_batch(base)
+    against = None if base is None else opened.find_batch(base)
     with _target(target) as stream:
         report = batch.export(name, stream, base=against, limited=not no_limit, **call.filters)
     for note in report.notes:

@@ -98,6 +98,7 @@ def verify(call: Call, **options: Any) -> None:
     if options["source"] is not None and not options["repair"]:
         raise UsageError("--source is for --repair alone")
     opened = api.open_damaged_store(call.store)
+    call.name_store(opened)
     with Display() as display:
 
         def tell(objects: int, total_bytes: int) -> None:

@@ -27,6 +27,7 @@ from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, Us
 from codebatch.model.keys import CODE, CODE_PARTS
 from codebatch.model.records import FILE_SCOPE
 from codebatch.runtime.lazy import lazy
+from codebatch.store import LATEST
 from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
@@ -230,11 +231,15 @@ def plan(
         raise UsageError("a plan is for a snapshot or a batch: give one of --snapshot and --batch")
     opened = call.open()
     if batch is not None:
-        forecast = opened.find_batch(batch, tasks=tasks).forecast()
+        planned = opened.find_batch(batch, tasks=tasks)
+        call.name_trees(planned)
+        forecast = planned.forecast()
     else:
+        taken = opened.find_snapshot(snapshot or LATEST)
+        call.name_trees(taken)
         settings = rule_settings(select_rules, ignore_rules)
         forecast = opened.forecast(
-            snapshot or "latest", pipeline, tasks=tasks, settings=settings, shards=shards
+            taken, pipeline, tasks=tasks, settings=settings, shards=shards
         )
     rows = [{**vars(task), "reasons": _reasons(task)} for task in forecast.tasks]
     call.write({**vars(forecast), "tasks": rows}, _forecast_lines(call, forecast))

@@ -128,7 +128,7 @@ def scan(
         shards=shards,
         performance_report=call.options["performance_report"],
     )
-    opened = api.open_store(call.store, create=True)
+    opened = call.open(create=True)
     if opened.created:
         output.write_note(f"made a store: {os.path.relpath(opened.path)}")
     watch = opened.prewarm(scheduler, call.options["workers"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.command import ID, Call, command
+from codebatch.cli.command import ID, ROWS, Call, command
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.group import LeadingCommand, ReportingGroup
 from codebatch.cli.options import (
@@ -37,8 +37,11 @@ from codebatch.cli.render import output
 from codebatch.cli.render.output import ago, counted, printable, size
 from codebatch.cli.render.progress import Display, count_row
 from codebatch.model.clock import seconds_since
+from codebatch.model.digest import Document
 from codebatch.model.errors import StoreError, UsageError
+from codebatch.query.fields import check_sort, sorted_rows
 from codebatch.query.show import BATCH, OBJECT
+from codebatch.query.views import BATCH_FIELDS, SNAPSHOT_FIELDS
 from codebatch.store import init_store
 
 if TYPE_CHECKING:
@@ -46,27 +49,33 @@ if TYPE_CHECKING:
     from codebatch.maintenance.remove import RemovalReport
     from codebatch.snapshot.writer import SnapshotResult
 
-_SHORT_ID = len("snap-") + 8
-_SHORT_DIGEST = len("sha256:") + 12
+# What both listings say of an asking; columns in which no row has anything are left out.
+_TREE: output.Columns = {
+    "tree": lambda row: os.path.basename(row["source"] or ""),
+    "at": lambda row: output.revision(row["branch"], row["commit"]),
+    "name": lambda row: ", ".join(row["names"]),
+}
+_LISTED = ("source", "branch", "commit", "names", "file_count", "total_bytes", "asked")
 _SNAPSHOTS: output.Columns = {
     "snapshot_id": lambda row: row["snapshot_id"],
+    **_TREE,
     "files": lambda row: row["file_count"],
     "size": lambda row: size(row["total_bytes"]),
     "skipped": lambda row: row["skipped_count"],
-    "taken": lambda row: ago(seconds_since(row["taken"])),
+    "taken": lambda row: ago(seconds_since(row["asked"])),
     "source": lambda row: row["source"],
 }
 _BATCHES: output.Columns = {
     "batch_id": lambda row: row["batch_id"],
+    **_TREE,
     "status": lambda row: row["status"],
     "pipeline": lambda row: row["pipeline"],
     "files": lambda row: row["file_count"],
-    "size": lambda row: size(row["total_bytes"]),
-    "records": lambda row: row["records"],
-    "outputs": lambda row: size(row["output_bytes"]),
-    "created": lambda row: ago(seconds_since(row["created"])),
-    "snapshot": lambda row: row["snapshot_id"][:_SHORT_ID],
-    "result": lambda row: "-" if row["result"] is None else row["result"][:_SHORT_DIGEST],
+    "errors": lambda row: row["errors"],
+    "warnings": lambda row: row["warnings"],
+    "findings": lambda row: row["findings"],
+    "asked": lambda row: ago(seconds_since(row["asked"])),
+    "source": lambda row: row["source"],
 }
 
 
@@ -196,11 +205,11 @@ def _taken_lines(call: Call, taken: SnapshotResult) -> Iterator[str]:
     yield from call.next(f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full")
 
 
-@command()
+@command(select=("sort", "limit"), form=ROWS)
 def snapshots(call: Call) -> None:
-    """List the snapshots in the store with size, age and source, oldest first."""
-    rows = call.open().snapshots()
-    call.write(rows, output.table(_SNAPSHOTS, rows))
+    """List the snapshots in the store with tree, branch, size and age, latest last."""
+    check_sort(call.sort, SNAPSHOT_FIELDS)
+    _write_listing(call, call.open().snapshots(), SNAPSHOT_FIELDS, _SNAPSHOTS)
 
 
 @click.group("batch", cls=ReportingGroup)
@@ -261,11 +270,30 @@ def _planned_lines(call: Call, made: BatchResult) -> Iterator[str]:
     yield from call.next(f"codebatch run --batch {made.batch_id}")
 
 
-@command()
+@command(select=("sort", "limit"), form=ROWS)
 def batches(call: Call) -> None:
-    """List the batches in the store with status, size, age and result, oldest first."""
-    rows = call.open().batches()
-    call.write(rows, output.table(_BATCHES, rows))
+    """List the batches in the store with tree, branch, status, findings and age, latest last."""
+    check_sort(call.sort, BATCH_FIELDS)
+    _write_listing(call, call.open().batches(), BATCH_FIELDS, _BATCHES)
+
+
+def _write_listing(
+    call: Call, rows: Sequence[Document], fields: Sequence[str], columns: output.Columns
+) -> None:
+    """Write rows of which the latest is the last; a limit without an order keeps the latest."""
+    start = 0 if call.limit is None or call.sort else max(0, len(rows) - call.limit)
+    chosen = sorted_rows(rows[start:], call.sort)[: call.limit]
+    shown = {
+        name: read
+        for name, read in columns.items()
+        if name not in _TREE or not chosen or any(map(read, chosen))
+    }
+    call.write_rows(
+        chosen,
+        (fields[0], *_LISTED),
+        fields,
+        human=lambda found: output.table(shown, found),
+    )
 
 
 def _removal(

@@ -40,13 +40,14 @@ _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interr
 _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _PORTION = 500
+_SHORT_COMMIT = 7
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),
     ("week", 604_800),
     ("day", 86_400),
     ("hour", 3_600),
-    ("minute", 60),
+    ("min", 60),
 )
 
 
@@ -349,12 +350,17 @@ def size(number: int) -> str:
     raise AssertionError("unreachable")
 
 
+def revision(branch: str | None, commit: str | None) -> str:
+    """Return what a work tree of git was at: ``main@1a2b3c4``, or the part that is known."""
+    return "@".join(filter(None, (branch, commit and commit[:_SHORT_COMMIT])))
+
+
 def ago(seconds: float) -> str:
     """Return a time in the past in the largest unit that fits: ``3 hours ago``."""
     for unit, length in _UNITS:
         number = int(seconds // length)
         if number > 0:
-            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+            return f"{number} {unit}{'' if number == 1 or unit == 'min' else 's'} ago"
     return "just now"
 
 
