@@ -205,9 +205,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 terminalreporter.write_line(f"note: {text}")
 
 
-_OF_WHAT = re.compile(
-    r"^(?:\S+(?:  \S+)?  (?:just now|\d+ \w+ ago)(?:  \(of .*\))?|store: .*)\n", re.MULTILINE
-)
+_TREE = r"\S+(?:  \S+)?  (?:just now|\d+ \w+ ago)"
+_OF_WHAT = re.compile(rf"^(?:{_TREE}(?: -> {_TREE}|  \(of .*\))?|store: .*)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)

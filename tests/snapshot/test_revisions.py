@@ -12,7 +12,7 @@ from repositories import git, git_init, without_own_settings
 
 import codebatch
 from codebatch.model.errors import BatchNotFoundError, InvalidIdError, SnapshotNotFoundError
-from codebatch.snapshot.git.revisions import find_commit
+from codebatch.snapshot.git.revisions import Head, find_commit, find_head
 
 
 @pytest.fixture
@@ -138,3 +138,28 @@ def test_what_is_missing_or_hostile_names_nothing(work: Path) -> None:
     assert find_commit("HEAD", here) is None
     assert find_commit("HEAD~1", here) is not None
     assert find_commit("HEAD", b"/") is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_head_is_what_git_says(work: Path, packed: bool, tmp_path: Path) -> None:
+    if packed:
+        git(work, "pack-refs", "--all")
+    commit = git(work, "rev-parse", "HEAD").decode().strip()
+    assert find_head(os.fsencode(work / "pkg")) == Head("main", commit)
+    git(work, "switch", "-q", "feature/x")
+    before = git(work, "rev-parse", "HEAD").decode().strip()
+    assert find_head(os.fsencode(work)) == Head("feature/x", before)
+    git(work, "worktree", "add", "-q", "-b", "beside", str(tmp_path / "beside"), "main")
+    assert find_head(os.fsencode(tmp_path / "beside")) == Head("beside", commit)
+    git(work, "switch", "-q", "--detach", "main")
+    assert find_head(os.fsencode(work)) == Head(None, commit)
+    git(work, "switch", "-q", "--orphan", "unborn")
+    assert find_head(os.fsencode(work)) == Head("unborn", None)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"ref: refs/heads/../../config\n", b"ref: /etc/passwd\n", b"\xff\n", b"x" * 9999]
+)
+def test_head_that_leads_nowhere_is_none(work: Path, head: bytes) -> None:
+    (work / ".git/HEAD").write_bytes(head)
+    assert find_head(os.fsencode(work)).commit is None
