@@ -238,9 +238,7 @@ def plan(
         taken = opened.find_snapshot(snapshot or LATEST)
         call.name_trees(taken)
         settings = rule_settings(select_rules, ignore_rules)
-        forecast = opened.forecast(
-            taken, pipeline, tasks=tasks, settings=settings, shards=shards
-        )
+        forecast = opened.forecast(taken, pipeline, tasks=tasks, settings=settings, shards=shards)
     rows = [{**vars(task), "reasons": _reasons(task)} for task in forecast.tasks]
     call.write({**vars(forecast), "tasks": rows}, _forecast_lines(call, forecast))
 
