@@ -1,6 +1,4 @@
-"""What is in a store, made, listed, shown and removed: ``init``, ``snapshot`` and ``snapshots``,
-``batch`` and ``batches``, ``show``.
-"""
+"""What is in a store, made, shown and removed: ``init``, ``snapshot``, ``batch``, ``show``."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from codebatch import api
-from codebatch.cli.command import ID, ROWS, Call, command
+from codebatch.cli.command import ID, Call, command
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.group import LeadingCommand, ReportingGroup
 from codebatch.cli.options import (
@@ -34,49 +32,16 @@ from codebatch.cli.options import (
     wait_option,
 )
 from codebatch.cli.render import output
-from codebatch.cli.render.output import ago, counted, printable, size
+from codebatch.cli.render.output import counted, printable, size
 from codebatch.cli.render.progress import Display, count_row
-from codebatch.model.clock import seconds_since
-from codebatch.model.digest import Document
 from codebatch.model.errors import StoreError, UsageError
-from codebatch.query.fields import check_sort, sorted_rows
 from codebatch.query.show import BATCH, OBJECT
-from codebatch.query.views import BATCH_FIELDS, SNAPSHOT_FIELDS
 from codebatch.store import init_store
 
 if TYPE_CHECKING:
     from codebatch.batch import BatchResult
     from codebatch.maintenance.remove import RemovalReport
     from codebatch.snapshot.writer import SnapshotResult
-
-# What both listings say of an asking; columns in which no row has anything are left out.
-_TREE: output.Columns = {
-    "tree": lambda row: os.path.basename(row["source"] or ""),
-    "at": lambda row: output.revision(row["branch"], row["commit"]),
-    "name": lambda row: ", ".join(row["names"]),
-}
-_LISTED = ("source", "branch", "commit", "names", "file_count", "total_bytes", "asked")
-_SNAPSHOTS: output.Columns = {
-    "snapshot_id": lambda row: row["snapshot_id"],
-    **_TREE,
-    "files": lambda row: row["file_count"],
-    "size": lambda row: size(row["total_bytes"]),
-    "skipped": lambda row: row["skipped_count"],
-    "taken": lambda row: ago(seconds_since(row["asked"])),
-    "source": lambda row: row["source"],
-}
-_BATCHES: output.Columns = {
-    "batch_id": lambda row: row["batch_id"],
-    **_TREE,
-    "status": lambda row: row["status"],
-    "pipeline": lambda row: row["pipeline"],
-    "files": lambda row: row["file_count"],
-    "errors": lambda row: row["errors"],
-    "warnings": lambda row: row["warnings"],
-    "findings": lambda row: row["findings"],
-    "asked": lambda row: ago(seconds_since(row["asked"])),
-    "source": lambda row: row["source"],
-}
 
 
 @command(
@@ -205,13 +170,6 @@ def _taken_lines(call: Call, taken: SnapshotResult) -> Iterator[str]:
     yield from call.next(f"codebatch batch init --snapshot {taken.snapshot_id} --pipeline full")
 
 
-@command(select=("sort", "limit"), form=ROWS)
-def snapshots(call: Call) -> None:
-    """List the snapshots in the store with tree, branch, size and age, latest last."""
-    check_sort(call.sort, SNAPSHOT_FIELDS)
-    _write_listing(call, call.open().snapshots(), SNAPSHOT_FIELDS, _SNAPSHOTS)
-
-
 @click.group("batch", cls=ReportingGroup)
 def batch_group() -> None:
     """Plan batches, and remove them."""
@@ -268,32 +226,6 @@ def _planned_lines(call: Call, made: BatchResult) -> Iterator[str]:
     yield f"  pipeline {made.pipeline}: {', '.join(made.tasks)}"
     yield f"  {counted(made.shards, 'shard')}"
     yield from call.next(f"codebatch run --batch {made.batch_id}")
-
-
-@command(select=("sort", "limit"), form=ROWS)
-def batches(call: Call) -> None:
-    """List the batches in the store with tree, branch, status, findings and age, latest last."""
-    check_sort(call.sort, BATCH_FIELDS)
-    _write_listing(call, call.open().batches(), BATCH_FIELDS, _BATCHES)
-
-
-def _write_listing(
-    call: Call, rows: Sequence[Document], fields: Sequence[str], columns: output.Columns
-) -> None:
-    """Write rows of which the latest is the last; a limit without an order keeps the latest."""
-    start = 0 if call.limit is None or call.sort else max(0, len(rows) - call.limit)
-    chosen = sorted_rows(rows[start:], call.sort)[: call.limit]
-    shown = {
-        name: read
-        for name, read in columns.items()
-        if name not in _TREE or not chosen or any(map(read, chosen))
-    }
-    call.write_rows(
-        chosen,
-        (fields[0], *_LISTED),
-        fields,
-        human=lambda found: output.table(shown, found),
-    )
 
 
 def _removal(
