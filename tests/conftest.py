@@ -206,7 +206,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 _TREE = r"\S+(?:  \S+)?  (?:just now|\d+ \w+ ago)"
-_OF_WHAT = re.compile(rf"^(?:{_TREE}(?: -> {_TREE}|  \(of .*\))?|store: .*)\n", re.MULTILINE)
+_OF_WHAT = re.compile(
+    rf"^(?:{_TREE}(?: (?:->|→) {_TREE}|  \(of .*\))?|store: .*|note: these are two trees: .*)\n",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
