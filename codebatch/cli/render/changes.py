@@ -13,6 +13,7 @@ from codebatch.cli.render import output
 from codebatch.cli.render.change_words import contents, finding_words, words_of_file
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.source import page_width
+from codebatch.cli.render.widths import padded, shortened, text_width
 from codebatch.compare.changes import ADDED, CHANGED, REMOVED, RENAMED, Change
 from codebatch.compare.compare import Comparison
 
@@ -76,14 +77,14 @@ def _with_old_name(path: str, renames: Mapping[str, str]) -> str:
 def _bars(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
     totals = [sum(int(row[what]) for what in _SIGNS) for _, row in rows]
     digits = len(f"{max(totals):,}")
-    width = min(max(len(name) for name, _ in rows), int(page_width() * _WIDEST_NAME))
+    width = min(max(text_width(name) for name, _ in rows), int(page_width() * _WIDEST_NAME))
     room = page_width() - width - digits - 6
     scale = min(1.0, room / max(*totals, 1))
     for (name, row), total in zip(rows, totals, strict=True):
-        shown = name if len(name) <= width else "..." + name[3 - width :]
+        shown = padded(shortened(name, width, output.cut_mark()), width)
         lengths = ((sign, _length(int(row[what]), scale)) for what, sign in _SIGNS.items())
         bar = "".join(click.style(mark * n, fg=color) for (mark, color), n in lengths if n)
-        yield f"  {shown:<{width}} | {total:>{digits},} {bar}".rstrip()
+        yield f"  {shown} | {total:>{digits},} {bar}".rstrip()
 
 
 def _length(number: int, scale: float) -> int:

@@ -82,7 +82,7 @@ def listing(
     if grouped and rows:
         yield ""
     if shown < len(rows) and limit is None:
-        yield f"… {len(rows) - shown:,} more (all: --all)"
+        yield f"{output.cut_mark()} {len(rows) - shown:,} more (all: --all)"
     yield _counts(rows) + (f"; {shown:,} shown" if shown < len(rows) else "")
 
 

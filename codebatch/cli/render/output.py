@@ -183,6 +183,11 @@ def arrow() -> str:
     return "→" if is_unicode() else "->"
 
 
+def cut_mark() -> str:
+    """Return what stands where something is left out."""
+    return "…" if is_unicode() else "..."
+
+
 def terminal_width(default: int = 80) -> int:
     """Columns of the terminal, or as many as ``COLUMNS`` says."""
     return shutil.get_terminal_size((default, 24)).columns
@@ -259,7 +264,7 @@ class _Sheet(NamedTuple):
 
     def lines(self, widths: Sequence[int]) -> Iterator[str]:
         """Yield the lines with columns of these widths."""
-        mark = "…" if is_unicode() else "..."
+        mark = cut_mark()
         shown = [index for index, size in enumerate(widths) if size]
         for cells in (self.heads, *self.cells):
             texts = (

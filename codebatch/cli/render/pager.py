@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
+from codebatch.cli.render.widths import text_width
 from codebatch.runtime.lazy import lazy
 from codebatch.runtime.programs import find_program
 
@@ -84,7 +85,7 @@ def _screenful(lines: Iterator[str]) -> Iterator[str]:
             return
         yield line
         rows = click.unstyle(line).split("\n")
-        left -= sum(max(1, -(-len(row) // size.columns)) for row in rows)
+        left -= sum(max(1, -(-text_width(row) // size.columns)) for row in rows)
 
 
 def _echo(lines: Iterable[str]) -> None:

@@ -6,19 +6,17 @@ escaped. Of a line that is too long, the part around the column is shown, whatev
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
 
-from codebatch.cli.render.output import printable, terminal_width
+from codebatch.cli.render.output import cut_mark, printable, terminal_width
+from codebatch.cli.render.widths import text_width
 
 _TAB_WIDTH = 4
-_CUT = "…"
 _WIDEST = 160
 _NARROWEST = 40
-_NO_WIDTH = frozenset({"Mn", "Me", "Cf"})
 
 
 class _Cell(NamedTuple):
@@ -65,12 +63,13 @@ def _clipped(line: str, column: int, room: int) -> tuple[str, int]:
     if not left_out and end >= len(line) and _width(cells) <= room:
         return _text(cells), caret
     first = _cells_before(before, room // 2) if left_out or caret >= room - 1 else 0
-    head = _CUT if left_out or first else ""
-    last, used = first, len(head)
+    mark = cut_mark()
+    head = mark if left_out or first else ""
+    last, used = first, len(head) + len(mark) - 1
     while last < len(cells) and used + cells[last].width < room:
         used += cells[last].width
         last += 1
-    tail = _CUT if last < len(cells) or end < len(line) else ""
+    tail = mark if last < len(cells) or end < len(line) else ""
     return head + _text(cells[first:last]) + tail, caret - _width(cells[:first]) + len(head)
 
 
@@ -88,20 +87,11 @@ def _cells(line: str) -> list[_Cell]:
     found: list[_Cell] = []
     at = 0
     for character in line:
-        width = _TAB_WIDTH - at % _TAB_WIDTH
-        cell = _Cell(" " * width, width) if character == "\t" else _cell(character)
-        found.append(cell)
-        at += cell.width
+        is_tab = character == "\t"
+        text = " " * (_TAB_WIDTH - at % _TAB_WIDTH) if is_tab else printable(character)
+        found.append(_Cell(text, text_width(text)))
+        at += found[-1].width
     return found
-
-
-def _cell(character: str) -> _Cell:
-    text = printable(character)
-    if text != character:
-        return _Cell(text, len(text))
-    if unicodedata.category(character) in _NO_WIDTH:
-        return _Cell(text, 0)
-    return _Cell(text, 2 if unicodedata.east_asian_width(character) in "WF" else 1)
 
 
 def _width(cells: Sequence[_Cell]) -> int:
