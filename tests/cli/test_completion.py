@@ -19,27 +19,11 @@ from codebatch.cli.commands.describe import iter_commands
 COMMANDS = dict(iter_commands(cli))
 # Options whose values are numbers, sizes, times, or texts of one's own.
 FREE = {
-    *("--at", "--cluster-timeout", "--config", "--draw", "--file-timeout", "--grace", "--ignore"),
-    *(
-        "--largest",
-        "--limit",
-        "--lines",
-        "--max",
-        "--max-file-size",
-        "--max-memo-bytes",
-        "--max-memo-days",
-    ),
-    *(
-        "--memory-limit",
-        "--min",
-        "--name",
-        "--sample",
-        "--select",
-        "--shards",
-        "--subset",
-        "--target",
-    ),
-    *("--timeout", "--wait", "--workers"),
+    *("--at", "--cluster-timeout", "--config", "--depth", "--draw", "--file-timeout"),
+    *("--grace", "--ignore", "--largest", "--limit", "--lines", "--max", "--max-file-size"),
+    *("--max-memo-bytes", "--max-memo-days", "--memory-limit", "--min", "--name"),
+    *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
+    "--workers",
 }
 
 
