@@ -69,7 +69,7 @@ REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
 # What versions of ``symbols`` before 4 called an edge, and what it is called now.
 EARLIER_EDGE_TYPES = {"import": "imports", "export": "exports"}
 OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
-    "ast": (("chunked", bool),),
+    "ast": (("chunked", bool), ("partial", bool)),
     "edge": (("name", str), ("alias", str)),
     "metric": (("name", str), ("line", int)),
 }

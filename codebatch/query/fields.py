@@ -35,6 +35,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "nodes": INTEGER,
         "object": TEXT,
         "chunked": INTEGER,
+        "partial": INTEGER,
     },
     "diagnostic": {
         "path": TEXT,

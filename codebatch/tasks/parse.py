@@ -86,6 +86,7 @@ def parse(file: File, config: Config) -> Iterable[Record]:
             "format": tree.format,
             "nodes": tree.nodes,
             "data": tree.data,
+            **({"partial": True} if tree.partial else {}),
         }
     unwritten = reason_unwritten(source, config) if faults else None
     if unwritten is not None:

@@ -98,7 +98,11 @@ RECORD_TYPES: tuple[type, ...] = (Diagnostic, Metric, Symbol, Edge, Skip)
 
 # The fields of built-in kinds by type. Those of `_OPTIONAL` are left out where they are None.
 FIELDS: Mapping[str, Mapping[str, str]] = {
-    "ast": {"language": "str", "format": "str", "nodes": "int", "object": "str", "chunked": "bool"},
+    "ast": {
+        **dict.fromkeys(("language", "format", "object"), "str"),
+        "nodes": "int",
+        **dict.fromkeys(("chunked", "partial"), "bool"),
+    },
     "diagnostic": {
         **dict.fromkeys(("code", "rule", "severity", "message"), "str"),
         "line": "int",
@@ -120,7 +124,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _OPTIONAL: Mapping[str, frozenset[str]] = {
-    "ast": frozenset({"chunked"}),
+    "ast": frozenset({"chunked", "partial"}),
     "edge": frozenset({"name", "alias"}),
     "metric": frozenset({"name", "line"}),
 }

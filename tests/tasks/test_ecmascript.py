@@ -64,6 +64,23 @@ def test_symbols_of_what_the_grammar_may_reject(content: str | bytes) -> None:
     assert [s.name for s in parsed(content, "javascript").symbols()] == ["a", "f", "b"]
 
 
+@pytest.mark.parametrize(
+    ("content", "names", "partial"),
+    [
+        ("import {do as x} from 'y'; export {x as null}; f(1 < 2, 3 > (4));", "x null", False),
+        ("import e, {\n  new as x\n} from 'y'; export {if} from 'z';", "e x if", False),
+        ("export * as with from 'x'; export {x as do, y as 'a b'};", "with do 'a b'", False),
+        ("function f() { return `import {do as x}`", "f", True),
+        ("export {x as do}; )", "do", True),
+    ],
+)
+def test_words_of_the_language_are_names_in_lists(content: str, names: str, partial: bool) -> None:
+    file = parsed(content, "javascript")
+    assert " ".join(symbol.name for symbol in file.symbols()) == names.replace("'", "")
+    assert file.encode().partial is partial
+    assert not any("__" in text for text in msgpack.unpackb(file.encode().data)["strings"])
+
+
 # Encoding
 
 

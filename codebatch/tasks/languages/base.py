@@ -148,11 +148,15 @@ class Shape(NamedTuple):
 
 
 class EncodedTree(NamedTuple):
-    """A whole syntax tree as bytes, in the format that ``format`` names, and its node count."""
+    """A whole syntax tree as bytes, in the format that ``format`` names, and its node count.
+
+    ``partial``: the grammar could not read all of the file.
+    """
 
     format: str
     data: bytes
     nodes: int
+    partial: bool = False
 
 
 class Numbers(dict[_Key, int]):

@@ -1,13 +1,17 @@
 """The ECMAScript front end: one parsed file, and how it is read.
 
 The grammars are behind the languages, and reject some valid files. Their trees hold a node of type
-``ERROR`` then, with what could be read around it; what the language rejects is not decided here.
+``ERROR`` then, with what could be read around it, and are called partial; what the language
+rejects is not decided here. Words of JavaScript are names in the lists of imports and exports, as
+bundlers write them (``export {a as do}``): where its grammar rejects a file, it gets others there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
@@ -25,6 +29,9 @@ from codebatch.tasks.languages.ecmascript.ascii import ascii_of
 from codebatch.tasks.languages.ecmascript.grammars import flatten, parse
 from codebatch.tasks.languages.ecmascript.outline import Definition, outline
 
+if TYPE_CHECKING:
+    import tree_sitter
+
 
 class ParsedFile:
     """One file. Everything is derived on first use from the flat tree, and shared."""
@@ -34,7 +41,9 @@ class ParsedFile:
     nests_deeply = False  # no tool is given this tree
 
     def __init__(self, text: str, grammar: str) -> None:
-        self._tree = flatten(parse(grammar, ascii_of(text)), grammar, text)
+        tree = _read(grammar, ascii_of(text))
+        self._is_partial = tree.root_node.has_error
+        self._tree = flatten(tree, grammar, text)
         self._grammar = grammar
 
     @property
@@ -49,7 +58,7 @@ class ParsedFile:
 
     def encode(self) -> EncodedTree:
         """The tree, as recovered where the grammar rejects the file."""
-        return encode.encode(self._tree, self._grammar)
+        return encode.encode(self._tree, self._grammar)._replace(partial=self._is_partial)
 
     def metrics(self) -> CodeMetrics:
         """Complexity and counts; see ``metrics``."""
@@ -83,7 +92,30 @@ def parse_file(source: Source) -> ParsedFile:
 
 def read_tree(source: Source) -> object:
     """Return the root node of a tree of the text itself; its offsets are those of UTF-8."""
-    return parse(_grammar_of(source), source.text).root_node
+    return _read(_grammar_of(source), source.text).root_node
+
+
+_LISTED = re.compile(
+    r"(\b(?:import\s*(?:[\w$]+\s*,\s*)?|export\s*)\{)([^{}]*)(?=\})|(\*\s*as\s+)([\w$]+)(?=\s*from\b)"
+)
+_RESERVED = re.compile(
+    r"(?<![\w$])(?:break|case|catch|class|const|continue|debugger|delete|do|else|enum|export|extends"
+    r"|false|finally|for|function|if|import|in|instanceof|new|null|return|super|switch|this|throw"
+    r"|true|try|typeof|var|void|while|with)(?![\w$])"
+)
+
+
+def _read(grammar: str, text: str) -> tree_sitter.Tree:
+    tree = parse(grammar, text)
+    if grammar == "javascript" and tree.root_node.has_error:
+        renamed = _LISTED.sub(_without_reserved, text)
+        return parse(grammar, renamed) if renamed != text else tree
+    return tree
+
+
+def _without_reserved(listed: re.Match[str]) -> str:
+    head, names = (listed[1], listed[2]) if listed[1] is not None else (listed[3], listed[4])
+    return head + _RESERVED.sub(lambda word: "_" * len(word[0]), names)
 
 
 def _grammar_of(source: Source) -> str:
