@@ -101,6 +101,7 @@ DATA_LANGUAGES = frozenset(_DATA.split())
 _HEAD_BYTES, _HEAD_LINES = 4096, 10
 _TAIL_BYTES = 512
 _MAY_BE_GENERATED = re.compile(rb"generated|do not (?:edit|modify)", re.IGNORECASE)
+_CODE = re.compile(rb"^(?:from|import)\b|^\w+ *=(?!=)", re.MULTILINE)
 # In a comment, in the first line of a docstring, or in a sentence about the file.
 _IS_GENERATED = re.compile(
     rb"""^[ \t]*
@@ -169,7 +170,7 @@ def reasons(source: Source) -> Iterator[str]:
     head = b"\n".join(content[:_HEAD_BYTES].split(b"\n", _HEAD_LINES)[:_HEAD_LINES])
     if role == LIBRARY and _BANNER.match(head):
         yield VENDORED
-    if _MAY_BE_GENERATED.search(head) and _IS_GENERATED.search(head):
+    if _MAY_BE_GENERATED.search(head) and _IS_GENERATED.search(_CODE.split(head, 1)[0]):
         yield GENERATED
     is_of_web = source.language in _OF_WEB
     if is_of_web and (
