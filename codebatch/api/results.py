@@ -126,7 +126,9 @@ class Results(Collection):
         self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
     ) -> list[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
-        batch_status, chosen = self._select(language=language, path=path)
+        batch_status = self.load_status()  # it has its files before it is run
+        filters = conditions.RecordFilter(language=language, path=path)
+        chosen = conditions.filters_for(self.directory, filters, batch_status)
         return views.file_rows(self.directory, batch_status, chosen, task)
 
     @of_batch

@@ -20,8 +20,15 @@ COMMANDS = dict(iter_commands(cli))
 # Options whose values are numbers, sizes, times, or texts of one's own.
 FREE = {
     *("--at", "--cluster-timeout", "--config", "--depth", "--draw", "--file-timeout"),
-    *("--grace", "--ignore", "--largest", "--limit", "--lines", "--max", "--max-file-size"),
-    *("--max-memo-bytes", "--max-memo-days", "--memory-limit", "--min", "--name"),
+    *("--grace", "--ignore", "--largest", "--limit", "--line", "--lines", "--max"),
+    *(
+        "--max-file-size",
+        "--max-memo-bytes",
+        "--max-memo-days",
+        "--memory-limit",
+        "--min",
+        "--name",
+    ),
     *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
     "--workers",
 }

@@ -60,6 +60,23 @@ def test_path_is_a_folder_a_file_or_a_glob(
     assert sorted(str(row["path"]) for row in rows) == expected
 
 
+def test_any_name_is_asked_for(store: codebatch.Store, tmp_path: Path) -> None:
+    names = [
+        *("d\udce9/caf\udce9.py", 'q"uote.py', "back\\slash.py"),
+        *("new\nline.py", "a,b.py", "-x.py"),
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / "odd" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "odd" / name).write_text(f"x = {number}\n")
+    batch = store.batch(store.snapshot(tmp_path / "odd"), tasks=["parse"])
+    for name in (*names, "d\udce9/*"):
+        found = [row["path"] for row in batch.files(path=name)]
+        assert found == [name.replace("*", "caf\udce9.py")]
+    for odd in ("new\nlime.py", "caf\udce9.py", "\x1b[31m"):
+        with pytest.raises(PathNotInBatchError):
+            batch.files(path=odd)
+
+
 def test_tree_is_found_by_way_of_a_link(
     found: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,18 @@ def test_named_link_is_an_entry_and_not_followed(
     assert [(file.path, file.mode) for file in found] == [("app.py", "100644"), ("link", "120000")]
 
 
+def test_any_name_is_named(tmp_path: Path, store: codebatch.Store) -> None:
+    names = ["d\udce9/caf\udce9", 'q"uote', "back\\slash", "new\nline", "-x", "#x", "!x", "*"]
+    for name in names:
+        (tmp_path / "odd" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "odd" / name).write_text(name.encode("ascii", "backslashreplace").decode())
+    chosen = [tmp_path / "odd" / name for name in names[1:]]
+    found = store.snapshot([tmp_path / "odd" / "d\udce9", *chosen])
+    assert sorted(file.path for file in found.files) == sorted(names)
+    left = store.snapshot(tmp_path / "odd", exclude=["d\udce9/", "#x", "\\!x", "\\*"])
+    assert {*skipped(left)} == {"d\udce9", "#x", "!x", "*"}
+
+
 def test_store_is_no_source_where_it_is_named(root: Path) -> None:
     store = codebatch.open_store(root / "kept", create=True)
     found = store.snapshot(["app.py", "kept"])
