@@ -349,7 +349,7 @@ try:
     codebatch.cli.main(sys.argv[1:])
 except SystemExit as stop:
     heavy = {name.partition(".")[0] for name in sys.modules}
-    print("HEAVY", stop.code, sorted(heavy & {"dask", "distributed", "tree_sitter"}))
+    print("HEAVY", stop.code, sorted(heavy & {"dask", "distributed", "rich", "tree_sitter"}))
 """
 
 
@@ -361,7 +361,7 @@ except SystemExit as stop:
         *("pipelines", "export --format sarif --output /dev/null"),
     ],
 )
-def test_viewing_imports_neither_dask_nor_a_parser(words: str, scanned: Scanned) -> None:
+def test_viewing_imports_neither_dask_nor_rich_nor_a_parser(words: str, scanned: Scanned) -> None:
     store = [] if words == "--help" else ["--store", str(scanned.path)]
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *words.split(), *store],

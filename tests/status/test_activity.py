@@ -240,7 +240,7 @@ def test_an_interrupted_watch(batch: codebatch.Batch) -> None:
         assert terminal.screen.text == ["interrupted"]
 
 
-def test_status_of_a_run_imports_neither_dask_nor_a_parser(batch: codebatch.Batch) -> None:
+def test_status_of_a_run_imports_neither_dask_nor_rich_nor_a_parser(batch: codebatch.Batch) -> None:
     with hold_lease(batch.directory.layout, "run", batch.id):
         done_event(batch, batch.shards()[0]["shard_id"], 0)
         words = ("status", "--store", os.fspath(batch.path))

@@ -406,7 +406,7 @@ def test_an_error_stands_alone(tree: Path, store: codebatch.Store) -> None:
         assert batch.status()["status"] == "pending"
 
 
-def test_what_takes_no_time_shows_nothing_and_imports_no_rich(
+def test_what_takes_no_time_shows_nothing(
     tree: Path, tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
     done = cli("scan", tree, "--store", tmp_path / "s", "--json")
