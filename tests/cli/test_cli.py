@@ -283,7 +283,8 @@ def test_status_follows_the_batch(
         None,
         0,
     )
-    assert load(main("errors", "--store", store.path, "--json")) == []
+    unfinished = load(main("errors", "--store", store.path, "--json"))
+    assert unfinished["error"]["code"] == "BATCH_UNFINISHED"
 
     batch.run("sync")
     done = status()

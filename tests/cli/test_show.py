@@ -179,7 +179,9 @@ def test_batches_have_sizes_and_results(main: Main, scanned: Scanned) -> None:
     assert heads.split()[:2] == ["batch", "id"]
     assert scanned.batch.id in line
     assert " ago" in line or "just now" in line
-    assert str(row["result"])[:19] in line
+    assert line.split()[1] == scanned.tree.name
+    assert line.split()[5:8] == [str(row[name]) for name in ("errors", "warnings", "findings")]
+    assert line.endswith(f"  {scanned.tree}")
 
 
 def test_batch_that_is_not_done_has_no_result(store: codebatch.Store, tree: Path) -> None:
