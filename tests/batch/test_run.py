@@ -472,6 +472,7 @@ def test_failed_batch_in_the_command_line(
     assert "codebatch resume --batch" in done.out
     assert "no descriptor" in done.err
     assert json.loads(main(*words, "--json").stdout)["status"] == "failed"
+    assert main(*words, "--fail-on", "info").code == 3
 
 
 # -- killed and interrupted ----------------------------------------------------------------------
