@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "codebatch scan .",
         "codebatch scan . --pipeline parse --name main",
         "codebatch scan . --task checks.py:todos",
+        "codebatch scan . --select F,B,UP --ignore L003",
         "codebatch scan src tests app.py --exclude '*.min.js'",
     ),
     "shards": ("codebatch shards --task lint",),
