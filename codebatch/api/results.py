@@ -126,9 +126,7 @@ class Results(Collection):
         self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
     ) -> list[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
-        batch_status = self.load_status()  # it has its files before it is run
-        filters = conditions.RecordFilter(language=language, path=path)
-        chosen = conditions.filters_for(self.directory, filters, batch_status)
+        batch_status, chosen = self._select(language=language, path=path)
         return views.file_rows(self.directory, batch_status, chosen, task)
 
     @of_batch

@@ -33,7 +33,7 @@ OTHERS = {
     *("compute", "dask", "explain", "forecast", "load_readable", "load_status", "persist", "path"),
     *("annotated", "give_tasks", "inspect", "lines", "recheck", "run", "run_async", "source"),
     *("shards", "status", "submit", "summary", "take_graph", "tasks", "to_bag", "tree"),
-    *("to_dask_dataframe", "visualize"),
+    *("asking", "source_folder", "to_dask_dataframe", "visualize"),
 }
 LOOP = """
 import sys

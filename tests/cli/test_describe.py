@@ -49,6 +49,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "regressions": [["regressions", "OLD", "latest"]],
     "shards": [["shards"]],
     "show": [["show", "latest"], ["show", "SNAPSHOT"], ["show", "OBJECT"]],
+    "skipped": [["skipped"]],
     "snapshots": [["snapshots"]],
     "sql": [["sql", "SELECT count(*) FROM records"]],
     "status": [["status"]],

@@ -69,6 +69,7 @@ def test_any_name_is_asked_for(store: codebatch.Store, tmp_path: Path) -> None:
         (tmp_path / "odd" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "odd" / name).write_text(f"x = {number}\n")
     batch = store.batch(store.snapshot(tmp_path / "odd"), tasks=["parse"])
+    batch.run("sync")
     for name in (*names, "d\udce9/*"):
         found = [row["path"] for row in batch.files(path=name)]
         assert found == [name.replace("*", "caf\udce9.py")]
