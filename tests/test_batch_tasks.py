@@ -95,7 +95,7 @@ def test_one_result_everywhere(
         report = run(batch, one, lambda: request.getfixturevalue("client"))
         assert (report.status, report.errors) == ("done", ())
         results[one] = report.result
-        found = {kind: len(batch.sorted_records(kind=kind)) for kind in ("debt", "hotspot")}
+        found = {kind: len([*batch.sorted_records(kind=kind)]) for kind in ("debt", "hotspot")}
         assert found == {"debt": 40, "hotspot": 40}
         assert verify_store(store.path)["states"]
     assert len(set(results.values())) == 1, results

@@ -124,7 +124,7 @@ def test_versions_of_a_module_do_not_mix(
         project.write({"PKG/tasks.py": lazily, "PKG/helper.py": f"{helper}# {len(counts)}\n"})
         batch = planned(project.load("PKG/tasks.py:todos"))
         assert run(batch, way).status == "done"
-        counts.append(len(batch.sorted_records(task="todos")))
+        counts.append(len(batch.sorted_records(task="todos").to_list()))
     assert counts == [20, 11, 20, 1]
 
 
@@ -150,7 +150,7 @@ def test_dask_computes_it(project: Project, planned: Plan, client: Any) -> None:
     batch = planned(project.load("PKG/tasks.py:todos"))
     report = client.compute(batch).result()
     assert report.status == "done"
-    assert len(batch.sorted_records(task="todos")) == 20
+    assert len(batch.sorted_records(task="todos").to_list()) == 20
 
 
 FATAL = """\

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast, overload
 
@@ -214,16 +214,22 @@ class Results(Collection):
         """Matching records, read each time they are iterated over, with ``to_list()`` and
         ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
         """
-        batch_status = self.load_status()
-        chosen = conditions.RecordFilter(**filters)
-        chosen = conditions.filters_for(self.directory, chosen, batch_status)
-        return queries.records(self.directory, batch_status.plan, self.load_readable, chosen, task)
+        return self._records(task, filters, in_order=False)
 
-    @of_batch
-    def sorted_records(self, *, task: str | None = None, **filters: Any) -> list[Record]:
-        """Return the records in an order that does not depend on the sharding: by path, task."""
-        batch_status, chosen = self._select(**filters)
-        return queries.sorted_records(self.directory, batch_status, chosen, task)
+    def sorted_records(self, *, task: str | None = None, **filters: Any) -> queries.Records:
+        """Return what `outputs` does, in an order that does not depend on the sharding: by path,
+        then task.
+        """
+        return self._records(task, filters, in_order=True)
+
+    def _records(
+        self, task: str | None, filters: Mapping[str, Any], *, in_order: bool
+    ) -> queries.Records:
+        batch_status, directory = self.load_status(), self.directory
+        chosen = conditions.filters_for(directory, conditions.RecordFilter(**filters), batch_status)
+        return queries.records(
+            directory, batch_status.plan, self.load_readable, chosen, task, in_order=in_order
+        )
 
     def _select(self, **filters: Any) -> tuple[BatchStatus, conditions.RecordFilter]:
         """Return the batch as it is, and the conditions, if it may have what they name."""

@@ -45,6 +45,7 @@ _REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 _LONGEST_NAME = 200
 # A hint is a command, or ends with one after a colon. `init` names a store to make.
 _STORE_COMMAND = re.compile(r"(?:^|: )codebatch (?!init\b|.*--help)")
+_LINE_ENDS = re.compile(r"\s*\n\s*")
 
 
 class ReportingGroup(click.Group):
@@ -184,7 +185,9 @@ def reporting(*, as_json: bool, store: str | None = None) -> Iterator[None]:
                 sys.exit(EXIT_USAGE)
             context = getattr(error, "ctx", None)
             hints = [f"see {context.command_path} --help"] if context else []
-            _report(UsageError(error.format_message(), hints=hints), as_json=as_json)
+            # Click lays choices out in lines: an error is one.
+            message = _LINE_ENDS.sub(" ", error.format_message())
+            _report(UsageError(message, hints=hints), as_json=as_json)
         except (click.exceptions.Exit, SystemExit):
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: say that it is our mistake

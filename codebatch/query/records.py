@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
-from codebatch.model.records import FAILED, Plan, Record, path_key
+from codebatch.model.records import FAILED, Plan, Record
 from codebatch.query.columns import Column, frame_type, merged_columns
 from codebatch.query.fields import Fields, fields_of, flat, spelled
 from codebatch.query.filters import RecordFilter
+from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from codebatch.query import ordered
+else:
+    ordered = lazy("codebatch.query.ordered")
 
 NO_FILTER = RecordFilter()
 
@@ -83,10 +89,13 @@ def records(
     batch_status: Callable[[], BatchStatus],
     filters: RecordFilter = NO_FILTER,
     task_id: str | None = None,
+    *,
+    in_order: bool = False,
 ) -> Records:
-    """Matching records of the batch as it is whenever they are read."""
+    """Matching records of the batch as it is whenever they are read, perhaps `ordered`."""
+    read = ordered.ordered_records if in_order else iter_records
     return Records(
-        lambda: iter_records(store, batch_status(), filters, task_id),
+        lambda: read(store, batch_status(), filters, task_id),
         lambda: merged_columns(filters.kinds_in(fields_of(plan)), plan),
     )
 
@@ -100,7 +109,7 @@ def iter_records(
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
     batch_status.check_task(task_id)
     languages = FileLanguages(store, batch_status)
-    own = {task.id: task.fields for task in batch_status.plan.tasks}
+    matchers = {task.id: Matcher(filters, task.fields) for task in batch_status.plan.tasks}
     for task, states in batch_status.states.items():
         if task_id not in (None, task):
             continue
@@ -108,79 +117,72 @@ def iter_records(
             if state is None or state.status == FAILED or not filters.may_match(state):
                 continue
             data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
-            for record in matching(data, filters, own[task]):
+            for record in matchers[task].records(data):
                 record["task_id"], record["shard_id"] = task, shard_id
                 if filters.language is None or filters.matches_language(languages.of(record)):
                     yield record
 
 
-def sorted_records(
-    store: StoreDirectory,
-    batch_status: BatchStatus,
-    filters: RecordFilter = NO_FILTER,
-    task_id: str | None = None,
-) -> list[Record]:
-    """Return the records in an order that does not depend on the sharding: by path, then task,
-    then as the task ordered them.
-    """
-    order = {task: index for index, task in enumerate(batch_status.states)}
-    return sorted(
-        iter_records(store, batch_status, filters, task_id),
-        key=lambda record: (path_key(str(record["path"])), order[str(record["task_id"])]),
-    )
-
-
 class FileLanguages:
-    """Languages by path, of one shard at a time."""
+    """Languages by path, of the shards that were asked for."""
 
     def __init__(self, store: StoreDirectory, batch_status: BatchStatus) -> None:
         self._store = store
         self._batch_status = batch_status
-        self._shard_id = ""
-        self._by_path: dict[str, str] = {}
+        self._of_shard = lru_cache(maxsize=4096)(self._languages_of)
 
     def of(self, record: Record) -> str:
         """The language of the file a record is about."""
-        shard_id = str(record["shard_id"])
-        if shard_id != self._shard_id:
-            shard = self._batch_status.plan.shard(shard_id)
-            inputs = self._store.batches.load_inputs(self._batch_status.batch_id, shard)
-            self._by_path = {file.path: file.language for file in inputs}
-            self._shard_id = shard_id
-        return self._by_path[str(record["path"])]
+        return self._of_shard(str(record["shard_id"]))[str(record["path"])]
+
+    def _languages_of(self, shard_id: str) -> dict[str, str]:
+        shard = self._batch_status.plan.shard(shard_id)
+        inputs = self._store.batches.load_inputs(self._batch_status.batch_id, shard)
+        return {file.path: file.language for file in inputs}
 
 
 _PATH = '"path":"'
 _decode = json.JSONDecoder().raw_decode
 
 
-def matching(data: bytes, filters: RecordFilter, own: Fields) -> Iterator[Record]:
-    """The records that fulfil every condition but the language; `StoreDamagedError` where a line
-    that may be one is none. ``own`` are the kinds that are the task's own.
+class Matcher:
+    """Finds in lines the records that fulfil every condition but the language. ``own`` are the
+    kinds that are the task's own.
     """
-    check = record_check(own)
-    try:
-        for line in _candidates(data.decode().split("\n"), filters):
-            record, end = _decode(line)
-            if end != len(line):
-                raise ValueError("one record is a line")
-            if filters.matches(check(record)):
-                yield record
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise StoreDamagedError(f"an index line is not what the format says: {error}") from error
 
+    def __init__(self, filters: RecordFilter, own: Fields) -> None:
+        self._filters = filters
+        self._check = record_check(own)
+        self._texts = [
+            [canonical_json({field: value})[1:-1].decode() for value in sorted(values)]
+            for field, values in filters.wanted.items()
+        ]
 
-def _candidates(lines: list[str], filters: RecordFilter) -> list[str]:
-    """The lines in which all is that the conditions ask for."""
-    found = list(filter(None, lines))
-    for field, values in filters.wanted.items():
-        texts = [canonical_json({field: value})[1:-1].decode() for value in sorted(values)]
-        if len(texts) == 1:
-            text = texts[0]
-            found = [line for line in found if text in line]
-        else:
-            found = [line for line in found if any(text in line for text in texts)]
-    return found if filters.path is None else list(filter(_path_test(filters), found))
+    def records(self, data: bytes) -> Iterator[Record]:
+        """Yield the records in lines; `StoreDamagedError` where one that may match is none."""
+        check, matches = self._check, self._filters.matches
+        try:
+            for line in self._candidates(data.decode().split("\n")):
+                record, end = _decode(line)
+                if end != len(line):
+                    raise ValueError("one record is a line")
+                if matches(check(record)):
+                    yield record
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            message = f"an index line is not what the format says: {error}"
+            raise StoreDamagedError(message) from error
+
+    def _candidates(self, lines: list[str]) -> list[str]:
+        """The lines in which all is that the conditions ask for."""
+        found = list(filter(None, lines))
+        for texts in self._texts:
+            if len(texts) == 1:
+                text = texts[0]
+                found = [line for line in found if text in line]
+            else:
+                found = [line for line in found if any(text in line for text in texts)]
+        filters = self._filters
+        return found if filters.path is None else list(filter(_path_test(filters), found))
 
 
 def _path_test(filters: RecordFilter) -> Callable[[str], bool]:

@@ -14,7 +14,7 @@ from codebatch.model.errors import BatchUnfinishedError, NoSyntaxTreeError, Stor
 from codebatch.model.records import DONE, InputFile, Plan, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.inspect import LINKS, LocatedFile, locate_file
-from codebatch.query.records import matching
+from codebatch.query.records import Matcher
 from codebatch.store import StoreDirectory, parse_chunks
 from codebatch.store.layout import CHUNK_BYTES
 from codebatch.tasks.languages.ecmascript.decode import decode as decode_tree_sitter
@@ -82,7 +82,7 @@ def _said_of(
                 hints=["in Python: batch.run()", f"codebatch resume --batch {batch_id}"],
             )
         data = store.shards.read_outputs(batch_id, task.id, shard_id, state)
-        of_file = matching(data, _WANTED, task.fields)
+        of_file = Matcher(_WANTED, task.fields).records(data)
         said += (record for record in of_file if record["path"] == located.file.path)
     return said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import Document, digest_bytes, seal, short_id
@@ -32,10 +33,14 @@ class Snapshots(Documents):
 
     def load_manifest(self, snapshot_id: str) -> list[FileRecord]:
         """Return the files of a snapshot ordered by path; checked against the snapshot's id."""
-        lines = io.BytesIO(self.read_manifest(snapshot_id))  # one at a time: there are very many
-        files = [parse_line(line, FileRecord.from_document) for line in lines]
+        files = list(self.read_files(snapshot_id))
         typed(files, check_manifest, f"the manifest of {snapshot_id}")
         return files
+
+    def read_files(self, snapshot_id: str) -> Iterator[FileRecord]:
+        """Return the files of a snapshot one by one, as its manifest, which is whole, has them."""
+        lines = io.BytesIO(self.read_manifest(snapshot_id))
+        return (parse_line(line, FileRecord.from_document) for line in lines)
 
     def read_manifest(self, snapshot_id: str) -> bytes:
         """Return the bytes of a manifest, checked against the snapshot's id."""

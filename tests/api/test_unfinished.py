@@ -20,7 +20,7 @@ View = Callable[[codebatch.Batch], object]
 READERS: dict[str, View] = {
     "records": lambda batch: list(batch.records()),
     "outputs": lambda batch: batch.outputs().to_list(),
-    "sorted_records": lambda batch: batch.sorted_records(),
+    "sorted_records": lambda batch: batch.sorted_records().to_list(),
     "files": lambda batch: batch.files(),
     "skipped": lambda batch: batch.skipped(),
     "stats": lambda batch: batch.stats(),

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +205,8 @@ def test_same_content_is_judged_by_its_name(tmp_path: Path, store: codebatch.Sto
         other = write_tree(tmp_path / name.replace("/", "-"), {name: code})
         single = store.batch(store.snapshot(other), "full")
         single.run("sync")
-        alone[name] = single.sorted_records()
-    assert batch.sorted_records() == [record for name in names for record in alone[name]]
+        alone[name] = single.sorted_records().to_list()
+    assert list(batch.sorted_records()) == [record for name in names for record in alone[name]]
 
 
 @pytest.mark.parametrize("shards", [16, 256, 4096])
@@ -306,7 +306,7 @@ def test_task_that_fails_on_one_file_leaves_a_record(
     assert type(error()).__name__ in str(found["message"])
 
     # Everything else is as it is without the failure.
-    def others(records: list[dict[str, object]]) -> list[dict[str, object]]:
+    def others(records: Iterable[dict[str, object]]) -> list[dict[str, object]]:
         return [r for r in records if (r["path"], r["task_id"]) != ("pkg/cart.py", "symbols")]
 
     assert others(batch.sorted_records()) == others(scanned.batch.sorted_records())

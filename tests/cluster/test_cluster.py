@@ -50,7 +50,7 @@ def check_same(store: Path, expected: codebatch.Batch) -> None:
     opened = codebatch.open_store(store)
     assert opened.verify().ok
     found = opened.find_batch("latest")
-    assert found.sorted_records() == expected.sorted_records()
+    assert list(found.sorted_records()) == list(expected.sorted_records())
 
 
 def test_four_workers_give_the_local_result(

@@ -53,7 +53,7 @@ def test_the_client_is_killed_and_the_batch_finishes(
         assert int(process.stdout.readline()) > 0
         process.send_signal(signal.SIGKILL)
     assert await_end(batch)["result"] == scanned.report.result
-    assert batch.sorted_records() == scanned.batch.sorted_records()
+    assert list(batch.sorted_records()) == list(scanned.batch.sorted_records())
     assert codebatch.open_store(batch.path).verify(read_data=True).problems == ()
     verify_store(batch.path)
     events = list(batch.directory.batches.latest_events(batch.id))

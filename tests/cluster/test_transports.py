@@ -59,7 +59,7 @@ def test_same_result_and_same_counts(run: Run, batch: codebatch.Batch, scanned: 
     report = run(batch)
     assert (report.status, report.result) == ("done", scanned.report.result)
     assert report.files == scanned.report.files
-    assert batch.sorted_records() == scanned.batch.sorted_records()
+    assert list(batch.sorted_records()) == list(scanned.batch.sorted_records())
     verify_store(batch.path)
     assert codebatch.open_store(batch.path).verify(read_data=True).problems == ()
 
@@ -298,7 +298,7 @@ def test_large_shards_are_sent_in_parts(
     assert (report.result, report.files) == (expected.result, expected.files)
     assert report.cluster is not None
     assert sum(one.calls for one in report.cluster.workers) >= 30, "some 6 bytes a file"
-    assert there.sorted_records() == here.sorted_records()
+    assert list(there.sorted_records()) == list(here.sorted_records())
 
 
 def test_unknown_transport(batch: codebatch.Batch, cli: Callable[..., Any]) -> None:

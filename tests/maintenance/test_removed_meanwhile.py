@@ -34,7 +34,7 @@ READS: dict[str, Callable[[codebatch.Batch], object]] = {
     "explain": lambda batch: batch.explain("parse", "pkg/cart.py"),
     "forecast": lambda batch: batch.forecast(),
     "records": lambda batch: list(batch.records()),
-    "sorted": lambda batch: batch.sorted_records(),
+    "sorted": lambda batch: batch.sorted_records().to_list(),
     "outputs": lambda batch: batch.outputs(name="Cart").to_list(),
     "export": lambda batch: batch.export("sarif", BytesIO()),
     "run": lambda batch: batch.run("sync"),

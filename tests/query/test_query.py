@@ -25,11 +25,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codebatch
-from codebatch.cli.render.formats import Columns, Destination, write_rows
+from codebatch.cli.render.formats import FORMATS, Columns, Destination, write_rows
 from codebatch.cli.render.output import table_lines
 from codebatch.cli.render.widths import fitted, shortened, text_width
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import FilterInvalidError, MissingExtraError, TaskNotFoundError
+from codebatch.model.errors import (
+    FilterInvalidError,
+    MissingExtraError,
+    OutputError,
+    TaskNotFoundError,
+)
 from codebatch.model.records import KINDS
 from codebatch.model.resources import load_schema
 from codebatch.query.fields import FIELDS, FILE_FIELDS, record_columns, sorted_rows
@@ -429,19 +434,47 @@ def test_lines_are_written_while_records_are_read(scanned: Scanned) -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_rows_are_not_gathered_for_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    written: list[int] = []
+FIRST_LINES = {
+    "table": ["  n", "  0"],
+    "json": ['[{"n": 0},', '{"n": 1},'],
+    "jsonl": ['{"n":0}', '{"n":1}'],
+    "csv": ["n\r", "0\r"],
+    "md": ["| n |", "| ---: |"],
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_rows_are_written_while_they_are_read(
+    form: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Whatever the form, and as `head -n 1` sees them: before the last row is there."""
+    assert FIRST_LINES.keys() == {*FORMATS}
 
     def rows() -> Any:
-        for number in range(3):
-            written.append(number)
-            yield {"n": number}
+        yield from ({"n": number} for number in range(1_500))
         raise RuntimeError("the end")
 
     with pytest.raises(RuntimeError, match="the end"):
-        write_rows(rows(), Columns(("n",), ("n",)), [Destination("jsonl")])
+        write_rows(rows(), Columns(("n",), ("n",)), [Destination(form)])
     print(end="", flush=True)
-    assert capfdbinary.readouterr().out == b'{"n":0}\n{"n":1}\n{"n":2}\n'
+    lines = capfdbinary.readouterr().out.decode().split("\n")
+    assert [line.rstrip("\n") for line in lines[:2]] == FIRST_LINES[form]
+    assert any("1499" in line.replace(",", "") for line in lines)
+
+
+def test_a_wider_value_further_down_widens_a_table() -> None:
+    rows = [{"a": "x", "b": "y"}] * 1_000 + [{"a": "xyz", "b": "y"}, {"a": "x", "b": "y"}]
+    lines = [*table_lines(("a", "b"), rows)]
+    assert (lines[1], *lines[-2:]) == ("x  y", "xyz  y", "x    y")
+
+
+def test_a_field_that_csv_has_no_column_for_is_an_error(tmp_path: Path) -> None:
+    rows = [{"a": 1}] * 1_000 + [{"a": 1, "late": 2}]
+    with pytest.raises(OutputError, match="late"):
+        write_rows(rows, Columns(("a",), ("a",)), [Destination("csv", str(tmp_path / "f"))])
+    assert not (tmp_path / "f").exists()
+    write_rows(rows[-1:], Columns(("a",), ("a",)), [Destination("csv", str(tmp_path / "f"))])
+    assert (tmp_path / "f").read_bytes() == b"a,late\r\n1,2\r\n"
 
 
 # -- terminals --------------------------------------------------------------------------------

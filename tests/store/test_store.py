@@ -333,7 +333,7 @@ def answers(store: Path, batch_id: str) -> dict[str, object]:
     views: dict[str, Callable[[codebatch.Batch], object]] = {
         "summary": lambda batch: batch.summary(),
         "files": lambda batch: batch.files(),
-        "records": lambda batch: batch.sorted_records(),
+        "records": lambda batch: batch.sorted_records().to_list(),
         "snapshot": lambda batch: codebatch.open_store(batch.path).find_snapshot("latest").files,
     }
     return {name: answer(store, batch_id, view) for name, view in views.items()}

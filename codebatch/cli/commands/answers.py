@@ -74,7 +74,8 @@ def sql(call: Call, statement: str, timeout: float) -> None:
     task has of its own (todos for the kind todo); SELECT * FROM one of them with LIMIT 1 shows its
     columns. They are an SQLite index of the batch, made when it is first
     needed, which may be deleted at any time. Statements can read, nothing else, and use 512 MiB
-    of memory. Results of any size are written with --format jsonl; other forms hold 256 MiB.
+    of memory. Results of any size are written as they come; a table on a terminal, and several
+    forms at once, hold 256 MiB.
     """
     batch, batch_status = call.batch_to_read()
     result = run_sql(batch.directory, batch_status, statement, timeout)
@@ -90,6 +91,9 @@ def _bounded(rows: Iterator[Document]) -> Iterator[Document]:
         if held > _MAX_HELD_BYTES:
             raise SqlTooLargeError(
                 f"the result is larger than {_MAX_HELD_BYTES // 2**20} MiB",
-                hints=["have it written as it comes: --format jsonl", "or ask for less: LIMIT"],
+                hints=[
+                    "have it written as it comes: --format jsonl alone",
+                    "or ask for less: LIMIT",
+                ],
             )
         yield row

@@ -17,7 +17,7 @@ from codebatch.cli.gate import check_gate, fail_on_option
 from codebatch.cli.group import ReportingGroup
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import findings, output
-from codebatch.cli.render.formats import Row, is_streamed
+from codebatch.cli.render.formats import Row, is_lines
 from codebatch.model.records import KINDS
 from codebatch.query.fields import (
     ADDED,
@@ -201,9 +201,10 @@ def _select(call: Call, kind: str | None = None) -> tuple[api.Batch, Iterable[Ro
     fields = fields_of(batch_status.plan)
     columns = record_columns([kind] if kind else _own_kinds_wanted(call) or fields, fields)
     check_sort(call.sort, columns)
-    if is_streamed(call.formats) and call.sort is None and call.limit is None:
+    if is_lines(call.formats) and call.sort is None and call.limit is None:
         return batch, batch.outputs(**filters), columns
-    return batch, sorted_rows(batch.sorted_records(**filters), call.sort), columns
+    found = batch.sorted_records(**filters)
+    return batch, (found if call.sort is None else sorted_rows(found, call.sort)), columns
 
 
 def _own_kinds_wanted(call: Call) -> Sequence[str]:
@@ -212,7 +213,7 @@ def _own_kinds_wanted(call: Call) -> Sequence[str]:
     return kinds if {*kinds}.isdisjoint({"", *KINDS}) else ()
 
 
-def record_lines(rows: Sequence[Row]) -> Iterator[str]:
+def record_lines(rows: Iterable[Row]) -> Iterator[str]:
     """Yield a line for each record: its place, its kind and its fields."""
     for row in rows:
         kind = output.printable(row["kind"])

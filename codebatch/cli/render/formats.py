@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from codebatch.cli.render import output
 from codebatch.model.digest import canonical_json
+from codebatch.model.errors import OutputError
 from codebatch.query.fields import VALUE_TEXT, flat
 from codebatch.runtime.lazy import lazy
 from codebatch.store.destination import writing_file
@@ -29,7 +30,7 @@ else:
     csv = lazy("csv")
 
 Row = Mapping[str, object]
-Human = Callable[[Sequence[Row]], Iterable[str]]
+Human = Callable[[Any], Iterable[str]]  # of rows, in a list where they are not streamed
 
 TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
 _ESCAPED = r"\\\g<0>"
@@ -61,21 +62,26 @@ def write_rows(
 ) -> None:
     """Write the rows in every form asked for; without one, as ``human`` does, or as a table.
 
-    JSON lines, where they are all, are written while the rows are being read.
+    One form is written while the rows are being read, unless it is a table for a terminal.
     """
-    if is_streamed(destinations):
-        _write(destinations[0], rows, columns)
-        return
-    whole = list(rows)
+    if not is_streamed(destinations):
+        rows = list(rows)
     for destination in destinations:
-        _write(destination, whole, columns)
+        _write(destination, rows, columns)
     if not destinations:
-        lines = _table_here(columns, whole) if human is None else human(whole)
+        lines = _table_here(columns, rows) if human is None else human(rows)
         output.write_lines(lines, paged=True)
 
 
 def is_streamed(destinations: Sequence[Destination]) -> bool:
     """Return true if the rows are written while they are being read."""
+    if is_for_people(destinations) and output.is_terminal():
+        return False
+    return len(destinations) <= 1
+
+
+def is_lines(destinations: Sequence[Destination]) -> bool:
+    """Return true if nothing but JSON lines is asked for."""
     return [destination.format for destination in destinations] == [JSONL]
 
 
@@ -126,12 +132,11 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
             stream.writelines(_portions(destination.format, rows, columns))
     elif destination.format == TABLE:
         output.write_lines(_table_here(columns, rows), paged=True)
-    elif destination.format == JSON:
+    elif destination.format == JSON and output.is_terminal():
         output.write_document(list(rows))
     else:
         safe = output.without_controls if output.is_terminal() else bytes
-        for portion in _portions(destination.format, rows, columns):
-            sys.stdout.buffer.write(safe(portion))
+        output.write_portions(map(safe, _portions(destination.format, rows, columns)))
 
 
 def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
@@ -139,25 +144,38 @@ def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
-    if name == JSONL:  # row by row: there may be very many
-        return (canonical_json(row) + b"\n" for row in rows)
-    return _WRITERS[name](list(rows), columns)
+    return _WRITERS[name](rows, columns)
 
 
-def _json(rows: Sequence[Row], _: Columns) -> Iterator[bytes]:
-    yield output.document_bytes(rows)
+def _jsonl(rows: Iterable[Row], _: Columns) -> Iterator[bytes]:
+    return (canonical_json(row) + b"\n" for row in rows)
 
 
-def _table(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+def _json(rows: Iterable[Row], _: Columns) -> Iterator[bytes]:
+    """An array, with a row on each line."""
+    before = b"["
+    for row in rows:
+        yield before + output.document_bytes(row)[:-1]
+        before = b",\n"
+    yield b"[]\n" if before == b"[" else b"]\n"
+
+
+def _table(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     return map(_line, output.table_lines(columns.shown, rows))
 
 
-def _csv(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+def _csv(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     """RFC 4180: a header, CR LF; what is no text or number is JSON, what is missing is empty."""
-    found = [*map(flat, rows)] if VALUE_TEXT in columns.all else rows
-    names = dict.fromkeys((*columns.all, *(name for row in found for name in row)))
+    found = map(flat, rows) if VALUE_TEXT in columns.all else rows
+    first, rest = output.first_rows(found)
+    names = dict.fromkeys((*columns.all, *(name for row in first for name in row)))
     yield _csv_line(map(_csv_cell, names))
-    for row in found:
+    for row in chain(first, rest):
+        if not row.keys() <= names.keys():
+            raise OutputError(
+                f"a row has a field that the header of the CSV has not: {min({*row} - {*names})}",
+                hints=["have all fields written: --format jsonl"],
+            )
         yield _csv_line(_csv_cell(row.get(name)) for name in names)
 
 
@@ -176,14 +194,16 @@ def _csv_cell(value: object) -> object:
     return canonical_json(value).decode()
 
 
-def _markdown(rows: Sequence[Row], columns: Columns) -> Iterator[bytes]:
+def _markdown(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     shown = columns.shown
-    cells = [[output.cell(row.get(column), column) for column in shown] for row in rows]
+    first, rest = output.first_rows(rows)
+    cells = [[output.cell(row.get(column), column) for column in shown] for row in first]
     marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(shown))]
     heads = [output.heading(column) for column in shown]
     yield _markdown_line([_MARKDOWN.sub(_ESCAPED, head) for head in heads])
     yield _markdown_line(marks)
-    for line in cells:
+    more = ([output.cell(row.get(column), column) for column in shown] for row in rest)
+    for line in chain(cells, more):
         yield _markdown_line([_MARKDOWN.sub(_ESCAPED, cell) for cell in line])
 
 
@@ -199,9 +219,10 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-_WRITERS: Mapping[str, Callable[[Sequence[Row], Columns], Iterator[bytes]]] = {
+_WRITERS: Mapping[str, Callable[[Iterable[Row], Columns], Iterator[bytes]]] = {
     TABLE: _table,
     JSON: _json,
+    JSONL: _jsonl,
     CSV: _csv,
     MARKDOWN: _markdown,
 }

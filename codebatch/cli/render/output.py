@@ -10,9 +10,10 @@ import json
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -41,6 +42,9 @@ _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _PORTION = 500
 _SHORT_COMMIT = 7
+_FIRST = 1_000
+_LONGEST_WAIT = 0.1
+T = TypeVar("T")
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),
@@ -103,6 +107,18 @@ def write_bytes(data: bytes) -> None:
 def write_line(text: str = "") -> None:
     """One line on stdout; the caller has made foreign parts printable."""
     click.echo(text)
+
+
+def write_portions(portions: Iterable[bytes]) -> None:
+    """Bytes on stdout: what there is does not wait for more that takes its time to come."""
+    stdout = sys.stdout.buffer
+    flushed = 0.0
+    for portion in portions:
+        stdout.write(portion)
+        now = time.monotonic()
+        if now - flushed > _LONGEST_WAIT:
+            stdout.flush()
+            flushed = now
 
 
 def write_lines(lines: Iterable[str], *, paged: bool = False) -> None:
@@ -208,25 +224,38 @@ def table_lines(
     """The lines of a table: heads, then rows; numbers to the right.
 
     In a ``width``, columns that were asked for stay, then the path, or else the first column; the
-    others go from the right, before them those without a value.
+    others go from the right, before them those without a value. Without one, lines come while the
+    rows are being read: columns are as wide as the first rows want them, and wider from where
+    another one needs more.
     """
-    sheet = _Sheet.of(columns, rows)
+    first, rest = first_rows(rows) if width is None else (list(rows), iter(()))
+    sheet = _Sheet.of(columns, first)
     natural = widths = sheet.natural
     if width is not None:
         natural = sheet.of_values(asked)
         kept = dict.fromkeys((*asked, "path" if "path" in columns else columns[0]))
         order = [columns.index(name) for name in dict.fromkeys((*kept, *columns))]
         widths = fitted(natural, sheet.numeric, width, order, len(kept))
-    yield from sheet.lines(widths)
+    yield from sheet.lines((sheet.heads, *sheet.cells), widths)
     if widths != natural:
         write_note(f"cut to the terminal: {_cut(columns, natural, widths)} (all: {whole})")
+    for row in rest:
+        cells = [cell(row.get(column), column) for column in columns]
+        widths = [max(*pair) for pair in zip(widths, map(text_width, cells), strict=True)]
+        yield from sheet.lines((cells,), widths)
+
+
+def first_rows(rows: Iterable[T]) -> tuple[list[T], Iterator[T]]:
+    """Return the first rows, which say what columns look like, and an iterator over the others."""
+    iterator = iter(rows)
+    return list(islice(iterator, _FIRST)), iterator
 
 
 def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
     """The lines of a table or, on a terminal in which not all its columns have room, a line for
     each value.
     """
-    sheet = _Sheet.of(columns, rows)
+    sheet = _Sheet.of(columns, rows if is_terminal() else ())
     if not is_terminal() or fits(sheet.natural, sheet.numeric, terminal_width()):
         yield from terminal_table(columns, rows, columns, "--format csv")
         return
@@ -262,11 +291,11 @@ class _Sheet(NamedTuple):
         found = zip(self.columns, self.natural, filled, strict=True)
         return [size if is_filled or name in asked else 0 for name, size, is_filled in found]
 
-    def lines(self, widths: Sequence[int]) -> Iterator[str]:
-        """Yield the lines with columns of these widths."""
+    def lines(self, rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+        """Yield lines of texts, with columns of these widths."""
         mark = cut_mark()
         shown = [index for index, size in enumerate(widths) if size]
-        for cells in (self.heads, *self.cells):
+        for cells in rows:
             texts = (
                 padded(
                     shortened(cells[i], widths[i], mark), widths[i], to_the_right=self.numeric[i]
