@@ -160,6 +160,13 @@ class Results(Collection):
         return list(result.rows)
 
     @of_batch
+    def sql_schema(self, table: str | None = None) -> list[Document]:
+        """Return a row for each column of the tables of `sql`, or of one: ``table, rows, column,
+        type``; a type is empty where values of several are.
+        """
+        return sql.schema_rows(self.directory, self.load_readable(), table)
+
+    @of_batch
     def inspect(self, path: PathLike, *, at: int | None = None) -> Document:
         """All about one file, which the end of its path may name; ``at`` is a line of it."""
         document = inspect.inspect(self.directory, self.id, os.fspath(path), at)

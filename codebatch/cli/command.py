@@ -139,8 +139,10 @@ class Call:
         columns: Sequence[str] = (),
         human: Human | None = None,
         about: Sequence[str] = (),
+        head: Callable[[str], str] = output.heading,
     ) -> None:
-        """Write rows in the forms asked for; tables have the columns ``shown``, CSV all.
+        """Write rows in the forms asked for; tables have the columns ``shown``, CSV all. ``head``
+        is what is above a column in forms for people.
 
         However narrow a terminal is, a table keeps what it is sorted by, what a condition is on,
         and the columns that the command is ``about``.
@@ -154,7 +156,7 @@ class Call:
         ]
         asked = [name for name in dict.fromkeys(named) if name in shown]
         formats.write_rows(
-            rows, formats.Columns(shown, columns or shown, asked), self.formats, human
+            rows, formats.Columns(shown, columns or shown, asked, head), self.formats, human
         )
 
     def next(self, *commands: str) -> Iterator[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from codebatch.model.errors import (
     SqlTooLargeError,
 )
 from codebatch.processes.channel import BrokenChannelError, receive, send
-from codebatch.query.fields import spelled
+from codebatch.query.fields import INTEGER, spelled
 from codebatch.query.index import Tables, database_uri, index_file, tables_of
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
 from codebatch.runtime.programs import import_path, python_command
@@ -34,6 +35,10 @@ from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 DEFAULT_TIMEOUT = 60.0
+SCHEMA_COLUMNS = ("table", "rows", "column", "type")
+_MOST_NEAR = 3
+_LONGEST_NAME = 200
+_UNKNOWN = re.compile(r"no such (table|column): (?:.*\.)?(.*)\Z", re.DOTALL)
 _LONGEST_TIMEOUT = 10**9
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -146,11 +151,63 @@ def _refusal(reason: str, kind: str, every: Tables) -> CodeBatchError:
         return MachineExhaustedError(f"SQL: SQLite cannot use its files: {reason}")
     # What is not authorised SQLite does not say well.
     told = "only reading is allowed" if reason == "not authorized" else reason
-    tables = {name: columns for name, columns in every.items() if name != "meta"}
-    hints = [f"the tables: {', '.join(tables)}"]
-    if "no such" in reason:
-        hints = [f"{name}: {', '.join(columns)}" for name, columns in tables.items()]
+    tables = _readable(every)
+    unknown = _UNKNOWN.match(reason)
+    if unknown is None:
+        hints = [f"the tables: {', '.join(tables)}"]
+    elif unknown[1] == "table":
+        hints = [f"the tables: {', '.join(_nearest_first(unknown[2], tables))}", _SHOW_COLUMNS]
+    else:
+        hints = _columns_like(unknown[2], tables)
     return SqlInvalidError(f"SQL: {told}", hints=hints)
+
+
+_SHOW_COLUMNS = "see their columns: codebatch sql --schema"
+
+
+def _readable(every: Tables) -> Tables:
+    """Return the tables that statements are for."""
+    return {name: {"id": INTEGER, **columns} for name, columns in every.items() if name != "meta"}
+
+
+def _columns_like(name: str, tables: Tables) -> list[str]:
+    """Return a line for each table, one with a column of a name like that first."""
+    near = _nearest_first(name, {column: None for of_one in tables.values() for column in of_one})
+    ranks = {column: rank for rank, column in enumerate(near)}
+    lines = [
+        (min(map(ranks.__getitem__, columns)), f"{table}: {', '.join(ordered)}")
+        for table, columns in tables.items()
+        for ordered in [sorted(columns, key=lambda one: min(ranks[one], _MOST_NEAR))]
+    ]
+    return [line for _, line in sorted(lines, key=lambda line: line[0])]
+
+
+def _nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names, those that are most like one first."""
+    import difflib  # noqa: PLC0415 - for what is wrong alone
+
+    names = list(known)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME].lower(), names, _MOST_NEAR)
+    return list(dict.fromkeys((*near, *names)))
+
+
+def schema_rows(
+    store: StoreDirectory, batch_status: BatchStatus, table: str | None = None
+) -> list[Document]:
+    """Return a row for each column of the tables, or of one: `SCHEMA_COLUMNS`."""
+    tables = _readable(tables_of(batch_status.plan))
+    if table is not None:
+        if table not in tables:
+            raise _refusal(f"no such table: {table}", "", tables)
+        tables = {table: tables[table]}
+    count = 'SELECT count(*) AS "rows" FROM "{}"'  # names are such that nothing has to be escaped
+    counts = " UNION ALL ".join(map(count.format, tables))
+    found = run_sql(store, batch_status, counts, timeout=0).rows
+    return [
+        {"table": name, "rows": counted["rows"], "column": column, "type": of_type}
+        for (name, columns), counted in zip(tables.items(), found, strict=True)
+        for column, of_type in columns.items()
+    ]
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

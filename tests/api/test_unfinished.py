@@ -26,6 +26,7 @@ READERS: dict[str, View] = {
     "stats": lambda batch: batch.stats(),
     "top": lambda batch: batch.top(),
     "sql": lambda batch: batch.sql("SELECT 1"),
+    "sql_schema": lambda batch: batch.sql_schema(),
     "export": lambda batch: batch.export("jsonl", io.BytesIO()),
 }
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.

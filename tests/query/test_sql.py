@@ -24,6 +24,7 @@ from codebatch.model.digest import canonical_json
 from codebatch.model.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
 from codebatch.model.resources import load_schema
 from codebatch.query.fields import FIELDS, FILE_FIELDS
+from codebatch.query.index import TABLES
 
 Main = Callable[..., Outcome]
 TABLES = {"diagnostics": "diagnostic", "symbols": "symbol", "edges": "edge", "metrics": "metric"}
@@ -141,7 +142,53 @@ def test_error_is_one_line(queried: codebatch.Batch, main: Main) -> None:
     done = main("sql", "SELECT colour FROM files", "--store", queried.path, "--json")
     error = json.loads(done.stdout)["error"]
     assert (done.code, error["code"]) == (2, "SQL_INVALID")
-    assert any(hint.startswith("files: path, object, size") for hint in error["hints"])
+    assert any(hint.startswith("files: id, path, object, size") for hint in error["hints"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "told", "first"),
+    [
+        ("SELECT * FROM symbol", "SQL: no such table: symbol", "the tables: symbols, "),
+        ("SELECT symbol_typ FROM symbols", "SQL: no such column: symbol_typ", "symbols: symbol_t"),
+        ("SELECT f.Siz FROM files f", "SQL: no such column: f.Siz", "files: size, "),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is_like_it(
+    statement: str, told: str, first: str, queried: codebatch.Batch
+) -> None:
+    with pytest.raises(SqlInvalidError) as raised:
+        queried.sql(statement)
+    assert raised.value.message == told
+    assert raised.value.hints[0].startswith(first)
+
+
+# -- what there is to ask ---------------------------------------------------------------------
+
+
+def test_schema_of_the_tables(queried: codebatch.Batch, main: Main) -> None:
+    store = ("--store", queried.path)
+    rows = json.loads(main("sql", "--schema", "--json", *store).stdout)
+    assert rows == queried.sql_schema()
+    tables = {row["table"] for row in rows}
+    assert tables == TABLES.keys() - {"meta"}
+    for table in tables:
+        columns = [row["column"] for row in rows if row["table"] == table]
+        every = queried.sql(f'SELECT * FROM "{table}"')
+        assert {row["rows"] for row in rows if row["table"] == table} == {len(every)}
+        assert list(every[0]) == columns
+    assert queried.sql_schema("edges") == [row for row in rows if row["table"] == "edges"]
+    lines = main("sql", "--schema", "edges", *store).out.splitlines()
+    assert lines[0].split() == ["table", "rows", "column", "type"]
+    done = main("sql", "--schema", "edge", *store)
+    assert (done.code, "the tables: edges, " in done.err) == (2, True)
+    assert "a SELECT, or --schema" in main("sql", *store).err
+
+
+def test_headings_are_the_names_of_columns(queried: codebatch.Batch, main: Main) -> None:
+    statement = "SELECT symbol_type, 1 AS n_of FROM symbols LIMIT 1"
+    for form, heads in (("table", "symbol_type"), ("md", r"| symbol\_type | n\_of |")):
+        done = main("sql", statement, "--format", form, "--store", queried.path)
+        assert done.out.startswith(heads)
 
 
 def test_reading_may_be_involved(queried: codebatch.Batch) -> None:

@@ -13,7 +13,7 @@ from codebatch.cli.render import output
 from codebatch.cli.render.formats import is_for_people, is_streamed
 from codebatch.model.digest import Document
 from codebatch.model.errors import SqlTooLargeError
-from codebatch.query.sql import DEFAULT_TIMEOUT, run_sql
+from codebatch.query.sql import DEFAULT_TIMEOUT, SCHEMA_COLUMNS, run_sql, schema_rows
 from codebatch.query.top import CHOICES, DEFAULT_FIELD, ranking_of
 
 _TOP_ROWS = 10
@@ -55,8 +55,13 @@ def top(call: Call, by: str) -> None:
 
 
 @command(
-    click.argument("statement", metavar="STATEMENT"),
+    click.argument("statement", metavar="STATEMENT|TABLE", required=False),
     batch_option,
+    click.option(
+        "--schema",
+        is_flag=True,
+        help="Show the tables, or the one that is named, with columns, types and rows.",
+    ),
     click.option(
         "--timeout",
         type=float,
@@ -67,20 +72,26 @@ def top(call: Call, by: str) -> None:
     ),
     form=ROWS,
 )
-def sql(call: Call, statement: str, timeout: float) -> None:
+def sql(call: Call, statement: str | None, schema: bool, timeout: float) -> None:
     """Run one SELECT over the records of a batch.
 
     The tables: files, diagnostics, symbols, edges, metrics, records, and one for each kind that a
-    task has of its own (todos for the kind todo); SELECT * FROM one of them with LIMIT 1 shows its
-    columns. They are an SQLite index of the batch, made when it is first
-    needed, which may be deleted at any time. Statements can read, nothing else, and use 512 MiB
-    of memory. Results of any size are written as they come; a table on a terminal, and several
+    task has of its own (todos for the kind todo); sql --schema shows their columns. They are an
+    SQLite index of the batch, made when it is first needed, which may be deleted at any time.
+    Statements can read, nothing else, and use 512 MiB of memory. Results of any size are written as they come; a table on a terminal, and several
     forms at once, hold 256 MiB.
     """
+    if statement is None and not schema:
+        raise click.UsageError("Missing argument 'STATEMENT': a SELECT, or --schema for the tables")
     batch, batch_status = call.batch_to_read()
-    result = run_sql(batch.directory, batch_status, statement, timeout)
+    if schema:
+        found = schema_rows(batch.directory, batch_status, statement)
+        call.write_rows(found, SCHEMA_COLUMNS, head=output.printable)
+        return
+    result = run_sql(batch.directory, batch_status, str(statement), timeout)
     rows = result.rows if is_streamed(call.formats) else _bounded(result.rows)
-    call.write_rows(rows, result.columns, human=partial(output.table_or_records, result.columns))
+    human = partial(output.table_or_records, result.columns)
+    call.write_rows(rows, result.columns, human=human, head=output.printable)
 
 
 def _bounded(rows: Iterator[Document]) -> Iterator[Document]:

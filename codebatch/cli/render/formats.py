@@ -46,12 +46,14 @@ class Destination(NamedTuple):
 
 class Columns(NamedTuple):
     """``shown`` are those of a table, of which those ``asked`` for are never left out, ``all``
-    those of CSV, which adds what rows have besides.
+    those of CSV, which adds what rows have besides; ``head`` is what is above a column in forms
+    for people.
     """
 
     shown: Sequence[str]
     all: Sequence[str]
     asked: Sequence[str] = ()
+    head: Callable[[str], str] = output.heading
 
 
 def write_rows(
@@ -140,7 +142,7 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
 
 
 def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
-    return output.terminal_table(columns.shown, rows, columns.asked, "--format csv")
+    return output.terminal_table(columns.shown, rows, columns.asked, "--format csv", columns.head)
 
 
 def _portions(name: str, rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
@@ -161,7 +163,7 @@ def _json(rows: Iterable[Row], _: Columns) -> Iterator[bytes]:
 
 
 def _table(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
-    return map(_line, output.table_lines(columns.shown, rows))
+    return map(_line, output.table_lines(columns.shown, rows, head=columns.head))
 
 
 def _csv(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
@@ -199,7 +201,7 @@ def _markdown(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     first, rest = output.first_rows(rows)
     cells = [[output.cell(row.get(column), column) for column in shown] for row in first]
     marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(shown))]
-    heads = [output.heading(column) for column in shown]
+    heads = [columns.head(column) for column in shown]
     yield _markdown_line([_MARKDOWN.sub(_ESCAPED, head) for head in heads])
     yield _markdown_line(marks)
     more = ([output.cell(row.get(column), column) for column in shown] for row in rest)

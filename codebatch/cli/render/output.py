@@ -173,16 +173,23 @@ def table(columns: Columns, rows: Iterable[object]) -> Iterator[str]:
     )
 
 
+def heading(column: str) -> str:
+    """The name of a column as a table shows it."""
+    return printable(column.replace("_", " "))
+
+
 def terminal_table(
     columns: Sequence[str],
     rows: Iterable[Mapping[str, object]],
     asked: Sequence[str] = (),
     whole: str = "--json",
+    head: Callable[[str], str] = heading,
 ) -> Iterator[str]:
     """The lines of a table, cut to the width of a terminal; stderr says what was cut, and that the
     option ``whole`` shows all.
     """
-    return table_lines(columns, rows, terminal_width() if is_terminal() else None, asked, whole)
+    width = terminal_width() if is_terminal() else None
+    return table_lines(columns, rows, width, asked, whole, head)
 
 
 def is_unicode() -> bool:
@@ -220,6 +227,7 @@ def table_lines(
     width: int | None = None,
     asked: Sequence[str] = (),
     whole: str = "--json",
+    head: Callable[[str], str] = heading,
 ) -> Iterator[str]:
     """The lines of a table: heads, then rows; numbers to the right.
 
@@ -229,7 +237,7 @@ def table_lines(
     another one needs more.
     """
     first, rest = first_rows(rows) if width is None else (list(rows), iter(()))
-    sheet = _Sheet.of(columns, first)
+    sheet = _Sheet.of(columns, first, head)
     natural = widths = sheet.natural
     if width is not None:
         natural = sheet.of_values(asked)
@@ -255,9 +263,9 @@ def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]
     """The lines of a table or, on a terminal in which not all its columns have room, a line for
     each value.
     """
-    sheet = _Sheet.of(columns, rows if is_terminal() else ())
+    sheet = _Sheet.of(columns, rows if is_terminal() else (), printable)
     if not is_terminal() or fits(sheet.natural, sheet.numeric, terminal_width()):
-        yield from terminal_table(columns, rows, columns, "--format csv")
+        yield from terminal_table(columns, rows, columns, "--format csv", printable)
         return
     wide = max(map(text_width, sheet.heads))
     for number, cells in enumerate(sheet.cells, 1):
@@ -276,9 +284,14 @@ class _Sheet(NamedTuple):
     numeric: list[bool]
 
     @classmethod
-    def of(cls, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> _Sheet:
+    def of(
+        cls,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, object]],
+        head: Callable[[str], str],
+    ) -> _Sheet:
         """Return the sheet of the rows."""
-        heads = [heading(column) for column in columns]
+        heads = [head(column) for column in columns]
         cells = [[cell(row.get(column), column) for column in columns] for row in rows]
         natural = [max(map(text_width, texts)) for texts in zip(heads, *cells, strict=True)]
         return cls(columns, heads, cells, natural, numeric_columns(cells, len(columns)))
@@ -316,11 +329,6 @@ def cell(value: object, column: str = "") -> str:
     if isinstance(value, list | tuple):
         return printable(", ".join(map(str, map(_plain, value))) or "-")
     return printable(value)
-
-
-def heading(column: str) -> str:
-    """The name of a column as a table shows it."""
-    return printable(column.replace("_", " "))
 
 
 def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
