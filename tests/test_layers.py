@@ -41,8 +41,8 @@ LAYERS: dict[str, set[str]] = {
     "query": {"runtime", "model", "store", "tasks", "snapshot", "processes", "status"},
     "compare": {"model", "store", "status", "query"},
     "export": {"model", "store", "tasks", "status", "query", "compare"},
-    "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "cluster"}
-    | {"status", "batch"},
+    "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes"}
+    | {"cluster", "status", "batch"},
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes", "graph"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}

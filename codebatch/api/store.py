@@ -310,11 +310,12 @@ class Store:
         subset: str | None = None,
         repair: bool = False,
         source: PathLike | None = None,
-        progress: take.Progress | None = None,
+        progress: verification.Progress | None = None,
         wait: float = 0,
     ) -> verification.VerifyReport:
         """Check everything in the store: ``report.ok``, and ``report.problems`` with code, path and
         what each touches. ``read_data`` reads every object, ``subset`` (``10%``, ``2/5``) a part.
+        ``progress`` is called with a `maintenance.verify.Step`.
 
         With ``repair``, what can be computed again is dropped for the next run, documents are
         written anew from what is whole, and lost files come from ``source``.

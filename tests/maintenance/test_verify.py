@@ -22,7 +22,7 @@ import codebatch
 import codebatch.maintenance.verify.batches
 import codebatch.shard.compute
 from codebatch.api import open_damaged_store
-from codebatch.maintenance.verify import Problem, VerifyReport
+from codebatch.maintenance.verify import Problem, Step, VerifyReport, helpers
 from codebatch.maintenance.verify.check import parse_subset
 from codebatch.maintenance.verify.repair import HANDLERS
 from codebatch.model.digest import compact, seal
@@ -497,6 +497,39 @@ def test_a_named_pipe_in_place_of_a_file(scanned_copy: Scanned) -> None:
         *("INPUTS_DAMAGED", "OBJECT_DAMAGED", "SNAPSHOT_DAMAGED", "STATE_DAMAGED"),
     ]
     assert all("named pipe" in problem.message for problem in report.problems)
+
+
+@pytest.fixture
+def helped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small a store is, helpers look at it too."""
+    monkeypatch.setattr(helpers, "WORTH_BYTES", 0)
+    monkeypatch.setattr(helpers, "_number_of_helpers", lambda: 2)
+
+
+def damage_much(scanned: Scanned) -> None:
+    flip(object_file(scanned.path, tree_object(scanned)), -1)
+    for path in sorted(scanned.path.glob("batches/*/tasks/*/shards/*/*"))[::7]:
+        flip(path, 40)
+    for path in sorted(scanned.path.glob("indexes/memo/**/*.memo"))[::3]:
+        flip(path, 40)
+
+
+def test_helpers_change_no_problem(scanned_copy: Scanned, request: pytest.FixtureRequest) -> None:
+    damage_much(scanned_copy)
+    alone = check(scanned_copy.path, read_data=True)
+    assert {"STATE_DAMAGED", "OUTPUTS_DAMAGED", "MEMO_DAMAGED"} <= {*codes(alone)}
+    request.getfixturevalue("helped")
+    steps: list[Step] = []
+    assert check(scanned_copy.path, read_data=True, progress=steps.append) == alone
+    assert {step.unit for step in steps} == {"object", "shard", "file"}
+    assert all(step.total is None or step.done < step.total for step in steps)
+
+
+@pytest.mark.usefixtures("helped")
+def test_helpers_that_die_say_nothing(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check(scanned.path).ok
+    monkeypatch.setattr(helpers, "_BOOT", "raise SystemExit")
+    assert check(scanned.path).ok
 
 
 def test_all_damage_is_reported_at_once(scanned_copy: Scanned) -> None:

@@ -23,8 +23,8 @@ import codebatch
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
 from codebatch.model.resources import load_schema
+from codebatch.query import index
 from codebatch.query.fields import FIELDS, FILE_FIELDS
-from codebatch.query.index import TABLES
 
 Main = Callable[..., Outcome]
 TABLES = {"diagnostics": "diagnostic", "symbols": "symbol", "edges": "edge", "metrics": "metric"}
@@ -170,7 +170,7 @@ def test_schema_of_the_tables(queried: codebatch.Batch, main: Main) -> None:
     rows = json.loads(main("sql", "--schema", "--json", *store).stdout)
     assert rows == queried.sql_schema()
     tables = {row["table"] for row in rows}
-    assert tables == TABLES.keys() - {"meta"}
+    assert tables == index.TABLES.keys() - {"meta"}
     for table in tables:
         columns = [row["column"] for row in rows if row["table"] == table]
         every = queried.sql(f'SELECT * FROM "{table}"')

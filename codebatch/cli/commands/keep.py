@@ -14,7 +14,7 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.options import AGE, SIZE, wait_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable, size
-from codebatch.cli.render.progress import Display, count_row
+from codebatch.cli.render.progress import Display, Row, Word, count_row
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.runtime.lazy import lazy
@@ -49,6 +49,7 @@ def _first_path(found: Any) -> str:
     return f"{path} and {more:,} more" if more > 0 else path
 
 
+_STEPS = {"object": "objects", "shard": "batches", "file": "indexes"}
 _SHORT_DIGEST = len("sha256:") + 12
 _KINDS: output.Columns = {
     "kind": lambda usage: usage.kind,
@@ -101,14 +102,21 @@ def verify(call: Call, **options: Any) -> None:
     call.name_store(opened)
     with Display() as display:
 
-        def tell(objects: int, total_bytes: int) -> None:
-            if display.is_due("verify"):
-                display.show(count_row("verify", "object", objects, total_bytes))
+        def tell(step: problems.Step) -> None:
+            if display.is_due(label := f"verify {_STEPS[step.unit]}"):
+                display.show(_verify_row(label, step))
 
         report = opened.verify(progress=tell, **options)
     lines = _verified_lines(call, report, repaired=options["repair"])
     call.write(_verified_document(report), lines)
     sys.exit(EXIT_OK if report.ok else EXIT_GATE)
+
+
+def _verify_row(label: str, step: problems.Step) -> Row:
+    if step.total is None:
+        return count_row(label, step.unit, step.done, step.bytes)
+    words = Word(f"{step.done:,}/{counted(step.total, step.unit)}")
+    return Row(label, step.done, step.total, (words,))
 
 
 def _verified_document(report: VerifyReport) -> Document:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from codebatch.maintenance.verify.check import ALL, NONE, Progress, check_store, parse_subset
-from codebatch.maintenance.verify.problems import Problem, VerifyReport
+from codebatch.maintenance.verify.problems import Problem, Step, VerifyReport
 from codebatch.maintenance.verify.repair import repair_store
 from codebatch.model.clock import now
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.lock import maintenance_lock
 
-__all__ = ["Problem", "VerifyReport", "verify_store"]
+__all__ = ["Problem", "Progress", "Step", "VerifyReport", "verify_store"]
 
 
 def verify_store(

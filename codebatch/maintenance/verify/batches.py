@@ -13,7 +13,9 @@ from functools import partial
 from typing import cast
 
 from codebatch.maintenance.verify.findings import Findings, Found, path_of
-from codebatch.maintenance.verify.shards import check_shard
+from codebatch.maintenance.verify.helpers import Helpers
+from codebatch.maintenance.verify.problems import Step
+from codebatch.maintenance.verify.shards import check_shard, refer_to
 from codebatch.model.checks import check_batch
 from codebatch.model.digest import Document, digest_document, short_id
 from codebatch.model.errors import CodeBatchError, StoreError
@@ -26,7 +28,7 @@ from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import Place, folders_in, walk_store
 
 
-def check_batches(findings: Findings) -> None:
+def check_batches(findings: Findings, helpers: Helpers) -> None:
     """Check every batch, and note which objects their results refer to."""
     door = findings.store.layout.door
     for entry in walk_store(door, kinds.BATCHES, depth=1):
@@ -38,13 +40,15 @@ def check_batches(findings: Findings) -> None:
         places = {entry.place for entry in entries if not findings.add_stray(entry)}
         before = len(findings.problems)
         findings.check_asked(places)
-        _check_batch(findings, batch_id, {place for place in places if place}, found)
+        _check_batch(findings, helpers, batch_id, {place for place in places if place}, found)
         if found.document is not None:
             findings.forget_since(before, Place(kinds.BATCH, batch_id))
     _check_snapshots(findings)
 
 
-def _check_batch(findings: Findings, batch_id: str, present: set[Place], found: Found) -> None:
+def _check_batch(
+    findings: Findings, helpers: Helpers, batch_id: str, present: set[Place], found: Found
+) -> None:
     place, plan_place = Place(kinds.BATCH, batch_id), Place(kinds.PLAN, batch_id)
     # A batch has a document before it has states. One that is there by now has come meanwhile.
     is_made = not found.is_missing or (
@@ -70,7 +74,8 @@ def _check_batch(findings: Findings, batch_id: str, present: set[Place], found: 
     for task in cast("list[Document]", plan_found.document["tasks"]):
         task_place = Place(kinds.TASK, batch_id, str(task["id"]))
         findings.judge(task_place, findings.find(task_place), partial(_checked_task, task))
-    _check_shards(findings, plan, batch_id, present, (document or {}).get("result"))
+    result = (document or {}).get("result")
+    _check_shards(findings, helpers, plan, batch_id, present, result)
 
 
 def _checked_plan(batch_id: str, document: Document) -> Plan:
@@ -131,15 +136,29 @@ def _check_places(findings: Findings, plan: Plan, batch_id: str, present: set[Pl
 
 
 def _check_shards(
-    findings: Findings, plan: Plan, batch_id: str, present: set[Place], result: object
+    findings: Findings,
+    helpers: Helpers,
+    plan: Plan,
+    batch_id: str,
+    present: set[Place],
+    result: object,
 ) -> None:
     """Check all shards, and that the result, if there is one, follows from their states."""
     nodes: dict[str, dict[str, str]] = {task.id: {} for task in plan.tasks}
     all_done = True
-    for shard, files in _inputs_of(findings, plan, batch_id):
+    jobs = ({"batch": batch_id, "shard": shard.shard_id} for shard in plan.shards)
+    answers = helpers.ask(jobs, sum(shard.bytes for shard in plan.shards))
+    shards = zip(_inputs_of(findings, plan, batch_id), answers, strict=True)
+    for number, ((shard, files), whole) in enumerate(shards):
+        findings.tell(Step("shard", number, len(plan.shards)))
         for task in plan.tasks:
             place = Place(kinds.STATE, batch_id, task.id, shard.shard_id)
             state = None
+            if place in present and files is not None and task.id in whole:
+                findings.checked.shards += 1
+                nodes[task.id][shard.shard_id], objects = whole[task.id]
+                refer_to(findings, place, objects)
+                continue
             if place in present:
                 findings.checked.shards += 1
                 state = check_shard(findings, place, task, files)

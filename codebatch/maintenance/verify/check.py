@@ -7,7 +7,6 @@ that none is ever held.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -20,9 +19,11 @@ from codebatch.maintenance.verify.batches import check_batches
 from codebatch.maintenance.verify.findings import (
     Findings,
     find_bytes,
-    find_document,
     path_of,
 )
+from codebatch.maintenance.verify.helpers import Helpers
+from codebatch.maintenance.verify.indexes import is_whole_index
+from codebatch.maintenance.verify.problems import Step
 from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import (
     DIGEST_PREFIX,
@@ -40,17 +41,11 @@ from codebatch.store import (
     StoreDirectory,
     check_named,
     check_object,
-    is_intact,
     is_own_document,
-    lacks_checksum,
     removal_of,
 )
 from codebatch.store import path_kinds as kinds
-from codebatch.store.files import read_file
-from codebatch.store.indexes.memo import MOST_BYTES, is_segment
-from codebatch.store.indexes.partials import is_whole
 from codebatch.store.layout import (
-    CACHE_BYTES,
     INDEX_BYTES,
     MEMO_SUFFIX,
     PACK_SUFFIX,
@@ -61,7 +56,7 @@ from codebatch.store.layout import (
 from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import Entry, Place, folders_in, walk_store
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[Step], object]
 
 _PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})\Z")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%\Z")
@@ -69,6 +64,7 @@ _DIGITS = 8
 _WHOLE = 16**_DIGITS
 _SCALE = 10**6
 _CHECKSUM_DIGITS = 64
+_SEGMENT_BYTES = 2**17
 
 
 @dataclass(frozen=True)
@@ -111,13 +107,14 @@ def check_store(
     store: StoreDirectory, selection: Selection = NONE, progress: Progress | None = None
 ) -> Findings:
     """Return what a check of the store finds; objects of the selection are read."""
-    findings = Findings(store)
-    _check_root(findings)
-    _check_names(findings)
-    _check_objects(findings, selection, progress)
-    _check_snapshots(findings)
-    check_batches(findings)
-    _check_indexes(findings)
+    findings = Findings(store, progress or (lambda _: None))
+    with Helpers(store) as helpers:
+        _check_root(findings)
+        _check_names(findings)
+        _check_objects(findings, selection)
+        _check_snapshots(findings)
+        check_batches(findings, helpers)
+        _check_indexes(findings, helpers)
     return findings
 
 
@@ -155,7 +152,7 @@ def _check_names(findings: Findings) -> None:
         findings.forget_since(before, place)
 
 
-def _check_objects(findings: Findings, selection: Selection, progress: Progress | None) -> None:
+def _check_objects(findings: Findings, selection: Selection) -> None:
     """Look at every form of every object, and read those of the selection."""
     for entry in walk_store(findings.store.layout.door, kinds.OBJECTS):
         if findings.add_stray(entry) or entry.place is None:
@@ -175,8 +172,8 @@ def _check_objects(findings: Findings, selection: Selection, progress: Progress 
             findings.add_form(digest, *wrong, entry.path)
         elif entry.size:
             findings.note_object(digest)
-        if progress is not None:
-            progress(findings.checked.objects, findings.checked.bytes)
+        checked = findings.checked
+        findings.tell(Step("object", checked.objects, bytes=checked.bytes))
 
 
 def _look(entry: Entry, digest: str) -> tuple[str, str] | None:
@@ -281,15 +278,19 @@ def _file_of(line: bytes) -> FileRecord | None:
         return None
 
 
-def _check_indexes(findings: Findings) -> None:
+def _check_indexes(findings: Findings, helpers: Helpers) -> None:
     """Check what is derived, and report what has no place there, nor among the leases."""
     door = findings.store.layout.door
     for entry in walk_store(door, kinds.LEASES_FOLDER):
         findings.add_stray(entry)
-    for entry in walk_store(door, kinds.INDEXES_FOLDER):
-        if findings.add_stray(entry) or is_whole_index(
-            findings.store, door.root / Path(entry.path)
-        ):
+    found = [one for one in walk_store(door, kinds.INDEXES_FOLDER) if not findings.add_stray(one)]
+    jobs = ({"path": f"{door.root}/{entry.path}"} for entry in found)
+    # A part of the memo, and as good a measure as any: its sizes are not known yet.
+    answers = helpers.ask(jobs, len(found) * _SEGMENT_BYTES)
+    for number, (entry, answer) in enumerate(zip(found, answers, strict=True)):
+        findings.tell(Step("file", number, len(found)))
+        path = Path(door.root, entry.path)
+        if answer.get("is_whole") or is_whole_index(findings.store, path):
             continue
         if entry.path.endswith(MEMO_SUFFIX):
             findings.add("MEMO_DAMAGED", "a segment is not what its name says", entry.path)
@@ -297,27 +298,3 @@ def _check_indexes(findings: Findings) -> None:
             findings.add("INDEX_DAMAGED", "a partial value is not what its name says", entry.path)
         else:
             findings.add("INDEX_DAMAGED", "an index does not match its checksum", entry.path)
-
-
-def is_whole_index(store: StoreDirectory, path: Path) -> bool:
-    """Return True if a derived file is what its name or its checksum says; one that is gone, or
-    has no checksum, does no harm.
-    """
-    layout = store.layout
-    if path.parent == layout.quarantine:
-        found = find_document(store, path, SMALL_BYTES)
-        return found.document is not None or found.is_missing
-    if path.parent in (layout.sql_indexes, layout.all_totals):
-        is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
-        return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
-    is_memo = path.suffix == MEMO_SUFFIX
-    if not is_memo and path.parent != layout.stat_caches:
-        return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
-    try:
-        data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
-    except StoreError:
-        return False
-    if data is None or is_memo:
-        return data is None or is_segment(path.name, data)
-    checksum = hashlib.sha256(memoryview(data)[_CHECKSUM_DIGITS:]).hexdigest()
-    return checksum.encode() == data[:_CHECKSUM_DIGITS]

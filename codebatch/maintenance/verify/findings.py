@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from codebatch.maintenance.verify.problems import Checked, Notes, Problem
+from codebatch.maintenance.verify.problems import Checked, Notes, Problem, Step
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import StoreDirectory, check_asking, pretty, typed
@@ -133,8 +133,11 @@ class Findings:
     the digests of objects in whose files there is something.
     """
 
-    def __init__(self, store: StoreDirectory) -> None:
+    def __init__(
+        self, store: StoreDirectory, tell: Callable[[Step], object] = lambda _: None
+    ) -> None:
         self.store = store
+        self.tell = tell
         self.checked = Checked()
         self.notes = Notes()
         self.problems: list[Problem] = []

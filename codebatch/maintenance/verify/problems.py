@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from codebatch.store.path_kinds import Place
 
@@ -34,6 +35,17 @@ class Problem:
     def is_derived(self) -> bool:
         """Return True if what is damaged can be computed again."""
         return self.code in _DERIVED
+
+
+class Step(NamedTuple):
+    """How far a check is: so many things are ``done`` of a ``total`` where that is known; a shard
+    is one of the batch that is looked at. ``bytes`` are the raw bytes of the objects read so far.
+    """
+
+    unit: str
+    done: int
+    total: int | None = None
+    bytes: int = 0
 
 
 @dataclass

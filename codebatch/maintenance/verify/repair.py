@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from codebatch.maintenance.verify.check import Progress, Selection, check_store, is_whole_index
+from codebatch.maintenance.verify.check import Progress, Selection, check_store
 from codebatch.maintenance.verify.findings import Findings, ObjectTrouble, find_document, path_of
+from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.problems import DROPPED, NO_ACTION, RESTORED, REWRITTEN, Problem
 from codebatch.maintenance.verify.shards import check_shard
 from codebatch.maintenance.verify.source import SourceTree

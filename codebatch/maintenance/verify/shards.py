@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
@@ -37,16 +37,13 @@ def check_shard(
     """The state that lies at the place, None where it or its outputs are damaged; ``files`` are
     those of the shard in path order, None where they are not known.
     """
-    state = findings.judge(place, findings.find(place), _checked_state)
+    state, data, objects = look_at_shard(findings, place, task, files)
     if state is None or state.status == FAILED:
         return state
-    data = _outputs_of(findings, place._replace(kind=OUTPUTS), state)
     if data is None:
         return None
-    objects = _objects_in(state, data, files, task, len(place.shard_id))
     if objects is not None:
-        for digest in objects:
-            findings.refer_from_shard(digest, (place.owner, place.task_id, place.shard_id))
+        refer_to(findings, place, objects)
         return state
     try:
         lines = data.splitlines(keepends=True)
@@ -60,6 +57,27 @@ def check_shard(
         findings.blame(place, f"it does not describe its outputs: {error.message}")
         return None
     return state
+
+
+def look_at_shard(
+    findings: Findings, place: Place, task: PlannedTask, files: Sequence[InputFile] | None
+) -> tuple[ShardState | None, bytes | None, list[str] | None]:
+    """Return the state that lies at a place, and its outputs, None where they are damaged; and the
+    objects that these refer to, None where that takes a closer look.
+    """
+    state = findings.judge(place, findings.find(place), _checked_state)
+    if state is None or state.status == FAILED:
+        return state, None, None
+    data = _outputs_of(findings, place._replace(kind=OUTPUTS), state)
+    if data is None:
+        return state, None, None
+    return state, data, _objects_in(state, data, files, task, len(place.shard_id))
+
+
+def refer_to(findings: Findings, place: Place, objects: Iterable[str]) -> None:
+    """Note that the outputs of a shard refer to objects."""
+    for digest in objects:
+        findings.refer_from_shard(digest, (place.owner, place.task_id, place.shard_id))
 
 
 def _checked_state(document: Document) -> ShardState:

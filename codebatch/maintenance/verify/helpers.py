@@ -1,0 +1,157 @@
+"""Processes that look at a large store beside this one, and say of what they see that it is whole.
+
+What a helper does not say to be whole is checked here, as without helpers: they change no problem
+and no order of problems. One that dies says nothing of anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from codebatch.maintenance.verify.findings import Findings
+from codebatch.maintenance.verify.indexes import is_whole_index
+from codebatch.maintenance.verify.shards import look_at_shard
+from codebatch.model.errors import CodeBatchError
+from codebatch.model.records import Plan, path_key
+from codebatch.processes.channel import BrokenChannelError, receive, send
+from codebatch.runtime.programs import import_path, python_command
+from codebatch.store import StoreDirectory, open_store
+from codebatch.store.path_kinds import STATE, Place
+
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from codebatch.maintenance.verify.helpers import main; main(int(sys.argv[1]))"
+)
+_MOST_HELPERS = 4
+_JOBS_EACH = 2  # of a helper: one that it is at, and the next one
+# Of sources, or of indexes: to start helpers takes as long as to check a few megabytes.
+WORTH_BYTES = 16 * 2**20
+
+Job = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+
+class Helpers:
+    """State: ``_channels`` and ``_processes`` are of the helpers, once there are some."""
+
+    def __init__(self, store: StoreDirectory) -> None:
+        self._root = str(store.root)
+        self._channels: list[socket.socket] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for channel, process in zip(self._channels, self._processes, strict=True):
+            process.kill()
+            channel.close()
+            process.wait()
+
+    def ask(self, jobs: Iterable[Job], size: int) -> Iterator[Answer]:
+        """Yield what is known of each job, in their order; nothing where so many bytes are not
+        worth a helper.
+        """
+        if size >= WORTH_BYTES and not self._channels:
+            for _ in range(_number_of_helpers()):
+                self._start()
+        if not self._channels:
+            yield from ({} for _ in jobs)
+            return
+        asked: deque[socket.socket] = deque()
+        for number, job in enumerate(jobs):
+            if len(asked) >= _JOBS_EACH * len(self._channels):
+                yield _answer_of(asked.popleft())
+            channel = self._channels[number % len(self._channels)]
+            with contextlib.suppress(BrokenChannelError):  # which its answer tells
+                send(channel, {"store": self._root, **job})
+            asked.append(channel)
+        yield from map(_answer_of, asked)
+
+    def _start(self) -> None:
+        channel, theirs = socket.socketpair()
+        command = python_command(_BOOT, str(theirs.fileno()), *import_path())
+        # The process inherits the mask: an interrupt is for this one to handle.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._channels.append(channel)
+        self._processes.append(process)
+
+
+def _number_of_helpers() -> int:
+    """Return as many as there are processors; none where there is one."""
+    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(number, _MOST_HELPERS) if number and number > 1 else 0
+
+
+def _answer_of(channel: socket.socket) -> Answer:
+    try:
+        answer: Answer = receive(channel)
+    except BrokenChannelError:
+        return {}
+    return answer
+
+
+def main(descriptor: int) -> None:
+    """Answer jobs that come over the socket, until its other end is closed."""
+    channel = socket.socket(fileno=descriptor)
+    with contextlib.suppress(BrokenChannelError):
+        while True:
+            job = receive(channel)
+            try:
+                answer = _index(job) if "path" in job else _shard(job)
+            except (CodeBatchError, OSError, MemoryError):
+                answer = {}  # which is looked into where it is reported
+            send(channel, answer)
+
+
+def _index(job: Job) -> Answer:
+    """Return whether a derived file is whole."""
+    return {"is_whole": is_whole_index(_opened(job["store"]), Path(job["path"]))}
+
+
+def _shard(job: Job) -> Answer:
+    """Return of each task whose results on a shard are whole its node and its objects."""
+    store, batch_id, shard_id = _opened(job["store"]), job["batch"], job["shard"]
+    plan = _plan_of(job["store"], batch_id)
+    files = store.batches.load_inputs(batch_id, plan.shard(shard_id))
+    files.sort(key=lambda file: path_key(file.path))
+    whole = {}
+    for task in plan.tasks:
+        place = Place(STATE, batch_id, task.id, shard_id)
+        state, data, objects = look_at_shard(Findings(store), place, task, files)
+        if state is not None and data is not None and objects is not None:
+            whole[task.id] = [state.tree, objects]
+    return whole
+
+
+@lru_cache(maxsize=1)
+def _opened(root: str) -> StoreDirectory:
+    return open_store(Path(root))
+
+
+@lru_cache(maxsize=4)
+def _plan_of(root: str, batch_id: str) -> Plan:
+    return _opened(root).batches.load_plan(batch_id)

@@ -1,0 +1,47 @@
+"""What is derived: a file that is damaged is dropped, and made again when it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from codebatch.maintenance.verify.findings import find_document
+from codebatch.model.errors import StoreError
+from codebatch.store import StoreDirectory, is_intact, lacks_checksum
+from codebatch.store.files import read_file
+from codebatch.store.indexes.memo import MOST_BYTES, is_segment
+from codebatch.store.indexes.partials import is_whole
+from codebatch.store.layout import (
+    CACHE_BYTES,
+    INDEX_BYTES,
+    MEMO_SUFFIX,
+    PACK_SUFFIX,
+    PARTIAL_SUFFIX,
+    SMALL_BYTES,
+)
+
+_CHECKSUM_DIGITS = 64
+
+
+def is_whole_index(store: StoreDirectory, path: Path) -> bool:
+    """Return True if a derived file is what its name or its checksum says; one that is gone, or
+    has no checksum, does no harm.
+    """
+    layout = store.layout
+    if path.parent == layout.quarantine:
+        found = find_document(store, path, SMALL_BYTES)
+        return found.document is not None or found.is_missing
+    if path.parent in (layout.sql_indexes, layout.all_totals):
+        is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
+        return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
+    is_memo = path.suffix == MEMO_SUFFIX
+    if not is_memo and path.parent != layout.stat_caches:
+        return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
+    try:
+        data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
+    except StoreError:
+        return False
+    if data is None or is_memo:
+        return data is None or is_segment(path.name, data)
+    checksum = hashlib.sha256(memoryview(data)[_CHECKSUM_DIGITS:]).hexdigest()
+    return checksum.encode() == data[:_CHECKSUM_DIGITS]
