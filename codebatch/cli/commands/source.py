@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 import click
 
@@ -20,6 +20,7 @@ from codebatch.tasks.source import SourceFile
 
 _LINES = re.compile(r"(\d{1,9})?(:)?(\d{1,9})?")
 _TAB = 4
+_PORTION = 500  # of items that are written at once
 _WITHOUT_BYTE_LINES = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
@@ -54,7 +55,7 @@ def tree(call: Call, file: str, depth: int | None, line: int | None) -> None:
             "format": found.format,
             "nodes": len(found),
         }
-        output.stream_document(head, "tree", (node.as_document() for node in nodes))
+        _stream_document(head, "tree", (node.as_document() for node in nodes))
     else:
         output.write_many_lines(chain.from_iterable(top.lines(depth) for top in tops))
 
@@ -101,7 +102,7 @@ def cat(call: Call, file: str, span: str | None, number: bool) -> None:
             "size": found.size,
             "line": first,
         }
-        output.stream_document(head, "lines", source.lines[first - 1 : last])
+        _stream_document(head, "lines", source.lines[first - 1 : last])
     elif as_text:
         output.write_many_lines(_shown(source.lines, first, last, number=number))
     else:
@@ -133,3 +134,17 @@ def _bytes(source: SourceFile, first: int, last: int | None) -> bytes:
     if content.startswith(_WITHOUT_BYTE_LINES):
         return "".join(f"{line}\n" for line in source.lines[first - 1 : last]).encode()
     return b"".join(content.splitlines(keepends=True)[first - 1 : last])
+
+
+def _stream_document(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """One JSON object on stdout: ``head``, and under ``name`` an array that is written as it comes,
+    an item a line.
+    """
+    opening = output.document_bytes(head)[:-2] + f', "{name}": ['.encode()
+    click.echo(opening, nl=False)
+    lines = (output.document_bytes(item)[:-1] for item in items)
+    separator = b"\n"
+    while portion := b",\n".join(islice(lines, _PORTION)):
+        click.echo(separator + portion, nl=False)
+        separator = b",\n"
+    click.echo(b"]}")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from codebatch.cli.render import output
+from codebatch.cli.render.widths import first_rows
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import OutputError
 from codebatch.query.fields import VALUE_TEXT, flat
@@ -33,6 +36,7 @@ Row = Mapping[str, object]
 Human = Callable[[Any], Iterable[str]]  # of rows, in a list where they are not streamed
 
 TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
+_LONGEST_WAIT = 0.1
 _ESCAPED = r"\\\g<0>"
 _MARKDOWN = re.compile(r"[\\`*_<>\[\]|~&]")
 
@@ -138,7 +142,19 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
         output.write_document(list(rows))
     else:
         safe = output.without_controls if output.is_terminal() else bytes
-        output.write_portions(map(safe, _portions(destination.format, rows, columns)))
+        _write_portions(map(safe, _portions(destination.format, rows, columns)))
+
+
+def _write_portions(portions: Iterable[bytes]) -> None:
+    """Bytes on stdout: what there is does not wait for more that takes its time to come."""
+    stdout = sys.stdout.buffer
+    flushed = 0.0
+    for portion in portions:
+        stdout.write(portion)
+        now = time.monotonic()
+        if now - flushed > _LONGEST_WAIT:
+            stdout.flush()
+            flushed = now
 
 
 def _table_here(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
@@ -169,7 +185,7 @@ def _table(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
 def _csv(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     """RFC 4180: a header, CR LF; what is no text or number is JSON, what is missing is empty."""
     found = map(flat, rows) if VALUE_TEXT in columns.all else rows
-    first, rest = output.first_rows(found)
+    first, rest = first_rows(found)
     names = dict.fromkeys((*columns.all, *(name for row in first for name in row)))
     yield _csv_line(map(_csv_cell, names))
     for row in chain(first, rest):
@@ -198,7 +214,7 @@ def _csv_cell(value: object) -> object:
 
 def _markdown(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
     shown = columns.shown
-    first, rest = output.first_rows(rows)
+    first, rest = first_rows(rows)
     cells = [[output.cell(row.get(column), column) for column in shown] for row in first]
     marks = ["---:" if right else "---" for right in output.numeric_columns(cells, len(shown))]
     heads = [columns.head(column) for column in shown]

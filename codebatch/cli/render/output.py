@@ -10,14 +10,13 @@ import json
 import re
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from codebatch.cli.render.widths import GAP, fits, fitted, padded, shortened, text_width
+from codebatch.cli.render.widths import GAP, first_rows, fits, fitted, padded, shortened, text_width
 from codebatch.model.digest import canonical_json
 from codebatch.model.records import SEVERITIES
 from codebatch.runtime.lazy import lazy
@@ -42,9 +41,6 @@ _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
 _PORTION = 500
 _SHORT_COMMIT = 7
-_FIRST = 1_000
-_LONGEST_WAIT = 0.1
-T = TypeVar("T")
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),
@@ -85,20 +81,6 @@ def without_controls(data: bytes) -> bytes:
     return escaped.encode()
 
 
-def stream_document(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
-    """One JSON object on stdout: ``head``, and under ``name`` an array that is written as it comes,
-    an item a line.
-    """
-    opening = document_bytes(head)[:-2] + f', "{name}": ['.encode()
-    click.echo(opening, nl=False)
-    lines = (document_bytes(item)[:-1] for item in items)
-    separator = b"\n"
-    while portion := b",\n".join(islice(lines, _PORTION)):
-        click.echo(separator + portion, nl=False)
-        separator = b",\n"
-    click.echo(b"]}")
-
-
 def write_bytes(data: bytes) -> None:
     """Bytes on stdout, which is no terminal, as they are."""
     click.echo(data, nl=False)
@@ -107,18 +89,6 @@ def write_bytes(data: bytes) -> None:
 def write_line(text: str = "") -> None:
     """One line on stdout; the caller has made foreign parts printable."""
     click.echo(text)
-
-
-def write_portions(portions: Iterable[bytes]) -> None:
-    """Bytes on stdout: what there is does not wait for more that takes its time to come."""
-    stdout = sys.stdout.buffer
-    flushed = 0.0
-    for portion in portions:
-        stdout.write(portion)
-        now = time.monotonic()
-        if now - flushed > _LONGEST_WAIT:
-            stdout.flush()
-            flushed = now
 
 
 def write_lines(lines: Iterable[str], *, paged: bool = False) -> None:
@@ -251,12 +221,6 @@ def table_lines(
         cells = [cell(row.get(column), column) for column in columns]
         widths = [max(*pair) for pair in zip(widths, map(text_width, cells), strict=True)]
         yield from sheet.lines((cells,), widths)
-
-
-def first_rows(rows: Iterable[T]) -> tuple[list[T], Iterator[T]]:
-    """Return the first rows, which say what columns look like, and an iterator over the others."""
-    iterator = iter(rows)
-    return list(islice(iterator, _FIRST)), iterator
 
 
 def table_or_records(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:

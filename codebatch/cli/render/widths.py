@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
 
 GAP = 2
+_FIRST_ROWS = 1_000
 _LEAST = 16  # what is left of a text at least, before a column of the table goes
 _LEAST_KEPT = 24  # and of one in a column that stays: an id is whole
 _ZERO_WIDTH = frozenset({"Mn", "Me", "Cf"})
@@ -98,3 +103,9 @@ def _first(text: str, width: int) -> str:
 def _last(text: str, width: int) -> str:
     """Return the letters at the end that fit."""
     return _first(text[::-1], width)[::-1] if width > 0 else ""
+
+
+def first_rows(rows: Iterable[T]) -> tuple[list[T], Iterator[T]]:
+    """Return the first rows, which say what columns look like, and an iterator over the others."""
+    iterator = iter(rows)
+    return list(islice(iterator, _FIRST_ROWS)), iterator
