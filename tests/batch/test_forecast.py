@@ -125,7 +125,8 @@ def test_plan_command(scanned: Scanned, main: Callable[..., Outcome]) -> None:
     parse = {"task_id": "parse", "compute": 0, "reuse": FILES, "reasons": {}, "unit": "files"}
     assert document["tasks"][0] == parse
     shown = main("plan", "--batch", "latest", "--store", scanned.path)
-    assert shown.out.splitlines()[1].split() == ["task", "compute", "reuse", "because", "of"]
+    head = [line.split() for line in shown.out.splitlines()]
+    assert ["task", "compute", "reuse", "because", "of"] in head
     both = main("plan", "--batch", "latest", "--snapshot", "latest", "--store", scanned.path)
     assert both.code == 2
 
