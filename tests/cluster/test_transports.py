@@ -164,7 +164,7 @@ def test_wait_for_other_runs_is_interrupted(
             batch.run(client=client, transport=transport, on_wait=lambda _: interrupt())
         assert not late.finished.is_set(), "it waited to the end"
         late.cancel()
-    assert batch.status()["status"] == "pending"
+    assert batch.status()["status"] == "partial"
     assert batch.run("sync").status == "done"
 
 

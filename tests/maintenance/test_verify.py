@@ -40,11 +40,12 @@ def files_of(root: Path) -> dict[Path, bytes]:
 
 
 def contents(store: Path) -> dict[Path, bytes]:
-    """What is promised of a store: all but what is derived, and events."""
+    """What is promised of a store: all but what is derived, events and askings."""
     return {
         path: data
         for path, data in files_of(store).items()
-        if "indexes" not in path.relative_to(store).parts and path.name != "events.jsonl"
+        if "indexes" not in path.relative_to(store).parts
+        and path.name not in ("events.jsonl", "asked.json")
     }
 
 
@@ -264,6 +265,7 @@ KINDS: dict[str, tuple[str, str, bool, bool]] = {
     "snapshot document": ("snapshots/*/snapshot.json", "SNAPSHOT_DAMAGED", True, True),
     "manifest": ("snapshots/*/files.index.jsonl", "MANIFEST_DAMAGED", True, True),
     "batch document": (f"{BATCH}batch.json", "BATCH_DAMAGED", False, True),
+    "asking": (f"{BATCH}asked.json", "ASKED_DAMAGED", False, True),
     "plan": (f"{BATCH}plan.json", "PLAN_DAMAGED", False, True),
     "inputs": (f"{BATCH}inputs.index.jsonl", "INPUTS_DAMAGED", False, True),
     "task document": (f"{BATCH}tasks/lint/task.json", "TASK_DAMAGED", False, True),

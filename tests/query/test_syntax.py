@@ -112,7 +112,8 @@ def test_lines_of_a_tree(parsed: Callable[..., codebatch.Batch], main: Main) -> 
     shallow = main("tree", "a.py", "--depth", 1, "--store", batch.path)
     assert shallow.out == '          Module\n     1:1    body: FunctionDef name="f"\n'
     beyond = main("tree", "a.py", "--line", 9, "--store", batch.path)
-    assert (beyond.code, beyond.err) == (2, "error: nothing is at line 9 of a.py: it ends at 5\n")
+    assert beyond.code == 2
+    assert beyond.err.endswith("error: nothing is at line 9 of a.py: it ends at 5\n")
 
 
 def test_a_tree_of_any_depth(parsed: Callable[..., codebatch.Batch], main: Main) -> None:

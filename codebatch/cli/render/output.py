@@ -103,8 +103,11 @@ def write_lines(lines: Iterable[str], *, paged: bool = False) -> None:
 
 
 def write_many_lines(lines: Iterable[str]) -> None:
-    """Lines on stdout, made printable, some at a time."""
+    """Lines on stdout, made printable, some at a time; on a terminal as a listing."""
     shown = map(printable, lines)
+    if is_terminal():
+        pager.write_lines(shown)
+        return
     while portion := list(islice(shown, _PORTION)):
         click.echo("\n".join(portion))
 

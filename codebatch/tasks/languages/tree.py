@@ -209,7 +209,7 @@ class SyntaxNode:
 
 
 def _in_words(name: str, value: object) -> str:
-    if value is None or (name, value) == ("ctx", "Load"):
+    if (value is None and name != "value") or (name, value) == ("ctx", "Load"):
         return ""
     plain = _plain(value)
     literal = plain.get("literal") if isinstance(plain, Mapping) else None
