@@ -45,7 +45,9 @@ def skipped(snapshot: codebatch.Snapshot) -> dict[str, str]:
 
 
 def listing(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file of a store with its mtime, inode and content digest, but for the indexes."""
+    """Every file of a store with its mtime, inode and content digest, but for the indexes, and
+    for when things were asked for.
+    """
     return {
         str(path.relative_to(root)): (
             path.stat().st_mtime_ns,
@@ -53,7 +55,7 @@ def listing(root: Path) -> dict[str, tuple[int, int, str]]:
             hashlib.sha256(path.read_bytes()).hexdigest(),
         )
         for path in root.rglob("*")
-        if path.is_file() and root / "indexes" not in path.parents
+        if path.is_file() and root / "indexes" not in path.parents and path.name != "asked.json"
     }
 
 
