@@ -516,6 +516,14 @@ def unescaped(text: str) -> str:
     return text
 
 
+def test_formats_are_named_in_a_line_where_none_is_given(scanned: Scanned, main: Main) -> None:
+    told = "Missing option '--format'. Choose from: jsonl, csv, parquet, sarif, github"
+    done = main("export", "--store", scanned.path)
+    assert (done.code, done.err.splitlines()[0]) == (2, f"error: {told}")
+    done = main("export", "--store", scanned.path, "--json")
+    assert json.loads(done.stdout)["error"]["message"] == told
+
+
 def test_annotations_read_back(scanned: Scanned, main: Main) -> None:
     done = main("export", "--format", "github", "--store", scanned.path, "--severity", "error")
     records = scanned.batch.sorted_records(severity="error")
