@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from codebatch import api
-from codebatch.batch.report import RunInterrupted
 from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.commands.stored import take
@@ -47,12 +46,16 @@ from codebatch.model.errors import (
     UsageError,
 )
 from codebatch.model.records import DONE, FAILED, INTERRUPTED
+from codebatch.runtime.lazy import lazy
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
     from codebatch.batch import RecheckReport, RunReport, Submission
+    from codebatch.batch import report as reports
     from codebatch.cluster.usage import ClusterUsage, WorkerUsage
     from codebatch.model.messages import Waiting
+else:
+    reports = lazy("codebatch.batch.report")
 
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
@@ -291,7 +294,7 @@ def _run(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunR
             **options,
             **call.options,
         )
-    except RunInterrupted as interrupted:
+    except reports.RunInterrupted as interrupted:
         return interrupted.report
 
 

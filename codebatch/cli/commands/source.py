@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +14,15 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.model.errors import FilterInvalidError, UsageError
-from codebatch.query.inspect import BINARY
-from codebatch.query.syntax import load_source
-from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
-from codebatch.tasks.source import SourceFile
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.query import inspect, syntax
+    from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
+    from codebatch.tasks.source import SourceFile
+else:
+    inspect = lazy("codebatch.query.inspect")
+    syntax = lazy("codebatch.query.syntax")
 
 _LINES = re.compile(r"(\d{1,9})?(:)?(\d{1,9})?")
 _TAB = 4
@@ -85,9 +91,9 @@ def cat(call: Call, file: str, span: str | None, number: bool) -> None:
     inspect; the batch need not be run.
     """
     batch = call.batch()
-    found, source = load_source(batch.directory, batch.id, file)
+    found, source = syntax.load_source(batch.directory, batch.id, file)
     as_text = call.as_json or number or output.is_terminal()
-    if as_text and found.language == BINARY:
+    if as_text and found.language == inspect.BINARY:
         raise UsageError(
             f"{found.path} is binary: it has no text to show",
             hints=["copy it: codebatch cat FILE > COPY"],
