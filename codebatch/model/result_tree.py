@@ -9,8 +9,9 @@ width fold into the same root, and no process ever holds all files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring
 
-from codebatch.model.digest import DIGEST_PREFIX, canonical_json, digest_bytes, digest_document
+from codebatch.model.digest import DIGEST_PREFIX, digest_bytes, digest_document
 
 LEAF_DIGITS = 3
 
@@ -27,7 +28,7 @@ def leaf_nodes(files: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     leaves: dict[str, list[str]] = {}
     first, end = len(DIGEST_PREFIX), len(DIGEST_PREFIX) + LEAF_DIGITS
     for path, digest, lines in files:
-        pair = f'[{canonical_json(path).decode()},"{lines}"]'
+        pair = f'[{encode_basestring(path)},"{lines}"]'
         leaves.setdefault(digest[first:end], []).append(pair)
     return {prefix: _tagged("result-leaf", pairs) for prefix, pairs in leaves.items()}
 
@@ -56,4 +57,5 @@ def _tagged(tag: str, pairs: list[str]) -> str:
     """The tagged digest of an array of arrays that are canonical JSON already: there are so
     many of them that writing each as a document would take longer than all digests.
     """
-    return digest_bytes(f"{tag}\n[{','.join(pairs)}]".encode())
+    text = f"{tag}\n[{','.join(pairs)}]"
+    return digest_bytes(text.encode("utf-8", "backslashreplace"))  # as `canonical_json` does

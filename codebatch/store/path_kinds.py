@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from codebatch.model.digest import DIGEST_PREFIX
+from codebatch.model.digest import DIGEST_PREFIX, EMPTY
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, form_of
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name, is_ref
+from codebatch.store.openat import LISTED, open_in
 from codebatch.store.write_group import reporting_read_errors
 
 STORE, IGNORE, OBJECT = "store", "ignore", "object"
@@ -83,8 +85,12 @@ _BY_NAME = {
     if kind not in (OBJECT, NAME, DERIVED, LEASE)
 }
 _BY_START = {"indexes": DERIVED, "leases": LEASE, "names": NAME}
+_DIGITS = 64
+_PART = re.compile(r"[0-9a-f]{2}\Z")
+_OBJECT_NAME = re.compile(r"[0-9a-f]{64}(\.zst)?\Z")
 OBJECTS, SNAPSHOTS, BATCHES, NAMES = "objects", "snapshots", "batches", "names"
 INDEXES_FOLDER, LEASES_FOLDER = "indexes", "leases"
+OBJECT_PARTS = f"{OBJECTS}/sha256"
 
 
 class Place(NamedTuple):
@@ -144,6 +150,34 @@ def walk_store(door: Door, start: str = "", *, depth: int | None = None) -> Iter
                 yield entry
         if depth is None or folder.count("/") + (folder != "") < depth:
             pending += reversed(below)
+
+
+def plain_objects(door: Door, part: str) -> list[str] | None:
+    """Return the digest of each file in a folder of `OBJECT_PARTS`; None where anything there is
+    not a file in its place with something in it, but for the empty object.
+    """
+    found: list[str] = []
+    with door.folder_at(f"{OBJECT_PARTS}/{part}") as folder:
+        for name in folder.names():
+            if not _PART.match(name):
+                return None
+            descriptor = open_in(folder.descriptor, name, LISTED)
+            try:
+                names = os.listdir(descriptor)
+                if not all(_is_plain_object(descriptor, one, part + name) for one in names):
+                    return None
+            finally:
+                os.close(descriptor)
+            found += (DIGEST_PREFIX + one[:_DIGITS] for one in names)
+    return found
+
+
+def _is_plain_object(folder: int, name: str, start: str) -> bool:
+    if not name.startswith(start) or not _OBJECT_NAME.match(name):
+        return False
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    is_empty_object = DIGEST_PREFIX + name == EMPTY
+    return stat.S_ISREG(status.st_mode) and (status.st_size > 0 or is_empty_object)
 
 
 def misplaced_folders(door: Door) -> list[str]:

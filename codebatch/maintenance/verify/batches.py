@@ -6,23 +6,24 @@ damaged but the documents themselves: the plan says what everything else should 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
 from codebatch.maintenance.verify.findings import Findings, Found, path_of
-from codebatch.maintenance.verify.helpers import Helpers
+from codebatch.maintenance.verify.helpers import Answer, Helpers
+from codebatch.maintenance.verify.manifests import number_of
+from codebatch.maintenance.verify.objects import digests_in
 from codebatch.maintenance.verify.problems import Step
 from codebatch.maintenance.verify.shards import check_shard, refer_to
 from codebatch.model.checks import check_batch
 from codebatch.model.digest import Document, digest_document, short_id
 from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.keys import fingerprint
-from codebatch.model.records import DONE, FileRecord, InputFile, Plan, PlannedShard, path_key
+from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, path_key
 from codebatch.model.result_tree import result_digest
-from codebatch.store import BATCH_PREFIX, StoreDirectory, parse_plan
+from codebatch.store import BATCH_PREFIX, parse_plan
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import Place, folders_in, walk_store
@@ -148,8 +149,8 @@ def _check_shards(
     all_done = True
     jobs = ({"batch": batch_id, "shard": shard.shard_id} for shard in plan.shards)
     answers = helpers.ask(jobs, sum(shard.bytes for shard in plan.shards))
-    shards = zip(_inputs_of(findings, plan, batch_id), answers, strict=True)
-    for number, ((shard, files), whole) in enumerate(shards):
+    shards = _inputs_of(findings, plan, batch_id, answers)
+    for number, (shard, files, whole) in enumerate(shards):
         findings.tell(Step("shard", number, len(plan.shards)))
         for task in plan.tasks:
             place = Place(kinds.STATE, batch_id, task.id, shard.shard_id)
@@ -157,7 +158,8 @@ def _check_shards(
             if place in present and files is not None and task.id in whole:
                 findings.checked.shards += 1
                 nodes[task.id][shard.shard_id], objects = whole[task.id]
-                refer_to(findings, place, objects)
+                if not findings.are_there(objects):
+                    refer_to(findings, place, digests_in(objects))
                 continue
             if place in present:
                 findings.checked.shards += 1
@@ -177,24 +179,31 @@ def _check_shards(
 
 
 def _inputs_of(
-    findings: Findings, plan: Plan, batch_id: str
-) -> Iterator[tuple[PlannedShard, list[InputFile] | None]]:
-    """Yield each shard with its files in path order, None where they are damaged; then note what
-    is wrong with the inputs. One shard is held at a time.
+    findings: Findings, plan: Plan, batch_id: str, answers: Iterable[Answer]
+) -> Iterator[tuple[PlannedShard, Sequence[InputFile] | None, Answer]]:
+    """Yield each shard with its files in path order, None where they are damaged, none where the
+    results of all tasks are known to be whole; and these results. Then note what is wrong with the
+    inputs. One shard is held at a time.
     """
     store, place = findings.store, Place(kinds.INPUTS, batch_id)
     languages: Counter[str] = Counter()
     total, wrong = 0, []
-    for shard in plan.shards:
+    for shard, answer in zip(plan.shards, answers, strict=True):
+        whole = answer.get("results", {})
+        if len(whole) == len(plan.tasks):
+            total += int(answer["number"], 16)
+            languages.update(answer["languages"])
+            yield shard, (), whole
+            continue
         files = None
         try:
             files = store.batches.load_inputs(batch_id, shard)
-            total += sum(map(_number_of, files))
+            total += number_of(files)
             languages.update(file.language for file in files)
             files.sort(key=lambda file: path_key(file.path))
         except StoreError as error:
             wrong.append(error.message)
-        yield shard, files
+        yield shard, files, whole
     status = store.layout.door.status(path_of(store.layout, place))
     end = sum(shard.length for shard in plan.shards)
     if status is None:
@@ -203,21 +212,18 @@ def _inputs_of(
         wrong.append(f"{abs(status.st_size - end)} bytes belong to no shard")
     elif dict(languages) != dict(plan.languages):
         wrong.append("their languages are not those of the plan")
-    elif not wrong and not _are_of_snapshot(store, plan.snapshot_id, total):
+    elif not wrong and not _are_of_snapshot(findings, plan.snapshot_id, total):
         wrong.append("they are not the files of the snapshot")
     if wrong:
         findings.blame(place, wrong[0])
 
 
-def _are_of_snapshot(store: StoreDirectory, snapshot_id: str, total: int) -> bool:
+def _are_of_snapshot(findings: Findings, snapshot_id: str, total: int) -> bool:
     """Return True if the files of a snapshot give this sum, in whatever order, or are damaged."""
+    known = findings.numbers_of.get(snapshot_id)
+    if known is not None:
+        return known == total
     try:
-        return sum(map(_number_of, store.snapshots.load_manifest(snapshot_id))) == total
+        return number_of(findings.store.snapshots.load_manifest(snapshot_id)) == total
     except CodeBatchError:
         return True  # which is said of the snapshot
-
-
-def _number_of(file: InputFile | FileRecord) -> int:
-    """A number for a file, to be summed: a sum does not depend on the order."""
-    said = f"{file.object} {file.size} {file.path}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.sha256(said).digest(), "big")

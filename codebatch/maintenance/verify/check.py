@@ -7,10 +7,8 @@ that none is ever held.
 
 from __future__ import annotations
 
-import io
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,23 +19,19 @@ from codebatch.maintenance.verify.findings import (
     find_bytes,
     path_of,
 )
-from codebatch.maintenance.verify.helpers import Helpers
+from codebatch.maintenance.verify.helpers import Answer, Helpers
 from codebatch.maintenance.verify.indexes import is_whole_index
+from codebatch.maintenance.verify.manifests import parse_manifest
 from codebatch.maintenance.verify.problems import Step
-from codebatch.model.checks import check_manifest, check_snapshot
+from codebatch.model.checks import check_snapshot
 from codebatch.model.digest import (
     DIGEST_PREFIX,
     EMPTY,
     Document,
-    canonical_json,
-    digest_bytes,
-    short_id,
 )
-from codebatch.model.errors import InvalidIdError, StoreError, UsageError
-from codebatch.model.records import FileRecord, path_key
+from codebatch.model.errors import StoreError, UsageError
 from codebatch.store import (
     IGNORE_LINE,
-    SNAPSHOT_PREFIX,
     StoreDirectory,
     check_named,
     check_object,
@@ -65,6 +59,8 @@ _WHOLE = 16**_DIGITS
 _SCALE = 10**6
 _CHECKSUM_DIGITS = 64
 _SEGMENT_BYTES = 2**17
+# To look at an object takes as long as to check so many bytes.
+_LOOK_BYTES = 2**12
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,8 @@ def check_store(
     with Helpers(store) as helpers:
         _check_root(findings)
         _check_names(findings)
-        _check_objects(findings, selection)
-        _check_snapshots(findings)
+        _check_objects(findings, helpers, selection)
+        _check_snapshots(findings, helpers)
         check_batches(findings, helpers)
         _check_indexes(findings, helpers)
     return findings
@@ -152,9 +148,25 @@ def _check_names(findings: Findings) -> None:
         findings.forget_since(before, place)
 
 
-def _check_objects(findings: Findings, selection: Selection) -> None:
+def _check_objects(findings: Findings, helpers: Helpers, selection: Selection) -> None:
     """Look at every form of every object, and read those of the selection."""
-    for entry in walk_store(findings.store.layout.door, kinds.OBJECTS):
+    door = findings.store.layout.door
+    _check_forms(findings, walk_store(door, kinds.OBJECTS, depth=2), selection)
+    parts = folders_in(door, kinds.OBJECT_PARTS)
+    answers: Iterable[Answer] = ({} for _ in parts)
+    if selection is NONE and parts:
+        number = len(folders_in(door, f"{kinds.OBJECT_PARTS}/{parts[0]}")) * len(parts)
+        answers = helpers.ask(({"part": part} for part in parts), number * _LOOK_BYTES)
+    for part, answer in zip(parts, answers, strict=True):
+        if "objects" in answer:
+            findings.checked.objects += findings.note_objects(answer["objects"])
+            findings.tell(Step("object", findings.checked.objects))
+        else:
+            _check_forms(findings, walk_store(door, f"{kinds.OBJECT_PARTS}/{part}"), selection)
+
+
+def _check_forms(findings: Findings, entries: Iterable[Entry], selection: Selection) -> None:
+    for entry in entries:
         if findings.add_stray(entry) or entry.place is None:
             continue
         digest = entry.place.digest
@@ -203,20 +215,21 @@ def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | No
     return None
 
 
-def _check_snapshots(findings: Findings) -> None:
+def _check_snapshots(findings: Findings, helpers: Helpers) -> None:
     """Check every snapshot, and note which objects they refer to."""
     door = findings.store.layout.door
     for entry in walk_store(door, kinds.SNAPSHOTS, depth=1):
         findings.add_stray(entry)
-    for snapshot_id in folders_in(door, kinds.SNAPSHOTS):
+    snapshots = folders_in(door, kinds.SNAPSHOTS)
+    answers = helpers.ask(({"snapshot": snapshot_id} for snapshot_id in snapshots), 0)
+    for snapshot_id, answer in zip(snapshots, answers, strict=True):
         entries = walk_store(door, f"{kinds.SNAPSHOTS}/{snapshot_id}")
         findings.check_asked([one.place for one in entries if not findings.add_stray(one)])
-        _check_snapshot(
-            findings, Place(kinds.SNAPSHOT, snapshot_id), Place(kinds.MANIFEST, snapshot_id)
-        )
+        _check_snapshot(findings, Place(kinds.SNAPSHOT, snapshot_id), answer)
 
 
-def _check_snapshot(findings: Findings, place: Place, manifest: Place) -> None:
+def _check_snapshot(findings: Findings, place: Place, answer: Answer) -> None:
+    manifest = Place(kinds.MANIFEST, place.owner)
     is_finished = findings.is_there(place)  # its document is written last
     if not is_finished:
         findings.notes.unfinished_snapshots += 1
@@ -224,7 +237,11 @@ def _check_snapshot(findings: Findings, place: Place, manifest: Place) -> None:
             return  # it was given up before anything of it could be read
     findings.checked.snapshots += 1
     before = len(findings.problems)
-    sizes = _check_manifest(findings, manifest)
+    if "number" in answer and findings.are_there(answer["objects"]):
+        findings.numbers_of[place.owner] = int(answer["number"], 16)
+        sizes: tuple[int, int] | None = (answer["files"], answer["bytes"])
+    else:
+        sizes = _check_manifest(findings, manifest)
 
     def check(document: Document) -> None:
         check_snapshot(document, place.owner)
@@ -252,30 +269,12 @@ def _check_manifest(findings: Findings, place: Place) -> tuple[int, int] | None:
 
 def _read_manifest(findings: Findings, snapshot_id: str, data: bytes) -> tuple[int, int]:
     """Parse every line and follow what it refers to."""
-    if short_id(SNAPSHOT_PREFIX, digest_bytes(data)) != snapshot_id:
-        raise ValueError("its bytes give another id")
     count = total = 0
-    before = b""
-    for count, line in enumerate(io.BytesIO(data), 1):
-        file = _file_of(line)
-        if file is None:
-            raise ValueError(f"line {count} is not what the format says")
-        if path_key(file.path) <= before:
-            raise ValueError(f"line {count} is not in path order")
-        before = path_key(file.path)
+    for file in parse_manifest(snapshot_id, data):
+        count += 1
         total += file.size
         findings.refer_from_snapshot(file.object, snapshot_id, file.path)
     return count, total
-
-
-def _file_of(line: bytes) -> FileRecord | None:
-    """The file of a line of a manifest; None where it is no such line, to the byte."""
-    try:
-        file = FileRecord.from_document(json.loads(line))
-        check_manifest([file])
-        return file if canonical_json(file._asdict()) + b"\n" == line else None
-    except (KeyError, TypeError, ValueError, RecursionError, InvalidIdError):
-        return None
 
 
 def _check_indexes(findings: Findings, helpers: Helpers) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from codebatch.maintenance.verify.objects import DIGEST_BYTES, split_digests
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem, Step
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
@@ -129,8 +130,9 @@ class ObjectTrouble:
 class Findings:
     """State: ``problems`` but those of objects, which are in ``objects`` by digest;
     ``batches_of`` the batches of each snapshot; ``is_complete`` says that all snapshots could be
-    read, so that what no snapshot refers to is referred to by none; ``_there`` has the bytes of
-    the digests of objects in whose files there is something.
+    read, so that what no snapshot refers to is referred to by none; ``numbers_of`` has what
+    `number_of` gives for the files of a snapshot; ``_there`` has the bytes of the digests of
+    objects in whose files there is something.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Findings:
         self.objects: dict[str, ObjectTrouble] = {}
         self.batches_of: dict[str, set[str]] = {}
         self.is_complete = True
+        self.numbers_of: dict[str, int] = {}
         self._there: set[bytes] = set()
 
     def is_there(self, place: Place) -> bool:
@@ -219,6 +222,17 @@ class Findings:
     def note_object(self, digest: str) -> None:
         """Note that there is something in the file of an object."""
         self._there.add(_short(digest))
+
+    def note_objects(self, packed: bytes) -> int:
+        """Note that of each of these objects, and return how many they are."""
+        self._there.update(split_digests(packed))
+        return len(packed) // DIGEST_BYTES
+
+    def are_there(self, packed: bytes) -> bool:
+        """Return True if there is something in the file of each of these objects, and nothing is
+        known to be wrong with any object.
+        """
+        return not self.objects and self._there.issuperset(split_digests(packed))
 
     def add_form(self, digest: str, code: str, message: str, path: str) -> None:
         """Note that a stored form of an object is damaged, or cannot be read."""

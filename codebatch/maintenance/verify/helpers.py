@@ -11,28 +11,30 @@ import os
 import signal
 import socket
 import subprocess
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from codebatch.maintenance.verify.findings import Findings
 from codebatch.maintenance.verify.indexes import is_whole_index
+from codebatch.maintenance.verify.manifests import number_of, parse_manifest
+from codebatch.maintenance.verify.objects import pack_digests
 from codebatch.maintenance.verify.shards import look_at_shard
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import Plan, path_key
 from codebatch.processes.channel import BrokenChannelError, receive, send
 from codebatch.runtime.programs import import_path, python_command
 from codebatch.store import StoreDirectory, open_store
-from codebatch.store.path_kinds import STATE, Place
+from codebatch.store.path_kinds import STATE, Place, plain_objects
 
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from codebatch.maintenance.verify.helpers import main; main(int(sys.argv[1]))"
 )
 _MOST_HELPERS = 4
-_JOBS_EACH = 2  # of a helper: one that it is at, and the next one
+_JOBS_EACH = 8  # of a helper: the one that it is at, and enough to be busy while others are slow
 # Of sources, or of indexes: to start helpers takes as long as to check a few megabytes.
 WORTH_BYTES = 16 * 2**20
 
@@ -121,8 +123,8 @@ def main(descriptor: int) -> None:
         while True:
             job = receive(channel)
             try:
-                answer = _index(job) if "path" in job else _shard(job)
-            except (CodeBatchError, OSError, MemoryError):
+                answer = next(look(job) for key, look in _LOOKS.items() if key in job)
+            except (CodeBatchError, OSError, MemoryError, ValueError):
                 answer = {}  # which is looked into where it is reported
             send(channel, answer)
 
@@ -132,8 +134,28 @@ def _index(job: Job) -> Answer:
     return {"is_whole": is_whole_index(_opened(job["store"]), Path(job["path"]))}
 
 
+def _part(job: Job) -> Answer:
+    """Return the objects of a part of all, where all of them are plain files."""
+    found = plain_objects(_opened(job["store"]).layout.door, job["part"])
+    return {} if found is None else {"objects": pack_digests(found)}
+
+
+def _snapshot(job: Job) -> Answer:
+    """Return what the files of a manifest sum up to, and their objects, where it is whole."""
+    data = _opened(job["store"]).snapshots.read_manifest(job["snapshot"])
+    files = list(parse_manifest(job["snapshot"], data))
+    return {
+        "files": len(files),
+        "bytes": sum(file.size for file in files),
+        "number": f"{number_of(files):x}",
+        "objects": pack_digests({file.object for file in files}),
+    }
+
+
 def _shard(job: Job) -> Answer:
-    """Return of each task whose results on a shard are whole its node and its objects."""
+    """Return of each task whose results on a shard are whole its node and its objects; and what the
+    files of the shard sum up to.
+    """
     store, batch_id, shard_id = _opened(job["store"]), job["batch"], job["shard"]
     plan = _plan_of(job["store"], batch_id)
     files = store.batches.load_inputs(batch_id, plan.shard(shard_id))
@@ -143,8 +165,17 @@ def _shard(job: Job) -> Answer:
         place = Place(STATE, batch_id, task.id, shard_id)
         state, data, objects = look_at_shard(Findings(store), place, task, files)
         if state is not None and data is not None and objects is not None:
-            whole[task.id] = [state.tree, objects]
-    return whole
+            whole[task.id] = [state.tree, pack_digests(objects)]
+    languages = Counter(file.language for file in files)
+    return {"results": whole, "number": f"{number_of(files):x}", "languages": dict(languages)}
+
+
+_LOOKS: Mapping[str, Callable[[Job], Answer]] = {
+    "path": _index,
+    "part": _part,
+    "snapshot": _snapshot,
+    "shard": _shard,
+}
 
 
 @lru_cache(maxsize=1)

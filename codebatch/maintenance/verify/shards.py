@@ -119,10 +119,11 @@ def _objects_in(
     has_findings = state.counts.diagnostics > 0
     digests, start = [], 0
     for file, (number, diagnostics) in zip(files, state.per_file, strict=True):
-        end = _end_of_lines(pattern, data, start, number, canonical_json(file.path))
+        end = _end_of_lines(pattern, data, start, number, file.path)
         if end < 0 or (has_findings and data.count(_DIAGNOSTIC, start, end) != diagnostics):
             return None
-        digests.append((file.path, file.object, digest_bytes(data[start:end])))
+        lines = digest_bytes(data[start:end]) if number else EMPTY
+        digests.append((file.path, file.object, lines))
         start = end
     if start != len(data) or shard_node(digests, width) != state.tree:
         return None
@@ -144,13 +145,14 @@ def _pattern_of(state: ShardState, data: bytes, task: PlannedTask) -> re.Pattern
 
 
 def _end_of_lines(
-    pattern: re.Pattern[bytes], data: bytes, start: int, number: int, path: bytes
+    pattern: re.Pattern[bytes], data: bytes, start: int, number: int, path: str
 ) -> int:
     """Return where so many lines of that path end; -1 where there are others."""
     end, left = start, number
+    text = canonical_json(path) if number else b""
     while left > 0:
         match = pattern.match(data, end)
-        if match is None or match[1] != path:
+        if match is None or match[1] != text:
             return -1
         left -= data.count(b"\n", end, match.end())
         end = match.end()
