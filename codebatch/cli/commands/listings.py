@@ -23,22 +23,22 @@ _LISTED = ("source", "branch", "commit", "names", "file_count", "total_bytes", "
 _SNAPSHOTS: output.Columns = {
     "snapshot_id": lambda row: row["snapshot_id"],
     **_TREE,
+    "taken": lambda row: ago(seconds_since(row["asked"])),
     "files": lambda row: row["file_count"],
     "size": lambda row: size(row["total_bytes"]),
     "skipped": lambda row: row["skipped_count"],
-    "taken": lambda row: ago(seconds_since(row["asked"])),
     "source": lambda row: row["source"],
 }
 _BATCHES: output.Columns = {
     "batch_id": lambda row: row["batch_id"],
     **_TREE,
+    "asked": lambda row: ago(seconds_since(row["asked"])),
     "status": lambda row: row["status"],
-    "pipeline": lambda row: row["pipeline"],
-    "files": lambda row: row["file_count"],
+    "findings": lambda row: row["findings"],
     "errors": lambda row: row["errors"],
     "warnings": lambda row: row["warnings"],
-    "findings": lambda row: row["findings"],
-    "asked": lambda row: ago(seconds_since(row["asked"])),
+    "pipeline": lambda row: row["pipeline"],
+    "files": lambda row: row["file_count"],
     "source": lambda row: row["source"],
 }
 
