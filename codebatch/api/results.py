@@ -238,11 +238,13 @@ class Results(Collection):
             directory, batch_status.plan, self.load_readable, chosen, task, in_order=in_order
         )
 
-    def _select(self, **filters: Any) -> tuple[BatchStatus, conditions.RecordFilter]:
-        """Return the batch as it is, and the conditions, if it may have what they name."""
+    def _select(
+        self, *others: BatchStatus, **filters: Any
+    ) -> tuple[BatchStatus, conditions.RecordFilter]:
+        """Return the batch as it is, and the conditions, if they name what it or others have."""
         batch_status = self.load_readable()
         chosen = conditions.RecordFilter(**filters)
-        return batch_status, conditions.filters_for(self.directory, chosen, batch_status)
+        return batch_status, conditions.filters_for(self.directory, chosen, batch_status, *others)
 
     def _status_of(self, batch: IdLike) -> BatchStatus:
         return load_batch_status(self.directory, resolve.find_batch(self.directory, id_of(batch)))
@@ -261,13 +263,14 @@ class Results(Collection):
         """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
         ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
         """
-        batch_status, chosen = self._select(**filters)
+        others = [] if base is None else [self._status_of(base)]
+        batch_status, chosen = self._select(*others, **filters)
         selection = exports.Selection(
             store=self.directory,
             batch_status=batch_status,
             filters=chosen,
             task_id=task,
-            base=None if base is None else self._status_of(base),
+            base=others[0] if others else None,
             limited=limited,
         )
         return exports.export_records(selection, format, stream)

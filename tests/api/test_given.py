@@ -20,7 +20,17 @@ from codebatch.api.names import NameTable
 # Parameters that are words, patterns or digests: neither ids nor paths.
 WORDS = {
     *("by", "code", "digest", "exclude", "format", "include", "key", "kind", "language", "name"),
-    *("names", "memory_limit", "reason", "severity", "statement", "subset", "task", "transport"),
+    *(
+        "names",
+        "memory_limit",
+        "reason",
+        "severity",
+        "statement",
+        "subset",
+        "table",
+        "task",
+        "transport",
+    ),
 }
 CONVERTED = re.compile(r"\b(IdLike|PathLike|Paths|PipelineLike|Roots)\b")
 
@@ -125,7 +135,7 @@ def test_paths_of_any_kind(on: SimpleNamespace, scanned: Scanned, tmp_path: Path
     assert batch.source(path) == "import os\n"
     assert str(batch.tree(path)) == str(batch.tree("a.py"))
     for view in (batch.files, batch.sorted_records, batch.top):
-        assert view(path=path) == view(path="a.py") == view(path=[path])
+        assert [*view(path=path)] == [*view(path="a.py")] == [*view(path=[path])]
     document = tmp_path / "mine.json"
     document.write_text('{"name": "mine", "tasks": [{"id": "parse", "task": "parse"}]}')
     assert on.store.batch(on.snapshot, document).id == on.store.batch(on.snapshot, str(document)).id

@@ -605,6 +605,18 @@ def test_a_missing_part_of_a_finished_shard(name: str, scanned_copy: Scanned) ->
     assert check(scanned_copy.path).ok
 
 
+@pytest.mark.parametrize("tally", ["by_kind", "by_severity", "by_code", "by_skip_reason"])
+def test_counts_that_leave_records_out(tally: str, scanned_copy: Scanned) -> None:
+    """A state with a right digest says less than its outputs hold."""
+    for path in sorted(scanned_copy.path.glob(f"{BATCH}tasks/*/shards/*/state.json")):
+        state = json.loads(path.read_bytes())
+        if state["counts"][tally]:
+            state["counts"][tally] = {}
+            overwrite(path, pretty(seal(state)))
+            break
+    assert "counts" in the_problem(check(scanned_copy.path)).message
+
+
 # -- bytes that a digest does not cover --------------------------------------------------------
 
 

@@ -135,11 +135,21 @@ def _pattern_of(state: ShardState, data: bytes, task: PlannedTask) -> re.Pattern
     """Return the pattern of lines with which the counts of a state are right; None where they are
     wrong, or where other lines are possible.
     """
-    by_kind = state.counts.by_kind
+    counts = state.counts
+    by_kind = counts.by_kind
     if task.fields or not {*task.kinds, "diagnostic"} >= by_kind.keys() or 0 in by_kind.values():
         return None
+    # Values with an escape are not counted below: sums tell where there are any.
+    sums = (
+        (by_kind, counts.records),
+        (counts.by_severity, by_kind.get("diagnostic", 0)),
+        (counts.by_code, by_kind.get("diagnostic", 0)),
+        (counts.by_skip_reason, by_kind.get("skip", 0)),
+    )
+    if any(sum(tally.values()) != number for tally, number in sums):
+        return None
     is_plain = _is_text(data) and not ("ast" in by_kind and _CHUNKED in data)
-    if not is_plain or _counts_of(data, state.counts) != state.counts:
+    if not is_plain or _counts_of(data, counts) != counts:
         return None
     return lines_pattern(by_kind)
 
