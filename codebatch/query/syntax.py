@@ -15,7 +15,7 @@ from codebatch.model.records import DONE, InputFile, Plan, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.inspect import LINKS, LocatedFile, locate_file
 from codebatch.query.records import Matcher
-from codebatch.store import StoreDirectory, parse_chunks
+from codebatch.store import StoreDirectory, parse_chunks, typed
 from codebatch.store.layout import CHUNK_BYTES
 from codebatch.tasks.languages.ecmascript.decode import decode as decode_tree_sitter
 from codebatch.tasks.languages.python.decode import decode as decode_python
@@ -101,14 +101,15 @@ def _value(store: StoreDirectory, record: Record) -> bytes:
     if record.get("chunked") is not True:
         return store.objects.read(digest)
     manifest = store.objects.read(digest, CHUNK_BYTES)
-    size = json.loads(manifest).get("size")
+    chunks = parse_chunks(manifest)
+    size = typed(manifest, lambda data: json.loads(data)["size"], "a chunk list")
     joined = bytearray()
-    for chunk in parse_chunks(manifest):
+    for chunk in chunks:
         joined += store.objects.read(chunk, CHUNK_BYTES)
         if len(joined) > MOST_BYTES:
             raise StoreDamagedError(f"the value {digest} has more than {MOST_BYTES:,} bytes")
     if len(joined) != size:
-        raise StoreDamagedError(f"the value {digest} has {len(joined):,} bytes, not {size}")
+        raise StoreDamagedError(f"the value {digest} has {len(joined):,} bytes, not {size!r:.20}")
     return bytes(joined)
 
 

@@ -135,6 +135,30 @@ def test_a_tree_in_chunks(
     assert len(batch.tree("a.py")) == record["nodes"] == 151
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        *("[]", "null", "{", "{}", "1", '"a"', "\x00", "[" * 100_000),
+        *('{"chunks": []}', '{"chunks": [1], "size": 1}', '{"chunks": 5, "size": 1}'),
+        *('{"chunks": [], "size": "0"}', '{"chunks": [], "size": 1e999}'),
+    ],
+)
+def test_a_chunk_list_of_anybody_is_damage(
+    manifest: str,
+    parsed: Callable[..., codebatch.Batch],
+    store: codebatch.Store,
+    main: Main,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = parsed(a_py="x = 1\n", b_txt=manifest)
+    (_, file) = store.find_snapshot("latest").files
+    (record,) = batch.records(kind="ast")
+    hostile = {**record, "chunked": True, "object": file.object}
+    monkeypatch.setattr(syntax, "_said_of", lambda *_: [hostile])
+    done = main("tree", "a.py", "--json", "--store", batch.path)
+    assert (done.code, json.loads(done.stdout)["error"]["code"]) == (4, "STORE_DAMAGED")
+
+
 @pytest.mark.parametrize("name", ["web/types.ts", "pkg/cart.py"])
 def test_a_tree_of_anybody_is_damage(name: str, scanned: Scanned) -> None:
     (record,) = scanned.batch.records(kind="ast", path=name)
