@@ -73,7 +73,10 @@ def _from_here(text: str, source: str | None) -> Iterator[str]:
     """
     if not source:
         return
-    here = os.path.join(os.getcwd(), text)
+    try:
+        here = os.path.join(os.getcwd(), text)
+    except FileNotFoundError:  # it was removed
+        return
     for resolved in (os.path.normpath, os.path.realpath):
         relative = os.path.relpath(resolved(here), resolved(source))
         if relative != ".." and not relative.startswith("../"):

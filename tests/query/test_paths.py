@@ -88,6 +88,19 @@ def test_tree_is_found_by_way_of_a_link(
     assert [row["path"] for row in found.batch.files(path="top.py")] == ["pkg/top.py"]
 
 
+def test_tree_is_asked_about_where_the_current_folder_was_removed(
+    found: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert [row["path"] for row in found.batch.files(path="pkg/top.py")] == ["pkg/top.py"]
+    for path in ("top.py", "../pkg"):
+        with pytest.raises(PathNotInBatchError):
+            found.batch.files(path=path)
+
+
 @pytest.mark.parametrize(
     "command",
     [
