@@ -2,11 +2,15 @@
 
 Values are those of the store and the batch that the line names so far. Where there is no such
 store or batch, nothing is offered: a message would be written into the line that is being typed.
+
+Trees and stores are untrusted, and a shell takes what is offered as if it had been typed: bash
+expands it, even. So a value with a character that means something to a shell is not offered.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from codebatch.cli.render.formats import FORMATS
+from codebatch.cli.render.output import printable
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import KINDS, SEVERITIES
 from codebatch.runtime.lazy import lazy
@@ -36,6 +41,7 @@ Offers = Callable[[click.Context, str], Iterable[str | CompletionItem]]
 
 _LATEST = "latest"
 _MOST_PATHS = 200  # a shell asks before it lists more
+_PLAIN = re.compile(r"(?![-~=])[\w@%+=:,./~-]+")  # at the start, these are options or expanded
 
 
 def offer_values(command: click.Command) -> None:
@@ -59,7 +65,11 @@ def _matching(offers: Offers, ctx: click.Context, text: str) -> list[CompletionI
         ]
     except CodeBatchError:  # no store, no batch, a damaged one: nothing is offered
         return []
-    return [item for item in items if item.type != "plain" or item.value.startswith(text)]
+    return [item for item in items if item.type != "plain" or _is_offered(item, text)]
+
+
+def _is_offered(item: CompletionItem, text: str) -> bool:
+    return item.value.startswith(text) and _PLAIN.fullmatch(item.value) is not None
 
 
 def _store(ctx: click.Context) -> api.Store:
@@ -108,7 +118,7 @@ def _listed_ids(rows: Iterable[Mapping[str, Any]], field: str) -> Iterator[Compl
     """Yield the ids of the rows of a listing, newest first."""
     for row in reversed([*rows]):
         about = " ".join(str(row[key]) for key in ("source", "status") if row.get(key))
-        yield CompletionItem(row[field], help=about or None)
+        yield CompletionItem(row[field], help=printable(about) or None)
 
 
 def _named(store: api.Store, prefix: str) -> Iterator[CompletionItem]:
@@ -146,15 +156,14 @@ def _fields(ctx: click.Context) -> fields.Fields:
     return fields.fields_of(_batch(ctx).load_status().plan)
 
 
-def _columns(ctx: click.Context, text: str) -> Iterable[str]:
+def _columns(ctx: click.Context, _: str) -> Iterable[str]:
     """Return the fields that the rows of a command can be ordered by."""
     listed = (ctx.info_name or "").rstrip("s")
     found = _fields(ctx)
     kind = "diagnostic" if listed == "error" else listed
-    columns = fields.record_columns([kind] if kind in found else found, found)
     if listed == "file":
-        columns = fields.FILE_FIELDS
-    return (text[: text.startswith("-")] + column for column in columns)
+        return fields.FILE_FIELDS
+    return fields.record_columns([kind] if kind in found else found, found)
 
 
 def _kinds(ctx: click.Context) -> Iterable[str]:

@@ -120,18 +120,88 @@ def test_without_a_store_nothing_is_offered(
     assert offers(*words) == []
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_get_values(shell: str, ask: Scanned) -> None:
+def told(shell: str, words: str, last: str) -> str:
+    """What the program tells the script of a shell."""
     program = Path(sys.executable).parent / "codebatch"
-    line = {"COMP_WORDS": "codebatch inspect pkg/car", "COMP_CWORD": "2"}
+    line = {"COMP_WORDS": f"codebatch {words} {last}", "COMP_CWORD": "2"}
     if shell == "fish":
-        line["COMP_CWORD"] = "pkg/car"
-    told = subprocess.run(
+        line["COMP_CWORD"] = last
+    done = subprocess.run(
         [program],
         env={**os.environ, **line, "_CODEBATCH_COMPLETE": f"{shell}_complete"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "pkg/cart.py" in told.stdout
-    assert told.stderr == ""
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_get_values(shell: str, ask: Scanned) -> None:
+    assert "pkg/cart.py" in told(shell, "inspect", "pkg/car")
+
+
+HOSTILE = [
+    *("a;touch pwned;.py", "$(touch pwned).py", "`touch pwned`.py", "a b.py", "a\tb.py"),
+    *("a\nplain,b.py", "a\x1b[31m.py", "*.py", "{a,b}.py", "~root", "=ls", "-rf", "--help"),
+    *(
+        "a'b.py",
+        'a"b.py',
+        "a\\b.py",
+        "!1",
+        "a#b",
+        "a|b",
+        "a&b",
+        "a>b",
+        "a<b",
+        "a\u202eb",
+        "a\udce9",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> codebatch.Batch:
+    """A batch over a folder whose name is hostile, like those of all files but two."""
+    base = tmp_path_factory.mktemp("hostile")
+    root = base / "x;$(touch pwned)\n\x1b[31m\tplain,y"
+    tree = write_tree(root, dict.fromkeys((*HOSTILE, "plain.py", "nä.py"), ""))
+    batch, _ = codebatch.scan(tree, base / "store", pipeline="parse", scheduler="sync")
+    return batch
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_names_that_mean_something_to_a_shell_are_not_offered(
+    shell: str, hostile: codebatch.Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEBATCH_STORE", str(hostile.path))
+    assert len(hostile.files()) == len(HOSTILE) + 2
+    assert offers("files", "--path", "", shell=shell) == ["n\u00e4.py", "plain.py"]
+    lines = {"bash": "plain,{0}\n", "fish": "plain,{0}\n", "zsh": "plain\n{0}\n_\n"}[shell]
+    assert told(shell, "inspect", "") == "".join(map(lines.format, ("n\u00e4.py", "plain.py")))
+    listed = told(shell, "summary", "--batch=").replace("\n", "")
+    assert listed.replace("\t", "", shell == "fish").isprintable()
+    assert ("touch pwned" in listed) == (shell != "bash")  # which shows no help
+
+
+def test_bash_runs_nothing_of_a_tree(hostile: codebatch.Batch, tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "codebatch"
+    script = """
+        eval "$(_CODEBATCH_COMPLETE=bash_source codebatch)"
+        COMP_WORDS=(codebatch inspect "") COMP_CWORD=2
+        _codebatch_completion codebatch
+        printf '%s\\n' "${COMPREPLY[@]}"
+        eval "codebatch --version ${COMPREPLY[*]}" >/dev/null 2>&1
+        ls
+    """
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, "CODEBATCH_STORE": str(hostile.path), "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["n\u00e4.py", "plain.py"]
