@@ -185,32 +185,32 @@ def key_of(entry: Entry) -> str:
 
 def is_entry(value: object) -> bool:
     """Return whether a value is an entry and its counts are right."""
-    if not (isinstance(value, tuple) and len(value) == 5):
+    if type(value) is not tuple or len(value) != 5:
         return False
     key, lines, counts, objects, batch_id = value
     return (
         _is_digest(key)
-        and isinstance(lines, bytes)
+        and type(lines) is bytes
         and (not lines or lines.endswith(b"\n"))
         and _are_counts(counts)
         and counts[0] == sum(counts[1].values()) == lines.count(b"\n") == lines.count(_OPEN)
-        and isinstance(objects, tuple)
-        and all(map(_is_digest, objects))
-        and isinstance(batch_id, str)
+        and type(objects) is tuple
+        and (not objects or all(map(_is_digest, objects)))
+        and type(batch_id) is str
     )
 
 
 def _is_digest(value: object) -> bool:
-    return isinstance(value, bytes) and len(value) == 32
+    return type(value) is bytes and len(value) == 32
 
 
 def _are_counts(counts: object) -> bool:
-    if not (isinstance(counts, tuple) and len(counts) == 5 and type(counts[0]) is int):
+    if type(counts) is not tuple or len(counts) != 5 or type(counts[0]) is not int:
         return False
     for tally in counts[1:]:
         if type(tally) is not dict:
             return False
-        for name, number in tally.items():  # most are empty
+        for name, number in tally.items() if tally else ():  # most are empty
             if type(name) is not str or type(number) is not int or number < 0:
                 return False
     return True

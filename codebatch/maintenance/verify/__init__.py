@@ -10,7 +10,6 @@ from pathlib import Path
 
 from codebatch.maintenance.verify.check import ALL, NONE, Progress, check_store, parse_subset
 from codebatch.maintenance.verify.problems import Problem, Step, VerifyReport
-from codebatch.maintenance.verify.repair import repair_store
 from codebatch.model.clock import now
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.lock import maintenance_lock
@@ -35,6 +34,10 @@ def verify_store(
     """
     selection = parse_subset(subset) if subset is not None else ALL if read_data else NONE
     if repair:
+        from codebatch.maintenance.verify.repair import (  # noqa: PLC0415 - with what takes snapshots
+            repair_store,
+        )
+
         with maintenance_lock(store.layout, "verify --repair", now(), wait_seconds):
             findings, problems = repair_store(store, selection, source, progress)
     else:

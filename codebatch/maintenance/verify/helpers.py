@@ -19,7 +19,7 @@ from typing import Any
 
 from codebatch.maintenance.verify.findings import Findings
 from codebatch.maintenance.verify.indexes import is_whole_index
-from codebatch.maintenance.verify.manifests import number_of, parse_manifest
+from codebatch.maintenance.verify.manifests import load_whole_manifest, number_of
 from codebatch.maintenance.verify.objects import pack_digests
 from codebatch.maintenance.verify.shards import look_at_shard
 from codebatch.model.errors import CodeBatchError
@@ -124,7 +124,7 @@ def main(descriptor: int) -> None:
             job = receive(channel)
             try:
                 answer = next(look(job) for key, look in _LOOKS.items() if key in job)
-            except (CodeBatchError, OSError, MemoryError, ValueError):
+            except (CodeBatchError, OSError, MemoryError):
                 answer = {}  # which is looked into where it is reported
             send(channel, answer)
 
@@ -143,7 +143,7 @@ def _part(job: Job) -> Answer:
 def _snapshot(job: Job) -> Answer:
     """Return what the files of a manifest sum up to, and their objects, where it is whole."""
     data = _opened(job["store"]).snapshots.read_manifest(job["snapshot"])
-    files = list(parse_manifest(job["snapshot"], data))
+    files = load_whole_manifest(job["snapshot"], data)
     return {
         "files": len(files),
         "bytes": sum(file.size for file in files),

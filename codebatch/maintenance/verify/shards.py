@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
@@ -159,7 +160,7 @@ def _end_of_lines(
 ) -> int:
     """Return where so many lines of that path end; -1 where there are others."""
     end, left = start, number
-    text = canonical_json(path) if number else b""
+    text = _text_of(path)
     while left > 0:
         match = pattern.match(data, end)
         if match is None or match[1] != text:
@@ -167,6 +168,12 @@ def _end_of_lines(
         left -= data.count(b"\n", end, match.end())
         end = match.end()
     return end if left == 0 else -1
+
+
+@lru_cache(maxsize=4096)
+def _text_of(path: str) -> bytes:
+    """Return a path as it is written: once for all tasks of a shard, that is."""
+    return canonical_json(path)
 
 
 def _is_text(data: bytes) -> bool:
