@@ -81,6 +81,31 @@ def test_words_of_the_language_are_names_in_lists(content: str, names: str, part
     assert not any("__" in text for text in msgpack.unpackb(file.encode().data)["strings"])
 
 
+@pytest.mark.parametrize(
+    ("content", "literals"),
+    [
+        ("const a = <p>import {null} and {null}</p>;", ["null", "null"]),
+        ("const a = <p>export {this}\n{true} import {false};</p>;", ["this", "true", "false"]),
+        ("const a = <p>import {null} from 'é'; export {true}</p>;", ["null", "true"]),
+        ("const a = <p>export {\n  null\n}\n export * as {true} from b</p>;", ["null", "true"]),
+        ("const a = <p>é import {new this} from it</p>;", ["this"]),
+        ("const a = `import {do} ${null} export {this} from`;", ["null"]),
+    ],
+)
+def test_words_of_the_language_are_no_names_elsewhere(content: str, literals: list[str]) -> None:
+    listing = "import {do as x} from 'y'; export * as if from 'z';\n"
+    tree, _ = decode(listing + content, "jsx")
+    assert not parsed(listing + content, "jsx").encode().partial
+    types = [tree["type_names"][kind] for kind in tree["types"]]
+    assert [kind for kind in types if kind in {"null", "this", "true", "false"}] == literals
+    assert [kind for kind in types if kind == "ERROR"] == []
+
+
+def test_what_is_no_name_in_text_of_an_element_is_rejected() -> None:
+    content = "import {do as x} from 'y';\nconst a = <p>import {do} from</p>;"
+    assert parsed(content, "jsx").encode().partial
+
+
 # Encoding
 
 

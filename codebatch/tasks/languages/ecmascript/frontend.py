@@ -9,6 +9,7 @@ bundlers write them (``export {a as do}``): where its grammar rejects a file, it
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -103,19 +104,51 @@ _RESERVED = re.compile(
     r"|false|finally|for|function|if|import|in|instanceof|new|null|return|super|switch|this|throw"
     r"|true|try|typeof|var|void|while|with)(?![\w$])"
 )
+_SPECIFIERS = ("import_specifier", "export_specifier", "namespace_import", "namespace_export")
+_MOST_ROUNDS = 3
 
 
 def _read(grammar: str, text: str) -> tree_sitter.Tree:
     tree = parse(grammar, text)
     if grammar == "javascript" and tree.root_node.has_error:
-        renamed = _LISTED.sub(_without_reserved, text)
-        return parse(grammar, renamed) if renamed != text else tree
+        words = _listed_words(ascii_of(text))
+        return parse(grammar, _renamed(text, words)) if words else tree
     return tree
 
 
-def _without_reserved(listed: re.Match[str]) -> str:
-    head, names = (listed[1], listed[2]) if listed[1] is not None else (listed[3], listed[4])
-    return head + _RESERVED.sub(lambda word: "_" * len(word[0]), names)
+def _listed_words(text: str) -> list[tuple[int, int]]:
+    """Return where words of JavaScript are names in lists. What looks like a list may be the text
+    of an element or a string: the grammar tells, once the words are names to it.
+    """
+    words = [
+        word.span()
+        for listed in _LISTED.finditer(text)
+        for word in _RESERVED.finditer(text, *listed.span(2 if listed[1] is not None else 4))
+    ]
+    for _ in range(
+        _MOST_ROUNDS if words else 0
+    ):  # what is no name after all may show in what others are
+        tree = flatten(parse("javascript", _renamed(text, words)), "javascript", text)
+        lists = tree.nodes(_SPECIFIERS)
+        starts = [tree.starts[node] for node in lists]
+        inside = [
+            (start, end)
+            for start, end in words
+            if (i := bisect_right(starts, start)) and end <= tree.ends[lists[i - 1]]
+        ]
+        if len(inside) == len(words):
+            return words
+        words = inside
+    return []
+
+
+def _renamed(text: str, words: list[tuple[int, int]]) -> str:
+    """Return a text in which names of the same length take the place of words."""
+    parts, position = [], 0
+    for start, end in words:
+        parts += [text[position:start], "_" * (end - start)]
+        position = end
+    return "".join([*parts, text[position:]])
 
 
 def _grammar_of(source: Source) -> str:
