@@ -26,6 +26,7 @@ _PATH = re.compile(rb'"path":("[^"\\]*(?:\\.[^"\\]*)*"),"size":')
 _SUGGESTIONS = 5
 _AT_EACH_LEVEL = 3
 _MOST_COMPARED = 20_000
+_MOST_NEAR = 50
 
 
 def path_texts(paths: PathLike | Iterable[PathLike] | None) -> tuple[str, ...] | None:
@@ -182,9 +183,10 @@ def _spelled_like(text: str, paths: Sequence[str]) -> list[str]:
     ending = f"/{text}/"
     at = ((path, f"{path}/".find(ending)) for path in paths)
     ends = {path[: start + len(text) + 1] for path, start in at if start >= 0}
-    return sorted(ends, key=lambda end: (len(end), end)) or _by_components(
+    near = sorted(ends, key=lambda end: (len(end), end)) or _by_components(
         text.split("/"), "", paths
     )
+    return near[:_MOST_NEAR]  # what is done with each takes its time
 
 
 def _by_components(names: Sequence[str], folder: str, paths: Sequence[str]) -> list[str]:

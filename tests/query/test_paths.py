@@ -11,6 +11,7 @@ from conftest import Outcome, Scanned, write_tree
 
 import codebatch
 from codebatch.model.errors import FilterInvalidError, PathNotInBatchError
+from codebatch.query import paths
 
 Main = Callable[..., Outcome]
 
@@ -145,6 +146,30 @@ def test_near_names(
         found.batch.outputs(path=path)
     assert raised.value.details["candidates"][:1] == near  # type: ignore[index]
     assert raised.value.hints
+
+
+@pytest.mark.parametrize("path", ["__init__.py", "mod/*.txt"])
+def test_of_very_many_near_names_few_are_compared(
+    path: str, found: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"src/pkg{number:04}/mod/__init__.py" for number in range(2000)]
+    monkeypatch.setattr(paths, "_paths", lambda _: iter(names))
+    scored: list[str] = []
+    patterns: list[str] = []
+    likeness, pattern = paths._likeness, paths.path_pattern
+    monkeypatch.setattr(
+        paths, "_likeness", lambda one, texts: (scored.append(one), likeness(one, texts))[1]
+    )
+    monkeypatch.setattr(
+        paths, "path_pattern", lambda texts: (patterns.extend(texts), pattern(texts))[1]
+    )
+    with pytest.raises(PathNotInBatchError) as raised:
+        found.batch.files(path=path)
+    assert len(scored) < 100
+    assert len(patterns) < 100
+    if path == "__init__.py":
+        expected = [f"src/pkg000{number}/mod/__init__.py" for number in range(5)]
+        assert raised.value.details["candidates"] == expected
 
 
 @pytest.mark.parametrize("path", ["", ["pkg", ""], "a\0b"])
