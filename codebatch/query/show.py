@@ -13,7 +13,7 @@ from codebatch.model.errors import (
     InvalidIdError,
     ObjectNotFoundError,
 )
-from codebatch.snapshot.resolve import find_named, find_revision
+from codebatch.snapshot.resolve import find_id, find_named, find_revision
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, StoreDirectory, check_name
 
 SNAPSHOT = "snapshot"
@@ -45,9 +45,9 @@ def find_target(store: StoreDirectory, text: str) -> Target:
         return Target(OBJECT, _find_object(store, text.removeprefix(DIGEST_PREFIX)))
     is_latest = text.partition("~")[0] == LATEST
     if text.startswith(f"{BATCH_PREFIX}-") or (is_latest and store.batches.ids()):
-        return Target(BATCH, store.batches.find(text))
+        return Target(BATCH, find_id(store.batches, text))
     if is_latest or text.startswith(f"{SNAPSHOT_PREFIX}-"):
-        return Target(SNAPSHOT, store.snapshots.find(text))
+        return Target(SNAPSHOT, find_id(store.snapshots, text))
     try:
         return _find_by_digits(store, check_name(text, "id"))
     except (IdNotFoundError, InvalidIdError):

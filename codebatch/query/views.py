@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
 from codebatch.model.records import path_key
+from codebatch.snapshot.resolve import newest_asked
 from codebatch.status.batch_status import BatchStatus, load_batch_status
-from codebatch.store import StoreDirectory
+from codebatch.store import Documents, StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch.query.filters import RecordFilter
@@ -188,7 +189,7 @@ def snapshot_rows(store: StoreDirectory) -> list[Document]:
         asked = _asked_fields(store, snapshot_id, names)
         return {**{name: document[name] for name in _TAKEN}, **asked, "skipped_count": number}
 
-    return _in_order(_still_there(store.snapshots.ids(), row), "snapshot_id")
+    return _still_there(store.snapshots, row)
 
 
 def batch_rows(store: StoreDirectory) -> list[Document]:
@@ -198,12 +199,7 @@ def batch_rows(store: StoreDirectory) -> list[Document]:
     ``output_bytes`` of what is committed so far; ``result`` is null until the batch is done.
     """
     names = _names_by_id(store)
-    ids = store.batches.ids()
-    return _in_order(_still_there(ids, lambda one: _batch_row(store, one, names)), "batch_id")
-
-
-def _in_order(rows: Iterable[Document], id_field: str) -> list[Document]:
-    return sorted(rows, key=lambda row: (str(row["asked"]), str(row[id_field])))
+    return _still_there(store.batches, lambda one: _batch_row(store, one, names))
 
 
 def _names_by_id(store: StoreDirectory) -> dict[str, list[str]]:
@@ -219,11 +215,13 @@ def _asked_fields(store: StoreDirectory, one: str, names: Mapping[str, list[str]
     return {"asked": asking.asked, **asking.checkout._asdict(), "names": names.get(one, [])}
 
 
-def _still_there(ids: Iterable[str], row: Callable[[str], Document]) -> Iterator[Document]:
-    """Yield the rows of those that are not removed meanwhile."""
-    for one in ids:
+def _still_there(kind: Documents, row: Callable[[str], Document]) -> list[Document]:
+    """Return the rows of those that are not removed meanwhile, in the order of asking."""
+    rows: list[Document] = []
+    for one in reversed(newest_asked(kind)):
         with contextlib.suppress(BatchNotFoundError, SnapshotNotFoundError):
-            yield row(one)
+            rows.append(row(one))
+    return rows
 
 
 def _batch_row(store: StoreDirectory, batch_id: str, names: Mapping[str, list[str]]) -> Document:

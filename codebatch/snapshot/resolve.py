@@ -11,6 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from codebatch.model.clock import seconds
 from codebatch.model.errors import (
     BatchNotFoundError,
     InvalidIdError,
@@ -51,7 +52,7 @@ def find_batch_here(store: StoreDirectory) -> str | None:
         here = os.path.join(os.path.realpath(os.getcwd()), "")
     except FileNotFoundError:  # it was removed
         return None
-    for one in store.batches.newest_asked():
+    for one in newest_asked(store.batches):
         with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
             source = store.asking_of(one).checkout.source
             if source is not None and here.startswith(os.path.join(os.path.realpath(source), "")):
@@ -67,8 +68,18 @@ def find_snapshot(store: StoreDirectory, text: str) -> str:
     if named is None:
         return _found(store, text, store.snapshots)
     if named.startswith(f"{BATCH_PREFIX}-"):
-        return store.snapshots.find(str(store.batches.load(named)["snapshot_id"]))
+        return find_id(store.snapshots, str(store.batches.load(named)["snapshot_id"]))
     return named
+
+
+def newest_asked(kind: Documents) -> list[str]:
+    """Return the ids of all snapshots or batches, the one that was asked for last first."""
+    return kind.newest_asked(seconds())
+
+
+def find_id(kind: Documents, text: str) -> str:
+    """Return what an id, a prefix, ``latest`` or ``latest~2`` means."""
+    return kind.find(text, seconds())
 
 
 def find_named(store: StoreDirectory, text: str) -> str | None:
@@ -90,7 +101,7 @@ def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | No
     if commit is None:
         return None
     match = of_commit.CommitMatch(store, commit)
-    for one in kind.newest_asked():
+    for one in newest_asked(kind):
         with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
             if match.has_files_of(str(kind.load(one)["snapshot_id"])):
                 return one
@@ -103,7 +114,7 @@ def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | No
 def _found(store: StoreDirectory, text: str, kind: Documents) -> str:
     """Return what is found; the error where nothing is lists the names, too."""
     try:
-        return kind.find(text)
+        return find_id(kind, text)
     except (BatchNotFoundError, SnapshotNotFoundError, InvalidIdError) as error:
         is_latest = text.partition("~")[0] == LATEST
         if not is_latest and (found := find_revision(store, text, kind)) is not None:

@@ -51,10 +51,12 @@ def load_asking(layout: Layout, one: str) -> Asking | None:
 
 
 def save_asking(layout: Layout, one: str, asking: Asking) -> None:
-    """Replace the document. A store that cannot be written answers as it did before."""
+    """Replace the document. A store that cannot be written answers as it did before, and what was
+    removed meanwhile stays so.
+    """
     body: Document = {"asked": asking.asked, "id": one, **asking.checkout._asdict()}
     with contextlib.suppress(StoreWriteError):
-        write_file(layout.door, layout.asked(one), compact(seal(body)), durable=False)
+        write_file(layout.door, layout.asked(one), compact(seal(body)), durable=False, make=False)
 
 
 def check_asking(document: Document, one: str) -> Document:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from codebatch.model.clock import seconds_at
 from codebatch.model.digest import Document, unseal
 from codebatch.model.errors import (
     AmbiguousIdError,
@@ -31,6 +32,7 @@ from codebatch.store.layout import BATCH_PREFIX, Layout, check_name, is_name
 from codebatch.store.write_group import reporting_read_errors
 
 LATEST = "latest"
+_SKEW = 60.0  # seconds that clocks of machines may differ by
 _LATEST = re.compile(rf"{LATEST}(?:~([0-9]{{1,9}}))?\Z")
 
 T = TypeVar("T")
@@ -92,17 +94,19 @@ class Documents:
         """The error where one is not there."""
         return self._kind.missing
 
-    def newest_asked(self) -> list[str]:
-        """Return the ids, the one that was asked for last first."""
-        return sorted(self.ids(), key=lambda name: (self._asked_or_none(name), name), reverse=True)
+    def newest_asked(self, now: float) -> list[str]:
+        """Return the ids, the one that was asked for last first; ``now`` is in seconds since
+        1970.
+        """
+        latest = now + _SKEW
+        return sorted(self.ids(), key=lambda one: (self._asked_at(one, latest), one), reverse=True)
 
     def asking(self, name: str) -> Asking:
         """Return when it was last asked for, and over which tree; when it was made, where nothing
         says.
         """
         made = self.time_of(name)
-        asking = load_asking(self._layout, name) or Asking(made)
-        return asking._replace(asked=max(made, asking.asked))
+        return load_asking(self._layout, name) or Asking(made)
 
     def ask(self, name: str, asking: Asking) -> None:
         """Note that it was asked for."""
@@ -127,9 +131,9 @@ class Documents:
         """Return when it was made (ISO 8601, UTC)."""
         return str(self.load(name).get(self._kind.time_key, ""))
 
-    def find(self, text: str) -> str:
+    def find(self, text: str, now: float) -> str:
         """Return the one id that ``text`` (an id, a unique prefix, ``latest``, or ``latest~2``,
-        the second before it) stands for.
+        the second before it) stands for ``now``.
         """
         noun, plural, missing = self._kind.noun, self._kind.plural, self._kind.missing
         ids = self.ids()
@@ -141,7 +145,7 @@ class Documents:
             if before >= len(ids):
                 count = f"{len(ids)} {noun if len(ids) == 1 else plural}"
                 raise missing(f"there is no {text}: the store has {count}", hints=hints)
-            return self.newest_asked()[before]
+            return self.newest_asked(now)[before]
         check_name(text, f"{noun} id")
         if text in ids:
             return text
@@ -157,14 +161,15 @@ class Documents:
             )
         return found[0]
 
-    def _asked_or_none(self, name: str) -> str:
-        """Return the time; none of what is damaged or was removed: it is never the latest, and
-        hides no other.
+    def _asked_at(self, name: str, latest: float) -> tuple[bool, float]:
+        """Return when it was asked for or made, and before that, whether this is to be believed:
+        what is said to be in the future, is damaged or was removed hides no other.
         """
         try:
-            return self.asking(name).asked
+            texts = (self.time_of(name), self.asking(name).asked)
         except (self._kind.missing, StoreDamagedError):
-            return ""
+            return (False, 0.0)
+        return max((at <= latest, at) for at in (seconds_at(text) or 0.0 for text in texts))
 
 
 def removal_of(layout: Layout, *ids: str) -> StoreError | None:

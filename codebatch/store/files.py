@@ -62,10 +62,12 @@ def has_bytes(door: Door, path: Path, data: bytes) -> bool:
         return False
 
 
-def write_file(door: Door, path: Path, data: bytes, *, durable: bool) -> None:
-    """Put one file into place atomically; with ``durable``, it survives a power cut."""
+def write_file(door: Door, path: Path, data: bytes, *, durable: bool, make: bool = True) -> None:
+    """Put one file into place atomically; with ``durable``, it survives a power cut. Its folder is
+    made where ``make`` says so and it is not there.
+    """
     with WriteGroup(door, durable=durable) as group:
-        group.add(path, data)
+        group.add(path, data, make=make)
 
 
 def link_file(door: Door, source: Path, target: Path) -> None:

@@ -183,11 +183,13 @@ class WriteGroup:
         with reporting_write_errors(self._root):
             return self._kept.find(place)
 
-    def add(self, path: str | Path, data: bytes, mode: int = 0o644) -> None:
-        """Write ``data`` under a temporary name beside ``path``."""
+    def add(self, path: str | Path, data: bytes, mode: int = 0o644, *, make: bool = True) -> None:
+        """Write ``data`` under a temporary name beside ``path``, in a folder that is made where
+        ``make`` says so.
+        """
         self._before_writing()
         parent, name = os.path.split(path)
-        with reporting_write_errors(self._root), self._door.folder(parent, make=True) as folder:
+        with reporting_write_errors(self._root), self._door.folder(parent, make=make) as folder:
             self._write(folder, folder.at(name), data, mode)
 
     def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
@@ -273,7 +275,7 @@ class WriteGroup:
         parent, _, name = place.rpartition("/")
         above, _, written = temporary.rpartition("/")
         if parent == above:
-            with self._door.folder_at(parent, make=True) as folder:
+            with self._door.folder_at(parent) as folder:
                 _replace(folder, written, folder, name)
             return
         try:

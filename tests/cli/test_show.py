@@ -204,6 +204,7 @@ def test_snapshots_have_sizes(main: Main, scanned: Scanned) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (-400 * 86_400, "in the future"),
         (-5, "just now"),
         (59, "just now"),
         (60, "1 min ago"),

@@ -12,6 +12,7 @@ from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, write_tree
 from repositories import git, git_init, without_own_settings
 
 import codebatch
+from codebatch.model.digest import compact, seal
 
 Main = Callable[..., Outcome]
 
@@ -110,6 +111,69 @@ def test_removing_a_batch_removes_its_asking(
     assert store.find_batch("latest").id == one.id
     store.gc(grace=0)
     assert len(list(store.path.rglob("batches/*/asked.json"))) == 1
+    assert store.verify().ok
+
+
+def set_time(path: Path, key: str, moment: str) -> None:
+    """Have a document say another time, sealed again."""
+    document = json.loads(path.read_bytes())
+    del document["digest"]
+    path.write_bytes(compact(seal({**document, key: moment})))
+
+
+FUTURE = "2100-01-01T00:00:00.000000+00:00"
+
+
+@pytest.mark.parametrize("names", [["asked.json"], ["batch.json"], ["asked.json", "batch.json"]])
+def test_a_time_in_the_future_is_not_believed(
+    names: list[str], trees: tuple[Path, Path], store: codebatch.Store, main: Main
+) -> None:
+    wrong, right = (scan(tree, store) for tree in trees)
+    for name in names:
+        key = "asked" if name == "asked.json" else "created"
+        set_time(store.path / "batches" / wrong.id / name, key, FUTURE)
+    assert store.find_batch("latest").id == right.id
+    assert [row["batch_id"] for row in store.batches()] == [wrong.id, right.id]
+    if "asked.json" in names:
+        done = main("errors", "--store", store.path, "--batch", wrong.id)
+        assert header(done) == "one  in the future"
+    wrong.run("sync")
+    assert store.find_batch("latest").id == wrong.id
+    assert header(main("errors", "--store", store.path)) == "one  just now"
+
+
+def test_after_the_clock_was_set_back_the_latest_stays_the_latest(
+    trees: tuple[Path, Path], store: codebatch.Store
+) -> None:
+    batches = [scan(tree, store) for tree in trees]
+    for earlier, later in (batches, batches[::-1]):
+        for one, year in ((earlier, "2099"), (later, "2100")):
+            folder = store.path / "batches" / one.id
+            set_time(folder / "asked.json", "asked", FUTURE.replace("2100", year))
+            set_time(folder / "batch.json", "created", FUTURE.replace("2100", "2098"))
+        assert store.find_batch("latest").id == later.id
+
+
+def test_times_are_compared_as_instants(trees: tuple[Path, Path], store: codebatch.Store) -> None:
+    moments = ("2026-01-01T12:00:00+05:00", "2026-01-01T08:00:00+00:00")  # 7 and 8 o'clock
+    batches = [scan(tree, store) for tree in trees]
+    for earlier, later in (batches, batches[::-1]):
+        for one, moment in zip((earlier, later), moments, strict=True):
+            folder = store.path / "batches" / one.id
+            set_time(folder / "asked.json", "asked", moment)
+            set_time(folder / "batch.json", "created", "2025-01-01T00:00:00+00:00")
+        assert store.find_batch("latest").id == later.id
+        assert [row["batch_id"] for row in store.batches()] == [earlier.id, later.id]
+
+
+def test_asking_does_not_bring_back_what_was_removed(
+    trees: tuple[Path, Path], store: codebatch.Store
+) -> None:
+    batch = scan(trees[0], store)
+    asking, folder = batch.asking, store.path / "batches" / batch.id
+    store.remove_batch(batch)
+    store.directory.batches.ask(batch.id, asking)
+    assert not folder.exists()
     assert store.verify().ok
 
 

@@ -370,7 +370,7 @@ def ago(seconds: float) -> str:
         number = int(seconds // length)
         if number > 0:
             return f"{number} {unit}{'' if number == 1 or unit == 'min' else 's'} ago"
-    return "just now"
+    return "just now" if seconds > -60 else "in the future"  # by a little, clocks differ
 
 
 def _cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> str:
