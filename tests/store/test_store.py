@@ -290,6 +290,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 }
 # Every kind of file in a store, and how many of its instances are damaged at once.
 KINDS = {
+    "asking": "*/*/asked.json",
     "store document": "store.json",
     "raw object": "objects/**/*[0-9a-f]",
     "compressed object": "objects/**/*.zst",
