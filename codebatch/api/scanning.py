@@ -31,6 +31,7 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    ignore: bool = True,
     tasks: Sequence[TaskLike] = (),
     settings: Settings | None = None,
     scheduler: PathLike | None = None,
@@ -38,7 +39,7 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     performance_report: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
-    selection.select(root, include, exclude)
+    selection.select(root, include, exclude, ignore=ignore)
     definitions.resolve_pipeline(pipeline, tasks, settings)
     chosen = schedulers.choose_scheduler(text_of(scheduler), None, 0)
     schedulers.check_report(text_of(performance_report), chosen)
@@ -70,6 +71,7 @@ def scan(  # noqa: PLR0913 - the options of the command
         pipeline,
         include=include,
         exclude=exclude,
+        ignore=ignore,
         tasks=tasks,
         settings=settings,
         scheduler=scheduler,

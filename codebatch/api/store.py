@@ -157,7 +157,7 @@ class Store:
         ``.git`` as well, ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads
         files again that look as they did.
         """
-        tree, selected = selection.select(root, include, exclude)
+        tree, selected = selection.select(root, include, exclude, ignore=ignore)
         result = take.take_snapshot(
             self.directory,
             tree,

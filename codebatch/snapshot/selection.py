@@ -1,7 +1,8 @@
 """What of a tree is to be taken: folders and files that are named, and patterns.
 
 Patterns are those of ignore files, relative to the root. What is named is taken even if an ignore
-file says otherwise, but not what is excluded, or not included, beside it.
+file says otherwise, but not what is excluded, or not included, beside it, nor what is in a
+``.git``, which may hold credentials: only as the tree itself, or from inside, it is taken.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import SourceNotFoundError, UsageError
+from codebatch.snapshot.git import GIT_FOLDER
 from codebatch.snapshot.ignore import FolderRules
 from codebatch.snapshot.tree import OpenTree, open_tree
 
@@ -77,13 +79,18 @@ EVERYTHING = Selection()
 
 
 def select(
-    paths: PathLike | Iterable[PathLike], include: Sequence[str] = (), exclude: Sequence[str] = ()
+    paths: PathLike | Iterable[PathLike],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    ignore: bool = True,
 ) -> tuple[Path, Selection]:
     """Return the root of the tree that is meant, and what of it.
 
     One directory is the tree. Otherwise the root is the current folder where all paths are in
-    it, else the folder nearest to them that holds all. `SourceNotFoundError` names a path that
-    is not there.
+    it, else the folder nearest to them that holds all, outside of any ``.git``.
+    `SourceNotFoundError` names a path that is not there, `UsageError` says that with ``ignore``
+    nothing is left of paths in a ``.git``.
     """
     given = listed(paths)
     if not given or not all(map(os.fspath, given)):
@@ -99,6 +106,9 @@ def select(
     with open_tree(Path(os.fsdecode(root))) as tree:
         for part, name in parts.items():
             _check_part(tree, part, name)
+    if ignore and all(GIT_FOLDER in part.split(b"/") for part in parts):
+        hints = ["to take it all the same: --no-ignore, in Python ignore=False"]
+        raise UsageError(f"{min(parts.values())} is git metadata, which is left out", hints=hints)
     return Path(os.fsdecode(root)), Selection(tuple(parts), tuple(include), tuple(exclude))
 
 
@@ -126,7 +136,9 @@ def _root(paths: Sequence[bytes]) -> bytes:
     if all(path == here or path.startswith(os.path.join(here, b"")) for path in paths):
         return here
     folders = (path if _is_folder(path) else os.path.dirname(path) for path in paths)
-    return os.path.commonpath(list(folders))
+    nearest = os.path.commonpath(list(folders))
+    outside, inside, _ = os.path.join(nearest, b"").partition(b"/" + GIT_FOLDER + b"/")
+    return (outside or b"/") if inside else nearest
 
 
 def _is_folder(path: bytes) -> bool:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from codebatch.model.records import SkippedFile
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.file_status import UNKNOWN, Status, status_of
-from codebatch.snapshot.git import GitRules
+from codebatch.snapshot.git import GIT_FOLDER, GitRules
 from codebatch.snapshot.ignore import (
     GIT_IGNORE_FILE,
     OWN_IGNORE_FILE,
@@ -40,7 +40,6 @@ NOT_INCLUDED = "not included"
 GIT_METADATA = "git metadata"
 STORE = "codebatch store"
 
-_GIT_FOLDER = b".git"
 # A folder with a file of this name and with the content of one is a store.
 _STORE_MARK = os.fsencode(STORE_DOCUMENT)
 _LARGEST_MARK = 2**20
@@ -210,11 +209,11 @@ class TreeWalk:
         is_folder = found.is_folder
         reason = None
         by_git = False
-        if self._ignore and not (self._is_part and self._selection.leads_to_named(path)):
+        if self._ignore and found.name == GIT_FOLDER:
+            reason = GIT_METADATA
+        elif self._ignore and not (self._is_part and self._selection.leads_to_named(path)):
             by_git = folder.git is not None and folder.git.ignores(found.name, is_folder=is_folder)
-            if found.name == _GIT_FOLDER:
-                reason = GIT_METADATA
-            elif by_git or is_ignored(folder.rules, path, is_folder=is_folder):
+            if by_git or is_ignored(folder.rules, path, is_folder=is_folder):
                 reason = IGNORED
         if self._is_part and reason is not GIT_METADATA:
             by_patterns = self._deselected(folder, path, is_folder=is_folder)
@@ -295,14 +294,14 @@ class TreeWalk:
 
     def _asked(self, folder: _Folder, listed: dict[bytes, _Listed]) -> GitRules | None:
         """Return git's rules for the folder: of the one around it, unless it has a repository."""
-        if folder.path and _GIT_FOLDER not in listed:
+        if folder.path and GIT_FOLDER not in listed:
             return folder.git
         answer = self.tree.said_by_git(folder.path)
         self.answers[folder.path] = answer.digest if answer else ""
         if answer is None:
             return folder.git
         self._untracked.note(folder.path, is_left_out=False)  # a repository of its own
-        self._untracked.note(folder.inner(_GIT_FOLDER), is_left_out=False)
+        self._untracked.note(folder.inner(GIT_FOLDER), is_left_out=False)
         return answer.rules
 
 

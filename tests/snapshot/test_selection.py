@@ -144,6 +144,45 @@ def test_store_is_no_source_where_it_is_named(root: Path) -> None:
     assert skipped(found) == {"kept": "codebatch store"}
 
 
+@pytest.mark.parametrize("root", ["with git"], indirect=True)
+@pytest.mark.parametrize("names", [["app.py", ".git"], ["app.py", ".git/config", ".git/hooks"]])
+def test_git_metadata_is_left_out_where_it_is_named(
+    names: list[str], root: Path, store: codebatch.Store
+) -> None:
+    (root / ".git/hooks").mkdir(exist_ok=True)
+    found = store.snapshot(names)
+    assert [file.path for file in found.files] == ["app.py"]
+    assert skipped(found) == {".git": "git metadata"}
+    whole = {file.path for file in store.snapshot(names, ignore=False).files}
+    assert {"app.py", ".git/config"} <= whole
+
+
+@pytest.mark.parametrize("root", ["with git"], indirect=True)
+@pytest.mark.parametrize("names", [[".git/config"], [".git/config", ".git/HEAD"]])
+def test_nothing_but_git_metadata_is_an_error(
+    names: list[str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: Cli
+) -> None:
+    paths = [root / name for name in names]
+    made = codebatch.open_store(tmp_path / "made", create=True).path
+    for folder in (root, tmp_path):
+        monkeypatch.chdir(folder)
+        for command, store in (("scan", tmp_path / "new"), ("snapshot", made)):
+            done = main(command, *paths, "--store", store)
+            assert done.code == 2
+            assert f"error: {min(paths)} is git metadata, which is left out\n" in done.err
+    assert not (tmp_path / "new").exists()
+    assert main("snapshot", *paths, "--no-ignore", "--store", made).code == 0
+
+
+@pytest.mark.parametrize("root", ["with git"], indirect=True)
+def test_git_folder_may_be_the_tree(
+    root: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "config" in taken(store, ".git")
+    monkeypatch.chdir(root / ".git")
+    assert taken(store, "config", "HEAD") == ["HEAD", "config"]
+
+
 def test_partial_tree_is_never_taken_for_the_whole(root: Path, store: codebatch.Store) -> None:
     choices: list[tuple[list[str], dict[str, list[str]]]] = [
         ([".", "src/local.log"], {}),

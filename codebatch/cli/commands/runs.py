@@ -125,6 +125,7 @@ def scan(
         paths,
         pipeline,
         **patterns,
+        ignore=not no_ignore,
         tasks=tasks,
         settings=settings,
         scheduler=scheduler,

@@ -10,6 +10,7 @@ says on its part that it belongs to the tree: that of a linked worktree or of a 
 the files of a tree are does not matter, as nothing in them is executed.
 """
 
+from codebatch.snapshot.git.repository import GIT_FOLDER
 from codebatch.snapshot.git.work_tree import Answer, GitReader, GitRules
 
-__all__ = ["Answer", "GitReader", "GitRules"]
+__all__ = ["GIT_FOLDER", "Answer", "GitReader", "GitRules"]

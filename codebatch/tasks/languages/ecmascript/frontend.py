@@ -125,9 +125,8 @@ def _listed_words(text: str) -> list[tuple[int, int]]:
         for listed in _LISTED.finditer(text)
         for word in _RESERVED.finditer(text, *listed.span(2 if listed[1] is not None else 4))
     ]
-    for _ in range(
-        _MOST_ROUNDS if words else 0
-    ):  # what is no name after all may show in what others are
+    # What is no name after all may show only in what others are then.
+    for _ in range(_MOST_ROUNDS if words else 0):
         tree = flatten(parse("javascript", _renamed(text, words)), "javascript", text)
         lists = tree.nodes(_SPECIFIERS)
         starts = [tree.starts[node] for node in lists]
