@@ -208,7 +208,7 @@ def test_only_a_cluster_makes_a_report(
     words = ("scan", batch.path.parent) if command == "scan" else ("run",)
     path = tmp_path / "report.html"
     done = cli(*words, "--store", store, "--performance-report", path, "--scheduler", "threads")
-    first, hint = done.err.splitlines()
+    *_, first, hint = done.err.splitlines()
     assert (done.code, done.stdout) == (2, b"")
     assert first == "error: only a cluster makes a performance report, and the scheduler is threads"
     assert hint.startswith("  give --scheduler tcp://")

@@ -565,10 +565,10 @@ def test_columns_without_values_are_left_out_first() -> None:
 def test_sql_on_a_narrow_terminal_has_a_line_for_each_value(scanned: Scanned) -> None:
     statement = "SELECT path, name, scope, symbol_type FROM symbols WHERE name = 'Cart'"
     table = on_terminal(100, "sql", statement, "--store", scanned.path)
-    assert table.splitlines()[1].split() == ["path", "name", "scope", "symbol", "type"]
+    assert table.splitlines()[1].split() == ["path", "name", "scope", "symbol_type"]
     _, first, *lines = on_terminal(30, "sql", statement, "--store", scanned.path).splitlines()
     assert first.startswith("-[ RECORD 1 ]-")
-    assert [line.split()[0] for line in lines[:4]] == ["path", "name", "scope", "symbol"]
+    assert [line.split()[0] for line in lines[:4]] == ["path", "name", "scope", "symbol_type"]
 
 
 @pytest.mark.parametrize(

@@ -540,7 +540,7 @@ def test_a_memo_that_lies_is_found_and_forgotten(
     assert main("scan", tree, *where).code == 0
     assert store.find_batch("latest").summary()["result"] != scanned.report.result
     told = main("run", "--recompute", *where)
-    assert (told.code, told.err) == (1, "")
+    assert (told.code, told.err) == (1, "tree  just now\n")
     command = told.out.partition("next: codebatch ")[2].splitlines()[0].split()
     assert "--replace" in command
     replaced = main(*command, "--json")

@@ -303,6 +303,7 @@ KINDS = {
     "task document": "batches/*/tasks/*/task.json",
     "state": "batches/*/tasks/*/shards/*/state.json",
     "outputs": "batches/*/tasks/*/shards/*/outputs.index.jsonl",
+    "askings": "*/*/asked.json",
     "ignore file": ".gitignore",
 }
 
