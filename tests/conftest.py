@@ -235,11 +235,12 @@ class Outcome:
 
 
 def cli_environment(**changes: str | None) -> dict[str, str]:
-    """This environment without what steers codebatch, dask or colours, and without a pager, which
-    would wait for keys; None removes a name.
+    """This environment without what steers codebatch, dask or colours, without the size of a
+    terminal, which readline exports, and without a pager, which would wait for keys; None removes
+    a name.
     """
     prefixes = ("CODEBATCH_", "DASK_", "GIT_", "PYTHON", "COVERAGE")
-    unwanted = {"NO_COLOR", "FORCE_COLOR", "CI"}
+    unwanted = {"NO_COLOR", "FORCE_COLOR", "CI", "LINES", "COLUMNS"}
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -357,8 +357,9 @@ def test_everything_that_is_no_file(tmp_path: Path, note: Note) -> None:
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202eevil\u2066\x7f\x08"
 STEERING = re.compile(
-    # But for colours, and for lines of progress that are drawn again; clearing a screen is neither.
-    r"\x1b(?!\[[0-9;]*m|\[K|\[J|\[[0-9]+A)|\r(?!\r*\n|[a-z]+: [0-9]|\x1b\[[0-9]+A)"
+    # But for colours, and for rows of progress that are drawn again; clearing a screen is neither.
+    r"\x1b(?!\[[0-9;]*m|\[2?K|\[J|\[[0-9]+A|\[\?25[lh])"
+    r"|\r(?!\r*\n|[a-z]+: [0-9]|\x1b\[(?:[0-9]+A|2K))"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|[\u202a-\u202e\u2066-\u2069\u200e\u200f]"
 )
 
