@@ -229,6 +229,14 @@ class Results(Collection):
         """
         return self._records(task, filters, in_order=True)
 
+    @of_batch
+    def check_outputs(self, *, task: str | None = None, **filters: Any) -> None:
+        """Read all that matching records may be in: damage is an error now, and not after some of
+        the records.
+        """
+        batch_status, chosen = self._select(**filters)
+        queries.check_outputs(self.directory, batch_status, chosen, task)
+
     def _records(
         self, task: str | None, filters: Mapping[str, Any], *, in_order: bool
     ) -> queries.Records:

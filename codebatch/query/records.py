@@ -100,6 +100,19 @@ def records(
     )
 
 
+def check_outputs(
+    store: StoreDirectory, batch_status: BatchStatus, filters: RecordFilter, task_id: str | None
+) -> None:
+    """Read the outputs that matching records may be in: `StoreDamagedError` where some are not what
+    their state says.
+    """
+    batch_status.check_task(task_id)
+    for task, states in batch_status.states.items():
+        for shard_id, state in states.items() if task_id in (None, task) else ():
+            if state is not None and state.status != FAILED and filters.may_match(state):
+                store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
+
+
 def iter_records(
     store: StoreDirectory,
     batch_status: BatchStatus,

@@ -28,6 +28,7 @@ READERS: dict[str, View] = {
     "sql": lambda batch: batch.sql("SELECT 1"),
     "sql_schema": lambda batch: batch.sql_schema(),
     "export": lambda batch: batch.export("jsonl", io.BytesIO()),
+    "check_outputs": lambda batch: batch.check_outputs(),
 }
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.
 OTHERS = {

@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codebatch
+from codebatch.cli.render import formats
 from codebatch.cli.render.formats import FORMATS, Columns, Destination, write_rows
 from codebatch.cli.render.output import table_lines
 from codebatch.cli.render.widths import fitted, shortened, text_width
@@ -454,10 +455,11 @@ FIRST_LINES = {
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_rows_are_written_while_they_are_read(
-    form: str, capfdbinary: pytest.CaptureFixture[bytes]
+    form: str, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the form, and as `head -n 1` sees them: before the last row is there."""
     assert FIRST_LINES.keys() == {*FORMATS}
+    monkeypatch.setattr(formats, "_HELD_BYTES", 1_000)
 
     def rows() -> Any:
         yield from ({"n": number} for number in range(1_500))
@@ -469,6 +471,19 @@ def test_rows_are_written_while_they_are_read(
     lines = capfdbinary.readouterr().out.decode().split("\n")
     assert [line.rstrip("\n") for line in lines[:2]] == FIRST_LINES[form]
     assert any("1499" in line.replace(",", "") for line in lines)
+
+
+def test_an_error_among_the_first_rows_is_before_an_array(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    def rows() -> Any:
+        yield {"n": 1}
+        raise RuntimeError("the end")
+
+    with pytest.raises(RuntimeError, match="the end"):
+        write_rows(rows(), Columns(("n",), ("n",)), [Destination("json")])
+    print(end="", flush=True)
+    assert capfdbinary.readouterr().out == b""
 
 
 def test_a_wider_value_further_down_widens_a_table() -> None:

@@ -17,7 +17,7 @@ from codebatch.cli.gate import check_gate, fail_on_option
 from codebatch.cli.group import ReportingGroup
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import findings, output
-from codebatch.cli.render.formats import Row, is_lines
+from codebatch.cli.render.formats import JSON, Row, is_lines
 from codebatch.model.records import KINDS
 from codebatch.query.fields import (
     ADDED,
@@ -203,6 +203,8 @@ def _select(call: Call, kind: str | None = None) -> tuple[api.Batch, Iterable[Ro
     check_sort(call.sort, columns)
     if is_lines(call.formats) and call.sort is None and call.limit is None:
         return batch, batch.outputs(**filters), columns
+    if JSON in {one.format for one in call.formats}:
+        batch.check_outputs(**filters)  # an array that has begun cannot become an error
     found = batch.sorted_records(**filters)
     return batch, (found if call.sort is None else sorted_rows(found, call.sort)), columns
 

@@ -36,6 +36,7 @@ Row = Mapping[str, object]
 Human = Callable[[Any], Iterable[str]]  # of rows, in a list where they are not streamed
 
 TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
+_HELD_BYTES = 4 * 2**20
 _LONGEST_WAIT = 0.1
 _ESCAPED = r"\\\g<0>"
 _MARKDOWN = re.compile(r"[\\`*_<>\[\]|~&]")
@@ -142,7 +143,21 @@ def _write(destination: Destination, rows: Iterable[Row], columns: Columns) -> N
         output.write_document(list(rows))
     else:
         safe = output.without_controls if output.is_terminal() else bytes
-        _write_portions(map(safe, _portions(destination.format, rows, columns)))
+        portions = map(safe, _portions(destination.format, rows, columns))
+        _write_portions(_begun_late(portions) if destination.format == JSON else portions)
+
+
+def _begun_late(portions: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the first `_HELD_BYTES` in one piece: an error among them is written in their place,
+    as an array that has begun cannot become one.
+    """
+    first = bytearray()
+    for portion in portions:
+        first += portion
+        if len(first) > _HELD_BYTES:
+            break
+    yield bytes(first)
+    yield from portions
 
 
 def _write_portions(portions: Iterable[bytes]) -> None:
