@@ -123,7 +123,7 @@ def test_workers_that_do_not_see_the_store(
         with pytest.raises(ClusterMismatchError, match="sees no store"):
             batch.submit(scheduler=cluster.address)
     assert done.code == 6
-    error, *hints = done.err.splitlines()
+    _, error, *hints = done.err.splitlines()
     assert "worker blind" in error
     assert f"sees no store at {batch.path}" in error
     assert any("--detach" in hint for hint in hints)

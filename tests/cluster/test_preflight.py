@@ -204,7 +204,7 @@ def test_a_run_on_an_unfit_cluster_does_nothing(
     assert error["message"].endswith(f" (and {len(errors) - 1} more)")
     assert {"CLUSTER_VERSION", "CLUSTER_WORKER_FAILED"} <= {one["code"] for one in errors}
     done = cli(*words)
-    (line,) = [line for line in done.err.splitlines() if not line.startswith("  ")]
+    _, line = [line for line in done.err.splitlines() if not line.startswith("  ")]
     assert line.startswith("error: the cluster cannot run this: worker ")
     assert (done.code, done.stdout) == (6, b"")
     assert planned.status()["status"] == "pending"
