@@ -318,7 +318,7 @@ def test_data_frame_is_typed(built: Built) -> None:
     assert {name: str(frame[name].dtype) for name in types if name != "text"} == {
         name: dtype for name, dtype in types.items() if name != "text"
     }
-    empty = built.batch.outputs(kind="todo", path="nothing").to_pandas()
+    empty = built.batch.outputs(kind="todo", name="nothing").to_pandas()
     assert str(empty["effort"].dtype) == "Int64"
     assert list(frame.columns) == list(empty.columns)
 
