@@ -106,11 +106,22 @@ def check_outputs(
     """Read the outputs that matching records may be in: `StoreDamagedError` where some are not what
     their state says.
     """
+    for _ in _outputs(store, batch_status, filters, task_id):
+        pass
+
+
+def _outputs(
+    store: StoreDirectory, batch_status: BatchStatus, filters: RecordFilter, task_id: str | None
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield task, shard and outputs of all shards that matching records may be in."""
     batch_status.check_task(task_id)
     for task, states in batch_status.states.items():
-        for shard_id, state in states.items() if task_id in (None, task) else ():
+        if task_id not in (None, task):
+            continue
+        for shard_id, state in states.items():
             if state is not None and state.status != FAILED and filters.may_match(state):
-                store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
+                data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
+                yield task, shard_id, data
 
 
 def iter_records(
@@ -120,20 +131,13 @@ def iter_records(
     task_id: str | None = None,
 ) -> Iterator[Record]:
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
-    batch_status.check_task(task_id)
     languages = FileLanguages(store, batch_status)
     matchers = {task.id: Matcher(filters, task.fields) for task in batch_status.plan.tasks}
-    for task, states in batch_status.states.items():
-        if task_id not in (None, task):
-            continue
-        for shard_id, state in states.items():
-            if state is None or state.status == FAILED or not filters.may_match(state):
-                continue
-            data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
-            for record in matchers[task].records(data):
-                record["task_id"], record["shard_id"] = task, shard_id
-                if filters.language is None or filters.matches_language(languages.of(record)):
-                    yield record
+    for task, shard_id, data in _outputs(store, batch_status, filters, task_id):
+        for record in matchers[task].records(data):
+            record["task_id"], record["shard_id"] = task, shard_id
+            if filters.language is None or filters.matches_language(languages.of(record)):
+                yield record
 
 
 class FileLanguages:
