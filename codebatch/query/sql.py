@@ -26,11 +26,10 @@ from codebatch.model.errors import (
     SqlTimeoutError,
     SqlTooLargeError,
 )
-from codebatch.processes.channel import BrokenChannelError, receive, send
+from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
 from codebatch.query.fields import INTEGER, spelled
 from codebatch.query.index import Tables, database_uri, index_file, tables_of
 from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
-from codebatch.runtime.programs import import_path, python_command
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -115,22 +114,8 @@ def _answers(
 @contextlib.contextmanager
 def _started() -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
     """Yield the channel to a process that runs a statement, and the process, killed afterwards."""
-    channel, theirs = socket.socketpair()
-    command = python_command(_BOOT, str(theirs.fileno()), *import_path())
+    channel, process = start_process(_BOOT)
     with channel:
-        # The process inherits the mask: an interrupt is for this one to handle.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            with theirs:
-                process = subprocess.Popen(
-                    command,
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             yield channel, process
         finally:

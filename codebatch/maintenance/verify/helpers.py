@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 from collections import Counter, deque
@@ -24,8 +23,7 @@ from codebatch.maintenance.verify.objects import pack_digests
 from codebatch.maintenance.verify.shards import look_at_shard
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import Plan, path_key
-from codebatch.processes.channel import BrokenChannelError, receive, send
-from codebatch.runtime.programs import import_path, python_command
+from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.path_kinds import STATE, Place, plain_objects
 
@@ -80,24 +78,7 @@ class Helpers:
         yield from map(_answer_of, asked)
 
     def _start(self) -> None:
-        channel, theirs = socket.socketpair()
-        command = python_command(_BOOT, str(theirs.fileno()), *import_path())
-        # The process inherits the mask: an interrupt is for this one to handle.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            with theirs:
-                process = subprocess.Popen(
-                    command,
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-        except BaseException:
-            channel.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        channel, process = start_process(_BOOT)
         self._channels.append(channel)
         self._processes.append(process)
 
