@@ -21,10 +21,11 @@ from conftest import cli_command, cli_environment, make_tree, write_tree
 
 WRONG_WORDS = (b"damage", b"free space", b"permission", b"Traceback", b"bug in", b"STORE_")
 GONE = frozenset({"BATCH_NOT_FOUND", "SNAPSHOT_NOT_FOUND", "ID_NOT_FOUND"})
+EARLY = GONE | {"BATCH_UNFINISHED"}  # for what reads records
+STATES = ["status", "files", "tasks", "shards", "plan", "explain --task parse --file pkg/cart.py"]
 VIEWS = [
-    *("status", "summary", "files", "tasks", "shards", "errors", "top", "plan"),
-    *("query outputs", "query symbols", "query stats", "inspect pkg/cart.py"),
-    "explain --task parse --file pkg/cart.py",
+    *("summary", "errors", "top", "query outputs", "query symbols", "query stats"),
+    "inspect pkg/cart.py",
 ]
 LISTS = ["batches", "snapshots", "store-stats", "diagnose"]
 COMPARISONS = ["diff", "regressions", "improvements"]
@@ -131,12 +132,12 @@ class Soak:
         of_batch = ("--batch", a)
         statement = "SELECT count(*) AS n, max(json) FROM records"
         out = self.base / f"export-{threading.get_ident()}"
-        self.cli(*chance.choice(VIEWS).split(), *of_batch, allowed=GONE)
-        self.cli("sql", statement, *of_batch, allowed=GONE)
+        view = chance.choice([*STATES, *VIEWS])
+        self.cli(*view.split(), *of_batch, allowed=GONE if view in STATES else EARLY)
+        self.cli("sql", statement, *of_batch, allowed=EARLY)
         self.cli("show", a, allowed=GONE)
-        self.cli("export", "--format", "sarif", "--output", out, *of_batch, allowed=GONE)
-        unlike = {*GONE, "BATCH_UNFINISHED"}
-        self.cli(COMPARISONS[turn % len(COMPARISONS)], a, b, allowed=unlike)
+        self.cli("export", "--format", "sarif", "--output", out, *of_batch, allowed=EARLY)
+        self.cli(COMPARISONS[turn % len(COMPARISONS)], a, b, allowed=EARLY)
         self.cli(LISTS[turn % len(LISTS)])
 
     def take(self, chance: random.Random, turn: int) -> None:
