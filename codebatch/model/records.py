@@ -45,9 +45,6 @@ PARTIAL = "partial"
 INTERRUPTED = "interrupted"
 CLAIMED = "claimed"
 
-FILE_SCOPE = "file"
-BATCH_SCOPE = "batch"
-
 READS_CONTENT = "content"
 READS_TREE = "tree"
 
