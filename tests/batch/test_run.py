@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -77,7 +78,7 @@ SHARDS = (None, 256)
 SEEDS = ("0", "1", "random")
 COPIES = ("one", "two")
 ALL_RUNS = list(itertools.product(SCHEDULERS, SHARDS, SEEDS, COPIES))
-# Every pair of values of two dimensions occurs in these; the rest is in the slow test.
+# Every pair of values of two dimensions occurs in these; of the rest, the slow test has a sample.
 PAIRS = [
     ("sync", 256, "0", "one"),
     ("sync", None, "1", "two"),
@@ -129,8 +130,9 @@ def test_one_result_however_it_is_run(tmp_path: Path, cli: Callable[..., Outcome
 
 
 @pytest.mark.slow
-def test_one_result_for_every_combination(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
-    check_determinism(ALL_RUNS, tmp_path, cli)
+def test_one_result_for_other_combinations(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    others = [run for run in ALL_RUNS if run not in PAIRS]
+    check_determinism(random.Random(20261130).sample(others, 9), tmp_path, cli)
 
 
 def test_outputs_of_two_stores_are_equal_byte_for_byte(tree: Path, tmp_path: Path) -> None:
