@@ -251,7 +251,7 @@ def test_death_after_some_steps(name: str, theatre: Theatre, note: Note) -> None
 @pytest.mark.parametrize("action", ["kill", "tear"])
 @pytest.mark.parametrize("name", [*SCENES, "status of many shards"])
 def test_death_after_many_steps(name: str, action: str, theatre: Theatre, note: Note) -> None:
-    die_at_steps(name, action, 1 if ALL_STEPS else 23, theatre, note)
+    die_at_steps(name, action, 1 if ALL_STEPS else 41, theatre, note)
 
 
 # -- writing to a file that is no part of a store -------------------------------------------------
@@ -355,7 +355,7 @@ def test_power_cuts(name: str, theatre: Theatre, note: Note) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", POWER_SCENES)
 def test_many_power_cuts(name: str, theatre: Theatre, note: Note) -> None:
-    cut_power_at_random(name, 200 if ALL_STEPS else 40, theatre, note)
+    cut_power_at_random(name, 200 if ALL_STEPS else 20, theatre, note)
 
 
 # -- a real package, worker processes, any moment ------------------------------------------------

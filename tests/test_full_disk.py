@@ -100,7 +100,7 @@ def test_disk_that_refuses(action: str, theatre: Theatre, note: Note) -> None:
 def test_disk_that_refuses_from_many_steps_on(
     name: str, action: str, theatre: Theatre, note: Note
 ) -> None:
-    refuse_at_steps(name, action, 1 if ALL_STEPS else 43, theatre, note)
+    refuse_at_steps(name, action, 1 if ALL_STEPS else 97, theatre, note)
 
 
 @pytest.mark.parametrize("name", ["scan from nothing", "scan of an edited tree"])
