@@ -37,6 +37,7 @@ from codebatch.cli.options import (
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import Display, Row
+from codebatch.cli.render.usage import usage_words
 from codebatch.cluster.settings import SHIPPED
 from codebatch.model.errors import (
     EXIT_GATE,
@@ -52,7 +53,6 @@ from codebatch.tasks.rules import QUARANTINED, RULES
 if TYPE_CHECKING:
     from codebatch.batch import RecheckReport, RunReport, Submission
     from codebatch.batch import report as reports
-    from codebatch.cluster.usage import ClusterUsage, WorkerUsage
     from codebatch.model.messages import Waiting
 else:
     reports = lazy("codebatch.batch.report")
@@ -351,7 +351,7 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     if any(report.nodes.values()):
         yield f"  nodes    {report.nodes['computed']:,} computed, {report.nodes['reused']:,} reused"
     if report.cluster is not None:
-        yield f"  cluster  {_used(report.cluster)}"
+        yield f"  cluster  {usage_words(report.cluster)}"
     for error in report.errors:
         output.write_error(f"shard {error['shard_id']}: {error['message']}")
     yield from _quarantined_lines(report)
@@ -387,22 +387,3 @@ def _quarantined_lines(report: RunReport) -> Iterator[str]:
     rest = len(report.quarantined) - _MOST_NAMED
     if rest > 0:
         yield f"  and {rest:,} more: codebatch errors --code {','.join(QUARANTINED)}"
-
-
-def _used(cluster: ClusterUsage) -> str:
-    """``shipped, 2 workers: w1 (7 calls, 2.6 MiB sent, 2.4 MiB received), …``."""
-    workers = [f"{printable(one.name)} ({_done_by(one)})" for one in cluster.workers[:_MOST_NAMED]]
-    more = ", …" if len(cluster.workers) > _MOST_NAMED else ""
-    count = counted(len(cluster.workers), "worker")
-    return f"{cluster.transport}, {count}: {', '.join(workers)}{more}"
-
-
-def _done_by(worker: WorkerUsage) -> str:
-    peak = output.size(worker.peak_bytes)
-    took = (
-        f"{counted(worker.calls, 'call')}, {worker.cpu_seconds:.1f} s of processor, {peak} at peak"
-    )
-    if not worker.sent_bytes:
-        return took
-    sent, received = output.size(worker.sent_bytes), output.size(worker.received_bytes)
-    return f"{took}, {sent} sent, {received} received"
