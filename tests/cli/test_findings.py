@@ -188,6 +188,30 @@ def test_runs_fail_on_what_the_batch_has(
         assert plain.stdout == done.stdout
 
 
+@pytest.mark.parametrize(("fail_on", "code"), [((), 0), (("--fail-on", "error"), 4)])
+def test_a_batch_that_is_removed_when_it_is_done(
+    fail_on: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
+    main: Main,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One document is printed: the report, or the error where the findings are asked for."""
+    run = codebatch.Batch.run
+
+    def run_and_remove(batch: codebatch.Batch, *words: Any, **options: Any) -> object:
+        report = run(batch, *words, **options)
+        codebatch.open_store(batch.path).remove_batch(batch.id)
+        return report
+
+    monkeypatch.setattr(codebatch.Batch, "run", run_and_remove)
+    (tmp_path / "a.py").write_text("import os\n")
+    where = ("--scheduler", "sync", "--store", tmp_path / "store", "--json")
+    done = main("scan", tmp_path, *fail_on, *where)
+    assert done.code == code, done
+    assert ("error" in json.loads(done.stdout)) == bool(fail_on)
+
+
 def test_a_run_without_such_findings_is_fine(tmp_path: Path, main: Main) -> None:
     (tmp_path / "a.py").write_text("import os\n")
     words = ("scan", tmp_path, "--scheduler", "sync", "--store", tmp_path / "store", "--fail-on")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import OBEYING_PERMISSIONS, REPOSITORY, Note, Outcome, Scanned, run_cli, write_tree
+from test_crash import ALL_STEPS
 
 import codebatch
 import codebatch.maintenance.verify.batches
@@ -687,8 +688,7 @@ def sampled_flips(data: bytes) -> list[tuple[int, int]]:
 
 
 def flips_of_each_byte(data: bytes) -> list[tuple[int, int]]:
-    """Return one flip of each byte; with ``EVERY_BIT`` set all of them, which take minutes."""
-    if os.environ.get("EVERY_BIT"):
+    if ALL_STEPS:
         return all_flips(data)
     chance = random.Random(SEED)
     return [(index, chance.choice(VALUES)) for index in range(len(data))]

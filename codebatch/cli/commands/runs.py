@@ -220,7 +220,7 @@ def run(
         percent = 100 if sample is None else sample
         found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **call.options)
     differs = bool(found.differ) and not found.replaced
-    by_severity = _found(batch, fail_on)
+    by_severity = _severities(batch, fail_on)
     call.write(found, _recheck_lines(call, found, differs=differs), found.batch_id)
     if differs:
         sys.exit(EXIT_GATE)
@@ -325,13 +325,13 @@ def _finish(
     """Print the report in the form asked for, and exit with the code for its status, or for what
     was found.
     """
-    found = _found(batch, fail_on) if report.status == DONE else {}
+    by_severity = _severities(batch, fail_on) if report.status == DONE else {}
     call.write(report, _report_lines(call, batch, report, skipped), report.batch_id)
-    check_gate(fail_on, found)
+    check_gate(fail_on, by_severity)
     sys.exit(_EXIT_CODES[report.status])
 
 
-def _found(batch: api.Batch, fail_on: str | None) -> Mapping[str, int]:
+def _severities(batch: api.Batch, fail_on: str | None) -> Mapping[str, int]:
     """Return how many findings a batch has by severity, where ``fail_on`` asks: another process may
     remove the batch, and after the report is printed is too late to say so.
     """
