@@ -23,7 +23,9 @@ from codebatch.tasks.registry import find_task
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    # A module that is edited to as many bytes in the second it was loaded in is the old bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return Project(tmp_path)
 
 
