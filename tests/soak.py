@@ -22,9 +22,9 @@ from conftest import cli_command, cli_environment, make_tree, write_tree
 WRONG_WORDS = (b"damage", b"free space", b"permission", b"Traceback", b"bug in", b"STORE_")
 GONE = frozenset({"BATCH_NOT_FOUND", "SNAPSHOT_NOT_FOUND", "ID_NOT_FOUND"})
 EARLY = GONE | {"BATCH_UNFINISHED"}  # for what reads records
-STATES = ["status", "files", "tasks", "shards", "plan", "explain --task parse --file pkg/cart.py"]
+STATES = ["status", "tasks", "shards", "plan", "explain --task parse --file pkg/cart.py"]
 VIEWS = [
-    *("summary", "errors", "top", "query outputs", "query symbols", "query stats"),
+    *("files", "summary", "errors", "top", "query outputs", "query symbols", "query stats"),
     "inspect pkg/cart.py",
 ]
 LISTS = ["batches", "snapshots", "store-stats", "diagnose"]

@@ -15,7 +15,6 @@ import subprocess
 import tokenize
 import warnings
 from collections import Counter
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -77,14 +76,15 @@ def test_no_task_fails_on_any_file(batch: codebatch.Batch) -> None:
 
 def test_python_syntax_errors_are_those_of_python(corpus: Path, batch: codebatch.Batch) -> None:
     rejected = set()
-    for row in _of_python(batch.files()):
+    python = _python_files(batch)
+    for path in python:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                ast.parse((corpus / str(row["path"])).read_bytes())
+                ast.parse((corpus / path).read_bytes())
             except (SyntaxError, ValueError):
-                rejected.add(str(row["path"]))
-    found = {str(r["path"]) for r in _of_python(batch.records(code="E0001"))}
+                rejected.add(path)
+    found = {str(record["path"]) for record in batch.records(code="E0001")} & python
     other = {
         str(r["path"])
         for r in batch.records(kind="skip", task="parse")
@@ -97,17 +97,19 @@ def test_python_syntax_errors_are_those_of_python(corpus: Path, batch: codebatch
 def test_name_findings_equal_those_of_ruff(
     corpus: Path, batch: codebatch.Batch, tmp_path: Path
 ) -> None:
+    python = _python_files(batch)
     ours: Counter[Place] = Counter()
     for code in ("L101", "L102"):
-        for record in _of_python(batch.records(code=code)):
-            ours[_place(record)] += 1
-    copies = [_utf8_copy(corpus, str(row["path"]), tmp_path) for row in _of_python(batch.files())]
+        for record in batch.records(code=code):
+            if record["path"] in python:
+                ours[_place(record)] += 1
+    copies = [_utf8_copy(corpus, path, tmp_path) for path in sorted(python)]
     assert ours == _ruff(copies, tmp_path)
 
 
-def _of_python(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    """Choose rows where no row may be: a filter by a language that no file has is an error."""
-    return [row for row in rows if row["language"] == "python"]
+def _python_files(batch: codebatch.Batch) -> set[str]:
+    """Choose rows where none may fit: a filter by a language that no file has is an error."""
+    return {str(row["path"]) for row in batch.files() if row["language"] == "python"}
 
 
 def _place(record: dict[str, object]) -> Place:
