@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
     from codebatch.tasks.records import Diagnostic, Edge, Metric, Skip, Symbol
     from codebatch.tasks.rules import Rule
+    from codebatch.tasks.tools.catalogue import tool
 
 __all__ = [
     "Batch",
@@ -56,6 +57,7 @@ __all__ = [
     "pipelines",
     "scan",
     "task",
+    "tool",
 ]
 
 _HOMES = {
@@ -76,6 +78,7 @@ _HOMES = {
     "TaskProgress": "codebatch.status.progress",
     "UnfinishedBatchWarning": "codebatch.api.results",
     "task": "codebatch.tasks.decorator",
+    "tool": "codebatch.tasks.tools.catalogue",
 }
 
 

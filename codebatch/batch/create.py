@@ -10,6 +10,7 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import SnapshotNotFoundError
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
+from codebatch.plan.tool_configs import reads_configs, with_config_files
 from codebatch.store import Asking, Checkout, StoreDirectory, expecting
 from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
@@ -46,7 +47,7 @@ def init_batch(
     """
     if shards is not None:
         check_shards(shards)
-    identity = identify(snapshot_id, pipeline)
+    identity = identity_of(store, snapshot_id, pipeline)
     batch_id = identity.batch_id
     created = not store.batches.is_whole(batch_id)
     if created:
@@ -57,6 +58,14 @@ def init_batch(
     store.batches.ask(batch_id, Asking(now(), checkout))
     ids = tuple(task.id for task in plan.tasks)
     return BatchResult(batch_id, snapshot_id, plan.pipeline, ids, len(plan.shards), created)
+
+
+def identity_of(store: StoreDirectory, snapshot_id: str, pipeline: Pipeline) -> BatchIdentity:
+    """Return the batch of a pipeline over a snapshot, of which tools may read configuration."""
+    if reads_configs(pipeline):
+        files = store.snapshots.load_manifest(snapshot_id)
+        pipeline = with_config_files(pipeline, files, store.objects.read)
+    return identify(snapshot_id, pipeline)
 
 
 def ask_again(store: StoreDirectory, batch_id: str) -> None:

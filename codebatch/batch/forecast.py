@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from codebatch.batch.create import store_head
+from codebatch.batch.create import identity_of, store_head
 from codebatch.batch.forecast_nodes import (
     FORGOTTEN,
     NODES,
@@ -29,7 +29,7 @@ from codebatch.model.keys import changed_components
 from codebatch.model.record_lines import FileLines, fill_path
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask, ShardState
 from codebatch.plan.pipeline import Pipeline
-from codebatch.plan.plan import identify, make_plan
+from codebatch.plan.plan import make_plan
 from codebatch.reduction.sources import count_nodes
 from codebatch.shard.compute import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
@@ -67,7 +67,7 @@ def forecast_snapshot(
     store: StoreDirectory, snapshot_id: str, pipeline: Pipeline, shards: int | None = None
 ) -> Forecast:
     """Return what a run of a pipeline over a snapshot would compute; the batch is not made."""
-    identity = identify(snapshot_id, pipeline)
+    identity = identity_of(store, snapshot_id, pipeline)
     if store.batches.is_whole(identity.batch_id):
         return forecast_batch(store, identity.batch_id)
     resolved = make_plan(

@@ -27,10 +27,14 @@ from codebatch.cli.options import (
 from codebatch.cli.render import formats, output
 from codebatch.cli.render.formats import JSON, Destination, Human, Row, format_option
 from codebatch.model.clock import seconds_since
+from codebatch.runtime.lazy import lazy
 from codebatch.store import LATEST
 
 if TYPE_CHECKING:
     from codebatch.status.batch_status import BatchStatus
+    from codebatch.tasks.tools import catalogue
+else:
+    catalogue = lazy("codebatch.tasks.tools.catalogue")
 
 C = TypeVar("C", bound=OnceCommand)
 
@@ -201,6 +205,9 @@ def command(
     def decorate(function: Callable[..., None]) -> C:
         @functools.wraps(function)
         def called(**given: Any) -> None:
+            if "tools" in given:
+                named = given.pop("tools"), given.pop("read_configs")
+                given["tasks"] = (*given["tasks"], *catalogue.load_tools(*named))
             call = Call.take(given, select)
             function(call, **given)
 

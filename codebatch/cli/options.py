@@ -101,12 +101,28 @@ pipeline_option = click.option(
     metavar="NAME|PATH",
     help="A packaged pipeline, or a pipeline document. Default: what --task names, else full.",
 )
-tasks_option = click.option(
-    "--task",
-    "tasks",
-    multiple=True,
-    metavar="FILE.py:NAME|MODULE:NAME|NAME",
-    help="A task to add to the pipeline, as one of your own. May be given again.",
+tasks_options: tuple[Option, ...] = (
+    click.option(
+        "--task",
+        "tasks",
+        multiple=True,
+        metavar="FILE.py:NAME|MODULE:NAME|NAME",
+        help="A task to add to the pipeline, as one of your own. May be given again.",
+    ),
+    click.option(
+        "--tool",
+        "tools",
+        multiple=True,
+        metavar="NAME|FILE.json",
+        help="A program to add as a task, by its description. May be given again.",
+    ),
+    click.option(
+        "--read-config",
+        "read_configs",
+        multiple=True,
+        metavar="NAME",
+        help="Let tools see files of this name in the tree, which configure them: ruff.toml.",
+    ),
 )
 
 

@@ -258,6 +258,12 @@ class ShardFailedError(CodeBatchError, code="SHARD_FAILED", exit_code=EXIT_SHARD
             self.code = str(code)
 
 
+class TaskFailedError(ShardFailedError, code="TASK_FAILED"):
+    """A task could not be run on the files of a shard, and none of them is to blame; other tasks
+    go on.
+    """
+
+
 class WorkerLostError(CodeBatchError, code="WORKER_DIED", exit_code=EXIT_SHARDS_FAILED):
     """A worker is gone for an unknown reason, or was told to end; no file is to blame."""
 

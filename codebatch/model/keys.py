@@ -19,7 +19,7 @@ CODE = "code"
 CODE_PARTS = ("modules", "globals", "distributions")  # of the code of a user's task
 
 _TREE = "ast"
-_PATH = "path"
+_OF_NAMES = ("path", "extension", "siblings ")  # how facets begin that are made of names
 
 
 def fingerprint(components: Document) -> str:
@@ -66,8 +66,8 @@ def file_key_preimage(
 
 
 def _spelled(facet: str, value: str) -> str:
-    """The value of a facet on one line: a path may hold line ends, and bytes that are no text."""
-    return canonical_json(value).decode() if facet == _PATH else value
+    """The value of a facet on one line: a name may hold line ends, and bytes that are no text."""
+    return canonical_json(value).decode() if facet.startswith(_OF_NAMES) else value
 
 
 def pipeline_fingerprints(tasks: Iterable[PlannedTask]) -> dict[str, str]:

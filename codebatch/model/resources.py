@@ -37,6 +37,18 @@ def load_graph(name: str) -> Document:
 
 
 @functools.cache
+def list_tools() -> list[str]:
+    """Names of the packaged descriptions of tools, sorted."""
+    names = (entry.name for entry in (_folder("graphs") / "tools").iterdir())
+    return sorted(name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX))
+
+
+def load_tool_document(name: str) -> Document:
+    """A packaged description of a tool; FileNotFoundError where there is none of that name."""
+    return _load("graphs/tools", name + _SUFFIX)
+
+
+@functools.cache
 def load_schema(name: str) -> Document:
     """A packaged JSON Schema, by name without ``.schema.json``."""
     return _load("schemas", name + _SCHEMA)

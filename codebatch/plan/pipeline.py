@@ -122,7 +122,8 @@ def with_config(one: PipelineTask, given: Mapping[str, object]) -> PipelineTask:
     """Return a task with settings laid over its own; `TaskInvalidError` where they do not fit."""
     if wrong := one.task.config_errors(given):
         raise TaskInvalidError(f"task {one.id}: config: {wrong[0]}", details={"all": wrong})
-    return one._replace(config=one.task.resolve_config({**one.config, **given}))
+    config = one.task.resolve_config({**one.config, **given})
+    return one._replace(task=one.task.bound(config), config=config)
 
 
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:
@@ -161,7 +162,8 @@ def _pipeline(document: Mapping[str, Any]) -> Pipeline:
     for entry in document["tasks"]:
         task = find_task(entry["task"])
         config = task.resolve_config(entry.get("config", {}))
-        tasks[entry["id"]] = PipelineTask(entry["id"], task, tuple(entry.get("needs", ())), config)
+        needs = tuple(entry.get("needs", ()))
+        tasks[entry["id"]] = PipelineTask(entry["id"], task.bound(config), needs, config)
     return Pipeline(name, document.get("description", ""), _ordered(name, tasks))
 
 
@@ -188,10 +190,11 @@ def _ordered(name: str, tasks: dict[str, PipelineTask]) -> tuple[PipelineTask, .
 
 def _check_scopes(name: str, tasks: Mapping[str, PipelineTask]) -> None:
     """Raise unless all tasks need tasks of the scope ``file`` alone: what is computed over a whole
-    batch is there when every file is done; and what is of the scope ``batch`` needs one.
+    batch is there when every file is done; and what is of the scope ``batch`` needs one, or the
+    files themselves.
     """
     for task in tasks.values():
-        if task.task.scope != FILE_SCOPE and not task.needs:
+        if task.task.scope != FILE_SCOPE and not (task.needs or task.task.inputs):
             raise invalid(name, [f"task {task.id} is of scope 'batch' and needs no task"])
         for need in task.needs:
             if tasks[need].task.scope != FILE_SCOPE:
@@ -204,7 +207,7 @@ def pipeline_document(pipeline: Pipeline) -> Document:
         "name": pipeline.name,
         "description": pipeline.description,
         "tasks": [
-            {"id": id_, "task": task.name, "needs": list(needs), "config": dict(config)}
+            {"id": id_, "task": task.definition or task.name, "needs": [*needs], "config": {**config}}
             for id_, task, needs, config in pipeline.tasks
         ],
     }

@@ -41,7 +41,7 @@ from codebatch.model.records import (
 from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.decorator import toolchain
-from codebatch.tasks.languages.detect import DETECTION, FACETS, detect_language
+from codebatch.tasks.languages.detect import DETECTION, detect_language, facet_readers
 from codebatch.tasks.registry import carried, code_of, is_built_in, register, source_of, task_of
 from codebatch.tasks.rules import RULES
 
@@ -100,13 +100,14 @@ def make_plan(
     """
     facets = sorted({facet for task in identity.tasks for facet in task.facets})
     by_object = sorted(files, key=attrgetter("object"))  # and by path, since sorting is stable
+    readers = facet_readers(facets, [file.path for file in files])
     width = _width(len(files), shards)
     languages: Counter[str] = Counter()
     lines = io.BytesIO()
     planned: list[PlannedShard] = []
     for shard_id, group in groupby(by_object, key=lambda file: shard_of(file.object, width)):
         # As input files and as lines, those of one shard alone are held at a time.
-        inputs = [_input_file(file, facets, read_head) for file in group]
+        inputs = [_input_file(file, readers, read_head) for file in group]
         languages.update(file.language for file in inputs)
         data = b"".join(map(_input_line, inputs))
         size = sum(file.size for file in inputs)
@@ -145,7 +146,7 @@ def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document)
     rules = task.declared_rules(cast("Document", components["config"]))
     return PlannedTask(
         id_,
-        task.name,
+        task.definition or task.name,
         needs,
         cast("Document", components["config"]),
         task.kinds,
@@ -213,7 +214,7 @@ def _components(
 ) -> Document:
     return {
         **({} if code is None else {"code": code.as_document()}),
-        "task": task.name,
+        "task": task.definition or task.name,
         "version": task.version,
         "config": dict(config),
         "toolchain": dict(sorted(task.toolchain().items())),
@@ -223,13 +224,15 @@ def _components(
 
 
 def _input_file(
-    file: FileRecord, facets: Iterable[str], read_head: Callable[[str], bytes]
+    file: FileRecord,
+    readers: Mapping[str, Callable[[str], str]],
+    read_head: Callable[[str], bytes],
 ) -> InputFile:
     if file.mode == SYMLINK_MODE:
         language = "symlink"
     else:
         language = detect_language(file.path, lambda: read_head(file.object))
-    roles = {facet: FACETS[facet](file.path) for facet in facets}
+    roles = {facet: read(file.path) for facet, read in readers.items()}
     return InputFile(file.path, file.object, file.size, language, roles)
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from codebatch.model.digest import digest_bytes
-from codebatch.model.errors import CodeBatchError, MemoryExhaustedError
+from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, TaskFailedError
 from codebatch.model.limits import Limits
 from codebatch.model.messages import Receipt, ShardCall, Used, call_from
 from codebatch.model.record_lines import FileLines
@@ -159,9 +159,11 @@ class _Serving:
 
         with collector_held():
             found = task_of(task)
-            file = found.file(
-                self._source, work["upstream"], self._prepared_for(found, task, work, watch)
-            )
+            try:
+                prepared = self._prepared_for(found, task, work, watch)
+            except TaskFailedError as error:
+                return {"task_failed": error.message}
+            file = found.file(self._source, work["upstream"], prepared)
             watch(1)
             limited = ShardContext(_nothing, put, _not_here, memory_is_limited=True)
             try:
@@ -186,7 +188,7 @@ class _Serving:
         if names[0] not in values:
             later = map(self._source_of, range(1, len(names)), work["files"][1:])
             sources = [self._source, *later]
-            watch(len(sources))
+            watch(0 if found.keeps_time else len(sources))
             values.update(zip(names, found.prepare_now(sources, task.config), strict=True))
         return values[names[0]]
 

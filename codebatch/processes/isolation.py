@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import CodeBatchError, ShardFailedError, WorkerLostError
+from codebatch.model.errors import CodeBatchError, ShardFailedError, TaskFailedError, WorkerLostError
 from codebatch.model.limits import Limits
 from codebatch.model.messages import Receipt, ShardCall, Used, refusal
 from codebatch.model.record_lines import FileLines
@@ -177,6 +177,8 @@ class _Isolation:
             raise _ChildDiedError(TASK_OUT_OF_MEMORY)
         if "failed" in answer:
             raise ShardFailedError(answer["failed"])
+        if "task_failed" in answer:
+            raise TaskFailedError(answer["task_failed"])
         if "crashed" in answer:
             return context.quarantine(work, answer["crashed"])
         self._prepared.update((work.task.id, _name(file)) for file, _ in sources)

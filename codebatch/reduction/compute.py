@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from codebatch.model.digest import digest_bytes
-from codebatch.model.errors import ShardFailedError, shortage_of
+from codebatch.model.errors import ShardFailedError, TaskFailedError, shortage_of
 from codebatch.model.records import PlannedTask, Record
 from codebatch.reduction import values
 from codebatch.reduction.scatter import pack_records
 from codebatch.reduction.tree import COMBINE, FINISH, MAP, children_of, combine_key, finish_key
-from codebatch.shard.parcel import task_from
+from codebatch.shard.parcel import reader_of, task_from
+from codebatch.store import StoredBytes
 from codebatch.store.indexes.partials import Partial
 from codebatch.tasks.base import Task
 from codebatch.tasks.records import MisfitError
@@ -62,7 +63,8 @@ class Work(NamedTuple):
     """All that the value of a node follows from.
 
     ``task`` is a planned task as canonical JSON, ``keys`` has the keys of the values to make, by
-    prefix: of `MAP`, those between its leaves and its shard.
+    prefix: of `MAP`, those between its leaves and its shard. ``contents`` are those that a task
+    reads which is given the files themselves.
     """
 
     task: bytes
@@ -70,6 +72,7 @@ class Work(NamedTuple):
     prefix: str
     parts: tuple[Part, ...]
     keys: tuple[tuple[str, str], ...]
+    contents: tuple[StoredBytes, ...] = ()
 
 
 class Answer(NamedTuple):
@@ -144,7 +147,11 @@ class _Computing:
         packed = total.value or b""
 
         def records() -> bytes:
-            finished = self._reducer.finish(values.unpack(packed), self._config())
+            given = values.unpack(packed), self._config()
+            if self._code.inputs:
+                finished = self._reducer.finish(*given, reader_of(self.work.contents))
+            else:
+                finished = self._reducer.finish(*given)
             return pack_records(self._code, finished or ())
 
         found = Partial(1, self._call(FINISH, "", records))
@@ -193,7 +200,7 @@ class _Computing:
         return self._call(COMBINE, prefix, lambda: values.pack(self._reducer.combine(*pair)))
 
     def _call(self, step: str, prefix: str, act: Callable[[], T]) -> T:
-        self._watch(1)
+        self._watch(0 if self._code.keeps_time else 1)
         try:
             return act()
         except KeyboardInterrupt:
@@ -212,7 +219,7 @@ class _Computing:
 def _words(error: BaseException) -> str:
     if isinstance(error, values.NotPlainError):
         return f"it gave {error}"
-    return str(error) if isinstance(error, MisfitError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, MisfitError | TaskFailedError) else f"{type(error).__name__}: {error}"
 
 
 _STEPS: Mapping[str, Callable[[_Computing], Answer]] = {

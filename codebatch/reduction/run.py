@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import starmap
 from typing import TypeVar
 
 from codebatch.model.clock import now, now_ns
@@ -24,6 +25,7 @@ from codebatch.model.errors import (
 )
 from codebatch.model.messages import ShardCall
 from codebatch.model.records import CLAIMED, DONE, FAILED
+from codebatch.reduction import values
 from codebatch.reduction.compute import Answer, Part, ReductionError, Watch, Work, compute_node
 from codebatch.reduction.messages import BLOCKED, NodeCall, NodeReceipt
 from codebatch.reduction.recheck import differing, place_of_recheck
@@ -34,7 +36,7 @@ from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.commit import commit_failure, commit_shard
 from codebatch.shard.parcel import task_bytes
 from codebatch.shard.run import check_listed, loaded_plan, opened_store, under_lease
-from codebatch.store import StoreDirectory
+from codebatch.store import StoreDirectory, StoredBytes
 from codebatch.store.files import file_stamp
 from codebatch.store.indexes.partials import Partial
 from codebatch.store.leases.claims import Claims
@@ -247,7 +249,18 @@ def _open_finish(sources: Sources, call: NodeCall) -> OpenNode | NodeReceipt:
         sources.partials.freshen([known], now_ns())
         return _ended(sources, call, found.value, computed=0)
     parts = (Part("", key, total.value, total.nodes),)
-    return OpenNode(call, Work(task_bytes(sources.task), FINISH, "", parts, ()), sources, {})
+    contents = _contents(sources, total.value)
+    work = Work(task_bytes(sources.task), FINISH, "", parts, (), contents)
+    return OpenNode(call, work, sources, {})
+
+
+def _contents(sources: Sources, total: bytes) -> tuple[StoredBytes, ...]:
+    """Return what a task reads of files; nothing where it is given records alone."""
+    code = task_of(sources.task)
+    if not code.inputs:
+        return ()
+    wanted = code.function().reads(values.unpack(total), dict(sources.task.config))
+    return tuple(starmap(sources.store.objects.read_stored, sorted(wanted)))
 
 
 _OPENERS = {MAP: _open_map, COMBINE: _open_combine, FINISH: _open_finish}

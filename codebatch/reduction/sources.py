@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
+from codebatch.model.digest import DIGEST_PREFIX, canonical_json, digest_bytes
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, PlannedTask
 from codebatch.model.result_tree import LEAF_DIGITS, fold_nodes, leaf_nodes
 from codebatch.reduction.compute import Part
@@ -19,6 +19,7 @@ from codebatch.shard.outputs import lines_by_file
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.partials import Partial, PartialStore
 
+INPUTS = "inputs"  # in place of a task, for one that is given the files themselves
 _LEAF = re.compile(rb'"object":"sha256:([0-9a-f]{3})')
 
 
@@ -54,7 +55,11 @@ class Sources:
         """Return the node of the result tree at a prefix of each needed task; `NotReadyError` where
         records are pending.
         """
-        return {need: self._tree(need, prefix) for need in self.task.needs}
+        return {need: self._tree(need, prefix) for need in self._needs}
+
+    @property
+    def _needs(self) -> tuple[str, ...]:
+        return self.task.needs or (INPUTS,)
 
     def value(self, prefix: str) -> tuple[str, Partial]:
         """Return the value at a prefix with its key; `NotReadyError` where it is not kept."""
@@ -73,7 +78,7 @@ class Sources:
         shard = self.plan.shard(shard_id)
         inputs = self.store.batches.load_inputs(self.batch_id, shard)
         objects = {file.path: file.object for file in inputs}
-        by_need = {need: self._lines(need, shard, inputs) for need in self.task.needs}
+        by_need = {need: self._lines(need, shard, inputs) for need in self._needs}
         trees = {
             need: leaf_nodes((path, objects[path], digest_bytes(own)) for path, own in lines)
             for need, lines in by_need.items()
@@ -94,8 +99,8 @@ class Sources:
         keys: dict[str, str] = {}
         for digits in range(LEAF_DIGITS, width - 1, -1):
             folded = {need: fold_nodes(nodes, digits) for need, nodes in trees.items()}
-            for prefix in folded[self.task.needs[0]]:
-                nodes = {need: folded[need][prefix] for need in self.task.needs}
+            for prefix in folded[self._needs[0]]:
+                nodes = {need: folded[need][prefix] for need in self._needs}
                 keys[prefix] = value_key(self.task, prefix, nodes)
         return keys
 
@@ -106,7 +111,12 @@ class Sources:
         return self._trees[need, prefix]
 
     def _folded(self, need: str, prefix: str) -> str:
-        if len(prefix) == len(self.plan.shards[0].shard_id):
+        is_shard = len(prefix) == len(self.plan.shards[0].shard_id)
+        if is_shard and need == INPUTS:
+            inputs = self.store.batches.load_inputs(self.batch_id, self.plan.shard(prefix))
+            rows = ((file.path, file.object, digest_bytes(_input_line(file))) for file in inputs)
+            return fold_nodes(leaf_nodes(rows), len(prefix))[prefix]
+        if is_shard:
             state = self.store.shards.load_state(self.batch_id, need, prefix)
             if state is None or state.status != DONE:
                 raise NotReadyError(f"task {need} is not done on shard {prefix}")
@@ -117,12 +127,20 @@ class Sources:
     def _lines(
         self, need: str, shard: PlannedShard, inputs: list[InputFile]
     ) -> list[tuple[str, bytes]]:
+        if need == INPUTS:
+            return [(file.path, _input_line(file)) for file in inputs]
         state, outputs = self.store.shards.load_verified_outputs(
             self.batch_id, need, shard.shard_id
         )
         if state is None or state.status != DONE:
             raise NotReadyError(f"task {need} is not done on shard {shard.shard_id}")
         return [(path, lines) for path, lines, _ in lines_by_file(outputs, state, inputs)]
+
+
+def _input_line(file: InputFile) -> bytes:
+    """Return the record of a file for a task that is given the files themselves."""
+    row = {"path": file.path, "object": file.object, "size": file.size, "language": file.language}
+    return canonical_json(row) + b"\n"
 
 
 def count_nodes(store: StoreDirectory, batch_id: str, plan: Plan) -> int:

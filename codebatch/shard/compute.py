@@ -16,7 +16,12 @@ from itertools import groupby
 from operator import attrgetter
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import CodeBatchError, NotReusedError, shortage_of
+from codebatch.model.errors import (
+    CodeBatchError,
+    NotReusedError,
+    TaskFailedError,
+    shortage_of,
+)
 from codebatch.model.keys import file_key
 from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record
@@ -89,11 +94,13 @@ def compute_files(
     inputs: Sequence[InputFile],
     context: ShardContext,
     computed: dict[str, FileLines],
+    failed: dict[str, TaskFailedError],
 ) -> Iterator[tuple[str, Sequence[InputFile], FileLines, str]]:
     """Run all tasks over files ordered by object: yield the id of each task with equal files, its
-    lines on these, and where they come from. What is computed is put into ``computed``, by key.
+    lines on these, and where they come from. What is computed is put into ``computed``, by key, and
+    why a task has no lines on any further file into ``failed``, by its id.
     """
-    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, computed)
+    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, computed, failed)
     try:
         work.prepare()
         yield from work.results()
@@ -131,7 +138,8 @@ class _ShardWork:
 
     State: ``_sources`` holds the sources not yet taken and ``_known`` what the memo has of
     them, by the group's index; ``_preparations`` the tools at work for tasks, ``_prepared`` what
-    they said, by index, once one file needed it; ``_computed`` what was computed, by key.
+    they said, by index, once one file needed it; ``_computed`` what was computed, by key;
+    ``_failed`` why a task is over, by its id.
     """
 
     def __init__(
@@ -140,11 +148,13 @@ class _ShardWork:
         groups: Sequence[Sequence[InputFile]],
         context: ShardContext,
         computed: dict[str, FileLines],
+        failed: dict[str, TaskFailedError],
     ) -> None:
         self._tasks = tasks
         self._groups = groups
         self._context = context
         self._computed = computed
+        self._failed = failed
         self._sources = {
             index: SourceFile.stored(
                 partial(_read, context.read, file.object, file.size),
@@ -168,8 +178,12 @@ class _ShardWork:
             prepare = task_of(task).prepare
             wanted = self._unknown(task)
             if prepare is not None and wanted:
-                self._context.watch(len(wanted))
-                preparation = prepare([self._sources[index] for index in wanted], task.config)
+                self._watch(task, len(wanted))
+                try:
+                    preparation = prepare([self._sources[index] for index in wanted], task.config)
+                except TaskFailedError as error:
+                    self._failed[task.id] = error
+                    continue
                 looked_at = [wanted[place] for place in preparation.places]
                 self._preparations[task.id] = looked_at, preparation
 
@@ -186,8 +200,17 @@ class _ShardWork:
             found: dict[str, FileLines] = {}
             for task in self._tasks:
                 lines, origin = known[task.id], MEMO_HIT
+                without = next((self._failed[i] for i in task.needs if i in self._failed), None)
+                if without is not None:
+                    self._failed[task.id] = without
+                if task.id in self._failed:
+                    continue
                 if lines is None:
-                    lines, origin = self._missing(task, index, found)
+                    try:
+                        lines, origin = self._missing(task, index, found)
+                    except TaskFailedError as error:
+                        self._failed[task.id] = error
+                        continue
                 found[task.id] = lines
                 yield task.id, self._groups[index], lines, origin
             source = self._sources.pop(index)
@@ -233,7 +256,7 @@ class _ShardWork:
             return None
         if task.id not in self._prepared:
             indexes, preparation = self._preparations[task.id]
-            self._context.watch(len(indexes))
+            self._watch(task, len(indexes))
             try:
                 values = preparation.values()
             except ToolCrashedError:
@@ -241,6 +264,10 @@ class _ShardWork:
                 values = task_of(task).prepare_apart(sources, task.config)
             self._prepared[task.id] = dict(zip(indexes, values, strict=True))
         return self._prepared[task.id].get(index)
+
+    def _watch(self, task: PlannedTask, files: int) -> None:
+        """Say that a tool is waited for, unless it is one whose time is limited in its own way."""
+        self._context.watch(0 if task_of(task).keeps_time else files)
 
     def _later(self, task: PlannedTask) -> list[tuple[InputFile, SourceFile]]:
         return [(self._groups[i][0], self._sources[i]) for i in self._unknown(task)]

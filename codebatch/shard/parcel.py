@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgpack
 
 from codebatch.model.digest import canonical_json, digest_bytes
-from codebatch.model.errors import CodeBatchError, WorkerLostError
+from codebatch.model.errors import CodeBatchError, TaskFailedError, WorkerLostError
 from codebatch.model.limits import Limits
 from codebatch.model.messages import Effort
 from codebatch.model.record_lines import Entry, FileLines, from_entry, is_entry, key_of, to_entry
@@ -76,12 +76,13 @@ class ContentMissingError(CodeBatchError, code="CONTENT_MISSING"):
 @dataclass(frozen=True)
 class Results:
     """The lines of tasks on files by key, and the objects that they refer to by digest;
-    ``quarantined`` as in `Answer`.
+    ``quarantined`` as in `Answer`, ``failed`` what is said of a task that failed, by its id.
     """
 
     lines: dict[str, FileLines]
     objects: dict[str, bytes]
     quarantined: tuple[tuple[str, str], ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def task_bytes(task: PlannedTask) -> bytes:
@@ -159,15 +160,17 @@ def compute_parcel(
 
     context = change(ShardContext(read, put, quarantine, known.get))
     computed: dict[str, FileLines] = {}
-    for _ in compute_files(tasks, files, context, computed):
+    failed: dict[str, TaskFailedError] = {}
+    for _ in compute_files(tasks, files, context, computed, failed):
         pass  # what was computed is in `computed`, the rest the client has
-    return Results(computed, objects, tuple(sorted(quarantined.items())))
+    said = {task_id: error.message for task_id, error in failed.items()}
+    return Results(computed, objects, tuple(sorted(quarantined.items())), said)
 
 
 def pack_results(results: Results) -> bytes:
     """The results as one compressed message."""
     entries = [to_entry(key, found) for key, found in results.lines.items()]
-    return compress(msgpack.packb([entries, list(results.objects.values())]))
+    return compress(msgpack.packb([entries, list(results.objects.values()), {**results.failed}]))
 
 
 def unpack_results(packed: bytes) -> Results:
@@ -177,19 +180,23 @@ def unpack_results(packed: bytes) -> Results:
     """
     try:
         wire = msgpack.unpackb(decompress(packed, _MOST_BYTES), use_list=False)
-        entries, objects = wire
+        entries, objects, failed = wire
         if not all(map(is_entry, entries)):
             raise ValueError("not the lines of a file")
-        return Results(_results_in(entries), {digest_bytes(data): data for data in objects})
+        said = {str(task_id): str(message) for task_id, message in failed.items()}
+        named = {digest_bytes(data): data for data in objects}
+        return Results(_results_in(entries), named, failed=said)
     except (CompressionError, ValueError, TypeError, AttributeError) as error:
         raise WorkerLostError(f"the answer of a worker cannot be read: {error}") from error
 
 
-def received(context: ShardContext, results: Results, key: str) -> FileLines:
-    """The lines under a key, with what they refer to stored; `WorkerLostError` where they are not
-    there.
+def received(context: ShardContext, results: Results, work: Computation) -> FileLines:
+    """The lines of a task on a file, with what they refer to stored; `WorkerLostError` where they
+    are not there, and `TaskFailedError` where the task has failed.
     """
-    found = results.lines.get(key)
+    found = results.lines.get(work.key)
+    if found is None and work.task.id in results.failed:
+        raise TaskFailedError(results.failed[work.task.id])
     if found is None:
         raise WorkerLostError("the answers of workers lack a result")
     for digest in found.objects:
@@ -203,7 +210,8 @@ def merged(parts: Sequence[Results]) -> Results:
     """All results of the parcels of a shard."""
     lines = {key: found for part in parts for key, found in part.lines.items()}
     objects = {digest: data for part in parts for digest, data in part.objects.items()}
-    return Results(lines, objects)
+    failed = {task_id: said for part in parts for task_id, said in part.failed.items()}
+    return Results(lines, objects, failed=failed)
 
 
 def _results_in(entries: Iterable[Entry]) -> dict[str, FileLines]:

@@ -104,9 +104,10 @@ def _taking(
         code = quarantined.get(work.key)
         if code is not None:
             return context.quarantine(work, code)
-        if otherwise is not None and work.key not in results.lines:
+        is_lacking = work.key not in results.lines and work.task.id not in results.failed
+        if otherwise is not None and is_lacking:
             return otherwise(work)
-        return received(context, results, work.key)
+        return received(context, results, work)
 
     return compute
 

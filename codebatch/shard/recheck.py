@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
-from codebatch.model.errors import BatchUnfinishedError
+from codebatch.model.errors import BatchUnfinishedError, TaskFailedError
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.record_lines import fill_path
 from codebatch.model.records import DONE, InputFile, Plan
@@ -38,12 +38,15 @@ def prepare_recheck(
             store.objects.read, digest_bytes, lambda _, code: quarantined_lines(code)
         )
         # In another order than at first: what a task keeps from file to file shows.
-        computed = compute_files(plan.tasks, chosen[::-1], change(context), {})
+        failed: dict[str, TaskFailedError] = {}
+        computed = compute_files(plan.tasks, chosen[::-1], change(context), {}, failed)
         here = {
             (task_id, file.path): digest_bytes(fill_path(found.lines, file.path))
             for task_id, files, found, _ in computed
             for file in files
         }
+        for error in failed.values():
+            raise error
         differ = tuple(sorted(place for place, digest in here.items() if there[place] != digest))
         return Receipt(call.shard_id, call.attempt, DONE, checked=len(here), differ=differ)
 

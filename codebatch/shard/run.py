@@ -31,12 +31,13 @@ from codebatch.model.errors import (
     ShardFailedError,
     StoreFormatError,
     StoreWriteError,
+    TaskFailedError,
     WorkerLostError,
 )
 from codebatch.model.keys import pipeline_fingerprints
 from codebatch.model.messages import Receipt, RunLease, ShardCall, refusal
 from codebatch.model.record_lines import FileLines
-from codebatch.model.records import CLAIMED, DONE, InputFile, Plan, PlannedTask
+from codebatch.model.records import CLAIMED, DONE, FAILED, InputFile, Plan, PlannedTask
 from codebatch.plan.plan import check_toolchain
 from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.commit import commit_failure, commit_shard
@@ -167,16 +168,25 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
 
     def finish(change: Change) -> Receipt:
         computed: dict[str, FileLines] = {}
+        failed: dict[str, TaskFailedError] = {}
         with _recording_failure(store, plan, call, claims):
             with _writing(store, call, memo) as context:
                 for task_id, equal_files, lines, origin in compute_files(
-                    tasks, files, change(context), computed
+                    tasks, files, change(context), computed, failed
                 ):
                     outputs[task_id].add(equal_files, lines, origin)
             check_listed(store, call)
-            done = {task.id: outputs.pop(task.id).finish(width) for task in tasks}
+            whole = [task.id for task in tasks if task.id not in failed]
+            done = {task_id: outputs.pop(task_id).finish(width) for task_id in whole}
             commit_shard(store, call.batch_id, call.shard_id, done, call.attempt, started)
-        return Receipt(call.shard_id, call.attempt, DONE, warning=memo.keep(computed))
+            for task_id, error in failed.items():
+                commit_failure(
+                    store, call.batch_id, [task_id], call.shard_id, error, call.attempt
+                )
+        receipt = Receipt(call.shard_id, call.attempt, DONE, warning=memo.keep(computed))
+        for error in failed.values():
+            return receipt._replace(status=FAILED, error=error.in_short())
+        return receipt
 
     return OpenShard(call, store, tasks, files, memo, finish)
 

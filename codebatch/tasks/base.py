@@ -87,6 +87,11 @@ class Task:
 
     Where the settings choose among the rules of a tool, ``selected_rules`` are those, and
     ``selection_problems`` what no schema can say of the settings.
+
+    Where more than its records follows from the settings, ``bind`` gives the task as it is with
+    some; such a one is a ``definition`` with settings, and has a name of its own. ``inputs`` is
+    true for a class that is given a record of each file itself, and reads the contents of those
+    that its method ``reads`` names.
     """
 
     name: str
@@ -109,6 +114,9 @@ class Task:
     prepare: Callable[[Sequence[SourceFile], Config], Preparation] | None = None
     selected_rules: Callable[[Config], tuple[Rule, ...]] | None = None
     selection_problems: Callable[[Config], Iterable[SchemaProblem]] | None = None
+    bind: Callable[[Config], Task] | None = None
+    definition: str = ""
+    inputs: bool = False
 
     def __repr__(self) -> str:
         return f"<codebatch.Task {self.name}>"
@@ -138,6 +146,11 @@ class Task:
         path = source.facets[PATH] if PATH in self.facets else None
         return File(source, upstream, path=path, prepared=prepared)
 
+    @property
+    def keeps_time(self) -> bool:
+        """Whether what the task starts has a limit of time of its own."""
+        return bool(self.definition)
+
     @cached_property
     def forms(self) -> RecordForms:
         """Return the forms of the records that the task may yield."""
@@ -166,6 +179,10 @@ class Task:
         halves = (sources[:middle], sources[middle:])
         return [value for half in halves if half for value in self.prepare_now(half, config)]
 
+    def bound(self, config: Config) -> Task:
+        """Return the task as it is with settings, which have every default."""
+        return self if self.bind is None else self.bind(config)
+
     @cached_property
     def config_schema(self) -> Document:
         """The JSON Schema of the task's config; its defaults are the task's."""
@@ -180,9 +197,9 @@ class Task:
 
     def config_problems(self, config: Config) -> list[SchemaProblem]:
         """Return what is wrong with settings, and where; empty where they fit."""
-        found = [*schema_problems(config, self.config_schema)]
+        found = [*schema_problems(self._over_own(config), self.config_schema)]
         if not found and self.selection_problems is not None:
-            found += self.selection_problems(config)
+            found += self.selection_problems(self._over_own(config))
         return found
 
     def config_errors(self, config: object) -> list[str]:
@@ -194,16 +211,22 @@ class Task:
         fitting = {name: value for name, value in config.items() if name in known}
         wrong = [
             *map(_unknown, unknown, repeat(known)),
-            *schema_errors(fitting, self.config_schema),
+            *schema_errors(self._over_own(fitting), self.config_schema),
         ]
         if not wrong and self.selection_problems is not None:
-            wrong += (f"{one.pointer[0]}: {one.text}" for one in self.selection_problems(fitting))
+            problems = self.selection_problems(self._over_own(fitting))
+            wrong += (f"{one.pointer[0]}: {one.text}" for one in problems)
         return wrong
+
+    def _over_own(self, config: Config) -> Config:
+        """Return settings over those that make the definition this task."""
+        return {**self.config, **config} if self.definition else config
 
     def resolve_config(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with every default filled in."""
         properties = cast("dict[str, Document]", self.config_schema["properties"])
-        return {n: _integral(config.get(n, rule["default"])) for n, rule in properties.items()}
+        default = {n: self.config.get(n, rule["default"]) for n, rule in properties.items()}
+        return {n: _integral(config.get(n, value)) for n, value in default.items()}
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
 from codebatch.tasks.base import ToolCrashedError
@@ -31,6 +31,8 @@ _PROGRAM_BYTES = 2**28  # of address space, for what is no data of its own
 _PANIC = 101  # the exit code of a program in Rust that met an error of its own
 _TOLD_TO_END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _CODES = {int(signal.SIGXCPU): TASK_TIMED_OUT, int(signal.SIGKILL): TASK_OUT_OF_MEMORY}
+
+FOLDER = "${folder}"  # in arguments: the private folder of the run
 
 # A shell sets them: Python could do so only between fork and exec, where other threads of this
 # process may hold any lock. What is put off (``-S``) are the soft limits, the hard ones stay.
@@ -102,6 +104,25 @@ class NativeTool(NamedTuple):
         yield os.path.join(sys.prefix, "bin", self.name)
 
 
+class AnyTool(Protocol):
+    """A program, as far as it is run: where it is, how it may end, and what it may use."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def ends_well(self) -> Collection[int]:
+        """The exit codes with which it has not failed."""
+
+    @property
+    def limits(self) -> ToolLimits:
+        """What one process of it may use."""
+
+    def binary(self) -> str:
+        """Return the path of the program; `ToolError` where it is not installed."""
+
+
 class ToolRun:
     """A tool at work. Whoever starts one asks for its output, or cancels it.
 
@@ -110,20 +131,25 @@ class ToolRun:
 
     def __init__(
         self,
-        tool: NativeTool,
+        tool: AnyTool,
         arguments: Sequence[str],
         files: Mapping[str, bytes],
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        beside: Mapping[str, bytes] | None = None,
     ) -> None:
         """Start the tool among ``files``, by their names below its folder, with ``environment``
-        in addition to what every tool is given.
+        in addition to what every tool is given. ``${folder}`` in arguments stands for the folder,
+        in which the files ``beside`` are; ``prefix`` is a command that starts another one.
         """
-        self.folder = tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-")
+        self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-"))
         self._tool = tool
         self._process: subprocess.Popen[bytes] | None = None
         try:
             _write_files(self._path("files"), files)
-            self._process = self._start(arguments, environment or {})
+            _write_files(self.folder, beside or {})
+            own = [word.replace(FOLDER, self.folder) for word in arguments]
+            self._process = self._start([*prefix, tool.binary(), *own], environment or {})
         except OSError as error:
             self.cancel()
             raise ToolError(f"{tool.name} cannot be run: {error}") from error
@@ -131,33 +157,50 @@ class ToolRun:
             self.cancel()
             raise
 
-    def output(self) -> IO[bytes]:
-        """Wait for the tool, and return what it said, to be read before `cancel`.
+    def output(self, seconds: float | None = None, name: str = "said") -> IO[bytes]:
+        """Wait for the tool, and return what it said, or a file ``name`` that it was to write, to
+        be read before `cancel`.
 
-        `ToolCrashedError` where it ended over one of the files, it seems.
+        `ToolCrashedError` where it ended over one of the files, it seems, or took more ``seconds``.
         """
-        code = self._process.wait() if self._process is not None else 0
+        try:
+            code = self._process.wait(seconds) if self._process is not None else 0
+        except subprocess.TimeoutExpired:
+            said = f"{self._tool.name} took more than {seconds:g} seconds: {self.complaint()}"
+            raise ToolCrashedError(said, TASK_TIMED_OUT) from None
+        self._end()  # what it may have started, and left behind
         try:
             if code in self._tool.ends_well:
-                return open(self._path("said"), "rb")
-            with open(self._path("complaints"), "rb") as complaints:
-                words = complaints.read(4096).decode("utf-8", "replace").split()
+                return open(self._path(name), "rb")
         except OSError as error:
             raise ToolError(f"{self._tool.name} cannot be run: {error}") from error
-        raise self._failure(code, " ".join(words)[:500])
+        raise self._failure(code, self.complaint())
+
+    def complaint(self) -> str:
+        """Return the end of what the tool said on stderr, on one line, without its folder."""
+        with open(self._path("complaints"), "rb") as complaints:
+            complaints.seek(max(0, os.fstat(complaints.fileno()).st_size - 4096))
+            words = complaints.read().decode("utf-8", "replace")
+        return " ".join(words.replace(f"{self._path('files')}/", "").split())[-500:]
 
     def cancel(self) -> None:
         """End the process, if it has not ended, and let go of the files."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        self._end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _end(self) -> None:
+        """End the process and those that it has started, which are in its session."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def _start(
-        self, arguments: Sequence[str], environment: Mapping[str, str]
+        self, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         limits = [str(limit) for limit in _obtainable(self._tool.limits)]
-        command = [_SHELL, "-c", _SCRIPT, "sh", *limits, self._tool.binary(), *arguments]
+        command = [_SHELL, "-c", _SCRIPT, "sh", *limits, *command]
         home, temporary = self._path("home"), self._path("tmp")
         os.mkdir(home)
         os.mkdir(temporary)
@@ -218,7 +261,7 @@ class ToolRun:
 
 
 def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
-    os.mkdir(folder)
+    os.makedirs(folder, exist_ok=True)
     for name, content in files.items():
         path = os.path.join(folder, name)
         if "/" in name:
@@ -250,7 +293,7 @@ def _stated(limits: ToolLimits) -> Iterator[tuple[int, int, int]]:
     yield resource.RLIMIT_FSIZE, limits.output_bytes, _BLOCK
 
 
-def _lack_of_limits(tool: NativeTool) -> CodeBatchError | None:
+def _lack_of_limits(tool: AnyTool) -> CodeBatchError | None:
     """Return what to say where this process may not grant what is stated: a tool that failed
     there may have done so for that. The stack of the first thread is not what it works on.
     """

@@ -33,6 +33,7 @@ BUILT_IN = {
     "shapes": "codebatch.tasks.shapes:shapes",
     "hotspots": "codebatch.tasks.hotspots:Hotspots",
     "duplicates": "codebatch.tasks.duplicates:Duplicates",
+    "tool": "codebatch.tasks.tools.task:TOOL",
 }
 
 LOADED: dict[str, Task] = {}  # built-in tasks, and those of packages
@@ -47,7 +48,7 @@ def find_task(name: str) -> Task:
     if known is None and name in BUILT_IN:
         known = LOADED[name] = load_attribute(BUILT_IN[name])
     if known is None:
-        known = _given.get(name) or _offered(name)
+        known = _given.get(name) or _offered(name) or _packaged(name)
     if known is None:
         names = task_names()
         nearest = nearest_of(name, names)
@@ -86,7 +87,7 @@ def give_tasks(given: Sequence[object], planned: Sequence[PlannedTask]) -> None:
     """Make tasks known that a batch runs; an error where it does not run one of them."""
     names = {task.task: task for task in planned}
     for task in map(resolve_task, given):
-        if task.name not in names:
+        if (task.definition or task.name) not in names:
             raise TaskNotFoundError(
                 f"task {task.name} is none of the batch", hints=[f"its tasks: {', '.join(names)}"]
             )
@@ -127,6 +128,8 @@ def listed_tasks() -> Iterator[Listed]:
 
 def is_built_in(task: Task) -> bool:
     """Return whether a task is one of this package: no other can have the name of one."""
+    if task.definition:
+        return task.definition in BUILT_IN
     return task.name in BUILT_IN and task is find_task(task.name)
 
 
@@ -138,7 +141,7 @@ def built_in_tasks() -> list[Task]:
 def task_of(planned: PlannedTask) -> Task:
     """The task of a plan, as it was planned; `TaskNotFoundError` where it is not known here."""
     if planned.code is None:
-        return find_task(planned.task)
+        return find_task(planned.task).bound(planned.config)
     found = _by_digest.get((planned.task, planned.code))
     if found is None and (known := carried(planned)) is not None:
         found = cast("Task | None", known.task)
@@ -213,6 +216,13 @@ def _offered(name: str) -> Task | None:
             raise TaskInvalidError(f"task {name}: {package} calls it {found.name} in its code")
         LOADED[name] = found
     return LOADED[name]
+
+
+def _packaged(name: str) -> Task | None:
+    """Return the task of a tool that this package describes; None where it describes none."""
+    from codebatch.tasks.tools import find_tool  # noqa: PLC0415 - for tools alone
+
+    return find_tool(name)
 
 
 @cache

@@ -16,7 +16,7 @@ from codebatch.runtime.lazy import lazy
 from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
 from codebatch.shard.compute import run_task as compute
 from codebatch.tasks.base import Task, ToolCrashedError
-from codebatch.tasks.languages.detect import FACETS, HEAD_BYTES, detect_language
+from codebatch.tasks.languages.detect import HEAD_BYTES, detect_language, facet_readers
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
 
@@ -89,7 +89,9 @@ def run_on_file(
     """Yield the records of tasks on a file by task id, in an order in which each follows what it
     needs; ``given`` has the lines of tasks that are not run.
     """
-    facets = {facet: FACETS[facet](file.path) for one in tasks for facet in one.task.facets}
+    needed = {facet for one in tasks for facet in one.task.facets}
+    readers = facet_readers(needed, [file.path])
+    facets = {facet: read(file.path) for facet, read in readers.items()}
     source = SourceFile(file.content, file.language, facets)
     lines = dict(given or {})
     for one in tasks:

@@ -18,7 +18,7 @@ from codebatch.cli.options import (
     rule_settings,
     rules_options,
     shards_option,
-    tasks_option,
+    tasks_options,
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
@@ -79,7 +79,7 @@ def _pipeline_rows(rows: list[Document]) -> Iterator[str]:
 
 @command(
     click.argument("name", metavar="[NAME|PATH]", required=False),
-    tasks_option,
+    *tasks_options,
     click.option(
         "--draw",
         "drawing",
@@ -204,7 +204,7 @@ def _pipeline_lines(document: dict[str, Any]) -> Iterator[str]:
     click.option("--snapshot", metavar="ID", help="A snapshot. Default: the latest."),
     click.option("--batch", metavar="ID", help="A batch that is there, instead."),
     pipeline_option,
-    tasks_option,
+    *tasks_options,
     *rules_options,
     shards_option,
 )

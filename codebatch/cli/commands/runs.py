@@ -32,7 +32,7 @@ from codebatch.cli.options import (
     rules_options,
     shards_option,
     store_option,
-    tasks_option,
+    tasks_options,
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
@@ -80,7 +80,7 @@ _DETACH = click.option(
 @command(
     paths_argument,
     pipeline_option,
-    tasks_option,
+    *tasks_options,
     *rules_options,
     *RUN_OPTIONS,
     _REQUIRE_REUSED,

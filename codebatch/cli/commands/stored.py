@@ -28,7 +28,7 @@ from codebatch.cli.options import (
     rules_options,
     shards_option,
     store_option,
-    tasks_option,
+    tasks_options,
     wait_option,
 )
 from codebatch.cli.render import output
@@ -186,7 +186,7 @@ def batch_group() -> None:
     ),
     name_option,
     pipeline_option,
-    tasks_option,
+    *tasks_options,
     *rules_options,
     shards_option,
     name="init",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from codebatch.snapshot.descriptors import read_file
-from codebatch.snapshot.globs import GlobTable
+from codebatch.model.globs import GlobTable
 from codebatch.snapshot.ignore import LARGEST_RULES
 
 LARGEST_CONFIG = 2**20

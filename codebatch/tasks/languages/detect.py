@@ -8,7 +8,8 @@ change here changes results, so `DETECTION` is part of every fingerprint.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from codebatch.model.digest import digest_document
 from codebatch.tasks.languages.authorship import TABLES, text_role
@@ -207,8 +208,54 @@ def visibility(path: str) -> str:
 
 PATH = "path"  # the facet of a task that depends on all of the path
 
+_SIBLINGS = "siblings "
+
+
+def extension(path: str) -> str:
+    """Return what follows the last dot of a name, with it; empty where there is none."""
+    found = _extension(path.rsplit("/", 1)[-1])
+    return f".{found}" if found else ""
+
+
+def siblings_facet(names: Iterable[str]) -> str:
+    """Return the facet that tells which of these names are beside a file and in folders above."""
+    return _SIBLINGS + ",".join(sorted(names))
+
+
+def siblings_in(value: str) -> list[str]:
+    """Return the paths that the value of such a facet stands for."""
+    return value.split("\0") if value else []
+
+
+def facet_readers(
+    facets: Iterable[str], paths: Sequence[str]
+) -> dict[str, Callable[[str], str]]:
+    """Return what gives each facet of a path; ``paths`` are those of all files."""
+    readers: dict[str, Callable[[str], str]] = {}
+    for facet in facets:
+        if facet.startswith(_SIBLINGS):
+            names = set(facet.removeprefix(_SIBLINGS).split(","))
+            readers[facet] = _siblings_reader(
+                {path for path in paths if path.rsplit("/", 1)[-1] in names}, sorted(names)
+            )
+        else:
+            readers[facet] = FACETS[facet]
+    return readers
+
+
+def _siblings_reader(known: set[str], names: Sequence[str]) -> Callable[[str], str]:
+    @cache
+    def of_folder(folder: str) -> tuple[str, ...]:
+        above = of_folder(folder.rpartition("/")[0]) if folder else ()
+        places = (f"{folder}/{name}" if folder else name for name in names)
+        return (*above, *(place for place in places if place in known))
+
+    return lambda path: "\0".join(of_folder(path.rpartition("/")[0]))
+
+
 FACETS: dict[str, Callable[[str], str]] = {
     PATH: str,
+    "extension": extension,
     "module_role": module_role,
     "script_goal": script_goal,
     "text_role": text_role,

@@ -1,0 +1,119 @@
+"""Programs of tools: where they are, which version they have, how they are started.
+
+A program is looked for beside the Python that runs, where installers put those of its packages, and
+then on `PATH`; never in the tree, nor in the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from codebatch.tasks.native_tool import ToolError, ToolLimits
+from codebatch.tasks.tools.description import Description
+
+MISSING = "missing"
+_VERSION_SECONDS = 60
+_MOST_CHARACTERS = 200
+_MIB = 2**20
+_UNSHARE = ("unshare", "--map-current-user", "--net", "--")
+
+
+class Program(NamedTuple):
+    """A program as `ToolRun` starts it. ``path`` is empty where it is not installed."""
+
+    name: str
+    ends_well: frozenset[int]
+    limits: ToolLimits
+    path: str
+
+    def binary(self) -> str:
+        """Return the path; `ToolError` where there is none."""
+        if not self.path:
+            raise ToolError(f"{self.name} is not installed")
+        return self.path
+
+
+def program_of(tool: Description) -> Program:
+    """Return the program that a description runs."""
+    every = frozenset(range(256)) if tool.error_codes and not tool.success_codes else frozenset()
+    ends_well = (every or frozenset(tool.success_codes)) - frozenset(tool.error_codes)
+    memory = tool.memory_limit * _MIB
+    limits = ToolLimits(memory_bytes=memory, cpu_seconds=tool.timeout * (os.cpu_count() or 1))
+    return Program(tool.program, ends_well, limits, find_program(tool.program))
+
+
+def find_program(name: str) -> str:
+    """Return the absolute path of a program; empty where it is not installed."""
+    if os.path.isabs(name):
+        return name if os.access(name, os.X_OK) else ""
+    if os.sep in name:
+        return ""  # it would be one of the current folder
+    return shutil.which(name, path=_search_path()) or ""
+
+
+def search_path() -> str:
+    """Return the `PATH` that tools are given: absolute folders alone."""
+    return _search_path()
+
+
+def _search_path() -> str:
+    given = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    own = os.path.join(sys.prefix, "bin")
+    return os.pathsep.join(dict.fromkeys(p for p in (own, *given) if os.path.isabs(p)))
+
+
+def version_of(tool: Description) -> str:
+    """Return what the tool says of its version, on one line; `MISSING` where it is not there."""
+    command = tuple(tool.version_command) or (tool.program, "--version")
+    path = find_program(command[0])
+    if not path or not find_program(tool.program):
+        return MISSING
+    return _version(path, command[1:], tuple(sorted(variables_of(tool).items())))
+
+
+@lru_cache(maxsize=256)
+def _version(path: str, arguments: Sequence[str], variables: tuple[tuple[str, str], ...]) -> str:
+    with tempfile.TemporaryDirectory(prefix="codebatch-version-") as home:
+        own = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "TMPDIR"), home)
+        try:
+            done = subprocess.run(
+                [path, *arguments],
+                cwd=home,
+                env={**own, **dict(variables)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_VERSION_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return MISSING
+    lines = (done.stdout or done.stderr).decode("utf-8", "replace").replace(home, "").splitlines()
+    said = next((line.strip() for line in lines if any(map(str.isdigit, line))), "")
+    return said[:_MOST_CHARACTERS] if done.returncode == 0 and said else MISSING
+
+
+def variables_of(tool: Description) -> Mapping[str, str]:
+    """Return the variables that a tool is given beside those that all are."""
+    passed = {name: os.environ[name] for name in tool.environment if name in os.environ}
+    return {"PATH": search_path(), "LC_ALL": "C.UTF-8", **passed, **tool.variables}
+
+
+@cache
+def without_network() -> tuple[str, ...]:
+    """Return the command that starts another without a network; empty where none may be."""
+    path = shutil.which(_UNSHARE[0], path=os.defpath)
+    if path is None:
+        return ()
+    prefix = (path, *_UNSHARE[1:])
+    try:
+        tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return prefix if tried.returncode == 0 else ()
