@@ -177,8 +177,6 @@ def check_plan(plan: Plan) -> Plan:
     for task in plan.tasks:
         if task.id in known or not known.issuperset(task.needs):
             raise ValueError(f"task {task.id!r} is there twice, or before what it needs")
-        if task.scope == BATCH_SCOPE and not task.needs:
-            raise ValueError(f"task {task.id!r} looks at the records of no task")
         _check_components(task)
         known.add(task.id)
     if not known:

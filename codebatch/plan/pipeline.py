@@ -207,7 +207,12 @@ def pipeline_document(pipeline: Pipeline) -> Document:
         "name": pipeline.name,
         "description": pipeline.description,
         "tasks": [
-            {"id": id_, "task": task.definition or task.name, "needs": [*needs], "config": {**config}}
+            {
+                "id": id_,
+                "task": task.definition or task.name,
+                "needs": [*needs],
+                "config": {**config},
+            }
             for id_, task, needs, config in pipeline.tasks
         ],
     }

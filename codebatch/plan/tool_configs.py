@@ -46,10 +46,10 @@ def _filled(one: PipelineTask, files: Sequence[FileRecord], read: ReadObject) ->
             f"task {one.id}: its configuration files have more than {_MOST_BYTES} bytes",
             hints=[f"the largest: {max(chosen, key=lambda file: file.size).path}"],
         )
-    texts: dict[str, str] = {}
-    for file in chosen:
-        try:
-            texts[file.path] = read(file.object, file.size).decode()
-        except UnicodeDecodeError as error:
-            raise TaskInvalidError(f"task {one.id}: {file.path} is not in UTF-8") from error
+    contents = {file.path: read(file.object, file.size) for file in chosen}
+    try:
+        texts = {path: data.decode() for path, data in contents.items()}
+    except UnicodeDecodeError as error:
+        names = ", ".join(contents)
+        raise TaskInvalidError(f"task {one.id}: not all in UTF-8: {names}") from error
     return with_config(one, {"config_files": texts})

@@ -23,7 +23,12 @@ from functools import partial
 from typing import Any
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import CodeBatchError, ShardFailedError, TaskFailedError, WorkerLostError
+from codebatch.model.errors import (
+    CodeBatchError,
+    ShardFailedError,
+    TaskFailedError,
+    WorkerLostError,
+)
 from codebatch.model.limits import Limits
 from codebatch.model.messages import Receipt, ShardCall, Used, refusal
 from codebatch.model.record_lines import FileLines

@@ -219,7 +219,11 @@ class _Computing:
 def _words(error: BaseException) -> str:
     if isinstance(error, values.NotPlainError):
         return f"it gave {error}"
-    return str(error) if isinstance(error, MisfitError | TaskFailedError) else f"{type(error).__name__}: {error}"
+    return (
+        str(error)
+        if isinstance(error, MisfitError | TaskFailedError)
+        else f"{type(error).__name__}: {error}"
+    )
 
 
 _STEPS: Mapping[str, Callable[[_Computing], Answer]] = {

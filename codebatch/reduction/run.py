@@ -36,7 +36,7 @@ from codebatch.runtime.gc_paused import collector_held
 from codebatch.shard.commit import commit_failure, commit_shard
 from codebatch.shard.parcel import task_bytes
 from codebatch.shard.run import check_listed, loaded_plan, opened_store, under_lease
-from codebatch.store import StoreDirectory, StoredBytes
+from codebatch.store import StoredBytes, StoreDirectory
 from codebatch.store.files import file_stamp
 from codebatch.store.indexes.partials import Partial
 from codebatch.store.leases.claims import Claims

@@ -180,9 +180,7 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
             done = {task_id: outputs.pop(task_id).finish(width) for task_id in whole}
             commit_shard(store, call.batch_id, call.shard_id, done, call.attempt, started)
             for task_id, error in failed.items():
-                commit_failure(
-                    store, call.batch_id, [task_id], call.shard_id, error, call.attempt
-                )
+                commit_failure(store, call.batch_id, [task_id], call.shard_id, error, call.attempt)
         receipt = Receipt(call.shard_id, call.attempt, DONE, warning=memo.keep(computed))
         for error in failed.values():
             return receipt._replace(status=FAILED, error=error.in_short())

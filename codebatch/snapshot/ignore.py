@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codebatch.snapshot.descriptors import Folder
 from codebatch.model.globs import GlobTable
+from codebatch.snapshot.descriptors import Folder
 
 GIT_IGNORE_FILE = b".gitignore"
 OWN_IGNORE_FILE = b".codebatchignore"

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from codebatch.snapshot.descriptors import read_file
 from codebatch.model.globs import GlobTable
+from codebatch.snapshot.descriptors import read_file
 from codebatch.snapshot.ignore import LARGEST_RULES
 
 LARGEST_CONFIG = 2**20

@@ -227,9 +227,7 @@ def siblings_in(value: str) -> list[str]:
     return value.split("\0") if value else []
 
 
-def facet_readers(
-    facets: Iterable[str], paths: Sequence[str]
-) -> dict[str, Callable[[str], str]]:
+def facet_readers(facets: Iterable[str], paths: Sequence[str]) -> dict[str, Callable[[str], str]]:
     """Return what gives each facet of a path; ``paths`` are those of all files."""
     readers: dict[str, Callable[[str], str]] = {}
     for facet in facets:

@@ -61,11 +61,11 @@ class FilesAtWork:
         found: dict[str, object] = {}
         for chunk in self._chunks:
             command, self._command = self._command, None
-            try:
-                found |= _of_each(chunk, (command or self._start(chunk)).answers())
-            except (ToolFailedError, ToolCrashedError) as error:
-                self._check_tool(chunk[0], error)
-                found |= self._apart(chunk, error)
+            answers = self._of_each(chunk, command or self._start(chunk))
+            if isinstance(answers, Exception):
+                self._check_tool(chunk[0], answers)
+                answers = self._apart(chunk, answers)
+            found |= answers
         return [found[self._names[place]] for place in self.places]
 
     def cancel(self) -> None:
@@ -73,7 +73,9 @@ class FilesAtWork:
         if self._command is not None:
             self._command.cancel()
 
-    def _start(self, targets: Sequence[str], contents: Mapping[str, bytes] | None = None) -> Any:
+    def _start(
+        self, targets: Sequence[str], contents: Mapping[str, bytes] | None = None
+    ) -> ToolCommand:
         files = dict(contents or {name: self._sources[name].content for name in targets})
         for name in targets:
             for sibling in _siblings(self._tool, self._sources[name]):
@@ -86,9 +88,7 @@ class FilesAtWork:
 
     def _check_tool(self, name: str, error: Exception) -> None:
         """Raise `TaskFailedError` where the tool fails on an empty file, too."""
-        try:
-            self._start([name], {name: b""}).answers()
-        except (ToolFailedError, ToolCrashedError):
+        if isinstance(self._of_each([name], self._start([name], {name: b""})), Exception):
             raise TaskFailedError(str(error)) from error
 
     def _apart(self, names: Sequence[str], error: Exception) -> dict[str, object]:
@@ -98,15 +98,17 @@ class FilesAtWork:
         middle = (len(names) + 1) // 2
         found: dict[str, object] = {}
         for half in (names[:middle], names[middle:]):
-            try:
-                found |= _of_each(half, self._start(half).answers())
-            except (ToolFailedError, ToolCrashedError) as failure:
-                found |= self._apart(half, failure)
+            answers = self._of_each(half, self._start(half))
+            found |= self._apart(half, answers) if isinstance(answers, Exception) else answers
         return found
 
-
-def _of_each(names: Sequence[str], answers: Mapping[str, Answer]) -> dict[str, object]:
-    return {name: answers.get(name, []) for name in names}
+    def _of_each(self, names: Sequence[str], command: ToolCommand) -> dict[str, object] | Exception:
+        """Return what a command says of each file, or the error with which it failed."""
+        try:
+            answers = command.answers()
+        except (ToolFailedError, ToolCrashedError) as error:
+            return error
+        return {name: answers.get(name, []) for name in names}
 
 
 def _is_given(tool: Description, source: SourceFile) -> bool:

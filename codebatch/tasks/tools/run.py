@@ -25,6 +25,7 @@ from codebatch.tasks.tools.selection import words_for
 _TARGET, _ARGFILE, _DIR, _OUTPUT = "${target}", "${argfile}", "${dir}", "${output}"
 _ARGUMENTS, _WRITTEN = "arguments", "written"
 _MOST_ARGUMENT_BYTES = 100_000
+_PLACE = re.compile(r"\$\{\w+\}")
 _NO_CODE = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_CODE = 64
 
@@ -188,6 +189,4 @@ def _expanded(words: Sequence[str], targets: Sequence[str]) -> Iterable[str]:
         if word == _TARGET:
             yield from targets
             continue
-        for name, value in replaced.items():
-            word = word.replace(name, value)
-        yield word
+        yield _PLACE.sub(lambda found: replaced.get(found[0], found[0]), word)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -26,15 +27,15 @@ from codebatch.tasks.tools.program import version_of
 from codebatch.tasks.tools.project_tool import ProjectTool
 from codebatch.tasks.tools.selection import facets_of
 
+_PROGRAM = re.compile(r"[A-Za-z0-9_][\w.+-]*\Z")
 _PLACES = ("${target}", "${argfile}", "${dir}")
 
 
 def description_problems(config: Config) -> Iterator[SchemaProblem]:
     """Yield what is wrong with a description beyond its schema."""
-    run = config.get("run") or []
-    if run and run[0].startswith(("$", "-", ".")) or (run and "/" in run[0].lstrip("/")):
-        if not os.path.isabs(run[0]):
-            yield SchemaProblem(("run", 0), "the program is no name, and no absolute path")
+    run = config.get("run") or [""]
+    if not (os.path.isabs(run[0]) or _PROGRAM.match(run[0])):
+        yield SchemaProblem(("run", 0), "the program is no name, and no absolute path")
     if not any(place in word for word in run[1:] for place in _PLACES):
         yield SchemaProblem(("run",), f"none of {', '.join(_PLACES)} is in it: it has no files")
     for place, word in enumerate(run):
