@@ -69,6 +69,7 @@ HOMES = {
     "pyarrow": {"export"},
     "tree_sitter": {"tasks"},
     "jsonschema": {"model"},
+    "yaml": {"tasks"},
 }
 # What only `store` may spell. Class and field names do not match: these are file names.
 FILE_NAMES = {
@@ -384,6 +385,8 @@ def ways_from_data_to_code(name: str, tree: ast.Module) -> Iterator[str]:
     roots = {target.split(".")[0] for target in all_imports(name)}
     if name == "codebatch.tasks.code.carry":  # what a run sends to processes of its own
         roots -= {"cloudpickle"}
+    if name == "codebatch.tasks.tools.imports.yaml_text":  # with the safe loader alone
+        roots -= {"yaml"}
     if found := roots & (unwanted | {"_pickle", "runpy", "ctypes.util"}):
         yield f"imports {found}"
     for node in ast.walk(tree):
@@ -400,7 +403,9 @@ def ways_from_data_to_code(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def test_nothing_that_is_read_can_name_code() -> None:
-    """No pickle, no marshal, no YAML, no eval: what a store, a tree or a document holds is data."""
+    """No pickle, no marshal, no eval, YAML of plain values in one place: what a store, a tree or a
+    document holds is data.
+    """
     assert not violations(ways_from_data_to_code)
 
 

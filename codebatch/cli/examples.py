@@ -82,6 +82,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "task new": ("codebatch task new todos",),
     "task run": ("codebatch task run todos.py:todos src",),
     "tasks": ("codebatch tasks",),
+    "tool import": (
+        "codebatch tool import .",
+        "codebatch tool import ~/src/plugins --output tools",
+    ),
     "top": ("codebatch top --by code", "codebatch top --by function_complexity --limit 20"),
     "tree": ("codebatch tree src/app.py --line 120", "codebatch tree src/app.py --depth 2"),
     "verify": ("codebatch verify", "codebatch verify --read-data --subset 10%"),

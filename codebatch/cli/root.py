@@ -58,6 +58,7 @@ SECTIONS = {
     },
     "Write tasks": {
         "task": "authoring:task_group",
+        "tool": "tools:tool_group",
         "pipelines": "plans:pipelines",
         "pipeline": "plans:pipeline",
     },

@@ -134,6 +134,10 @@ class TaskInvalidError(UsageError, code="TASK_INVALID"):
     """What is declared as a task is none, or its name is taken."""
 
 
+class ToolImportError(UsageError, code="TOOL_IMPORT_INVALID"):
+    """Nothing to import descriptions of tools from, or a file of it that cannot be read."""
+
+
 class FilterInvalidError(UsageError, code="FILTER_INVALID"):
     """A filter value that names nothing that can exist (kind, severity, language ...)."""
 
