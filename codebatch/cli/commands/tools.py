@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,14 +18,12 @@ from codebatch.snapshot.descriptors import Folder, read_file
 from codebatch.store.destination import new_file
 
 if TYPE_CHECKING:
-    import shutil
-
     from codebatch.model import resources
-    from codebatch.tasks.tools import imports
+    from codebatch.tasks.tools import imports, program
 else:
     imports = lazy("codebatch.tasks.tools.imports")
+    program = lazy("codebatch.tasks.tools.program")
     resources = lazy("codebatch.model.resources")
-    shutil = lazy("shutil")
 
 _MAX_BYTES = 2**20
 _LINTERS = "linters"
@@ -87,23 +85,24 @@ def _import_lines(document: dict[str, list[dict[str, str]]]) -> Iterator[str]:
 
 def _imported(source: str) -> imports.Imported:
     """Return what there is to import at a path; `ToolImportError` where there is nothing."""
+    where, plugins = source, {}
     try:
-        if not os.path.isdir(source):
-            data = read_file(os.fsencode(source), _MAX_BYTES)
-            plugins, hooks = {}, data
-        else:
+        if os.path.isdir(source):
             with Folder.at(os.fsencode(source)) as folder:
                 plugins = dict(_plugins(folder))
-                hooks = folder.read(os.fsencode(imports.PRECOMMIT_FILE), _MAX_BYTES)
+                where = imports.PRECOMMIT_FILE
+                hooks = folder.read(os.fsencode(where), _MAX_BYTES)
+        else:
+            hooks = read_file(os.fsencode(source), _MAX_BYTES)
     except OSError as error:
         raise ToolImportError(f"cannot read {source}: {error.strerror}") from error
+    packaged = {name: resources.load_tool_document(name) for name in resources.list_tools()}
     if plugins:
-        return imports.import_trunk(plugins, _packaged())
+        return imports.import_trunk(plugins, packaged)
     if hooks is None:
         kinds = f"{_LINTERS}/*/{imports.PLUGIN_FILE} or {imports.PRECOMMIT_FILE}"
-        raise ToolImportError(f"nothing to import in {source}: no {kinds}")
-    where = source if not os.path.isdir(source) else imports.PRECOMMIT_FILE
-    return imports.import_precommit(hooks, where, _description, _is_installed)
+        raise ToolImportError(f"nothing to import from {source}: no {kinds}")
+    return imports.import_precommit(hooks, where, packaged, program.find_program)
 
 
 def _plugins(folder: Folder) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from codebatch.tasks.languages.detect import LANGUAGES
 
@@ -61,8 +61,8 @@ class Chosen:
 
     def document(self) -> dict[str, list[str]]:
         """Return the files as a description has them."""
-        named = ("languages", "include", "exclude")
-        return {name: [*dict.fromkeys(getattr(self, name))] for name in named if getattr(self, name)}
+        found = {name: [*dict.fromkeys(values)] for name, values in asdict(self).items()}
+        return {name: values for name, values in found.items() if values}
 
     def within(self, globs: list[str]) -> bool:
         """Take only what matches one of these as well; False where that cannot be said."""

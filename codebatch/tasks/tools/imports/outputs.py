@@ -13,78 +13,60 @@ _GROUPS = {"col": "column"}
 _KNOWN = {"path", "line", "column", "code", "message", "severity"}
 _SEVERAL_LINES = re.compile(r"\\[nrR]|\n|\(\?[a-z]*[sm]")
 
-TRUNK_SEVERITIES = {
-    **{"error": "error", "deny": "error", "warning": "warning"},
-    **{"note": "info", "notice": "info", "info": "info", "allow": "info", "*": "warning"},
-}
-_LOUD = {"error": "error", "warning": "warning", "info": "info", "style": "info", "*": "warning"}
-_SIMPLE = {name: name for name in ("line", "column", "code", "message")}
+
+def _pairs(words: str) -> dict[str, str]:
+    """Return a table that is written as ``key=value`` words."""
+    return dict(word.split("=", 1) for word in words.split())
 
 
-def _json(results: str, fields: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    return {"format": "json", "results": results, "fields": dict(fields), **more}
+def _json(results: str, fields: str, **more: Any) -> dict[str, Any]:
+    return {"format": "json", "results": results, "fields": _pairs(fields), **more}
 
 
+TRUNK_SEVERITIES = _pairs(
+    "error=error deny=error warning=warning note=info notice=info info=info allow=info *=warning"
+)
+_LOUD = _pairs("error=error warning=warning info=info style=info *=warning")
+_GRADED = _pairs(
+    "error=error fatal=error warning=warning refactor=info convention=info info=info *=warning"
+)
 # Forms of output that trunk has names for, with the severities of their words.
 TRUNK_OUTPUTS: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
     "arcanist": (
-        _json(
-            "[]",
-            {
-                **{"path": "Path", "line": "Line", "column": "Char", "code": "Code"},
-                "message": ["Description", "Name"],
-                "severity": "Severity",
-            },
-        ),
+        _json("[]", "path=Path line=Line column=Char code=Code message=Description"),
         {},
     ),
     "bandit": (
         _json(
             "results.[]",
-            {
-                **{"path": "filename", "line": "line_number", "column": "col_offset"},
-                **{"code": "test_id", "message": "issue_text", "severity": "issue_severity"},
-            },
+            "path=filename line=line_number column=col_offset code=test_id message=issue_text "
+            "severity=issue_severity",
             column_base=0,
         ),
-        {"HIGH": "error", "MEDIUM": "warning", "LOW": "info", "*": "warning"},
+        _pairs("HIGH=error MEDIUM=warning LOW=info *=warning"),
     ),
     "eslint": (
         _json(
             "[].messages.[]",
-            {
-                **{"path": "$1.filePath", "line": "line", "column": "column"},
-                **{"code": "ruleId", "message": "message", "severity": "severity"},
-            },
+            "path=$1.filePath line=line column=column code=ruleId message=message "
+            "severity=severity",
             code="syntax-error",
         ),
-        {"2": "error", "1": "warning", "*": "warning"},
+        _pairs("2=error 1=warning *=warning"),
     ),
-    "hadolint": (_json("[]", {"path": "file", **_SIMPLE, "severity": "level"}), _LOUD),
+    "hadolint": (
+        _json("[]", "path=file line=line column=column code=code message=message severity=level"),
+        _LOUD,
+    ),
     "lsp_json": (
         _json(
             "[]",
-            {
-                **{"line": "range.start.line", "column": "range.start.character"},
-                **{"code": "code", "message": "message", "severity": "severity"},
-            },
+            "line=range.start.line column=range.start.character code=code message=message "
+            "severity=severity",
             line_base=0,
             column_base=0,
         ),
-        {
-            **{"Error": "error", "Warning": "warning", "Information": "info", "Hint": "info"},
-            "*": "warning",
-        },
-    ),
-    "markdownlint": (
-        _json(
-            "[]",
-            {
-                **{"path": "fileName", "line": "lineNumber", "column": "errorRange.0"},
-                **{"code": "ruleNames.0", "message": "ruleDescription"},
-            },
-        ),
-        {},
+        _pairs("Error=error Warning=warning Information=info Hint=info *=warning"),
     ),
     "mypy": (
         {
@@ -92,43 +74,32 @@ TRUNK_OUTPUTS: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
             "pattern": r"^(?P<path>.+?):(?P<line>\d+):(?:(?P<column>\d+):)? "
             r"(?P<severity>error|note): (?P<message>.*?)(?:  \[(?P<code>[\w-]+)\])?$",
         },
-        {"error": "error", "note": "info", "*": "warning"},
+        _pairs("error=error note=info *=warning"),
     ),
     "pylint": (
         _json(
             "[]",
-            {
-                **{"path": "path", "line": "line", "column": "column"},
-                **{"code": "message-id", "message": "message", "severity": "type"},
-            },
+            "path=path line=line column=column code=message-id message=message severity=type",
             column_base=0,
         ),
-        {
-            **{"error": "error", "fatal": "error", "warning": "warning"},
-            **{"refactor": "info", "convention": "info", "info": "info", "*": "warning"},
-        },
+        _GRADED,
     ),
     "rubocop": (
         _json(
             "files.[].offenses.[]",
-            {
-                **{"path": "$1.path", "line": "location.line", "column": "location.column"},
-                **{"code": "cop_name", "message": "message", "severity": "severity"},
-            },
+            "path=$1.path line=location.line column=location.column code=cop_name "
+            "message=message severity=severity",
         ),
-        {
-            **{"error": "error", "fatal": "error", "warning": "warning"},
-            **{"refactor": "info", "convention": "info", "info": "info", "*": "warning"},
-        },
+        _GRADED,
     ),
-    "shellcheck": (_json("[]", {"path": "file", **_SIMPLE, "severity": "level"}), _LOUD),
+    "shellcheck": (
+        _json("[]", "path=file line=line column=column code=code message=message severity=level"),
+        _LOUD,
+    ),
     "stylelint": (
         _json(
             "[].warnings.[]",
-            {
-                **{"path": "$1.source", "line": "line", "column": "column"},
-                **{"code": "rule", "message": "text", "severity": "severity"},
-            },
+            "path=$1.source line=line column=column code=rule message=text severity=severity",
         ),
         _LOUD,
     ),

@@ -1,8 +1,8 @@
 r"""Regular expressions of paths as globs: the simple ones that configurations are made of.
 
-An expression is searched for in a path from the root, a glob is one of ``.gitignore``. What is
-known: literals, ``.``, ``.*``, ``.+``, ``[^/]*``, ``[^/]+``, groups of alternatives, a ``?`` behind a
-literal or a group, ``(^|/)``, ``^`` and ``$`` at the ends, and blanks with ``(?x)``.
+An expression is searched for in a path from the root. What is known: literals, ``.``, ``.*``,
+``.+``, ``[^/]*``, ``[^/]+``, groups of alternatives, ``?`` behind a literal or a group, ``(^|/)``,
+``^`` and ``$`` at the ends, and blanks with ``(?x)``.
 """
 
 from __future__ import annotations

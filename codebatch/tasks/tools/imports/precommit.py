@@ -87,11 +87,11 @@ _KNOWN_HOOKS = {
 def import_precommit(
     data: bytes,
     where: str,
-    packaged: Callable[[str], Document | None],
-    is_installed: Callable[[str], bool],
+    packaged: Mapping[str, Document],
+    find_program: Callable[[str], str],
 ) -> Imported:
-    """Return what a configuration says; `ToolImportError` for what is no YAML. ``packaged`` gives
-    the description of a tool that has one, ``is_installed`` tells if a program is.
+    """Return what a configuration says; `ToolImportError` for what is no YAML. ``packaged`` are the
+    descriptions that there are, ``find_program`` says where a program is, if it is installed.
     """
     document = read_yaml(data, where)
     found = Imported()
@@ -101,7 +101,7 @@ def import_precommit(
                 name = str(hook.get("id"))
                 with found.leaving(name):
                     made = _Hook(repository, hook, document, found)
-                    found.add(made.description(packaged, is_installed))
+                    found.add(made.description(packaged, find_program))
     return found
 
 
@@ -122,7 +122,7 @@ class _Hook:
         self._id = text(hook.get("id"), "id")
 
     def description(
-        self, packaged: Callable[[str], Document | None], is_installed: Callable[[str], bool]
+        self, packaged: Mapping[str, Document], find_program: Callable[[str], str]
     ) -> Document:
         """Return the description of what the hook runs."""
         if self._repository == _META:
@@ -130,12 +130,9 @@ class _Hook:
         stages = {*texts(self._hook.get("stages", self._top.get("default_stages")), "stages")}
         if stages and not stages & _ON_FILES:
             raise UntranslatableError(f"its stages are {', '.join(sorted(stages))}")
-        if "entry" not in self._hook:
-            made = self._known(packaged)
-        else:
-            made = self._own()
+        made = self._own() if "entry" in self._hook else self._known(packaged)
         program = made["run"][0]
-        if not is_installed(program):
+        if not find_program(program):
             raise UntranslatableError(f"{program} is not installed here")
         if self._hook.get("additional_dependencies"):
             reason = "additional_dependencies are not taken over: what is installed here counts"
@@ -152,20 +149,25 @@ class _Hook:
             raise UntranslatableError(f"{run[0]} is no installed program")
         if any("${" in word for word in run):
             raise UntranslatableError("its command has a word with ${")
-        is_given_files = self._hook.get("pass_filenames") is not False
+        if self._hook.get("pass_filenames") is False:
+            if "." not in run:
+                raise UntranslatableError("it is not given files (pass_filenames)")
+            run = ["${dir}" if word == "." else word for word in run]
+        else:
+            run.append("${target}")
         return {
             "name": _UNNAMED.sub("-", self._id),
             "summary": text(self._hook.get("name"), "name")[:200],
             "files": self._files({}),
-            "run": [*run, "${target}"] if is_given_files else run,
+            "run": run,
             "output": {"format": "lines", "pattern": _LINE, "code": _UNNAMED.sub("-", self._id)},
-            "depends": PATH if is_given_files else PROJECT,
+            "depends": PATH if "${target}" in run else PROJECT,
         }
 
-    def _known(self, packaged: Callable[[str], Document | None]) -> dict[str, Any]:
+    def _known(self, packaged: Mapping[str, Any]) -> dict[str, Any]:
         """Return a packaged description with the arguments of the hook."""
         known = _KNOWN_HOOKS.get(self._id)
-        base = packaged(known.tool) if known else None
+        base = packaged.get(known.tool) if known else None
         if known is None or base is None:
             raise UntranslatableError("its entry is in another repository")
         made: dict[str, Any] = {**base}
