@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     from codebatch.tasks.decorator import task
     from codebatch.tasks.file import File
     from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
-    from codebatch.tasks.records import Diagnostic, Edge, Metric, Skip, Symbol
+    from codebatch.tasks.records import Artifact, Diagnostic, Edge, Metric, Patch, Skip, Symbol
     from codebatch.tasks.rules import Rule
     from codebatch.tasks.tools.catalogue import tool
 
 __all__ = [
+    "Artifact",
     "Batch",
     "CodeBatchError",
     "Diagnostic",
     "Edge",
     "File",
     "Metric",
+    "Patch",
     "Rule",
     "RunInterrupted",
     "RunProgress",
@@ -61,11 +63,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Artifact": "codebatch.tasks.records",
     "CodeBatchError": "codebatch.model.errors",
     "Diagnostic": "codebatch.tasks.records",
     "Edge": "codebatch.tasks.records",
     "File": "codebatch.tasks.file",
     "Metric": "codebatch.tasks.records",
+    "Patch": "codebatch.tasks.records",
     "Rule": "codebatch.tasks.rules",
     "RunInterrupted": "codebatch.batch",
     "RunProgress": "codebatch.status.progress",

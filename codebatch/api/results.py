@@ -151,8 +151,8 @@ class Results(Collection):
 
     @of_batch
     def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
-        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, records``, and
-        a table for each kind that a task has of its own.
+        """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, patches,
+        artifacts, records``, and a table for each kind that a task has of its own.
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """

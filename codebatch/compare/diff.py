@@ -9,6 +9,8 @@ symbol     scope, name and type, and its number among equals
 metric     metric and name, and its number among equals
 edge       type, target, name and alias, and its number among equals
 ast        the file has one
+patch      the file has one
+artifact   name, and its number among equals
 skip       reason, and its number among equals
 others     fields that are no numbers, and the number among equals
 ========== =====================================================
@@ -37,6 +39,8 @@ _IDENTITY = {
     "metric": ("metric", "name"),
     "edge": ("edge_type", "target", "name", "alias"),
     "ast": (),
+    "patch": (),
+    "artifact": ("name",),
     "skip": ("reason",),
 }
 # Where a record stands; the tree behind an ast record holds the place of every node.

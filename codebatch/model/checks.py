@@ -25,6 +25,7 @@ from codebatch.model.records import (
     DONE,
     FAILED,
     FILE_SCOPE,
+    OBJECT_KINDS,
     READS_CONTENT,
     READS_TREE,
     SEVERITIES,
@@ -53,6 +54,7 @@ _LARGEST = 2**63 - 1
 
 # For each kind the fields that a record must have, and those it may have, with their types.
 REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "artifact": (("name", str), ("media_type", str), ("size", int), ("object", str)),
     "ast": (("language", str), ("format", str), ("nodes", int), ("object", str)),
     "diagnostic": (
         *(("code", str), ("rule", str), ("severity", str), ("message", str)),
@@ -60,6 +62,7 @@ REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
     ),
     "edge": (("edge_type", str), ("target", str), ("line", int)),
     "metric": (("metric", str),),
+    "patch": (("added", int), ("removed", int), ("result", str), ("object", str)),
     "skip": (("reason", str),),
     "symbol": (
         *(("name", str), ("symbol_type", str), ("scope", str)),
@@ -69,10 +72,13 @@ REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
 # What versions of ``symbols`` before 4 called an edge, and what it is called now.
 EARLIER_EDGE_TYPES = {"import": "imports", "export": "exports"}
 OPTIONAL: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "artifact": (("chunked", bool),),
     "ast": (("chunked", bool), ("partial", bool)),
     "edge": (("name", str), ("alias", str)),
     "metric": (("name", str), ("line", int)),
+    "patch": (("chunked", bool),),
 }
+_COUNTS = ("line", "column", "end_line", "nodes", "size", "added", "removed")
 
 
 def check_path(path: str) -> str:
@@ -132,8 +138,12 @@ def _check_values(record: Record, kind: str) -> None:
     if kind == "diagnostic":
         if record["severity"] not in SEVERITIES or not CODE.match(str(record["code"])):
             raise ValueError("a diagnostic has another code or severity")
-    elif kind == "ast":
+    elif kind in OBJECT_KINDS:
         check_digest(record["object"])
+        if kind == "patch":
+            check_digest(record["result"])
+        elif kind == "artifact":
+            check_path(str(record["name"]))
     elif kind == "metric":
         value = record["value"]
         if type(value) not in (int, float, str):
@@ -142,7 +152,7 @@ def _check_values(record: Record, kind: str) -> None:
             raise ValueError("value of a record is out of range")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("value of a record is no number")
-    for name in ("line", "column", "end_line", "nodes") if kind in REQUIRED else ():
+    for name in _COUNTS if kind in REQUIRED else ():
         number = record.get(name, 0)
         if isinstance(number, int) and not 0 <= number <= _LARGEST:
             raise ValueError(f"{name} of a record is out of range")

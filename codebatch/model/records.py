@@ -34,7 +34,8 @@ FILE_MODE = "100644"
 EXECUTABLE_MODE = "100755"
 SYMLINK_MODE = "120000"
 
-KINDS = ("ast", "diagnostic", "edge", "metric", "skip", "symbol")
+KINDS = ("artifact", "ast", "diagnostic", "edge", "metric", "patch", "skip", "symbol")
+OBJECT_KINDS = frozenset({"artifact", "ast", "patch"})  # whose records refer to an object
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")  # of a finding; metrics are named so as well
 SEVERITIES = ("error", "warning", "info")
 

@@ -28,6 +28,14 @@ VALUE_TEXT = "value_text"  # the value of a metric that is no number, where reco
 _DESCENDING = "-"
 
 FIELDS: dict[str, dict[str, str]] = {
+    "artifact": {
+        "path": TEXT,
+        "name": TEXT,
+        "media_type": TEXT,
+        "size": INTEGER,
+        "object": TEXT,
+        "chunked": INTEGER,
+    },
     "ast": {
         "path": TEXT,
         "language": TEXT,
@@ -62,6 +70,14 @@ FIELDS: dict[str, dict[str, str]] = {
         VALUE_TEXT: TEXT,
         "name": TEXT,
         "line": INTEGER,
+    },
+    "patch": {
+        "path": TEXT,
+        "added": INTEGER,
+        "removed": INTEGER,
+        "result": TEXT,
+        "object": TEXT,
+        "chunked": INTEGER,
     },
     "skip": {"path": TEXT, "reason": TEXT},
     "symbol": {

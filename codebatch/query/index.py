@@ -44,6 +44,8 @@ _TABLE_OF_KIND = {
     "symbol": "symbols",
     "edge": "edges",
     "metric": "metrics",
+    "patch": "patches",
+    "artifact": "artifacts",
 }
 # Column types of each table; `id` is the same number in `records` and in the table of the kind.
 TABLES: dict[str, dict[str, str]] = {

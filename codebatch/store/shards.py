@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from codebatch.model.checks import check_state, record_check
-from codebatch.model.digest import check_digest, compact, digest_bytes, unseal
+from codebatch.model.digest import EMPTY, check_digest, compact, digest_bytes, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
-from codebatch.model.records import FAILED, PlannedTask, Record, ShardState
+from codebatch.model.records import FAILED, OBJECT_KINDS, PlannedTask, Record, ShardState
 from codebatch.store.documents import check_there, parse_line, removal_of, typed
 from codebatch.store.door import ABSENT
 from codebatch.store.files import link_file, read_file, remove_file, write_file
@@ -22,7 +21,10 @@ from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES, OUT
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.write_group import reporting_read_errors
 
-_OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
+_OBJECT = re.compile(
+    rb'"kind":"(?:%b)",[^\n]*?"object":"(sha256:[0-9a-f]{64})"'
+    % "|".join(sorted(OBJECT_KINDS)).encode()
+)
 _CHUNKED = re.compile(rb'"chunked":true,[^\n]*?' + _OBJECT.pattern)
 
 
@@ -78,8 +80,8 @@ class Shards:
         data = self._outputs(batch_id, task_id, shard_id, state)
         if data is None:
             return None, b""
-        has_trees = "ast" in state.counts.by_kind
-        vouched = not has_trees or has_objects_of(self._objects, data, whole=whole)
+        has_none = OBJECT_KINDS.isdisjoint(state.counts.by_kind)
+        vouched = has_none or has_objects_of(self._objects, data, whole=whole)
         return (state, data) if vouched else (None, b"")
 
     def read_outputs(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> bytes:
@@ -140,11 +142,16 @@ class Shards:
 
 
 def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
-    """Return True if the objects of `ast` records are there, and the chunks of these.
+    """Return True if the objects that records refer to are there, and the chunks of these.
 
     With ``whole``, they are read; a list of chunks always is.
     """
-    found = partial(objects.is_intact, limit=CHUNK_BYTES) if whole else objects.has
+
+    def found(digest: str) -> bool:
+        # An empty file may be what a power cut has left of another object.
+        is_read = whole or digest == EMPTY
+        return objects.is_intact(digest, CHUNK_BYTES) if is_read else objects.has(digest)
+
     if not all(found(digest.decode()) for digest in _OBJECT.findall(lines)):
         return False
     for digest in _CHUNKED.findall(lines):

@@ -27,7 +27,8 @@ from codebatch.model.resources import (
 from codebatch.tasks.file import File
 from codebatch.tasks.languages import is_parsed
 from codebatch.tasks.languages.detect import PATH
-from codebatch.tasks.records import MisfitError, RecordForms, with_fingerprints
+from codebatch.tasks.patches import with_patches
+from codebatch.tasks.records import MisfitError, Patch, RecordForms, with_fingerprints
 from codebatch.tasks.rules import Rule
 from codebatch.tasks.source import SourceFile
 
@@ -137,9 +138,13 @@ class Task:
             return []
         if not isinstance(yielded, Iterable):
             raise MisfitError(f"it returns {type(yielded).__name__}, not records")
+        # Records of tasks without classes are checked when they are written.
+        records = self.forms.records(yielded) if self.classes else list(yielded)
+        if Patch.kind in self.kinds:
+            records = with_patches(records, file.source)
         if not self.classes:
-            return list(yielded)  # checked when they are written
-        return with_fingerprints(self.forms.records(yielded), lambda: file.source.lines)
+            return records
+        return with_fingerprints(records, lambda: file.source.lines)
 
     def file(self, source: SourceFile, upstream: Mapping[str, bytes], prepared: object) -> File:
         """Return a file as the task receives it; ``upstream`` has the lines of what it needs."""

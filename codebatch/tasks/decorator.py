@@ -17,7 +17,7 @@ from codebatch.model.records import BATCH_SCOPE, FILE_SCOPE
 from codebatch.tasks.base import Task
 from codebatch.tasks.languages.detect import PATH
 from codebatch.tasks.languages.versions import parser_versions
-from codebatch.tasks.records import RECORD_TYPES
+from codebatch.tasks.records import OBJECT_TYPES, RECORD_TYPES
 from codebatch.tasks.rules import Rule
 
 # Rises whenever the same bytes may look otherwise to a task: in its file, or in what it yields.
@@ -186,8 +186,11 @@ class _Declared:
         """Return the fields ``classes``, ``kinds`` and ``own`` of the task."""
         classes: dict[type, str] = {}
         own: dict[str, dict[str, str]] = {}
-        for cls in records or RECORD_TYPES:
-            if cls in RECORD_TYPES:
+        by_default = RECORD_TYPES if scope == BATCH_SCOPE else (*RECORD_TYPES, *OBJECT_TYPES)
+        for cls in records or by_default:
+            if cls in OBJECT_TYPES and scope == BATCH_SCOPE:
+                self.require(False, f"one of scope 'batch' gives no {cls.__name__}")  # noqa: FBT003
+            if cls in by_default:
                 classes[cls] = str(vars(cls)["kind"])
                 continue
             self.require(

@@ -3,21 +3,31 @@
 A task yields the types of this module, or dataclasses of its own. Each is checked as it comes and
 made a plain record without a path; the built-in tasks, whose kinds the package knows, yield such
 records themselves. `MisfitError` says which record does not fit, and which field of it.
+
+The value of a `Patch` or an `Artifact` is an object of the store: a plain record of such a kind has
+the bytes as ``data``, which whoever keeps it replaces by the digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from codebatch.model.checks import check_path
 from codebatch.model.field_types import MOST_CHARACTERS, fits, has_type
 from codebatch.model.record_lines import LineWriter
 from codebatch.model.records import CODE, SEVERITIES, Record
+from codebatch.runtime.lazy import lazy
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.vocabulary import EDGE_TYPES, SYMBOL_TYPES
 
-Convert = Callable[[object], Record]
+if TYPE_CHECKING:
+    from codebatch.model import unified
+else:
+    unified = lazy("codebatch.model.unified")
+
+Convert = Callable[[Any], Record]
 _Check = Callable[[object], "str | None"]
 
 
@@ -94,10 +104,43 @@ class Skip:
     path: str | None = None
 
 
+@dataclass(frozen=True)
+class Patch:
+    """A change of the file: a unified ``diff`` against its very bytes, of which the names of files
+    are not looked at. A file has at most one from a task; one that changes nothing is left out.
+    """
+
+    kind: ClassVar[str] = "patch"
+
+    diff: bytes
+
+    @classmethod
+    def of(cls, before: bytes, after: bytes) -> Patch:
+        """Return the change from the bytes of the file to others."""
+        return cls(unified.diff_hunks(before, after))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that the task has made of this one; ``name`` is a relative path."""
+
+    kind: ClassVar[str] = "artifact"
+
+    name: str
+    data: bytes
+    media_type: str = "application/octet-stream"
+
+
 RECORD_TYPES: tuple[type, ...] = (Diagnostic, Metric, Symbol, Edge, Skip)
+OBJECT_TYPES: tuple[type, ...] = (Patch, Artifact)  # of tasks that look at one file at a time
 
 # The fields of built-in kinds by type. Those of `_OPTIONAL` are left out where they are None.
 FIELDS: Mapping[str, Mapping[str, str]] = {
+    "artifact": {
+        **dict.fromkeys(("name", "media_type", "object"), "str"),
+        "size": "int",
+        "chunked": "bool",
+    },
     "ast": {
         **dict.fromkeys(("language", "format", "object"), "str"),
         "nodes": "int",
@@ -117,6 +160,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "alias": "str",
     },
     "metric": {"metric": "str", "value": "int | float | str", "name": "str", "line": "int"},
+    "patch": {
+        **dict.fromkeys(("added", "removed"), "int"),
+        **dict.fromkeys(("result", "object"), "str"),
+        "chunked": "bool",
+    },
     "skip": {"reason": "str"},
     "symbol": {
         **dict.fromkeys(("name", "symbol_type", "scope"), "str"),
@@ -124,9 +172,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _OPTIONAL: Mapping[str, frozenset[str]] = {
+    "artifact": frozenset({"chunked"}),
     "ast": frozenset({"chunked", "partial"}),
     "edge": frozenset({"name", "alias"}),
     "metric": frozenset({"name", "line"}),
+    "patch": frozenset({"chunked"}),
 }
 
 
@@ -143,12 +193,21 @@ def _place(value: object) -> str | None:
     return None if isinstance(value, int) and value >= 1 else "less than 1"
 
 
+def _relative(value: object) -> str | None:
+    try:
+        check_path(str(value))
+    except ValueError:
+        return "no relative path"
+    return None
+
+
 def _text(value: object) -> str | None:
     return None if value else "empty"
 
 
 # What the values of fields must be beyond their type.
 _VALUES: Mapping[str, Mapping[str, _Check]] = {
+    "artifact": {"name": _relative, "media_type": _text},
     "diagnostic": {
         "code": _code,
         "severity": _one_of(SEVERITIES),
@@ -206,6 +265,8 @@ class RecordForms:
         return found
 
     def _converter(self, cls: type, kind: str) -> Convert:
+        if cls in _OF_OBJECTS:
+            return _OF_OBJECTS[cls]
         optional = frozenset[str]() if kind in self._own else _OPTIONAL.get(kind, frozenset())
         types = {"path": "str", **(self._own.get(kind) or FIELDS[kind])}
         values_of = _VALUES.get(kind, {})
@@ -250,6 +311,28 @@ class RecordForms:
                     raise MisfitError(f"field {name} of a {kind} is {found}, not {words}")
             elif name not in _OPTIONAL.get(kind, ()):
                 raise MisfitError(f"a {kind} lacks its field {name}")
+
+
+def _plain_patch(item: Patch) -> Record:
+    return {"kind": item.kind, "data": checked_bytes("diff", item.diff)}
+
+
+def _plain_artifact(item: Artifact) -> Record:
+    data = checked_bytes("data", item.data)
+    record: Record = {"kind": item.kind, "size": len(data), "data": data}
+    for name, check in _VALUES[item.kind].items():
+        record[name] = _fitting(name, getattr(item, name), "str", check)
+    return record
+
+
+_OF_OBJECTS: Mapping[type, Convert] = {Patch: _plain_patch, Artifact: _plain_artifact}
+
+
+def checked_bytes(name: str, value: object) -> bytes:
+    """Return the value of a field, if it is bytes; `MisfitError` where it is not."""
+    if type(value) is not bytes:
+        raise MisfitError(f"field {name} is {_shown(value)}, not bytes")
+    return value
 
 
 def _fitting(name: str, value: object, words: str, check: _Check | None) -> object:

@@ -352,5 +352,7 @@ def test_built_in_kinds_are_no_tables_of_their_own(scanned_copy: Scanned) -> Non
     with contextlib.closing(sqlite3.connect(index)) as database:
         found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in found}
-    assert names == {"meta", "files", "records", "diagnostics", "symbols", "edges", "metrics"}
+    assert names == {"meta", "files", "records", "diagnostics", "symbols", "edges", "metrics"} | {
+        *("patches", "artifacts")
+    }
     assert not names & {*KINDS}

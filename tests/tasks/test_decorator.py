@@ -40,7 +40,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert isinstance(made, codebatch.Task)
     assert (made.name, made.version, made.scope) == ("plain", 1, "file")
     assert made.summary == "Nothing at all."
-    assert made.kinds == ("diagnostic", "edge", "metric", "skip", "symbol")
+    assert made.kinds == ("artifact", "diagnostic", "edge", "metric", "patch", "skip", "symbol")
     assert (made.needs, made.facets, made.own, made.rules) == ((), (), {}, ())
     assert made.source == f"{__name__}:plain"
     assert "python" in made.toolchain()

@@ -75,11 +75,12 @@ def top(call: Call, by: str) -> None:
 def sql(call: Call, statement: str | None, schema: bool, timeout: float) -> None:
     """Run one SELECT over the records of a batch.
 
-    The tables: files, diagnostics, symbols, edges, metrics, records, and one for each kind that a
-    task has of its own (todos for the kind todo); sql --schema shows their columns. They are an
-    SQLite index of the batch, made when it is first needed, which may be deleted at any time.
-    Statements can read, nothing else, and use 512 MiB of memory. Results of any size are written
-    as they come; a table on a terminal, and several forms at once, hold 256 MiB.
+    The tables: files, diagnostics, symbols, edges, metrics, patches, artifacts, records, and one
+    for each kind that a task has of its own (todos for the kind todo); sql --schema shows their
+    columns. They are an SQLite index of the batch, made when it is first needed, which may be
+    deleted at any time. Statements can read, nothing else, and use 512 MiB of memory. Results of
+    any size are written as they come; a table on a terminal, and several forms at once, hold 256
+    MiB.
     """
     if statement is None and not schema:
         raise click.UsageError("Missing argument 'STATEMENT': a SELECT, or --schema for the tables")

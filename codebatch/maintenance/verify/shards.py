@@ -16,6 +16,7 @@ from codebatch.model.line_patterns import lines_pattern
 from codebatch.model.records import (
     COMPUTED,
     FAILED,
+    OBJECT_KINDS,
     Counts,
     InputFile,
     PlannedTask,
@@ -128,8 +129,9 @@ def _objects_in(
         start = end
     if start != len(data) or shard_node(digests, width) != state.tree:
         return None
-    has_objects = "ast" in state.counts.by_kind
-    return [digest.decode() for digest in _OBJECT.findall(data)] if has_objects else []
+    if OBJECT_KINDS.isdisjoint(state.counts.by_kind):
+        return []
+    return [digest.decode() for digest in _OBJECT.findall(data)]
 
 
 def _pattern_of(state: ShardState, data: bytes, task: PlannedTask) -> re.Pattern[bytes] | None:
@@ -149,7 +151,7 @@ def _pattern_of(state: ShardState, data: bytes, task: PlannedTask) -> re.Pattern
     )
     if any(sum(tally.values()) != number for tally, number in sums):
         return None
-    is_plain = _is_text(data) and not ("ast" in by_kind and _CHUNKED in data)
+    is_plain = _is_text(data) and (OBJECT_KINDS.isdisjoint(by_kind) or _CHUNKED not in data)
     if not is_plain or _counts_of(data, counts) != counts:
         return None
     return lines_pattern(by_kind)
@@ -237,7 +239,7 @@ def _follow(findings: Findings, place: Place, records: list[Record]) -> None:
     """Note the objects that the outputs refer to."""
     shard = (place.owner, place.task_id, place.shard_id)
     for record in records:
-        if record["kind"] != "ast":
+        if record["kind"] not in OBJECT_KINDS:
             continue
         digest = str(record["object"])
         is_whole = findings.refer_from_shard(digest, shard)

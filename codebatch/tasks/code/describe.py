@@ -21,9 +21,12 @@ from codebatch.tasks.code.importer import ModuleSource
 from codebatch.tasks.code.modules import Finder, own_specs, parse_source
 from codebatch.tasks.code.reach import Reach
 from codebatch.tasks.code.values import MAIN, Values
-from codebatch.tasks.records import RECORD_TYPES
+from codebatch.tasks.records import OBJECT_TYPES, RECORD_TYPES
 
 _PACKAGE = "codebatch"
+
+# What a task yields that declares nothing.
+_USUAL = (RECORD_TYPES, (*RECORD_TYPES, *OBJECT_TYPES))
 
 
 class TaskCode(NamedTuple):
@@ -86,7 +89,7 @@ def _declared(task: Any) -> dict[str, str]:
     is computed where it is declared shows in no source.
     """
     declared: dict[str, object] = {}
-    if task.own or tuple(task.classes) != RECORD_TYPES:
+    if task.own or tuple(task.classes) not in _USUAL:
         classes = sorted([cls.__qualname__, kind] for cls, kind in task.classes.items())
         declared["records="] = [classes, sorted(task.kinds), task.own]
     if task.rules:
