@@ -352,8 +352,11 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
         yield f"  nodes    {report.nodes['computed']:,} computed, {report.nodes['reused']:,} reused"
     if report.cluster is not None:
         yield f"  cluster  {usage_words(report.cluster)}"
-    for error in report.errors:
-        output.write_error(f"shard {error['shard_id']}: {error['message']}")
+    for message, shards_with in _by_message(report).items():
+        where = f"shard {shards_with[0]}"
+        if len(shards_with) > 1:
+            where = f"{len(shards_with):,} shards ({', '.join(shards_with[:_MOST_NAMED])})"
+        output.write_error(f"{where}: {message}")
     yield from _quarantined_lines(report)
     resume = f"codebatch resume --batch {report.batch_id}"
     if report.status != DONE:
@@ -370,6 +373,14 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     if report.quarantined:
         commands.append(f"{resume} --retry-quarantined")
     yield from call.next(*commands)
+
+
+def _by_message(report: RunReport) -> dict[str, list[str]]:
+    """Return the shards that failed with each message: a task may fail on all in the same way."""
+    found: dict[str, list[str]] = {}
+    for error in report.errors:
+        found.setdefault(str(error["message"]), []).append(str(error["shard_id"]))
+    return found
 
 
 def _results(counts: Mapping[str, int]) -> str:

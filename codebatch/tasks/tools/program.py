@@ -22,6 +22,16 @@ MISSING = "missing"
 _VERSION_SECONDS = 60
 _MOST_CHARACTERS = 200
 _MIB = 2**20
+_INSTALLERS = {
+    "pip": "pip install {}",
+    "npm": "npm install --global {}",
+    "apt": "apt-get install {}",
+    "cargo": "cargo install {}",
+    "go": "go install {}",
+    "gem": "gem install {}",
+    "brew": "brew install {}",
+    "see": "{}",
+}
 _UNSHARE = ("unshare", "--map-current-user", "--net", "--")
 
 
@@ -32,11 +42,12 @@ class Program(NamedTuple):
     ends_well: frozenset[int]
     limits: ToolLimits
     path: str
+    remedy: str
 
     def binary(self) -> str:
         """Return the path; `ToolError` where there is none."""
         if not self.path:
-            raise ToolError(f"{self.name} is not installed")
+            raise ToolError(f"{self.name} is not installed{self.remedy}")
         return self.path
 
 
@@ -46,7 +57,13 @@ def program_of(tool: Description) -> Program:
     ends_well = (every or frozenset(tool.success_codes)) - frozenset(tool.error_codes)
     memory = tool.memory_limit * _MIB
     limits = ToolLimits(memory_bytes=memory, cpu_seconds=tool.timeout * (os.cpu_count() or 1))
-    return Program(tool.program, ends_well, limits, find_program(tool.program))
+    remedy = f", get it: {ways[0]}" if (ways := ways_to_install(tool)) else ""
+    return Program(tool.program, ends_well, limits, find_program(tool.program), remedy)
+
+
+def ways_to_install(tool: Description) -> list[str]:
+    """Return the commands, or addresses, by which one gets a tool."""
+    return [_INSTALLERS[name].format(what) for name, what in tool.install.items()]
 
 
 def find_program(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -107,10 +108,7 @@ class ToolCommand:
         self._run.cancel()
 
     def _failed(self, what: str) -> ToolFailedError:
-        command = " ".join(
-            word for word in [self._tool.program, *self._tool.run[1:]] if word != _TARGET
-        )
-        return ToolFailedError(f"{what} (of: {command[:200]})")
+        return ToolFailedError(f"{what}; the command: {shlex.join(self._tool.run)[:300]}")
 
     def _read(self, data: bytes) -> dict[str, Answer]:
         found: dict[str, Answer] = defaultdict(list)

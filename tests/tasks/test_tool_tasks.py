@@ -1,0 +1,365 @@
+"""Programs as tasks: what they are given, what is made of what they say, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome, run_cli, write_tree
+
+import codebatch
+from codebatch.model.errors import TaskInvalidError, TaskNotFoundError
+
+Install = Callable[[str, str], str]
+
+# A tool that says `FILE:LINE:1: CODE text` for each line that has TODO.
+TODO = """
+for name in sys.argv[1:]:
+    for number, line in enumerate(open(name, errors="replace"), 1):
+        if "TODO" in line:
+            print(f"{name}:{number}:1: T1 {line.strip()}")
+"""
+LINES = {
+    "format": "lines",
+    "pattern": r"^(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<code>\S+) (?P<message>.*)$",
+}
+TREE = {
+    "a.py": "x = 1  # TODO one\n",
+    "pkg/b.py": "y = 2\n# TODO two\n# TODO three\n",
+    "pkg/c.py": "z = 3\n",
+    "notes.txt": "TODO not a program\n",
+}
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a program on PATH that logs its arguments, and each call on a line of ``NAME.log``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name: str, body: str) -> str:
+        program = folder / name
+        program.write_text(
+            f"#!{sys.executable}\nimport json, os, sys, time\n"
+            "if sys.argv[1:] == ['--version']:\n    print('1.0')\n    sys.exit()\n"
+            f"with open({str(tmp_path / (name + '.log'))!r}, 'a') as log:\n"
+            f"    log.write(json.dumps(sys.argv[1:]) + '\\n')\n{body}"
+        )
+        program.chmod(0o755)
+        return name
+
+    return add
+
+
+def calls_of(tmp_path: Path, name: str) -> list[list[str]]:
+    log = tmp_path / f"{name}.log"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def tool(name: str = "todo", **fields: Any) -> codebatch.Task:
+    given = {
+        "run": [name, "${target}"],
+        "files": {"languages": ["python"]},
+        "output": LINES,
+        "success_codes": [0],
+        **fields,
+    }
+    return codebatch.tool(name, **given)
+
+
+def scan(tmp_path: Path, *tools: codebatch.Task) -> tuple[codebatch.Batch, codebatch.RunReport]:
+    return codebatch.scan(
+        tmp_path / "tree", tmp_path / "store", tasks=tools, scheduler="sync", shards=16
+    )
+
+
+def found(batch: codebatch.Batch, task: str = "todo") -> list[tuple[object, ...]]:
+    fields = ("path", "line", "code", "message")
+    return sorted(
+        tuple(record[field] for field in fields)
+        for record in batch.records(task=task, kind="diagnostic")
+    )
+
+
+EXPECTED = [
+    ("a.py", 1, "T1", "x = 1  # TODO one"),
+    ("pkg/b.py", 2, "T1", "# TODO two"),
+    ("pkg/b.py", 3, "T1", "# TODO three"),
+]
+
+
+def test_findings_are_those_of_the_tool(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    batch, report = scan(tmp_path, tool())
+    assert report.status == "done"
+    assert found(batch) == EXPECTED
+    given = {name for call in calls_of(tmp_path, "todo") for name in call}
+    assert given == {"a.py", "pkg/b.py", "pkg/c.py"}
+
+
+def test_a_second_run_computes_nothing_and_an_edit_one_file(
+    tmp_path: Path, install: Install
+) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    scan(tmp_path, tool())
+    before = len(calls_of(tmp_path, "todo"))
+    _, report = scan(tmp_path, tool())
+    assert report.files["computed"] == 0
+    assert len(calls_of(tmp_path, "todo")) == before
+    write_tree(tmp_path / "tree", {"pkg/c.py": "# TODO new\n"})
+    batch, report = scan(tmp_path, tool())
+    assert calls_of(tmp_path, "todo")[before:] == [["pkg/c.py"]]
+    assert report.files["computed"] == 1
+    assert found(batch) == [*EXPECTED, ("pkg/c.py", 1, "T1", "# TODO new")]
+
+
+def test_content_alone_is_looked_at_once(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    copies = {f"{name}/same.py": "# TODO\n" for name in "abc"}
+    write_tree(tmp_path / "tree", {**copies, "other.pyi": "# TODO\n"})
+    batch, _ = scan(tmp_path, tool(depends="content"))
+    names = [name for call in calls_of(tmp_path, "todo") for name in call]
+    assert [Path(name).name for name in names] == ["file.py", "file.pyi"]
+    assert len(found(batch)) == 4
+    moved = {"a/same.py": "moved/elsewhere.py"}
+    for old, new in moved.items():
+        target = tmp_path / "tree" / new
+        target.parent.mkdir()
+        (tmp_path / "tree" / old).rename(target)
+    _, report = scan(tmp_path, tool(depends="content"))
+    assert report.files["computed"] == 0
+
+
+def test_siblings_are_there_by_name_and_empty(tmp_path: Path, install: Install) -> None:
+    install(
+        "near",
+        "for name in sys.argv[1:]:\n"
+        "    found = [os.path.join(at, n) for at, _, ns in os.walk('.') for n in ns]\n"
+        "    near = sorted(os.path.relpath(n) for n in found if n.endswith('__init__.py'))\n"
+        "    sizes = sum(os.path.getsize(n) for n in near)\n"
+        "    print(f'{name}:1:1: N1 {near} {sizes}')\n",
+    )
+    write_tree(
+        tmp_path / "tree",
+        {"p/__init__.py": "x = 1\n", "p/q/__init__.py": "y = 1\n", "p/q/deep.txt": "", "z.txt": ""},
+    )
+    described = tool(
+        "near",
+        files={"include": ["*.txt"]},
+        depends="siblings",
+        siblings=["__init__.py"],
+        batch=1,
+    )
+    batch, _ = scan(tmp_path, described)
+    assert [row[3] for row in found(batch, "near")] == [
+        "['p/__init__.py', 'p/q/__init__.py'] 0",
+        "[] 0",
+    ]
+    (tmp_path / "tree/p/__init__.py").unlink()
+    before = len(calls_of(tmp_path, "near"))
+    scan(tmp_path, described)
+    assert calls_of(tmp_path, "near")[before:] == [["p/q/deep.txt"]]
+
+
+def test_a_project_tool_is_run_once_over_all_files(tmp_path: Path, install: Install) -> None:
+    install(
+        "all",
+        "names = sorted(os.path.join(at, n)[2:] for at, _, ns in os.walk('.') for n in ns)\n"
+        "print(f'a.py:1:1: A1 {names}')\nprint('/outside.py:1:1: A1 elsewhere')\n",
+    )
+    write_tree(tmp_path / "tree", {**TREE, "all.ini": "[all]\n"})
+    described = tool("all", depends="project", code_configs=["all.ini"])
+    batch, report = scan(tmp_path, described)
+    assert report.status == "done"
+    names = "['a.py', 'notes.txt', 'pkg/b.py', 'pkg/c.py']"
+    assert found(batch, "all") == [("a.py", 1, "A1", names)]
+    assert len(calls_of(tmp_path, "all")) == 1
+    scan(tmp_path, described)
+    assert len(calls_of(tmp_path, "all")) == 1
+    write_tree(tmp_path / "tree", {"notes.txt": "other\n"})
+    scan(tmp_path, described)
+    assert len(calls_of(tmp_path, "all")) == 2
+
+
+def test_configuration_is_hidden_unless_it_is_named(tmp_path: Path, install: Install) -> None:
+    install(
+        "conf",
+        "text = open('conf.ini').read() if os.path.exists('conf.ini') else 'none'\n"
+        "print(f'{sys.argv[1]}:1:1: C1 {text}')\n",
+    )
+    write_tree(tmp_path / "tree", {"a.py": "", "conf.ini": "seen"})
+    described = tool("conf", direct_configs=["conf.ini"])
+    batch, _ = scan(tmp_path, described)
+    assert [row[3] for row in found(batch, "conf")] == ["none"]
+    reading = tool("conf", direct_configs=["conf.ini"], read_configs=["conf.ini"])
+    batch, _ = scan(tmp_path, reading)
+    assert [row[3] for row in found(batch, "conf")] == ["seen"]
+    write_tree(tmp_path / "tree", {"conf.ini": "edited"})
+    batch, report = scan(tmp_path, reading)
+    assert [row[3] for row in found(batch, "conf")] == ["edited"]
+    assert report.files["computed"] > 0
+
+
+def test_a_tool_has_its_own_home_and_few_variables(
+    tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+    monkeypatch.setenv("WANTED", "yes")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "tree"))
+    install(
+        "env",
+        "own = os.path.realpath(os.environ['HOME']).startswith(os.path.realpath('..'))\n"
+        "left = sorted({'SECRET_TOKEN', 'WANTED', 'SET', 'PYTHONPATH'} & set(os.environ))\n"
+        "print(f'{sys.argv[1]}:1:1: E1 {own} {left} {os.listdir(os.environ[\"HOME\"])}')\n",
+    )
+    write_tree(tmp_path / "tree", {"a.py": ""})
+    batch, _ = scan(tmp_path, tool("env", environment=["WANTED"], variables={"SET": "1"}))
+    assert [row[3] for row in found(batch, "env")] == ["True ['SET', 'WANTED'] []"]
+    monkeypatch.setenv("WANTED", "other")
+    again, report = scan(tmp_path, tool("env", environment=["WANTED"], variables={"SET": "1"}))
+    assert again.id != batch.id
+    assert report.files["computed"] == 1
+    assert "s3cret" not in "".join(
+        path.read_text(errors="replace") for path in (tmp_path / "store").rglob("*.json")
+    )
+
+
+def test_links_of_a_tree_are_not_followed(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    secret = tmp_path / "secret.py"
+    secret.write_text("# TODO secret\n")
+    write_tree(tmp_path / "tree", {"a.py": "# TODO\n"})
+    (tmp_path / "tree/link.py").symlink_to(secret)
+    batch, _ = scan(tmp_path, tool(files={"include": ["*.py"]}))
+    assert [row[0] for row in found(batch)] == ["a.py"]
+    skips = [(row["path"], row["reason"]) for row in batch.records(kind="skip")]
+    assert skips == [("link.py", "symbolic link")]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "words"),
+    [
+        ("sys.stderr.write('no such option'); sys.exit(9)", {}, "exit code 9: no such option"),
+        ("print('{')", {"output": {"format": "sarif"}}, "todo"),
+        ("time.sleep(60)", {"timeout": 1}, "more than 1 seconds"),
+        ("os.kill(os.getpid(), 11)", {}, "exit code -11"),
+    ],
+    ids=["exit code", "rubbish", "time", "crash"],
+)
+def test_a_tool_that_always_fails_fails_alone(
+    tmp_path: Path, install: Install, body: str, fields: dict[str, Any], words: str
+) -> None:
+    install("todo", body + "\n")
+    install("good", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    batch, report = scan(tmp_path, tool(**fields), tool("good"))
+    assert report.status == "failed"
+    messages = {str(error["message"]) for error in report.errors}
+    assert len(messages) == 1
+    assert words in messages.pop()
+    assert found(batch, "good") == EXPECTED
+    install("todo", TODO)
+    if "output" not in fields:
+        assert batch.run("sync").status == "done"
+        assert found(batch) == EXPECTED
+
+
+def test_a_missing_tool_says_how_to_get_it(tmp_path: Path, install: Install) -> None:
+    install("good", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    missing = tool("no-such-tool", install={"pip": "no-such"})
+    batch, report = scan(tmp_path, missing, tool("good"))
+    assert report.status == "failed"
+    (message,) = {str(error["message"]) for error in report.errors}
+    assert message.startswith("no-such-tool is not installed, get it: pip install no-such")
+    assert found(batch, "good") == EXPECTED
+
+
+def test_a_file_that_ends_the_tool_is_found(tmp_path: Path, install: Install) -> None:
+    ends = "if any('CRASH' in open(n).read() for n in sys.argv[1:]): os.kill(os.getpid(), 11)\n"
+    fails = "if any('FAIL' in open(n).read() for n in sys.argv[1:]): sys.exit('cannot read')\n"
+    install("todo", ends + fails + TODO)
+    many = {f"f{number}.py": f"# TODO {number}\n" for number in range(40)}
+    write_tree(tmp_path / "tree", {**many, "f7.py": "CRASH\n", "f30.py": "FAIL\n"})
+    batch, report = scan(tmp_path, tool())
+    assert report.status == "done"
+    codes = {row[0]: row[2] for row in found(batch)}
+    assert {path: code for path, code in codes.items() if code != "T1"} == {
+        "f7.py": "E0003",
+        "f30.py": "E0002",
+    }
+    assert len(codes) == 40
+    (why,) = [row[3] for row in found(batch) if row[2] == "E0002"]
+    assert "cannot read" in str(why)
+
+
+def test_tools_are_given_on_the_command_line_and_in_pipelines(
+    tmp_path: Path, install: Install
+) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    document = dict(tool().config)
+    (tmp_path / "todo.json").write_text(json.dumps(document))
+    out: Outcome = run_cli(
+        "scan", tmp_path / "tree", "--tool", tmp_path / "todo.json", "--store", tmp_path / "one"
+    )
+    assert out.code == 0
+    pipeline = {"name": "p", "tasks": [{"id": "todo", "task": "tool", "config": document}]}
+    (tmp_path / "p.json").write_text(json.dumps(pipeline))
+    out = run_cli(
+        "scan", tmp_path / "tree", "--pipeline", tmp_path / "p.json", "--store", tmp_path / "two"
+    )
+    assert out.code == 0
+    batches = [codebatch.open_store(tmp_path / name).find_batch() for name in ("one", "two")]
+    assert [found(batch) for batch in batches] == [EXPECTED, EXPECTED]
+
+
+def test_what_is_no_description_is_refused() -> None:
+    with pytest.raises(TaskNotFoundError, match="unknown tool: rufff"):
+        codebatch.tool("rufff")
+    for fields, words in [
+        ({"run": ["./todo", "${target}"]}, "no name"),
+        ({"run": ["todo"]}, "it has no files"),
+        ({"run": ["todo", "-f${target}"]}, "a word of its own"),
+        ({"output": {"format": "lines", "pattern": "("}}, "pattern"),
+        ({"depends": "siblings"}, "without names"),
+        ({"read_configs": ["a.ini"]}, "no configuration of the tool"),
+        ({"bogus": 1}, "bogus"),
+    ]:
+        with pytest.raises(TaskInvalidError, match=words):
+            tool(**fields)  # type: ignore[arg-type]
+
+
+def test_a_name_of_a_file_is_no_option(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", {"-rf.py": "# TODO\n", "@list.py": "# TODO\n"})
+    batch, _ = scan(tmp_path, tool())
+    assert [row[0] for row in found(batch)] == ["-rf.py", "@list.py"]
+    assert all(n[:2] == "./" for call in calls_of(tmp_path, "todo") for n in call)
+
+
+def test_hostile_descriptions_reach_no_file_outside(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    outside = tool(config_files={"../../escaped.py": "# TODO"})
+    _, report = scan(tmp_path, outside)
+    assert report.status == "failed"
+    assert "no path of a file in a tree" in str(report.errors[0]["message"])
+
+
+def test_processes_agree_with_one(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", {f"d{n % 3}/f{n}.py": f"# TODO {n}\n" * n for n in range(60)})
+    _, one = scan(tmp_path, tool())
+    _, two = codebatch.scan(
+        tmp_path / "tree", tmp_path / "other", tasks=[tool()], scheduler="processes", workers=2
+    )
+    assert one.result == two.result
