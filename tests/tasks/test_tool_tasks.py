@@ -363,3 +363,24 @@ def test_processes_agree_with_one(tmp_path: Path, install: Install) -> None:
         tmp_path / "tree", tmp_path / "other", tasks=[tool()], scheduler="processes", workers=2
     )
     assert one.result == two.result
+
+
+@pytest.mark.parametrize("form", ["rewrite", "diff"])
+def test_changes_are_patches(tmp_path: Path, install: Install, form: str) -> None:
+    rewrite = (
+        "for name in sys.argv[1:]:\n    text = open(name).read().replace('TODO', 'DONE')\n"
+        "    open(name, 'w').write(text)\n"
+    )
+    diff = (
+        "import difflib\nfor name in sys.argv[1:]:\n    old = open(name).readlines()\n"
+        "    new = [line.replace('TODO', 'DONE') for line in old]\n"
+        "    sys.stdout.writelines(difflib.unified_diff(old, new, name, name))\n"
+    )
+    install("todo", rewrite if form == "rewrite" else diff)
+    write_tree(tmp_path / "tree", TREE)
+    batch, report = scan(tmp_path, tool(output={"format": form}))
+    assert report.status == "done"
+    patches = {str(row["path"]): row for row in batch.records(kind="patch")}
+    assert sorted(patches) == ["a.py", "pkg/b.py"]
+    assert (patches["pkg/b.py"]["added"], patches["pkg/b.py"]["removed"]) == (2, 2)
+    assert (tmp_path / "tree/a.py").read_text() == TREE["a.py"]

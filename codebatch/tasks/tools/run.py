@@ -12,14 +12,15 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from codebatch.model.records import CODE
+from codebatch.model.unified import PatchMisfitError, diff_hunks
 from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.findings import Finding
 from codebatch.tasks.native_tool import FOLDER, ToolError, ToolRun
 from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.outputs import Said, UnreadableOutputError, read_findings
+from codebatch.tasks.tools.outputs.changes import patches_of_diff
 from codebatch.tasks.tools.program import program_of, variables_of, without_network
 from codebatch.tasks.tools.selection import words_for
 
@@ -35,13 +36,7 @@ class ToolFailedError(Exception):
     """A command did not do its work; the message shows it, and what it said."""
 
 
-class Change(NamedTuple):
-    """The bytes of a file after a command that rewrites files."""
-
-    content: bytes
-
-
-Answer = list["Finding | Change"]
+Answer = list["Finding | bytes"]  # findings, and the hunks of a change
 
 
 def chunks_of(tool: Description, names: Sequence[str]) -> list[list[int]]:
@@ -96,7 +91,7 @@ class ToolCommand:
             with self._run.output(self._tool.timeout, name) as stream:
                 data = stream.read()
             return self._read(data)
-        except (ToolError, UnreadableOutputError) as error:
+        except (ToolError, UnreadableOutputError, PatchMisfitError) as error:
             raise self._failed(str(error)) from error
         except ToolCrashedError as error:
             raise ToolCrashedError(str(self._failed(str(error))), error.rule) from error
@@ -112,13 +107,16 @@ class ToolCommand:
 
     def _read(self, data: bytes) -> dict[str, Answer]:
         found: dict[str, Answer] = defaultdict(list)
+        root = os.path.join(self._run.folder, "files")
         if self._tool.output["format"] == "rewrite":
             for name in self._targets:
-                content = self._content_of(name)
-                if content != self._files[name]:
-                    found[name].append(Change(content))
+                hunks = diff_hunks(self._files[name], self._content_of(name))
+                found[name] += [hunks] if hunks else []
             return found
-        root = os.path.join(self._run.folder, "files")
+        if self._tool.output["format"] == "diff":
+            for path, hunks in patches_of_diff(data):
+                found[_name_of(path, root)].append(hunks)
+            return found
         for said in read_findings(self._tool.output, data):
             finding = finding_of(self._tool, said, root)
             found[_name_of(said.path, root)].append(finding)

@@ -46,12 +46,19 @@ def description_problems(config: Config) -> Iterator[SchemaProblem]:
     is_written = any("${output}" in word for word in run)
     if is_written != (output.get("from") == "file"):
         yield SchemaProblem(("output", "from"), "'file' goes with ${output} in the command")
+    if config.get("depends") == PROJECT and changes_files(output):
+        yield SchemaProblem(("depends",), "a change is of one file: not of a project")
     if config.get("depends") == SIBLINGS and not config.get("siblings"):
         yield SchemaProblem(("siblings",), "without names, nothing depends on siblings")
     known = {*config.get("direct_configs", ()), *config.get("code_configs", ())}
     for name in config.get("read_configs", ()):
         if name not in known:
             yield SchemaProblem(("read_configs",), f"{name!r} is no configuration of the tool")
+
+
+def changes_files(output: Mapping[str, object]) -> bool:
+    """Return whether what a command gives are changes of files."""
+    return output.get("format") in ("diff", "rewrite")
 
 
 def bind(config: Config) -> Task:
@@ -97,6 +104,7 @@ def _bound(config: bytes) -> Task:
         config=settings,
         toolchain=partial(_toolchain, tool),
         facets=facets_of(tool),
+        kinds=("diagnostic", "patch", "skip") if changes_files(tool.output) else TOOL.kinds,
     )
     if tool.depends != PROJECT:
         return own
