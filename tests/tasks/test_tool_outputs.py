@@ -137,6 +137,7 @@ SAMPLES = [
         },
         [("a", 0, 0, "", "m", ""), ("b", 0, 0, "", "e", "")],
     ),
+    (TWO_LISTS, {"errors": []}, []),
     (
         {"format": "json", "results": "{}[]", "fields": {"path": "{}", "message": "$2"}},
         {"a.txt": ["one", "two"]},
@@ -153,6 +154,14 @@ SAMPLES = [
             ("a.py", 3, 0, "attr-defined", "Bad thing", "error"),
             ("b.py", 1, 2, "", "Look", "note"),
         ],
+    ),
+    (
+        {
+            "format": "lines",
+            "pattern": r"^error: (?P<message>.+)\n +at (?P<path>.+):(?P<line>\d+)$",
+        },
+        "error: one\r\n  at a.toml:3\r\nerror: two\nerror: three\n at b:4\nerror: four",
+        [("a.toml", 3, 0, "", "one", ""), ("b", 4, 0, "", "three", "")],
     ),
     (
         {"format": "lines", "pattern": "(?P<message>x)(?P<column>[0-9])", "column_base": 0},

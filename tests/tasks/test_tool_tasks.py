@@ -208,6 +208,22 @@ def test_configuration_is_hidden_unless_it_is_named(tmp_path: Path, install: Ins
     assert report.files["computed"] > 0
 
 
+def test_hidden_configuration_is_not_shown_as_a_file_to_look_at(
+    tmp_path: Path, install: Install
+) -> None:
+    install("todo", "import os\nprint('\\n'.join(f'{n}:1:1: T1 ran' for n in sys.argv[1:]))")
+    settings = {"a.js": "1\n", "todo.config.js": "2\n", "pkg/todo.config.js": "3\n"}
+    write_tree(tmp_path / "tree", settings)
+    fields = {"files": {"languages": ["javascript"]}, "code_configs": ["todo.config.js"]}
+    batch, _ = scan(tmp_path, tool(**fields))
+    assert [path for path, *_ in found(batch)] == ["a.js"]
+    skipped = [(one["path"], one["reason"]) for one in batch.records(kind="skip")]
+    reason = "configuration of the tool"
+    assert skipped == [("pkg/todo.config.js", reason), ("todo.config.js", reason)]
+    read, _ = scan(tmp_path, tool(**fields, read_configs=["todo.config.js"]))
+    assert [path for path, *_ in found(read)] == sorted(settings)
+
+
 def test_a_tool_has_its_own_home_and_few_variables(
     tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:

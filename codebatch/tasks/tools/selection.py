@@ -46,6 +46,9 @@ def reason_to_skip(tool: Description, language: str, size: int, path: str) -> st
         return "too large"
     if "\n" in path or "\r" in path:
         return "its name has a line end"
+    name = path.rsplit("/", 1)[-1]
+    if name in (*tool.direct_configs, *tool.code_configs) and name not in tool.read_configs:
+        return "configuration of the tool"
     return None
 
 

@@ -52,8 +52,8 @@ def _findings(output: Mapping[str, Any], document: object, *, strict: bool) -> I
     def text(name: str, at: Place) -> str:
         return next(filter(None, (part(at) for part in parts.get(name, ()))), "")
 
-    for path in _listed(output.get("results", "")):
-        for at in places(document, path, strict=strict):
+    for number, path in enumerate(_listed(output.get("results", ""))):
+        for at in places(document, path, strict=strict and number == 0):
             if all(part(at) in only for part, only in wanted):
                 code = text("code", at)
                 message = text("message", at) or code

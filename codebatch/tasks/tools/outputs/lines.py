@@ -14,6 +14,7 @@ from typing import Any
 from codebatch.tasks.tools.outputs.said import Said, decoded, place, said
 
 _MOST_CHARACTERS = 10_000
+_LINE_END = re.compile(r"\n|(?<!\\)\\n")
 _GROUPS = frozenset(("path", "line", "column", "code", "severity", "message"))
 # A character with what it is escaped by, a class of characters, a quantifier, or any other.
 _TOKEN = re.compile(
@@ -27,11 +28,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def read_lines(output: Mapping[str, Any], data: bytes) -> Iterator[Said]:
-    """Yield the findings in lines that the pattern is found in; the others are passed by."""
-    search = _compiled(output["pattern"]).search
+    """Yield the findings in lines that the pattern is found in; the others are passed by. A pattern
+    with ends of lines in it is looked for in as many lines at once.
+    """
+    pattern = output["pattern"]
+    search, height = _compiled(pattern).search, len(_LINE_END.findall(pattern)) + 1
     bases = output.get("line_base", 1), output.get("column_base", 1)
-    for line in decoded(data).split("\n"):
-        match = search(line[:_MOST_CHARACTERS].rstrip("\r"))
+    lines = [line[:_MOST_CHARACTERS].rstrip("\r") for line in decoded(data).split("\n")]
+    for start in range(len(lines) + 1 - height):
+        match = search("\n".join(lines[start : start + height]))
         if match is not None:
             found = {name: text or "" for name, text in match.groupdict().items()}
             yield said(
