@@ -1,0 +1,143 @@
+"""What a hostile tree brings along for tools is not run: packaged ones are tried that are here."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import Note, write_tree
+
+import codebatch
+from codebatch.tasks.tools import tool_names
+from codebatch.tasks.tools.catalogue import described, load_tool
+from codebatch.tasks.tools.program import MISSING, find_program, version_of, without_network
+
+PYTHON = "import pathlib\npathlib.Path({marker!r}).touch()\n"
+NODE = "require('fs').writeFileSync({marker!r}, '');\nmodule.exports = {{}};\n"
+SHELL = "touch {marker!r}\n"
+
+
+def hostile_tree(root: Path, marker: Path) -> Path:
+    """A tree in which whatever a tool might load or run makes a file outside of it."""
+    python, node, shell = (text.format(marker=str(marker)) for text in (PYTHON, NODE, SHELL))
+    loaded = [
+        *("conftest.py", "sitecustomize.py", "usercustomize.py", "setup.py", "plugin.py"),
+        *("pkg/__init__.py", "pkg/mod.py", "pylint_plugin.py", "ruff.py", "noxfile.py"),
+    ]
+    scripts = [
+        *(".eslintrc.js", ".eslintrc.cjs", "eslint.config.js", "eslint.config.mjs"),
+        *("prettier.config.js", ".prettierrc.js", "stylelint.config.js", "index.js"),
+        *("postcss.config.js", "biome.js", ".markdownlint.js", ".markdownlint-cli2.cjs"),
+    ]
+    hooks = "[tool.pylint]\nload-plugins='plugin'\ninit-hook='import plugin'\n"
+    return write_tree(
+        root,
+        {
+            **dict.fromkeys(loaded, python),
+            **dict.fromkeys(scripts, node),
+            "mypy.ini": "[mypy]\nplugins = plugin.py\n",
+            "setup.cfg": (
+                "[mypy]\nplugins = plugin.py\n[flake8]\nenable-extensions = X1\n"
+                "[flake8:local-plugins]\nextension =\n  X1 = plugin:Plugin\npaths = .\n"
+            ),
+            ".flake8": "[flake8:local-plugins]\nextension =\n  X1 = plugin:Plugin\npaths = .\n",
+            "pyproject.toml": f"[tool.mypy]\nplugins = ['plugin.py']\n{hooks}",
+            ".pylintrc": "[MAIN]\nload-plugins=plugin\ninit-hook=import plugin\n",
+            "ruff.toml": 'extend = "/etc/hostname"\n',
+            ".bandit": "[bandit]\nexclude: /\n",
+            "package.json": '{"name": "x", "eslintConfig": {"extends": "./index.js"}}\n',
+            "tsconfig.json": '{"compilerOptions": {"plugins": [{"name": "./index.js"}]}}\n',
+            "node_modules/eslint-plugin-x/index.js": node,
+            "node_modules/.bin/eslint": f"#!/bin/sh\n{shell}",
+            "ruff": f"#!/bin/sh\n{shell}",
+            "script.sh": f"#!/bin/sh\n. ./other.sh\n{shell}",
+            ".envrc": shell,
+            "a.ts": "const x: number = 1;\n",
+            "a.yml": "a: !!python/object/apply:os.system ['true']\n",
+            "Dockerfile": "FROM scratch\n",
+            "README.md": "# Title\n\nText.\n",
+        },
+    )
+
+
+@pytest.mark.oracle
+def test_nothing_of_a_hostile_tree_is_run(tmp_path: Path, note: Note) -> None:
+    marker = tmp_path / "was-run"
+    tree = hostile_tree(tmp_path / "tree", marker)
+    for name in ("ruff", "node_modules/.bin/eslint"):
+        (tree / name).chmod(0o755)
+    here = [
+        name for name in tool_names() if version_of(described(load_tool(name).config)) != MISSING
+    ]
+    assert "ruff" in here
+    for name in here:
+        codebatch.scan(tree, tmp_path / "store", tasks=[codebatch.tool(name)], scheduler="sync")
+        assert not marker.exists(), f"{name} ran something of the tree"
+    note(f"tools on a hostile tree: {', '.join(here)}")
+
+
+def test_configuration_of_a_hostile_tree_changes_nothing(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", tasks=["ruff"], scheduler="sync")
+    before = [record["code"] for record in batch.records(kind="diagnostic")]
+    assert "F401" in before
+    write_tree(tree, {"ruff.toml": 'lint.ignore = ["ALL"]\n', "pyproject.toml": "[tool.ruff]\n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", tasks=["ruff"], scheduler="sync")
+    found = [record["code"] for record in batch.records(kind="diagnostic", path="a.py")]
+    assert found == before
+
+
+def test_programs_are_not_those_of_the_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "mine"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".:{tmp_path.name}::/usr/bin:/bin")
+    assert find_program("mine") == ""
+    assert find_program("./mine") == ""
+    assert find_program("../tree/mine") == ""
+    assert find_program(str(own)) == str(own)
+
+
+@pytest.mark.skipif(not without_network(), reason="this machine does not let us take it away")
+def test_a_tool_has_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(30)
+    thread = threading.Thread(target=lambda: _accept(server), daemon=True)
+    thread.start()
+    port = server.getsockname()[1]
+    script = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    program = tmp_path / "bin" / "calls"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nif sys.argv[1:] == ['--version']: sys.exit(print('1'))\n"
+        f"try:\n    {script}\nexcept OSError as error:\n    print('a.py:1: no', error)\n"
+        "else:\n    print('a.py:1: connected')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    task = codebatch.tool(
+        "calls",
+        run=["calls", "${target}"],
+        output={"format": "lines", "pattern": r"^(?P<path>.+?):(?P<line>\d+): (?P<message>.*)$"},
+    )
+    tree = write_tree(tmp_path / "tree", {"a.py": ""})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", tasks=[task], scheduler="sync")
+    (message,) = [str(record["message"]) for record in batch.records(kind="diagnostic")]
+    assert message.startswith("no ")
+    server.close()
+
+
+def _accept(server: socket.socket) -> None:
+    try:
+        while True:
+            server.accept()[0].close()
+    except OSError:
+        return  # closed
