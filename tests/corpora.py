@@ -24,12 +24,18 @@ def fetch(command: list[str], folder: Path) -> None:
     raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
 
 
-def django(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "django==5.1", "--no-deps"]
+def wheel(folder: Path, requirement: str) -> Path:
+    """Return the files of a package of Python, as it is installed."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", requirement, "--no-deps"]
     fetch([*command, "--dest", str(folder)], folder)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder / "tree")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        archive.extractall(folder / "tree")
     return folder / "tree"
+
+
+def django(folder: Path) -> Path:
+    return wheel(folder, "django==5.1")
 
 
 def standard_library(folder: Path) -> Path:
