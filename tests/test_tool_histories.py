@@ -52,7 +52,7 @@ def edit(tree: Path, chance: random.Random) -> None:
 @pytest.mark.slow
 def test_random_histories(tmp_path: Path, note: Note) -> None:
     here = [t for t in TOOLS if version_of(described(load_tool(t).config)) != MISSING]
-    assert {"ruff", "mypy"} <= set(here)
+    assert "ruff" in here
     package = wheel(tmp_path / "package", "itsdangerous==2.2.0")
     number = int(os.environ.get("HISTORIES", "6"))
     seed = os.environ.get("HISTORIES_SEED", "20261130")
