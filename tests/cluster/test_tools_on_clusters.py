@@ -60,15 +60,9 @@ def tools() -> list[codebatch.Task]:
 
 
 @pytest.fixture
-def planned(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> codebatch.Batch:
+def planned(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> codebatch.Batch:
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     files: dict[str, str | bytes] = {
-        f"p{n % 4}/f{n}.py": f"import os
-x{n}: int = ''
-" for n in range(40)
-    }
         f"p{n % 4}/f{n}.py": f"import os\nx{n}: int = ''\n" for n in range(40)
     }
     tree = write_tree(tmp_path / "tree", {**files, "p1/__init__.py": "", "p2/bad.py": "CRASH\n"})
