@@ -384,7 +384,7 @@ def test_fields_that_are_checked_on_reading_are_those_of_the_schemas() -> None:
 def test_every_schema_is_used() -> None:
     """Here, or by the test of the command that prints it."""
     configs = {f"config.{task['task']}" for task in PIPELINE["tasks"]}
-    assert {*configs, "config.tool"} == CONFIGS
+    assert {*configs, "config.tool", "config.sarif"} == CONFIGS
     commands = {schema for schema, _ in COMMANDS}
     rest = set(NAMES) - (commands | {*DOCUMENTS.values()} | RECORDS | CONFIGS | OTHERS)
     tests = "".join(

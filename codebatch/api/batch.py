@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
+    from codebatch.batch import sarif as logs
     from codebatch.cluster.connect import beside
     from codebatch.query import inspect
     from codebatch.tasks import registry
@@ -27,6 +28,7 @@ else:
     batches = lazy("codebatch.batch")
     explanations = lazy("codebatch.batch.explain")
     forecasts = lazy("codebatch.batch.forecast")
+    logs = lazy("codebatch.batch.sarif")
     inspect = lazy("codebatch.query.inspect")
     registry = lazy("codebatch.tasks.registry")
 
@@ -198,6 +200,20 @@ class Batch(Results):
         directory = self.directory
         report = batches.recheck_batch(directory, self.id, round(sample * 10_000), options)
         return batches.replace_differing(directory, report, options) if replace else report
+
+    @of_batch
+    def import_sarif(
+        self, log: PathLike, *, task: str | None = None, alone: bool = False
+    ) -> logs.ImportReport:
+        """Make a batch over the same snapshot that has the findings of a finished log as the
+        records of a task, named after its tool or ``task``, beside those of this batch unless
+        ``alone``; it has to be run: ``store.find_batch(report.batch_id).run()``.
+        """
+        snapshot_id = self.directory.batches.load_plan(self.id).snapshot_id
+        data = logs.read_file(os.fspath(log))
+        return logs.import_sarif(
+            self.directory, data, snapshot_id, None if alone else self.id, task
+        )
 
     @of_batch
     def forecast(self) -> forecasts.Forecast:

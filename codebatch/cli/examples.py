@@ -59,6 +59,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "codebatch run --scheduler tcp://scheduler-host:8786",
         "codebatch run --recompute --sample 5%",
     ),
+    "sarif import": (
+        "codebatch sarif import codeql.sarif",
+        "codebatch sarif import scan.sarif --batch main --task scan",
+    ),
     "scan": (
         "codebatch scan .",
         "codebatch scan . --pipeline parse --name main",

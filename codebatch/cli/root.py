@@ -51,6 +51,7 @@ SECTIONS = {
         "snapshot": "stored:snapshot",
         "batch": "stored:batch_group",
         "name": "names:name_group",
+        "sarif": "sarif:sarif_group",
         "plan": "plans:plan",
         "run": "runs:run",
         "resume": "runs:resume",

@@ -288,6 +288,10 @@ class NotReusedError(CodeBatchError, code="NOT_REUSED", exit_code=EXIT_GATE):
     """A run that may only reuse results met one that is not there."""
 
 
+class LogInvalidError(UsageError, code="LOG_INVALID"):
+    """A file to import is no log of SARIF, or cannot be read."""
+
+
 class ArchiveInvalidError(UsageError, code="ARCHIVE_INVALID"):
     """A file to import is no memo archive, or a damaged one."""
 

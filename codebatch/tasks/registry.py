@@ -34,6 +34,7 @@ BUILT_IN = {
     "hotspots": "codebatch.tasks.hotspots:Hotspots",
     "duplicates": "codebatch.tasks.duplicates:Duplicates",
     "tool": "codebatch.tasks.tools.task:TOOL",
+    "sarif": "codebatch.tasks.sarif:SARIF",
 }
 
 LOADED: dict[str, Task] = {}  # built-in tasks, and those of packages

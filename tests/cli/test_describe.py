@@ -63,7 +63,7 @@ VIEWS: dict[str, list[list[str]]] = {
 OTHERS = {
     *("api", "batch init", "batch rm", "gc", "init", "memo import", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
-    *("tool import",),
+    *("tool import", "sarif import"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
 }
 

@@ -18,7 +18,7 @@ from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import CodeBatchError
 from codebatch.store import ABSENT, StoreDirectory, parse_chunks, reporting_read_errors, too_large
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
-from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS
+from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS, PLAN
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
 _OBJECT_START = b'"object":"sha256:'
@@ -77,9 +77,10 @@ def mark_objects(store: StoreDirectory, removed: Iterable[Path]) -> DigestSet:
 
 
 def batch_data(store: StoreDirectory, folders: Iterable[Path]) -> Iterator[bytes]:
-    """The inputs and outputs of batches; outputs that several share as one file come once."""
+    """The plans, inputs and outputs of batches; outputs that several share as a file come once."""
     seen: set[tuple[int, int]] = set()
     for folder in folders:
+        yield from _lines_of(store, folder / PLAN)  # its settings may name objects
         yield from _lines_of(store, folder / INPUTS)
         for path in store.layout.in_shards(folder, OUTPUTS):
             file = find_file(store.layout.door, path)

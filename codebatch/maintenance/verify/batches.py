@@ -27,6 +27,7 @@ from codebatch.store import BATCH_PREFIX, parse_plan
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import Place, folders_in, walk_store
+from codebatch.tasks.sarif import object_of
 
 
 def check_batches(findings: Findings, helpers: Helpers) -> None:
@@ -72,6 +73,8 @@ def _check_batch(
         findings.is_complete = False
         return
     _check_places(findings, plan, batch_id, present)
+    for digest in filter(None, map(object_of, plan.tasks)):
+        findings.refer_from_plan(digest, batch_id)
     for task in cast("list[Document]", plan_found.document["tasks"]):
         task_place = Place(kinds.TASK, batch_id, str(task["id"]))
         findings.judge(task_place, findings.find(task_place), partial(_checked_task, task))

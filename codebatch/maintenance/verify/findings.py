@@ -117,14 +117,15 @@ def find_document(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES
 class ObjectTrouble:
     """An object that is missing (no ``forms``), or damaged in the forms at these paths.
 
-    What refers to it: snapshots, with one of the paths it has in them, and shards as (batch,
-    task, shard).
+    What refers to it: snapshots, with one of the paths it has in them, shards as (batch, task,
+    shard), and the plans of batches.
     """
 
     forms: dict[str, Problem] = field(default_factory=dict)
     snapshots: set[str] = field(default_factory=set)
     file: str = ""
     shards: set[Shard] = field(default_factory=set)
+    plans: set[str] = field(default_factory=set)
 
 
 class Findings:
@@ -253,6 +254,12 @@ class Findings:
             trouble.shards.add(shard)
         return trouble is None
 
+    def refer_from_plan(self, digest: str, batch_id: str) -> None:
+        """Note that the plan of a batch refers to that object."""
+        trouble = self._trouble_with(digest)
+        if trouble is not None:
+            trouble.plans.add(batch_id)
+
     def _trouble_with(self, digest: str) -> ObjectTrouble | None:
         """Return what is wrong with an object that is referred to; None where nothing is known."""
         known, objects = self.objects.get(digest), self.store.objects
@@ -277,7 +284,8 @@ class Findings:
                 s for s in trouble.snapshots if self.is_there(Place(kinds.MANIFEST, s))
             }
             trouble.shards = {s for s in trouble.shards if self.is_there(Place(kinds.STATE, *s))}
-            if trouble.forms or trouble.snapshots or trouble.shards:
+            trouble.plans = {b for b in trouble.plans if self.is_there(Place(kinds.PLAN, b))}
+            if trouble.forms or trouble.snapshots or trouble.shards or trouble.plans:
                 found += self._of_object(digest, trouble)
         return sorted(found, key=lambda problem: (problem.path, problem.code))
 
@@ -298,7 +306,7 @@ class Findings:
         return replace(problem, batches=tuple(sorted(batches)), snapshots=(owner,))
 
     def _of_object(self, digest: str, trouble: ObjectTrouble) -> list[Problem]:
-        batches = {batch_id for batch_id, _, _ in trouble.shards}
+        batches = {*trouble.plans, *(batch_id for batch_id, _, _ in trouble.shards)}
         for snapshot_id in trouble.snapshots:
             batches |= self.batches_of.get(snapshot_id, set())
         path = self.store.layout.door.place(self.store.layout.object(digest))
@@ -306,6 +314,8 @@ class Findings:
         what = f"object {digest[len(DIGEST_PREFIX) :][:12]}"
         if trouble.file:
             what += f", the content of {trouble.file}"
+        elif trouble.plans:
+            what += ", the findings of a log; sarif import stores them again"
         return [
             replace(
                 problem,
