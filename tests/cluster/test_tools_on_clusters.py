@@ -93,7 +93,7 @@ def test_a_worker_without_the_tool_is_named_before_any_work(
             planned.run(client=client)
         message = str(refused.value)
         assert "worker without" in message
-        assert "todo-of-tests" in message
+        assert "todo missing" in message
         assert planned.status()["status"] == "pending"
     finally:
         cluster.members["without"].kill()
