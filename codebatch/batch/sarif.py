@@ -11,17 +11,18 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from codebatch.batch.create import init_batch
 from codebatch.batch.log_paths import SnapshotPaths
 from codebatch.model.digest import Document, digest_bytes
-from codebatch.model.errors import LogInvalidError, UsageError
+from codebatch.model.errors import LogInvalidError, TaskNotFoundError, UsageError
 from codebatch.model.kinds import check_rule
-from codebatch.model.records import SYMLINK_MODE, FileRecord
+from codebatch.model.records import SYMLINK_MODE, FileRecord, PlannedTask
 from codebatch.plan.pipeline import Pipeline, PipelineTask
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.leases import pinning
+from codebatch.tasks.base import Task
 from codebatch.tasks.languages.detect import HEAD_BYTES, detect_language
 from codebatch.tasks.registry import task_of
 from codebatch.tasks.rules import Rule
@@ -34,7 +35,7 @@ from codebatch.tasks.tools.run import code_of
 NOT_IN_SNAPSHOT = "not in the snapshot"
 NO_FILE = "of no file"
 BEYOND_END = "beyond the end of the file"
-REPEATED = "said again"
+REPEATED = "repeated"
 
 _SEVERITIES = {"error": "error", "warning": "warning"}
 _MOST_RULES = 1000
@@ -133,11 +134,13 @@ def import_sarif(
     )
 
 
-def read_file(path: str) -> bytes:
-    """Return the bytes of a log; `LogInvalidError` where it cannot be read, or is too large."""
+def read_file(path: str, stream: BinaryIO | None = None) -> bytes:
+    """Return the bytes of a log, which a stream may give instead; `LogInvalidError` where it cannot
+    be read, or is too large.
+    """
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
+        with open(path, "rb") if stream is None else stream as opened:
+            data = opened.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise LogInvalidError(f"{path} cannot be read: {why}") from error
@@ -166,7 +169,7 @@ def _pipeline(
         document: Any = store.batches.load_plan_document(beside)["document"]
         name, description = document["name"], document["description"]
         for one in store.batches.load_plan(beside).tasks:
-            tasks[one.id] = PipelineTask(one.id, task_of(one), one.needs, one.config)
+            tasks[one.id] = PipelineTask(one.id, _known(one), one.needs, one.config)
     for task in imported:
         before = tasks.get(task.id)
         if before is not None and before.task.definition != SARIF.name:
@@ -177,6 +180,15 @@ def _pipeline(
         tasks[task.id] = task
     names = dict.fromkeys([*filter(None, name.split("+")), *(task.id for task in imported)])
     return Pipeline("+".join(names)[:200], description, tuple(tasks.values()))
+
+
+def _known(planned: PlannedTask) -> Task:
+    """Return the task of a plan; the error where it is not known here says what helps."""
+    try:
+        return task_of(planned)
+    except TaskNotFoundError as error:
+        hints = ["make a batch of the log alone: --alone", "in Python: batch.give_tasks([…]) first"]
+        raise TaskNotFoundError(error.message, hints=hints, details=error.details) from error
 
 
 @dataclass

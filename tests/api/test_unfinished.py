@@ -33,7 +33,17 @@ READERS: dict[str, View] = {
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.
 OTHERS = {
     *("compute", "dask", "explain", "forecast", "load_readable", "load_status", "persist", "path"),
-    *("annotated", "give_tasks", "inspect", "lines", "recheck", "run", "run_async", "source"),
+    *(
+        "annotated",
+        "give_tasks",
+        "import_sarif",
+        "inspect",
+        "lines",
+        "recheck",
+        "run",
+        "run_async",
+        "source",
+    ),
     *("shards", "status", "submit", "summary", "take_graph", "tasks", "to_bag", "tree"),
     *("asking", "source_folder", "to_dask_dataframe", "visualize"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import jsonschema
 import pytest
-from conftest import Outcome, write_tree
+from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
 
 import codebatch
 from codebatch.batch.log_paths import SnapshotPaths
@@ -21,6 +21,13 @@ from codebatch.compare.diff import improvements, regressions
 from codebatch.model.resources import load_schema
 from codebatch.tasks.languages.python.ruff import RUFF
 
+OWN = """
+import codebatch
+
+@codebatch.task(version=1)
+def own(file):
+    yield codebatch.Metric("length", len(file.text))
+"""
 Main = Callable[..., Outcome]
 
 FILES = {"a.py": "x = 1\ny = 2\n", "pkg/a.py": "import os\n", "pkg/b.py": 'z = "😀é"; w = 1\n'}
@@ -158,7 +165,7 @@ def test_runs_of_several_tools_are_several_tasks(here: Here) -> None:
     (task,) = answer["tasks"]
     assert (task["task_id"], task["findings"]) == ("both", 2)
     assert [tool["name"] for tool in task["tools"]] == ["A", "B"]
-    assert answer["left_out"] == {"said again": 1}
+    assert answer["left_out"] == {"repeated": 1}
 
 
 def test_what_is_left_out_is_counted_and_named(here: Here) -> None:
@@ -177,7 +184,7 @@ def test_what_is_left_out_is_counted_and_named(here: Here) -> None:
         "not in the snapshot": 3,
         "of no file": 1,
         "passed or not applicable": 1,
-        "said again": 1,
+        "repeated": 1,
         "suppressed": 1,
     }
     assert answer["missing"] == {"b/gone.py": 1, "gone.py": 2}
@@ -239,7 +246,7 @@ def test_an_import_equals_what_ruff_says_itself(here: Here) -> None:
     found = here.findings(answer["batch_id"], "ruff")
     assert {(p, line, col, rule, text) for p, line, col, _, rule, _, text in found} == expected
     assert len(found) == len(expected) > 1000
-    assert answer["left_out"].keys() <= {"said again"}
+    assert answer["left_out"].keys() <= {"repeated"}
 
 
 def test_an_import_is_kept_checked_and_put_back(here: Here) -> None:
@@ -304,6 +311,28 @@ def test_what_cannot_be_imported_is_an_error(
     assert (done.code, error["code"]) == (2, code)
     assert words in error["message"]
     assert [row["batch_id"] for row in here.store.batches()] == [batch.id]
+
+
+def test_a_log_on_standard_input(here: Here) -> None:
+    here.scan(FILES)
+    log = write_log(here.folder / "log.sarif", run_of(result("a.py")))
+    answer = here.imported(run_of(result("a.py")))
+    command = cli_command("sarif", "import", "-", "-q", "--store", here.store.path)
+    done = subprocess.run(
+        command, input=log.read_bytes(), env=cli_environment(), capture_output=True, check=True
+    )
+    assert done.stdout.decode().strip() == answer["batch_id"]
+
+
+def test_tasks_that_are_not_known_here_are_an_error(here: Here) -> None:
+    tree = write_tree(here.folder / "tree", FILES)
+    own = write_tree(here.folder, {"own_of_import.py": OWN}) / "own_of_import.py"
+    scan = run_cli("scan", tree, "--task", f"{own}:own", "--store", here.store.path)
+    assert scan.code == 0, scan.err
+    log = write_log(here.folder / "log.sarif", run_of(result("a.py")))
+    done = here.on_store("sarif", "import", log)
+    assert (done.code, "--alone" in done.err) == (2, True)
+    assert here.on_store("sarif", "import", log, "--alone").code == 0
 
 
 def test_in_python(here: Here) -> None:

@@ -418,6 +418,7 @@ def test_what_an_expression_sees_of_a_line_is_bounded():
         ({"format": "lines", "pattern": "(?P<message>a)(?P<file>b)"}, "group 'file' is none of"),
         ({"format": "lines", "pattern": "(?P<message>(a+)+)"}, "repeated itself"),
         ({"format": "lines", "pattern": r"(?P<message>(?:[)*]|\w*\)){2,})"}, "repeated itself"),
+        ({"format": "lines", "pattern": r"(?P<message>(a+){50})"}, "repeated itself"),
         ({"format": "json"}, "fields: 'message' is missing"),
         ({"format": "json", "fields": {"message": "a"}, "results": "a[b"}, "results: 'a[b'"),
         ({"format": "json", "fields": {"message": "a"}, "results": "a..b"}, "results: ''"),
@@ -437,7 +438,11 @@ def test_problems_of_descriptions(output, words):
 
 
 def test_expressions_without_repeated_repetitions_are_right():
-    for pattern in (r"(?P<message>a+b*)c", r"(?P<message>[(+*]+\)+)", r"(?:a|b)+(?P<message>.*)"):
+    for pattern in (
+        r"(?:\d{2}:){3}(?P<message>a+b*)c",
+        r"(?P<message>[(+*]+\)+)",
+        r"(?:a|b)+(?P<message>.*)",
+    ):
         assert output_problems({"format": "lines", "pattern": pattern}) == []
 
 

@@ -22,6 +22,7 @@ from codebatch.cli.options import (
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
+from codebatch.cli.render.widths import abridged
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
@@ -296,4 +297,4 @@ def _explain_lines(document: dict[str, Any]) -> Iterator[str]:
         if name == CODE:
             yield from _code_lines(value)
         else:
-            yield f"  {name} {printable(canonical_json(value).decode())}"
+            yield f"  {name} {abridged(printable(canonical_json(value).decode()))}"

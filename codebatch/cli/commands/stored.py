@@ -34,6 +34,7 @@ from codebatch.cli.options import (
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable, size
 from codebatch.cli.render.progress import Display, count_row
+from codebatch.cli.render.widths import abridged
 from codebatch.model.errors import StoreError, UsageError
 from codebatch.query.show import BATCH, OBJECT
 from codebatch.store import init_store
@@ -334,7 +335,7 @@ def _batch_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
         needs = f" after {', '.join(task['needs'])}" if task["needs"] else ""
         yield f"  task {task['id']} ({task['task']}){needs}  {task['fingerprint']}"
         for key, value in sorted(task["config"].items()):
-            yield f"    {printable(key)}: {printable(value)}"
+            yield f"    {printable(key)}: {abridged(printable(value))}"
         for tool, version in sorted(task["components"]["toolchain"].items()):
             yield f"    {printable(tool)} {printable(version)}"
     yield from call.next(f"codebatch summary --batch {document['batch_id']}")

@@ -27,6 +27,11 @@ def padded(text: str, width: int, *, to_the_right: bool = False) -> str:
     return space + text if to_the_right else text + space
 
 
+def abridged(text: str, most: int = 1_000) -> str:
+    """Return a text, of a longer one than that the beginning and the length."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
 def shortened(text: str, width: int, mark: str) -> str:
     """Return as much of a text as fits, with a mark where some is left out: the end, or the middle
     of a path, of which the beginning and the name say most.

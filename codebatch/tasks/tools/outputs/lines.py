@@ -82,7 +82,7 @@ def _repeats_repetition(pattern: str) -> bool:
         elif token["many"]:
             if last_has:
                 return True
-            open_groups[-1] = True
+            open_groups[-1] |= "{" not in text or "," in text  # a fixed number is no choice
         else:
             last_has = False
     return False
