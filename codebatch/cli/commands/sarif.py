@@ -60,16 +60,16 @@ def sarif_import(
 ) -> None:
     """Make the findings of a log of SARIF 2.1.0 the records of a task.
 
-    FILE is what CodeQL or any other scanner has written; '-' is standard input. A new batch over the snapshot of the given
-    one has its findings beside the tasks of that batch, so that errors, diff, export and sql show
-    them. The same log gives the same batch.
+    FILE is what CodeQL or any other scanner has written; '-' is standard input. A new batch over
+    the snapshot of the given one has its findings beside the tasks of that batch, so that errors,
+    diff, export and sql show them. The same log gives the same batch.
 
     Paths in the log may be absolute, or begin at another folder: they are matched to the files of
     the snapshot by their ends. What is no finding of a file of the snapshot is counted and named.
     """
     if snapshot_id is not None and call.batch_id is not None:
         raise UsageError("--snapshot is for a log alone, and --batch for one beside tasks")
-    data = logs.read_file(file, click.get_binary_stream("stdin") if file == "-" else None)
+    data = logs.read_file(file, sys.stdin.buffer if file == "-" else None)
     if snapshot_id is not None:
         opened = call.open()
         found, beside = opened.find_snapshot(snapshot_id).id, None
