@@ -145,11 +145,12 @@ def pending_work(store: StoreDirectory, batch_status: BatchStatus) -> Pending:
 
 def code_of(tasks: Sequence[PlannedTask]) -> bytes:
     """Return the code of users' tasks among those of a plan, as processes that run them get it."""
-    planned = [task for task in tasks if task.code is not None]
+    from codebatch.tasks.registry import TOOL, task_of
+
+    planned = [task for task in tasks if task.code is not None or task.task == TOOL]
     if not planned:
         return b""
     from codebatch.tasks.code.carry import carry
-    from codebatch.tasks.registry import task_of
 
     return carry(list(map(task_of, planned)))
 

@@ -42,7 +42,15 @@ from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.decorator import toolchain
 from codebatch.tasks.languages.detect import DETECTION, detect_language, facet_readers
-from codebatch.tasks.registry import carried, code_of, is_built_in, register, source_of, task_of
+from codebatch.tasks.registry import (
+    carried,
+    code_of,
+    give_tool,
+    is_built_in,
+    register,
+    source_of,
+    task_of,
+)
 from codebatch.tasks.rules import RULES
 
 if TYPE_CHECKING:
@@ -133,6 +141,8 @@ def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
     for id_, task, needs, config in pipeline.tasks:
         reads_tree = task.reads_tree and not parsers.isdisjoint(needs)
         code = None if is_built_in(task) else register(task)
+        if task.definition:
+            give_tool(config)
         parts = _components(task, config, code, reads_tree=reads_tree)
         planned.append(_planned(id_, task, needs, parts))
     try:

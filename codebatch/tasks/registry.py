@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from codebatch.model.errors import CodeBatchError, TaskInvalidError, TaskNotFoundError
 from codebatch.model.records import PlannedTask
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GROUP = "codebatch.tasks"
 _ADDRESS = re.compile(r"(?!-)(?:.+\.py|\w+(?:\.\w+)*):\w+(?:\.\w+)*\Z")
+TOOL = "tool"  # the task that every description is
 BUILT_IN = {
     "parse": "codebatch.tasks.parse:parse",
     "analyze": "codebatch.tasks.analyze:analyze",
@@ -33,7 +34,7 @@ BUILT_IN = {
     "shapes": "codebatch.tasks.shapes:shapes",
     "hotspots": "codebatch.tasks.hotspots:Hotspots",
     "duplicates": "codebatch.tasks.duplicates:Duplicates",
-    "tool": "codebatch.tasks.tools.task:TOOL",
+    TOOL: "codebatch.tasks.tools.task:TOOL",
     "sarif": "codebatch.tasks.sarif:SARIF",
 }
 
@@ -68,6 +69,10 @@ def resolve_task(given: object) -> Task:
         return given
     if not isinstance(given, str):
         raise _no_task(getattr(given, "__name__", repr(given)))
+    if given.endswith(".json"):
+        from codebatch.tasks.tools import load_tool  # noqa: PLC0415 - for tools alone
+
+        return load_tool(given)
     if ":" not in given:
         return find_task(given)
     from codebatch.tasks.code import load_object  # noqa: PLC0415 - for users' tasks alone
@@ -92,8 +97,25 @@ def give_tasks(given: Sequence[object], planned: Sequence[PlannedTask]) -> None:
             raise TaskNotFoundError(
                 f"task {task.name} is none of the batch", hints=[f"its tasks: {', '.join(names)}"]
             )
-        if not is_built_in(task):
+        if task.definition:
+            _give_tool(task, planned)
+        elif not is_built_in(task):
             register(task)
+
+
+def give_tool(config: Mapping[str, Any]) -> None:
+    """Have the description of a tool count as given: a plan may name its command."""
+    from codebatch.tasks.tools import trust  # noqa: PLC0415 - for tools alone
+
+    trust.remember(config)
+
+
+def _give_tool(task: Task, planned: Sequence[PlannedTask]) -> None:
+    from codebatch.tasks.tools import trust  # noqa: PLC0415 - for tools alone
+
+    for one in planned:
+        if one.task == task.definition:
+            trust.remember_filled(task.config, one.config)
 
 
 def _no_task(what: str) -> TaskInvalidError:
@@ -142,6 +164,8 @@ def built_in_tasks() -> list[Task]:
 def task_of(planned: PlannedTask) -> Task:
     """The task of a plan, as it was planned; `TaskNotFoundError` where it is not known here."""
     if planned.code is None:
+        if planned.task == TOOL:
+            check_tool(planned)
         return find_task(planned.task).bound(planned.config)
     found = _by_digest.get((planned.task, planned.code))
     if found is None and (known := carried(planned)) is not None:
@@ -150,6 +174,23 @@ def task_of(planned: PlannedTask) -> Task:
         register(find_task(planned.task))
         found = _by_digest.get((planned.task, planned.code))
     return found or _other_version(planned)
+
+
+def check_tool(planned: PlannedTask) -> None:
+    """Raise `TaskNotFoundError` where a plan names a command that nobody has given here: a store
+    says what it likes.
+    """
+    from codebatch.tasks.tools import trust  # noqa: PLC0415 - for tools alone
+
+    if not (trust.is_given(planned.config) or trust.is_packaged(planned.config)):
+        raise TaskNotFoundError(
+            f"the command of task {planned.id} is none that was given here: the store names it",
+            hints=[
+                "see it: codebatch show BATCH --json",
+                "give it: --task FILE.json, with its description",
+            ],
+            details={"task": planned.id, "run": cast("Any", planned.config["run"])},
+        )
 
 
 def carried(planned: PlannedTask) -> Known | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Note, write_tree
+from conftest import Note, run_cli, write_tree
 
 import codebatch
 from codebatch.tasks.tools import tool_names
 from codebatch.tasks.tools.catalogue import described, load_tool
 from codebatch.tasks.tools.program import MISSING, find_program, version_of, without_network
+from codebatch.tasks.tools.trust import is_packaged
 
 PYTHON = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 NODE = "require('fs').writeFileSync({marker!r}, '');\nmodule.exports = {{}};\n"
@@ -141,3 +144,55 @@ def _accept(server: socket.socket) -> None:
             server.accept()[0].close()
     except OSError:
         return  # closed
+
+
+def test_a_command_that_a_store_names_is_not_run(tmp_path: Path) -> None:
+    """A batch of a stranger's store; a process that was given nothing is asked to run it."""
+    marker = tmp_path / "was-run"
+    tree = write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})
+    task = codebatch.tool(
+        "evil",
+        run=["sh", "-c", f"touch {marker}", "${target}"],
+        version_command=["sh", "-c", f"touch {marker}; echo 1"],
+        output={"format": "none"},
+    )
+    (tmp_path / "evil.json").write_text(json.dumps(dict(task.config)))
+    fields = {name: value for name, value in task.config.items() if name != "name"}
+    whole = codebatch.tool("whole", **{**fields, "depends": "project"})
+    for tool in (task, whole):
+        store = codebatch.open_store(tmp_path / f"{tool.name}-store", create=True)
+        batch = store.batch(store.snapshot(tree), tasks=[tool])
+        marker.unlink(missing_ok=True)
+        where = ("--batch", batch.id, "--store", store.path)
+        for scheduler in ("sync", "processes"):
+            done = run_cli("run", *where, "--scheduler", scheduler)
+            assert done.code == 2, done
+            assert "is none that was given here" in done.err
+        for words in (["status"], ["plan"], ["explain", "--task", tool.name, "--file", "a.py"]):
+            run_cli(*words, *where)
+        run_cli("verify", "--store", store.path)
+        run_cli("diagnose", "--store", store.path)
+        assert not marker.exists()
+    done = run_cli(
+        "run",
+        "--batch",
+        "latest",
+        "--store",
+        tmp_path / "evil-store",
+        "--task",
+        tmp_path / "evil.json",
+    )
+    assert done.code == 0, done
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"variables": {"LD_PRELOAD": "./x.so"}}, {"environment": ["A"]}]
+)
+def test_a_packaged_description_that_was_changed_is_none(change: dict[str, Any]) -> None:
+    config = dict(load_tool("ruff").config)
+    assert is_packaged(config)
+    assert is_packaged({**config, "timeout": 5})
+    assert not is_packaged({**config, **change})
+    assert not is_packaged({**config, "config_files": {"a/.eslintrc.js": ""}})
+    assert is_packaged({**config, "config_files": {"a/ruff.toml": ""}})

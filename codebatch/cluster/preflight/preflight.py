@@ -40,6 +40,7 @@ from codebatch.cluster.preflight.environment import (
     facts_here,
     own_version,
     store_probe,
+    trust_tools,
 )
 from codebatch.cluster.settings import AUTO, SHARED, SHIPPED
 from codebatch.model.errors import ClusterError
@@ -274,6 +275,7 @@ async def _answer(
     """Runs on a worker, in its event loop; plain data, which a scheduler may hand on."""
 
     def answer() -> dict[str, object]:
+        trust_tools(tasks)
         facts = facts_here(tasks, store)._replace(name=str(dask_worker.name))
         if tasks and all(facts.tasks.get(task.id) == task.components for task in tasks):
             start_server()

@@ -11,7 +11,7 @@ that runs them has adopted them; one that only gives work to such processes is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -21,6 +21,7 @@ from codebatch.model.errors import CodeBatchError, TaskCodeError, TaskLoadError
 from codebatch.tasks.code.describe import describe_task, is_built_in
 from codebatch.tasks.code.importer import ModuleSource, hold
 from codebatch.tasks.code.load import load_object
+from codebatch.tasks.tools.trust import remember
 
 NOTHING = b""  # the code of built-in tasks: everyone has it
 
@@ -35,6 +36,14 @@ class AnyTask(Protocol):
     @property
     def function(self) -> Any:
         """The function or class that it is made of."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its settings."""
+
+    @property
+    def definition(self) -> str:
+        """The built-in task that it is with its settings, where it is a tool."""
 
     @property
     def prepare(self) -> Any:
@@ -67,6 +76,7 @@ def carry(tasks: Sequence[AnyTask]) -> bytes:
     """Return the code of tasks as one message: `NOTHING` where all are built in."""
     sources: dict[str, ModuleSource] = {}
     carried = []
+    tools = [dict(task.config) for task in tasks if task.definition]
     for task in tasks:
         if is_built_in(task.function):
             continue
@@ -78,15 +88,16 @@ def carry(tasks: Sequence[AnyTask]) -> bytes:
         address = found.address or ""
         prepares = task.prepare is not None
         carried.append(CarriedTask(task.name, found.code.digest, address, pickled, prepares))
-    if not carried:
+    if not carried and not tools:
         return NOTHING
     modules = [sources[name] for name in sorted(sources)]
-    return cast("bytes", msgpack.packb([modules, carried], unicode_errors="surrogatepass"))
+    return cast("bytes", msgpack.packb([modules, carried, tools], unicode_errors="surrogatepass"))
 
 
 def adopt(data: bytes) -> None:
     """Load the tasks of a message; `TaskLoadError` where one cannot be loaded here."""
     modules, tasks = _unpacked(data)
+    _trust(data)
     hold(modules)
     for task in tasks:
         loaded = load_object(task.address) if task.address else _unpickled(task)
@@ -95,6 +106,7 @@ def adopt(data: bytes) -> None:
 
 def be_told(data: bytes) -> None:
     """Know which tasks a message has without loading them; nothing of it is run."""
+    _trust(data)
     for task in _unpacked(data)[1]:
         _known.setdefault((task.name, task.digest), Known(None, task.prepares))
 
@@ -109,8 +121,16 @@ def _unpacked(data: bytes) -> tuple[list[ModuleSource], list[CarriedTask]]:
     """Return what a message has; it comes to a worker with each call."""
     if not data:
         return [], []
-    modules, tasks = msgpack.unpackb(data, unicode_errors="surrogatepass")
+    modules, tasks, _ = msgpack.unpackb(data, unicode_errors="surrogatepass")
     return [ModuleSource(*one) for one in modules], [CarriedTask(*one) for one in tasks]
+
+
+@lru_cache(maxsize=4)
+def _trust(data: bytes) -> None:
+    """Have the descriptions of tools in a message count as given: so they were to its sender."""
+    if data:
+        for config in msgpack.unpackb(data, unicode_errors="surrogatepass")[2]:
+            remember(config)
 
 
 def _pickled(task: AnyTask) -> bytes:
