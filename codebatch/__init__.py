@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from codebatch.tasks.records import Artifact, Diagnostic, Edge, Metric, Patch, Skip, Symbol
     from codebatch.tasks.rules import Rule
     from codebatch.tasks.tools.catalogue import tool
+    from codebatch.tasks.tools.listing import tools
+    from codebatch.testing.certify import certify
 
 __all__ = [
     "Artifact",
@@ -54,12 +56,14 @@ __all__ = [
     "TaskProgress",
     "UnfinishedBatchWarning",
     "__version__",
+    "certify",
     "find_store",
     "open_store",
     "pipelines",
     "scan",
     "task",
     "tool",
+    "tools",
 ]
 
 _HOMES = {
@@ -81,8 +85,10 @@ _HOMES = {
     "Task": "codebatch.tasks.base",
     "TaskProgress": "codebatch.status.progress",
     "UnfinishedBatchWarning": "codebatch.api.results",
+    "certify": "codebatch.testing.certify",
     "task": "codebatch.tasks.decorator",
     "tool": "codebatch.tasks.tools.catalogue",
+    "tools": "codebatch.tasks.tools.listing",
 }
 
 

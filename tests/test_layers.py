@@ -48,7 +48,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}
     | {"testing"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
-    "__init__": {"model", "tasks", "status", "batch", "api"},
+    "__init__": {"model", "tasks", "testing", "status", "batch", "api"},
     "__main__": {"runtime", "cli"},
 }
 # The modules of a folder that no other folder imports: what others need of them, the folder gives.

@@ -136,7 +136,7 @@ OTHERS = {
     *("cli.export", "cli.name-rm", "cli.name-set", "cli.regressions", "cli.rm", "pipeline"),
     *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),
     *("cli.diff-rows", "cli.pipeline-validate", "cli.task-list", "cli.task-new", "cli.task-run"),
-    *("cli.tool-import", "verdict"),
+    *("cli.tool-certify", "cli.tool-import", "cli.tools", "verdict"),
 }
 
 

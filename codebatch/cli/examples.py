@@ -86,10 +86,15 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "task new": ("codebatch task new todos",),
     "task run": ("codebatch task run todos.py:todos src",),
     "tasks": ("codebatch tasks",),
+    "tool certify": (
+        "codebatch tool certify ruff .",
+        "codebatch tool certify tools/mine.json src --rounds 10",
+    ),
     "tool import": (
         "codebatch tool import .",
         "codebatch tool import ~/src/plugins --output tools",
     ),
+    "tools": ("codebatch tools", "codebatch tools --json"),
     "top": ("codebatch top --by code", "codebatch top --by function_complexity --limit 20"),
     "tree": ("codebatch tree src/app.py --line 120", "codebatch tree src/app.py --depth 2"),
     "verify": ("codebatch verify", "codebatch verify --read-data --subset 10%"),

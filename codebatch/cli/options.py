@@ -101,6 +101,13 @@ pipeline_option = click.option(
     metavar="NAME|PATH",
     help="A packaged pipeline, or a pipeline document. Default: what --task names, else full.",
 )
+read_configs_option = click.option(
+    "--read-config",
+    "read_configs",
+    multiple=True,
+    metavar="NAME",
+    help="Let tools see files of this name in the tree, which configure them: ruff.toml.",
+)
 tasks_options: tuple[Option, ...] = (
     click.option(
         "--task",
@@ -116,13 +123,7 @@ tasks_options: tuple[Option, ...] = (
         metavar="NAME|FILE.json",
         help="A program to add as a task, by its description. May be given again.",
     ),
-    click.option(
-        "--read-config",
-        "read_configs",
-        multiple=True,
-        metavar="NAME",
-        help="Let tools see files of this name in the tree, which configure them: ruff.toml.",
-    ),
+    read_configs_option,
 )
 
 

@@ -59,6 +59,7 @@ SECTIONS = {
     },
     "Write tasks": {
         "task": "authoring:task_group",
+        "tools": "tools:tools",
         "tool": "tools:tool_group",
         "pipelines": "plans:pipelines",
         "pipeline": "plans:pipeline",

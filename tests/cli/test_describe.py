@@ -63,7 +63,7 @@ VIEWS: dict[str, list[list[str]]] = {
 OTHERS = {
     *("api", "batch init", "batch rm", "gc", "init", "memo import", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
-    *("tool import", "sarif import"),
+    *("sarif import", "tool certify", "tool import", "tools"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
 }
 

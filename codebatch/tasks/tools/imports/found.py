@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
-from codebatch.model.resources import load_schema, schema_errors
+from codebatch.model.errors import TaskInvalidError
+from codebatch.model.resources import load_schema
+from codebatch.tasks.tools.catalogue import make_tool
 from codebatch.tasks.tools.description import SCHEMA
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -58,8 +60,10 @@ class Imported:
             for name, rule in known.items()
             if name in document and (name in required or document[name] != rule["default"])
         }
-        if wrong := schema_errors(made, schema):
-            raise UntranslatableError(f"no valid description: {wrong[0]}")
+        try:
+            make_tool(made)
+        except TaskInvalidError as error:
+            raise UntranslatableError(f"no valid description: {error.message}") from error
         if made["name"] in self.descriptions:
             raise UntranslatableError("another of that name is translated")
         self.descriptions[made["name"]] = made

@@ -38,16 +38,23 @@ TRUNK_OUTPUTS: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
     ),
     "bandit": (
         _json(
-            "results.[]",
+            "results[]",
             "path=filename line=line_number column=col_offset code=test_id message=issue_text "
             "severity=issue_severity",
             column_base=0,
         ),
-        _pairs("HIGH=error MEDIUM=warning LOW=info *=warning"),
+        _pairs("high=error medium=warning low=info *=warning"),
+    ),
+    "buildifier": (
+        _json(
+            "files[].warnings[]",
+            "path=$1.filename line=start.line column=start.column code=category message=message",
+        ),
+        {},
     ),
     "eslint": (
         _json(
-            "[].messages.[]",
+            "[].messages[]",
             "path=$1.filePath line=line column=column code=ruleId message=message "
             "severity=severity",
             code="syntax-error",
@@ -66,7 +73,15 @@ TRUNK_OUTPUTS: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
             line_base=0,
             column_base=0,
         ),
-        _pairs("Error=error Warning=warning Information=info Hint=info *=warning"),
+        _pairs("error=error warning=warning information=info hint=info *=warning"),
+    ),
+    "markdownlint": (
+        _json(
+            "[]",
+            "path=fileName line=lineNumber column=errorRange.0 code=ruleNames.0 "
+            "message=ruleDescription",
+        ),
+        {},
     ),
     "mypy": (
         {
@@ -86,19 +101,20 @@ TRUNK_OUTPUTS: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
     ),
     "rubocop": (
         _json(
-            "files.[].offenses.[]",
+            "files[].offenses[]",
             "path=$1.path line=location.line column=location.column code=cop_name "
             "message=message severity=severity",
         ),
         _GRADED,
     ),
+    "sarif_uri": ({"format": "sarif"}, {}),
     "shellcheck": (
         _json("[]", "path=file line=line column=column code=code message=message severity=level"),
         _LOUD,
     ),
     "stylelint": (
         _json(
-            "[].warnings.[]",
+            "[].warnings[]",
             "path=$1.source line=line column=column code=rule message=text severity=severity",
         ),
         _LOUD,

@@ -236,7 +236,7 @@ def _output(command: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     if known is None:
         raise UntranslatableError(f"its output {form} is read by trunk itself")
     output, severities = known
-    if "path" not in output.get("fields", output) and command.get("batch") is True:
+    if "path" not in output.get("fields", {"path": ""}) and command.get("batch") is True:
         raise UntranslatableError(f"its output {form} does not name the file")
     return {**output, **source}, severities
 

@@ -1,0 +1,45 @@
+"""The packaged tools, with what of them is installed here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from codebatch.model.resources import list_tools, load_tool_document
+from codebatch.tasks.tools.description import Description
+from codebatch.tasks.tools.program import MISSING, version_of
+
+_AT_ONCE = 4
+# How each installer is told to get something; ``see`` names a page.
+_COMMANDS = {
+    "pip": "pip install",
+    "npm": "npm install --global",
+    "apt": "apt install",
+    "cargo": "cargo install",
+    "go": "go install",
+    "gem": "gem install",
+    "brew": "brew install",
+    "see": "see",
+}
+
+
+def tools() -> list[dict[str, Any]]:
+    """Return the tools that have a packaged description, by name: what each is for, the languages
+    it is given, what its findings depend on, its version here, None where it is not installed, and
+    the commands that get it.
+    """
+    found = [Description.from_document(load_tool_document(name)) for name in list_tools()]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        versions = threads.map(version_of, found)
+    return [
+        {
+            "name": one.name,
+            "summary": one.summary,
+            "languages": list(one.files.get("languages", ())),
+            "depends": one.depends,
+            "version": None if version == MISSING else version,
+            "install": [f"{_COMMANDS[by]} {what}" for by, what in one.install.items()],
+            "link": one.link,
+        }
+        for one, version in zip(found, versions, strict=True)
+    ]
