@@ -206,6 +206,11 @@ def _pipelines(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
     yield CompletionItem(text, type="file")
 
 
+def _tools(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
+    yield from resources.list_tools()
+    yield CompletionItem(text, type="file")
+
+
 def _schedulers(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
     yield from ("auto", "sync", "threads", "processes", "tcp://", "tls://")
     yield CompletionItem(text, type="file")
@@ -255,6 +260,7 @@ OPTIONS: Mapping[str, Offers] = {
     "--store": _paths("dir"),
     "--symbol-type": _words(SYMBOL_TYPES),
     "--task": _task,
+    "--tool": _tools,
     "--with": _tasks,
 }
 _ARGUMENTS: Mapping[str, Offers] = {
@@ -265,6 +271,7 @@ _ARGUMENTS: Mapping[str, Offers] = {
     "FILE.py:NAME|MODULE:NAME|NAME": _tasks,
     "ID": _ids,
     "NAME": _names,
+    "NAME|FILE.json": _tools,
     "NAME|PATH": _pipelines,
     "PATH": _paths("file"),
 }

@@ -29,6 +29,7 @@ FREE = {
         "--min",
         "--name",
     ),
+    *("--read-config", "--rounds", "--seed"),
     *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
     "--workers",
 }
@@ -89,6 +90,8 @@ def test_values_of_the_batch(ask: Scanned) -> None:
 
 def test_words_and_files_of_the_shell(ask: Scanned) -> None:
     assert "full" in offers("scan", ".", "--pipeline", "f")
+    assert "ruff" in offers("scan", ".", "--tool", "r")
+    assert "ruff" in offers("tool", "certify", "r")
     assert offers("run", "--scheduler", "th")[0] == "threads"
     assert offers("files", "--format", "c") == ["csv"]
     assert "sarif" in offers("export", "--format", "s")

@@ -185,9 +185,10 @@ def test_plugins_are_translated(here: Path, main: Main) -> None:
     fix = written("tools/spots-fix.json")
     assert fix["output"] == {"format": "rewrite"}
     assert (fix["success_codes"], fix["error_codes"], fix["batch"]) == ([], [2], 1)
-    assert fix["depends"] == "project"
+    assert "depends" not in fix
     whole = written("tools/whole.json")
     assert (whole["run"], "files" in whole) == (["whole", "${dir}"], False)
+    assert whole["depends"] == "project"
     server = written("tools/server.json")
     assert server["files"] == {"include": ["**/*ci/**/*.yaml"]}
     assert (server["output"]["line_base"], server["batch"]) == (0, 1)

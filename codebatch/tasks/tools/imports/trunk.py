@@ -121,6 +121,7 @@ class _Linter:
         _check_supported(command)
         run = self._run(command)
         output, severities = _output(command)
+        is_of_file = command.get("cache_results") is True or output["format"] == "rewrite"
         described = {
             "name": name,
             "summary": text(command.get("description"), "description")[:200],
@@ -129,7 +130,7 @@ class _Linter:
             "run": run,
             "output": output,
             "batch": 1_000_000 if command.get("batch") is True else 1,
-            "depends": PATH if command.get("cache_results") is True else PROJECT,
+            "depends": PATH if is_of_file else PROJECT,
             **_codes(command),
             **_configs(command),
             **_environment(command),
