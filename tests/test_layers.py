@@ -40,13 +40,15 @@ LAYERS: dict[str, set[str]] = {
     | {"reduction", "cluster", "status"},
     "query": {"runtime", "model", "store", "tasks", "snapshot", "processes", "status"},
     "compare": {"model", "store", "status", "query"},
-    "export": {"model", "store", "tasks", "status", "query", "compare"},
+    "patches": {"model", "store", "snapshot", "status", "query"},
+    "export": {"patches", "model", "store", "tasks", "status", "query", "compare"},
     "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes"}
     | {"cluster", "status", "batch"},
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes", "graph"}
-    | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"},
+    | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
+    | {"patches"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}
-    | {"testing"}
+    | {"testing", "patches"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
     "__init__": {"model", "tasks", "testing", "status", "batch", "api"},
     "__main__": {"runtime", "cli"},

@@ -133,7 +133,15 @@ RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
-    *("cli.export", "cli.name-rm", "cli.name-set", "cli.regressions", "cli.rm", "pipeline"),
+    *(
+        "cli.apply",
+        "cli.export",
+        "cli.name-rm",
+        "cli.name-set",
+        "cli.regressions",
+        "cli.rm",
+        "pipeline",
+    ),
     *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),
     *("cli.diff-rows", "cli.pipeline-validate", "cli.task-list", "cli.task-new", "cli.task-run"),
     *("cli.tool-certify", "cli.tool-import", "cli.tools", "verdict"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import sarif as logs
     from codebatch.cluster.connect import beside
+    from codebatch.patches import apply as patches
     from codebatch.query import inspect
     from codebatch.tasks import registry
 else:
@@ -29,6 +30,7 @@ else:
     explanations = lazy("codebatch.batch.explain")
     forecasts = lazy("codebatch.batch.forecast")
     logs = lazy("codebatch.batch.sarif")
+    patches = lazy("codebatch.patches.apply")
     inspect = lazy("codebatch.query.inspect")
     registry = lazy("codebatch.tasks.registry")
 
@@ -219,6 +221,20 @@ class Batch(Results):
     def forecast(self) -> forecasts.Forecast:
         """Return what a run would compute and what it would reuse, and why."""
         return forecasts.forecast_batch(self.directory, self.id)
+
+    @of_batch
+    def apply(
+        self, directory: PathLike, *, task: str | None = None, dry_run: bool = False
+    ) -> patches.ApplyReport:
+        """Make the changes of a task, or of all that have patches, in the files of a folder, or
+        with ``dry_run`` only find out whether that can be done: all of them, or none.
+
+        `PatchRefusedError` names the files that have neither the bytes that they have in the batch
+        nor those that the change makes; `PatchConflictError` those that several tasks would change.
+        """
+        return patches.apply_patches(
+            self.directory, self.load_status(), os.fspath(directory), task, dry_run=dry_run
+        )
 
     @of_batch
     def explain(self, task: str, path: PathLike) -> Document:

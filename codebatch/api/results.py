@@ -28,7 +28,7 @@ from codebatch.store import StoreDirectory, expecting
 if TYPE_CHECKING:
     from codebatch import export as exports
     from codebatch.query import filters as conditions
-    from codebatch.query import inspect, skipped, sql, syntax, top, views
+    from codebatch.query import inspect, skipped, sql, syntax, top, values, views
     from codebatch.query import records as queries
     from codebatch.status import activity as activities
     from codebatch.tasks.languages.tree import SyntaxTree
@@ -42,6 +42,7 @@ else:
     sql = lazy("codebatch.query.sql")
     syntax = lazy("codebatch.query.syntax")
     top = lazy("codebatch.query.top")
+    values = lazy("codebatch.query.values")
     views = lazy("codebatch.query.views")
 
 Paths = PathLike | Sequence[PathLike]  # folders, files, globs
@@ -201,6 +202,13 @@ class Results(Collection):
         _, found = syntax.load_source(self.directory, self.id, os.fspath(path))
         return found.content if raw else found.text
 
+    @of_batch
+    def value(self, record: Record) -> bytes:
+        """Return the bytes that a record refers to: of a patch the diff, of an artifact the file,
+        of a syntax tree its encoding.
+        """
+        return values.load_value(self.directory, record)
+
     def records(
         self,
         *,
@@ -268,8 +276,9 @@ class Results(Collection):
         task: str | None = None,
         **filters: Any,
     ) -> exports.ExportReport:
-        """Write matching records as ``jsonl``, ``csv`` or ``parquet``, or findings as ``sarif`` or
-        ``github``, compared with ``base``; ``limited=False`` writes more than GitHub takes.
+        """Write matching records as ``jsonl``, ``csv`` or ``parquet``, patches as ``patch``, or
+        findings as ``sarif`` or ``github``, compared with ``base``; ``limited=False`` writes more
+        than GitHub takes.
         """
         others = [] if base is None else [self._status_of(base)]
         batch_status, chosen = self._select(*others, **filters)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "api": ("codebatch api --json",),
+    "apply": ("codebatch apply . --dry-run", "codebatch apply src --task fix"),
     "batch init": (
         "codebatch batch init --snapshot latest --pipeline full",
         "codebatch batch init --task checks.py:todos --name todos",

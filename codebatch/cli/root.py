@@ -57,6 +57,9 @@ SECTIONS = {
         "resume": "runs:resume",
         "status": "status:status",
     },
+    "Change files": {
+        "apply": "apply:apply",
+    },
     "Write tasks": {
         "task": "authoring:task_group",
         "tools": "tools:tools",

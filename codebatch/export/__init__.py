@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from codebatch.export.github import write_github
+from codebatch.export.patch import write_patch
 from codebatch.export.sarif import write_sarif
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.export.tables import write_csv, write_parquet
@@ -33,6 +34,7 @@ _WRITERS = {
     "parquet": write_parquet,
     "sarif": write_sarif,
     "github": write_github,
+    "patch": write_patch,
 }
 FORMATS = tuple(_WRITERS)
 FINDING_FORMATS = ("sarif", "github")

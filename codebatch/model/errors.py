@@ -24,8 +24,9 @@ EXIT_INTERRUPTED = 130
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
     EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
-    "--require-reused forbids, --recompute gave other results that are not replaced, or verify "
-    "found damage, with --repair damage that is left",
+    "--require-reused forbids, --recompute gave other results that are not replaced, files that "
+    "apply would change are other than in the batch, or verify found damage, with --repair damage "
+    "that is left",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong, or the output cannot be "
     "written",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
@@ -290,6 +291,14 @@ class NotReusedError(CodeBatchError, code="NOT_REUSED", exit_code=EXIT_GATE):
 
 class LogInvalidError(UsageError, code="LOG_INVALID"):
     """A file to import is no log of SARIF, or cannot be read."""
+
+
+class PatchConflictError(UsageError, code="PATCH_CONFLICT"):
+    """Several tasks would change the same file."""
+
+
+class PatchRefusedError(CodeBatchError, code="PATCH_REFUSED", exit_code=EXIT_GATE):
+    """Files that patches are for are not what they were in the snapshot; nothing is changed."""
 
 
 class ArchiveInvalidError(UsageError, code="ARCHIVE_INVALID"):

@@ -34,7 +34,7 @@ _KINDS_WITH: Mapping[str, frozenset[str]] = {
     "metric": frozenset({"metric"}),
     "min": frozenset({"metric"}),
     "max": frozenset({"metric"}),
-    "name": frozenset({"symbol", "edge", "metric"}),
+    "name": frozenset({"artifact", "symbol", "edge", "metric"}),
 }
 _CHOICES: Mapping[str, Sequence[str]] = {
     "severity": SEVERITIES,

@@ -5,7 +5,6 @@ A tree is what the task `parse` has recorded; the source is in the snapshot, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 import msgpack
@@ -15,14 +14,12 @@ from codebatch.model.records import DONE, InputFile, Plan, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.inspect import LINKS, LocatedFile, locate_file
 from codebatch.query.records import Matcher
-from codebatch.store import StoreDirectory, parse_chunks, typed
-from codebatch.store.layout import CHUNK_BYTES
+from codebatch.query.values import load_value
+from codebatch.store import StoreDirectory
 from codebatch.tasks.languages.ecmascript.decode import decode as decode_tree_sitter
 from codebatch.tasks.languages.python.decode import decode as decode_python
 from codebatch.tasks.languages.tree import Columns, SyntaxTree
 from codebatch.tasks.source import SourceFile
-
-MOST_BYTES = 2**30  # of a tree that is joined from chunks
 
 _DECODERS: Mapping[str, Callable[[bytes], Columns]] = {
     "python-ast-flat/2+msgpack": decode_python,
@@ -48,7 +45,7 @@ def load_tree(store: StoreDirectory, batch_id: str, name: str) -> SyntaxTree:
     decode = _DECODERS.get(stored_format)
     if decode is None:
         raise StoreDamagedError(f"no format of syntax trees is called {stored_format}")
-    columns = _decoded(decode, _value(store, found))
+    columns = _decoded(decode, load_value(store, found))
     return SyntaxTree(located.file.path, located.file.language, stored_format, columns)
 
 
@@ -93,24 +90,6 @@ def _reason(said: list[Record], located: LocatedFile) -> str:
             return str(record["reason"])
         return f"line {record['line']}: {record['message']}"
     return f"nothing could be made of it as {located.file.language}"
-
-
-def _value(store: StoreDirectory, record: Record) -> bytes:
-    """Return the bytes that a record refers to, joined where they are cut into chunks."""
-    digest = str(record["object"])
-    if record.get("chunked") is not True:
-        return store.objects.read(digest)
-    manifest = store.objects.read(digest, CHUNK_BYTES)
-    chunks = parse_chunks(manifest)
-    size = typed(manifest, lambda data: json.loads(data)["size"], "a chunk list")
-    joined = bytearray()
-    for chunk in chunks:
-        joined += store.objects.read(chunk, CHUNK_BYTES)
-        if len(joined) > MOST_BYTES:
-            raise StoreDamagedError(f"the value {digest} has more than {MOST_BYTES:,} bytes")
-    if len(joined) != size:
-        raise StoreDamagedError(f"the value {digest} has {len(joined):,} bytes, not {size!r:.20}")
-    return bytes(joined)
 
 
 def _decoded(decode: Callable[[bytes], Columns], data: bytes) -> Columns:

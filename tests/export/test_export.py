@@ -517,7 +517,7 @@ def unescaped(text: str) -> str:
 
 
 def test_formats_are_named_in_a_line_where_none_is_given(scanned: Scanned, main: Main) -> None:
-    told = "Missing option '--format'. Choose from: jsonl, csv, parquet, sarif, github"
+    told = "Missing option '--format'. Choose from: jsonl, csv, parquet, sarif, github, patch"
     done = main("export", "--store", scanned.path)
     assert (done.code, done.err.splitlines()[0]) == (2, f"error: {told}")
     done = main("export", "--store", scanned.path, "--json")
@@ -587,10 +587,11 @@ def test_output_file(scanned: Scanned, main: Main, tmp_path: Path, name: str) ->
     target.write_text("old")
     link = tmp_path / "link"
     link.symlink_to(target)
-    words = ["--kind", "diagnostic", "--store", scanned.path]
+    kind = "patch" if name == "patch" else "diagnostic"
+    words = ["--kind", kind, "--store", scanned.path]
     done = main("export", "--format", name, "--output", link, *words)
     assert (done.code, done.stdout) == (0, b"")
-    assert target.read_bytes() == exported(scanned.batch, name, kind="diagnostic")
+    assert target.read_bytes() == exported(scanned.batch, name, kind=kind)
     assert main("export", "--format", name, *words).stdout == target.read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["link", "out file"]
     assert link.is_symlink()

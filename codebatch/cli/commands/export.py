@@ -52,6 +52,7 @@ def export(call: Call, name: str, target: str, base: str | None, no_limit: bool)
     parquet  the same, typed; needs pip install 'codebatch[parquet]'
     sarif    findings as SARIF 2.1.0, for code scanning and editors
     github   findings as annotations of a GitHub Actions step
+    patch    changes that tasks propose, as one diff for git apply and patch -p1
 
     GitHub takes 25,000 results and 10 MB (gzip) of a SARIF run and shows 5,000 of them; of a step
     it shows 10 annotations of each severity. What goes beyond is left out, the least severe
@@ -95,7 +96,7 @@ class _Terminal(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Write whole characters, control characters escaped."""
-        text = log_text(bytes(data).decode("utf-8"))
+        text = log_text(bytes(data).decode("utf-8", "surrogateescape"))
         click.echo(_LONE_RETURN.sub(r"\\r", text), nl=False)
         return len(data)
 

@@ -16,7 +16,6 @@ from codebatch.tasks.file import File
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.languages.detect import PATH as PATH_FACET
 from codebatch.tasks.languages.detect import siblings_in
-from codebatch.tasks.patches import with_patches
 from codebatch.tasks.source import SourceFile
 from codebatch.tasks.tools.catalogue import described
 from codebatch.tasks.tools.description import SIBLINGS, Description
@@ -39,10 +38,9 @@ def records_of_file(file: File, config: Config) -> Iterator[Record]:
     answer = cast("Answer", file.prepared)
     findings = [found for found in answer if isinstance(found, Finding)]
     yield from diagnostic_records(set(findings), file.source.lines)
-    patches: list[Record] = [
-        {"kind": "patch", "data": hunks} for hunks in answer if isinstance(hunks, bytes)
-    ]
-    yield from with_patches(patches, file.source)
+    for diff in answer:
+        if isinstance(diff, bytes):
+            yield {"kind": "patch", "data": diff}
 
 
 class FilesAtWork:
