@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+import tool_table
 from conftest import REPOSITORY
 
 from codebatch.cli import cli
@@ -244,6 +245,11 @@ def test_the_index_names_every_page() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", index))
     assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+
+def test_the_manual_has_every_packaged_tool() -> None:
+    """``python tests/tool_table.py`` writes the table."""
+    assert tool_table.PAGE.read_text(encoding="utf-8").endswith(tool_table.HEAD + tool_table.rows())
 
 
 def anchors(text: str) -> set[str]:
