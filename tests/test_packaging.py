@@ -124,7 +124,7 @@ def test_installed_wheel_works(distributions: Path, tmp_path: Path) -> None:
     assert Path(where) == site / "codebatch/__init__.py"
     command = home / "bin/codebatch"
     assert [row["name"] for row in json.loads(run(command, "pipelines", "--json"))] == [
-        path.stem for path in sorted((REPOSITORY / "graphs").iterdir())
+        path.stem for path in sorted((REPOSITORY / "graphs").glob("*.json"))
     ]
     make_tree(tmp_path / "tree")
     report = json.loads(run(command, "scan", "tree", "--json", "--scheduler", "processes"))

@@ -211,6 +211,14 @@ def _tools(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
     yield CompletionItem(text, type="file")
 
 
+def _configurations(ctx: click.Context, _: str) -> Iterable[str]:
+    """Return the names of files that configure the tools named so far, or else any."""
+    named = [name for name in ctx.params.get("tools") or () if name in resources.list_tools()]
+    documents = map(resources.load_tool_document, named or resources.list_tools())
+    keys = ("direct_configs", "code_configs")
+    return sorted({name for one in documents for key in keys for name in one.get(key, ())})
+
+
 def _schedulers(_: click.Context, text: str) -> Iterator[str | CompletionItem]:
     yield from ("auto", "sync", "threads", "processes", "tcp://", "tls://")
     yield CompletionItem(text, type="file")
@@ -251,6 +259,7 @@ OPTIONS: Mapping[str, Offers] = {
     "--path": _files,
     "--performance-report": _paths("file"),
     "--pipeline": _pipelines,
+    "--read-config": _configurations,
     "--reason": _reasons,
     "--scheduler": _schedulers,
     "--severity": _words(SEVERITIES),
