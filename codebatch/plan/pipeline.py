@@ -92,6 +92,8 @@ def _combined(parts: Sequence[Pipeline | Task]) -> Pipeline:
     given = {task.name: task for task in pending}
     while pending:
         one = pending.pop()
+        if one.bind is not None:  # without some settings it is no task
+            _check_config(one.name, one, {})
         known = tasks.setdefault(
             one.name, PipelineTask(one.name, one, one.needs, one.resolve_config({}))
         )
@@ -120,10 +122,14 @@ def configured(pipeline: Pipeline, settings: Settings | None) -> Pipeline:
 
 def with_config(one: PipelineTask, given: Mapping[str, object]) -> PipelineTask:
     """Return a task with settings laid over its own; `TaskInvalidError` where they do not fit."""
-    if wrong := one.task.config_errors(given):
-        raise TaskInvalidError(f"task {one.id}: config: {wrong[0]}", details={"all": wrong})
+    _check_config(one.id, one.task, given)
     config = one.task.resolve_config({**one.config, **given})
     return one._replace(task=one.task.bound(config), config=config)
+
+
+def _check_config(id_: str, task: Task, given: Mapping[str, object]) -> None:
+    if wrong := task.config_errors(given):
+        raise TaskInvalidError(f"task {id_}: config: {wrong[0]}", details={"all": wrong})
 
 
 def parse_pipeline(document: object, where: str = "pipeline") -> Pipeline:

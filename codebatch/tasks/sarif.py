@@ -105,4 +105,4 @@ SARIF = Task(
 @lru_cache(maxsize=64)
 def _bound(config: bytes) -> Task:
     settings: Mapping[str, Any] = json.loads(config)
-    return replace(SARIF, name=settings["name"] or SARIF.name, config=settings)
+    return replace(SARIF, name=settings["name"], config=settings)

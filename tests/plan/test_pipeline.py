@@ -12,6 +12,7 @@ import pytest
 from conftest import REPOSITORY, Outcome, write_tree
 
 import codebatch
+from codebatch.model.errors import TaskInvalidError
 
 
 def document(*tasks: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -317,3 +318,13 @@ def test_batch_id_depends_on_the_snapshot(tree: Path, store: codebatch.Store) ->
 def test_batch_id_is_the_same_in_every_store(tree: Path, tmp_path: Path) -> None:
     stores = [codebatch.open_store(tmp_path / name, create=True) for name in ("one", "two")]
     assert len({store.batch(store.snapshot(tree), "full").id for store in stores}) == 1
+
+
+@pytest.mark.parametrize("name", ["tool", "sarif"])
+def test_a_task_that_is_none_without_settings_is_refused(
+    name: str, tmp_path: Path, store: codebatch.Store
+) -> None:
+    snapshot = store.snapshot(write_tree(tmp_path / "t", {"a.py": "x = 1\n"}))
+    with pytest.raises(TaskInvalidError, match="is a required property"):
+        store.batch(snapshot, tasks=[name])
+    assert store.batches() == []
