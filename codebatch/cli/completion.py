@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -216,7 +216,8 @@ def _configurations(ctx: click.Context, _: str) -> Iterable[str]:
     named = [name for name in ctx.params.get("tools") or () if name in resources.list_tools()]
     documents = map(resources.load_tool_document, named or resources.list_tools())
     keys = ("direct_configs", "code_configs")
-    return sorted({name for one in documents for key in keys for name in one.get(key, ())})
+    found = (cast("list[str]", one.get(key, [])) for one in documents for key in keys)
+    return sorted({name for names in found for name in names})
 
 
 def _schedulers(_: click.Context, text: str) -> Iterator[str | CompletionItem]:

@@ -29,7 +29,7 @@ FREE = {
         "--min",
         "--name",
     ),
-    *("--read-config", "--rounds", "--seed"),
+    *("--rounds", "--seed"),
     *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
     "--workers",
 }
