@@ -77,6 +77,14 @@ def test_profile(tree: Path) -> None:
     assert "codebatch.cli.commands.runs:scan" in done.stdout
 
 
+def test_tools(tree: Path) -> None:
+    done = benchmark("-m", "benchmarks.tools", tree, "ruff", "--repeat", 1)
+    assert done.returncode == 0, done.stderr
+    heading, row = done.stdout.splitlines()
+    assert heading.split()[:2] == ["tool", "direct"]
+    assert row.startswith("ruff ")
+
+
 @pytest.mark.slow
 def test_naive(tree: Path) -> None:
     (tree / "link.py").unlink()
