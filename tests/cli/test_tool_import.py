@@ -335,6 +335,49 @@ def test_aliases_do_not_multiply(here: Path, main: Main) -> None:
     assert left["reason"] == "repos is no list of mappings"
 
 
+def test_what_is_written_runs(here: Path, main: Main) -> None:
+    """A linter of trunk, and a hook that is read as lines, find what ruff finds."""
+    plugin = """
+lint:
+  definitions:
+    - name: sarif-ruff
+      files: [python]
+      commands:
+        - name: lint
+          run: ruff check --isolated --no-cache --select F --output-format sarif -o ${tmpfile}
+            ${target}
+          output: sarif
+          read_output_from: tmp_file
+          success_codes: [0, 1]
+          batch: true
+          cache_results: true
+"""
+    hooks = """
+repos:
+  - repo: local
+    hooks:
+      - id: lines-ruff
+        entry: ruff check --isolated --no-cache --select F --output-format concise --quiet
+        language: system
+        types: [python]
+  - repo: https://example.org/ruff
+    hooks: [{id: ruff-check, args: [--select, F]}]
+"""
+    write_tree(here, {"linters/ruff/plugin.yaml": plugin, "hooks.yaml": hooks})
+    write_tree(here / "tree", {"a.py": "import os\n", "b/c.py": "x = y\n", "d.txt": "import os\n"})
+    assert not imported(main, ".")["left"]
+    assert not imported(main, "hooks.yaml")["left"]
+    found = []
+    for name in ("sarif-ruff", "lines-ruff", "ruff"):
+        where = ("--store", here / "store", "--scheduler", "sync")
+        done = main("scan", "tree", "--tool", f"tools/{name}.json", "-q", *where)
+        assert done.code == 0, done.err
+        rows = json.loads(main("errors", "--json", "--store", here / "store").stdout)
+        found.append({(one["path"], one["line"], one["column"], one["code"]) for one in rows})
+    assert found[0] == {("a.py", 1, 8, "F401"), ("b/c.py", 1, 5, "F821")}
+    assert found[1:] == found[:1] * 2
+
+
 def test_links_and_pipes_of_a_checkout_are_not_read(here: Path, main: Main) -> None:
     write_tree(here, {"outside/plugin.yaml": PLUGIN})
     (here / "src/linters").mkdir(parents=True)

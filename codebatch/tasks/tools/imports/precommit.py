@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from codebatch.model.digest import Document
 from codebatch.tasks.tools.description import PATH, PROJECT
@@ -33,6 +33,7 @@ _INSTALLED = {
     *("dotnet", "haskell", "julia", "lua", "perl", "r", "swift", "coursier"),
 }
 _ON_FILES = {"pre-commit", "commit", "pre-push", "push", "pre-merge-commit", "merge-commit"}
+_PLACES = ("${target}", "${argfile}", "${dir}")
 _OF_ALL = {"file", "text"}
 _LINE = (
     r"^(?P<path>[^:\s][^:]*):(?P<line>\d+):(?:(?P<column>\d+):)? *"
@@ -42,45 +43,24 @@ _LINE = (
 _UNNAMED = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class _Known(NamedTuple):
-    """A packaged tool that does what a hook does, and the options that choose what it finds; those
-    with ``=`` have a value.
-    """
-
-    tool: str
-    options: str = ""
-
-
-_RUFF = _Known(
-    "ruff",
-    "--select= --ignore= --extend-select= --extend-ignore= --target-version= --line-length= "
-    "--preview",
-)
-_KNOWN_HOOKS = {
-    "bandit": _Known("bandit", "--skip= --tests= --severity-level= --confidence-level="),
-    "codespell": _Known("codespell", "--ignore-words-list= --builtin="),
-    "deptry": _Known("deptry"),
-    "flake8": _Known(
-        "flake8",
-        "--max-line-length= --max-complexity= --select= --ignore= --extend-select= "
-        "--extend-ignore=",
-    ),
-    "hadolint": _Known("hadolint", "--ignore="),
-    "interrogate": _Known("interrogate"),
-    "mypy": _Known(
-        "mypy",
-        "--strict --ignore-missing-imports --python-version= --warn-unreachable "
-        "--warn-unused-ignores --disallow-untyped-defs --check-untyped-defs --no-implicit-optional",
-    ),
-    "pylint": _Known("pylint", "--disable= --enable= --max-line-length="),
-    "ruff": _RUFF,
-    "ruff-check": _RUFF,
-    "shellcheck": _Known("shellcheck", "--exclude= --severity= --shell="),
-    "sqlfluff-lint": _Known("sqlfluff", "--dialect="),
-    "typos": _Known("typos"),
-    "vulture": _Known("vulture", "--min-confidence= --ignore-names= --ignore-decorators="),
-    "yamllint": _Known("yamllint", "--strict"),
-    "zizmor": _Known("zizmor"),
+# Hooks that have another id than the packaged tool that does the same.
+_NAMED = {"ruff-check": "ruff", "sqlfluff-lint": "sqlfluff"}
+# Options that choose what is found, by tool; those with ``=`` have a value.
+_OPTIONS = {
+    "bandit": "--skip= --tests= --severity-level= --confidence-level=",
+    "codespell": "--ignore-words-list= --builtin=",
+    "flake8": "--max-line-length= --max-complexity= --select= --ignore= --extend-select= "
+    "--extend-ignore=",
+    "hadolint": "--ignore=",
+    "mypy": "--strict --ignore-missing-imports --warn-unreachable --warn-unused-ignores "
+    "--disallow-untyped-defs --check-untyped-defs --no-implicit-optional",
+    "pylint": "--disable= --enable= --max-line-length=",
+    "ruff": "--select= --ignore= --extend-select= --extend-ignore= --target-version= "
+    "--line-length= --preview",
+    "shellcheck": "--exclude= --severity= --shell=",
+    "sqlfluff": "--dialect=",
+    "vulture": "--min-confidence= --ignore-names= --ignore-decorators=",
+    "yamllint": "--strict",
 }
 
 
@@ -166,15 +146,12 @@ class _Hook:
 
     def _known(self, packaged: Mapping[str, Any]) -> dict[str, Any]:
         """Return a packaged description with the arguments of the hook."""
-        known = _KNOWN_HOOKS.get(self._id)
-        base = packaged.get(known.tool) if known else None
-        if known is None or base is None:
+        name = _NAMED.get(self._id, self._id)
+        if name not in packaged:
             raise UntranslatableError("its entry is in another repository")
-        made: dict[str, Any] = {**base}
-        arguments = [*_checked(self._arguments(), known.options.split())]
-        run = made["run"]
-        place = next((at for at, word in enumerate(run) if "${" in word), len(run))
-        made["run"] = [*run[:place], *arguments, *run[place:]]
+        made: dict[str, Any] = {**packaged[name]}
+        arguments = [*_checked(self._arguments(), _OPTIONS.get(name, "").split())]
+        made["run"] = _with_arguments(made["run"], arguments)
         made["files"] = self._files(made.get("files", {}))
         return made
 
@@ -212,6 +189,15 @@ class _Hook:
     def _expressions(self, field: str) -> Iterator[str]:
         found = (text(one.get(field), field) for one in (self._top, self._hook))
         return (one.strip() for one in found if one.strip())
+
+
+def _with_arguments(run: list[str], arguments: list[str]) -> list[str]:
+    """Return a command with arguments before its files and an option that has them."""
+    named = (at for at, word in enumerate(run) if any(place in word for place in _PLACES))
+    place = next(named, len(run))
+    if run[place - 1].startswith("-"):
+        place -= 1
+    return [*run[:place], *arguments, *run[place:]]
 
 
 def _checked(arguments: list[str], options: Collection[str]) -> Iterator[str]:
