@@ -13,6 +13,7 @@ _NAMED = {
     "c#": "csharp",
     "c++": "cpp",
     "docker": "dockerfile",
+    "javascript-xml": "jsx",
     "makefile": "make",
     "plain-text": "text",
     "proto": "protobuf",
@@ -22,6 +23,7 @@ _NAMED = {
     "shell": "bash",
     "sh": "bash",
     "ts": "typescript",
+    "typescript-xml": "tsx",
     "zsh": "bash",
 }
 _STUB = "pyi"
