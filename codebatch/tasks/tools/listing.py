@@ -7,20 +7,9 @@ from typing import Any
 
 from codebatch.model.resources import list_tools, load_tool_document
 from codebatch.tasks.tools.description import Description
-from codebatch.tasks.tools.program import MISSING, version_of
+from codebatch.tasks.tools.program import MISSING, version_of, ways_to_install
 
 _AT_ONCE = 4
-# How each installer is told to get something; ``see`` names a page.
-_COMMANDS = {
-    "pip": "pip install",
-    "npm": "npm install --global",
-    "apt": "apt install",
-    "cargo": "cargo install",
-    "go": "go install",
-    "gem": "gem install",
-    "brew": "brew install",
-    "see": "see",
-}
 
 
 def tools() -> list[dict[str, Any]]:
@@ -38,7 +27,7 @@ def tools() -> list[dict[str, Any]]:
             "languages": list(one.files.get("languages", ())),
             "depends": one.depends,
             "version": None if version == MISSING else version,
-            "install": [f"{_COMMANDS[by]} {what}" for by, what in one.install.items()],
+            "install": ways_to_install(one),
             "link": one.link,
         }
         for one, version in zip(found, versions, strict=True)

@@ -22,15 +22,16 @@ MISSING = "missing"
 _VERSION_SECONDS = 60
 _MOST_CHARACTERS = 200
 _MIB = 2**20
+# How each installer is told to get something; ``see`` names a page.
 _INSTALLERS = {
-    "pip": "pip install {}",
-    "npm": "npm install --global {}",
-    "apt": "apt-get install {}",
-    "cargo": "cargo install {}",
-    "go": "go install {}",
-    "gem": "gem install {}",
-    "brew": "brew install {}",
-    "see": "{}",
+    "pip": "pip install",
+    "npm": "npm install --global",
+    "apt": "apt install",
+    "cargo": "cargo install",
+    "go": "go install",
+    "gem": "gem install",
+    "brew": "brew install",
+    "see": "see",
 }
 _UNSHARE = ("unshare", "--map-current-user", "--net", "--")
 
@@ -62,8 +63,8 @@ def program_of(tool: Description) -> Program:
 
 
 def ways_to_install(tool: Description) -> list[str]:
-    """Return the commands, or addresses, by which one gets a tool."""
-    return [_INSTALLERS[name].format(what) for name, what in tool.install.items()]
+    """Return the commands by which one gets a tool, and the pages that say more."""
+    return [f"{_INSTALLERS[by]} {what}" for by, what in tool.install.items()]
 
 
 def find_program(name: str) -> str:
