@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from codebatch.batch.create import init_batch
 from codebatch.batch.log_paths import SnapshotPaths
-from codebatch.model.digest import Document, digest_bytes
+from codebatch.model.digest import Document, canonical_json, digest_bytes
 from codebatch.model.errors import LogInvalidError, TaskNotFoundError, UsageError
 from codebatch.model.kinds import check_rule
 from codebatch.model.records import SYMLINK_MODE, FileRecord, PlannedTask
@@ -39,6 +39,7 @@ REPEATED = "repeated"
 
 _SEVERITIES = {"error": "error", "warning": "warning"}
 _MOST_RULES = 1000
+_MOST_RULE_BYTES = 2**19  # a plan, which has them four times, is of 16 MiB at most
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 _MOST_NAME = 64
@@ -222,11 +223,14 @@ class _Reading:
 
     def rules_of(self, findings: set[LogFinding]) -> list[Document]:
         """Return what the log says of the rules of findings, at most as many as a task may have:
-        those with the most findings.
+        those with the most findings. What would take too much room has no help.
         """
         codes = Counter(one.code for one in findings if one.code in self._rules)
         most = sorted(codes, key=lambda code: (-codes[code], code))[:_MOST_RULES]
-        return [self._rules[code] for code in sorted(most)]
+        rules = [self._rules[code] for code in sorted(most)]
+        if len(canonical_json(rules)) > _MOST_RULE_BYTES:
+            return [{**rule, "help": ""} for rule in rules]
+        return rules
 
     def _of_run(self, run: SarifRun, name: str) -> Iterator[LogFinding]:
         results = [*run.results()]

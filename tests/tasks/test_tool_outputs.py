@@ -14,6 +14,7 @@ from codebatch.tasks.tools.outputs import (
     output_problems,
     read_findings,
 )
+from codebatch.tasks.tools.outputs.sarif import read_log
 
 
 def read(output: dict, data: object) -> list[Said]:
@@ -275,6 +276,24 @@ def test_results_of_sarif(result, expected):
     artifacts = [{"location": {"uri": "listed.py", "uriBaseId": "ROOT"}}]
     document = log(result, originalUriBaseIds=bases, artifacts=artifacts)
     assert read({"format": "sarif"}, document) == [Said(*expected)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({}, ("", "")),
+        ({"shortDescription": {"text": "S"}, "help": {"text": "One.\n\nTwo."}}, ("S", "One.")),
+        ({"fullDescription": {"text": "## What\n\nIt\nis.\n\n## Why"}}, ("It is.", "It is.")),
+        ({"shortDescription": {"text": "S" * 300}}, ("S" * 199 + "…", "")),
+        ({"fullDescription": {"text": "F"}, "help": {"text": "H"}}, ("F", "F")),
+        ({"fullDescription": {"text": "S"}, "shortDescription": {"text": "S"}}, ("S", "")),
+    ],
+)
+def test_rules_of_sarif(rule, expected):
+    driver = {"name": "scan", "rules": [{"id": "R", **rule}]}
+    document = {"version": "2.1.0", "runs": [{"tool": {"driver": driver}}]}
+    (run,) = read_log(json.dumps(document).encode())
+    assert [(one.title, one.help) for one in run.rules] == [expected]
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,13 @@ _DRIVE = re.compile(r"/[A-Za-z]:")
 _HOLE = re.compile(r"\{\{|\}\}|\{([0-9]{1,3})\}")
 _LINK = re.compile(r"(?<!\\)\[((?:\\.|[^\[\]\\])*)\]\(([0-9]{1,9})\)")
 _MOST_BASES = 8
-_MOST_HELP = 4000
+_HEADING = re.compile(r"\A(?:#[^\n]*\s+)+")
+_MOST_HELP = 1000
 
 
 @dataclass(frozen=True)
 class SarifRule:
-    """What a log says of a rule; texts are "" where it says nothing."""
+    """What a log says of a rule; texts are "" where it says nothing, ``help`` is a paragraph."""
 
     id: str
     name: str = ""
@@ -216,15 +217,16 @@ def _driver(run: Object) -> Object:
 
 def _rule(rule: Object) -> SarifRule:
     def text(name: str) -> str:
-        return clean_text(_text(_get(rule, name, dict) or {}, "text"), _MOST_HELP)
+        whole = _HEADING.sub("", clean_text(_text(_get(rule, name, dict) or {}, "text")))
+        return clean_text(" ".join(whole.partition("\n\n")[0].split()), _MOST_HELP)
 
     configuration = _get(rule, "defaultConfiguration", dict) or {}
-    full = text("fullDescription")
+    short, full = text("shortDescription"), text("fullDescription")
     return SarifRule(
         id=_text(rule, "id"),
         name=clean_text(_text(rule, "name"), 200),
-        title=(text("shortDescription") or full).split("\n")[0][:200],
-        help=text("help") or full,
+        title=clean_text(short or full, 200),
+        help=full if full not in ("", short) else text("help"),
         link=_link(rule, "helpUri"),
         level=_text(configuration, "level") or "warning",
     )
