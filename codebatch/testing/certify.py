@@ -59,7 +59,8 @@ class Difference(NamedTuple):
 class Certificate:
     """What a tool was shown to depend on: one of `DEPENDENCES`, with the names of files in the case
     of siblings; None where equal commands do not say the same. ``described`` and
-    ``described_siblings`` are what its description says.
+    ``described_siblings`` are what its description says, ``failed`` the files on which it fails,
+    which are not among the ``files``.
     """
 
     tool: str
@@ -68,6 +69,7 @@ class Certificate:
     depends: str | None
     siblings: tuple[str, ...]
     files: int
+    failed: tuple[str, ...]
     commands: int
     differences: tuple[Difference, ...]
 
@@ -99,7 +101,7 @@ def certify(
 
     The tool is a task of one, the name of a packaged description or a file with one. ``rounds`` is
     how often files are divided anew, by a generator that starts at ``seed``. `TaskFailedError`
-    where the tool cannot be run on all files, `UsageError` where there is none for it.
+    where the tool fails on every file, `UsageError` where there is none for it.
     """
     (task,) = [tool] if isinstance(tool, Task) else load_tools([os.fspath(tool)], read_configs)
     description = described(task.config)
@@ -115,6 +117,7 @@ def certify(
         depends,
         tuple(siblings),
         len(trials.targets),
+        tuple(sorted(trials.failed)),
         trials.commands,
         tuple(differences),
     )
@@ -137,7 +140,7 @@ class _Trials:
     """The trials of a tool on some files.
 
     State: ``commands`` counts those that were run. ``_contents`` are the files that the tool may
-    see, ``targets`` those that it is given.
+    see, ``targets`` those that it is given, without the ``failed`` ones, on which it fails.
     """
 
     def __init__(
@@ -159,11 +162,13 @@ class _Trials:
         most = tool.batch * _MOST_COMMANDS
         picked = chosen if len(chosen) <= most else self._random.sample(chosen, most)
         self.targets = sorted(picked)
+        self.failed: list[str] = []
         self.commands = 0
 
     def outcome(self) -> tuple[str | None, Sequence[str], list[Difference]]:
         """Return what the tool depends on, the names of siblings, and what has shown it."""
-        whole = self._run(self._contents, self.targets, must_work=True)
+        whole = self._whole(self.targets)
+        self.targets = sorted(whole)
         if found := self._compared(whole, "run again", self._run(self._contents, self.targets)):
             return None, (), found
         if found := self._first(whole, self._with_other_neighbours()):
@@ -173,6 +178,20 @@ class _Trials:
             return (PROJECT, (), beyond) if beyond else (SIBLINGS, names, found)
         found = self._first(whole, self._elsewhere())
         return (PATH, (), found) if found else (CONTENT, (), [])
+
+    def _whole(self, targets: Sequence[str]) -> Results:
+        """Return what the tool says of files among all, but for those on which it fails."""
+        try:
+            return self._run(self._contents, targets, must_work=True)
+        except TaskFailedError:
+            if len(targets) > 1:
+                middle = (len(targets) + 1) // 2
+                whole = {**self._whole(targets[:middle]), **self._whole(targets[middle:])}
+                return self._run(self._contents, sorted(whole)) if whole else {}
+            self.failed += targets
+            if len(self.failed) == len(self.targets):
+                raise
+            return {}
 
     def _with_other_neighbours(self) -> Iterator[tuple[str, Results]]:
         """Yield results with the names of all files, but other orders and contents."""
@@ -214,10 +233,11 @@ class _Trials:
         names = list(self._tool.siblings)
         while not names or (found := self._first(whole, self._with_names_gone(names))):
             path = found[0].path
-            tried = (name for name in self._names_around(path) if name not in names)
+            tried = (name for name in self._names_around(path)[:_MOST_NAMES] if name not in names)
             name = next((one for one in tried if self._suffice(whole, path, [*names, one])), None)
             if name is None:
-                every = sorted({name for one in self.targets for name in self._names_around(one)})
+                names_of_all = map(self._names_around, self.targets)
+                every = sorted({name for some in names_of_all for name in some})
                 return [], self._first(whole, self._with_names_gone(every))
             names.append(name)
         return names, []
@@ -232,7 +252,7 @@ class _Trials:
         places = [other.rpartition("/") for other in self._contents if other != path]
         counts = Counter(name for _, _, name in places)
         near = {name for folder, _, name in places if folder in folders}
-        return sorted(near, key=lambda name: (-counts[name], name))[:_MOST_NAMES]
+        return sorted(near, key=lambda name: (-counts[name], name))
 
     def _halves(self) -> list[list[str]]:
         shuffled = self._random.sample(self.targets, len(self.targets))

@@ -55,6 +55,7 @@ PROGRAMS = {
     "chance": EACH + "    print(f'{name}:1:1: {os.urandom(8).hex()}')",
     "nothing": START,
     "broken": START + "sys.exit('no way')",
+    "choosy": EACH + "    assert 'twice' not in text\n    print(f'{name}:1:1: {len(text)}')",
     "rewriting": EACH + "    open(name, 'w').write(text.upper())",
 }
 DEPENDS = {
@@ -136,6 +137,12 @@ def test_a_command_that_fails_on_other_batches_is_a_difference(tree: Path) -> No
     messages = [one.message for difference in found.differences for one in difference.added]
     assert messages
     assert all("too few" in message for message in messages)
+
+
+def test_files_on_which_a_tool_fails_are_left_out(tree: Path) -> None:
+    found = codebatch.certify(saying("choosy"), tree, rounds=1)
+    assert (found.depends, found.files) == ("content", 5)
+    assert found.failed == ("a/two.txt", "c/four.txt")
 
 
 def test_the_same_seed_gives_the_same_trials(tree: Path) -> None:

@@ -123,7 +123,10 @@ def tool_certify(
 
 def _certificate_lines(found: certifying.Certificate) -> Iterator[str]:
     files, commands = counted(found.files, "file"), counted(found.commands, "command")
-    yield f"{found.tool}: {files}, {commands}"
+    failed = f", without {counted(len(found.failed), 'file')} on which it fails" * bool(
+        found.failed
+    )
+    yield f"{found.tool}: {files}, {commands}{failed}"
     for one in found.differences[:_MOST_DIFFERENCES]:
         yield f"{printable(one.path)}: {printable(one.change)}"
         for sign, findings in (("-", one.missing), ("+", one.added)):
