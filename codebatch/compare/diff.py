@@ -43,10 +43,14 @@ _IDENTITY = {
     "artifact": ("name",),
     "skip": ("reason",),
 }
-# Where a record stands; the tree behind an ast record holds the place of every node.
+# Where a record stands; the tree behind an ast record holds the place of every node, and the diff
+# behind a patch those of its lines.
 _PLACE = frozenset({*PLACES, "path", "task_id", "shard_id"})
 _WORDS = re.compile(r"str|bool")
-_TREE_PLACE = _PLACE | {"object", "chunked"}
+_BEHIND = {
+    "ast": _PLACE | {"object", "chunked"},
+    "patch": _PLACE | {"object", "chunked", "result"},
+}
 # A file that does not parse, and one on which a task failed: findings in it are not looked for.
 _UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
 
@@ -169,7 +173,7 @@ def _hashable(value: object) -> object:
 
 
 def _content(record: Record) -> Record:
-    place = _TREE_PLACE if record["kind"] == "ast" else _PLACE
+    place = _BEHIND.get(str(record["kind"]), _PLACE)
     return {name: value for name, value in record.items() if name not in place}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +16,11 @@ from codebatch.cli.options import batch_option
 from codebatch.cli.render.output import counted, printable
 
 if TYPE_CHECKING:
+    from codebatch.api import Batch
+    from codebatch.model.records import Counts
     from codebatch.patches.apply import ApplyReport, PatchedFile
 
+KIND = "patch"
 _MOST_MARKS = 40
 
 
@@ -46,6 +53,15 @@ def apply(call: Call, directory: str, task: str | None, dry_run: bool) -> None:
         "files": [file._asdict() for file in report.files],
     }
     call.write(document, _lines(report))
+
+
+def commands_to_apply(batch: Batch, counts: Counts) -> Iterator[str]:
+    """Yield the command that shows what the patches of a batch change, if it has any."""
+    folder = batch.source_folder
+    if KIND in counts.by_kind and folder is not None:
+        with contextlib.suppress(OSError):  # the current folder is gone
+            folder = Path(os.path.relpath(folder))
+        yield f"codebatch apply {shlex.quote(str(folder))} --dry-run --batch {batch.id}"
 
 
 def _lines(report: ApplyReport) -> Iterator[str]:

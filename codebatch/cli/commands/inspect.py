@@ -17,7 +17,7 @@ from codebatch.cli.render import output
 from codebatch.cli.render.output import fields_in_words
 from codebatch.cli.render.output import printable as shown
 from codebatch.cli.render.source import numbered, page_width, with_caret
-from codebatch.model.errors import StoreDamagedError
+from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.model.records import DONE, FAILED, KINDS
 
 _Row = Mapping[str, Any]
@@ -87,6 +87,9 @@ def _page(document: _Row, batch: api.Batch) -> Iterator[str]:
     yield from _section("rules", _rules(document["rules"]))
     for kind in sorted(kinds.keys() - {*KINDS}):
         yield from _section(shown(kind), map(_own_record, kinds[kind]))
+    for record in kinds.get("patch", ()):
+        yield from _section(f"patch of {record['task_id']}", _diff(record, batch))
+    yield from _section("artifacts", map(_artifact, kinds.get("artifact", ())))
     skipped: dict[str, list[str]] = {}
     for record in kinds.get("skip", ()):
         skipped.setdefault(record["reason"], []).append(record["task_id"])
@@ -204,6 +207,23 @@ def _own_record(record: _Row) -> str:
     """``3  owner=ann text=…``, the line first where there is one."""
     line = f"{shown(record['line'])}  " if record.get("line") is not None else ""
     return line + fields_in_words(record)
+
+
+def _diff(record: _Row, batch: api.Batch) -> Iterator[str]:
+    """The lines of a diff; none, and a note, where it is damaged."""
+    try:
+        data = batch.value(dict(record))
+    except StoreError as error:
+        output.write_note(f"the patch cannot be shown: {error.message}")
+        return
+    for line in data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
+        yield shown(line.expandtabs())
+
+
+def _artifact(record: _Row) -> str:
+    """``page.html  text/html  3 KiB  sha256:…``."""
+    words = (record["name"], record["media_type"], output.size(record["size"]), record["object"])
+    return "  ".join(map(shown, words))
 
 
 def _finding(record: _Row) -> str:

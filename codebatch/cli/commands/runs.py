@@ -13,6 +13,7 @@ import click
 
 from codebatch import api
 from codebatch.cli.command import ID, Call, command, libraries_silenced
+from codebatch.cli.commands.apply import commands_to_apply
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.commands.stored import take
 from codebatch.cli.gate import check_gate, fail_on_option
@@ -370,9 +371,8 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     yield f"  findings {', '.join(found)}"
     names = ["errors", "summary", *(["skipped"] if skipped or counts.by_skip_reason else [])]
     commands = [f"codebatch {name} --batch {report.batch_id}" for name in names]
-    if report.quarantined:
-        commands.append(f"{resume} --retry-quarantined")
-    yield from call.next(*commands)
+    commands += [f"{resume} --retry-quarantined"] if report.quarantined else []
+    yield from call.next(*commands, *commands_to_apply(batch, counts))
 
 
 def _by_message(report: RunReport) -> dict[str, list[str]]:

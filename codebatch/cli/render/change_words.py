@@ -196,6 +196,11 @@ def _other(change: Change) -> str:
     if change.kind == "skip":
         again = "" if change.change == ADDED else " no longer"
         return printable(f"{record['task_id']}{again} leaves it out: {record['reason']}")
+    if change.kind == "patch":
+        said = (one for one in (change.old, change.new) if one is not None)
+        numbers = (f"+{cell(one['added'])} -{cell(one['removed'])}" for one in said)
+        words = f" {output.arrow()} ".join(numbers)
+        return printable(f"patch of {record['task_id']} {change.change}: {words}")
     if change.old is not None and change.new is not None:
         both = (fields_in_words(change.old), fields_in_words(change.new))
         return f"{kind} {f' {output.arrow()} '.join(both)}"
