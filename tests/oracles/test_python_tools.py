@@ -52,7 +52,8 @@ RISKY += "".join(f"    if n == {n}:\n        return {n + 1}\n" for n in range(20
 PROJECT = '[project]\nname = "x"\nversion = "1"\ndependencies = ["click", "requests"]\n'
 
 Found = tuple[str, int, int, str, str]  # path, line, column, rule, message
-Read = Callable[[str], Iterable[Found]]
+Row = tuple[str, int, int, str | None, str]  # as a tool says it, whose rule may have no name
+Read = Callable[[str], Iterable[Row]]
 
 
 class Case(NamedTuple):
@@ -63,7 +64,6 @@ class Case(NamedTuple):
     read: Read
     only: str = ""
     stream: str = "stdout"
-    files: str = ""  # a pattern: all such files are named in the command
     settings: dict[str, str] = {}
 
 
@@ -76,7 +76,7 @@ def objects(*keys: str, at: str = "", base: int = 1, line_base: int = 1) -> Read
             found = (found or {}).get(key)
         return found
 
-    def read(text: str) -> Iterator[Found]:
+    def read(text: str) -> Iterator[Row]:
         if at == "lines":
             found = [json.loads(line) for line in text.splitlines()]
         else:
@@ -93,7 +93,7 @@ def objects(*keys: str, at: str = "", base: int = 1, line_base: int = 1) -> Read
 def lines(pattern: str, rule: str = "") -> Read:
     """Return what reads lines, by the groups p, l, c, r and m."""
 
-    def read(text: str) -> Iterator[Found]:
+    def read(text: str) -> Iterator[Row]:
         for match in re.finditer(pattern, text, re.MULTILINE):
             group = match.groupdict()
             number = [int(group.get(name) or 1) for name in "lc"]
@@ -102,7 +102,7 @@ def lines(pattern: str, rule: str = "") -> Read:
     return read
 
 
-def bandit(text: str) -> Iterator[Found]:
+def bandit(text: str) -> Iterator[Row]:
     document = json.loads(text)
     for one in document["results"]:
         at = one["line_number"], one["col_offset"] + 1
@@ -111,19 +111,19 @@ def bandit(text: str) -> Iterator[Found]:
         yield one["filename"], 1, 1, "unreadable", one["reason"]
 
 
-def secrets(text: str) -> Iterator[Found]:
+def secrets(text: str) -> Iterator[Row]:
     for path, found in json.loads(text)["results"].items():
         for one in found:
             yield path, one["line_number"], 1, one["type"], one["type"]
 
 
-def typos(text: str) -> Iterator[Found]:
+def typos(text: str) -> Iterator[Row]:
     for one in map(json.loads, text.splitlines()):
         message = f"`{one['typo']}` should be {', '.join(one['corrections'])}"
         yield one["path"], one["line_num"], one["byte_offset"] + 1, "typo", message
 
 
-def ty(text: str) -> Iterator[Found]:
+def ty(text: str) -> Iterator[Row]:
     for one in json.loads(text):
         begin = one["location"]["positions"]["begin"]
         message = one["description"].removeprefix(f"{one['check_name']}: ")
@@ -148,9 +148,19 @@ FINDINGS = {
     ),
     "mypy": Case(
         # fmt: off
-        ["mypy", "--config-file=", "--no-incremental", "--cache-dir=/dev/null", "--output=json",
-         "--explicit-package-bases", "--no-site-packages", "--ignore-missing-imports",
-         "--disable-error-code=import-untyped", *AS_313, "."],
+        [
+            "mypy",
+            "--config-file=",
+            "--no-incremental",
+            "--cache-dir=/dev/null",
+            "--output=json",
+            "--explicit-package-bases",
+            "--no-site-packages",
+            "--ignore-missing-imports",
+            "--disable-error-code=import-untyped",
+            *AS_313,
+            ".",
+        ],
         # fmt: on
         objects("file", "line", "column", "code", "message", at="lines", base=0),
     ),
@@ -167,26 +177,50 @@ FINDINGS = {
     ),
     "ty": Case(
         # fmt: off
-        ["ty", "check", "--no-progress", "--output-format=gitlab", "--python=.no-environment",
-         "--python-version=3.13", "--python-platform=linux",
-         "--config=analysis.allowed-unresolved-imports=['**']", "."],
+        [
+            "ty",
+            "check",
+            "--no-progress",
+            "--output-format=gitlab",
+            "--python=.no-environment",
+            "--python-version=3.13",
+            "--python-platform=linux",
+            "--config=analysis.allowed-unresolved-imports=['**']",
+            ".",
+        ],
         # fmt: on
         ty,
         settings={"ty.toml": "", **NO_PACKAGES},
     ),
     "pyrefly": Case(
         # fmt: off
-        ["pyrefly", "check", "--output-format=json", "--skip-interpreter-query",
-         "--python-version=3.13", "--python-platform=linux", "--search-path=.",
-         "--search-path=src", "--ignore-missing-imports=*", "."],
+        [
+            "pyrefly",
+            "check",
+            "--output-format=json",
+            "--skip-interpreter-query",
+            "--python-version=3.13",
+            "--python-platform=linux",
+            "--search-path=.",
+            "--search-path=src",
+            "--ignore-missing-imports=*",
+            ".",
+        ],
         # fmt: on
         objects("path", "line", "column", "name", "concise_description", at="errors"),
         settings={"pyrefly.toml": ""},
     ),
     "zuban": Case(
         # fmt: off
-        ["zuban", "check", "--show-column-numbers", "--ignore-missing-imports", *AS_313,
-         "--python-executable=.no-environment/bin/python", "."],
+        [
+            "zuban",
+            "check",
+            "--show-column-numbers",
+            "--ignore-missing-imports",
+            *AS_313,
+            "--python-executable=.no-environment/bin/python",
+            ".",
+        ],
         # fmt: on
         lines(
             r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): (?:error|note): (?P<m>.+?)(?:  \[(?P<r>.+)\])?$",
@@ -197,8 +231,14 @@ FINDINGS = {
     "bandit": Case(["bandit", "-q", "-f", "json", "-r", "."], bandit),
     "pylint": Case(
         # fmt: off
-        ["pylint", "--rcfile=/dev/null", "--output-format=json", "--disable=import-error",
-         "--recursive=y", "."],
+        [
+            "pylint",
+            "--rcfile=/dev/null",
+            "--output-format=json",
+            "--disable=import-error",
+            "--recursive=y",
+            ".",
+        ],
         # fmt: on
         objects("path", "line", "column", "symbol", "message", base=0),
         only="json",
@@ -210,7 +250,9 @@ FINDINGS = {
     ),
     "vulture": Case(
         ["vulture", "."],
-        lines(r"^(?P<p>.+?):(?P<l>\d+): (?P<m>(?P<r>unused \w+|unreachable code|invalid syntax).*)"),
+        lines(
+            r"^(?P<p>.+?):(?P<l>\d+): (?P<m>(?P<r>unused \w+|unreachable code|invalid syntax).*)"
+        ),
     ),
     "deptry": Case(
         ["deptry", "--no-ansi", "."],
@@ -239,8 +281,17 @@ FINDINGS = {
     ),
     "semgrep": Case(
         # fmt: off
-        ["semgrep", "scan", "--config=semgrep.yml", "--metrics=off", "--disable-version-check",
-         "--no-git-ignore", "--quiet", "--json", "."],
+        [
+            "semgrep",
+            "scan",
+            "--config=semgrep.yml",
+            "--metrics=off",
+            "--disable-version-check",
+            "--no-git-ignore",
+            "--quiet",
+            "--json",
+            ".",
+        ],
         # fmt: on
         objects("path", "start.line", "start.col", "check_id", "extra.message", at="results"),
         settings=load_tool_document("semgrep")["config_files"],
@@ -248,8 +299,11 @@ FINDINGS = {
     ),
     "black": Case(
         ["black", "--config=/dev/null", "--check", "."],
-        lines(r"^(?:error: )?(?P<m>would reformat|cannot format|cannot parse:) (?P<p>[^:\n]+)"
-              r"(?::(?P<l>\d+):(?P<c>\d+))?", "format"),
+        lines(
+            r"^(?:error: )?(?P<m>would reformat|cannot format|cannot parse:) (?P<p>[^:\n]+)"
+            r"(?::(?P<l>\d+):(?P<c>\d+))?",
+            "format",
+        ),
         stream="stderr",
     ),
     "isort": Case(
@@ -259,3 +313,153 @@ FINDINGS = {
         settings=load_tool_document("isort")["config_files"],
     ),
 }
+
+
+# What would be written, as the tool itself writes it in place.
+CHANGES = {
+    "ruff-format": ["ruff", "format", "--isolated", "--no-cache", "."],
+    "autoflake": [
+        "autoflake",
+        *("--in-place", "--recursive", "--remove-all-unused-imports"),
+        *("--remove-unused-variables", "."),
+    ],
+    "autopep8": ["autopep8", "--in-place", "--recursive", "."],
+    "docformatter": ["docformatter", "--in-place", "--recursive", "."],
+    "eradicate": ["eradicate", "--in-place", "--recursive", "."],
+    "flynt": ["flynt", "."],
+    "pyupgrade": ["pyupgrade", "*.py"],
+    "add-trailing-comma": ["add-trailing-comma", "*.py"],
+}
+
+
+def installed(name: str) -> bool:
+    return bool(find_program(load_tool_document(name)["run"][0]))
+
+
+def need(name: str) -> None:
+    if not installed(name):
+        pytest.skip(
+            f"{name} is not installed: pip install {load_tool_document(name)['install']['pip']}"
+        )
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Flask, with files in which every tool finds something."""
+    folder = tmp_path_factory.mktemp("package")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "flask==3.0.3"]
+    fetch([*command, "--dest", str(folder)], folder)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder)
+    tree = folder / "flask"
+    for name, content in {
+        "json/risky.py": RISKY,
+        "json/other.py": RISKY.replace('"""Teh', '# f(x).g = 1\n"""Teh'),
+        "broken.py": "def broken(:\n",
+        "pyproject.toml": PROJECT,
+    }.items():
+        (tree / name).write_text(content)
+    return tree
+
+
+class LoggedTool:
+    """A tool as a task, whose program is one that writes down what it is given and goes on as the
+    tool's own.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        document = load_tool_document(name)
+        program, *words = document["run"]
+        self._log, wrapper = folder / "log", folder / program
+        wrapper.write_text(
+            "#!/bin/sh\nfor word; do case $word in\n"
+            '@*) cat "${word#@}";;\n*) printf \'%s\\n\' "$word";;\nesac; done '
+            f'>> {self._log}\nexec {find_program(program)} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        self._task = codebatch.tool(**document | {"run": [str(wrapper), *words]})
+        self._store = folder / "store"
+
+    def run(self, tree: Path) -> tuple[codebatch.Batch, codebatch.RunReport, list[str]]:
+        """Return the batch of a run over a tree, its report, and what files, or folders, the
+        program was given.
+        """
+        self._log.write_text("")
+        batch, report = codebatch.scan(tree, self._store, tasks=[self._task], scheduler="sync")
+        assert report.status == "done", report.errors
+        words = self._log.read_text().splitlines()
+        return batch, report, [one for one in words if one.endswith((".py", ".toml", "/files"))]
+
+
+def found_by(batch: codebatch.Batch) -> set[Found]:
+    keys = ("path", "line", "column", "rule", "message")
+    rows = [tuple(one[key] for key in keys) for one in batch.records(kind="diagnostic")]
+    assert len({*rows}) == len(rows)
+    return {*rows}
+
+
+def by_hand(name: str, tree: Path) -> set[Found]:
+    """Return what a tool says of a tree when it is called there."""
+    case, nameless = FINDINGS[name], load_tool_document(name)["output"].get("code", name)
+    for path, content in case.settings.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(content)
+    printed = call(case.command, tree, case.stream)
+    return {
+        (
+            os.path.relpath(tree / path, tree),
+            *place,
+            rule or nameless,
+            message.replace(f"{tree}/", "").strip(),
+        )
+        for path, *place, rule, message in case.read(printed)
+    }
+
+
+def call(command: list[str], tree: Path, stream: str = "stdout") -> str:
+    program, *words = command
+    if words[-1] == "*.py":
+        words[-1:] = map(str, sorted(tree.rglob("*.py")))
+    own = {"HOME": str(tree.parent), "MYPYPATH": "src", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [find_program(program), *words],
+        cwd=tree,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return getattr(done, stream)
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_findings_are_those_of_the_tool(
+    name: str, package: Path, tmp_path: Path, note: Note
+) -> None:
+    need(name)
+    only = FINDINGS[name].only
+    tree = shutil.copytree(package / only, tmp_path / "tree")
+    tool = LoggedTool(name, tmp_path)
+    batch, _, given = tool.run(tree)
+    found = found_by(batch)
+    assert found == by_hand(name, shutil.copytree(tree, tmp_path / "copy"))
+    assert found and given
+    note(f"{name}: {len(found)} findings")
+
+    _, report, given = tool.run(tree)
+    assert (report.files["computed"], report.nodes["computed"], given) == (0, 0, [])
+
+    changed = "risky.py" if only else "json/risky.py"
+    with (tree / changed).open("a") as file:
+        file.write("\n\nprint( eval(unused.dumps(1)) )  # recieve\n")
+    batch, report, given = tool.run(tree)
+    if load_tool_document(name)["depends"] != "project":
+        assert (report.files["computed"], len(given)) == (1, 1)
+    assert found_by(batch) == by_hand(name, shutil.copytree(tree, tmp_path / "second"))
+
+
+def test_as_many_tools_are_tried_as_are_described(note: Note) -> None:
+    missing = [name for name in [*FINDINGS, *CHANGES] if not installed(name)]
+    note(f"not installed: {', '.join(missing) or 'none'}")
+    if "CI" in os.environ:
+        assert set(missing) <= {"semgrep"}
