@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -64,7 +65,7 @@ class Case(NamedTuple):
     read: Read
     only: str = ""
     stream: str = "stdout"
-    settings: dict[str, str] = {}
+    settings: Mapping[str, str] = MappingProxyType({})
 
 
 def objects(*keys: str, at: str = "", base: int = 1, line_base: int = 1) -> Read:
@@ -147,7 +148,6 @@ FINDINGS = {
         [*RUFF, "--select=D", "--config=lint.pydocstyle.convention='pep257'", "."], ROWS
     ),
     "mypy": Case(
-        # fmt: off
         [
             "mypy",
             "--config-file=",
@@ -161,7 +161,6 @@ FINDINGS = {
             *AS_313,
             ".",
         ],
-        # fmt: on
         objects("file", "line", "column", "code", "message", at="lines", base=0),
     ),
     "basedpyright": Case(
@@ -176,7 +175,6 @@ FINDINGS = {
         settings=load_tool_document("basedpyright")["config_files"],
     ),
     "ty": Case(
-        # fmt: off
         [
             "ty",
             "check",
@@ -188,12 +186,10 @@ FINDINGS = {
             "--config=analysis.allowed-unresolved-imports=['**']",
             ".",
         ],
-        # fmt: on
         ty,
         settings={"ty.toml": "", **NO_PACKAGES},
     ),
     "pyrefly": Case(
-        # fmt: off
         [
             "pyrefly",
             "check",
@@ -206,12 +202,10 @@ FINDINGS = {
             "--ignore-missing-imports=*",
             ".",
         ],
-        # fmt: on
         objects("path", "line", "column", "name", "concise_description", at="errors"),
         settings={"pyrefly.toml": ""},
     ),
     "zuban": Case(
-        # fmt: off
         [
             "zuban",
             "check",
@@ -221,7 +215,6 @@ FINDINGS = {
             "--python-executable=.no-environment/bin/python",
             ".",
         ],
-        # fmt: on
         lines(
             r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): (?:error|note): (?P<m>.+?)(?:  \[(?P<r>.+)\])?$",
             "zuban",
@@ -230,7 +223,6 @@ FINDINGS = {
     ),
     "bandit": Case(["bandit", "-q", "-f", "json", "-r", "."], bandit),
     "pylint": Case(
-        # fmt: off
         [
             "pylint",
             "--rcfile=/dev/null",
@@ -239,7 +231,6 @@ FINDINGS = {
             "--recursive=y",
             ".",
         ],
-        # fmt: on
         objects("path", "line", "column", "symbol", "message", base=0),
         only="json",
     ),
@@ -280,7 +271,6 @@ FINDINGS = {
         ),
     ),
     "semgrep": Case(
-        # fmt: off
         [
             "semgrep",
             "scan",
@@ -292,7 +282,6 @@ FINDINGS = {
             "--json",
             ".",
         ],
-        # fmt: on
         objects("path", "start.line", "start.col", "check_id", "extra.message", at="results"),
         settings=load_tool_document("semgrep")["config_files"],
         only="json",
@@ -443,7 +432,8 @@ def test_findings_are_those_of_the_tool(
     batch, _, given = tool.run(tree)
     found = found_by(batch)
     assert found == by_hand(name, shutil.copytree(tree, tmp_path / "copy"))
-    assert found and given
+    assert found
+    assert given
     note(f"{name}: {len(found)} findings")
 
     _, report, given = tool.run(tree)

@@ -354,6 +354,13 @@ def test_what_is_no_description_is_refused() -> None:
             tool(**fields)  # type: ignore[arg-type]
 
 
+def test_a_program_may_be_given_by_its_path(tmp_path: Path, install: Install) -> None:
+    write_tree(tmp_path / "tree", TREE)
+    program = str(tmp_path / "bin" / install("todo", TODO))
+    batch, report = scan(tmp_path, tool(run=[program, "${target}"]))
+    assert (report.status, len(found(batch))) == ("done", 3)
+
+
 def test_a_name_of_a_file_is_no_option(tmp_path: Path, install: Install) -> None:
     install("todo", TODO)
     write_tree(tmp_path / "tree", {"-rf.py": "# TODO\n", "@list.py": "# TODO\n"})

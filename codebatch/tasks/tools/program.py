@@ -59,7 +59,8 @@ def program_of(tool: Description) -> Program:
     memory = tool.memory_limit * _MIB
     limits = ToolLimits(memory_bytes=memory, cpu_seconds=tool.timeout * (os.cpu_count() or 1))
     remedy = f", get it: {ways[0]}" if (ways := ways_to_install(tool)) else ""
-    return Program(tool.program, ends_well, limits, find_program(tool.program), remedy)
+    name = os.path.basename(tool.program)  # of a folder, too, which has no slash in it
+    return Program(name, ends_well, limits, find_program(tool.program), remedy)
 
 
 def ways_to_install(tool: Description) -> list[str]:
