@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,12 +25,11 @@ from conftest import Note
 from corpora import fetch
 
 import codebatch
+from codebatch.model.digest import digest_bytes
 from codebatch.model.resources import load_tool_document
 from codebatch.tasks.tools.program import find_program
 
 pytestmark = pytest.mark.oracle
-
-FEWEST = 25  # tools that are tried where the extra of them is installed, as in CI
 
 RISKY = '''\
 """Teh module that has somthing for every tool."""
@@ -51,6 +51,8 @@ def branches(n):
 '''
 RISKY += "".join(f"    if n == {n}:\n        return {n + 1}\n" for n in range(20))
 PROJECT = '[project]\nname = "x"\nversion = "1"\ndependencies = ["click", "requests"]\n'
+
+FILES = "*.py"  # as the last word of a command: all such files of the tree
 
 Found = tuple[str, int, int, str, str]  # path, line, column, rule, message
 Row = tuple[str, int, int, str | None, str]  # as a tool says it, whose rule may have no name
@@ -162,6 +164,7 @@ FINDINGS = {
             ".",
         ],
         objects("file", "line", "column", "code", "message", at="lines", base=0),
+        only="flask/json",  # a file that is no Python would be all that it looks at
     ),
     "basedpyright": Case(
         ["basedpyright", "--outputjson", "."],
@@ -171,7 +174,7 @@ FINDINGS = {
             base=0,
             line_base=0,
         ),
-        only="json",
+        only="flask/json",
         settings=load_tool_document("basedpyright")["config_files"],
     ),
     "ty": Case(
@@ -198,7 +201,6 @@ FINDINGS = {
             "--python-version=3.13",
             "--python-platform=linux",
             "--search-path=.",
-            "--search-path=src",
             "--ignore-missing-imports=*",
             ".",
         ],
@@ -228,13 +230,12 @@ FINDINGS = {
             "--rcfile=/dev/null",
             "--output-format=json",
             "--disable=import-error",
-            "--recursive=y",
-            ".",
+            FILES,
         ],
         objects("path", "line", "column", "symbol", "message", base=0),
-        only="json",
+        only="flask/json",
     ),
-    "flake8": Case(["flake8", "--isolated", "."], STYLE),
+    "flake8": Case(["flake8", "--isolated", "."], STYLE, only="flask/json"),
     "pycodestyle": Case(["pycodestyle", "."], STYLE, settings={"setup.cfg": "[pycodestyle]"}),
     "pyflakes": Case(
         ["pyflakes", "."], lines(r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): (?P<m>.+)$", "pyflakes")
@@ -256,7 +257,7 @@ FINDINGS = {
     ),
     "typos": Case(["typos", "--isolated", "--no-check-filenames", "--format=json", "."], typos),
     "detect-secrets": Case(
-        ["detect-secrets", "scan", "--all-files", "--no-verify", "."], secrets, only="json"
+        ["detect-secrets", "scan", "--all-files", "--no-verify", "."], secrets, only="flask/json"
     ),
     "lizard": Case(
         ["lizard", "-w", "."],
@@ -284,7 +285,7 @@ FINDINGS = {
         ],
         objects("path", "start.line", "start.col", "check_id", "extra.message", at="results"),
         settings=load_tool_document("semgrep")["config_files"],
-        only="json",
+        only="flask/json",
     ),
     "black": Case(
         ["black", "--config=/dev/null", "--check", "."],
@@ -293,31 +294,31 @@ FINDINGS = {
             r"(?::(?P<l>\d+):(?P<c>\d+))?",
             "format",
         ),
+        only="flask/json",
         stream="stderr",
     ),
     "isort": Case(
         ["isort", "--check-only", "--settings-file=.isort.cfg", "."],
         lines(r"^ERROR: (?P<p>.+?) (?P<m>Imports are .+)$", "unsorted-imports"),
+        only="flask/json",
         stream="stderr",
         settings=load_tool_document("isort")["config_files"],
     ),
 }
 
 
-# What would be written, as the tool itself writes it in place.
+# What is written, as by the tool itself.
 CHANGES = {
     "ruff-format": ["ruff", "format", "--isolated", "--no-cache", "."],
     "autoflake": [
-        "autoflake",
-        *("--in-place", "--recursive", "--remove-all-unused-imports"),
-        *("--remove-unused-variables", "."),
+        *("autoflake", "-i", "-r", "--remove-all-unused-imports", "--remove-unused-variables", "."),
     ],
-    "autopep8": ["autopep8", "--in-place", "--recursive", "."],
-    "docformatter": ["docformatter", "--in-place", "--recursive", "."],
-    "eradicate": ["eradicate", "--in-place", "--recursive", "."],
+    "autopep8": ["autopep8", "-i", "-r", "."],
+    "docformatter": ["docformatter", "-i", "-r", "."],
+    "eradicate": ["eradicate", "-i", "-r", "."],
     "flynt": ["flynt", "."],
-    "pyupgrade": ["pyupgrade", "*.py"],
-    "add-trailing-comma": ["add-trailing-comma", "*.py"],
+    "pyupgrade": ["pyupgrade", FILES],
+    "add-trailing-comma": ["add-trailing-comma", FILES],
 }
 
 
@@ -339,11 +340,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "flask==3.0.3"]
     fetch([*command, "--dest", str(folder)], folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder)
-    tree = folder / "flask"
+        wheel.extractall(folder / "tree")
+    tree = folder / "tree"
+    shutil.rmtree(next(tree.glob("*.dist-info")))
     for name, content in {
-        "json/risky.py": RISKY,
-        "json/other.py": RISKY.replace('"""Teh', '# f(x).g = 1\n"""Teh'),
+        "flask/json/risky.py": RISKY,
+        "flask/json/other.py": RISKY.replace('"""Teh', '# f(x).g = 1\n"""Teh'),
         "broken.py": "def broken(:\n",
         "pyproject.toml": PROJECT,
     }.items():
@@ -407,8 +409,8 @@ def by_hand(name: str, tree: Path) -> set[Found]:
 
 def call(command: list[str], tree: Path, stream: str = "stdout") -> str:
     program, *words = command
-    if words[-1] == "*.py":
-        words[-1:] = map(str, sorted(tree.rglob("*.py")))
+    if words[-1] == FILES:
+        words[-1:] = [str(path.relative_to(tree)) for path in sorted(tree.rglob(FILES))]
     own = {"HOME": str(tree.parent), "MYPYPATH": "src", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         [find_program(program), *words],
@@ -421,9 +423,16 @@ def call(command: list[str], tree: Path, stream: str = "stdout") -> str:
     return getattr(done, stream)
 
 
+@pytest.fixture
+def hand() -> Iterator[Path]:
+    """A folder for copies, whose path does not say "test", which vulture would heed."""
+    with tempfile.TemporaryDirectory(prefix="hand-") as folder:
+        yield Path(folder).resolve()
+
+
 @pytest.mark.parametrize("name", FINDINGS)
 def test_findings_are_those_of_the_tool(
-    name: str, package: Path, tmp_path: Path, note: Note
+    name: str, package: Path, tmp_path: Path, hand: Path, note: Note
 ) -> None:
     need(name)
     only = FINDINGS[name].only
@@ -431,7 +440,7 @@ def test_findings_are_those_of_the_tool(
     tool = LoggedTool(name, tmp_path)
     batch, _, given = tool.run(tree)
     found = found_by(batch)
-    assert found == by_hand(name, shutil.copytree(tree, tmp_path / "copy"))
+    assert found == by_hand(name, shutil.copytree(tree, hand / "first/files"))
     assert found
     assert given
     note(f"{name}: {len(found)} findings")
@@ -439,13 +448,42 @@ def test_findings_are_those_of_the_tool(
     _, report, given = tool.run(tree)
     assert (report.files["computed"], report.nodes["computed"], given) == (0, 0, [])
 
-    changed = "risky.py" if only else "json/risky.py"
+    changed = "risky.py" if only else "flask/json/risky.py"
     with (tree / changed).open("a") as file:
         file.write("\n\nprint( eval(unused.dumps(1)) )  # recieve\n")
     batch, report, given = tool.run(tree)
     if load_tool_document(name)["depends"] != "project":
         assert (report.files["computed"], len(given)) == (1, 1)
-    assert found_by(batch) == by_hand(name, shutil.copytree(tree, tmp_path / "second"))
+    assert found_by(batch) == by_hand(name, shutil.copytree(tree, hand / "second/files"))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_are_those_of_the_tool(
+    name: str, package: Path, tmp_path: Path, hand: Path, note: Note
+) -> None:
+    need(name)
+    tree = shutil.copytree(package / "flask/json", tmp_path / "tree")
+    tool = LoggedTool(name, tmp_path)
+    batch, _, given = tool.run(tree)
+    copy = shutil.copytree(tree, hand / "files")
+    call(CHANGES[name], copy)
+    after = {path.relative_to(copy).as_posix(): path.read_bytes() for path in copy.rglob(FILES)}
+    patches = {one["path"]: one["result"] for one in batch.records(kind="patch")}
+    assert patches == {
+        path: digest_bytes(content)
+        for path, content in after.items()
+        if content != (tree / path).read_bytes()
+    }
+    assert patches
+    assert given
+    note(f"{name}: {len(patches)} files change")
+
+    _, report, given = tool.run(tree)
+    assert (report.files["computed"], given) == (0, [])
+
+    (tree / "risky.py").write_text("x = 1\n")
+    _, report, given = tool.run(tree)
+    assert (report.files["computed"], len(given)) == (1, 1)
 
 
 def test_as_many_tools_are_tried_as_are_described(note: Note) -> None:

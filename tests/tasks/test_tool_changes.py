@@ -18,6 +18,8 @@ NAMES = {
         b"diff --git a/d/x.py b/d/x.py\nindex 1..2 100644\n--- a/d/x.py\n+++ b/d/x.py\n",
         "d/x.py",
     ),
+    "in words": (b"--- before/d/x.py\n+++ after/d/x.py\n", "d/x.py"),
+    "renamed": (b"--- d/x.py\n+++ d/y.py\n", "d/y.py"),
     "in a folder a": (b"--- a/x.py\n+++ a/x.py\n", "a/x.py"),
     "with times": (b"--- x y.py\t2026-01-02\n+++ x y.py\t2026-01-03\n", "x y.py"),
     "of the original": (b"diff x.go.orig x.go\n--- x.go.orig\n+++ x.go\n", "x.go"),

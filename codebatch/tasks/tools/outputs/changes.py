@@ -5,8 +5,8 @@ r"""What a program says that it would change: a unified diff of several files, t
     @@ -1 +1 @@
 
 Around the diffs may stand whatever a program likes to say. A name that git has quoted is read as
-such, ``a/`` and ``b/`` are dropped where both are there, and a file that comes or goes has the name
-that is not ``/dev/null``.
+such, folders that alone tell the two names apart are dropped, as ``a/`` and ``b/``, and a file that
+comes or goes has the name that is not ``/dev/null``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def patches_of_diff(data: bytes) -> Iterator[tuple[str, bytes]]:
 def _name(old: bytes, new: bytes) -> str:
     """Return the name of the file that the two lines above its hunks name."""
     before, after = map(_path_in, (old, new))
-    if before[:2] == b"a/" and after[:2] == b"b/":
-        return os.fsdecode(after[2:])
+    old_head, _, old_rest = before.partition(b"/")
+    head, _, rest = after.partition(b"/")
+    if rest and rest == old_rest and head and head != old_head:
+        return os.fsdecode(rest)
     if after == _NOTHING:
         return os.fsdecode(before.removeprefix(b"a/"))
     return os.fsdecode(after.removeprefix(b"b/") if before == _NOTHING else after)
