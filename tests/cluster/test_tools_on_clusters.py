@@ -52,11 +52,20 @@ client = pytest.fixture(connected_client, scope="module")
 
 
 def tools() -> list[codebatch.Task]:
-    """Tools that depend on the path, on siblings, and on the whole project."""
+    """Tools that depend on the path, on siblings, and on the whole project; and one that changes
+    files.
+    """
     given: dict[str, Any] = {"run": ["todo-of-tests", "${target}"], "output": LINES}
     whole = {**given, "depends": "project", "files": {"include": ["f1*.py"]}}
     todo, every = codebatch.tool("todo", **given), codebatch.tool("every", **whole)
-    return [todo, codebatch.tool("ruff"), every]
+    words = ["check", "--fix-only", "--no-cache", "--quiet", "--exit-zero", "--select", "F401"]
+    fix = codebatch.tool(
+        "fix",
+        run=["ruff", *words, "${target}"],
+        output={"format": "rewrite"},
+        files={"include": ["f*.py"]},
+    )
+    return [todo, codebatch.tool("ruff"), every, fix]
 
 
 @pytest.fixture
@@ -81,6 +90,9 @@ def test_results_are_those_of_a_local_run(
     snapshot = store.snapshot(tmp_path / "tree")
     here = store.batch(snapshot, tasks=tools()).run("sync")
     assert here.result == there.result
+    found = planned.apply(tmp_path / "tree").files
+    assert {file.path for file in found} == {f"p{n % 4}/f{n}.py" for n in range(40)}
+    assert (tmp_path / "tree/p0/f0.py").read_text() == "x0: int = ''\n"
 
 
 def test_a_worker_without_the_tool_is_named_before_any_work(
