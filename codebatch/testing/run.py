@@ -41,7 +41,7 @@ class TriedFile(NamedTuple):
         return cls(path, content, language or detect_language(path, lambda: content[:HEAD_BYTES]))
 
 
-def run_task(
+def run_task(  # noqa: PLR0913 - what may be given
     task: Task | str,
     source: str | bytes | os.PathLike[str] | Mapping[str, str | bytes],
     *,
@@ -50,6 +50,7 @@ def run_task(
     config: Mapping[str, object] | None = None,
     records: Mapping[str, Sequence[Record]] | None = None,
     tasks: Sequence[Task] = (),
+    objects: dict[str, bytes] | None = None,
 ) -> list[Record]:
     """Return the records of a task on a text, on bytes, on the file at a `Path`, or on a dict of
     texts by path, as a task over a whole batch needs it; of several files, records have the path.
@@ -59,6 +60,7 @@ def run_task(
     default that of the file, of a text ``example.py``) unless it is given. ``config`` are settings
     that differ from the defaults. ``records`` are those of tasks that this one needs, as this
     function gives them; a task that is missing there is run, one of yours if it is in ``tasks``.
+    What records refer to, as the diff of a patch, is put into ``objects`` by its digest.
     """
     found: object = find_task(task) if isinstance(task, str) else task
     if not isinstance(found, Task):
@@ -69,11 +71,12 @@ def run_task(
     pipeline = configured(wanted, {found.name: dict(config or {})})
     if isinstance(source, Mapping):
         files = [_file_of(content, name, language) for name, content in source.items()]
-        return run_on_files(pipeline, files, given)
+        return run_on_files(pipeline, files, given, objects)
     if found.scope != FILE_SCOPE:
         hints = ["give files as a dict: run_task(task, {'a.py': 'x = 1'})"]
         raise TaskInvalidError(f"task {found.name} looks at many files", hints=hints)
-    return dict(run_on_file(pipeline, _file_of(source, path, language), given))[found.name]
+    file = _file_of(source, path, language)
+    return dict(run_on_file(pipeline, file, given, objects))[found.name]
 
 
 def configured(
@@ -84,10 +87,14 @@ def configured(
 
 
 def run_on_file(
-    tasks: Sequence[PipelineTask], file: TriedFile, given: Mapping[str, bytes] | None = None
+    tasks: Sequence[PipelineTask],
+    file: TriedFile,
+    given: Mapping[str, bytes] | None = None,
+    objects: dict[str, bytes] | None = None,
 ) -> Iterator[tuple[str, list[Record]]]:
     """Yield the records of tasks on a file by task id, in an order in which each follows what it
-    needs; ``given`` has the lines of tasks that are not run.
+    needs; ``given`` has the lines of tasks that are not run, ``objects`` is given what records
+    refer to, by digest.
     """
     needed = {facet for one in tasks for facet in one.task.facets}
     readers = facet_readers(needed, [file.path])
@@ -98,7 +105,7 @@ def run_on_file(
         if one.id in lines:
             continue
         upstream = {need: lines[need] for need in one.needs}
-        lines[one.id] = _computed(one, source, upstream).lines
+        lines[one.id] = _computed(one, source, upstream, objects).lines
         yield one.id, decode_lines(lines[one.id])
     source.drop_tree()
 
@@ -107,6 +114,7 @@ def run_on_files(
     tasks: Sequence[PipelineTask],
     files: Iterable[TriedFile],
     given: Mapping[str, bytes] | None = None,
+    objects: dict[str, bytes] | None = None,
 ) -> list[Record]:
     """Return the records of the last of some tasks on all files, each with its path."""
     *before, last = tasks
@@ -114,15 +122,26 @@ def run_on_files(
         return [
             {"kind": one["kind"], "path": file.path, **one}
             for file in files
-            for one in dict(run_on_file(tasks, file, given))[last.id]
+            for one in dict(run_on_file(tasks, file, given, objects))[last.id]
         ]
     known = {need: decode_lines(lines) for need, lines in (given or {}).items()}
     found = ((file, {**known, **dict(run_on_file(before, file, given))}) for file in files)
     return reduction.reduce_files(tasks, found)
 
 
-def _computed(one: PipelineTask, source: SourceFile, upstream: Mapping[str, bytes]) -> FileLines:
-    context = ShardContext(_nothing_stored, digest_bytes, _never_quarantined)
+def _computed(
+    one: PipelineTask,
+    source: SourceFile,
+    upstream: Mapping[str, bytes],
+    objects: dict[str, bytes] | None,
+) -> FileLines:
+    def put(data: bytes) -> str:
+        digest = digest_bytes(data)
+        if objects is not None:
+            objects[digest] = data
+        return digest
+
+    context = ShardContext(_nothing_stored, put, _never_quarantined)
     try:
         (prepared,) = one.task.prepare_now([source], one.config)
         file = one.task.file(source, upstream, prepared)

@@ -109,3 +109,19 @@ def test_diff_compares_how_much_is_to_be_changed(
     text = main("diff", "latest~1", "latest", "--kind", "patch").out
     assert "patch of upper changed: +2 -2 " in text
     assert "patch of upper added: +1 -1" in text
+
+
+def test_task_run_shows_the_diff(folder: Path, task: Path, main: Main) -> None:
+    done = main("task", "run", f"{task}:upper", "a tree/a.py")
+    lines = done.out.splitlines()
+    assert lines[0] == "a tree/a.py: patch +2 -2"
+    assert lines[1:6] == [
+        "  @@ -1,2 +1,2 @@",
+        "  -x",
+        r"  -       x = \xff",
+        "  +X",
+        r"  +       X = \xff",
+    ]
+    assert lines[6].startswith(
+        "a tree/a.py: artifact media_type=text/plain name=copy.txt object=sha256:"
+    )

@@ -165,6 +165,14 @@ def test_what_does_not_fit_is_a_failure_on_the_file(yielded: list[object], words
     assert words in failure_of(*yielded)
 
 
+def test_what_records_refer_to_is_given() -> None:
+    objects: dict[str, bytes] = {}
+    (record,) = run_task(change, b"1\n", objects=objects)
+    assert objects == {record["object"]: b"@@ -1 +1 @@\n-1\n+2\n"}
+    found = run_task(render, {"a.py": b"1", "b.py": b"2"}, objects=objects)
+    assert {objects[str(one["object"])] for one in found} == {b"<pre>1", b"<pre>2", b""}
+
+
 def test_a_patch_that_changes_nothing_is_no_record() -> None:
     found = run_task(change, b"z = 3\n")
     assert found == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from codebatch.cli.group import ReportingGroup
 from codebatch.cli.render import findings, output
 from codebatch.cli.render.formats import Row
 from codebatch.cli.render.output import counted, printable
+from codebatch.cli.render.source import diff_lines
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
 from codebatch.query.fields import ADDED, record_columns
 from codebatch.runtime.lazy import lazy
@@ -107,18 +109,30 @@ def task_run(
     task = registry.resolve_task(address)
     wanted = trials.needed_by(task, [*map(registry.resolve_task, others)])
     tasks = trials.configured(wanted, _settings(settings, task.name, [one.id for one in wanted]))
-    rows: list[Row] = [*trials.run_on_files(tasks, given_files.iter_files(paths, language))]
+    objects: dict[str, bytes] = {}
+    files = given_files.iter_files(paths, language)
+    rows: list[Row] = [*trials.run_on_files(tasks, files, objects=objects)]
     own = (name for fields in task.own.values() for name in fields)
     known = dict.fromkeys(("kind", "path", *record_columns(task.kinds), *own))
     columns = [one for one in known if one not in ADDED]
     if rows and all(row["kind"] == "diagnostic" for row in rows):
         call.write_rows(rows, FINDING_COLUMNS, columns, findings.plain_lines)
     else:
-        call.write_rows(rows, ("path", "line", "kind"), columns, record_lines)
+        call.write_rows(rows, ("path", "line", "kind"), columns, partial(_lines, objects))
     if not call.formats:
-        files = len({row["path"] for row in rows})
-        output.write_note(f"{counted(len(rows), 'record')} in {counted(files, 'file')}")
+        number = len({row["path"] for row in rows})
+        output.write_note(f"{counted(len(rows), 'record')} in {counted(number, 'file')}")
     sys.exit(EXIT_GATE if any(row.get("code") in FAILURES for row in rows) else EXIT_OK)
+
+
+def _lines(objects: Mapping[str, bytes], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a line for each record, and behind that of a patch its diff."""
+    for row in rows:
+        if row["kind"] != "patch" or row.get("chunked"):
+            yield from record_lines([row])
+            continue
+        yield f"{output.place(row)}: patch +{row['added']} -{row['removed']}"
+        yield from (f"  {line}" for line in diff_lines(objects[str(row["object"])]))
 
 
 def _settings(given: Sequence[str], task_id: str, known: Sequence[str]) -> dict[str, Any]:

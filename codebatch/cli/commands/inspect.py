@@ -16,7 +16,7 @@ from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import fields_in_words
 from codebatch.cli.render.output import printable as shown
-from codebatch.cli.render.source import numbered, page_width, with_caret
+from codebatch.cli.render.source import diff_lines, numbered, page_width, with_caret
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.model.records import DONE, FAILED, KINDS
 
@@ -216,8 +216,7 @@ def _diff(record: _Row, batch: api.Batch) -> Iterator[str]:
     except StoreError as error:
         output.write_note(f"the patch cannot be shown: {error.message}")
         return
-    for line in data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
-        yield shown(line.expandtabs())
+    yield from diff_lines(data)
 
 
 def _artifact(record: _Row) -> str:

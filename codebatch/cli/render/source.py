@@ -6,7 +6,7 @@ escaped. Of a line that is too long, the part around the column is shown, whatev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import click
@@ -100,3 +100,9 @@ def _width(cells: Sequence[_Cell]) -> int:
 
 def _text(cells: Sequence[_Cell]) -> str:
     return "".join(cell.text for cell in cells)
+
+
+def diff_lines(data: bytes) -> Iterator[str]:
+    """Yield the lines of a diff, with nothing in them that could steer a terminal."""
+    for line in data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
+        yield printable(line.expandtabs())
