@@ -321,6 +321,69 @@ CHANGES = {
     "add-trailing-comma": ["add-trailing-comma", FILES],
 }
 
+IN_INI = """
+[flake8]
+max-line-length = 20
+[pycodestyle]
+max-line-length = 20
+[pep8]
+max-line-length = 20
+[mypy]
+plugins = nothing.py
+[isort]
+line_length = 20
+[autoflake]
+check = true
+[codespell]
+ignore-words-list = teh
+"""
+IN_TOML = """
+[tool.black]
+line-length = 20
+[tool.isort]
+line_length = 20
+[tool.autoflake]
+check = true
+[tool.autopep8]
+max_line_length = 20
+[tool.docformatter]
+wrap-summaries = 20
+[tool.flynt]
+line_length = 1
+[tool.codespell]
+ignore-words-list = "teh"
+[tool.typos.default]
+extend-ignore-re = [".*"]
+[tool.vulture]
+min_confidence = 100
+[tool.pylint.main]
+disable = "all"
+[tool.mypy]
+plugins = "nothing.py"
+[tool.ruff.lint]
+select = ["Q"]
+[tool.ty.rules]
+all = "ignore"
+[tool.pyrefly]
+preset = "off"
+[tool.basedpyright]
+typeCheckingMode = "off"
+"""
+SETTINGS_ABOVE = {
+    "setup.cfg": IN_INI,
+    "tox.ini": IN_INI,
+    "pyproject.toml": IN_TOML,
+    "mypy.ini": "[mypy]\nplugins = nothing.py\n",
+    "ruff.toml": 'lint.select = ["Q"]\nformat.quote-style = "single"\n',
+    "typos.toml": 'default.extend-ignore-re = [".*"]\n',
+    ".isort.cfg": "[settings]\nline_length = 20\n",
+    ".flake8": "[flake8]\nmax-line-length = 20\n",
+    ".pylintrc": "[MAIN]\ndisable=all\n",
+    "pyrightconfig.json": '{"typeCheckingMode": "off"}',
+    "ty.toml": 'rules.all = "ignore"\n',
+    "sgconfig.yml": "ruleDirs: [nothing]\n",
+}
+
 
 def installed(name: str) -> bool:
     return bool(find_program(load_tool_document(name)["run"][0]))
@@ -430,9 +493,19 @@ def hand() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
+@pytest.fixture
+def settings_above(hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of others in the folder that those of tools are made in."""
+    above = hand / "above"
+    above.mkdir()
+    for name, content in SETTINGS_ABOVE.items():
+        (above / name).write_text(content)
+    monkeypatch.setattr(tempfile, "tempdir", str(above))
+
+
 @pytest.mark.parametrize("name", FINDINGS)
 def test_findings_are_those_of_the_tool(
-    name: str, package: Path, tmp_path: Path, hand: Path, note: Note
+    name: str, package: Path, tmp_path: Path, hand: Path, settings_above: None, note: Note
 ) -> None:
     need(name)
     only = FINDINGS[name].only
@@ -459,7 +532,7 @@ def test_findings_are_those_of_the_tool(
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_changes_are_those_of_the_tool(
-    name: str, package: Path, tmp_path: Path, hand: Path, note: Note
+    name: str, package: Path, tmp_path: Path, hand: Path, settings_above: None, note: Note
 ) -> None:
     need(name)
     tree = shutil.copytree(package / "flask/json", tmp_path / "tree")
