@@ -139,6 +139,14 @@ def test_a_command_that_fails_on_other_batches_is_a_difference(tree: Path) -> No
     assert all("too few" in message for message in messages)
 
 
+def test_the_order_of_sets_of_python_is_no_chance(tree: Path) -> None:
+    program = tree.parent / "programs/say-order-of-set"
+    text = PROGRAMS["content"].replace(" -IS", "").replace("len(text)", "sorted(map(hash, [text]))")
+    program.write_text(text)
+    program.chmod(0o755)
+    assert codebatch.certify(saying("order-of-set"), tree, rounds=1).depends == "content"
+
+
 def test_files_on_which_a_tool_fails_are_left_out(tree: Path) -> None:
     found = codebatch.certify(saying("choosy"), tree, rounds=1)
     assert (found.depends, found.files) == ("content", 5)

@@ -33,6 +33,8 @@ _INSTALLERS = {
     "brew": "brew install",
     "see": "see",
 }
+# The order of sets must not show in what a tool says.
+_OF_ALL_TOOLS = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 _UNSHARE = ("unshare", "--map-current-user", "--net", "--")
 
 
@@ -121,7 +123,7 @@ def _version(path: str, arguments: Sequence[str], variables: tuple[tuple[str, st
 def variables_of(tool: Description) -> Mapping[str, str]:
     """Return the variables that a tool is given beside those that all are."""
     passed = {name: os.environ[name] for name in tool.environment if name in os.environ}
-    return {"PATH": search_path(), "LC_ALL": "C.UTF-8", **passed, **tool.variables}
+    return {**_OF_ALL_TOOLS, "PATH": search_path(), **passed, **tool.variables}
 
 
 @cache
