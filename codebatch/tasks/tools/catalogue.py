@@ -25,7 +25,9 @@ def tool_names() -> list[str]:
 
 def find_tool(name: str) -> Task | None:
     """Return the task of a packaged description; None where there is none of that name."""
-    return make_tool(load_tool_document(name)) if name in list_tools() else None
+    if name not in list_tools():
+        return None
+    return _bound(load_tool_document(name))  # ours are valid: to look takes a tenth of a second
 
 
 def load_tool(given: str) -> Task:
@@ -94,6 +96,12 @@ def make_tool(document: Mapping[str, Any], where: str = "") -> Task:
     if wrong:
         name = where or document.get("name") or "without a name"
         raise TaskInvalidError(f"tool {name}: {wrong[0]}", details={"all": wrong})
+    return _bound(document)
+
+
+def _bound(document: Mapping[str, Any]) -> Task:
+    from codebatch.tasks.tools.task import TOOL  # noqa: PLC0415 - which needs this module
+
     return TOOL.bound(TOOL.resolve_config(document))
 
 
