@@ -101,7 +101,7 @@ def certify(
 
     The tool is a task of one, the name of a packaged description or a file with one. ``rounds`` is
     how often files are divided anew, by a generator that starts at ``seed``. `TaskFailedError`
-    where the tool fails on every file, `UsageError` where there is none for it.
+    where the tool fails on all files, or an empty one, `UsageError` where there is none for it.
     """
     (task,) = [tool] if isinstance(tool, Task) else load_tools([os.fspath(tool)], read_configs)
     description = described(task.config)
@@ -167,7 +167,7 @@ class _Trials:
 
     def outcome(self) -> tuple[str | None, Sequence[str], list[Difference]]:
         """Return what the tool depends on, the names of siblings, and what has shown it."""
-        whole = self._whole(self.targets)
+        whole = self._whole()
         self.targets = sorted(whole)
         if found := self._compared(whole, "run again", self._run(self._contents, self.targets)):
             return None, (), found
@@ -179,19 +179,28 @@ class _Trials:
         found = self._first(whole, self._elsewhere())
         return (PATH, (), found) if found else (CONTENT, (), [])
 
-    def _whole(self, targets: Sequence[str]) -> Results:
+    def _whole(self) -> Results:
         """Return what the tool says of files among all, but for those on which it fails."""
         try:
-            return self._run(self._contents, targets, must_work=True)
+            return self._run(self._contents, self.targets, must_work=True)
         except TaskFailedError:
-            if len(targets) > 1:
-                middle = (len(targets) + 1) // 2
-                whole = {**self._whole(targets[:middle]), **self._whole(targets[middle:])}
-                return self._run(self._contents, sorted(whole)) if whole else {}
-            self.failed += targets
-            if len(self.failed) == len(self.targets):
+            first = self.targets[0]
+            self._run({first: b""}, [first], must_work=True)  # else no file is to blame
+            working = self._working(self.targets)
+            if not working:
                 raise
-            return {}
+        return self._run(self._contents, working, must_work=True)
+
+    def _working(self, targets: Sequence[str]) -> list[str]:
+        """Return the files on which the tool does not fail."""
+        try:
+            return sorted(self._run(self._contents, targets, must_work=True))
+        except TaskFailedError:
+            if len(targets) == 1:
+                self.failed += targets
+                return []
+        middle = (len(targets) + 1) // 2
+        return [*self._working(targets[:middle]), *self._working(targets[middle:])]
 
     def _with_other_neighbours(self) -> Iterator[tuple[str, Results]]:
         """Yield results with the names of all files, but other orders and contents."""

@@ -56,6 +56,7 @@ PROGRAMS = {
     "nothing": START,
     "broken": START + "sys.exit('no way')",
     "choosy": EACH + "    assert 'twice' not in text\n    print(f'{name}:1:1: {len(text)}')",
+    "hating": EACH + "    assert not text",
     "rewriting": EACH + "    open(name, 'w').write(text.upper())",
 }
 DEPENDS = {
@@ -151,6 +152,8 @@ def test_files_on_which_a_tool_fails_are_left_out(tree: Path) -> None:
     found = codebatch.certify(saying("choosy"), tree, rounds=1)
     assert (found.depends, found.files) == ("content", 5)
     assert found.failed == ("a/two.txt", "c/four.txt")
+    empty = codebatch.certify(saying("hating"), tree, rounds=1)
+    assert (empty.depends, empty.files, len(empty.failed)) == ("content", 1, 6)
 
 
 def test_the_same_seed_gives_the_same_trials(tree: Path) -> None:
@@ -169,6 +172,9 @@ def test_a_tool_for_one_file_at_a_time_is_tried_on_a_part(tree: Path) -> None:
 def test_what_cannot_be_tried_is_an_error(tree: Path) -> None:
     with pytest.raises(TaskFailedError, match="no way"):
         codebatch.certify(saying("broken"), tree)
+    (tree / "c/five.txt").write_text("not empty")
+    with pytest.raises(TaskFailedError, match="AssertionError"):
+        codebatch.certify(saying("hating"), tree)
     with pytest.raises(UsageError, match="is given no file"):
         codebatch.certify(saying("content", files={"include": ["*.absent"]}), tree)
     with pytest.raises(TaskNotFoundError, match="unknown tool: absent"):
