@@ -255,7 +255,18 @@ FINDINGS = {
         ["codespell", "--check-hidden", "."],
         lines(r"^(?P<p>.+?):(?P<l>\d+): (?P<m>.+ ==> .+)$", "misspelling"),
     ),
-    "typos": Case(["typos", "--isolated", "--no-check-filenames", "--format=json", "."], typos),
+    "typos": Case(
+        [
+            "typos",
+            "--isolated",
+            "--hidden",
+            "--no-ignore",
+            "--no-check-filenames",
+            "--format=json",
+            ".",
+        ],
+        typos,
+    ),
     "detect-secrets": Case(
         ["detect-secrets", "scan", "--all-files", "--no-verify", "."], secrets, only="flask/json"
     ),
