@@ -543,7 +543,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(next(folder.glob("pyzmq*.tar.gz"))) as sdist:
         for member in sdist.getmembers():
             name = member.name.partition("/")[2]
-            wanted = not name.endswith((".py", ".pyi", ".ipynb")) and "/eventloop" not in name
+            wanted = not name.endswith((".py", ".pyi", ".ipynb", ".gitignore")) and "/eventloop" not in name
             if member.isfile() and wanted:
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 stream = sdist.extractfile(member)
