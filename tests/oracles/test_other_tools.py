@@ -46,7 +46,7 @@ MISTAKES = {
     "bad/c.ts": "let n: number = 'text'\ndebugger\nexport default m\n",
     "bad/a.css": "a { color: #ggg; colour: red }\nb {}\n",
     "bad/a.html": "<html><body><img src=x><DIV>{{ x }}\n",
-    "bad/a.sh": "#!/bin/sh\necho $1\nif [ $a == b ]; then\n  cd x\nfi\nfor i in `ls`; do   echo $i;done\n",
+    "bad/a.sh": "#!/bin/sh\necho $1\nif [ $a == b ]; then\n  cd x\nfi\nfor i in `ls`; do  :;done\n",
     "bad/b.sh": "#!/bin/bash\nif\n",
     "bad/a.yaml": "a: 1\na: 2\nb:  [1,2 ]\n",
     "bad/b.yml": "a: [\n",
@@ -56,9 +56,8 @@ MISTAKES = {
     "bad/a.sql": "select A,b from  t where x = 1 \n",
     "bad/b.sql": "SELECT ((\n",
     "bad/a.proto": 'syntax = "proto3";\nmessage a { string B = 1; }\n',
-    "bad/b.proto": 'syntax = "proto3";\nmessage A { C c = 1; }\n',
     "bad/.env": "a=1\n b =2\n",
-    "bad/a.md": "# A\n### B\ntext  text very very bad \n[x](./b.md#no) [y](#no)\n",
+    "bad/a.md": "# A\n### B\ntext  text very very bad \n[y](#no)\n",
     "bad/b.md": "* a\n- b\n",
     "bad/a.rst": "Title\n===\n\n.. foo::\n\n`a`_ ``b`\n" + "x " * 60 + "\n",
     "bad/a.c": "int main(void) {\n int a[2]; int *p = 0; char b[3]; *p = 1; return a[5]; }\n",
@@ -103,7 +102,8 @@ def lines(pattern: str, rule: str = "", base: int = 1) -> Read:
     def read(text: str) -> Iterator[Row]:
         for match in re.finditer(pattern, text, re.MULTILINE):
             group = match.groupdict()
-            line, column = int(group.get("l") or 1), int(group.get("c") or base) + 1 - base
+            line = max(1, int(group.get("l") or 1))
+            column = int(group.get("c") or base) + 1 - base
             yield group["p"], line, column, group.get("r") or rule, group.get("m") or rule
 
     return read
@@ -111,7 +111,7 @@ def lines(pattern: str, rule: str = "", base: int = 1) -> Read:
 
 def checkstyle(rule: str = "") -> Read:
     def read(text: str) -> Iterator[Row]:
-        for file in ET.fromstring(text):  # noqa: S314 - of a tool that is tried
+        for file in ET.fromstring(text):
             for one in file:
                 place = [int(one.get(key) or 1) for key in ("line", "column")]
                 source = one.get("source") or rule
@@ -142,7 +142,9 @@ def sarif(text: str) -> Iterator[Row]:
             place = one["locations"][0]["physicalLocation"]
             region = place["region"]
             at = region["startLine"], region.get("startColumn", 1)
-            yield place["artifactLocation"]["uri"], *at, one["ruleId"], one["message"]["text"]
+            message = one["message"]["text"].removeprefix(f"{one['ruleId']}: ")
+            rule = one["ruleId"].replace("????", "syntax-error")
+            yield place["artifactLocation"]["uri"], *at, rule, message
 
 
 def messages(document: Any) -> Iterator[Any]:
@@ -191,6 +193,7 @@ def validated(name: str, files: str, edit: str, more: list[str]) -> Case:
 GCC = r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): \w+: (?P<m>.+) \[(?:-W)?(?P<r>[^\]]+)\]$"
 JS = r".*\.(js|mjs|cjs)"
 BASH, YAML, TOML, MARKDOWN = r".*\.sh", r".*\.ya?ml|.*/\.clang-format", r".*\.toml", r".*\.md"
+PROSE = r".*\.(md|rst)"
 CODE = r".*\.(c|cpp|h)"
 UNITS = r".*\.(c|cpp)"
 CMAKE = r".*/CMakeLists\.txt|.*\.cmake|CMakeLists\.txt"
@@ -301,25 +304,33 @@ CASES = {
     "zizmor": Case(
         ["zizmor", "--offline", "--no-config", "--format", "github"],
         rf"{WORKFLOWS}|.github/dependabot.yml|.*action.yml",
-        lines(
-            r"^::\w+ file=(?P<p>.+?),line=(?P<l>\d+),title=(?P<r>.+?)::[^ ]+ (?P<m>.+)$"
-        ),
+        lines(r"^::\w+ file=(?P<p>.+?),line=(?P<l>\d+),title=(?P<r>.+?)::[^ ]+ (?P<m>.+)$"),
         f"{WORKFLOW}/test.yml",
     ),
     "sqlfluff": Case(
         ["sqlfluff", "lint", "--dialect=ansi", "--ignore-local-config", "-f", "github-annotation"],
         r".*\.sql",
         objects(
-            "file", "line", "start_column", "code", "text",
+            "file",
+            "start_line",
+            "start_column",
+            "code",
+            "text",
             at=lambda found: (
-                {**one, "code": one["message"].partition(": ")[0], "text": one["message"].partition(": ")[2]}
+                {
+                    **one,
+                    "code": one["message"].partition(": ")[0],
+                    "text": one["message"].partition(": ")[2],
+                }
                 for one in found
             ),
         ),
         "bad/a.sql",
         "select  1\n",
     ),
-    "sqruff": Case(["sqruff", "lint", "-f", "sarif"], r".*\.sql", sarif, "bad/a.sql", "select  1\n"),
+    "sqruff": Case(
+        ["sqruff", "lint", "-f", "sarif"], r".*\.sql", sarif, "bad/a.sql", "select  1\n"
+    ),
     "check-github-workflows": validated("github-workflows", WORKFLOWS, f"{WORKFLOW}/bad.yml", []),
     "check-github-actions": validated("github-actions", r".*action\.yml", "bad/action.yml", []),
     "check-dependabot": validated(
@@ -332,16 +343,17 @@ CASES = {
         *("azure-pipelines", r".*/azure-pipelines\.yml", "bad/azure-pipelines.yml"),
         ["--data-transform=azure-pipelines"],
     ),
-    "check-compose": validated(
-        "compose-spec", r".*compose\.yml", "bad/docker-compose.yml", []
-    ),
+    "check-compose": validated("compose-spec", r".*compose\.yml", "bad/docker-compose.yml", []),
     "check-readthedocs": validated(
         "readthedocs", r".*\.readthedocs\.yaml", "bad/.readthedocs.yaml", []
     ),
     "buf": Case(
-        ["buf", "lint", "--error-format", "text"],
+        ["buf", "lint", "--error-format", "gitlab-code-quality"],
         "",
-        lines(r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+):(?P<m>.+)$"),
+        objects(
+            *("location.path", "location.positions.begin.line"),
+            *("location.positions.begin.column", "check_name", "description"),
+        ),
         "bad/a.proto",
     ),
     "dotenv-linter": Case(
@@ -364,6 +376,7 @@ CASES = {
         lines(r"^(?P<r>\w+)\|(?P<l>\d+):(?P<c>\d+)\|(?P<p>.+?)\|(?P<m>.+)$", base=0),
         "bad/a.html",
         "<B>\n",
+        settings={"djlint.toml": ""},
     ),
     "xmllint": Case(
         ["xmllint", "--noout"],
@@ -392,7 +405,7 @@ CASES = {
     ),
     "proselint": Case(
         ["proselint", "check", "--output-format", "json"],
-        r".*\.(md|rst|txt)|LICENSE|.*/LICENSE",
+        PROSE,
         lambda text: (
             (path.removeprefix("file://"), *one["pos"], one["check_path"], one["message"])
             for path, file in json.loads(text)["result"].items()
@@ -404,7 +417,7 @@ CASES = {
     "mdformat": Case(
         ["mdformat", "--check"],
         MARKDOWN,
-        lines(r'File "(?P<p>.+)" is (?P<m>not formatted)', "unformatted"),
+        lines(r'File\s+"(?P<p>.+)"\s+is\s+not\s+formatted', "unformatted"),
         "bad/a.md",
         stream="stderr",
     ),
@@ -441,10 +454,10 @@ CASES = {
     "cppcheck": Case(
         [
             *("cppcheck", "--quiet", "--enable=warning,style,performance,portability"),
-            *("--inline-suppr", "--output-format=sarif"),
+            "--template={id}|{message}|{file}|{line}|{column}",
         ],
         UNITS,
-        sarif,
+        lines(r"^(?P<r>\w+)\|(?P<m>.+)\|(?P<p>.+)\|(?P<l>\d+)\|(?P<c>\d+)$"),
         "bad/b.h",
         "int h;\n",
         stream="stderr",
@@ -458,11 +471,9 @@ CASES = {
         stream="stderr",
     ),
     "cpplint": Case(
-        ["cpplint", "--repository=.", load_tool_document("cpplint")["run"][3], "--output=vs7"],
+        ["cpplint", "--repository=.", load_tool_document("cpplint")["run"][3], "--output=eclipse"],
         CODE,
-        lines(
-            r"^(?P<p>.+?)\((?P<l>\d+)\): error cpplint: \[\d\] (?P<m>.+) \[(?P<r>\S+)\]$"
-        ),
+        lines(r"^(?P<p>.+?):(?P<l>\d+): warning: (?P<m>.+)  \[(?P<r>\S+)\] \[\d\]$"),
         "bad/a.c",
         "int  h;;\n",
         stream="stderr",
@@ -508,7 +519,11 @@ CASES = {
         ["j2lint", "--json"],
         r".*\.j2",
         objects(
-            "filename", "line_number", "none", "id", "message",
+            "filename",
+            "line_number",
+            "none",
+            "id",
+            "message",
             at=lambda document: document["ERRORS"] + document["WARNINGS"],
         ),
         "bad/a.j2",
@@ -528,8 +543,7 @@ CASES = {
         "bad/a.tf",
         "\n",
     ),
-}  # fmt: skip
-# Others that are looked for on PATH alone: their words are not read by hand here.
+}
 
 
 @pytest.fixture(scope="module")
@@ -543,7 +557,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(next(folder.glob("pyzmq*.tar.gz"))) as sdist:
         for member in sdist.getmembers():
             name = member.name.partition("/")[2]
-            wanted = not name.endswith((".py", ".pyi", ".ipynb", ".gitignore")) and "/eventloop" not in name
+            wanted = not name.endswith((".py", ".pyi", ".ipynb", ".gitignore"))
+            wanted = wanted and not name.startswith(("RELICENSE/", "docs/source/api/", "licenses/"))
             if member.isfile() and wanted:
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 stream = sdist.extractfile(member)
@@ -554,7 +569,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wheel.extract(name, made)
     if shutil.which("npm") is not None:
         packages = npm_package(tmp_path_factory.mktemp("npm"))
-        shutil.copytree(next(packages.glob("create-vite*")), made / "vite")
+        for part in ("index.js", "template-qwik-ts", "template-vue", "template-lit"):
+            source = next(packages.glob("create-vite*")) / "package" / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, made / part)
     for name, content in MISTAKES.items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text(content)
@@ -631,9 +649,7 @@ def by_hand(name: str, tree: Path, folder: Path) -> set[Row]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_findings_are_those_of_the_tool(
-    name: str, tree: Path, tmp_path: Path, note: Note
-) -> None:
+def test_findings_are_those_of_the_tool(name: str, tree: Path, tmp_path: Path, note: Note) -> None:
     document, case = load_tool_document(name), CASES[name]
     if not find_program(document["run"][0]):
         pytest.skip(f"{name} is not installed: {document['install']}")

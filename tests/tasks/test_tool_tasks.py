@@ -104,6 +104,17 @@ def test_findings_are_those_of_the_tool(tmp_path: Path, install: Install) -> Non
     assert given == {"a.py", "pkg/b.py", "pkg/c.py"}
 
 
+@pytest.mark.parametrize("start", ["", "./", "{folder}/", "file://{folder}/"])
+def test_paths_are_those_of_files_however_they_are_printed(
+    tmp_path: Path, install: Install, start: str
+) -> None:
+    prefix = start.replace("{folder}", "{os.getcwd()}")
+    install("todo", f"for name in sys.argv[1:]:\n    print(f'{prefix}{{name}}:1:1: T1 seen')")
+    write_tree(tmp_path / "tree", {"a b.py": "", "pkg/c.py": "c = 1"})
+    batch, _ = scan(tmp_path, tool(output=LINES | {"pattern": LINES["pattern"].replace("+?", "+")}))
+    assert [path for path, *_ in found(batch)] == ["a b.py", "pkg/c.py"]
+
+
 def test_a_second_run_computes_nothing_and_an_edit_one_file(
     tmp_path: Path, install: Install
 ) -> None:

@@ -21,6 +21,7 @@ from codebatch.tasks.native_tool import FOLDER, ToolError, ToolRun
 from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.outputs import Said, UnreadableOutputError, read_findings
 from codebatch.tasks.tools.outputs.changes import patches_of_diff
+from codebatch.tasks.tools.outputs.sarif import path_of
 from codebatch.tasks.tools.program import program_of, variables_of, without_network
 from codebatch.tasks.tools.selection import words_for
 
@@ -170,6 +171,8 @@ def _name_of(path: str, root: str) -> str:
     """Return the name of a file that a tool has printed the path of; empty where it is none."""
     if not path:
         return ""
+    if path.startswith("file:"):
+        path = path_of(path)
     name = os.path.normpath(os.path.join(root, path))
     return name[len(root) + 1 :] if name.startswith(f"{root}/") else ""
 
