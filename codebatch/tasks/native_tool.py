@@ -172,6 +172,9 @@ class ToolRun:
         try:
             if code in self._tool.ends_well:
                 return open(self._path(name), "rb")
+        except FileNotFoundError:
+            said = self.complaint() or "no message"
+            raise ToolError(f"{self._tool.name} has written no output: {said}") from None
         except OSError as error:
             raise ToolError(f"{self._tool.name} cannot be run: {error}") from error
         raise self._failure(code, self.complaint())

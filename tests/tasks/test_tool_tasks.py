@@ -299,6 +299,18 @@ def test_a_tool_that_always_fails_fails_alone(
         assert found(batch) == EXPECTED
 
 
+def test_an_output_that_is_not_written(tmp_path: Path, install: Install) -> None:
+    write_tree(tmp_path / "tree", {"a.py": ""})
+    install("silent", "print('no settings here', file=sys.stderr)")
+    output = {"format": "checkstyle", "from": "file"}
+    _, report = scan(
+        tmp_path, tool("silent", run=["silent", "${output}", "${target}"], output=output)
+    )
+    (error,) = report.errors
+    assert "silent has written no output: no settings here" in str(error["message"])
+    assert str(tmp_path) not in str(error["message"])
+
+
 def test_a_missing_tool_says_how_to_get_it(tmp_path: Path, install: Install) -> None:
     install("good", TODO)
     write_tree(tmp_path / "tree", TREE)
