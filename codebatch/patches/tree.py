@@ -84,14 +84,14 @@ class Tree:
         except OSError:
             return False
 
-    def write_beside(self, path: bytes, data: bytes, found: Found) -> None:
-        """Write what is to replace a file, with its permissions, onto the disk; nothing stays of it
-        where that cannot be.
+    def write_beside(self, path: bytes, data: bytes, found: Found, *, durable: bool) -> None:
+        """Write what is to replace a file, with its permissions, if ``durable`` onto the disk;
+        nothing stays of it where that cannot be.
         """
         folder, name = self._place(path)
         descriptor = os.open(_beside(name), _NEW_FILE, 0o600, dir_fd=folder.descriptor)
         try:
-            _fill(descriptor, data, found.status)
+            _fill(descriptor, data, found.status, durable=durable)
         except BaseException:
             with contextlib.suppress(OSError):  # the next run removes it
                 self.discard(path)
@@ -142,7 +142,7 @@ def _beside(name: bytes) -> bytes:
     return _PREFIX + hashlib.sha256(name).hexdigest()[:32].encode()
 
 
-def _fill(descriptor: int, data: bytes, like: os.stat_result) -> None:
+def _fill(descriptor: int, data: bytes, like: os.stat_result, *, durable: bool) -> None:
     """Write a new file with the permissions of another, and close it."""
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
@@ -153,4 +153,5 @@ def _fill(descriptor: int, data: bytes, like: os.stat_result) -> None:
             with contextlib.suppress(PermissionError):
                 os.chown(descriptor, like.st_uid, like.st_gid)
         os.chmod(descriptor, stat.S_IMODE(like.st_mode))
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)

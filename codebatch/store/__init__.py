@@ -29,7 +29,7 @@ from codebatch.store.store import (
     restore_identity,
     restore_ignore_file,
 )
-from codebatch.store.write_group import WriteGroup, reporting_read_errors
+from codebatch.store.write_group import WriteGroup, reporting_read_errors, sync_file_system
 
 __all__ = [
     "ABSENT",
@@ -72,6 +72,7 @@ __all__ = [
     "reporting_read_errors",
     "restore_identity",
     "restore_ignore_file",
+    "sync_file_system",
     "too_large",
     "typed",
 ]

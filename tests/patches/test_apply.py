@@ -275,8 +275,8 @@ def test_what_changes_meanwhile_stops_it(
     real = getattr(patched_trees.Tree, when)
     left: list[dict[str, bytes]] = []
 
-    def meddling(self: object, path: bytes, *rest: object) -> None:
-        real(self, path, *rest)
+    def meddling(self: object, path: bytes, *rest: object, **more: object) -> None:
+        real(self, path, *rest, **more)
         if not left:
             meddle(tree)
             left.append(contents(tree.parent))
@@ -322,7 +322,8 @@ def test_a_kill_at_every_step_leaves_files_old_or_new(
     action: str, made: codebatch.Batch, server: Server, tmp_path: Path
 ) -> None:
     steps = steps_of(made, server, tmp_path)
-    assert steps == 4 * len(TO_CHANGE) - 1  # create, write (one is empty), close, rename
+    # Create, write (one is empty), close, and rename each; to sync all before and after that.
+    assert steps == 4 * len(TO_CHANGE) - 1 + 2
     for at in range(1, steps + 1):
         tree = write(tmp_path / f"{at}", FILES)
         assert server.run(*command(made, tree), at=at, action=action, root=tree).code == -9
