@@ -181,7 +181,7 @@ def _check_files(store: StoreDirectory, tree: Tree, patches: Sequence[FilePatch]
 
 class _Disk:
     """How changes get onto the disk: file by file, or where there are many, all of them at once, as
-    far as they are on the file system of the root. Of 3,000 files, each alone takes 25 s, all at once 12.
+    far as they are on the file system of the root. 3,000 files take 25 s one by one, 12 s at once.
     """
 
     def __init__(self, root: Folder, directory: str, work: Sequence[_Work]) -> None:
