@@ -202,6 +202,7 @@ def test_rules_of_ruff_that_look_for_siblings_are_found(tmp_path: Path) -> None:
     assert {f.code for one in found.differences for f in one.added} == {"INP001"}
 
 
+@pytest.mark.oracle
 def test_a_type_checker_needs_the_project(tmp_path: Path) -> None:
     files = {
         "a.py": "def f() -> int:\n    return 1\n",
