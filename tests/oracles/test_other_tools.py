@@ -558,14 +558,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for member in sdist.getmembers():
             name = member.name.partition("/")[2]
             wanted = not name.endswith((".py", ".pyi", ".ipynb", ".gitignore"))
-            wanted = wanted and not name.startswith(("RELICENSE/", "docs/source/api/", "licenses/"))
+            wanted = wanted and not name.startswith(("RELICENSE/", "docs/source/", "licenses/"))
             if member.isfile() and wanted:
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 stream = sdist.extractfile(member)
                 assert stream is not None
                 (made / name).write_bytes(stream.read())
     with zipfile.ZipFile(next(folder.glob("pg_activity*.whl"))) as wheel:
-        for name in [name for name in wheel.namelist() if name.endswith("_oldest.sql")]:
+        for name in [name for name in wheel.namelist() if name.endswith("get_waiting_oldest.sql")]:
             wheel.extract(name, made)
     if shutil.which("npm") is not None:
         packages = npm_package(tmp_path_factory.mktemp("npm"))
