@@ -28,6 +28,7 @@ READERS: dict[str, View] = {
     "sql": lambda batch: batch.sql("SELECT 1"),
     "sql_schema": lambda batch: batch.sql_schema(),
     "export": lambda batch: batch.export("jsonl", io.BytesIO()),
+    "apply": lambda batch: batch.apply(batch.path, dry_run=True),
     "check_outputs": lambda batch: batch.check_outputs(),
 }
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.
@@ -45,7 +46,7 @@ OTHERS = {
         "source",
     ),
     *("shards", "status", "submit", "summary", "take_graph", "tasks", "to_bag", "tree"),
-    *("asking", "source_folder", "to_dask_dataframe", "visualize"),
+    *("asking", "source_folder", "to_dask_dataframe", "value", "visualize"),
 }
 LOOP = """
 import sys
