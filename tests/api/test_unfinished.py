@@ -28,12 +28,21 @@ READERS: dict[str, View] = {
     "sql": lambda batch: batch.sql("SELECT 1"),
     "sql_schema": lambda batch: batch.sql_schema(),
     "export": lambda batch: batch.export("jsonl", io.BytesIO()),
-    "apply": lambda batch: batch.apply(batch.path, dry_run=True),
     "check_outputs": lambda batch: batch.check_outputs(),
 }
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.
 OTHERS = {
-    *("compute", "dask", "explain", "forecast", "load_readable", "load_status", "persist", "path"),
+    *(
+        "apply",
+        "compute",
+        "dask",
+        "explain",
+        "forecast",
+        "load_readable",
+        "load_status",
+        "persist",
+        "path",
+    ),
     *(
         "annotated",
         "give_tasks",
