@@ -97,7 +97,11 @@ class _Serving:
 
     def answer(self, message: Message) -> Message:
         """The answer to one message."""
-        return _adopt(message["adopt"]) if "adopt" in message else self._work(message)
+        if "adopt" not in message:
+            return self._work(message)
+        os.environb.clear()
+        os.environb.update(message["variables"])
+        return _adopt(message["adopt"])
 
     def _work(self, message: Message) -> Message:
         """The answer to a message that asks for a result."""

@@ -52,9 +52,13 @@ class ChildEndedError(Exception):
 
 
 class Child:
-    """A process that answers messages, one at a time; see `processes.child`."""
+    """A process that answers messages, one at a time; see `processes.child`.
+
+    ``variables`` are those of its owner when it was started.
+    """
 
     def __init__(self, channel: socket.socket, lifeline: socket.socket) -> None:
+        self.variables = dict(os.environb)
         self._channel = channel
         self._lifeline = lifeline
 
@@ -97,7 +101,7 @@ class Child:
 
 class Children:
     """The children of a run, or of a worker of a cluster; each has adopted the ``code`` of users'
-    tasks, if there is some.
+    tasks and of tools, if there is some, and with it the variables of this process.
 
     State: ``_idle`` holds those that wait for work and ``_busy`` those that are lent; a child is
     used by one thread at a time. ``stopped`` is true once no child shall be started any more,
@@ -115,11 +119,7 @@ class Children:
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Child]:
         """A child for a block; it is kept for the next one unless the block raises."""
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-            if child is not None:
-                self._busy.add(child)
-        child = child or self.start()
+        child = self._take() or self.start()
         try:
             yield child
         except BaseException:
@@ -131,6 +131,18 @@ class Children:
             if is_kept:
                 self._idle.append(child)
         if not is_kept:
+            child.close()
+
+    def _take(self) -> Child | None:
+        """Return one that waits; those for which a tool may be elsewhere by now are let go."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                child = self._idle.pop()
+                if not self._code or child.variables == dict(os.environb):
+                    self._busy.add(child)
+                    return child
             child.close()
 
     def start(self) -> Child:
@@ -150,7 +162,7 @@ class Children:
     def _adopt(self, child: Child) -> None:
         """Have a child load the code; no file is at hand that could be to blame."""
         try:
-            child.send({"adopt": self._code})
+            child.send({"adopt": self._code, "variables": [*child.variables.items()]})
             answer = child.receive(_LOAD_SECONDS)
         except TimeoutError:
             child.kill()

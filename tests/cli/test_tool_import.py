@@ -248,7 +248,7 @@ repos:
 """
     write_tree(here, {".pre-commit-config.yaml": config})
     document = imported(main, ".", "--output", "d")
-    assert [one["name"] for one in document["written"]] == ["all", "check-it", "ruff"]
+    assert [one["name"] for one in document["written"]] == ["all", "check-it", "codespell", "ruff"]
     reasons = {one["name"]: one["reason"] for one in document["left"]}
     assert reasons.pop("other") == "its entry is in another repository"
     assert reasons.pop("identity") == "it is about pre-commit itself"

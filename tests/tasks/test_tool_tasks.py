@@ -430,3 +430,20 @@ def test_changes_are_patches(tmp_path: Path, install: Install, form: str) -> Non
     assert sorted(patches) == ["a.py", "pkg/b.py"]
     assert (patches["pkg/b.py"]["added"], patches["pkg/b.py"]["removed"]) == (2, 2)
     assert (tmp_path / "tree/a.py").read_text() == TREE["a.py"]
+
+
+def test_processes_look_for_programs_where_their_owner_does(
+    tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever `PATH` was when the first child was started."""
+    write_tree(tmp_path / "tree", TREE)
+    codebatch.scan(tmp_path / "tree", tmp_path / "store", scheduler="processes", workers=2)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'later'}{os.pathsep}{os.environ['PATH']}")
+    program = tmp_path / "bin" / install("todo", TODO)
+    (tmp_path / "later").mkdir()
+    program.rename(tmp_path / "later/todo")
+    batch, report = codebatch.scan(
+        tmp_path / "tree", tmp_path / "store", tasks=[tool()], scheduler="processes", workers=2
+    )
+    assert report.status == "done"
+    assert found(batch) == EXPECTED
