@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
 
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
@@ -31,8 +32,6 @@ _PROGRAM_BYTES = 2**28  # of address space, for what is no data of its own
 _PANIC = 101  # the exit code of a program in Rust that met an error of its own
 _TOLD_TO_END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _CODES = {int(signal.SIGXCPU): TASK_TIMED_OUT, int(signal.SIGKILL): TASK_OUT_OF_MEMORY}
-
-FOLDER = "${folder}"  # in arguments: the private folder of the run
 
 # A shell sets them: Python could do so only between fork and exec, where other threads of this
 # process may hold any lock. What is put off (``-S``) are the soft limits, the hard ones stay.
@@ -132,15 +131,15 @@ class ToolRun:
     def __init__(
         self,
         tool: AnyTool,
-        arguments: Sequence[str],
+        arguments: Sequence[str] | Callable[[str], Sequence[str]],
         files: Mapping[str, bytes],
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         beside: Mapping[str, bytes] | None = None,
     ) -> None:
         """Start the tool among ``files``, by their names below its folder, with ``environment``
-        in addition to what every tool is given. ``${folder}`` in arguments stands for the folder,
-        in which the files ``beside`` are; ``prefix`` is a command that starts another one.
+        in addition to what every tool is given. ``arguments`` may be a function of the folder, in
+        which the files ``beside`` are as well; ``prefix`` is a command that starts another one.
         """
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-"))
         self._tool = tool
@@ -148,8 +147,8 @@ class ToolRun:
         try:
             _write_files(self._path("files"), files)
             _write_files(self.folder, beside or {})
-            own = [word.replace(FOLDER, self.folder) for word in arguments]
-            self._process = self._start([*prefix, tool.binary(), *own], environment or {})
+            words = arguments(self.folder) if callable(arguments) else arguments
+            self._process = self._start([*prefix, tool.binary(), *words], environment or {})
         except OSError as error:
             self.cancel()
             raise ToolError(f"{tool.name} cannot be run: {error}") from error
@@ -184,7 +183,7 @@ class ToolRun:
         with open(self._path("complaints"), "rb") as complaints:
             complaints.seek(max(0, os.fstat(complaints.fileno()).st_size - 4096))
             words = complaints.read().decode("utf-8", "replace")
-        return " ".join(words.replace(f"{self._path('files')}/", "").split())[-500:]
+        return " ".join(without_folder(words, self.folder).split())[-500:]
 
     def cancel(self) -> None:
         """End the process, if it has not ended, and let go of the files."""
@@ -261,6 +260,14 @@ class ToolRun:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, name)
+
+
+def without_folder(text: str, folder: str) -> str:
+    """Return what a tool says with the names of its files as the tree has them, and without any
+    other path of its private ``folder``, which is another one each time.
+    """
+    relative = text.replace(f"{folder}/files/", "").replace(f"{folder}/files", ".")
+    return re.sub(re.escape(folder) + r"[^\s'\"]*", "(a file of its own)", relative)
 
 
 def _write_files(folder: str, files: Mapping[str, bytes]) -> None:

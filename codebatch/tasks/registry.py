@@ -186,8 +186,8 @@ def check_tool(planned: PlannedTask) -> None:
         raise TaskNotFoundError(
             f"the command of task {planned.id} is none that was given here: the store names it",
             hints=[
-                "see it: codebatch show BATCH --json",
-                "give it: --task FILE.json, with its description",
+                "run the command again that has made the batch: it goes on from here",
+                "or give the description: --task FILE.json",
             ],
             details={"task": planned.id, "run": cast("Any", planned.config["run"])},
         )

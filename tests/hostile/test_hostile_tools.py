@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import codebatch
 from codebatch.tasks.tools import tool_names
 from codebatch.tasks.tools.catalogue import described, load_tool
 from codebatch.tasks.tools.program import MISSING, find_program, version_of, without_network
-from codebatch.tasks.tools.trust import is_packaged
+from codebatch.tasks.tools.trust import is_given, is_packaged, remember_filled
 
 PYTHON = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 NODE = "require('fs').writeFileSync({marker!r}, '');\nmodule.exports = {{}};\n"
@@ -194,5 +195,40 @@ def test_a_packaged_description_that_was_changed_is_none(change: dict[str, Any])
     assert is_packaged(config)
     assert is_packaged({**config, "timeout": 5})
     assert not is_packaged({**config, **change})
-    assert not is_packaged({**config, "config_files": {"a/.eslintrc.js": ""}})
-    assert is_packaged({**config, "config_files": {"a/ruff.toml": ""}})
+    for name in (".eslintrc.js", "ruff.toml"):
+        assert not is_packaged({**config, "config_files": {name: "x"}})
+    assert not is_packaged({**config, "read_configs": ["ruff.toml"]})
+    assert not is_packaged({**config, "files": {"include": ["*"]}})
+    assert not is_packaged({**config, "output": {"format": "none"}})
+
+
+def test_settings_of_a_plan_are_not_a_users(tmp_path: Path) -> None:
+    """A plan may have settings of a tool that its own user has named, and no stranger's."""
+    ruff = dict(load_tool("ruff").config)
+    read = {**ruff, "read_configs": ["ruff.toml"], "config_files": {"ruff.toml": "line-length = 1"}}
+    remember_filled(ruff, read)
+    assert not is_given(read)
+    remember_filled({**ruff, "read_configs": ["ruff.toml"]}, read)
+    assert is_given(read)
+
+
+def test_what_another_user_puts_above_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give files to others")
+    above = tmp_path / "temporary"
+    above.mkdir()
+    (above / ".yamllint-like").write_text("")
+    os.chown(above / ".yamllint-like", 12345, 12345)
+    monkeypatch.setattr("tempfile.tempdir", str(above))
+    task = codebatch.tool(
+        "cat",
+        run=["cat", "${target}"],
+        output={"format": "none"},
+        success_codes=[0],
+        direct_configs=[".yamllint-like"],
+    )
+    tree = write_tree(tmp_path / "tree", {"a.py": ""})
+    _, report = codebatch.scan(tree, tmp_path / "store", tasks=[task], scheduler="sync")
+    assert "is of another user" in str(report.errors[0]["message"])

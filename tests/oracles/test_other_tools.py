@@ -421,21 +421,6 @@ CASES = {
         "bad/a.md",
         stream="stderr",
     ),
-    "doc8": Case(
-        ["doc8", "--quiet"],
-        r".*\.rst",
-        lines(r"^(?P<p>.+?):(?P<l>\d+): (?P<r>D\d+) (?P<m>.+)$"),
-        "bad/a.rst",
-        "x \n",
-    ),
-    "rstcheck": Case(
-        ["rstcheck", "--log-level=error"],
-        r".*\.rst",
-        lines(r"^(?P<p>.+?):(?P<l>\d+): \(\w+/\d\) (?P<m>.+)$", "rst"),
-        "bad/a.rst",
-        "`c`_\n",
-        stream="stderr",
-    ),
     "sphinx-lint": Case(
         ["sphinx-lint"],
         r".*\.rst",

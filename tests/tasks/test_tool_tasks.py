@@ -447,3 +447,56 @@ def test_processes_look_for_programs_where_their_owner_does(
     )
     assert report.status == "done"
     assert found(batch) == EXPECTED
+
+
+def test_a_version_that_cannot_be_told_is_an_error(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    with pytest.raises(TaskInvalidError, match="does not tell its version"):
+        scan(tmp_path, tool(version_command=["todo", "--no-such"]))
+
+
+def test_a_tool_that_is_replaced_is_another(tmp_path: Path, install: Install) -> None:
+    """In one process, which has asked for the version before."""
+    install("todo", TODO)
+    write_tree(tmp_path / "tree", TREE)
+    first, _ = scan(tmp_path, tool())
+    program = tmp_path / "bin/todo"
+    program.write_text(program.read_text().replace("print('1.0')", "print('2.0.0')"))
+    second, report = scan(tmp_path, tool())
+    assert second.id != first.id
+    assert report.files["computed"] == len(TREE)
+
+
+def test_names_of_files_stand_for_nothing(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO)
+    names = ["${folder}/files/a.py", "${argfile}.py", "${dir}/b.py"]
+    write_tree(tmp_path / "tree", {"a.py": "", **dict.fromkeys(names, "# TODO\n")})
+    batch, report = scan(tmp_path, tool())
+    assert report.status == "done"
+    assert [row[0] for row in found(batch)] == sorted(names)
+
+
+def test_paths_of_the_private_folder_are_in_no_record(tmp_path: Path, install: Install) -> None:
+    install(
+        "talks",
+        "for name in sys.argv[1:]:\n"
+        "    here, log = os.getcwd(), os.environ['HOME'] + '/x-1'\n"
+        "    print(f'{here}/{name}:1:1: T1 in {here}/{name} of {here}, log {log}')\n"
+        "    if 'FAIL' in open(name).read(): sys.exit(f'{here}/{name} and {log}')\n",
+    )
+    write_tree(tmp_path / "tree", {"a.py": "", "b.py": "FAIL\n"})
+    batch, _ = scan(tmp_path, tool("talks"))
+    said = [str(row[3]) for row in found(batch, "talks")]
+    assert said[0] == "in a.py of ., log (a file of its own)"
+    assert "talks failed with exit code 1: b.py and (a file of its own)" in said[1]
+
+
+def test_settings_of_a_tree_are_about_its_paths(tmp_path: Path, install: Install) -> None:
+    install("names", "for name in sys.argv[1:]: print(f'{name}:1:1: N1 {name}')\n")
+    write_tree(tmp_path / "tree", {"sub/a.py": "", "sub/conf.ini": "x"})
+    fields: dict[str, Any] = {"depends": "content", "direct_configs": ["conf.ini"]}
+    batch, _ = scan(tmp_path, tool("names", **fields))
+    assert str(found(batch, "names")[0][3]).endswith("/file.py")
+    batch, _ = scan(tmp_path, tool("names", **fields, read_configs=["conf.ini"]))
+    assert [row[3] for row in found(batch, "names")] == ["sub/a.py"]

@@ -7,7 +7,7 @@ description is at the same time the settings of a task, so that its key covers a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from codebatch.model.resources import load_schema
@@ -49,7 +49,10 @@ class Description:
         """Return the description that a valid document gives."""
         properties = cast("Mapping[str, Any]", load_schema(SCHEMA)["properties"])
         names = (field.name for field in fields(cls))
-        return cls(**{n: document.get(n, properties[n]["default"]) for n in names})
+        found = cls(**{n: document.get(n, properties[n]["default"]) for n in names})
+        # Settings of a tree are about its paths.
+        is_about_paths = found.depends == CONTENT and found.read_configs
+        return replace(found, depends=PATH) if is_about_paths else found
 
     @property
     def program(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from codebatch.model.resources import list_tools, load_tool_document
 from codebatch.tasks.tools.description import Description
-from codebatch.tasks.tools.program import MISSING, version_of, ways_to_install
+from codebatch.tasks.tools.program import MISSING, UNKNOWN, version_of, ways_to_install
 
 _AT_ONCE = 4
 
@@ -26,7 +26,7 @@ def tools() -> list[dict[str, Any]]:
             "summary": one.summary,
             "languages": list(one.files.get("languages", ())),
             "depends": one.depends,
-            "version": None if version == MISSING else version,
+            "version": None if version in (MISSING, UNKNOWN) else version,
             "install": ways_to_install(one),
             "link": one.link,
         }

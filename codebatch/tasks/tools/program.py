@@ -7,6 +7,7 @@ then on `PATH`; never in the tree, nor in the current folder.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from codebatch.tasks.native_tool import ToolError, ToolLimits
 from codebatch.tasks.tools.description import Description
 
 MISSING = "missing"
+UNKNOWN = "unknown"
 _VERSION_SECONDS = 60
 _MOST_CHARACTERS = 200
 _MIB = 2**20
@@ -91,16 +93,51 @@ def _search_path() -> str:
 
 
 def version_of(tool: Description) -> str:
-    """Return what the tool says of its version, on one line; `MISSING` where it is not there."""
+    """Return what the tool says of its version, on one line, and the version of Python that it is
+    run by; `MISSING` where it is not there, and `UNKNOWN` where it does not say.
+    """
     command = tuple(tool.version_command) or (tool.program, "--version")
-    path = find_program(command[0])
-    if not path or not find_program(tool.program):
+    path, program = find_program(command[0]), find_program(tool.program)
+    if not path or not program:
         return MISSING
-    return _version(path, command[1:], tuple(sorted(variables_of(tool).items())))
+    stamps = tuple(map(_stamp, (path, program)))
+    said = _version(path, command[1:], tuple(sorted(variables_of(tool).items())), stamps)
+    python = _python_of(program, stamps[1])
+    return f"{said}, {python}" if said != UNKNOWN and python else said
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    """Return what tells a program from another one that takes its place."""
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @lru_cache(maxsize=256)
-def _version(path: str, arguments: Sequence[str], variables: tuple[tuple[str, str], ...]) -> str:
+def _python_of(path: str, _: tuple[int, int, int]) -> str:
+    """Return the version of the Python that runs a script; empty for any other program."""
+    with open(path, "rb") as stream:
+        line = stream.readline(1024)
+    interpreter = line.removeprefix(b"#!").split()[0:1] if line.startswith(b"#!") else []
+    if not interpreter or not os.path.basename(interpreter[0]).startswith(b"python"):
+        return ""
+    if os.path.realpath(interpreter[0]) == os.path.realpath(os.fsencode(sys.executable)):
+        return f"{platform.python_implementation()} {platform.python_version()}"
+    script = "import platform as p; print(p.python_implementation(), p.python_version())"
+    command = [interpreter[0], b"-I", b"-S", b"-c", script.encode()]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_VERSION_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip()[:_MOST_CHARACTERS]
+
+
+@lru_cache(maxsize=256)
+def _version(
+    path: str,
+    arguments: Sequence[str],
+    variables: tuple[tuple[str, str], ...],
+    _: tuple[tuple[int, int, int], ...],
+) -> str:
     with tempfile.TemporaryDirectory(prefix="codebatch-version-") as home:
         own = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "TMPDIR"), home)
         try:
@@ -114,10 +151,10 @@ def _version(path: str, arguments: Sequence[str], variables: tuple[tuple[str, st
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
-            return MISSING
+            return UNKNOWN
     lines = (done.stdout or done.stderr).decode("utf-8", "replace").replace(home, "").splitlines()
     said = next((line.strip() for line in lines if any(map(str.isdigit, line))), "")
-    return said[:_MOST_CHARACTERS] if done.returncode == 0 and said else MISSING
+    return said[:_MOST_CHARACTERS] if done.returncode == 0 and said else UNKNOWN
 
 
 def variables_of(tool: Description) -> Mapping[str, str]:

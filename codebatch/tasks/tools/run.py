@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +18,7 @@ from codebatch.model.records import CODE
 from codebatch.model.unified import PatchMisfitError, diff_hunks
 from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.findings import Finding
-from codebatch.tasks.native_tool import FOLDER, ToolError, ToolRun
+from codebatch.tasks.native_tool import ToolError, ToolRun, without_folder
 from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.outputs import Said, UnreadableOutputError, read_findings
 from codebatch.tasks.tools.outputs.changes import patches_of_diff
@@ -70,10 +71,11 @@ class ToolCommand:
         listed = "".join(f"{word}\n" for word in words).encode("utf-8", "surrogateescape")
         for name in files:
             check_inside(name)
+        _check_above(tool)
         try:
             self._run = ToolRun(
                 program_of(tool),
-                [*_expanded(tool.run[1:], words)],
+                lambda folder: [*_expanded(tool.run[1:], words, folder)],
                 files,
                 variables_of(tool),
                 without_network(),
@@ -134,6 +136,22 @@ class ToolCommand:
             raise ToolError(f"{name} is gone: {error.strerror}") from error
 
 
+def _check_above(tool: Description) -> None:
+    """Raise `ToolFailedError` where somebody else has put a file above the folders in which tools
+    run that would configure this one: many look in all folders above.
+    """
+    above = os.path.realpath(tempfile.gettempdir())
+    mine = (0, os.getuid())
+    while True:
+        for name in (*tool.direct_configs, *tool.code_configs):
+            path = os.path.join(above, name)
+            if os.path.lexists(path) and os.lstat(path).st_uid not in mine:
+                raise ToolFailedError(f"{path} is of another user, and might configure the tool")
+        if above == os.path.dirname(above):
+            return
+        above = os.path.dirname(above)
+
+
 def check_inside(name: str) -> None:
     """Raise `ToolFailedError` for the name of a file that would not be in its folder."""
     if os.path.isabs(name) or not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
@@ -144,7 +162,7 @@ def finding_of(tool: Description, said: Said, root: str) -> Finding:
     """Return what a tool said as a finding; ``root`` is the folder in which it ran."""
     code = said.code or str(tool.output.get("code", tool.name))
     severity = severity_of(tool.severities, code, said.severity)
-    message = said.message.replace(f"{root}/", "").strip() or code
+    message = without_folder(said.message, os.path.dirname(root)).strip() or code
     return Finding(max(said.line, 1), max(said.column, 1), code_of(code), code, severity, message)
 
 
@@ -177,12 +195,12 @@ def _name_of(path: str, root: str) -> str:
     return name[len(root) + 1 :] if name.startswith(f"{root}/") else ""
 
 
-def _expanded(words: Sequence[str], targets: Sequence[str]) -> Iterable[str]:
-    """Yield the words of a command with what they stand for."""
+def _expanded(words: Sequence[str], targets: Sequence[str], folder: str) -> Iterable[str]:
+    """Yield the words of a command with what they stand for; names of files are what they are."""
     replaced = {
-        _ARGFILE: f"{FOLDER}/{_ARGUMENTS}",
-        _DIR: f"{FOLDER}/files",
-        _OUTPUT: f"{FOLDER}/{_WRITTEN}",
+        _ARGFILE: f"{folder}/{_ARGUMENTS}",
+        _DIR: f"{folder}/files",
+        _OUTPUT: f"{folder}/{_WRITTEN}",
     }
     for word in words:
         if word == _TARGET:

@@ -17,7 +17,6 @@ from codebatch.tasks.source import SourceFile
 from codebatch.tasks.tools.description import CONTENT, SIBLINGS, Description
 
 _NO_TEXT = ("binary", "symlink")
-_DIGITS = 16
 
 
 def facets_of(tool: Description) -> tuple[str, ...]:
@@ -60,8 +59,8 @@ def name_for(tool: Description, source: SourceFile) -> str:
     extension = source.facets.get("extension")
     if extension is None:
         name = source.facets[PATH_FACET].rsplit("/", 1)[-1]
-        return f"{digest[:_DIGITS]}/{name}"
-    return f"{digest[:_DIGITS]}/file{extension}"
+        return f"{digest}/{name}"
+    return f"{digest}/file{extension}"
 
 
 def words_for(names: Sequence[str]) -> list[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 
 from codebatch.model.digest import canonical_json, digest_bytes
+from codebatch.model.errors import TaskInvalidError
 from codebatch.model.records import BATCH_SCOPE
 from codebatch.model.resources import SchemaProblem
 from codebatch.tasks.base import Config, Task
@@ -23,7 +25,7 @@ from codebatch.tasks.tools.catalogue import described
 from codebatch.tasks.tools.description import PROJECT, SCHEMA, SIBLINGS, Description
 from codebatch.tasks.tools.file_tool import FilesAtWork, records_of_file
 from codebatch.tasks.tools.outputs import output_problems
-from codebatch.tasks.tools.program import version_of
+from codebatch.tasks.tools.program import UNKNOWN, version_of
 from codebatch.tasks.tools.project_tool import ProjectTool
 from codebatch.tasks.tools.selection import facets_of
 
@@ -70,11 +72,21 @@ def _toolchain(tool: Description) -> Mapping[str, str]:
     """Return what the records of a tool depend on beside its description: its version, and the
     variables that it is given.
     """
-    passed = {name: os.environ.get(name, "") for name in tool.environment}
+    version = version_of(tool)
+    if version == UNKNOWN:
+        said = shlex.join(tool.version_command or [tool.program, "--version"])
+        raise TaskInvalidError(
+            f"tool {tool.name}: `{said}` does not tell its version, on which results depend",
+            hints=["say what does, in version_command", "or is it only half installed?"],
+        )
+    passed = {name: os.environ.get(name) for name in tool.environment}
     return {
         "contract": CONTRACT,
-        tool.name: version_of(tool),
-        **{f"variable {name}": digest_bytes(value.encode()) for name, value in passed.items()},
+        tool.name: version,
+        **{
+            f"variable {name}": "" if value is None else digest_bytes(os.fsencode(value))
+            for name, value in passed.items()
+        },
     }
 
 

@@ -1,8 +1,8 @@
 """Which descriptions may be run: those that whoever runs this process has given, and ours.
 
 A plan holds the descriptions of its tools, and a store may be anyone's: a command that it names is
-run only where the very same one was given here, or is packaged. Of a packaged one, settings may
-differ that choose files, or limits, and what they let it see as data.
+run only where the very same one was given here, or is packaged. Of a packaged one, only limits and
+words may differ: settings that a tool reads, and files that lie beside it, may have it run code.
 
 State: ``_given`` has the digests of descriptions that were given.
 """
@@ -16,8 +16,7 @@ from codebatch.model.digest import digest_document
 from codebatch.model.resources import list_tools, load_tool_document
 from codebatch.tasks.tools.description import Description
 
-_HARMLESS = {"batch", "config_files", "files", "max_bytes", "memory_limit", "output"}
-_HARMLESS |= {"read_configs", "severities", "summary", "timeout"}
+_HARMLESS = {"batch", "max_bytes", "memory_limit", "severities", "summary", "timeout"}
 _BY_USER = {"config_files", "read_configs"}
 
 _given: set[str] = set()
@@ -29,10 +28,13 @@ def remember(config: Mapping[str, Any]) -> None:
 
 
 def remember_filled(given: Mapping[str, Any], planned: Mapping[str, Any]) -> None:
-    """Have a planned description count as given where it is one that was, but for the files of
-    configuration in it, which may be those alone that are data.
+    """Have a planned description count as given where it is one that was, but for the contents of
+    files of configuration that the given one may read as well.
     """
-    if _but_for(_BY_USER, given) == _but_for(_BY_USER, planned) and _reads_data(given, planned):
+    same = _but_for(_BY_USER, given) == _but_for(_BY_USER, planned)
+    own = given["config_files"]
+    added = {path for path, text in planned["config_files"].items() if own.get(path) != text}
+    if same and _names(added) | {*planned["read_configs"]} <= {*given["read_configs"]}:
         remember(planned)
 
 
@@ -42,19 +44,12 @@ def is_given(config: Mapping[str, Any]) -> bool:
 
 
 def is_packaged(config: Mapping[str, Any]) -> bool:
-    """Return whether a description runs what a packaged one does."""
+    """Return whether a description runs what a packaged one does, with no settings of its own."""
     name = config.get("name")
     if name not in list_tools():
         return False
     own = vars(Description.from_document(load_tool_document(str(name))))
-    same = _but_for(_HARMLESS, own) == _but_for(_HARMLESS, config)
-    return same and _reads_data(own, config)
-
-
-def _reads_data(own: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Return whether what a tool sees of its configuration is data to it."""
-    names = {*_names(config["config_files"]), *config["read_configs"]}
-    return names <= {*own["direct_configs"]}
+    return _but_for(_HARMLESS, own) == _but_for(_HARMLESS, config)
 
 
 def _names(paths: Iterable[str]) -> set[str]:
