@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from conftest import Outcome, run_cli, write_tree
+from conftest import Outcome, cli_command, cli_environment, run_cli, write_tree
 
 import codebatch
 from codebatch.model.errors import TaskInvalidError, TaskNotFoundError
@@ -500,3 +504,29 @@ def test_settings_of_a_tree_are_about_its_paths(tmp_path: Path, install: Install
     assert str(found(batch, "names")[0][3]).endswith("/file.py")
     batch, _ = scan(tmp_path, tool("names", **fields, read_configs=["conf.ini"]))
     assert [row[3] for row in found(batch, "names")] == ["sub/a.py"]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no program here says how to die")
+def test_a_tool_ends_with_the_process_that_was_killed(tmp_path: Path, install: Install) -> None:
+    mark = tmp_path / "pid"
+    install("slow", f"open({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)\n")
+    write_tree(tmp_path / "tree", {"a.py": ""})
+    (tmp_path / "slow.json").write_text(json.dumps(dict(tool("slow").config)))
+    words = ("scan", tmp_path / "tree", "--tool", tmp_path / "slow.json", "--scheduler", "sync")
+    process = subprocess.Popen(
+        cli_command(*words, "--store", tmp_path / "store"), env=cli_environment()
+    )
+    try:
+        wait_until(lambda: mark.exists() and mark.read_text() != "")
+    finally:
+        process.kill()
+        process.wait()
+    pid = int(mark.read_text())
+    wait_until(lambda: not psutil.pid_exists(pid))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

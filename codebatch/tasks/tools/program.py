@@ -38,6 +38,7 @@ _INSTALLERS = {
 # The order of sets must not show in what a tool says.
 _OF_ALL_TOOLS = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 _UNSHARE = ("unshare", "--map-current-user", "--net", "--")
+_DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class Program(NamedTuple):
@@ -163,13 +164,24 @@ def variables_of(tool: Description) -> Mapping[str, str]:
     return {**_OF_ALL_TOOLS, "PATH": search_path(), **passed, **tool.variables}
 
 
-@cache
+def confined() -> tuple[str, ...]:
+    """Return the command that starts another without a network, and has it end with the process
+    that started it, as far as this machine allows either.
+    """
+    return (*without_network(), *_if_it_works(_DIE_WITH_US))
+
+
 def without_network() -> tuple[str, ...]:
     """Return the command that starts another without a network; empty where none may be."""
-    path = shutil.which(_UNSHARE[0], path=os.defpath)
+    return _if_it_works(_UNSHARE)
+
+
+@cache
+def _if_it_works(command: tuple[str, ...]) -> tuple[str, ...]:
+    path = shutil.which(command[0], path=os.defpath)
     if path is None:
         return ()
-    prefix = (path, *_UNSHARE[1:])
+    prefix = (path, *command[1:])
     try:
         tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -23,7 +23,7 @@ from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.outputs import Said, UnreadableOutputError, read_findings
 from codebatch.tasks.tools.outputs.changes import patches_of_diff
 from codebatch.tasks.tools.outputs.sarif import path_of
-from codebatch.tasks.tools.program import program_of, variables_of, without_network
+from codebatch.tasks.tools.program import confined, program_of, variables_of
 from codebatch.tasks.tools.selection import words_for
 
 _TARGET, _ARGFILE, _DIR, _OUTPUT = "${target}", "${argfile}", "${dir}", "${output}"
@@ -78,7 +78,7 @@ class ToolCommand:
                 lambda folder: [*_expanded(tool.run[1:], words, folder)],
                 files,
                 variables_of(tool),
-                without_network(),
+                confined(),
                 {_ARGUMENTS: listed},
             )
         except ToolError as error:
