@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import time
 
 import pytest
 
@@ -438,6 +440,13 @@ def test_what_an_expression_sees_of_a_line_is_bounded():
         ({"format": "lines", "pattern": "(?P<message>(a+)+)"}, "repeated itself"),
         ({"format": "lines", "pattern": r"(?P<message>(?:[)*]|\w*\)){2,})"}, "repeated itself"),
         ({"format": "lines", "pattern": r"(?P<message>(a+){50})"}, "repeated itself"),
+        ({"format": "lines", "pattern": r"(?P<message>(?:a|a)*)x"}, "is repeated, which may"),
+        ({"format": "lines", "pattern": r"(?P<message>(?:a?){26}a{26})"}, "is repeated, which may"),
+        ({"format": "lines", "pattern": "(?P<message>x)" + "a?" * 26 + "a{26}"}, "too many '?'"),
+        ({"format": "lines", "pattern": "(?P<message>x)" + "(?:a|a)" * 26 + "b"}, "too many '?'"),
+        ({"format": "lines", "pattern": "(?P<message>.*.*.*.*.*x)"}, "share what they match"),
+        ({"format": "lines", "pattern": "(?P<message>.*a.*a.*a.*a.*x)"}, "share what they match"),
+        ({"format": "lines", "pattern": r"^(?P<message>\s*(?:\w*\d*)?\w*\d*x)"}, "share what"),
         ({"format": "json"}, "fields: 'message' is missing"),
         ({"format": "json", "fields": {"message": "a"}, "results": "a[b"}, "results: 'a[b'"),
         ({"format": "json", "fields": {"message": "a"}, "results": "a..b"}, "results: ''"),
@@ -460,9 +469,43 @@ def test_expressions_without_repeated_repetitions_are_right():
     for pattern in (
         r"(?:\d{2}:){3}(?P<message>a+b*)c",
         r"(?P<message>[(+*]+\)+)",
-        r"(?:a|b)+(?P<message>.*)",
+        r"(?:[ab])+(?P<message>.*)",
+        r"((?P<path>.*):(?P<line>\d+): \[(?P<severity>.*)\] (?P<message>.*) \((?P<code>.*)\))",
+        r"^(?P<path>[^:]+):(?:(?P<line>\d+):)?(?:(?P<column>\d+):)? *(?P<message>.*)$",
     ):
         assert output_problems({"format": "lines", "pattern": pattern}) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("^(?P<message>.*.*.*x)", "a" * 10_000),
+        ("(?P<message>.*.*x)", "a" * 10_000),
+        (r"^(?P<path>.+?):(?P<line>\d+): (?P<message>.+) \[(?P<code>\w+)\]$", ":1: [a" * 1_700),
+    ],
+)
+def test_expressions_that_are_right_take_no_ages(pattern, line):
+    started = time.monotonic()
+    assert read({"format": "lines", "pattern": pattern}, line) == []
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (r"\b(?P<message>.*)x", " ax"),
+        ("(?!.*b)(?P<message>a)", "ba"),
+        ("(?:.*d|b)(?P<message>c)", "abc"),
+        ("(?:.*|b)(?P<message>c)", "abc"),
+        ("(?P<message>.*c)", "abc"),
+        ("(?P<message>.{2,3}c)", "aaabbc"),
+        ("(?P<message>b)$", "ab"),
+    ],
+)
+def test_an_expression_is_found_anywhere_in_a_line(pattern, line):
+    assert [one.message for one in read({"format": "lines", "pattern": pattern}, line)] == [
+        re.search(pattern, line)["message"].strip()
+    ]
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

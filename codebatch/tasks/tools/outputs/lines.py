@@ -1,7 +1,7 @@
 """Findings in lines of text, by a regular expression with named groups.
 
-A description may be a stranger's, so what an expression can cost is bounded: it sees so much of a
-line, and may not repeat what is itself a repetition, on which `re` can take exponential time.
+A description may be a stranger's, and so is what a tool prints: an expression sees so much of a
+line, the less the more it may cost, and one that may cost too much is refused.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from codebatch.tasks.tools.outputs.expressions import Cost
 from codebatch.tasks.tools.outputs.said import Said, decoded, place, said
 
-_MOST_CHARACTERS = 10_000
+_MOST_CHARACTERS, _MOST_OF_DEAR = 10_000, 1_000
+_CHEAP = 2  # the degree up to which a whole line is seen
 _LINE_END = re.compile(r"\n|(?<!\\)\\n")
 _GROUPS = frozenset(("path", "line", "column", "code", "severity", "message"))
-# A character with what it is escaped by, a class of characters, a quantifier, or any other.
-_TOKEN = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<many>[*+]|\{[0-9]*,[0-9]*\}|\{[0-9]+\})[?+]?|.", re.DOTALL
-)
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _compiled(pattern: str) -> tuple[re.Pattern[str], Cost]:
+    return re.compile(pattern), Cost(pattern)
 
 
 def read_lines(output: Mapping[str, Any], data: bytes) -> Iterator[Said]:
@@ -32,11 +30,14 @@ def read_lines(output: Mapping[str, Any], data: bytes) -> Iterator[Said]:
     with ends of lines in it is looked for in as many lines at once.
     """
     pattern = output["pattern"]
-    search, height = _compiled(pattern).search, len(_LINE_END.findall(pattern)) + 1
+    expression, cost = _compiled(pattern)
+    height = len(_LINE_END.findall(pattern)) + 1
+    find = expression.match if cost.takes_any_start and height == 1 else expression.search
+    most = _MOST_CHARACTERS if cost.degree <= _CHEAP else _MOST_OF_DEAR
     bases = output.get("line_base", 1), output.get("column_base", 1)
-    lines = [line[:_MOST_CHARACTERS].rstrip("\r") for line in decoded(data).split("\n")]
+    lines = [line[:most].rstrip("\r") for line in decoded(data).split("\n")]
     for start in range(len(lines) + 1 - height):
-        match = search("\n".join(lines[start : start + height]))
+        match = find("\n".join(lines[start : start + height]))
         if match is not None:
             found = {name: text or "" for name, text in match.groupdict().items()}
             yield said(
@@ -56,33 +57,14 @@ def lines_problems(output: Mapping[str, Any]) -> Iterator[str]:
         yield "pattern: lines are read by one"
         return
     try:
-        groups = _compiled(pattern).groupindex.keys()
+        expression, cost = _compiled(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         yield f"pattern: no regular expression: {error}"
         return
+    groups = expression.groupindex.keys()
     for name in sorted(groups - _GROUPS):
         yield f"pattern: group {name!r} is none of {', '.join(sorted(_GROUPS))}"
     if "message" not in groups:
         yield "pattern: the group 'message' is missing"
-    if _repeats_repetition(pattern):
-        yield "pattern: a group with '*', '+' or '{}' in it is repeated itself, which may take ages"
-
-
-def _repeats_repetition(pattern: str) -> bool:
-    """Return true if something is repeated that has a repetition within."""
-    open_groups, last_has = [False], False
-    for token in _TOKEN.finditer(pattern):
-        text = token[0]
-        if text == "(":
-            open_groups.append(False)
-            last_has = False
-        elif text == ")" and len(open_groups) > 1:
-            last_has = open_groups.pop()
-            open_groups[-1] |= last_has
-        elif token["many"]:
-            if last_has:
-                return True
-            open_groups[-1] |= "{" not in text or "," in text  # a fixed number is no choice
-        else:
-            last_has = False
-    return False
+    if cost.problem:
+        yield f"pattern: {cost.problem}"
