@@ -125,7 +125,8 @@ class AnyTool(Protocol):
 class ToolRun:
     """A tool at work. Whoever starts one asks for its output, or cancels it.
 
-    State: ``folder`` holds what the tool sees and says, until then.
+    State: ``folder`` holds what the tool sees and says, until then; ``exit_code`` is 0 until it has
+    ended.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class ToolRun:
         which the files ``beside`` are as well; ``prefix`` is a command that starts another one.
         """
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-"))
+        self.exit_code = 0
         self._tool = tool
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -167,6 +169,7 @@ class ToolRun:
         except subprocess.TimeoutExpired:
             said = f"{self._tool.name} took more than {seconds:g} seconds: {self.complaint()}"
             raise ToolCrashedError(said, TASK_TIMED_OUT) from None
+        self.exit_code = code
         self._end()  # what it may have started, and left behind
         try:
             if code in self._tool.ends_well:
@@ -177,6 +180,11 @@ class ToolRun:
         except OSError as error:
             raise ToolError(f"{self._tool.name} cannot be run: {error}") from error
         raise self._failure(code, self.complaint())
+
+    def complaints(self) -> bytes:
+        """Return what the tool said on stderr."""
+        with open(self._path("complaints"), "rb") as complaints:
+            return complaints.read()
 
     def complaint(self) -> str:
         """Return the end of what the tool said on stderr, on one line, without its folder."""

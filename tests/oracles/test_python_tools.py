@@ -238,7 +238,9 @@ FINDINGS = {
     "flake8": Case(["flake8", "--isolated", "."], STYLE, only="flask/json"),
     "pycodestyle": Case(["pycodestyle", "."], STYLE, settings={"setup.cfg": "[pycodestyle]"}),
     "pyflakes": Case(
-        ["pyflakes", "."], lines(r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): (?P<m>.+)$", "pyflakes")
+        ["pyflakes", "."],
+        lines(r"^(?P<p>.+?):(?P<l>\d+):(?P<c>\d+): (?P<m>.+)$", "pyflakes"),
+        stream="both",
     ),
     "vulture": Case(
         ["vulture", "."],
@@ -494,7 +496,8 @@ def call(command: list[str], tree: Path, stream: str = "stdout") -> str:
         text=True,
         check=False,
     )
-    return getattr(done, stream)
+    streams = {"stdout": done.stdout, "stderr": done.stderr, "both": done.stdout + done.stderr}
+    return streams[stream]
 
 
 @pytest.fixture

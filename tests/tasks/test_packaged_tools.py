@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from conftest import write_tree
 
+import codebatch
 from codebatch.model.resources import list_tools, load_tool_document
 from codebatch.tasks.languages.detect import LANGUAGES
 from codebatch.tasks.tools import load_tool
+from codebatch.tasks.tools.program import find_program
 
 
 @pytest.mark.parametrize("name", list_tools())
@@ -22,6 +26,24 @@ def test_a_description_is_whole(name: str) -> None:
     assert {*document.get("files", {}).get("languages", ())} <= {*LANGUAGES}
     assert document["success_codes"]
     assert document["depends"]
+
+
+@pytest.mark.oracle
+def test_pyflakes_says_what_is_no_python(tmp_path: Path) -> None:
+    if find_program("pyflakes") == "":
+        pytest.skip("pyflakes is not installed")
+    write_tree(tmp_path / "tree", {"bad.py": "x = (\n", "good.py": "import os\n"})
+    batch, report = codebatch.scan(
+        tmp_path / "tree", tmp_path / "store", tasks=[load_tool("pyflakes")], scheduler="sync"
+    )
+    assert report.status == "done"
+    assert sorted(
+        (str(row["path"]), row["line"], str(row["message"]))
+        for row in batch.records(kind="diagnostic")
+    ) == [
+        ("bad.py", 1, "'(' was never closed"),
+        ("good.py", 1, "'os' imported but unused"),
+    ]
 
 
 def test_no_two_descriptions_are_of_one_command() -> None:

@@ -456,6 +456,7 @@ def test_what_an_expression_sees_of_a_line_is_bounded():
         ({"format": "json", "fields": {"message": "x ${$3}"}, "results": "[]{}"}, "deeper"),
         ({"format": "json", "fields": {"message": "{}"}, "results": "[]"}, "'{}' is a key"),
         ({"format": "json", "fields": {"message": "a"}, "where": {"b[": "c"}}, "where: 'b['"),
+        ({"format": "sarif", "from": "both"}, "from: both streams are for lines alone"),
         ({"format": "sarif", "pattern": "a"}, "pattern: is for lines alone"),
         ({"format": "lines", "pattern": "(?P<message>a)", "fields": {}}, "fields: is for json"),
     ],

@@ -344,6 +344,38 @@ def test_a_file_that_ends_the_tool_is_found(tmp_path: Path, install: Install) ->
     assert "cannot read" in str(why)
 
 
+@pytest.mark.parametrize(
+    "output", [LINES, {"format": "json-lines", "fields": {"message": "a"}}, {"format": "none"}]
+)
+def test_a_traceback_is_a_failure_though_the_exit_code_is_that_of_findings(
+    tmp_path: Path, install: Install, output: dict[str, Any]
+) -> None:
+    crashes = "if any('CRASH' in open(n).read() for n in sys.argv[1:]): raise ValueError('oh')\n"
+    install("todo", f"{crashes}{TODO if output == LINES else ''}\nsys.exit(1)\n")
+    write_tree(tmp_path / "tree", {**TREE, "bad.py": "CRASH\n"})
+    batch, report = scan(tmp_path, tool(output=output, success_codes=[0, 1]))
+    assert report.status == "done"
+    *others, (path, _, code, message) = sorted(found(batch), key=lambda row: row[0] == "bad.py")
+    assert others == (EXPECTED if output == LINES else [])
+    assert (path, code) == ("bad.py", "E0002")
+    assert "todo failed with exit code 1: Traceback" in str(message)
+    assert "ValueError: oh" in str(message)
+
+
+def test_a_traceback_of_a_tool_that_ends_well_is_none(tmp_path: Path, install: Install) -> None:
+    said = "sys.stderr.write('Traceback (most recent call last):\\n')\n"
+    install("todo", f"{said}{TODO}")
+    write_tree(tmp_path / "tree", TREE)
+    assert found(scan(tmp_path, tool())[0]) == EXPECTED
+
+
+def test_both_streams_are_read(tmp_path: Path, install: Install) -> None:
+    install("todo", TODO + "\nprint(f'{sys.argv[1]}:1:1: T2 said', end='', file=sys.stderr)\n")
+    write_tree(tmp_path / "tree", {"a.py": "# TODO\n"})
+    batch, _ = scan(tmp_path, tool(output={**LINES, "from": "both"}))
+    assert [row[2] for row in found(batch)] == ["T1", "T2"]
+
+
 def test_tools_are_given_on_the_command_line_and_in_pipelines(
     tmp_path: Path, install: Install
 ) -> None:

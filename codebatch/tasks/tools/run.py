@@ -28,8 +28,12 @@ from codebatch.tasks.tools.selection import words_for
 
 _TARGET, _ARGFILE, _DIR, _OUTPUT = "${target}", "${argfile}", "${dir}", "${output}"
 _ARGUMENTS, _WRITTEN = "arguments", "written"
+_STREAMS = {"stdout": "said", "both": "said", "stderr": "complaints"}
 _MOST_ARGUMENT_BYTES = 100_000
 _PLACE = re.compile(r"\$\{\w+\}")
+# What a program in Python ends with that met an error of its own; its exit code is 1, as often
+# where there are findings.
+_TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
 _NO_CODE = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_CODE = 64
 
@@ -89,10 +93,15 @@ class ToolCommand:
         `ToolCrashedError` where it ended over one of the files, it seems.
         """
         wanted = self._tool.output.get("from", "stdout")
-        name = {"stdout": "said", "stderr": "complaints"}.get(wanted, _WRITTEN)
+        name = _STREAMS.get(wanted, _WRITTEN)
         try:
             with self._run.output(self._tool.timeout, name) as stream:
                 data = stream.read()
+            if self._run.exit_code and _TRACEBACK.search(self._run.complaints()):
+                said = f"exit code {self._run.exit_code}: {self._run.complaint()}"
+                raise ToolError(f"{self._tool.program} failed with {said}")
+            if wanted == "both":
+                data += b"\n" + self._run.complaints()
             return self._read(data)
         except (ToolError, UnreadableOutputError, PatchMisfitError) as error:
             raise self._failed(str(error)) from error

@@ -50,5 +50,7 @@ def output_problems(output: Mapping[str, Any]) -> list[str]:
         for name, formats in _OWN.items()
         if name in output and form not in formats
     ]
+    if output.get("from") == "both" and form != "lines":
+        wrong.append("from: both streams are for lines alone")
     problems = _PROBLEMS.get(form)
     return [*wrong, *(problems(output) if problems is not None else ())]
