@@ -428,6 +428,23 @@ def test_a_name_of_a_file_is_no_option(tmp_path: Path, install: Install) -> None
     assert all(n[:2] == "./" for call in calls_of(tmp_path, "todo") for n in call)
 
 
+@pytest.mark.parametrize("depends", ["path", "project"])
+def test_a_name_of_a_file_is_no_place_in_another(
+    tmp_path: Path, install: Install, depends: str
+) -> None:
+    walk = "sys.argv[1:] = [f'{at}/{n}' for at, _, ns in os.walk('.') for n in ns]\n"
+    install("todo", f"{walk if depends == 'project' else ''}{TODO}")
+    spoofs = ["good.py(1): x.py", "good.py(1,2).py", "good.py:7:1: S1 spoof.py"]
+    near = ["a: b.py", "good (1).py"]
+    files = dict.fromkeys([*spoofs, *near, "good.py"], "# TODO\n")
+    write_tree(tmp_path / "tree", files)
+    named = "${dir}" if depends == "project" else "${target}"
+    batch, _ = scan(tmp_path, tool(depends=depends, run=["todo", named]))
+    assert {(row[0], row[2]) for row in found(batch)} == {(n, "T1") for n in (*near, "good.py")}
+    skipped = sorted((one["path"], one["reason"]) for one in batch.records(kind="skip"))
+    assert skipped == [(name, "its name reads as a place") for name in spoofs]
+
+
 def test_hostile_descriptions_reach_no_file_outside(tmp_path: Path, install: Install) -> None:
     install("todo", TODO)
     write_tree(tmp_path / "tree", TREE)

@@ -15,7 +15,7 @@ from codebatch.tasks.records import Diagnostic, Skip
 from codebatch.tasks.tools.catalogue import described
 from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.run import Answer, ToolCommand, ToolFailedError, chunks_of
-from codebatch.tasks.tools.selection import is_selected, reason_to_skip
+from codebatch.tasks.tools.selection import is_misread, is_selected, reason_to_skip
 
 Row = list[Any]  # the path as bytes, the object, the size, the language
 Read = Callable[[str, int], bytes]
@@ -78,9 +78,12 @@ def _answers(
 
 
 def _is_seen(tool: Description, path: bytes, _: str, size: int, language: str) -> bool:
-    """Return whether a tool may see a file: no settings but those that its reader allows."""
-    name = path.rpartition(b"/")[2].decode("utf-8", "surrogateescape")
-    hidden = name in (*tool.direct_configs, *tool.code_configs)
+    """Return whether a tool may see a file: no settings but those that its reader allows, and none
+    whose findings would be taken for those of another.
+    """
+    whole = _path_of(path)
+    name = whole.rpartition("/")[2]
+    hidden = name in (*tool.direct_configs, *tool.code_configs) or is_misread(tool, whole)
     return language not in ("symlink", "binary") and size <= tool.max_bytes and not hidden
 
 

@@ -6,6 +6,7 @@ that nothing of the path can matter; any other sees the tree's own paths.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from codebatch.tasks.source import SourceFile
 from codebatch.tasks.tools.description import CONTENT, SIBLINGS, Description
 
 _NO_TEXT = ("binary", "symlink")
+_PLACE = re.compile(r":[0-9]|\([0-9]+(?:,[0-9]|\):)")
 
 
 def facets_of(tool: Description) -> tuple[str, ...]:
@@ -43,12 +45,17 @@ def reason_to_skip(tool: Description, language: str, size: int, path: str) -> st
         return "symbolic link" if language == "symlink" else "binary"
     if size > tool.max_bytes:
         return "too large"
-    if "\n" in path or "\r" in path:
-        return "its name has a line end"
+    if reason := _misread(tool, path):
+        return reason
     name = path.rsplit("/", 1)[-1]
     if name in (*tool.direct_configs, *tool.code_configs) and name not in tool.read_configs:
         return "configuration of the tool"
     return None
+
+
+def is_misread(tool: Description, path: str) -> bool:
+    """Return whether the path of a file, printed by the tool, would be read as something else."""
+    return _misread(tool, path) != ""
 
 
 def name_for(tool: Description, source: SourceFile) -> str:
@@ -61,6 +68,14 @@ def name_for(tool: Description, source: SourceFile) -> str:
         name = source.facets[PATH_FACET].rsplit("/", 1)[-1]
         return f"{digest}/{name}"
     return f"{digest}/file{extension}"
+
+
+def _misread(tool: Description, path: str) -> str:
+    if "\n" in path or "\r" in path:
+        return "its name has a line end"
+    if tool.output["format"] == "lines" and _PLACE.search(path):
+        return "its name reads as a place"  # as of a line in another file
+    return ""
 
 
 def words_for(names: Sequence[str]) -> list[str]:
