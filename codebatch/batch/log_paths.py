@@ -8,12 +8,17 @@ folders of the snapshot fit equally many, none does.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import normpath
 from typing import NamedTuple
 
+from codebatch.model.records import path_key
+
 _DRIVE = 3  # as in C:/
+# What no path of a file is longer than, which is what the time goes by.
+_MOST_BYTES, _MOST_PARTS = 4_095, 1_000
 
 
 class _Root(NamedTuple):
@@ -32,14 +37,12 @@ class SnapshotPaths:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
-        self._named: Mapping[str, list[str]] = defaultdict(list)
-        for path in sorted(self._paths):
-            self._named[path.rpartition("/")[2]].append(path)
+        self._backwards = sorted(path[::-1] for path in self._paths)
 
     def find_all(self, paths: Iterable[str]) -> dict[str, str]:
         """Return the path in the snapshot of each path of a run that has one."""
         found: dict[str, str] = {}
-        plain = {path: _plain(path) for path in paths if path}
+        plain = {path: _plain(path) for path in paths if _may_be_file(path)}
         for is_absolute in (False, True):
             own = {p: q for p, q in plain.items() if _is_absolute(q) == is_absolute}
             root = self._root_of([*own.values()])
@@ -64,13 +67,21 @@ class SnapshotPaths:
                 yield _Root(cut=path[:start])
             start = path.find("/", start) + 1 or -1
         if not _is_absolute(path):
-            for one in self._named.get(path.rpartition("/")[2], ()):
-                if one.endswith(f"/{path}"):
-                    yield _Root(put=one[: -len(path)])
+            end = f"/{path}"[::-1]
+            for place in range(bisect_left(self._backwards, end), len(self._backwards)):
+                one = self._backwards[place]
+                if not one.startswith(end):
+                    break
+                yield _Root(put=one[len(path) :][::-1])
 
 
 def _size(root: _Root) -> tuple[int, int, str]:
     return len(root.put), len(root.cut), root.put
+
+
+def _may_be_file(path: str) -> bool:
+    parts = path.count("/") + path.count("\\")
+    return 0 < len(path_key(path)) <= _MOST_BYTES and parts < _MOST_PARTS
 
 
 def _plain(path: str) -> str:

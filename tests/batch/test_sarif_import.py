@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,24 @@ PATHS = ["a.py", "src/app/a.py", "src/app/b.py", "src/lib/b.py", "src/lib/c.py",
 def test_paths_are_matched_by_their_ends(said: list[str], expected: list[str | None]) -> None:
     found = SnapshotPaths(PATHS).find_all(said)
     assert [found.get(path) for path in said] == expected
+
+
+def test_paths_that_no_file_can_have_take_no_time() -> None:
+    long = [
+        "/" + "x/" * 500_000 + "a.py",
+        "y/" * 1_000 + "a.py",
+        "z" * 4_100 + "/a.py",
+        "é" * 2_100,
+    ]
+    started = time.monotonic()
+    paths = SnapshotPaths([*PATHS, *long])
+    assert paths.find_all([*long, "src/app/b.py"]) == {"src/app/b.py": "src/app/b.py"}
+    assert time.monotonic() - started < 5
+
+
+def test_many_files_of_one_name_take_no_time() -> None:
+    named = [f"top/p{number}/__init__.py" for number in range(20_000)]
+    started = time.monotonic()
+    found = SnapshotPaths(named).find_all([path.removeprefix("top/") for path in named])
+    assert found == {path.removeprefix("top/"): path for path in named}
+    assert time.monotonic() - started < 20

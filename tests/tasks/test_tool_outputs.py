@@ -281,6 +281,30 @@ def test_results_of_sarif(result, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "arguments", "kept"),
+    [
+        ("{0}" * 50_000, ["y" * 150_000], "y" * 9_999 + "…"),
+        ("{0}" * 50_000, [""], "{"),
+        ("{9}" * 50_000, [""], "{9}" * 3_333 + "{"),
+        ("x{0}", [["z"] * 100_000], "x" + str(["z"] * 100_000)[:9_998] + "…"),
+        ("'{0}' and {1}{{", ["a", 1], "'a' and 1{"),
+    ],
+)
+def test_messages_of_sarif_are_bounded(text, arguments, kept):
+    (found,) = read({"format": "sarif"}, log({"message": {"text": text, "arguments": arguments}}))
+    assert found.message == kept
+
+
+def test_bases_of_sarif_do_not_multiply():
+    bases = {"B": {"uri": "file:///" + "b/" * 500_000}}
+    result = {"message": {"text": "m"}, "locations": at("a.py", uriBaseId="B")}
+    started = time.monotonic()
+    found = read({"format": "sarif"}, log(*[result] * 2_000, originalUriBaseIds=bases))
+    assert time.monotonic() - started < 20
+    assert sum(len(one.path) for one in found) < 2_000 * 20_001
+
+
+@pytest.mark.parametrize(
     ("rule", "expected"),
     [
         ({}, ("", "")),

@@ -33,6 +33,7 @@ _LINK = re.compile(r"(?<!\\)\[((?:\\.|[^\[\]\\])*)\]\(([0-9]{1,9})\)")
 _MOST_BASES = 8
 _HEADING = re.compile(r"\A(?:#[^\n]*\s+)+")
 _MOST_HELP = 1000
+_MOST_PART, _MOST_TEXT = 10_000, 20_000  # characters, of what is put together and of what it gives
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,8 @@ class SarifRun:
             of_id = _get(texts, message_id, dict) or _get(shared, message_id, dict) or {}
             text = _text(of_id, "text") or _text(of_id, "markdown")
         text = text or _text(message, "markdown")
-        arguments = [str(one) for one in _get(message, "arguments", list) or ()]
-        if arguments:
-            text = _HOLE.sub(lambda hole: _filled(hole, arguments), text)
+        if arguments := _get(message, "arguments", list):
+            text = _filled(text, [str(one)[:_MOST_PART] for one in arguments])
         return _without_links(text, result)
 
     def _place(self, result: Object) -> tuple[str, Object]:
@@ -152,10 +152,10 @@ class SarifRun:
             if not base or _SCHEME.match(uri) or uri.startswith("/"):
                 break
             of_base = _get(bases, base, dict) or {}
-            if above := _text(of_base, "uri"):
-                uri = f"{above.rstrip('/')}/{uri}"
+            if above := _text(of_base, "uri")[:_MOST_TEXT]:
+                uri = f"{above.rstrip('/')}/{uri}"[:_MOST_TEXT]
             base = _text(of_base, "uriBaseId")
-        return path_of(uri)
+        return path_of(uri[:_MOST_TEXT])
 
 
 def path_of(uri: str) -> str:
@@ -242,7 +242,20 @@ def _left_out(result: Object) -> str | None:
     return "gone since the baseline" if _text(result, "baselineState") == "absent" else None
 
 
-def _filled(hole: re.Match[str], arguments: list[str]) -> str:
+def _filled(text: str, arguments: list[str]) -> str:
+    """Return a text with arguments in its holes, up to about as much as is kept of it."""
+    pieces, length, end = list[str](), 0, 0
+    text = text[:_MOST_PART]
+    for hole in _HOLE.finditer(text):
+        pieces += text[end : hole.start()], _in_hole(hole, arguments)
+        length += len(pieces[-1])
+        end = hole.end()
+        if length > _MOST_TEXT:
+            return "".join(pieces)
+    return "".join([*pieces, text[end:]])
+
+
+def _in_hole(hole: re.Match[str], arguments: list[str]) -> str:
     if hole[1] is None:  # a brace that is doubled stands for itself
         return hole[0][0]
     number = int(hole[1])
