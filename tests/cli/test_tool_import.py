@@ -96,6 +96,10 @@ LEFT = {
     r"parse_regex: '(?P<message>.*)\n'}]}",
     "parse_regex cannot be used": "{name: a, files: [ALL], commands: [{run: 'a ${target}', "
     "output: regex, parse_regex: '(?P<message>'}]}",
+    "maximum recursion": "{name: a, files: [ALL], commands: [{run: 'a ${target}', output: regex, "
+    f"parse_regex: '{'(' * 3_000}'}}]}}",
+    "may take ages": "{name: a, files: [ALL], commands: [{run: 'a ${target}', output: regex, "
+    "parse_regex: '(?P<message>(a+)+)b'}]}",
     "no group named message": "{name: a, files: [ALL], commands: [{run: 'a ${target}', "
     "output: regex, parse_regex: '(?P<path>.*)'}]}",
     "prints the new text": "{name: a, files: [ALL], commands: [{run: 'a ${target}', "
@@ -176,8 +180,7 @@ def test_plugins_are_translated(here: Path, main: Main) -> None:
         },
         "success_codes": [0, 3],
         "version_command": ["spots", "version", "--short"],
-        "direct_configs": [".spots", "setup.cfg"],
-        "code_configs": ["spots.config.js"],
+        "code_configs": [".spots", "spots.config.js", "setup.cfg"],
         "environment": ["SPOTS_KEY"],
         "variables": {"LANG": "C"},
         "timeout": 120,
@@ -286,6 +289,11 @@ repos:
         ("{id: a, entry: check-it, language: system, types: [python, executable]}", "several"),
         ("{id: a, entry: check-it, language: system, exclude_types: [python]}", "exclude_types"),
         ("{id: a, entry: check-it, language: system, files: '(?!a)'}", "files cannot be said"),
+        (
+            f"{{id: a, entry: check-it, language: system, files: '{'(' * 3_000}'}}",
+            "files cannot be",
+        ),
+        (f"{{id: a, entry: check-it, language: system, exclude: '{'a' * 3_000}'}}", "exclude can"),
         ("{id: a, entry: check-it, language: system, exclude: '.*'}", "exclude cannot be said"),
         ("{id: a, entry: check-it, language: system, stages: [commit-msg]}", "its stages are"),
         ("{id: a, entry: check-it, language: system, pass_filenames: false}", "not given files"),
@@ -301,6 +309,7 @@ def test_hooks_that_are_left(here: Path, main: Main, hook: str, reason: str) -> 
     assert not document["written"]
     (left,) = document["left"]
     assert reason in left["reason"]
+    assert len(left["reason"]) <= 500
 
 
 HOSTILE = {

@@ -16,6 +16,7 @@ from codebatch.tasks.tools.catalogue import make_tool
 from codebatch.tasks.tools.description import SCHEMA
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_MOST_REASON = 500
 _OF_SHELL = re.compile(r"[|&;<>]+|[0-9]?>&?[0-9]?|.*(?:\$\(|`).*", re.DOTALL)
 
 
@@ -39,7 +40,8 @@ class Imported:
 
     def leave(self, name: str, reason: str) -> None:
         """Add something that was not translated."""
-        self.left.append(Left(name, reason))
+        cut = reason if len(reason) <= _MOST_REASON else f"{reason[: _MOST_REASON - 1]}…"
+        self.left.append(Left(name, cut))
 
     @contextmanager
     def leaving(self, name: str) -> Iterator[None]:

@@ -129,7 +129,7 @@ def line_pattern(expression: str) -> str:
     pattern = _GROUP.sub(lambda found: _group(found[1]), expression)
     try:
         groups = re.compile(pattern).groupindex
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UntranslatableError(f"parse_regex cannot be used: {error}") from error
     if "message" not in groups:
         raise UntranslatableError("parse_regex has no group named message")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import product
 
 MOST_GLOBS = 64
+_MOST_CHARACTERS, _MOST_DEPTH = 2_000, 50
 _TOKEN = re.compile(
     r"(?P<start>\(\?:\^\|/\)|\(\^\|/\))|(?P<end>\$|\\Z)|(?P<anchor>\^|\\A)"
     r"|(?P<any>\.[*+])|(?P<name>\[\^/\][*+])|(?P<one>\.)"
@@ -32,6 +33,8 @@ def globs_of(expression: str) -> list[str] | None:
     """Return globs that match what the expression is found in, in order; none for one that is found
     in every path, None where no globs say it.
     """
+    if len(expression) > _MOST_CHARACTERS:
+        return None
     if expression.startswith(_VERBOSE):
         expression = re.sub(r"\s+", "", expression.removeprefix(_VERBOSE))
     try:
@@ -47,8 +50,10 @@ def globs_of(expression: str) -> list[str] | None:
     return unique if len(unique) <= MOST_GLOBS and "/" not in unique else None
 
 
-def _alternatives(text: str, at: int) -> tuple[list[str], int]:
+def _alternatives(text: str, at: int, depth: int = 0) -> tuple[list[str], int]:
     """Return the texts that a part of an expression stands for, and where it ends."""
+    if depth > _MOST_DEPTH:
+        raise _NotSimpleError
     found: list[str] = []
     branch = [""]
     while at < len(text):
@@ -63,7 +68,7 @@ def _alternatives(text: str, at: int) -> tuple[list[str], int]:
             found, branch = [*found, *branch], [""]
             continue
         if kind == "open":
-            inner, at = _alternatives(text, at)
+            inner, at = _alternatives(text, at, depth + 1)
             if text[at : at + 1] != ")":
                 raise _NotSimpleError
             at += 1
@@ -97,6 +102,8 @@ def _globs(text: str) -> Iterator[str]:
     found = [first if at_start or not first else f"**/{first}"]
     for piece in rest:
         found = [glob + more for glob in found for more in _joints(glob, piece)]
+        if len(found) > MOST_GLOBS:
+            raise _NotSimpleError
     yield from (glob if glob.startswith("**") else f"/{glob}" for glob in found)
 
 

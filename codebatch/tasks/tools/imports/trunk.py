@@ -45,7 +45,6 @@ _ROOTS = {
     "${root_or_parent_with_any_config}",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_CODE = (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts", ".py", ".rb", ".lua", ".php")
 # Fields that ask for what there is not here, with the reason.
 _REFUSED = {
     "parser": "its output goes through a program of the plugin",
@@ -255,11 +254,8 @@ def _config_names(command: Mapping[str, Any]) -> list[str]:
 
 
 def _configs(command: Mapping[str, Any]) -> dict[str, list[str]]:
-    names = [name for name in _config_names(command) if "/" not in name]
-    return {
-        "direct_configs": [name for name in names if not name.endswith(_CODE)],
-        "code_configs": [name for name in names if name.endswith(_CODE)],
-    }
+    """Return the files of configuration: nobody has looked at what they may have the tool do."""
+    return {"code_configs": [name for name in _config_names(command) if "/" not in name]}
 
 
 def _environment(command: Mapping[str, Any]) -> dict[str, Any]:
