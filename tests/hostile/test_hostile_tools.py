@@ -17,7 +17,13 @@ from conftest import Note, run_cli, write_tree
 import codebatch
 from codebatch.tasks.tools import tool_names
 from codebatch.tasks.tools.catalogue import described, load_tool
-from codebatch.tasks.tools.program import MISSING, find_program, version_of, without_network
+from codebatch.tasks.tools.program import (
+    MISSING,
+    UNKNOWN,
+    find_program,
+    version_of,
+    without_network,
+)
 from codebatch.tasks.tools.trust import is_given, is_packaged, remember_filled
 
 PYTHON = "import pathlib\npathlib.Path({marker!r}).touch()\n"
@@ -75,7 +81,9 @@ def test_nothing_of_a_hostile_tree_is_run(tmp_path: Path, note: Note) -> None:
     for name in ("ruff", "node_modules/.bin/eslint"):
         (tree / name).chmod(0o755)
     here = [
-        name for name in tool_names() if version_of(described(load_tool(name).config)) != MISSING
+        name
+        for name in tool_names()
+        if version_of(described(load_tool(name).config)) not in (MISSING, UNKNOWN)
     ]
     assert "ruff" in here
     for name in here:
