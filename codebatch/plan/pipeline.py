@@ -215,7 +215,7 @@ def pipeline_document(pipeline: Pipeline) -> Document:
         "tasks": [
             {
                 "id": id_,
-                "task": task.definition or task.name,
+                "task": task.registered,
                 "needs": [*needs],
                 "config": {**config},
             }

@@ -156,7 +156,7 @@ def _planned(id_: str, task: Task, needs: tuple[str, ...], components: Document)
     rules = task.declared_rules(cast("Document", components["config"]))
     return PlannedTask(
         id_,
-        task.definition or task.name,
+        task.registered,
         needs,
         cast("Document", components["config"]),
         task.kinds,
@@ -224,7 +224,7 @@ def _components(
 ) -> Document:
     return {
         **({} if code is None else {"code": code.as_document()}),
-        "task": task.definition or task.name,
+        "task": task.registered,
         "version": task.version,
         "config": dict(config),
         "toolchain": dict(sorted(task.toolchain().items())),

@@ -152,6 +152,11 @@ class Task:
         return File(source, upstream, path=path, prepared=prepared)
 
     @property
+    def registered(self) -> str:
+        """The name under which it is found: that of what it is with its settings, for a tool."""
+        return self.definition or self.name
+
+    @property
     def keeps_time(self) -> bool:
         """Whether what the task starts has a limit of time of its own."""
         return bool(self.definition)

@@ -93,12 +93,12 @@ def give_tasks(given: Sequence[object], planned: Sequence[PlannedTask]) -> None:
     """Make tasks known that a batch runs; an error where it does not run one of them."""
     names = {task.task: task for task in planned}
     for task in map(resolve_task, given):
-        if (task.definition or task.name) not in names:
+        if task.registered not in names:
             raise TaskNotFoundError(
                 f"task {task.name} is none of the batch", hints=[f"its tasks: {', '.join(names)}"]
             )
         if task.definition:
-            _give_tool(task, planned)
+            _give_planned(task, planned)
         elif not is_built_in(task):
             register(task)
 
@@ -110,7 +110,7 @@ def give_tool(config: Mapping[str, Any]) -> None:
     trust.remember(config)
 
 
-def _give_tool(task: Task, planned: Sequence[PlannedTask]) -> None:
+def _give_planned(task: Task, planned: Sequence[PlannedTask]) -> None:
     from codebatch.tasks.tools import trust  # noqa: PLC0415 - for tools alone
 
     for one in planned:

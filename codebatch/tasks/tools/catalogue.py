@@ -63,7 +63,7 @@ def tool(name: str, **fields: Any) -> Task:
     its own, or of a description that is made of ``fields`` alone, if ``run`` is one of them:
 
         >>> tool("codespell", timeout=60)
-        >>> tool("todo", run=["grep", "-nH", "TODO", "${target}"], output={"format": "lines", …})
+        >>> tool("eval", run=["grep", "-nH", "eval(", "${target}"], output={"format": "lines", …})
     """
     known = {} if "run" in fields else load_tool(name).config
     return make_tool({**known, **fields, "name": name})

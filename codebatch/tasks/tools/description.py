@@ -55,6 +55,11 @@ class Description:
         return replace(found, depends=PATH) if is_about_paths else found
 
     @property
+    def settings(self) -> dict[str, bytes]:
+        """The files of configuration that the tool sees, by path."""
+        return {path: text.encode() for path, text in self.config_files.items()}
+
+    @property
     def program(self) -> str:
         """The name of the program."""
         return self.run[0]

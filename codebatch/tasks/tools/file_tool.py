@@ -83,9 +83,8 @@ class FilesAtWork:
         for name in targets:
             for sibling in _siblings(self._tool, self._sources[name]):
                 files.setdefault(sibling, b"")
-        settings = {path: text.encode() for path, text in self._tool.config_files.items()}
         try:
-            return ToolCommand(self._tool, {**settings, **files}, targets)
+            return ToolCommand(self._tool, {**self._tool.settings, **files}, targets)
         except ToolFailedError as error:  # no file has been looked at
             raise TaskFailedError(str(error)) from error
 

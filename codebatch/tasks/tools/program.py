@@ -1,7 +1,7 @@
 """Programs of tools: where they are, which version they have, how they are started.
 
 A program is looked for beside the Python that runs, where installers put those of its packages, and
-then on `PATH`; never in the tree, nor in the current folder.
+then in the absolute folders of `PATH`; never in the current folder.
 """
 
 from __future__ import annotations
@@ -79,15 +79,11 @@ def find_program(name: str) -> str:
         return name if os.access(name, os.X_OK) else ""
     if os.sep in name:
         return ""  # it would be one of the current folder
-    return shutil.which(name, path=_search_path()) or ""
+    return shutil.which(name, path=search_path()) or ""
 
 
 def search_path() -> str:
     """Return the `PATH` that tools are given: absolute folders alone."""
-    return _search_path()
-
-
-def _search_path() -> str:
     given = os.environ.get("PATH", os.defpath).split(os.pathsep)
     own = os.path.join(sys.prefix, "bin")
     return os.pathsep.join(dict.fromkeys(p for p in (own, *given) if os.path.isabs(p)))

@@ -43,7 +43,7 @@ class ProjectTool:
     ) -> Iterator[Diagnostic | Skip]:
         """Yield what the tool says of each file."""
         tool = described(config)
-        files = {path: text.encode() for path, text in tool.config_files.items()}
+        files = tool.settings
         targets: list[str] = []
         for row in total:
             path = _path_of(row[0])
