@@ -277,7 +277,7 @@ class Server:
 
 
 def _serve() -> None:
-    import codebatch.cli.commands.runs  # noqa: PLC0415 - loaded before the forks
+    import codebatch.cli.commands.scan  # noqa: PLC0415 - loaded before the forks
     import codebatch.processes.preload  # noqa: PLC0415 - as above
     import codebatch.snapshot.take  # noqa: PLC0415
     import codebatch.snapshot.walk  # noqa: F401, PLC0415

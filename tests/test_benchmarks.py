@@ -74,7 +74,7 @@ def test_profile(tree: Path) -> None:
     done = benchmark("-m", "benchmarks.profile_scan", tree)
     assert done.returncode == 0, done.stderr
     assert "processor: " in done.stdout
-    assert "codebatch.cli.commands.runs:scan" in done.stdout
+    assert "codebatch.cli.commands.scan:scan" in done.stdout
 
 
 def test_tools(tree: Path) -> None:

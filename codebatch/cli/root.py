@@ -19,7 +19,7 @@ from codebatch.model.version import __version__
 # its name there. A command is imported when it is used, so that none pays for what another needs.
 SECTIONS = {
     "Start here": {
-        "scan": "runs:scan",
+        "scan": "scan:scan",
         "summary": "results:summary",
         "errors": "results:errors",
     },

@@ -1,9 +1,8 @@
-"""``codebatch scan``, ``run`` and ``resume``."""
+"""``codebatch run`` and ``resume``, and what other commands that run a batch share with them."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,30 +13,16 @@ import click
 from codebatch import api
 from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.apply import commands_to_apply
-from codebatch.cli.commands.names import give_name
-from codebatch.cli.commands.stored import take
 from codebatch.cli.gate import check_gate, fail_on_option
 from codebatch.cli.options import (
     PERCENT,
     RUN_OPTIONS,
     batch_option,
-    exclude_option,
     given_tasks_option,
-    include_option,
-    max_file_size_option,
-    name_option,
-    no_ignore_option,
-    paths_argument,
-    pipeline_option,
-    rule_settings,
-    rules_options,
-    shards_option,
-    store_option,
-    tasks_options,
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
-from codebatch.cli.render.progress import Display, Row
+from codebatch.cli.render.progress import Display
 from codebatch.cli.render.usage import usage_words
 from codebatch.cluster.settings import SHIPPED
 from codebatch.model.errors import (
@@ -60,7 +45,7 @@ else:
 
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}
-_REQUIRE_REUSED = click.option(
+REQUIRE_REUSED = click.option(
     "--require-reused",
     is_flag=True,
     help="Fail instead of computing anything that is not there yet.",
@@ -70,7 +55,7 @@ _RETRY = click.option(
     is_flag=True,
     help="Try again what is quarantined, in shards that are done as well.",
 )
-_FAIL_ON = fail_on_option("a finding of the batch, once it is done,")
+FAIL_ON = fail_on_option("a finding of the batch, once it is done,")
 _DETACH = click.option(
     "--detach",
     is_flag=True,
@@ -79,91 +64,10 @@ _DETACH = click.option(
 
 
 @command(
-    paths_argument,
-    pipeline_option,
-    *tasks_options,
-    *rules_options,
-    *RUN_OPTIONS,
-    _REQUIRE_REUSED,
-    shards_option,
-    store_option,
-    name_option,
-    include_option,
-    exclude_option,
-    no_ignore_option,
-    max_file_size_option,
-    _FAIL_ON,
-    store=None,
-    form=ID,
-)
-def scan(
-    call: Call,
-    paths: tuple[str, ...],
-    pipeline: str | None,
-    select_rules: list[str] | None,
-    ignore_rules: list[str] | None,
-    require_reused: bool,
-    shards: int | None,
-    name: str | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    no_ignore: bool,
-    max_file_bytes: int,
-    fail_on: str | None,
-) -> None:
-    """Snapshot a tree, plan a pipeline over it and run it, in one go.
-
-    One directory is the tree. Of several directories and files, the tree is the current folder if
-    they are all in it, else the nearest one that holds them, and only they are taken.
-
-    Where there is no store yet, one is made in .codebatch (or where --store says). A name
-    is given to the batch once it is done.
-    """
-    scheduler, tasks = call.options["scheduler"], call.options["tasks"]
-    patterns = {"include": include, "exclude": exclude}
-    settings = rule_settings(select_rules, ignore_rules)
-    api.check_scan(
-        paths,
-        pipeline,
-        **patterns,
-        ignore=not no_ignore,
-        tasks=tasks,
-        settings=settings,
-        scheduler=scheduler,
-        shards=shards,
-        performance_report=call.options["performance_report"],
-    )
-    opened = call.open(create=True)
-    if opened.created:
-        output.write_note(f"made a store: {os.path.relpath(opened.path)}")
-    watch = opened.prewarm(scheduler, call.options["workers"])
-    with _shown(call) as display:
-        snapshot, taken = take(
-            opened,
-            paths,
-            display,
-            **patterns,
-            ignore=not no_ignore,
-            max_file_bytes=max_file_bytes,
-            watch=watch,
-        )
-        display.show(Row("plan"))
-        batch = opened.batch(snapshot, pipeline, tasks=tasks, settings=settings, shards=shards)
-        report = _run(call, batch, display, require_reused=require_reused)
-    if report.status == DONE:
-        give_name(opened, name, batch.id)
-    elif name is not None:
-        output.write_note(
-            f"{name} is not set: codebatch name set {name} {batch.id}, once it is done"
-        )
-    _finish(call, batch, report, fail_on, skipped=len(taken.skipped))
-
-
-@command(
     batch_option,
     given_tasks_option,
     *RUN_OPTIONS,
-    _REQUIRE_REUSED,
+    REQUIRE_REUSED,
     _RETRY,
     click.option(
         "--recompute",
@@ -181,7 +85,7 @@ def scan(
         is_flag=True,
         help="With --recompute: where results differ, forget what the memo has and compute anew.",
     ),
-    _FAIL_ON,
+    FAIL_ON,
     _DETACH,
     form=ID,
 )
@@ -213,10 +117,10 @@ def run(
     if detach:
         _leave(call, batch, fail_on, **options)
         return
-    with _shown(call) as display:
-        report = _run(call, batch, display, **options)
+    with shown(call) as display:
+        report = run_shown(call, batch, display, **options)
     if not recompute or report.status != DONE:
-        _finish(call, batch, report, fail_on)
+        finish(call, batch, report, fail_on)
     with libraries_silenced():
         percent = 100 if sample is None else sample
         found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **call.options)
@@ -229,7 +133,7 @@ def run(
 
 
 @command(
-    *(batch_option, given_tasks_option, *RUN_OPTIONS, _REQUIRE_REUSED, _RETRY, _FAIL_ON, _DETACH),
+    *(batch_option, given_tasks_option, *RUN_OPTIONS, REQUIRE_REUSED, _RETRY, FAIL_ON, _DETACH),
     form=ID,
 )
 def resume(call: Call, fail_on: str | None, detach: bool, **options: Any) -> None:
@@ -241,9 +145,9 @@ def resume(call: Call, fail_on: str | None, detach: bool, **options: Any) -> Non
     if detach:
         _leave(call, batch, fail_on, **options)
         return
-    with _shown(call) as display:
-        report = _run(call, batch, display, **options)
-    _finish(call, batch, report, fail_on)
+    with shown(call) as display:
+        report = run_shown(call, batch, display, **options)
+    finish(call, batch, report, fail_on)
 
 
 def _leave(call: Call, batch: api.Batch, fail_on: str | None, **options: Any) -> None:
@@ -278,13 +182,13 @@ def _submission_lines(call: Call, left: Submission) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _shown(call: Call) -> Iterator[Display]:
+def shown(call: Call) -> Iterator[Display]:
     """For a block, show progress, and have nothing else write to where it is drawn."""
     with libraries_silenced(), Display(quiet=call.quiet) as display:
         yield display
 
 
-def _run(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunReport:
+def run_shown(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunReport:
     def tell_waiting(waiting: Waiting) -> None:
         shards = counted(waiting.shards, "shard")
         output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
@@ -320,7 +224,7 @@ def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Itera
         )
 
 
-def _finish(
+def finish(
     call: Call, batch: api.Batch, report: RunReport, fail_on: str | None, skipped: int = 0
 ) -> NoReturn:
     """Print the report in the form asked for, and exit with the code for its status, or for what

@@ -1,0 +1,110 @@
+"""``codebatch scan``."""
+
+from __future__ import annotations
+
+import os
+
+from codebatch import api
+from codebatch.cli.command import ID, Call, command
+from codebatch.cli.commands.names import give_name
+from codebatch.cli.commands.runs import FAIL_ON, REQUIRE_REUSED, finish, run_shown, shown
+from codebatch.cli.commands.stored import take
+from codebatch.cli.options import (
+    RUN_OPTIONS,
+    exclude_option,
+    include_option,
+    max_file_size_option,
+    name_option,
+    no_ignore_option,
+    paths_argument,
+    pipeline_option,
+    rule_settings,
+    rules_options,
+    shards_option,
+    store_option,
+    tasks_options,
+)
+from codebatch.cli.render import output
+from codebatch.cli.render.progress import Row
+from codebatch.model.records import DONE
+
+
+@command(
+    paths_argument,
+    pipeline_option,
+    *tasks_options,
+    *rules_options,
+    *RUN_OPTIONS,
+    REQUIRE_REUSED,
+    shards_option,
+    store_option,
+    name_option,
+    include_option,
+    exclude_option,
+    no_ignore_option,
+    max_file_size_option,
+    FAIL_ON,
+    store=None,
+    form=ID,
+)
+def scan(
+    call: Call,
+    paths: tuple[str, ...],
+    pipeline: str | None,
+    select_rules: list[str] | None,
+    ignore_rules: list[str] | None,
+    require_reused: bool,
+    shards: int | None,
+    name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    no_ignore: bool,
+    max_file_bytes: int,
+    fail_on: str | None,
+) -> None:
+    """Snapshot a tree, plan a pipeline over it and run it, in one go.
+
+    One directory is the tree. Of several directories and files, the tree is the current folder if
+    they are all in it, else the nearest one that holds them, and only they are taken.
+
+    Where there is no store yet, one is made in .codebatch (or where --store says). A name
+    is given to the batch once it is done.
+    """
+    scheduler, tasks = call.options["scheduler"], call.options["tasks"]
+    patterns = {"include": include, "exclude": exclude}
+    settings = rule_settings(select_rules, ignore_rules)
+    api.check_scan(
+        paths,
+        pipeline,
+        **patterns,
+        ignore=not no_ignore,
+        tasks=tasks,
+        settings=settings,
+        scheduler=scheduler,
+        shards=shards,
+        performance_report=call.options["performance_report"],
+    )
+    opened = call.open(create=True)
+    if opened.created:
+        output.write_note(f"made a store: {os.path.relpath(opened.path)}")
+    watch = opened.prewarm(scheduler, call.options["workers"])
+    with shown(call) as display:
+        snapshot, taken = take(
+            opened,
+            paths,
+            display,
+            **patterns,
+            ignore=not no_ignore,
+            max_file_bytes=max_file_bytes,
+            watch=watch,
+        )
+        display.show(Row("plan"))
+        batch = opened.batch(snapshot, pipeline, tasks=tasks, settings=settings, shards=shards)
+        report = run_shown(call, batch, display, require_reused=require_reused)
+    if report.status == DONE:
+        give_name(opened, name, batch.id)
+    elif name is not None:
+        output.write_note(
+            f"{name} is not set: codebatch name set {name} {batch.id}, once it is done"
+        )
+    finish(call, batch, report, fail_on, skipped=len(taken.skipped))
