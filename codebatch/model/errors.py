@@ -111,6 +111,18 @@ class SourceNotFoundError(UsageError, code="SOURCE_NOT_FOUND"):
     """The directory to snapshot is not there or cannot be listed."""
 
 
+class RepositoryNotFoundError(UsageError, code="REPOSITORY_NOT_FOUND"):
+    """No git repository where one is needed."""
+
+
+class RevisionNotFoundError(UsageError, code="REVISION_NOT_FOUND"):
+    """No commit of that name in the repository."""
+
+
+class NotFetchedError(UsageError, code="NOT_FETCHED"):
+    """A commit or file that the repository should have and was not fetched into it."""
+
+
 class PipelineNotFoundError(UsageError, code="PIPELINE_NOT_FOUND"):
     """No packaged pipeline of that name and no file of that path."""
 

@@ -10,15 +10,65 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
-from codebatch.model.errors import StoreError
+from codebatch.model.errors import NotFetchedError, RepositoryNotFoundError, StoreError
 from codebatch.model.records import FileRecord, path_key
-from codebatch.snapshot.git.revisions import SUBMODULE, Commit
+from codebatch.snapshot.git.history import History, open_history
+from codebatch.snapshot.git.objects import entries_of_tree
 from codebatch.store import StoreDirectory
 
+FOLDER, SUBMODULE = b"40000", b"160000"
+
 _SHA1_DIGITS = 40
+_MOST_FILES = 2**20
+_LONGEST_PATH = 2**12
 _MODES = {b"100664": b"100644"}  # of very old repositories
+
+
+class Commit(NamedTuple):
+    """A commit of the work tree at ``top``: its hash, and mode and hash of each file by path."""
+
+    top: bytes
+    hash: str
+    files: dict[bytes, tuple[bytes, bytes]]
+
+
+def find_commit(text: str, here: bytes) -> Commit | None:
+    """Return the commit that a revision names in the repository of a work tree in or above a
+    folder; None where there is none, or not all of it.
+    """
+    with (
+        suppress(OSError, ValueError, RepositoryNotFoundError, NotFetchedError),
+        open_history(here) as history,
+    ):
+        found = history.resolve(text)
+        if found is not None:
+            tree = bytes.fromhex(history.commit_info(found).tree)
+            return Commit(history.top or b"", found, dict(_files(history, tree)))
+    return None
+
+
+def _files(history: History, tree: bytes) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
+    """Yield all files below a tree; ValueError where a part is not there."""
+    pending, count = [(b"", tree)], 0
+    while pending:
+        folder, name = pending.pop()
+        read = history.objects.read(name)
+        if read is None or read.type != b"tree":
+            raise ValueError("a tree is not there")
+        for entry, (mode, inner) in entries_of_tree(
+            read.data, history.repository.hash_size
+        ).items():
+            count += 1
+            if mode == FOLDER:
+                pending.append((folder + entry + b"/", inner))
+            else:
+                yield folder + entry, (mode, inner)
+        if count > _MOST_FILES or len(folder) > _LONGEST_PATH:  # trees may hold each other
+            raise ValueError("more files than anyone has")
 
 
 class CommitMatch:

@@ -23,10 +23,8 @@ from codebatch.store import BATCH_PREFIX, LATEST, Documents, StoreDirectory, rem
 
 if TYPE_CHECKING:
     from codebatch.snapshot import of_commit
-    from codebatch.snapshot.git import revisions
 else:
     of_commit = lazy("codebatch.snapshot.of_commit")
-    revisions = lazy("codebatch.snapshot.git.revisions")
 
 _NAMED = 5
 
@@ -97,7 +95,7 @@ def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | No
     """Return the newest snapshot or batch that has the files of a commit; None where the text names
     no commit here. An error says that nothing in the store has them.
     """
-    commit = revisions.find_commit(text, os.getcwdb())
+    commit = of_commit.find_commit(text, os.getcwdb())
     if commit is None:
         return None
     match = of_commit.CommitMatch(store, commit)

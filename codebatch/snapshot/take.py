@@ -28,7 +28,7 @@ from codebatch.snapshot.file_status import (
     is_evident,
     reader_of_files,
 )
-from codebatch.snapshot.git.revisions import find_head
+from codebatch.snapshot.git.history import find_head
 from codebatch.snapshot.known_tree import Taken, Taking, answer_of, take_known
 from codebatch.snapshot.selection import EVERYTHING, Selection
 from codebatch.snapshot.tree import SourceEntry, open_tree

@@ -12,7 +12,8 @@ from repositories import git, git_init, without_own_settings
 
 import codebatch
 from codebatch.model.errors import BatchNotFoundError, InvalidIdError, SnapshotNotFoundError
-from codebatch.snapshot.git.revisions import Head, find_commit, find_head
+from codebatch.snapshot.git.history import Head, find_head
+from codebatch.snapshot.of_commit import find_commit
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from operator import gt, itemgetter
 from typing import NamedTuple
 
-from codebatch.snapshot.git.objects import read_offset
+from codebatch.snapshot.git.packs import read_offset
 from codebatch.snapshot.ignore import GIT_IGNORE_FILE
 
 LARGEST_INDEX = 128 * 2**20

@@ -11,13 +11,17 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git.config import LARGEST_CONFIG, is_true, read_settings
+from codebatch.snapshot.git.objects import Objects
 
 GIT_FOLDER = b".git"
 
+_ALTERNATES = b"info/alternates"
+_MOST_ALTERNATES = 8
 _LARGEST_POINTER = 2**14
 _POINTER = b"gitdir: "
 _HEAD = re.compile(rb"ref:[ \t\r\n]*refs/|[0-9a-f]{40}")
@@ -57,13 +61,14 @@ class Place(NamedTuple):
 
 class Repository(NamedTuple):
     """The folder of a work tree, that of git for it, what it shares with other work trees, and
-    what is set in it.
+    what is set in it. Of a bare one, ``top`` is its own folder.
     """
 
     top: Folder
     own: Place
     common: Place
     settings: dict[bytes, bytes]
+    is_bare: bool = False
 
     @property
     def hash_size(self) -> int:
@@ -120,6 +125,45 @@ def is_git_folder(folder: Folder) -> bool:
             return all(map(shared.status, (b"objects", b"refs")))
     except (OSError, ValueError, NoRepositoryError):
         return False
+
+
+def bare_repository(folder: Folder) -> Repository | None:
+    """Return the repository that a folder is itself, without a work tree; None where it is none."""
+    if not is_git_folder(folder):
+        return None
+    own = Place(folder, b"")
+    common = _common(folder, own, folder)
+    with common.open() as shared:
+        settings = dict(read_settings(shared.read(b"config", LARGEST_CONFIG) or b""))
+    if not _is_understood(settings):
+        raise NoRepositoryError
+    return Repository(folder, own, common, settings, is_bare=True)
+
+
+def open_objects(repository: Repository, common: Folder) -> Objects:
+    """Open the objects of a repository, with those that it shares within its own tree: what is
+    named outside of it is not looked at.
+    """
+    with ExitStack() as opened:
+        folder = opened.enter_context(common.open(b"objects"))
+        shared = []
+        for path in _alternates(folder):
+            place = _place(path, repository.top)
+            if place.base is not None:
+                with suppress(OSError):
+                    shared.append(opened.enter_context(place.open()))
+        objects = Objects(folder, repository.hash_size, tuple(shared))
+        opened.pop_all()
+    return objects
+
+
+def _alternates(folder: Folder) -> list[bytes]:
+    try:
+        text = folder.read(_ALTERNATES, _LARGEST_POINTER) or b""
+    except OSError:
+        return []
+    paths = [line for line in text.split(b"\n") if line and not line.startswith(b"#")]
+    return [os.path.join(folder.path, path) for path in paths[:_MOST_ALTERNATES]]
 
 
 def _repository(top: Folder, path: bytes, tree: Folder) -> Repository | None:

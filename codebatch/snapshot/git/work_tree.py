@@ -15,12 +15,13 @@ from typing import NamedTuple
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git.config import UserSettings, is_true
 from codebatch.snapshot.git.index import read_index
-from codebatch.snapshot.git.objects import Objects, entries_of_tree
+from codebatch.snapshot.git.objects import entries_of_tree
 from codebatch.snapshot.git.repository import (
     GIT_FOLDER,
     NoRepositoryError,
     Repository,
     is_git_folder,
+    open_objects,
     repository_of,
 )
 from codebatch.snapshot.ignore import (
@@ -120,8 +121,11 @@ class WorkTree:
 
     def _read_object(self, name: bytes, kind: bytes) -> bytes | None:
         try:
-            with self._repository.common.open() as common, common.open(b"objects") as folder:
-                found = Objects(folder, self._repository.hash_size).read(name)
+            with (
+                self._repository.common.open() as common,
+                open_objects(self._repository, common) as objects,
+            ):
+                found = objects.read(name)
         except OSError:
             return None  # as one that was not fetched
         return found.data if found is not None and found.type == kind else None
