@@ -84,6 +84,7 @@ def run(batch: codebatch.Batch, way: str, client: Callable[[], Any]) -> codebatc
     return batch.run(way, workers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_one_result_everywhere(
     way: str, project: Project, tree: Path, tmp_path: Path, request: pytest.FixtureRequest

@@ -120,6 +120,7 @@ def stress(tmp_path: Path, writers: int, seconds: float) -> None:
     assert list((store.path / "leases").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_writers_readers_and_collectors(tmp_path: Path) -> None:
     stress(tmp_path, writers=2, seconds=4)
 

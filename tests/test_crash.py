@@ -242,6 +242,7 @@ def die_at_steps(name: str, action: str, every: int, theatre: Theatre, note: Not
     note(f"{name}: {action} after {died} of {scene.steps} steps, seed {SEED}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_death_after_some_steps(name: str, theatre: Theatre, note: Note) -> None:
     die_at_steps(name, "tear", 43, theatre, note)
@@ -347,6 +348,7 @@ def cut_power_at_random(name: str, times: int, theatre: Theatre, note: Note) -> 
 POWER_SCENES = ("scan from nothing", "scan of an edited tree", "import of a memo")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POWER_SCENES)
 def test_power_cuts(name: str, theatre: Theatre, note: Note) -> None:
     cut_power_at_random(name, 8, theatre, note)

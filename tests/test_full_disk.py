@@ -84,11 +84,13 @@ SCENES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_disk_that_gets_full(name: str, theatre: Theatre, note: Note) -> None:
     refuse_at_steps(name, "ENOSPC", 67, theatre, note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", sorted(REFUSED))
 def test_disk_that_refuses(action: str, theatre: Theatre, note: Note) -> None:
     refuse_at_steps("scan of an edited tree", action, 151, theatre, note, "threads")
@@ -103,6 +105,7 @@ def test_disk_that_refuses_from_many_steps_on(
     refuse_at_steps(name, action, 1 if ALL_STEPS else 97, theatre, note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scan from nothing", "scan of an edited tree"])
 def test_derived_data_that_cannot_be_written_costs_nothing(
     name: str, theatre: Theatre, note: Note

@@ -371,6 +371,7 @@ def fuzz_store(
     note(f"stores fuzzed: {words}; exit codes {found}")
 
 
+@pytest.mark.slow
 def test_changed_stores(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:

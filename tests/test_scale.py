@@ -138,6 +138,7 @@ def run_costs(synthetic: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return dict(map(cost, (16, 256, 4096)))
 
 
+@pytest.mark.slow
 def test_a_run_costs_shards_and_not_their_square(run_costs: dict[int, int]) -> None:
     few, some, many = run_costs
     assert (few, some, many) == (16, 198, 379)

@@ -609,6 +609,7 @@ def test_run_killed_again_and_again_gets_done(
     check_resumes(run, planned[1], cli)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_interrupt_keeps_what_is_done_and_says_how_to_go_on(
     scheduler: str,

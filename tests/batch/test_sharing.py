@@ -322,6 +322,7 @@ def test_runs_do_not_wait_for_what_each_has_failed_at_again(
     assert [report.shards["failed"] for report in found] == [2, 2]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_its_shards(library: Path, tmp_path: Path) -> None:
     batch = planned(tmp_path / "store", library)
     process = start(batch, "--scheduler", "sync")

@@ -37,6 +37,7 @@ async def with_client(
         return await act(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_the_loop_goes_on_during_a_run(
     transport: str, cluster: Any, batch: codebatch.Batch, scanned: Scanned

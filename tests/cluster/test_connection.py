@@ -215,6 +215,7 @@ def test_a_scheduler_that_starts_late_is_waited_for(scheduler: str) -> None:
     assert notices == [f"waiting for a Dask scheduler at {address}: Connection refused"]
 
 
+@pytest.mark.slow
 def test_the_time_limit_for_a_cluster_holds_from_the_start(scheduler: str) -> None:
     """Beyond that of a connection, and below it: who does not want to wait does not."""
     with (
@@ -248,6 +249,7 @@ def test_a_scheduler_that_starts_elsewhere_is_found_by_its_file(
     late.join()
 
 
+@pytest.mark.slow
 def test_something_else_listens() -> None:
     for serve, words in (
         (answer_requests, "does not answer within 3 s"),
@@ -261,6 +263,7 @@ def test_something_else_listens() -> None:
         assert "is this its port? dask scheduler prints it, by default 8786" in hint
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_greets_late_is_waited_for(scheduler: str) -> None:
     def serve(connection: socket.socket) -> None:
         time.sleep(1)
@@ -317,6 +320,7 @@ def test_a_scheduler_file_that_is_being_written(
     late.join()
 
 
+@pytest.mark.slow
 def test_a_scheduler_file_that_is_not_there_yet(scheduler: str, tmp_path: Path) -> None:
     path = tmp_path / "scheduler.json"
     message, hint = failure(str(path))
@@ -336,6 +340,7 @@ def test_a_scheduler_file_that_is_not_there_yet(scheduler: str, tmp_path: Path) 
     assert notices == [f"waiting for a Dask scheduler at {path}: No such file or directory"]
 
 
+@pytest.mark.slow
 def test_a_frozen_scheduler_is_named_and_left(tmp_path: Path) -> None:
     """Neither connecting to one nor leaving one hangs."""
     with Cluster(tmp_path / "cluster") as cluster:
@@ -377,6 +382,7 @@ def test_certificates_that_do_not_fit(
             assert name in hint
 
 
+@pytest.mark.slow
 @needs_openssl
 def test_tls_where_there_is_none_and_none_where_there_is(
     scheduler: str, secure: str, certificates: Tls
@@ -565,6 +571,7 @@ def test_a_client_that_cannot_be_used(scheduler: str, store: codebatch.Store, tr
         batch.run(client=client)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_while_workers_are_waited_for(
     store: codebatch.Store, tree: Path
 ) -> None:

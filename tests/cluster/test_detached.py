@@ -94,6 +94,7 @@ def test_it_has_a_lease_of_the_cluster_and_others_share_it(
     assert await_end(batch)["result"] == scanned.report.result
 
 
+@pytest.mark.slow
 def test_resume_takes_over_what_was_lost(
     tmp_path: Path, library: Path, store: codebatch.Store
 ) -> None:

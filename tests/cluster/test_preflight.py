@@ -227,6 +227,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "ANSWER_SECONDS", 4)
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_is_left_out_and_a_busy_one_is_not(
     cluster: Cluster, client: Any, addresses: dict[str, str], planned: codebatch.Batch
 ) -> None:
@@ -276,6 +277,7 @@ def test_a_cluster_that_starts_workers_when_there_is_work(planned: codebatch.Bat
     assert set(notices) <= {"waiting for workers: the cluster has none"}
 
 
+@pytest.mark.slow
 def test_waiting_is_said(planned: codebatch.Batch) -> None:
     notices: list[str] = []
     with (

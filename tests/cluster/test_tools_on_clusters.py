@@ -79,6 +79,7 @@ def planned(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> co
     return store.batch(store.snapshot(tree), tasks=tools())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_results_are_those_of_a_local_run(
     planned: codebatch.Batch, client: Any, tmp_path: Path, transport: str

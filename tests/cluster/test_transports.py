@@ -231,6 +231,7 @@ def fatal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Poisoned, 
         yield world, local["result"], cluster
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["shared", "shipped"])
 def test_fatal_files_are_quarantined(
     transport: str, fatal: tuple[Poisoned, str, Cluster], tmp_path: Path

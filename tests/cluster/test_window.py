@@ -90,6 +90,7 @@ def once_begun(names: set[str], *acts: Callable[[], object]) -> threading.Thread
     return thread
 
 
+@pytest.mark.slow
 def test_a_chosen_worker_that_goes_takes_no_task_along(local: Any, client: Any) -> None:
     """One worker is avoided, so tasks are sent to the others alone; one of these ends."""
     local.scale(3)
@@ -125,6 +126,7 @@ def test_tasks_of_workers_which_are_all_gone_run_on_others(local: Any, client: A
     assert {"2", "3"} & set(names)
 
 
+@pytest.mark.slow
 def test_no_task_goes_to_a_worker_that_is_avoided(local: Any, client: Any) -> None:
     """Where no other is left, one is waited for."""
     notices: list[str] = []

@@ -127,6 +127,7 @@ NESTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["py", "js", "ts", "tsx"])
 def test_nesting_without_end(suffix: str, tmp_path: Path, note: Note) -> None:
     """Every file has its record, whatever the parser or the linter makes of it."""

@@ -336,6 +336,7 @@ def test_a_kill_at_every_step_leaves_files_old_or_new(
         shutil.rmtree(tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", sorted(REFUSED))
 def test_a_disk_that_refuses_changes_nothing(
     action: str, made: codebatch.Batch, server: Server, tmp_path: Path

@@ -240,6 +240,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_statement_that_would_take_for_ever_or_everything(
     name: str, queried: codebatch.Batch, main: Main

@@ -148,6 +148,7 @@ def test_a_task_that_cannot_be_made_is_a_failure(many: Path, store: codebatch.St
     assert "OwnExit: not made" in str(report.errors[0]["message"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "scheduler"), [("map", "sync"), ("finish", "processes")])
 def test_a_task_that_reads_the_clock_is_caught(
     step: str, scheduler: str, many: Path, store: codebatch.Store

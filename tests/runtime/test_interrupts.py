@@ -48,6 +48,7 @@ print(interrupted)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
 def test_no_instant_is_a_bad_one(scheduler: str, note: Note) -> None:
     command = [sys.executable, "-c", RUNS, scheduler, SEED, "3"]

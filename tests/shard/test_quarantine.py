@@ -77,6 +77,7 @@ def test_batch_completes_with_the_fatal_files_quarantined(
     ]
 
 
+@pytest.mark.slow
 def test_records_say_nothing_that_was_measured(
     scanned_once: tuple[Poisoned, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_retry_in_vain_changes_nothing(
     assert world.deaths()
 
 
+@pytest.mark.slow
 def test_retry_that_is_killed_leaves_what_was_there(
     world: Poisoned, scanned_once: tuple[Poisoned, dict[str, Any]]
 ) -> None:
@@ -164,6 +166,7 @@ def test_retry_that_is_killed_leaves_what_was_there(
     assert again["result"] == scanned_once[1]["result"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_run_that_crashed_is_resumed_without_crashing(scheduler: str, tmp_path: Path) -> None:
     world = Poisoned(tmp_path / "w", "crash", number=20)
@@ -274,6 +277,7 @@ def test_child_that_somebody_kills_blames_no_file(tmp_path: Path) -> None:
     assert report["quarantined"] == QUARANTINED[1:2]
 
 
+@pytest.mark.slow
 def test_child_that_somebody_stops_blames_no_file(tmp_path: Path) -> None:
     """Its time goes on: the limit ends the child that runs the shard, and one on its own."""
     world = Poisoned(tmp_path / "w", "pause", number=3, fatal="pause=parse")
@@ -283,6 +287,7 @@ def test_child_that_somebody_stops_blames_no_file(tmp_path: Path) -> None:
     assert (report["status"], report["quarantined"]) == ("done", [])
 
 
+@pytest.mark.slow
 def test_second_interrupt_ends_what_hangs(tmp_path: Path) -> None:
     world = Poisoned(tmp_path / "w", "hang", number=10)
     command = cli_command(
@@ -419,6 +424,7 @@ def test_large_batch_on_processes_and_on_a_cluster(
     assert (cured["quarantined"], cured["result"]) == ([], without["result"])
 
 
+@pytest.mark.slow
 def test_cluster_whose_tasks_are_fatal(
     tmp_path: Path, nannies: Callable[[Poisoned], Cluster]
 ) -> None:

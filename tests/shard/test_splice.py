@@ -112,6 +112,7 @@ def test_equal_files_are_computed_once_though_one_is_new(
     check_equals_scratch(store, tree, report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["outputs.index.jsonl", "state.json", "inputs.index.jsonl"])
 def test_a_damaged_batch_is_left_alone(damage: str, tree: Path, store: codebatch.Store) -> None:
     first = run(store, tree)

@@ -1008,6 +1008,7 @@ EDITS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("ignore", [True, False], ids=["ignore", "all"])
 def test_edits_are_seen_as_without_a_cache(
@@ -1388,6 +1389,7 @@ def apply_edit(root: Path, edit: tuple[str, str, str, int]) -> None:
         (path.parent / ".gitignore").write_text("ab"[number % 2])
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(rounds=st.lists(st.tuples(st.booleans(), st.lists(EDIT, max_size=5)), max_size=5))
 def test_any_edits_give_the_same_with_and_without_a_cache(

@@ -202,6 +202,7 @@ def test_a_run_that_is_killed_is_gone(large: codebatch.Batch, main: Main) -> Non
     assert large.status()["runs"] == []
 
 
+@pytest.mark.slow
 def test_watching_ends_with_the_run(large: codebatch.Batch, cli: Main) -> None:
     process = start(large)
     wait_for_shards(large, 1)
@@ -217,7 +218,7 @@ def test_watching_ends_with_the_run(large: codebatch.Batch, cli: Main) -> None:
     assert done.code == 0
     assert (found["status"], found["runs"]) == ("done", [])
     *_, first = terminal.frames[0]
-    assert re.fullmatch(r"run +━+ +[\d,]+/[\d,]+ files.*", first)
+    assert re.fullmatch(r"run +[━╸]+ +[\d,]+/[\d,]+ files.*", first)
     assert len(first) < 50
     text = terminal.screen.text
     assert f"{large.id}  done" in text

@@ -463,6 +463,7 @@ def test_a_decorator_may_be_named_flow() -> None:
     assert names("m.js", "import { flow } from 'a'; export @flow class B {}") == []
 
 
+@pytest.mark.slow
 def test_a_file_that_oxlint_dies_of_costs_no_other(
     tmp_path: Path, main: Callable[..., Outcome]
 ) -> None:

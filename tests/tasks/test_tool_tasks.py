@@ -275,6 +275,7 @@ def test_links_of_a_tree_are_not_followed(tmp_path: Path, install: Install) -> N
     assert skips == [("link.py", "symbolic link")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "fields", "words"),
     [
