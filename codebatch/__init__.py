@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from codebatch.api.results import UnfinishedBatchWarning
     from codebatch.batch import RunInterrupted, RunReport
+    from codebatch.config import Config, load_config
     from codebatch.model.errors import CodeBatchError
     from codebatch.status.progress import RunProgress, TaskProgress
     from codebatch.tasks.base import Task
@@ -37,6 +38,7 @@ __all__ = [
     "Artifact",
     "Batch",
     "CodeBatchError",
+    "Config",
     "Diagnostic",
     "Edge",
     "File",
@@ -58,6 +60,7 @@ __all__ = [
     "__version__",
     "certify",
     "find_store",
+    "load_config",
     "open_store",
     "pipelines",
     "scan",
@@ -69,6 +72,7 @@ __all__ = [
 _HOMES = {
     "Artifact": "codebatch.tasks.records",
     "CodeBatchError": "codebatch.model.errors",
+    "Config": "codebatch.config",
     "Diagnostic": "codebatch.tasks.records",
     "Edge": "codebatch.tasks.records",
     "File": "codebatch.tasks.file",
@@ -86,6 +90,7 @@ _HOMES = {
     "TaskProgress": "codebatch.status.progress",
     "UnfinishedBatchWarning": "codebatch.api.results",
     "certify": "codebatch.testing.certify",
+    "load_config": "codebatch.config",
     "task": "codebatch.tasks.decorator",
     "tool": "codebatch.tasks.tools.catalogue",
     "tools": "codebatch.tasks.tools.listing",

@@ -86,10 +86,7 @@ def file_by_file(folder: Path, found: Sequence[Release], commits: int) -> Reposi
     to each of the others are committed in portions; the last of these has the tag.
     """
     history = _History()
-    steps = [
-        sorted(_difference(old.files, new.files).items())
-        for old, new in pairwise(found)
-    ]
+    steps = [sorted(_difference(old.files, new.files).items()) for old, new in pairwise(found)]
     history.commit(f"Release {found[0].version}", dict(found[0].files))
     history.tag(found[0].version)
     for release, changes, count in zip(

@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "tasks": {"runtime", "model"},
     "snapshot": {"runtime", "model", "store"},
     "plan": {"model", "tasks"},
+    "config": {"runtime", "model", "plan"},
     "shard": {"runtime", "model", "store", "tasks", "plan"},
     "reduction": {"runtime", "model", "store", "tasks", "plan", "shard"},
     "processes": {"runtime", "model", "store", "tasks", "shard", "reduction"},
@@ -44,13 +45,14 @@ LAYERS: dict[str, set[str]] = {
     "export": {"patches", "model", "store", "tasks", "status", "query", "compare"},
     "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes"}
     | {"cluster", "status", "batch"},
-    "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes", "graph"}
+    "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "processes"}
+    | {"graph"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
     | {"patches"},
-    "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "shard", "cluster"}
+    "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "shard", "cluster"}
     | {"testing", "patches"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
-    "__init__": {"model", "tasks", "testing", "status", "batch", "api"},
+    "__init__": {"model", "tasks", "testing", "status", "batch", "api", "config"},
     "__main__": {"runtime", "cli"},
 }
 # The modules of a folder that no other folder imports: what others need of them, the folder gives.

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import PathLike, text_of
-from codebatch.api.store import PipelineLike, Roots, open_store
+from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, open_store
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch.batch import scheduler as schedulers
+    from codebatch.config import Config
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
-    from codebatch.plan.pipeline import Settings
+    from codebatch.plan.policy import Settings
     from codebatch.snapshot import selection
+    from codebatch.tasks.tools import catalogue
 else:
+    catalogue = lazy("codebatch.tasks.tools.catalogue")
     definitions = lazy("codebatch.plan.pipeline")
     plan = lazy("codebatch.plan.plan")
     schedulers = lazy("codebatch.batch.scheduler")
@@ -47,6 +52,31 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
         plan.check_shards(shards)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a configuration says where the caller says nothing."""
+
+    store: PathLike | None
+    include: Sequence[str]
+    exclude: Sequence[str]
+    pipeline: PipelineLike | None
+    tasks: Sequence[TaskLike]
+    settings: Settings | None
+
+    def completed(self, config: Config, root: Roots) -> _Wanted:
+        tools = catalogue.load_tools(config.get("tools") or (), config.get("read-config") or ())
+        include, exclude = config.patterns(selection.select(root, ignore=False)[0])
+        is_named = os.environ.get(STORE_VARIABLE)
+        return _Wanted(
+            store=self.store or (None if is_named else config.get("store")),
+            include=self.include or include,
+            exclude=self.exclude or exclude,
+            pipeline=config.get("pipeline") if self.pipeline is None else self.pipeline,
+            tasks=self.tasks or (*(config.get("tasks") or ()), *tools),
+            settings=config.settings.over(self.settings),
+        )
+
+
 def scan(  # noqa: PLR0913 - the options of the command
     root: Roots,
     store: PathLike | None = None,
@@ -56,6 +86,7 @@ def scan(  # noqa: PLR0913 - the options of the command
     pipeline: PipelineLike | None = None,
     tasks: Sequence[TaskLike] = (),
     settings: Settings | None = None,
+    config: Config | None = None,
     scheduler: PathLike | None = None,
     workers: int | None = None,
     shards: int | None = None,
@@ -64,28 +95,19 @@ def scan(  # noqa: PLR0913 - the options of the command
 ) -> tuple[Batch, batches.RunReport]:
     """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
     everything in one go. ``include`` and ``exclude`` are patterns as for `Store.snapshot`.
+    ``config`` (`codebatch.load_config`) says what the other arguments leave open.
     """
     root = selection.listed(root)
-    check_scan(
-        root,
-        pipeline,
-        include=include,
-        exclude=exclude,
-        ignore=ignore,
-        tasks=tasks,
-        settings=settings,
-        scheduler=scheduler,
-        shards=shards,
-    )
-    opened = open_store(store, create=True)
+    wanted = _Wanted(store, include, exclude, pipeline, tasks, settings)
+    if config is not None:
+        wanted = wanted.completed(config, root)
+    patterns: dict[str, Any] = {"include": wanted.include, "exclude": wanted.exclude}
+    steps: dict[str, Any] = {"tasks": wanted.tasks, "settings": wanted.settings, "shards": shards}
+    check_scan(root, wanted.pipeline, **patterns, ignore=ignore, **steps, scheduler=scheduler)
+    opened = open_store(wanted.store, create=True)
     watch = opened.prewarm(scheduler, workers)
     taken = opened.snapshot(
-        root,
-        include=include,
-        exclude=exclude,
-        ignore=ignore,
-        max_file_bytes=max_file_bytes,
-        progress=watch,
+        root, **patterns, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch
     )
-    batch = opened.batch(taken, pipeline, tasks=tasks, settings=settings, shards=shards)
+    batch = opened.batch(taken, wanted.pipeline, **steps)
     return batch, batch.run(scheduler, workers=workers)

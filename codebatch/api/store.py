@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
-    from codebatch.plan.pipeline import Settings
+    from codebatch.plan.policy import Settings
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from codebatch import api
+from codebatch.cli import config
 from codebatch.cli.group import OnceCommand
 from codebatch.cli.options import (
     SELECTION,
@@ -58,11 +59,13 @@ _OF_RUN = (
 class Call:
     """What the shared options say: the store, the batch, the form of the answer.
 
+    ``given_store`` is the store if the command line names it, and not a configuration file.
     ``filters`` are the task and conditions of `RecordFilter`, ``options`` arguments of a run. What
     a command says that ``acts``, and can print the id of what it made, is no listing to leaf in.
     """
 
     store: str | None = None
+    given_store: str | None = None
     batch_id: str | None = None
     as_json: bool = False
     quiet: bool = False
@@ -165,7 +168,7 @@ class Call:
 
     def next(self, *commands: str) -> Iterator[str]:
         """Yield the lines that name commands which make sense now, on the same store."""
-        return output.next_lines(*commands, store=self.store)
+        return output.next_lines(*commands, store=self.given_store)
 
 
 def _tree_of(one: api.Batch | api.Snapshot) -> str:
@@ -205,6 +208,8 @@ def command(
     def decorate(function: Callable[..., None]) -> C:
         @functools.wraps(function)
         def called(**given: Any) -> None:
+            ctx = click.get_current_context()
+            config.complete(ctx, given)
             if "tools" in given:
                 named = given.pop("tools"), given.pop("read_configs")
                 given["tasks"] = (*given["tasks"], *catalogue.load_tools(*named))

@@ -14,6 +14,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "batch rm": ("codebatch batch rm latest~3 --dry-run",),
     "batches": ("codebatch batches",),
     "cat": ("codebatch cat src/app.py", "codebatch cat src/app.py --lines 10:20 -n"),
+    "config show": ("codebatch config show --origin",),
     "diagnose": (
         "codebatch diagnose",
         "codebatch diagnose --scheduler tcp://scheduler-host:8786",

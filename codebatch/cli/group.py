@@ -32,10 +32,11 @@ from codebatch.runtime.lazy import lazy
 if TYPE_CHECKING:
     import traceback
 
-    from codebatch.cli import completion, help_text
+    from codebatch.cli import completion, config, help_text
     from codebatch.cli.render import output
 else:
     completion = lazy("codebatch.cli.completion")
+    config = lazy("codebatch.cli.config")
     help_text = lazy("codebatch.cli.help_text")
     output = lazy("codebatch.cli.render.output")
     traceback = lazy("traceback")
@@ -116,11 +117,20 @@ class CommandTable(Mapping[str, click.Command]):
 class OnceCommand(click.Command):
     """A command that refuses an option given twice, where click would take the last."""
 
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Make click's context; where a shell completes a line, parameters offer values."""
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Make click's context, with defaults of the configuration file; where a shell completes a
+        line, parameters offer values.
+        """
         if extra.get("resilient_parsing"):
             completion.offer_values(self)
-        return super().make_context(*args, **extra)
+        extra["default_map"] = config.Defaults(self, parent, info_name or "")
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of the command, then its examples."""
@@ -128,7 +138,8 @@ class OnceCommand(click.Command):
         help_text.write_examples(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings."""
+        """Write the options under their headings, with defaults that hold everywhere."""
+        ctx.default_map = None
         help_text.write_options(self, ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

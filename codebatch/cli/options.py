@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from codebatch.cli.config import settings_over
 from codebatch.cluster.settings import TRANSPORTS
 from codebatch.model.errors import UsageError
 from codebatch.model.limits import parse_size
 from codebatch.model.records import KINDS, SEVERITIES
+from codebatch.plan.policy import Policy
 from codebatch.store.layout import check_ref
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
@@ -246,13 +248,13 @@ RUN_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def rule_settings(
-    select: list[str] | None, ignore: list[str] | None
-) -> dict[str, dict[str, object]] | None:
-    """Return the settings that the options for rules stand for, by the name of the task."""
+def rule_settings(select: list[str] | None, ignore: list[str] | None) -> Policy:
+    """Return the settings that the options for rules stand for, by the name of the task, over those
+    of the configuration file.
+    """
     given = {"select": select, "ignore": ignore}
     settings: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    return {"lint": settings} if settings else None
+    return settings_over({"lint": settings} if settings else None)
 
 
 def _several(name: str, metavar: str, choices: Sequence[str], more: str = "") -> Option:

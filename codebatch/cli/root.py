@@ -13,6 +13,7 @@ import click
 from codebatch.cli import streams
 from codebatch.cli.group import CommandTable, SectionedGroup, reporting
 from codebatch.cli.render.pager import NO_PAGER
+from codebatch.model.errors import UsageError
 from codebatch.model.version import __version__
 
 # The headings of `codebatch --help`, each with its commands: the module that a command is in and
@@ -73,6 +74,7 @@ SECTIONS = {
         "memo": "keep:memo_group",
         "store-stats": "keep:store_stats",
         "diagnose": "diagnose:diagnose",
+        "config": "config:config_group",
         "api": "describe:api_command",
     },
 }
@@ -97,12 +99,25 @@ _PLACES = {
     is_flag=True,
     help="No pager for what is longer than the screen; CODEBATCH_PAGER=cat says the same.",
 )
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="The configuration to use, and to trust. Default: $CODEBATCH_CONFIG, else the nearest "
+    "codebatch.toml, or pyproject.toml with tool.codebatch, from here upwards.",
+)
+@click.option("--no-config", is_flag=True, help="Use no configuration file.")
 @click.pass_context
-def cli(ctx: click.Context, no_color: bool, no_pager: bool) -> None:
+def cli(
+    ctx: click.Context, no_color: bool, no_pager: bool, config_file: str | None, no_config: bool
+) -> None:
     """Snapshot a codebase, run pipelines over it, query the results.
 
     Start with: codebatch scan DIR
     """
+    if config_file is not None and no_config:
+        raise UsageError("--config names a file, and --no-config says to use none: give one")
     if no_color or os.environ.get("NO_COLOR"):
         ctx.color = False
     elif os.environ.get("FORCE_COLOR"):

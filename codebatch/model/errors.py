@@ -123,6 +123,18 @@ class NotFetchedError(UsageError, code="NOT_FETCHED"):
     """A commit or file that the repository should have and was not fetched into it."""
 
 
+class ConfigNotFoundError(UsageError, code="CONFIG_NOT_FOUND"):
+    """A configuration file that was named and cannot be read."""
+
+
+class ConfigInvalidError(UsageError, code="CONFIG_INVALID"):
+    """A configuration that is no TOML, or has a key or a value that is none."""
+
+
+class ConfigUntrustedError(UsageError, code="CONFIG_UNTRUSTED"):
+    """A configuration that nobody named says what would run code, or reach out of its folder."""
+
+
 class PipelineNotFoundError(UsageError, code="PIPELINE_NOT_FOUND"):
     """No packaged pipeline of that name and no file of that path."""
 

@@ -12,17 +12,16 @@ from os import PathLike, fspath
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.errors import PipelineInvalidError, TaskInvalidError
+from codebatch.model.errors import ConfigInvalidError, PipelineInvalidError, TaskInvalidError
 from codebatch.model.records import FILE_SCOPE
-from codebatch.model.resources import list_pipelines, load_graph
+from codebatch.model.resources import list_pipelines, list_tools, load_graph, nearest_of
 from codebatch.plan.document import Problem, Source, entries_of, invalid, read_source
+from codebatch.plan.policy import Policy, Settings
 from codebatch.tasks.base import Task
-from codebatch.tasks.registry import find_task, resolve_task
+from codebatch.tasks.registry import find_task, resolve_task, task_names
 
 _MOST_CHARACTERS = 200  # of a name
 DEFAULT_PIPELINE = "full"
-
-Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 
 
 class PipelineTask(NamedTuple):
@@ -57,7 +56,7 @@ def resolve_pipeline(
 ) -> Pipeline:
     """Return the pipeline that a name, a path, a document or a list stands for, with ``tasks``
     added to it; without one, that of the tasks alone, or else ``full``. ``settings`` are laid over
-    those of its tasks, by their names.
+    those of its tasks, by their names; those of a `Policy` wait for a pipeline that has the task.
 
     A list holds tasks, names of tasks, and names of packaged pipelines. A task may also be given as
     ``FILE.py:NAME`` or ``module:NAME``; what a task needs and is not there is added.
@@ -111,13 +110,27 @@ def configured(pipeline: Pipeline, settings: Settings | None) -> Pipeline:
     `PipelineInvalidError` where there is none, or where they do not fit.
     """
     tasks = list(pipeline.tasks)
-    for name, given in (settings or {}).items():
+    policy = settings if isinstance(settings, Policy) else Policy(given=settings or {})
+    for name, given in policy.items():
         places = [place for place, one in enumerate(tasks) if one.task.name == name]
-        if not places:
+        if not places and name in policy.given:
             raise invalid(pipeline.name, [f"it has no task {name!r}, for which there are settings"])
+        if not places:
+            _check_known(name, policy)
         for place in places:
             tasks[place] = with_config(tasks[place], given)
     return replace(pipeline, tasks=tuple(tasks))
+
+
+def _check_known(name: str, policy: Policy) -> None:
+    """Raise unless some pipeline may have the task of that name."""
+    known = {*task_names(), *list_tools(), *policy.known}
+    if name not in known:
+        nearest = nearest_of(name, sorted(known))
+        hints = [f"the nearest: {nearest}"] if nearest else []
+        raise ConfigInvalidError(
+            f"{policy.where}: settings: there is no task {name!r}", hints=hints
+        )
 
 
 def with_config(one: PipelineTask, given: Mapping[str, object]) -> PipelineTask:

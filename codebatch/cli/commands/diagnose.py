@@ -84,7 +84,7 @@ def _store(call: Call) -> api.Store | None:
     try:
         return call.open()
     except StoreNotFoundError:
-        if call.store is not None:
+        if call.given_store is not None:
             raise
         return None
 

@@ -55,7 +55,7 @@ def init(call: Call, path: str | None) -> None:
 
     A directory that is a store already is left as it is.
     """
-    store = call.store
+    store = call.store if path is None else call.given_store
     if path is not None and store is not None and Path(path) != Path(store):
         raise click.UsageError("PATH and --store name different directories: give one of them")
     named = (name for name in (path, store, api.STORE_NAME) if name is not None)
