@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from conftest import REPOSITORY, Outcome, write_tree
 
@@ -16,6 +17,7 @@ import codebatch
 from codebatch.config import KEYS
 from codebatch.config.keys import config_schema
 from codebatch.model.errors import ConfigInvalidError, ConfigNotFoundError, ConfigUntrustedError
+from codebatch.model.resources import load_schema
 
 Main = Callable[..., Outcome]
 TREE: dict[str, str | bytes] = {
@@ -44,6 +46,7 @@ def shown(main: Main, *words: str) -> dict[str, dict[str, Any]]:
     """The rows of ``config show`` by key."""
     done = main(*words, "config", "show", "--json")
     assert done.code == 0, done
+    jsonschema.validate(json.loads(done.out), load_schema("cli.config-show"))
     return {row["key"]: row for row in json.loads(done.out)["keys"]}
 
 
@@ -310,7 +313,6 @@ def test_a_removed_folder_has_no_configuration(
 
 
 def test_the_schema_is_that_of_the_table() -> None:
-    schema = json.loads((REPOSITORY / "schemas/config.schema.json").read_text(encoding="utf-8"))
-    assert schema == config_schema()
+    assert load_schema("configuration") == config_schema()
     page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
     assert [key for key in KEYS if f"| `{key}` |" not in page] == []
