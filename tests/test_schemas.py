@@ -133,6 +133,7 @@ RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
+    "cli.check",
     *(
         "cli.apply",
         "cli.export",
@@ -342,6 +343,11 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
         check(output, "cli.regressions")
         assert output["items"]
         assert output.keys() <= load("cli.regressions")["properties"].keys()
+    output = compared.on_store("check", str(compared.source), "--base", old, code=1)
+    check(output, "cli.check")
+    assert output["new"]
+    assert output["fixed"]
+    assert output.keys() == load("cli.check")["properties"].keys()
 
 
 def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import check_scan, scan
+from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import (
     STORE_NAME,
     STORE_VARIABLE,
-    Snapshot,
     Store,
     diagnose,
     find_store,

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import IdLike, PathLike, id_of, text_of
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
+from codebatch.api.snapshots import Snapshot
 from codebatch.model import resources
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
-from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
 from codebatch.store import LATEST, Asking, StoreDirectory, expecting, init_store
@@ -26,6 +24,7 @@ from codebatch.store import open_store as open_directory
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.api import checking as checks
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import scheduler as schedulers
     from codebatch.compare import compare as comparisons
@@ -41,11 +40,12 @@ if TYPE_CHECKING:
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
     from codebatch.query import views
-    from codebatch.snapshot import selection, take, writer
+    from codebatch.snapshot import selection, take
     from codebatch.store.indexes import memo_archive as archives
 else:
     archives = lazy("codebatch.store.indexes.memo_archive")
     batches = lazy("codebatch.batch")
+    checks = lazy("codebatch.api.checking")
     comparisons = lazy("codebatch.compare.compare")
     diagnoses = lazy("codebatch.maintenance.diagnose")
     forecasts = lazy("codebatch.batch.forecast")
@@ -253,6 +253,12 @@ class Store:
                 self.directory, old.load_status(), new.load_status(), filters
             )
 
+    def check(
+        self, root: PathLike = ".", base: IdLike | None = None, **options: Any
+    ) -> checks.CheckReport:
+        """Return what is new in a directory since a base; see `codebatch.api.checking.check`."""
+        return checks.check(self, root, base, **options)
+
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
         return views.snapshot_rows(self.directory)
@@ -358,27 +364,6 @@ class Store:
     def read_object(self, digest: str) -> bytes:
         """The bytes of an object, checked against its digest."""
         return self.directory.objects.read(digest)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A snapshot; ``taken`` says what taking it found, where this process took it."""
-
-    directory: StoreDirectory
-    id: str
-    taken: writer.SnapshotResult | None = None
-
-    @property
-    def asking(self) -> Asking:
-        """When it was last taken, and of which tree: its folder, branch and commit, each None where
-        that is not known.
-        """
-        return self.directory.asking_of(self.id)
-
-    @cached_property
-    def files(self) -> list[FileRecord]:
-        """The manifest: path, object, size and mode of each file, in path order."""
-        return self.directory.snapshots.load_manifest(self.id)
 
 
 def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:

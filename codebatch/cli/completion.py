@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.shell_completion import CompletionItem
 
-from codebatch.cli.render.formats import FORMATS
+from codebatch.cli.render.formats import FORMATS, REPORT_FORMATS
 from codebatch.cli.render.output import printable
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import KINDS, SEVERITIES
@@ -243,15 +243,20 @@ def _files(ctx: click.Context, text: str) -> Iterable[str]:
     return found
 
 
+def _formats(ctx: click.Context, _: str) -> Iterable[str]:
+    return REPORT_FORMATS if ctx.command.name == "check" else FORMATS
+
+
 OPTIONS: Mapping[str, Offers] = {
     "--base": _batches,
+    "--baseline": _paths("file"),
     "--batch": _batches,
     "--by": _rankings,
     "--code": _listed(_codes),
     "--edge-type": _words(EDGE_TYPES),
     "--exclude": _paths("file"),
     "--file": _files,
-    "--format": lambda *_: FORMATS,
+    "--format": _formats,
     "--include": _paths("file"),
     "--kind": _listed(_kinds),
     "--language": _languages,

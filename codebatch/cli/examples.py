@@ -14,6 +14,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "batch rm": ("codebatch batch rm latest~3 --dry-run",),
     "batches": ("codebatch batches",),
     "cat": ("codebatch cat src/app.py", "codebatch cat src/app.py --lines 10:20 -n"),
+    "check": (
+        "codebatch check --base main",
+        "codebatch check --format text --format sarif:findings.sarif",
+        "codebatch check src --baseline codebatch-baseline.txt --fail-on error",
+    ),
     "config show": ("codebatch config show --origin",),
     "diagnose": (
         "codebatch diagnose",

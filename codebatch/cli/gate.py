@@ -25,6 +25,23 @@ def fail_on_option(what: str, *more: str) -> Option:
     )
 
 
+def check_new(fail_on: str, failing: int, most: int) -> None:
+    """Exit, and say why, where more new findings are as severe as ``fail_on`` than there may be."""
+    if failing > most:
+        words = output.counted(failing, "new finding")
+        limit = f" --max-new {most:,}," if most else ""
+        click.echo(f"exit code {EXIT_GATE}: --fail-on {fail_on},{limit} {words}", err=True)
+        sys.exit(EXIT_GATE)
+
+
+def check_stale(number: int) -> None:
+    """Exit, and say why, where a baseline file has stale entries."""
+    if number:
+        words = output.counted(number, "stale entry", "stale entries")
+        click.echo(f"exit code {EXIT_GATE}: --fail-on-stale, {words}", err=True)
+        sys.exit(EXIT_GATE)
+
+
 def check_gate(fail_on: str | None, by_severity: Mapping[str, int], anything: int = 0) -> None:
     """Exit, and say why, where there are findings as severe as ``fail_on``, or ``anything``."""
     if fail_on is None:

@@ -14,7 +14,7 @@ _HEADINGS: Mapping[str, str] = {
     name: heading
     for heading, names in {
         _PLAIN: "",
-        "Which files": "--include --exclude --no-ignore --max-file-size --no-cache",
+        "Which files": "--include --exclude --no-ignore --max-file-size --no-cache --staged --rev",
         "Which records": (
             "--task=TASK --kind --severity --code --path --language --name=GLOB --symbol-type "
             "--edge-type --target --metric --min --max"
@@ -24,7 +24,10 @@ _HEADINGS: Mapping[str, str] = {
             "--performance-report --require-reused --retry-quarantined --detach --recompute "
             "--sample --replace --shards"
         ),
-        "Output": ("--sort --limit --all --plain --stat --format --fail-on --json --quiet --help"),
+        "Output": (
+            "--sort --limit --all --plain --stat --format --fail-on --fail-on-stale --max-new "
+            "--json --quiet --help"
+        ),
     }.items()
     for name in names.split()
 }

@@ -43,6 +43,7 @@ SECTIONS = {
         "export": "export:export",
     },
     "Compare batches": {
+        "check": "check:check",
         "diff": "compare:diff",
         "regressions": "compare:regressions_command",
         "improvements": "compare:improvements_command",

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from codebatch.compare.compare import Comparison
-from codebatch.compare.diff import place_key
+from codebatch.compare.diff import ADDED, REMOVED, place_key
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.records import Record, path_key
 
-ADDED, REMOVED, CHANGED, RENAMED = "added", "removed", "changed", "renamed"
+CHANGED, RENAMED = "changed", "renamed"
 ROW_FIELDS = (
     *("change", "kind", "path", "line", "code", "name", "severity", "old", "new"),
     *("old_path", "task_id"),

@@ -33,6 +33,7 @@ from codebatch.model.digest import canonical_json
 from codebatch.model.kinds import PLACES, Kinds
 from codebatch.model.records import SEVERITIES, Record, path_key
 
+ADDED, REMOVED, SEVERITY = "added", "removed", "severity"
 _IDENTITY = {
     "diagnostic": ("code", "fingerprint"),
     "symbol": ("scope", "name", "symbol_type"),
@@ -52,7 +53,7 @@ _BEHIND = {
     "patch": _PLACE | {"object", "chunked", "result"},
 }
 # A file that does not parse, and one on which a task failed: findings in it are not looked for.
-_UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
+UNREAD = frozenset({"E0001", "E0002", "E0003", "E0004", "E0005"})
 
 Identity = tuple[Any, ...]
 
@@ -109,8 +110,8 @@ def diff_records(
 
 def regressions(diff: RecordDiff) -> list[Finding]:
     """New findings, and findings whose severity rose."""
-    new = [Finding("added", record) for record in diff.added if _is_diagnostic(record)]
-    risen = [Finding("severity", c.new) for c in diff.changed if _rise(c) > 0]
+    new = [Finding(ADDED, record) for record in diff.added if _is_diagnostic(record)]
+    risen = [Finding(SEVERITY, c.new) for c in diff.changed if _rise(c) > 0]
     return sorted(new + risen, key=lambda finding: place_key(finding.record))
 
 
@@ -120,11 +121,11 @@ def improvements(diff: RecordDiff, renames: Mapping[str, str]) -> list[Finding]:
     The findings of a file that no longer parses are not gone: they were not looked for.
     """
     gone = [
-        Finding("removed", record)
+        Finding(REMOVED, record)
         for record in diff.removed
         if _is_diagnostic(record) and _new_path(record, renames) not in diff.broken
     ]
-    fallen = [Finding("severity", c.new) for c in diff.changed if _rise(c) < 0]
+    fallen = [Finding(SEVERITY, c.new) for c in diff.changed if _rise(c) < 0]
     return sorted(gone + fallen, key=lambda finding: place_key(finding.record))
 
 
@@ -186,7 +187,7 @@ def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
     return frozenset(
         str(identity[2])
         for identity, record in records.items()
-        if _is_diagnostic(record) and record["code"] in _UNREAD
+        if _is_diagnostic(record) and record["code"] in UNREAD
     )
 
 

@@ -4,8 +4,8 @@
 
 GitHub keeps the first 10 errors, 10 warnings and 10 notices of a step and drops the others
 without a word. Therefore no more are written, and a line of text says what is missing. Against a
-base, only findings that are new or updated are written. The help and the link of a rule are further
-lines of the message.
+base, only findings that are new or more severe are written. The help and the link of a rule are
+further lines of the message.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from codebatch.export.results import (
-    NEW,
-    UPDATED,
     Key,
     Result,
     choose,
@@ -39,7 +37,7 @@ _ESCAPED_PROPERTY = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
 def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
     """Annotations, the most severe first and each severity by place; then what is left out."""
     results = load_results(selection)
-    shown = (result for result in results.each if result.state in (None, NEW, UPDATED))
+    shown = (result for result in results.each if result.is_news)
     limit = STEP_LIMIT if selection.limited else None
     kept, totals = choose(shown, limit, _by_severity_and_place, severity_of)
     for result in kept:

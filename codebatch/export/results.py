@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
+from codebatch.compare.baseline import Baseline, entry_of
 from codebatch.compare.compare import Comparison, compare_batches
+from codebatch.compare.diff import SEVERITY, regressions
 from codebatch.export.selection import Selection
 from codebatch.model.errors import UsageError
 from codebatch.model.records import SEVERITIES, Record, path_key
@@ -35,10 +37,13 @@ Key = tuple[Any, ...]
 
 
 class Result(NamedTuple):
-    """A finding and its state."""
+    """A finding, its state, and whether it is news: without a base, new in the head, or more severe
+    there.
+    """
 
     record: Record
     state: str | None
+    is_news: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,15 @@ def load_results(selection: Selection) -> Results:
     findings = replace(selection, filters=replace(selection.filters, kind=_DIAGNOSTIC))
     if findings.base is None:
         rules = rules_of(findings.batch_status.plan)
-        return Results((Result(record, None) for record in findings.records()), rules)
-    found = compare_batches(
+        state = None if findings.baseline is None else NEW
+        results = (Result(record, state) for record in findings.records())
+        return Results(_without_known(results, findings.baseline), rules)
+    found = findings.comparison or compare_batches(
         findings.store, findings.base, findings.batch_status, RecordFilter(kind=_DIAGNOSTIC)
     )
     rules = {**rules_of(findings.base.plan), **rules_of(findings.batch_status.plan)}
-    return Results(_compared(findings, findings.base, found), rules, found.notes)
+    compared = _compared(findings, findings.base, found)
+    return Results(_without_known(compared, findings.baseline), rules, found.notes)
 
 
 def place_of(result: Result) -> Key:
@@ -118,9 +126,17 @@ def count_severities(results: Iterable[Result]) -> Counter[str]:
     return Counter(map(severity_of, results))
 
 
+def _without_known(results: Iterable[Result], baseline: Baseline | None) -> Iterator[Result]:
+    """Yield the results; those that a baseline file has are no news."""
+    for result in results:
+        is_known = baseline and result.is_news and entry_of(result.record) in baseline
+        yield Result(result.record, UNCHANGED, is_news=False) if is_known else result
+
+
 def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Result]:
     new = Counter(_identity(record) for record in found.diff.added)
     updated = Counter(_identity(change.new) for change in found.diff.changed)
+    worse = {_identity(one.record) for one in regressions(found.diff) if one.change == SEVERITY}
     for record in selection.records():
         identity = _identity(record)
         if record["task_id"] not in base.states:
@@ -130,10 +146,10 @@ def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Ite
             yield Result(record, NEW)
         elif updated[identity]:
             updated[identity] -= 1
-            yield Result(record, UPDATED)
+            yield Result(record, UPDATED, identity in worse)
         else:
-            yield Result(record, UNCHANGED)
-    yield from (Result(record, ABSENT) for record in _absent(selection, base, found))
+            yield Result(record, UNCHANGED, is_news=False)
+    yield from (Result(record, ABSENT, is_news=False) for record in _absent(selection, base, found))
 
 
 def _absent(selection: Selection, base: BatchStatus, found: Comparison) -> Iterator[Record]:

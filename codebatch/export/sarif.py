@@ -32,7 +32,7 @@ from codebatch.tasks.rules import Rule
 MAX_RESULTS = 25_000
 SHOWN_RESULTS = 5_000
 MAX_COMPRESSED_BYTES = 10_000_000
-FINGERPRINT = "codebatchFingerprint/v1"
+FINGERPRINT = "codebatch/v1"
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT = "%SRCROOT%"

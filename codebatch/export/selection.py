@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from codebatch.compare.baseline import Baseline
+from codebatch.compare.compare import Comparison
 from codebatch.model.records import SEVERITIES, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import iter_records
@@ -14,7 +16,8 @@ from codebatch.store import StoreDirectory
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records of which batch. ``base`` is the batch that findings are compared with;
+    """Which records of which batch. ``base`` is the batch that findings are compared with, and
+    ``comparison`` the outcome where that is known; those in ``baseline`` are not new either way.
     ``limited``: keep to what the consumer of the format takes.
     """
 
@@ -24,6 +27,8 @@ class Selection:
     task_id: str | None = None
     base: BatchStatus | None = None
     limited: bool = True
+    baseline: Baseline | None = None
+    comparison: Comparison | None = None
 
     def records(self) -> Iterator[Record]:
         """The records, read lazily: by task, shard and path."""

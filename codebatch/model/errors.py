@@ -23,10 +23,10 @@ EXIT_INTERRUPTED = 130
 
 EXIT_CODES: Mapping[int, str] = {
     EXIT_OK: "done",
-    EXIT_GATE: "a gate failed: what --fail-on names was found, results had to be computed that "
-    "--require-reused forbids, --recompute gave other results that are not replaced, files that "
-    "apply would change are other than in the batch, or verify found damage, with --repair damage "
-    "that is left",
+    EXIT_GATE: "a gate failed: what --fail-on names was found, a baseline file has stale entries, "
+    "results had to be computed that --require-reused forbids, --recompute gave other results that "
+    "are not replaced, files that apply would change are other than in the batch, or verify found "
+    "damage, with --repair damage that is left",
     EXIT_USAGE: "the command line, a pipeline or an argument is wrong, or the output cannot be "
     "written",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
@@ -281,8 +281,8 @@ class ShardFailedError(CodeBatchError, code="SHARD_FAILED", exit_code=EXIT_SHARD
     ``code`` is that of the reason, where a worker has said one.
     """
 
-    def __init__(self, message: str, *, code: object = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, code: object = None, hints: Sequence[str] = ()) -> None:
+        super().__init__(message, hints=hints)
         if code is not None:
             self.code = str(code)
 
@@ -315,6 +315,14 @@ class NotReusedError(CodeBatchError, code="NOT_REUSED", exit_code=EXIT_GATE):
 
 class LogInvalidError(UsageError, code="LOG_INVALID"):
     """A file to import is no log of SARIF, or cannot be read."""
+
+
+class BaselineInvalidError(UsageError, code="BASELINE_INVALID"):
+    """A baseline file that cannot be read, or has a line that is no entry."""
+
+
+class BaseNotFoundError(UsageError, code="BASE_NOT_FOUND"):
+    """Nothing to compare with is named, and none can be found."""
 
 
 class PatchConflictError(UsageError, code="PATCH_CONFLICT"):

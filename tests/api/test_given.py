@@ -84,6 +84,7 @@ USES: dict[str, Use] = {
     "NameTable.__setitem__.value": named,
     "NameTable.point.value": lambda on, one: (on.store.names.point("x", one), named(on, one)),
     "Store.batch.snapshot": lambda on, one: on.store.batch(one).id,
+    "Store.check.base": lambda on, one: on.store.check(on.tree, one, scheduler="sync").new,
     "Store.compare.a": lambda on, one: on.store.compare(one, on.batch),
     "Store.compare.b": lambda on, one: on.store.compare(on.batch, one),
     "Store.find.text": lambda on, one: on.store.find(one),

@@ -29,7 +29,7 @@ FREE = {
         "--min",
         "--name",
     ),
-    *("--rounds", "--seed"),
+    *("--max-new", "--rev", "--rounds", "--seed"),
     *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
     "--workers",
 }

@@ -62,7 +62,7 @@ VIEWS: dict[str, list[list[str]]] = {
 # Commands that change a store, or need none.
 OTHERS = {
     *("api", "apply", "batch init", "batch rm", "config show", "gc", "init", "memo import"),
-    *("name rm", "name set"),
+    *("check", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
     *("sarif import", "tool certify", "tool import", "tools"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),

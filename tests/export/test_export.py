@@ -286,7 +286,7 @@ def test_sarif_says_what_the_records_say(scanned: Scanned) -> None:
             result["ruleId"],
             result["level"],
             result["message"]["text"],
-            result["partialFingerprints"]["codebatchFingerprint/v1"],
+            result["partialFingerprints"]["codebatch/v1"],
         ] += 1
     assert found == expected
     assert run["columnKind"] == "unicodeCodePoints"

@@ -16,9 +16,7 @@ from codebatch.cli.render import changes as in_words
 from codebatch.cli.render import findings, formats, output
 from codebatch.cli.render.formats import JSON, Columns, Destination, Row
 from codebatch.compare.changes import (
-    ADDED,
     CHANGED,
-    REMOVED,
     RENAMED,
     ROW_FIELDS,
     STAT_FIELDS,
@@ -28,7 +26,7 @@ from codebatch.compare.changes import (
     rows_of,
 )
 from codebatch.compare.compare import Comparison
-from codebatch.compare.diff import Finding, improvements, place_key, regressions
+from codebatch.compare.diff import ADDED, REMOVED, Finding, improvements, place_key, regressions
 from codebatch.model.digest import Document
 from codebatch.query.fields import record_columns
 

@@ -70,7 +70,7 @@ def export(call: Call, name: str, target: str, base: str | None, no_limit: bool)
         call.name_trees(batch)
     batch.on_unfinished = lambda _: None  # which the report has among its notes
     against = None if base is None else opened.find_batch(base)
-    with _target(target) as stream:
+    with writing_to(target) as stream:
         report = batch.export(name, stream, base=against, limited=not no_limit, **call.filters)
     for note in report.notes:
         output.write_note(f"note: {note}")
@@ -102,9 +102,9 @@ class _Terminal(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _target(name: str) -> Iterator[BinaryIO]:
+def writing_to(name: str | None) -> Iterator[BinaryIO]:
     """Standard output, a device as it is, or a file that appears when all of it is written."""
-    if name == _STDOUT:
+    if name in (None, _STDOUT):
         sys.stdout.flush()
         yield cast("BinaryIO", _Terminal()) if output.is_terminal() else sys.stdout.buffer
         return

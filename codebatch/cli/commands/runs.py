@@ -189,20 +189,21 @@ def shown(call: Call) -> Iterator[Display]:
 
 
 def run_shown(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunReport:
+    """Return the report on a run with the options of the call, also where it was interrupted."""
+    try:
+        return batch.run(**told(display), **options, **call.options)
+    except reports.RunInterrupted as interrupted:
+        return interrupted.report
+
+
+def told(display: Display) -> dict[str, Any]:
+    """Return the options of a run by which a display and notes tell what happens in it."""
+
     def tell_waiting(waiting: Waiting) -> None:
         shards = counted(waiting.shards, "shard")
         output.write_note(f"waiting for {shards} that {', '.join(waiting.runs)} is at")
 
-    try:
-        return batch.run(
-            progress=display,
-            on_wait=tell_waiting,
-            on_notice=output.write_note,
-            **options,
-            **call.options,
-        )
-    except reports.RunInterrupted as interrupted:
-        return interrupted.report
+    return {"progress": display, "on_wait": tell_waiting, "on_notice": output.write_note}
 
 
 def _recheck_lines(call: Call, report: RecheckReport, *, differs: bool) -> Iterator[str]:

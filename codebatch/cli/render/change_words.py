@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from codebatch.cli.render import output
 from codebatch.cli.render.output import cell, counted, fields_in_words, printable
-from codebatch.compare.changes import ADDED, CHANGED, Change, name_of
+from codebatch.compare.changes import CHANGED, Change, name_of
+from codebatch.compare.diff import ADDED
 from codebatch.model.records import Record
 from codebatch.tasks.vocabulary import FILE_METRICS
 

@@ -14,8 +14,9 @@ from codebatch.cli.render.change_words import contents, finding_words, words_of_
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.source import page_width
 from codebatch.cli.render.widths import padded, shortened, text_width
-from codebatch.compare.changes import ADDED, CHANGED, REMOVED, RENAMED, Change
+from codebatch.compare.changes import CHANGED, RENAMED, Change
 from codebatch.compare.compare import Comparison
+from codebatch.compare.diff import ADDED, REMOVED
 
 _SIGNS = {ADDED: ("+", "green"), REMOVED: ("-", "red"), CHANGED: ("~", "yellow")}
 _HEADINGS = {"kind": "by kind", "code": "by code", "path": "by file"}

@@ -86,9 +86,27 @@ def listing(
     yield _counts(rows) + (f"; {shown:,} shown" if shown < len(rows) else "")
 
 
+def by_file(rows: Sequence[Row], source: Source) -> Iterator[str]:
+    """Yield the lines of the findings by file, each with its line of source and a caret; nothing
+    that the log of a build would take for a command of its own.
+    """
+    for path, of_file in itertools.groupby(rows, lambda row: str(row["path"])):
+        # A path of hostile trees may start with the mark of a command: the same file, not so.
+        shown = f"./{path}" if path.lstrip().startswith("::") else path
+        yield click.style(printable(shown), bold=True)
+        for block in _excerpts(list(of_file), source):
+            yield from (line.replace("##[", "##\\x5b") for line in block)
+        yield ""
+
+
+def one_a_line(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each finding."""
+    yield from itertools.chain.from_iterable(_blocks(rows, None))
+
+
 def plain_lines(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a line for each finding, and one that counts them."""
-    yield from itertools.chain.from_iterable(_blocks(rows, None))
+    yield from one_a_line(rows)
     yield _counts(rows)
 
 

@@ -34,8 +34,12 @@ else:
 
 Row = Mapping[str, object]
 Human = Callable[[Any], Iterable[str]]  # of rows, in a list where they are not streamed
+Option = Callable[[Any], Any]
 
+TEXT = "text"  # of commands that list no rows
 TABLE, JSON, JSONL, CSV, MARKDOWN = FORMATS = ("table", "json", "jsonl", "csv", "md")
+# Of a check, whose answer is a report.
+REPORT_FORMATS = (TEXT, JSON, JSONL, "sarif", "github", "gitlab", "junit", MARKDOWN)
 _HELD_BYTES = 4 * 2**20
 _LONGEST_WAIT = 0.1
 _ESCAPED = r"\\\g<0>"
@@ -93,33 +97,32 @@ def is_lines(destinations: Sequence[Destination]) -> bool:
 
 
 def is_for_people(destinations: Sequence[Destination]) -> bool:
-    """Return true if nothing but a table is asked for."""
-    return all(destination.format == TABLE for destination in destinations)
+    """Return true if nothing but a table or text is asked for."""
+    return all(destination.format in (TABLE, TEXT) for destination in destinations)
 
 
-def _destinations(
-    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
-) -> tuple[Destination, ...]:
-    return tuple(map(_destination, words))
+def format_choice(names: Sequence[str]) -> Option:
+    """Return the option for one of these formats, and a file it goes to."""
+
+    def destination(word: str) -> Destination:
+        name, colon, file = word.partition(":")
+        if name not in names:
+            raise click.BadParameter(f"unknown format {name!r}: choose one of {', '.join(names)}")
+        if colon and not file:
+            raise click.BadParameter(f"{word!r} names no file")
+        return Destination(name, None if file in ("", "-") else file)
+
+    return click.option(
+        "--format",
+        "formats",
+        multiple=True,
+        callback=lambda _, __, words: tuple(map(destination, words)),
+        metavar="FORMAT[:FILE]",
+        help=f"One of {', '.join(names)}, to stdout or into a file; may be repeated.",
+    )
 
 
-def _destination(word: str) -> Destination:
-    name, colon, file = word.partition(":")
-    if name not in FORMATS:
-        raise click.BadParameter(f"unknown format {name!r}: choose one of {', '.join(FORMATS)}")
-    if colon and not file:
-        raise click.BadParameter(f"{word!r} names no file")
-    return Destination(name, None if file in ("", "-") else file)
-
-
-format_option = click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    callback=_destinations,
-    metavar="FORMAT[:FILE]",
-    help=f"One of {', '.join(FORMATS)}, to stdout or into a file; may be repeated.",
-)
+format_option = format_choice(FORMATS)
 
 
 def checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
