@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
     from codebatch.query import views
-    from codebatch.snapshot import selection, take
+    from codebatch.snapshot import selection, take, take_tree, writer
     from codebatch.store.indexes import memo_archive as archives
 else:
     archives = lazy("codebatch.store.indexes.memo_archive")
@@ -57,6 +58,7 @@ else:
     definitions = lazy("codebatch.plan.pipeline")
     selection = lazy("codebatch.snapshot.selection")
     take = lazy("codebatch.snapshot.take")
+    take_tree = lazy("codebatch.snapshot.take_tree")
     conditions = lazy("codebatch.query.filters")
     stored = lazy("codebatch.query.show")
     views = lazy("codebatch.query.views")
@@ -138,7 +140,7 @@ class Store:
         """The names for snapshots and batches: ``store.names["main"] = batch``."""
         return NameTable(self.directory)
 
-    def snapshot(
+    def snapshot(  # noqa: PLR0913 - the options of the command
         self,
         root: Roots,
         *,
@@ -148,6 +150,8 @@ class Store:
         max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
         use_cache: bool = True,
         progress: take.Progress | None = None,
+        rev: str | None = None,
+        staged: bool = False,
     ) -> Snapshot:
         """Snapshot a directory, or what is named of several directories and files: of the current
         folder, if they are all in it, else of the nearest one that holds them.
@@ -156,9 +160,15 @@ class Store:
         the former, or any of the latter, are left out. ``ignore=False`` takes ignored files and
         ``.git`` as well, ``max_file_bytes=None`` files of any size, and ``use_cache=False`` reads
         files again that look as they did.
+
+        With ``rev``, it is what a clean checkout of a git revision would have there, with
+        ``staged`` what the index of git has, read from the repository in or above the directory.
         """
+        taking: Callable[..., writer.SnapshotResult] = take.take_snapshot
+        if rev is not None or staged:
+            taking = partial(take_tree.take_tree, source_of=take_tree.source_of(rev, staged=staged))
         tree, selected = selection.select(root, include, exclude, ignore=ignore)
-        result = take.take_snapshot(
+        result = taking(
             self.directory,
             tree,
             selection=selected,

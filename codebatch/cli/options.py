@@ -176,6 +176,14 @@ exclude_option = click.option(
     metavar="PATTERN",
     help="Leave out what matches, as in .gitignore: tests/, '*.min.js'. May be given again.",
 )
+staged_option = click.option(
+    "--staged", is_flag=True, help="Take what is staged in git, not the files as they are."
+)
+rev_option = click.option(
+    "--rev",
+    metavar="REV",
+    help="Take a revision of git, as a clean checkout of it would be: HEAD~3, a tag, a branch.",
+)
 no_ignore_option = click.option(
     "--no-ignore",
     is_flag=True,

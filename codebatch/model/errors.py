@@ -135,6 +135,12 @@ class ConfigUntrustedError(UsageError, code="CONFIG_UNTRUSTED"):
     """A configuration that nobody named says what would run code, or reach out of its folder."""
 
 
+class NothingStagedError(UsageError, code="NOTHING_STAGED"):
+    """The index of a git repository has no tree that could be taken: none is there, or conflicts
+    are.
+    """
+
+
 class PipelineNotFoundError(UsageError, code="PIPELINE_NOT_FOUND"):
     """No packaged pipeline of that name and no file of that path."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -103,6 +103,18 @@ class SnapshotWriter:
         status = seen if seen == entry.status and size == entry.size else UNKNOWN
         evidence = evidence_of(status, moment)
         return TakenFile(entry.path, digest, size, entry.mode, evidence, os.fsencode(location))
+
+    def put(self, data: bytes) -> tuple[str, int]:
+        """Store bytes; return digest and size."""
+        return self._store.objects.put(data, self._group, self._pins)[:2]
+
+    def put_stream(self, portions: Iterable[bytes]) -> tuple[str, int]:
+        """Store bytes of any length; return digest and size."""
+        return self._store.objects.put_stream(portions, self._group, self._pins)[:2]
+
+    def has(self, digest: str) -> bool:
+        """Return True if an object is there, and take it for granted."""
+        return self._store.objects.pin(digest, self._pins)
 
     def base_on(self, snapshot_id: str) -> bool:
         """Take the objects of a snapshot for granted, if it is listed."""

@@ -129,6 +129,7 @@ class Layout:
     partials = _Below("indexes/partials")  # values of the trees of batch tasks, by key
     shard_hints = _Below("indexes/shards")  # notes of earlier versions; nothing reads them
     stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
+    git_caches = _Below("indexes/git")  # what is known of objects of git
     sql_indexes = _Below("indexes/sql")  # the records of a batch as an SQLite database
     all_totals = _Below("indexes/totals")  # the sums over the states of a batch
 
@@ -218,6 +219,10 @@ class Layout:
     def stat_cache(self, name: str) -> Path:
         """The state of a source tree when its last snapshot was taken."""
         return self.stat_caches / check_name(name, "name of a stat cache")
+
+    def git_cache(self, name: str) -> Path:
+        """What is known of some objects of git."""
+        return self.git_caches / check_name(name, "name of a git cache")
 
     def memo_folder(self, prefix: str) -> Path:
         """The results of the shard with that id."""

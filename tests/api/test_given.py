@@ -24,6 +24,7 @@ WORDS = {
         "names",
         "memory_limit",
         "reason",
+        "rev",
         "severity",
         "statement",
         "subset",

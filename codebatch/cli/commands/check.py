@@ -23,8 +23,10 @@ from codebatch.cli.options import (
     max_file_size_option,
     no_ignore_option,
     pipeline_option,
+    rev_option,
     rule_settings,
     rules_options,
+    staged_option,
     tasks_options,
 )
 from codebatch.cli.render import findings, output
@@ -69,8 +71,8 @@ path_argument = click.argument("path", default=".", metavar="[PATH]")
         "what the build of a pull request names, else where the branch left its upstream or the "
         "default branch.",
     ),
-    click.option("--staged", is_flag=True, help="Take what is staged, not the files as they are."),
-    click.option("--rev", metavar="REV", help="Take this revision, not the files as they are."),
+    staged_option,
+    rev_option,
     click.option(
         "--baseline",
         metavar="FILE",

@@ -18,9 +18,11 @@ from codebatch.cli.options import (
     no_ignore_option,
     paths_argument,
     pipeline_option,
+    rev_option,
     rule_settings,
     rules_options,
     shards_option,
+    staged_option,
     store_option,
     tasks_options,
 )
@@ -43,6 +45,8 @@ from codebatch.model.records import DONE
     exclude_option,
     no_ignore_option,
     max_file_size_option,
+    rev_option,
+    staged_option,
     FAIL_ON,
     store=None,
     form=ID,
@@ -60,6 +64,8 @@ def scan(
     exclude: tuple[str, ...],
     no_ignore: bool,
     max_file_bytes: int,
+    rev: str | None,
+    staged: bool,
     fail_on: str | None,
 ) -> None:
     """Snapshot a tree, plan a pipeline over it and run it, in one go.
@@ -96,6 +102,8 @@ def scan(
             **patterns,
             ignore=not no_ignore,
             max_file_bytes=max_file_bytes,
+            rev=rev,
+            staged=staged,
             watch=watch,
         )
         display.show(Row("plan"))

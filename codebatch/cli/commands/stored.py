@@ -24,9 +24,11 @@ from codebatch.cli.options import (
     no_ignore_option,
     paths_argument,
     pipeline_option,
+    rev_option,
     rule_settings,
     rules_options,
     shards_option,
+    staged_option,
     store_option,
     tasks_options,
     wait_option,
@@ -79,6 +81,8 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
     exclude_option,
     no_ignore_option,
     max_file_size_option,
+    rev_option,
+    staged_option,
     click.option(
         "--no-cache",
         is_flag=True,
@@ -96,6 +100,8 @@ def snapshot(
     exclude: tuple[str, ...],
     no_ignore: bool,
     max_file_bytes: int,
+    rev: str | None,
+    staged: bool,
     no_cache: bool,
 ) -> None:
     """Record the files of a directory as an immutable snapshot.
@@ -123,6 +129,8 @@ def snapshot(
             exclude=exclude,
             ignore=not no_ignore,
             max_file_bytes=max_file_bytes,
+            rev=rev,
+            staged=staged,
             use_cache=not no_cache,
         )
     give_name(opened, name, taken.snapshot_id)

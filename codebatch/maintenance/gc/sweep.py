@@ -209,8 +209,8 @@ class Sweep:
             return ()
 
     def stat_caches(self, oldest_ns: int) -> None:
-        """Remove what is known of trees of this machine that are gone, and of any tree that no
-        snapshot was taken of for too long.
+        """Remove what is known of trees of this machine that are gone, of any tree that no
+        snapshot was taken of for too long, and of objects of git that were not added to.
         """
         for file in files_below(self._door, self._layout.stat_caches):
             if is_temporary(file.path):
@@ -218,6 +218,9 @@ class Sweep:
             host, root = root_of(self._door, Path(file.path)) or (None, "")
             gone = host == os.uname().nodename and not os.path.isdir(os.fsencode(root))
             if host is None or gone or file.modified_ns < oldest_ns:
+                self._remove("stat_caches", file)
+        for file in files_below(self._door, self._layout.git_caches):
+            if file.modified_ns < oldest_ns and not is_temporary(file.path):
                 self._remove("stat_caches", file)
 
     def orphans(self) -> None:

@@ -35,7 +35,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
         is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
         return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX
-    if not is_memo and path.parent != layout.stat_caches:
+    if not is_memo and path.parent not in (layout.stat_caches, layout.git_caches):
         return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
     try:
         data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)

@@ -17,24 +17,26 @@ from codebatch.snapshot.ignore import GIT_IGNORE_FILE
 LARGEST_INDEX = 128 * 2**20
 
 _FOLDER_TYPE, _SUBMODULE_TYPE = 0o04, 0o16
-_EXTENDED, _SKIP_WORKTREE = 0x40, 0x40
+_EXTENDED, _SKIP_WORKTREE, _INTENT_TO_ADD = 0x40, 0x40, 0x20
+_STAGE = 0x30
 _MODE_AT, _ID_AT = 24, 40
 _KNOWN_REQUIRED = (b"link", b"sdir")
 _LONGEST_PATH = 4096
 # Flags of an entry: not in the work tree on purpose; all of a folder that is left out; another
-# repository.
-_UNWRITTEN, _FOLDER, _SUBMODULE = 1, 2, 4
+# repository; to be added later; one side of a conflict.
+_UNWRITTEN, _FOLDER, _SUBMODULE, INTENDED, CONFLICT = 1, 2, 4, 8, 16
 _FLAGS_OF_TYPES = {_FOLDER_TYPE: _FOLDER, _SUBMODULE_TYPE: _SUBMODULE}
 
 ReadFile = Callable[[bytes, int], bytes | None]
 
 
-class _Entry(NamedTuple):
-    """A path, its flags, and where there are flags, its object."""
+class IndexEntry(NamedTuple):
+    """A path, its flags, its object, and its mode."""
 
     path: bytes
     flags: int
     name: bytes
+    mode: int
 
 
 class Index:
@@ -45,14 +47,14 @@ class Index:
     ``fold``, the case of ASCII letters does not count, and all paths are in lower case.
     """
 
-    def __init__(self, entries: list[_Entry], *, fold: bool) -> None:
+    def __init__(self, entries: list[IndexEntry], *, fold: bool) -> None:
         self._fold = fold
         self.sparse: dict[bytes, bytes] = {}
         self.ignore_files: dict[bytes, bytes] = {}
-        for path, flags, name in entries:
+        for path, flags, name, _ in entries:
             if flags & _FOLDER:
                 self.sparse[self._key(path).rstrip(b"/")] = name
-            elif flags and path.rpartition(b"/")[2] == GIT_IGNORE_FILE:
+            elif flags & _UNWRITTEN and path.rpartition(b"/")[2] == GIT_IGNORE_FILE:
                 self.ignore_files[self._key(path)] = name
         if fold:
             lowered = (entry._replace(path=entry.path.lower()) for entry in entries)
@@ -94,6 +96,11 @@ def read_index(read: ReadFile, hash_size: int, *, fold: bool) -> Index:
     """Return the index in the git folder of which ``read`` returns files, of at most so many
     bytes; an empty one where there is none.
     """
+    return Index(read_entries(read, hash_size), fold=fold)
+
+
+def read_entries(read: ReadFile, hash_size: int) -> list[IndexEntry]:
+    """Return the entries of the index in byte order, as `read_index` finds it."""
     data = read(b"index", LARGEST_INDEX)
     entries, link = ([], b"") if data is None else _parse(data, hash_size)
     base, deleted, replaced = _read_link(link, hash_size)
@@ -102,10 +109,10 @@ def read_index(read: ReadFile, hash_size: int, *, fold: bool) -> Index:
         if shared is None:
             raise ValueError("no shared index")
         entries = _merged(_parse(shared, hash_size)[0], entries, deleted, replaced)
-    return Index(entries, fold=fold)
+    return entries
 
 
-def _parse(data: bytes, hash_size: int) -> tuple[list[_Entry], bytes]:
+def _parse(data: bytes, hash_size: int) -> tuple[list[IndexEntry], bytes]:
     """Return the entries of an index file, and what it says of another one that it is to be
     merged with.
     """
@@ -129,7 +136,7 @@ def _parse(data: bytes, hash_size: int) -> tuple[list[_Entry], bytes]:
 
 def _read_entries(
     data: bytes, count: int, hash_size: int, *, is_compressed: bool
-) -> tuple[list[_Entry], int]:
+) -> tuple[list[IndexEntry], int]:
     """Return so many entries, whose paths may each begin as the one before, and their end."""
     entries, at, path, left = [], 12, b"", LARGEST_INDEX
     end, flags_at = len(data) - hash_size, _ID_AT + hash_size
@@ -137,6 +144,7 @@ def _read_entries(
         flags, start = 0, at + flags_at + 2
         if data[start - 2] & _EXTENDED:
             flags = _UNWRITTEN if data[start] & _SKIP_WORKTREE else 0
+            flags |= INTENDED if data[start] & _INTENT_TO_ADD else 0
             start += 2
         kept = b""
         if is_compressed:
@@ -147,8 +155,10 @@ def _read_entries(
         left -= len(path)
         if left < 0 or len(path) > _LONGEST_PATH:
             raise ValueError("paths that are too long")
-        flags |= _FLAGS_OF_TYPES.get(data[at + _MODE_AT + 2] >> 4, 0)
-        entries.append(_Entry(path, flags, data[at + _ID_AT : at + flags_at] if flags else b""))
+        mode = data[at + _MODE_AT + 2] << 8 | data[at + _MODE_AT + 3]
+        flags |= _FLAGS_OF_TYPES.get(mode >> 12, 0)
+        flags |= CONFLICT if data[at + flags_at] & _STAGE else 0
+        entries.append(IndexEntry(path, flags, data[at + _ID_AT : at + flags_at], mode))
         at = stop + 1 if is_compressed else at + (stop - at + 8 & ~7)
     if at > end:
         raise ValueError("a cut index")
@@ -196,8 +206,8 @@ def _set_bits(words: list[int], size: int) -> Iterator[int]:
 
 
 def _merged(
-    base: list[_Entry], own: list[_Entry], deleted: set[int], replaced: list[int]
-) -> list[_Entry]:
+    base: list[IndexEntry], own: list[IndexEntry], deleted: set[int], replaced: list[int]
+) -> list[IndexEntry]:
     """Return the entries of a split index: those that replace one come first, without a path."""
     if len(replaced) > len(own) or any(place >= len(base) for place in replaced):
         raise ValueError("a split index that does not fit")

@@ -122,6 +122,13 @@ class Objects:
         read = self.read(name, LARGEST_DELTIFIED)
         return read and ObjectStream(read.type, len(read.data), iter((read.data,)))
 
+    def has(self, name: bytes) -> bool:
+        """Return True if there is such an object, whatever it holds."""
+        spelled = name.hex().encode()
+        path = spelled[:2] + b"/" + spelled[2:]
+        is_loose = any(folder.status(path) is not None for folder in self._folders)
+        return is_loose or self._packed(name) is not None
+
     def names_beginning(self, digits: str) -> set[bytes]:
         """Return the names that begin with these hexadecimal digits, at least four."""
         if not _FEWEST_DIGITS <= len(digits) <= 2 * self._hash_size:

@@ -138,6 +138,11 @@ class ObjectStore:
             group.add_below(self._place, place, stored, OBJECT_MODE)
         return StoredObject(digest, len(data), place[len(self._place) + 1 :])
 
+    def pin(self, digest: str, pins: Pins) -> bool:
+        """Pin an object; return False where it is not there."""
+        path = self._find(digest)
+        return path is not None and pins.add(path)
+
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
     ) -> StoredObject:

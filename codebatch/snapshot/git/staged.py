@@ -1,0 +1,69 @@
+"""What is staged in the index, as trees: those that git would write for a commit of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+
+from codebatch.model.errors import NothingStagedError
+from codebatch.snapshot.git.history import History
+from codebatch.snapshot.git.index import CONFLICT, INTENDED, read_entries
+from codebatch.snapshot.git.trees import FOLDER, Entry, in_order
+
+_NAMED = 3
+
+
+def staged_trees(history: History) -> tuple[bytes, dict[bytes, list[Entry]]]:
+    """Return the hash of the top tree, and all trees by hash. `NothingStagedError` where there is
+    no index to read, or where it has conflicts.
+    """
+    size = history.repository.hash_size
+    if history.top is None:
+        raise NothingStagedError("a bare repository has no index: nothing can be staged in it")
+    try:
+        with history.repository.own.open() as own:
+            entries = read_entries(own.read, size)
+    except (OSError, ValueError) as error:
+        raise NothingStagedError(f"the index of git cannot be read: {error}") from None
+    conflicts = sorted({entry.path for entry in entries if entry.flags & CONFLICT})
+    if conflicts:
+        named = ", ".join(path.decode("utf-8", "replace") for path in conflicts[:_NAMED])
+        more = f" and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
+        raise NothingStagedError(
+            f"not merged yet: {named}{more}", hints=["resolve the conflict, then git add"]
+        )
+    folders: defaultdict[bytes, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if not entry.flags & INTENDED:
+            folder, _, name = entry.path.rstrip(b"/").rpartition(b"/")
+            folders[folder].append(Entry(name, entry.mode, entry.name))
+    return _written(folders, size)
+
+
+def _written(
+    folders: defaultdict[bytes, list[Entry]], hash_size: int
+) -> tuple[bytes, dict[bytes, list[Entry]]]:
+    """Return the top tree, and all, made from the files of each folder, the deepest first."""
+    trees: dict[bytes, list[Entry]] = {}
+    pending = list(folders)
+    while pending:
+        above = pending.pop().rpartition(b"/")[0]
+        if above not in folders:
+            folders[above] = []
+            pending.append(above)
+    for folder in sorted(folders, key=lambda path: (path.count(b"/"), path), reverse=True):
+        if folder:
+            tree = _tree(folders[folder], hash_size, trees)
+            above, _, name = folder.rpartition(b"/")
+            folders[above].append(Entry(name, FOLDER, tree))
+    return _tree(folders[b""], hash_size, trees), trees
+
+
+def _tree(entries: list[Entry], hash_size: int, trees: dict[bytes, list[Entry]]) -> bytes:
+    entries.sort(key=in_order)
+    data = b"".join(b"%o %s\0%s" % (mode, name, found) for name, mode, found in entries)
+    algorithm = "sha1" if hash_size == 20 else "sha256"
+    head = b"tree %d\0" % len(data)
+    name = hashlib.new(algorithm, head + data, usedforsecurity=False).digest()
+    trees[name] = entries
+    return name

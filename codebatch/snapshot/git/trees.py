@@ -1,0 +1,105 @@
+"""Trees of git: what is in them, as far as a checkout would write it, read from objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from codebatch.model.errors import NotFetchedError, UsageError
+from codebatch.snapshot.git.objects import LARGEST_DELTIFIED, Objects, listed_in_tree
+from codebatch.snapshot.git.repository import GIT_FOLDER
+
+FOLDER, LINK, FILE, SUBMODULE = 0o040000, 0o120000, 0o100000, 0o160000
+NO_NAME = "not a name that a file can have"
+NAMED_TWICE = "a name that is there twice"
+
+_KIND, _EXECUTABLE = 0o170000, 0o100
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
+_MOST_ENTRIES = 2**22
+
+
+class Entry(NamedTuple):
+    """Something in a tree."""
+
+    name: bytes
+    mode: int
+    object: bytes
+
+    @property
+    def kind(self) -> int:
+        """One of the four kinds, or a number that none has."""
+        return self.mode & _KIND
+
+    @property
+    def is_executable(self) -> bool:
+        """True if its owner may run it."""
+        return bool(self.mode & _EXECUTABLE)
+
+
+class TreeReader:
+    """Reads trees and small files; ``made`` are trees that are not among the objects.
+
+    State: ``_left`` is how many entries may still be read.
+    """
+
+    def __init__(self, objects: Objects, hash_size: int, made: Mapping[bytes, list[Entry]]) -> None:
+        self._objects = objects
+        self._hash_size = hash_size
+        self._made = made
+        self._left = _MOST_ENTRIES
+
+    def entries(self, tree: bytes, path: bytes) -> list[Entry]:
+        """Return the entries of the tree at a path, in the order of the paths below them;
+        `NotFetchedError` where it is not there.
+        """
+        if (made := self._made.get(tree)) is not None:
+            return made
+        read = self._objects.read(tree, LARGEST_DELTIFIED)
+        if read is None or read.type != b"tree":
+            raise not_fetched(path or b"the top folder")
+        entries = []
+        for name, spelled, found in listed_in_tree(read.data, self._hash_size):
+            is_octal = spelled.isdigit() and max(spelled) < ord("8")
+            entries.append(Entry(name, int(spelled, 8) if is_octal else 0, found))
+        self._left -= len(entries)
+        if self._left < 0:
+            raise UsageError(f"a tree of git with more than {_MOST_ENTRIES:,} entries")
+        return sorted(entries, key=in_order)
+
+    def unfit(self, entry: Entry, path: bytes, seen: set[bytes]) -> str | None:
+        """Return why no checkout would write an entry; ``seen`` are the names before it."""
+        name = entry.name
+        if name.lower() == GIT_FOLDER:
+            return "git metadata"
+        if name in (b"", b".", b"..") or b"/" in name or len(name) > _LONGEST_NAME:
+            return NO_NAME
+        if len(path) > _LONGEST_PATH:
+            return "a path that is too long"
+        if name in seen:
+            return NAMED_TWICE
+        if entry.kind not in (FOLDER, LINK, FILE, SUBMODULE):
+            return "an entry of a mode that is not known"
+        return None if len(entry.object) == self._hash_size else "an entry that is cut"
+
+    def text(self, entry: Entry, largest: int) -> bytes | None:
+        """Return what a file holds that says how others are taken; None of one that is larger."""
+        read = self._objects.read(entry.object, largest)
+        if read is None and not self._objects.has(entry.object):
+            raise not_fetched(entry.name)
+        return read.data if read is not None and read.type == b"blob" else None
+
+
+def not_fetched(path: bytes) -> NotFetchedError:
+    """Return the error for what should be among the objects at a path and is not."""
+    return NotFetchedError(
+        f"git has not all of the tree here: {path.decode('utf-8', 'replace')} is missing",
+        hints=[
+            "of a partial clone, fetch the rest: git fetch --refetch --no-filter",
+            "of one with objects elsewhere (--shared, --reference): git repack -a -d",
+        ],
+    )
+
+
+def in_order(entry: Entry) -> bytes:
+    """Return what the entries of a tree are sorted by: as the paths of what is in them."""
+    return entry.name + b"/" if entry.kind == FOLDER else entry.name
