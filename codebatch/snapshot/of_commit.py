@@ -1,91 +1,41 @@
-"""Which snapshots have just the files of a commit: by their content, wherever they were taken.
+"""Which snapshots have just the files of a commit, wherever and however they were taken.
 
-The hash that git has for a file follows from its bytes, so no note has to be kept of what a work
-tree was at when a snapshot was taken, and none can be wrong. A snapshot with a file more or less is
-none of the commit. Files that git stores in another form than they have in the work tree (line ends
-that it converts, filters) are other files to this. What lies in submodules is not looked at.
+What a snapshot of the commit would be follows from the repository's objects, so no note has to be
+kept of what a work tree was at when it was taken, and none can be wrong. A snapshot with a file
+more is none of the commit, and one with a file less only if patterns have left that out, or its
+size. What lies in submodules is not looked at.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import cast
 
-from codebatch.model.errors import NotFetchedError, RepositoryNotFoundError, StoreError
-from codebatch.model.records import FileRecord, path_key
-from codebatch.snapshot.git.history import History, open_history
-from codebatch.snapshot.git.objects import entries_of_tree
+from codebatch.model.errors import StoreError
+from codebatch.model.records import path_key
+from codebatch.snapshot.git.history import History
+from codebatch.snapshot.take_tree import Expected, expected_of, revision_source
+from codebatch.snapshot.walk import EXCLUDED, NOT_INCLUDED, TOO_LARGE
 from codebatch.store import StoreDirectory
-
-FOLDER, SUBMODULE = b"40000", b"160000"
-
-_SHA1_DIGITS = 40
-_MOST_FILES = 2**20
-_LONGEST_PATH = 2**12
-_MODES = {b"100664": b"100644"}  # of very old repositories
-
-
-class Commit(NamedTuple):
-    """A commit of the work tree at ``top``: its hash, and mode and hash of each file by path."""
-
-    top: bytes
-    hash: str
-    files: dict[bytes, tuple[bytes, bytes]]
-
-
-def find_commit(text: str, here: bytes) -> Commit | None:
-    """Return the commit that a revision names in the repository of a work tree in or above a
-    folder; None where there is none, or not all of it.
-    """
-    with (
-        suppress(OSError, ValueError, RepositoryNotFoundError, NotFetchedError),
-        open_history(here) as history,
-    ):
-        found = history.resolve(text)
-        if found is not None:
-            tree = bytes.fromhex(history.commit_info(found).tree)
-            return Commit(history.top or b"", found, dict(_files(history, tree)))
-    return None
-
-
-def _files(history: History, tree: bytes) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-    """Yield all files below a tree; ValueError where a part is not there."""
-    pending, count = [(b"", tree)], 0
-    while pending:
-        folder, name = pending.pop()
-        read = history.objects.read(name)
-        if read is None or read.type != b"tree":
-            raise ValueError("a tree is not there")
-        for entry, (mode, inner) in entries_of_tree(
-            read.data, history.repository.hash_size
-        ).items():
-            count += 1
-            if mode == FOLDER:
-                pending.append((folder + entry + b"/", inner))
-            else:
-                yield folder + entry, (mode, inner)
-        if count > _MOST_FILES or len(folder) > _LONGEST_PATH:  # trees may hold each other
-            raise ValueError("more files than anyone has")
 
 
 class CommitMatch:
-    """Compares snapshots of a store with a commit. State: ``_hashes`` are those that git has for
-    objects, ``_answers`` what was found out by snapshot.
+    """Compares snapshots of a store with a revision. State: ``_expected`` are what the snapshots of
+    folders of it would be, ``_answers`` what was found out by snapshot.
     """
 
-    def __init__(self, store: StoreDirectory, commit: Commit) -> None:
+    def __init__(self, store: StoreDirectory, history: History, rev: str) -> None:
         self._store = store
-        self._commit = commit
-        self._algorithm = "sha1" if len(commit.hash) == _SHA1_DIGITS else "sha256"
-        self._hashes: dict[str, bytes] = {}
+        self._history = history
+        self._source = revision_source(history, rev)
+        self._expected: dict[bytes, Expected | None] = {}
         self._answers: dict[str, bool] = {}
 
     def has_files_of(self, snapshot_id: str) -> bool:
         """Return True if the files of a snapshot are those of the commit, or of that folder of it
-        which the snapshot was taken of.
+        which the snapshot was taken of. `NotFetchedError` where the commit is not all there.
         """
         if snapshot_id not in self._answers:
             try:
@@ -95,47 +45,44 @@ class CommitMatch:
         return self._answers[snapshot_id]
 
     def _is_equal(self, snapshot_id: str) -> bool:
-        files, modules = self._files_in(self._folder(snapshot_id))
-        found: dict[bytes, FileRecord] = {
-            path: file
-            for file in self._store.snapshots.load_manifest(snapshot_id)
-            if not (path := path_key(file.path)).startswith(modules)
+        document = self._store.snapshots.load(snapshot_id)
+        expected = self._of_folder(self._folder(str(document["source"])))
+        if expected is None or expected.snapshot_id == snapshot_id:
+            return expected is not None and bool(expected.manifest)
+        left_out = {
+            path_key(file["path"])
+            for file in cast("list[dict[str, str]]", document["skipped"])
+            if file["reason"] in (EXCLUDED, NOT_INCLUDED) or file["reason"].startswith(TOO_LARGE)
         }
-        if found.keys() != files.keys() or not found:
+        if not left_out and not expected.submodules:
             return False
-        return all(
-            file.mode.encode() == files[path][0] and self._hash_of(file) == files[path][1]
-            for path, file in found.items()
-        )
+        found = _without(self._store.snapshots.read_manifest(snapshot_id), expected.submodules)
+        return bool(found) and found == _without(expected.manifest, left_out)
 
-    def _folder(self, snapshot_id: str) -> bytes:
-        """Return where in the work tree a snapshot was taken, as a path that ends with a slash."""
-        source = os.path.realpath(
-            os.fsencode(str(self._store.snapshots.load(snapshot_id)["source"]))
-        )
-        start = os.path.join(self._commit.top, b"")
-        return os.path.join(source, b"")[len(start) :] if source.startswith(start) else b""
+    def _of_folder(self, folder: bytes) -> Expected | None:
+        if folder not in self._expected:
+            found = expected_of(self._store, self._history, self._source, folder)
+            self._expected[folder] = found
+        return self._expected[folder]
 
-    def _files_in(
-        self, folder: bytes
-    ) -> tuple[Mapping[bytes, tuple[bytes, bytes]], tuple[bytes, ...]]:
-        """Return the files of the commit in a folder, and the folders there of submodules."""
-        files: dict[bytes, tuple[bytes, bytes]] = {}
-        modules = []
-        for path, (mode, name) in self._commit.files.items():
-            if path.startswith(folder):
-                inner = path[len(folder) :]
-                if mode == SUBMODULE:
-                    modules.append(inner + b"/")
-                else:
-                    files[inner] = _MODES.get(mode, mode), name
-        return files, tuple(modules)
+    def _folder(self, source: str) -> bytes:
+        """Return where in the work tree a snapshot was taken."""
+        place, top = os.path.realpath(os.fsencode(source)), self._history.top
+        is_inside = top is not None and place.startswith(os.path.join(top, b""))
+        return os.path.relpath(place, top) if is_inside else b""
 
-    def _hash_of(self, file: FileRecord) -> bytes:
-        """Return the hash that git has for the content of a file."""
-        if file.object not in self._hashes:
-            data = self._store.objects.read(file.object, file.size)
-            name = hashlib.new(self._algorithm, b"blob %d\0" % len(data), usedforsecurity=False)
-            name.update(data)
-            self._hashes[file.object] = name.digest()
-        return self._hashes[file.object]
+
+def _without(manifest: bytes, left_out: Iterable[bytes]) -> bytes:
+    """Return the manifest without the files of these paths, and those below them."""
+    paths = set(left_out)
+    lines = manifest.splitlines(keepends=True) if paths else [manifest]
+    return b"".join(line for line in lines if not paths or not _is_below(line, paths))
+
+
+def _is_below(line: bytes, paths: set[bytes]) -> bool:
+    path = path_key(json.loads(line)["path"])
+    while path:
+        if path in paths:
+            return True
+        path = path.rpartition(b"/")[0]
+    return False

@@ -36,7 +36,7 @@ from codebatch.snapshot.ignore import (
 )
 from codebatch.snapshot.known_folders import KnownFolders
 from codebatch.snapshot.selection import EVERYTHING, Selection
-from codebatch.snapshot.walk import EXCLUDED, IGNORED, NOT_INCLUDED, STORE
+from codebatch.snapshot.walk import EXCLUDED, IGNORED, NOT_INCLUDED, STORE, TOO_LARGE
 from codebatch.store import STORE_DOCUMENT, is_store_document
 from codebatch.store.indexes.git_cache import GitBlobs, KnownBlob, KnownFolder, KnownTree
 
@@ -261,7 +261,7 @@ class TreeTaking:
 
     def _check_size(self, size: int) -> None:
         if self._options.max_bytes is not None and size > self._options.max_bytes:
-            raise ConversionError(f"larger than {self._options.max_bytes} bytes")
+            raise ConversionError(f"{TOO_LARGE} {self._options.max_bytes} bytes")
 
     def _add(self, lines: bytes, files: int, size: int) -> None:
         self.lines.append(lines)

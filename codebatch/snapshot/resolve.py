@@ -15,6 +15,7 @@ from codebatch.model.clock import seconds
 from codebatch.model.errors import (
     BatchNotFoundError,
     InvalidIdError,
+    RepositoryNotFoundError,
     SnapshotNotFoundError,
     StoreError,
 )
@@ -23,7 +24,9 @@ from codebatch.store import BATCH_PREFIX, LATEST, Documents, StoreDirectory, rem
 
 if TYPE_CHECKING:
     from codebatch.snapshot import of_commit
+    from codebatch.snapshot.git import history
 else:
+    history = lazy("codebatch.snapshot.git.history")
     of_commit = lazy("codebatch.snapshot.of_commit")
 
 _NAMED = 5
@@ -95,17 +98,22 @@ def find_revision(store: StoreDirectory, text: str, kind: Documents) -> str | No
     """Return the newest snapshot or batch that has the files of a commit; None where the text names
     no commit here. An error says that nothing in the store has them.
     """
-    commit = of_commit.find_commit(text, os.getcwdb())
-    if commit is None:
-        return None
-    match = of_commit.CommitMatch(store, commit)
-    for one in newest_asked(kind):
-        with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
-            if match.has_files_of(str(kind.load(one)["snapshot_id"])):
-                return one
+    with contextlib.ExitStack() as opened:
+        try:
+            found = opened.enter_context(history.open_history(os.getcwdb()))
+        except (RepositoryNotFoundError, FileNotFoundError):
+            return None
+        commit = found.resolve(text)
+        if commit is None:
+            return None
+        match = of_commit.CommitMatch(store, found, text)
+        for one in newest_asked(kind):
+            with contextlib.suppress(StoreError):  # of one that is damaged, it cannot be said
+                if match.has_files_of(str(kind.load(one)["snapshot_id"])):
+                    return one
     raise kind.missing(
-        f"no {kind.noun} in the store has the files of {text} (commit {commit.hash[:12]})",
-        hints=["check it out and take it: codebatch scan DIR"],
+        f"no {kind.noun} in the store has the files of {text} (commit {commit[:12]})",
+        hints=[f"take it: codebatch scan DIR --rev {text}"],
     )
 
 

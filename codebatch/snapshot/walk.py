@@ -39,6 +39,7 @@ EXCLUDED = "excluded"
 NOT_INCLUDED = "not included"
 GIT_METADATA = "git metadata"
 STORE = "codebatch store"
+TOO_LARGE = "larger than"
 
 # A folder with a file of this name and with the content of one is a store.
 _STORE_MARK = os.fsencode(STORE_DOCUMENT)
@@ -244,7 +245,7 @@ class TreeWalk:
             kinds = (name for test, name in _SPECIAL if test(status[0]))
             self.skip(path, next(kinds, "special file"))
         elif self._max_bytes is not None and taken.size > self._max_bytes:
-            self.skip(path, f"larger than {self._max_bytes} bytes")
+            self.skip(path, f"{TOO_LARGE} {self._max_bytes} bytes")
             self.watched[path] = status
             return None
         return taken

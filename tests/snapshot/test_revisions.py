@@ -11,9 +11,13 @@ from conftest import write_tree
 from repositories import git, git_init, without_own_settings
 
 import codebatch
-from codebatch.model.errors import BatchNotFoundError, InvalidIdError, SnapshotNotFoundError
-from codebatch.snapshot.git.history import Head, find_head
-from codebatch.snapshot.of_commit import find_commit
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    InvalidIdError,
+    NotFetchedError,
+    SnapshotNotFoundError,
+)
+from codebatch.snapshot.git.history import Head, find_head, open_history
 
 
 @pytest.fixture
@@ -35,6 +39,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def resolved(text: str, here: Path) -> str | None:
+    with open_history(os.fsencode(here)) as history:
+        return history.resolve(text)
+
+
 REVISIONS = [
     *("HEAD", "@", "main", "heads/main", "refs/heads/main", "HEAD~1", "@^", "main~2", "HEAD^^"),
     *("HEAD^1~1", "HEAD^0", "v1", "tags/v1", "feature/x", "feature/x~1", "HEAD~"),
@@ -46,16 +55,10 @@ def test_revisions_are_what_git_says(work: Path, packed: bool) -> None:
     if packed:
         git(work, "gc", "-q", "--aggressive", "--prune=now")
     for text in REVISIONS:
-        commit = find_commit(text, os.fsencode(work / "pkg"))
-        assert commit is not None, text
         expected = git(work, "rev-parse", f"{text}^{{commit}}").decode().strip()
-        assert commit.hash == expected
-        listed = git(work, "ls-tree", "-r", "-z", text).split(b"\0")[:-1]
-        assert {path: (mode, name.hex()) for path, (mode, name) in commit.files.items()} == {
-            line.split(b"\t")[1]: (line.split()[0], line.split()[2].decode()) for line in listed
-        }
+        assert resolved(text, work / "pkg") == expected
     whole = git(work, "rev-parse", "HEAD~1").decode().strip()
-    assert find_commit(whole, os.fsencode(work)) == find_commit("HEAD~1", os.fsencode(work))
+    assert resolved(whole, work) == whole
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_revisions_are_what_git_says(work: Path, packed: bool) -> None:
     ],
 )
 def test_what_is_no_revision(text: str, work: Path) -> None:
-    assert find_commit(text, os.fsencode(work)) is None
+    assert resolved(text, work) is None
 
 
 def test_a_batch_of_a_commit(work: Path, store: codebatch.Store) -> None:
@@ -114,6 +117,45 @@ def test_a_folder_of_a_commit_and_a_copy_elsewhere(
     assert store.find_snapshot("HEAD").id == elsewhere
 
 
+def test_a_snapshot_of_which_patterns_left_something_out(
+    work: Path, store: codebatch.Store
+) -> None:
+    without = store.snapshot(work, exclude=["*.py"]).id
+    assert store.find_snapshot("HEAD").id == without
+    only = store.snapshot(work, rev="HEAD", include=["*.py"]).id
+    assert store.find_snapshot("HEAD").id == only
+    assert store.find_snapshot("v1").id == without  # where it would leave out the same
+    (work / "run").write_text("changed\n")
+    store.snapshot(work, exclude=["*.py"])
+    assert store.find_snapshot("HEAD").id == only
+
+
+def test_files_of_submodules_do_not_count(
+    work: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    inner = write_tree(tmp_path / "inner", {"i.py": "i"})
+    git_init(inner)
+    git(work, "submodule", "--quiet", "add", str(inner), "mod")
+    git(work, "commit", "-q", "-m", "submodule")
+    taken = store.snapshot(work)
+    assert "mod/i.py" in {file.path for file in taken.files}
+    assert store.find_snapshot("HEAD").id == taken.id
+    (work / "run").write_text("changed\n")
+    store.snapshot(work)
+    assert store.find_snapshot("HEAD").id == taken.id
+
+
+def test_batches_of_revisions_that_were_never_checked_out(
+    work: Path, store: codebatch.Store
+) -> None:
+    old = store.batch(store.snapshot(work, rev="v1"), "parse").id
+    new = store.batch(store.snapshot(work, rev="HEAD"), "parse").id
+    assert store.find_batch("HEAD~2").id == old
+    assert store.find_batch(git(work, "rev-parse", "--short", "HEAD").decode().strip()).id == new
+    git(work, "gc", "-q", "--prune=now")
+    assert store.find_batch("v1").id == old
+
+
 def test_ids_and_names_come_first(work: Path, store: codebatch.Store) -> None:
     first = store.batch(store.snapshot(work), "parse").id
     second = store.batch("latest", "analyze").id
@@ -125,20 +167,21 @@ def test_ids_and_names_come_first(work: Path, store: codebatch.Store) -> None:
     assert store.find_batch("latest").id == second
 
 
-def test_what_is_missing_or_hostile_names_nothing(work: Path) -> None:
-    here = os.fsencode(work)
+def test_what_is_missing_or_hostile_names_nothing(work: Path, store: codebatch.Store) -> None:
     folder = work / ".git"
     (folder / "refs/heads/loop").write_text("ref: refs/heads/loop\n")
     (folder / "refs/heads/bad").write_text("nonsense\n")
     os.mkfifo(folder / "refs/heads/pipe")
     (folder / "refs/heads/out").symlink_to("/etc/passwd")
     for name in ("loop", "bad", "pipe", "out"):
-        assert find_commit(name, here) is None
+        assert resolved(name, work) is None
+    store.snapshot(work)
     tree = git(work, "rev-parse", "HEAD^{tree}").decode().strip()
     (folder / "objects" / tree[:2] / tree[2:]).unlink()
-    assert find_commit("HEAD", here) is None
-    assert find_commit("HEAD~1", here) is not None
-    assert find_commit("HEAD", b"/") is None
+    with pytest.raises(NotFetchedError, match="the top folder is missing"):
+        store.find_snapshot("HEAD")
+    with pytest.raises(SnapshotNotFoundError, match="has the files of HEAD~1"):
+        store.find_snapshot("HEAD~1")
 
 
 @pytest.mark.parametrize("packed", [False, True])

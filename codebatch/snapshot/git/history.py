@@ -170,7 +170,10 @@ class History:
         branch = branch or self.refs.branch()
         if not branch:
             return None
-        settings = list(read_settings(self._common.read(b"config", LARGEST_CONFIG) or b""))
+        try:
+            settings = list(read_settings(self._common.read(b"config", LARGEST_CONFIG) or b""))
+        except (OSError, ValueError):
+            return None
         start = b"branch." + os.fsencode(branch)
         named = dict(settings)
         remote, merge = named.get(start + b".remote"), named.get(start + b".merge")

@@ -76,20 +76,28 @@ class Refs:
         if not name.startswith("refs/"):
             if not _OWN.match(name):
                 return None
-            data = self._own.read(name.encode(), _LARGEST_REF)
-            return None if data is None else data.decode("utf-8", "replace").strip()
+            return _decoded(self._own, name.encode())
         path = os.fsencode(name)
-        with suppress(OSError):  # a folder of refs, perhaps
-            if (data := self._common.read(path, _LARGEST_REF)) is not None:
-                return data.decode("utf-8", "replace").strip()
+        if (loose := _decoded(self._common, path)) is not None:
+            return loose
         packed = self._packed.get(path)
         return packed.decode("ascii", "replace") if packed else None
 
     @cached_property
     def _packed(self) -> dict[bytes, bytes]:
-        lines = (self._common.read(b"packed-refs", _LARGEST_PACKED) or b"").splitlines()
+        lines: list[bytes] = []
+        with suppress(OSError):
+            lines = (self._common.read(b"packed-refs", _LARGEST_PACKED) or b"").splitlines()
         pairs = (line.partition(b" ") for line in lines if line[:1] not in b"#^")
         return {name: found for found, _, name in pairs}
+
+
+def _decoded(folder: Folder, path: bytes) -> str | None:
+    try:
+        data = folder.read(path, _LARGEST_REF)
+    except OSError:
+        return None  # a folder of refs, perhaps, or nothing that may be followed
+    return None if data is None else data.decode("utf-8", "replace").strip()
 
 
 def is_safe(name: str) -> bool:
