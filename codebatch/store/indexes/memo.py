@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgpack
@@ -62,8 +62,8 @@ class Memo:
         self._used: set[Path] = set()
         for path in segments:
             for packed in load_segment(door, path):
-                self._entries[packed[_KEY]] = packed
-                self._places[packed[_KEY]] = path
+                self._entries[key_in(packed)] = packed
+                self._places[key_in(packed)] = path
 
     def lookup(self, key: str) -> FileLines | None:
         """The lines under a key, or None."""
@@ -72,7 +72,7 @@ class Memo:
         if packed is None:
             return None
         self._used.add(self._places[wire_key])
-        entry = _unpacked(packed)
+        entry = unpack_entry(packed)
         return None if entry is None else from_entry(entry)
 
     def freshen(self, now_ns: int) -> None:
@@ -140,7 +140,7 @@ class MemoStore:
         small = [path for path in _below(door, folder, 0) if _size(door, path) <= _SMALL_BYTES]
         if len(small) < _SMALL_SEGMENTS:
             return
-        entries = {e[_KEY]: e for path in sorted(small) for e in load_segment(door, path)}
+        entries = {key_in(e): e for path in sorted(small) for e in load_segment(door, path)}
         written = _write(door, folder, [entries[key] for key in sorted(entries)])
         for path in set(small) - set(written):  # the sum may be there already
             remove_file(door, path)
@@ -148,15 +148,13 @@ class MemoStore:
 
 def is_segment(name: str, data: bytes) -> bool:
     """Return True for the whole bytes of a segment of that name, every entry well-formed."""
-    if _name(data) != name:
-        return False
-    entries = _packed_entries(data)
-    return bool(entries) and None not in map(_unpacked, entries)
+    entries = entries_in(name, data)
+    return bool(entries) and None not in map(unpack_entry, entries)
 
 
 def iter_entries(door: Door, path: Path) -> Iterator[Entry]:
     """Yield the entries of a segment that are well-formed."""
-    return (entry for entry in map(_unpacked, load_segment(door, path)) if entry is not None)
+    return (entry for entry in map(unpack_entry, load_segment(door, path)) if entry is not None)
 
 
 def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
@@ -168,7 +166,28 @@ def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
         data = read_file(door, path, MOST_BYTES)
     except StoreError:
         return ()
-    return _packed_entries(data) if data is not None and _name(data) == path.name else ()
+    return () if data is None else entries_in(path.name, data)
+
+
+def entries_in(name: str, data: bytes) -> tuple[bytes, ...]:
+    """Return what `load_segment` does for the bytes of a segment of that name."""
+    return _packed_entries(data) if _name(data) == name else ()
+
+
+def make_segment(packed: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return the name and the bytes of a segment of these entries, which are ordered by key."""
+    data = compress(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
+    return _name(data), data
+
+
+def key_in(packed: bytes) -> bytes:
+    """Return the key of an entry as it is packed."""
+    return packed[_KEY]
+
+
+def is_by_batch(packed: bytes, batch_id: str) -> bool:
+    """Return True if the batch has computed an entry, which is as it is packed."""
+    return packed.endswith(msgpack.packb(batch_id))
 
 
 def _write(door: Door, folder: Path, packed: list[bytes]) -> list[Path]:
@@ -190,10 +209,9 @@ def _write(door: Door, folder: Path, packed: list[bytes]) -> list[Path]:
 
 
 def _write_one(door: Door, folder: Path, packed: list[bytes]) -> Path:
-    data = compress(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
-    path = folder / _name(data)
-    write_file(door, path, data, durable=False)
-    return path
+    name, data = make_segment(packed)
+    write_file(door, folder / name, data, durable=False)
+    return folder / name
 
 
 def _name(data: bytes) -> str:
@@ -229,8 +247,8 @@ def _has_lines(packed: bytes) -> bool:
     return len(packed) - length <= _AROUND_LINES_BYTES
 
 
-def _unpacked(packed: bytes) -> Entry | None:
-    """Return an entry; None for what is none."""
+def unpack_entry(packed: bytes) -> Entry | None:
+    """Return an entry that was packed; None for what is none."""
     try:
         entry: Entry = msgpack.unpackb(packed, use_list=False)
     except ValueError:

@@ -9,13 +9,16 @@ for what would be computed here.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ArchiveInvalidError
@@ -25,11 +28,25 @@ from codebatch.store.indexes.memo import MemoStore, iter_entries, load_segment
 from codebatch.store.layout import CHUNK_BYTES, MEMO_SUFFIX
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 from codebatch.store.store import StoreDirectory
-from codebatch.store.write_group import WriteGroup
 
 _SEGMENT = re.compile(rf"memo/([0-9a-f]{{1,3}})/([0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)})\Z")
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})\.zst\Z")
 _MAX_MEMBER_BYTES = 256 * 2**20
+
+
+class Member(NamedTuple):
+    """A segment, of the shard whose id ``prefix`` is, or with none an object, compressed, whose
+    ``name`` are 64 hex digits.
+    """
+
+    prefix: str
+    name: str
+    data: bytes
+
+    @property
+    def path(self) -> str:
+        """The name of the member in the archive."""
+        return f"memo/{self.prefix}/{self.name}" if self.prefix else f"objects/{self.name}.zst"
 
 
 @dataclass(frozen=True)
@@ -47,14 +64,14 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
     size = count = 0
     with (
         writing_file(os.fspath(path)) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        new_archive(stream) as add,
     ):
         for shard_id, segment in MemoStore(store.layout).segments():
             data = read_file(store.layout.door, segment, _MAX_MEMBER_BYTES)
             if data is None or not load_segment(store.layout.door, segment):
                 continue  # trimmed meanwhile, or damaged
             count += 1
-            size += _add(archive, f"memo/{shard_id}/{segment.name}", data)
+            size += add(Member(shard_id, segment.name, data))
             for entry in iter_entries(store.layout.door, segment):
                 referenced.update(DIGEST_PREFIX + digest.hex() for digest in entry[3])
         objects = 0
@@ -62,7 +79,7 @@ def export_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
             # Entries that refer to a missing or damaged object are not used, here or there.
             if store.objects.is_intact(digest, CHUNK_BYTES):
                 data = compress(store.objects.read(digest, CHUNK_BYTES))
-                size += _add(archive, f"objects/{digest[len(DIGEST_PREFIX) :]}.zst", data)
+                size += add(Member("", digest[len(DIGEST_PREFIX) :], data))
                 objects += 1
     return ArchiveReport(count, objects, size)
 
@@ -73,61 +90,83 @@ def import_memo(store: StoreDirectory, path: Path) -> ArchiveReport:
     Segments added before it stay, and do no harm: an entry whose objects are not there is not
     used.
     """
+    try:
+        with open(path, "rb") as stream:
+            return import_archive(store, stream, str(path))
+    except OSError as error:
+        raise _invalid(str(path), str(error.strerror or error)) from error
+
+
+def import_archive(store: StoreDirectory, stream: BinaryIO, name: str) -> ArchiveReport:
+    """Add what an archive of that name in a stream remembers, as `import_memo` does."""
     memo = MemoStore(store.layout)
     segments = objects = size = 0
     # Durable, as no run will look at these objects again before it relies on them.
     with store.group(durable=True) as group:
-        for name, data in _members(path):
-            size += len(data)
-            if match := _SEGMENT.match(name):
-                if not memo.add_segment(match[1], match[2], data):
-                    raise _invalid(path, f"{name} is not a segment of a memo")
+        for member in members_of(stream, name):
+            size += len(member.data)
+            if member.prefix:
+                if not memo.add_segment(member.prefix, member.name, member.data):
+                    raise _invalid(name, f"{member.name} is not a segment of a memo")
                 segments += 1
-            elif match := _OBJECT.match(name):
-                _put_object(store, path, match[1], data, group)
-                objects += 1
             else:
-                raise _invalid(path, f"it holds {name!r}, which is no part of a memo")
+                store.objects.put(raw_object(member, name), group)
+                objects += 1
     return ArchiveReport(segments, objects, size)
 
 
-def _put_object(
-    store: StoreDirectory, path: Path, name: str, data: bytes, group: WriteGroup
-) -> None:
+def members_of(stream: BinaryIO, name: str) -> Iterator[Member]:
+    """Yield the members of an archive of that name, whose bytes are not checked yet;
+    `ArchiveInvalidError` at the first that is none.
+    """
     try:
-        raw = decompress(data, CHUNK_BYTES)
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            for info in archive:
+                data = archive.extractfile(info) if info.isreg() else None
+                if data is None or info.size > _MAX_MEMBER_BYTES:
+                    raise _invalid(name, f"it holds {info.name!r}, no file of a sensible size")
+                if match := _SEGMENT.match(info.name):
+                    yield Member(match[1], match[2], data.read())
+                elif match := _OBJECT.match(info.name):
+                    yield Member("", match[1], data.read())
+                else:
+                    raise _invalid(name, f"it holds {info.name!r}, which is no part of a memo")
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        raise _invalid(name, f"not an archive: {error}") from error
+
+
+def raw_object(member: Member, name: str) -> bytes:
+    """Return the bytes of an object in an archive of that name; `ArchiveInvalidError` where they
+    are others than its name says.
+    """
+    try:
+        raw = decompress(member.data, CHUNK_BYTES)
     except CompressionError as error:
-        raise _invalid(path, f"object {name} is damaged: {error}") from error
-    if digest_bytes(raw) != DIGEST_PREFIX + name:
-        raise _invalid(path, f"object {name} has other bytes than its name says")
-    store.objects.put(raw, group)
+        raise _invalid(name, f"object {member.name} is damaged: {error}") from error
+    if digest_bytes(raw) != DIGEST_PREFIX + member.name:
+        raise _invalid(name, f"object {member.name} has other bytes than its name says")
+    return raw
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each member of an archive."""
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isreg() else None
-                if stream is None or member.size > _MAX_MEMBER_BYTES:
-                    raise _invalid(path, f"it holds {member.name!r}, no file of a sensible size")
-                yield member.name, stream.read()
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise _invalid(path, f"not an archive: {error}") from error
-    except OSError as error:
-        raise _invalid(path, str(error.strerror or error)) from error
+@contextlib.contextmanager
+def new_archive(stream: BinaryIO) -> Iterator[Callable[[Member], int]]:
+    """Give what adds a member to an archive and returns its size; the same members give the same
+    bytes.
+    """
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        yield partial(_add, archive)
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> int:
-    member = tarfile.TarInfo(name)  # no time, no owner
-    member.size = len(data)
-    member.mode = 0o644
-    archive.addfile(member, io.BytesIO(data))
-    return len(data)
+def _add(archive: tarfile.TarFile, member: Member) -> int:
+    info = tarfile.TarInfo(member.path)  # no time, no owner
+    info.size = len(member.data)
+    info.mode = 0o644
+    archive.addfile(info, io.BytesIO(member.data))
+    return info.size
 
 
-def _invalid(path: Path, problem: str) -> ArchiveInvalidError:
+def _invalid(name: str, problem: str) -> ArchiveInvalidError:
     return ArchiveInvalidError(
-        f"cannot import {path}: {problem}",
+        f"cannot import {name}: {problem}",
         hints=["name a file that codebatch memo export wrote"],
     )

@@ -27,6 +27,7 @@ __all__ = [
     "FrameReader",
     "FrameWriter",
     "compress",
+    "declared_size",
     "decompress",
     "with_checksum",
     "zstd",
@@ -60,6 +61,15 @@ def decompress(data: bytes, limit: int) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise CompressionError("not one frame, or too large")
     return raw
+
+
+def declared_size(data: bytes) -> int | None:
+    """Return how many bytes a frame says that it has; None where it does not, or is none."""
+    try:
+        size: int | None = zstd.get_frame_info(data).decompressed_size
+    except zstd.ZstdError:
+        return None
+    return size
 
 
 def with_checksum(frame: bytes) -> bytes:
