@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from conftest import OBEYING_PERMISSIONS, REPOSITORY, Outcome, Scanned, run_cli
 
-from codebatch.model.errors import EXIT_CODES, shortage_of
+from codebatch.model.errors import EXIT_CODES
+from codebatch.model.shortage import shortage_of
 
 Main = Callable[..., Outcome]
 LONG = "x" * 5_000

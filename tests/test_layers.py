@@ -26,6 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "model": {"runtime"},
     "store": {"runtime", "model"},
     "tasks": {"runtime", "model"},
+    "remote": {"runtime", "model", "store"},
     "snapshot": {"runtime", "model", "store"},
     "plan": {"model", "tasks"},
     "config": {"runtime", "model", "plan"},
@@ -38,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
     "testing": {"runtime", "model", "tasks", "snapshot", "plan", "shard", "reduction"},
     "status": {"model", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
-    | {"reduction", "cluster", "status"},
+    | {"reduction", "cluster", "status", "remote"},
     "query": {"runtime", "model", "store", "tasks", "snapshot", "processes", "status"},
     "compare": {"model", "store", "status", "query"},
     "patches": {"model", "store", "snapshot", "status", "query"},
@@ -48,9 +49,9 @@ LAYERS: dict[str, set[str]] = {
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "processes"}
     | {"graph"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
-    | {"patches"},
+    | {"patches", "remote"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "shard", "cluster"}
-    | {"testing", "patches"}
+    | {"testing", "patches", "remote"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
     "__init__": {"model", "tasks", "testing", "status", "batch", "api", "config"},
     "__main__": {"runtime", "cli"},
@@ -74,6 +75,7 @@ HOMES = {
     "tree_sitter": {"tasks"},
     "jsonschema": {"model"},
     "yaml": {"tasks"},
+    "obstore": {"remote"},
 }
 # What only `store` may spell. Class and field names do not match: these are file names.
 FILE_NAMES = {

@@ -13,7 +13,7 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 from __future__ import annotations
 
 from codebatch.api.batch import Batch
-from codebatch.api.given import IdLike, PathLike
+from codebatch.api.given import IdLike, PathLike, named_path
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import check_scan, scan
 from codebatch.api.snapshots import Snapshot
@@ -23,7 +23,6 @@ from codebatch.api.store import (
     Store,
     diagnose,
     find_store,
-    named_path,
     open_damaged_store,
     open_store,
     pipelines,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from codebatch.cluster.connect import beside
     from codebatch.patches import apply as patches
     from codebatch.query import inspect
+    from codebatch.remote import location as remotes
     from codebatch.tasks import registry
 else:
     beside = lazy("codebatch.cluster.connect.beside")
@@ -33,6 +34,7 @@ else:
     patches = lazy("codebatch.patches.apply")
     inspect = lazy("codebatch.query.inspect")
     registry = lazy("codebatch.tasks.registry")
+    remotes = lazy("codebatch.remote.location")
 
 TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 
@@ -86,6 +88,7 @@ class Batch(Results):
         performance_report: PathLike | None = None,
         require_reused: bool = False,
         retry_quarantined: bool = False,
+        memo: PathLike | None = None,
         progress: batches.Progress | None = None,
         on_wait: batches.OnWait | None = None,
         on_notice: Callable[[str], None] | None = None,
@@ -104,6 +107,11 @@ class Batch(Results):
         ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet
         or any more, are waited for, ``cluster_timeout`` seconds at most. Dask's report on the run
         is written to ``performance_report``.
+
+        ``memo`` is a remote that shares results: a folder, ``s3://bucket/prefix`` or
+        ``https://host/path``; None is that of ``CODEBATCH_MEMO``, and ``""`` is none. This process
+        reads there what is missing before anything is computed, and adds what was computed at the
+        end. Where that fails, it is said by ``on_notice``, and all is computed here.
 
         Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
         one has to wait for others, ``on_notice`` with what else is worth knowing. ``progress`` is
@@ -126,6 +134,7 @@ class Batch(Results):
             cluster=choose_cluster_settings(
                 transport, cluster_timeout, performance_report, on_notice
             ),
+            memo=remotes.choose_memo(memo),
         )
         with self.annotated():
             return batches.run_batch(self.directory, self.id, options)

@@ -6,7 +6,10 @@ Conversion is here, and once: what is below the API gets texts.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Protocol
+
+from codebatch.model.errors import UsageError
 
 PathLike = str | os.PathLike[str]
 
@@ -33,3 +36,10 @@ def id_of(value: IdLike) -> str:
 def text_of(path: PathLike | None) -> str | None:
     """Return a path, or what may be one, as text."""
     return None if path is None else os.fspath(path)
+
+
+def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
+    """The path, unless it is empty: an unset variable must not mean the current folder."""
+    if not os.fspath(path):
+        raise error("an empty name names no directory", hints=["is a variable not set?"])
+    return Path(path)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
     from codebatch.plan.policy import Settings
+    from codebatch.remote import location as remotes
     from codebatch.snapshot import selection
     from codebatch.tasks.tools import catalogue
 else:
     catalogue = lazy("codebatch.tasks.tools.catalogue")
     definitions = lazy("codebatch.plan.pipeline")
     plan = lazy("codebatch.plan.plan")
+    remotes = lazy("codebatch.remote.location")
     schedulers = lazy("codebatch.batch.scheduler")
     selection = lazy("codebatch.snapshot.selection")
 
@@ -42,6 +44,7 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     scheduler: PathLike | None = None,
     shards: int | None = None,
     performance_report: PathLike | None = None,
+    memo: PathLike | None = None,
 ) -> None:
     """Raise what `scan` would raise later, before anything is written."""
     selection.select(root, include, exclude, ignore=ignore)
@@ -50,6 +53,8 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     schedulers.check_report(text_of(performance_report), chosen)
     if shards is not None:
         plan.check_shards(shards)
+    if (remote := remotes.choose_memo(memo)) is not None:
+        remotes.open_location(remote)
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,12 @@ class _Wanted:
     pipeline: PipelineLike | None
     tasks: Sequence[TaskLike]
     settings: Settings | None
+    memo: PathLike | None
 
     def completed(self, config: Config, root: Roots) -> _Wanted:
         tools = catalogue.load_tools(config.get("tools") or (), config.get("read-config") or ())
         include, exclude = config.patterns(selection.select(root, ignore=False)[0])
+        is_chosen = self.memo is not None or remotes.choose_memo(None) is not None
         is_named = os.environ.get(STORE_VARIABLE)
         return _Wanted(
             store=self.store or (None if is_named else config.get("store")),
@@ -74,6 +81,7 @@ class _Wanted:
             pipeline=config.get("pipeline") if self.pipeline is None else self.pipeline,
             tasks=self.tasks or (*(config.get("tasks") or ()), *tools),
             settings=config.settings.over(self.settings),
+            memo=self.memo if is_chosen else config.get("memo"),
         )
 
 
@@ -92,22 +100,25 @@ def scan(  # noqa: PLR0913 - the options of the command
     shards: int | None = None,
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    memo: PathLike | None = None,
 ) -> tuple[Batch, batches.RunReport]:
     """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
-    everything in one go. ``include`` and ``exclude`` are patterns as for `Store.snapshot`.
-    ``config`` (`codebatch.load_config`) says what the other arguments leave open.
+    everything in one go. ``include`` and ``exclude`` are patterns as for `Store.snapshot`, ``memo``
+    is a remote as for `Batch.run`. ``config`` (`codebatch.load_config`) says what the other
+    arguments leave open.
     """
     root = selection.listed(root)
-    wanted = _Wanted(store, include, exclude, pipeline, tasks, settings)
+    wanted = _Wanted(store, include, exclude, pipeline, tasks, settings, memo)
     if config is not None:
         wanted = wanted.completed(config, root)
     patterns: dict[str, Any] = {"include": wanted.include, "exclude": wanted.exclude}
     steps: dict[str, Any] = {"tasks": wanted.tasks, "settings": wanted.settings, "shards": shards}
-    check_scan(root, wanted.pipeline, **patterns, ignore=ignore, **steps, scheduler=scheduler)
+    where: dict[str, Any] = {"scheduler": scheduler, "memo": wanted.memo}
+    check_scan(root, wanted.pipeline, **patterns, ignore=ignore, **steps, **where)
     opened = open_store(wanted.store, create=True)
     watch = opened.prewarm(scheduler, workers)
     taken = opened.snapshot(
         root, **patterns, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch
     )
     batch = opened.batch(taken, wanted.pipeline, **steps)
-    return batch, batch.run(scheduler, workers=workers)
+    return batch, batch.run(scheduler, workers=workers, memo=wanted.memo)

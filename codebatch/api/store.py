@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codebatch.api.batch import Batch, TaskLike
-from codebatch.api.given import IdLike, PathLike, id_of, text_of
+from codebatch.api.given import IdLike, PathLike, id_of, named_path, text_of
+from codebatch.api.memo import Memo
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.api.snapshots import Snapshot
 from codebatch.model import resources
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
-from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError, UsageError
+from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
 from codebatch.store import LATEST, Asking, StoreDirectory, expecting, init_store
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
     from codebatch.query import show as stored
     from codebatch.query import views
     from codebatch.snapshot import selection, take, take_tree, writer
-    from codebatch.store.indexes import memo_archive as archives
 else:
-    archives = lazy("codebatch.store.indexes.memo_archive")
     batches = lazy("codebatch.batch")
     checks = lazy("codebatch.api.checking")
     comparisons = lazy("codebatch.compare.compare")
@@ -70,13 +69,6 @@ STORE_VARIABLE = "CODEBATCH_STORE"
 
 Roots = PathLike | Sequence[PathLike]  # a directory, or several directories and files
 PipelineLike = PathLike | Mapping[str, object] | Sequence[TaskLike]
-
-
-def named_path(path: PathLike, error: type[UsageError] = UsageError) -> Path:
-    """The path, unless it is empty: an unset variable must not mean the current folder."""
-    if not os.fspath(path):
-        raise error("an empty name names no directory", hints=["is a variable not set?"])
-    return Path(path)
 
 
 def find_store(path: PathLike | None = None) -> Path:
@@ -117,7 +109,7 @@ def open_damaged_store(path: PathLike | None = None) -> Store:
     return Store(open_damaged(find_store(path)))
 
 
-class Store:
+class Store(Memo):
     """A store: take snapshots into it, make batches from them, find both again.
 
     ``created`` says whether opening it has made it.
@@ -286,14 +278,6 @@ class Store:
     def show(self, text: IdLike) -> Document:
         """The stored document of what `find` finds; of an object, how it is stored."""
         return stored.show(self.directory, self.find(text))
-
-    def export_memo(self, path: PathLike) -> archives.ArchiveReport:
-        """Write the whole memo to a file, for another machine."""
-        return archives.export_memo(self.directory, named_path(path))
-
-    def import_memo(self, path: PathLike) -> archives.ArchiveReport:
-        """Remember what `export_memo` wrote, here or on another machine."""
-        return archives.import_memo(self.directory, named_path(path))
 
     def gc(
         self,

@@ -27,6 +27,7 @@ class RunOptions:
     With ``require_reused`` nothing is computed: `NotReusedError` where something would have to be.
     With ``retry_quarantined``, what is quarantined is tried again, in shards that are done as well.
     With ``anew``, nothing is taken over from other batches. ``limits`` hold in worker processes.
+    ``memo`` is a remote that shares results: a folder or a URL.
     """
 
     scheduler: str | None = None
@@ -39,3 +40,4 @@ class RunOptions:
     anew: bool = False
     limits: Limits = field(default_factory=choose_limits)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    memo: str | None = None

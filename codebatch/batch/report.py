@@ -25,7 +25,8 @@ class RunReport:
     """The outcome of a run over ``file_count`` files. ``files`` counts results, one per task and
     file, and those that are quarantined once more; ``quarantined`` names them with task and code.
     ``seconds`` is wall time. ``cluster`` is what was used of one. ``nodes`` counts the values in
-    the trees of batch tasks, which are no files.
+    the trees of batch tasks, which are no files. ``memo`` says what was read from a remote and what
+    was written to it: packs, results and bytes of each; None where nothing was.
     """
 
     batch_id: str
@@ -40,6 +41,7 @@ class RunReport:
     cluster: ClusterUsage | None = None
     nodes: Mapping[str, int] = field(default_factory=dict)
     file_count: int = 0
+    memo: Mapping[str, Mapping[str, int]] | None = None
 
 
 class RunInterrupted(KeyboardInterrupt):

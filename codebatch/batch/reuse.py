@@ -82,14 +82,13 @@ class Reuse:
         """
         if self._base is None:
             return {shard.shard_id: shard.bytes for shard in shards}
-        return {shard.shard_id: self._new_in(self._base, shard) for shard in shards}
+        return {one.shard_id: sum(file.size for file in self.new_files(one)) for one in shards}
 
-    def _new_in(self, base: tuple[str, Plan], shard: PlannedShard) -> int:
-        known = self._lines_of(base, shard.shard_id)
+    def new_files(self, shard: PlannedShard) -> list[InputFile]:
+        """Return the files in a shard that the base batch does not have as they are."""
+        known = self._lines_of(self._base, shard.shard_id) if self._base else ()
         lines = self._store.batches.read_shard_inputs(self._batch_id, shard).splitlines()
-        return sum(
-            InputFile.from_document(json.loads(line)).size for line in lines if line not in known
-        )
+        return [InputFile.from_document(json.loads(line)) for line in lines if line not in known]
 
     def _lines_of(self, batch: tuple[str, Plan], shard_id: str) -> frozenset[bytes]:
         """The inputs of a shard of a batch; none where it has no such shard, or not whole."""

@@ -1,10 +1,10 @@
 """Run what is pending of a batch, and record what happened.
 
-What other batches have is linked first. Then a run trusts the store, not the scheduler: after
-every round the states of the shards are read back, and what has no valid state is run again
-under a new attempt, a few times. A run holds a lease and claims shards, which end with it; nothing
-is locked, so a run may be killed at any instant and resumed anywhere. Runs of the same batch share
-its shards (`batch.coordination`).
+What other batches have is linked first, then what a remote has is fetched. After that, a run trusts
+the store, not the scheduler: after every round the states of the shards are read back, and what has
+no valid state is run again under a new attempt, a few times. A run holds a lease and claims shards,
+which end with it; nothing is locked, so a run may be killed at any instant and resumed anywhere.
+Runs of the same batch share its shards (`batch.coordination`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from codebatch.batch.report import (
     report_run,
 )
 from codebatch.batch.reuse import Reuse
+from codebatch.batch.sharing import SharedResults
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now, seconds_at
 from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
@@ -76,7 +77,7 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     report = run.finish(began, interrupted=interrupted)
     if interrupted:
         raise RunInterrupted(report)
-    return report
+    return run.shared.publish(report)
 
 
 def finish_run(
@@ -107,11 +108,10 @@ class Run:
     whose states are this run's work, with or without a receipt, ``base`` the batch that has most
     files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
     is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
-    the progress.
-    ``_asked`` counts how often each shard was asked for, ``_new_bytes`` how much of it the base
-    batch does not have, ``_done`` holds the states whose outputs
-    were found to match them, which a run checks once; ``_inherited`` says that earlier runs left
-    the batch unfinished: their states are read whole, with all objects they refer to.
+    the progress, ``shared`` the remote. ``_asked`` counts how often each shard was asked for,
+    ``_new_bytes`` how much of it the base batch does not have, ``_done`` holds the states whose
+    outputs were found to match them, which a run checks once; ``_inherited`` says that earlier runs
+    left the batch unfinished: their states are read whole, with all objects they refer to.
     """
 
     coordination: Coordination
@@ -131,6 +131,7 @@ class Run:
         self.reductions = Reductions(
             store, self.plan, self.journal, options.on_wait, self.batch_status
         )
+        self.shared = SharedResults(store, batch_id, self.plan, self.options)
         self._asked: Counter[str] = Counter()
         self._new_bytes: dict[str, int] = {}
         self._done: dict[tuple[str, str], ShardState] = {}
@@ -158,9 +159,8 @@ class Run:
         if self._inherited:
             return False
         found = self.batch_status()
-        if found.status == DONE and found.result == self.store.batches.load(self.batch_id).get(
-            "result"
-        ):
+        result = self.store.batches.load(self.batch_id).get("result")
+        if found.status == DONE and found.result == result:
             self._start_idle(0)
             return True
         self._done.clear()  # to be looked at again when the lease is held
@@ -191,6 +191,7 @@ class Run:
             self._start_idle(not_done)
             self.journal.watch(self.plan, found.states)
             return None
+        self.shared.fetch(pending, reuse)
         self._new_bytes = reuse.new_bytes(pending)
         work = sum(self._new_bytes.values())
         executor = choose_executor(self.options, self.plan.tasks, self.usage, work)
@@ -365,10 +366,9 @@ class Run:
             receipt = self.arrived.get(shard_id)
             if receipt is None or batch_status.shard_status(shard_id) == DONE:
                 continue
-            if batch_status.has_failed(shard_id, receipt.attempt):
-                continue
             error = receipt.error or {}
-            if error.get("code") == NotReusedError.code:
+            is_recorded = batch_status.has_failed(shard_id, receipt.attempt)
+            if is_recorded or error.get("code") == NotReusedError.code:
                 continue
             if error.get("code") == BatchNotFoundError.code:
                 raise BatchNotFoundError(str(error.get("message")))

@@ -51,7 +51,7 @@ CONDITIONS = (
 
 _OF_RUN = (
     *("scheduler", "workers", "file_timeout", "memory_limit", "transport", "cluster_timeout"),
-    *("performance_report", "tasks"),
+    *("performance_report", "memo", "tasks"),
 )
 
 

@@ -260,6 +260,7 @@ OPTIONS: Mapping[str, Offers] = {
     "--include": _paths("file"),
     "--kind": _listed(_kinds),
     "--language": _languages,
+    "--memo": _paths("dir"),
     "--metric": _words(METRICS),
     "--output": _paths("file"),
     "--path": _files,
@@ -289,4 +290,5 @@ _ARGUMENTS: Mapping[str, Offers] = {
     "NAME|FILE.json": _tools,
     "NAME|PATH": _pipelines,
     "PATH": _paths("file"),
+    "URL": _paths("dir"),
 }

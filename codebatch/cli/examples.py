@@ -44,6 +44,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "inspect": ("codebatch inspect src/app.py", "codebatch inspect src/app.py --at 120"),
     "memo export": ("codebatch memo export results.memo",),
     "memo import": ("codebatch memo import results.memo",),
+    "memo pull": ("codebatch memo pull s3://team-results/codebatch",),
+    "memo push": ("codebatch memo push /mnt/team/results", "codebatch memo push --prune"),
     "name rm": ("codebatch name rm release-1",),
     "name set": ("codebatch name set release-1 latest",),
     "names": ("codebatch names",),

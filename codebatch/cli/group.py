@@ -25,8 +25,8 @@ from codebatch.model.errors import (
     MachineExhaustedError,
     StoreReadError,
     UsageError,
-    shortage_of,
 )
+from codebatch.model.shortage import shortage_of
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:

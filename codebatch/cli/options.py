@@ -209,6 +209,13 @@ wait_option = click.option(
 )
 
 
+memo_option = click.option(
+    "--memo",
+    metavar="URL",
+    help="Where results are shared with other stores: a folder, s3://bucket/prefix or "
+    "https://host/path. What is missing is read there first, what was computed is added at the "
+    "end. Default: $CODEBATCH_MEMO, else nowhere.",
+)
 RUN_OPTIONS: tuple[Option, ...] = (
     click.option(
         "--scheduler",
@@ -253,6 +260,7 @@ RUN_OPTIONS: tuple[Option, ...] = (
         metavar="FILE",
         help="On a cluster: write Dask's report on the run there, as HTML.",
     ),
+    memo_option,
 )
 
 

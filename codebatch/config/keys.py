@@ -80,7 +80,9 @@ _KEYS = (
         "max_new",
         frozenset({"check"}),
     ),
-    Key("memo", _TEXT, "Where results are shared: a folder or a URL.", "memo", ALL),
+    Key(
+        "memo", _TEXT, "Where results are shared: a folder or a URL.", "memo", ALL, "CODEBATCH_MEMO"
+    ),
     Key(
         "settings",
         {"type": "object", "additionalProperties": _TABLE},

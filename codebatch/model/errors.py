@@ -8,7 +8,6 @@ messages in one place.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 
 EXIT_OK = 0
@@ -31,7 +30,8 @@ EXIT_CODES: Mapping[int, str] = {
     "written",
     EXIT_SHARDS_FAILED: "the batch ran to its end, but shards failed",
     EXIT_STORE: "the store, snapshot, batch or object is missing, damaged or incompatible, the "
-    "store cannot be read or written, or this machine lacks memory, processes or open files",
+    "store or the remote of memo push or pull cannot be read or written, or this machine lacks "
+    "memory, processes or open files",
     EXIT_LOCKED: "another command removes or repairs something in the store, or runs the batch to "
     "be removed or tried again",
     EXIT_CLUSTER: "the cluster cannot be reached or cannot run this batch, or this command has "
@@ -343,6 +343,22 @@ class ArchiveInvalidError(UsageError, code="ARCHIVE_INVALID"):
     """A file to import is no memo archive, or a damaged one."""
 
 
+class RemoteInvalidError(UsageError, code="REMOTE_INVALID"):
+    """What is named as a remote for shared results is none."""
+
+
+class RemoteError(CodeBatchError, code="REMOTE_FAILED", exit_code=EXIT_STORE):
+    """A remote for shared results that cannot be reached, read or written."""
+
+
+class RemoteDamagedError(RemoteError, code="REMOTE_DAMAGED"):
+    """A file at a remote that is not what it should be."""
+
+
+class RemoteFormatError(RemoteError, code="REMOTE_INCOMPATIBLE"):
+    """A remote of a format this version does not read."""
+
+
 # Errors of the process or the machine that computed a shard: they say nothing about the shard.
 ENVIRONMENT_ERRORS = (
     DiskExhaustedError,
@@ -354,33 +370,3 @@ ENVIRONMENT_ERRORS = (
     ToolchainMismatchError,
 )
 TRANSIENT_ERRORS = (MemoryExhaustedError, WorkerLostError)
-
-_NO_HANDLES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-_NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
-# What Python and the loader of libraries say, without a number, where the system refuses.
-_NO_THREAD = "can't start new thread"
-_NO_FOLDER = "No usable temporary directory found"
-_NOT_LOADED = ("failed to map segment", "cannot allocate memory", "Too many open files")
-
-
-def shortage_of(error: BaseException, *, memory_is_limited: bool) -> Exception | None:
-    """Return what to raise for an error which means that this process is short of something: it
-    says nothing about the file, and elsewhere, or later, there may be enough. None for others.
-
-    Memory that runs out where it is limited stays a `MemoryError`: the file may be to blame. What
-    a store cannot write is no `OSError`, so a disk without room is that of temporary files.
-    """
-    cause = error if isinstance(error, OSError) else error.__cause__
-    code = cause.errno if isinstance(cause, OSError) else None
-    no_memory = isinstance(error, MemoryError) or code == errno.ENOMEM
-    if no_memory and memory_is_limited:
-        return MemoryError(str(error))
-    text = str(error)
-    what = ": ".join(filter(None, (type(error).__name__, text)))
-    not_loaded = isinstance(error, ImportError) and any(words in text for words in _NOT_LOADED)
-    no_thread = isinstance(error, RuntimeError) and text == _NO_THREAD
-    if no_memory or code in _NO_HANDLES or not_loaded or no_thread:
-        return MemoryExhaustedError(f"this process has no memory or handles left: {what}")
-    if code in _NO_ROOM or _NO_FOLDER in what:
-        return DiskExhaustedError(f"this process has no room for temporary files: {what}")
-    return None

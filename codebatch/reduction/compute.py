@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from codebatch.model.digest import digest_bytes
-from codebatch.model.errors import ShardFailedError, TaskFailedError, shortage_of
+from codebatch.model.errors import ShardFailedError, TaskFailedError
 from codebatch.model.records import PlannedTask, Record
+from codebatch.model.shortage import shortage_of
 from codebatch.reduction import values
 from codebatch.reduction.scatter import pack_records
 from codebatch.reduction.tree import COMBINE, FINISH, MAP, children_of, combine_key, finish_key

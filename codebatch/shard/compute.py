@@ -20,11 +20,11 @@ from codebatch.model.errors import (
     CodeBatchError,
     NotReusedError,
     TaskFailedError,
-    shortage_of,
 )
 from codebatch.model.keys import file_key
 from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record
+from codebatch.model.shortage import shortage_of
 from codebatch.runtime.gc_paused import collect_young
 from codebatch.tasks.base import Preparation, Task, ToolCrashedError
 from codebatch.tasks.file import File

@@ -25,6 +25,7 @@ FREE = {
         "--max-file-size",
         "--max-memo-bytes",
         "--max-memo-days",
+        "--max-size",
         "--memory-limit",
         "--min",
         "--name",

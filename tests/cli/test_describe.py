@@ -38,6 +38,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "improvements": [["improvements", "OLD", "latest"]],
     "inspect": [["inspect", "pkg/cart.py"], ["inspect", "style.py"]],
     "memo export": [["memo", "export", "MEMO"]],
+    "memo push": [["memo", "push", "REMOTE"]],
     "names": [["names"]],
     "plan": [["plan"], ["plan", "--pipeline", "parse"], ["plan", "--batch", "latest"]],
     "query diagnostics": [["query", "diagnostics", "--language", "python"]],
@@ -62,7 +63,7 @@ VIEWS: dict[str, list[list[str]]] = {
 # Commands that change a store, or need none.
 OTHERS = {
     *("api", "apply", "batch init", "batch rm", "config show", "gc", "init", "memo import"),
-    *("check", "name rm", "name set"),
+    *("check", "memo pull", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
     *("sarif import", "tool certify", "tool import", "tools"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),
@@ -115,6 +116,7 @@ def ways_of(name: str, compared: Scanned) -> Iterator[list[str]]:
     ids = {
         "OLD": str(rows[1]["batch_id"]),
         "MEMO": str(compared.tree.parent / "memo.tar"),
+        "REMOTE": str(compared.tree.parent / "remote"),
         "SNAPSHOT": str(rows[0]["snapshot_id"]),
         "OBJECT": str(compared.batch.inspect("pkg/cart.py")["object"]),
     }

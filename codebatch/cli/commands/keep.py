@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from codebatch.maintenance.gc import GarbageReport
     from codebatch.maintenance.stats import StoreStats
     from codebatch.maintenance.verify import VerifyReport, problems
+    from codebatch.remote.shared import PullReport, PushReport
     from codebatch.store.indexes.memo_archive import ArchiveReport
 else:
     problems = lazy("codebatch.maintenance.verify.problems")
@@ -239,9 +240,12 @@ def _garbage_lines(report: GarbageReport) -> Iterator[str]:
         output.write_note(f"left, as it is no folder of the store: {place}")
 
 
+_REMOTE = click.argument("memo", metavar="[URL]", required=False)
+
+
 @click.group("memo")
 def memo_group() -> None:
-    """Carry what was computed before between machines."""
+    """Share what was computed before with other stores."""
 
 
 @command(click.argument("file", metavar="FILE"), name="export", group=memo_group)
@@ -262,6 +266,59 @@ def memo_import(call: Call, file: str) -> None:
     """
     report = call.open().import_memo(file)
     call.write(report, _archive_lines("imported", report))
+
+
+@command(
+    _REMOTE,
+    click.option(
+        "--max-size",
+        "max_bytes",
+        type=SIZE,
+        metavar="SIZE",
+        help="How much the remote may have from now on, as 512MiB: what was added first goes then. "
+        "At first: 2GiB.",
+    ),
+    click.option(
+        "--prune",
+        is_flag=True,
+        help="Remove what killed commands have left there, where it is a day old. Not on https.",
+    ),
+    name="push",
+    group=memo_group,
+)
+def memo_push(call: Call, memo: str | None, **options: Any) -> None:
+    """Add what the store remembers to a remote: all results that are not there.
+
+    A remote is a folder, s3://bucket/prefix, or https://host/path where GET and PUT are answered.
+    Runs with --memo add what they have computed themselves.
+    """
+    report = call.open().push_memo(memo, on_notice=output.write_note, **options)
+    call.write(report, _pushed_lines(report))
+
+
+@command(_REMOTE, name="pull", group=memo_group)
+def memo_pull(call: Call, memo: str | None) -> None:
+    """Remember everything that a remote has and the store does not.
+
+    Pull only what you would have computed by yourself: its results are taken as they are. Runs with
+    --memo read what they need themselves.
+    """
+    report = call.open().pull_memo(memo, on_notice=output.write_note)
+    call.write(report, _pulled_lines(report))
+
+
+def _pushed_lines(report: PushReport) -> Iterator[str]:
+    results, packs = counted(report.results, "result"), counted(report.packs, "pack")
+    yield f"pushed {results} in {packs}, {size(report.bytes)}"
+    if report.removed or report.left:
+        left = f", {report.left:,} could not be" if report.left else ""
+        yield f"  {counted(report.removed, 'file')} removed{left}"
+    yield f"  the remote has {counted(report.remote_packs, 'pack')}, {size(report.remote_bytes)}"
+
+
+def _pulled_lines(report: PullReport) -> Iterator[str]:
+    results, packs = counted(report.results, "result"), counted(report.packs, "pack")
+    yield f"pulled {results} in {packs}, {size(report.bytes)}"
 
 
 def _archive_lines(verb: str, report: ArchiveReport) -> Iterator[str]:

@@ -123,7 +123,8 @@ def run(
         finish(call, batch, report, fail_on)
     with libraries_silenced():
         percent = 100 if sample is None else sample
-        found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **call.options)
+        options = {name: value for name, value in call.options.items() if name != "memo"}
+        found = batch.recheck(percent, replace=replace, on_notice=output.write_note, **options)
     differs = bool(found.differ) and not found.replaced
     by_severity = _severities(batch, fail_on)
     call.write(found, _recheck_lines(call, found, differs=differs), found.batch_id)
@@ -158,6 +159,8 @@ def _leave(call: Call, batch: api.Batch, fail_on: str | None, **options: Any) ->
             hints=["leave out --detach, or ask later: codebatch errors --fail-on LEVEL"],
         )
     of_run = dict(call.options)
+    if of_run.pop("memo") is not None:
+        output.write_note("--memo is for a run that this command awaits: it is not used")
     if of_run.pop("transport") == SHIPPED:
         raise UsageError(
             "workers that never see the store get their work from this command: it has to stay",
@@ -258,6 +261,8 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
         yield f"  nodes    {report.nodes['computed']:,} computed, {report.nodes['reused']:,} reused"
     if report.cluster is not None:
         yield f"  cluster  {usage_words(report.cluster)}"
+    if report.memo is not None:
+        yield f"  memo     {_shared_words(report.memo)}"
     for message, shards_with in _by_message(report).items():
         where = f"shard {shards_with[0]}"
         if len(shards_with) > 1:
@@ -286,6 +291,13 @@ def _by_message(report: RunReport) -> dict[str, list[str]]:
     for error in report.errors:
         found.setdefault(str(error["message"]), []).append(str(error["shard_id"]))
     return found
+
+
+def _shared_words(memo: Mapping[str, Mapping[str, int]]) -> str:
+    """Return ``120 results read from 1 pack, 4 written``."""
+    read, written = memo["read"], memo["written"]
+    packs = counted(read["packs"], "pack")
+    return f"{counted(read['results'], 'result')} read from {packs}, {written['results']:,} written"
 
 
 def _results(counts: Mapping[str, int]) -> str:

@@ -89,6 +89,7 @@ def scan(
         scheduler=scheduler,
         shards=shards,
         performance_report=call.options["performance_report"],
+        memo=call.options["memo"],
     )
     opened = call.open(create=True)
     if opened.created:

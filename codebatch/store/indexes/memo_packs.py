@@ -3,6 +3,9 @@
 A pack is named by the digest of its bytes, and the same entries with the same objects give the same
 packs. Each has whole entries: what an entry refers to is in the same pack. So any pack may be
 missing, and costs no more than its own entries.
+
+The *head* of an entry tells it from others without its whole key: the first digit of the id of its
+shard, and the first 7 bytes of its key. What reads trees alone may have one key in several shards.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from codebatch.store.objects.compression import compress, declared_size
 from codebatch.store.store import StoreDirectory
 
 PACK_BYTES = 128 * 2**20  # at most, of a whole one
+HEAD_BYTES = 8
 TARGET_BYTES = 32 * 2**20  # of entries before, and objects after compression
 _MOST_UNPACKED_BYTES = 2**30
 
@@ -48,10 +52,10 @@ FindObject = Callable[[bytes], bytes | None]  # 32 bytes of a digest to the comp
 
 @dataclass(frozen=True)
 class Pack:
-    """The bytes of a pack, the keys of its entries in order, and how many objects it has."""
+    """The bytes of a pack, the heads of its entries in order, and how many objects it has."""
 
     data: bytes
-    keys: tuple[bytes, ...]
+    heads: tuple[bytes, ...]
     objects: int
 
     @cached_property
@@ -60,14 +64,19 @@ class Pack:
         return hashlib.sha256(self.data).hexdigest()
 
 
+def head_of(shard_id: str, key: bytes) -> bytes:
+    """Return the head of an entry with that key of a shard."""
+    return shard_id[:1].encode() + key[: HEAD_BYTES - 1]
+
+
 def pack_memo(
     store: StoreDirectory,
-    is_wanted: Callable[[bytes], bool],
+    known: Collection[bytes] = (),
     shard_ids: Collection[str] | None = None,
     batch_id: str | None = None,
 ) -> Iterator[Pack]:
-    """Yield packs of the entries with the keys that are wanted; of these shards alone, or those
-    that a batch has computed. Those whose objects are not there, whole, are left out.
+    """Yield packs of all entries but those with a head that is known; of these shards alone, or
+    those that a batch has computed. Those whose objects are not there, whole, are left out.
     """
 
     def find_object(digest: bytes) -> bytes | None:
@@ -76,23 +85,29 @@ def pack_memo(
         except StoreError:
             return None  # such an entry is not used, here or there
 
-    return _packs(_entries(store, is_wanted, shard_ids, batch_id), find_object)
+    return _packs(_entries(store, known, shard_ids, batch_id), find_object)
 
 
-def merge_packs(packs: Collection[bytes]) -> Iterator[Pack]:
-    """Yield packs that hold what these hold; `ArchiveInvalidError` where one is none."""
-    entries: dict[tuple[str, bytes], bytes] = {}
-    objects: dict[bytes, bytes] = {}
-    for data in packs:
-        name = hashlib.sha256(data).hexdigest()
+class PackMerge:
+    """What several packs hold, to be packed anew. State: entries by shard and key, and objects."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, bytes], bytes] = {}
+        self._objects: dict[bytes, bytes] = {}
+
+    def add(self, data: bytes, name: str) -> None:
+        """Take what a pack holds; `ArchiveInvalidError` where it is none."""
         for member in _members(data, name):
             if not member.prefix:
                 raw_object(member, name)
-                objects[bytes.fromhex(member.name)] = member.data
+                self._objects[bytes.fromhex(member.name)] = member.data
             for packed in entries_in(member.name, member.data) if member.prefix else ():
-                entries[member.prefix, key_in(packed)] = packed
-    ordered = ((prefix, packed) for (prefix, _), packed in sorted(entries.items()))
-    return _packs(ordered, objects.get)
+                self._entries[member.prefix, key_in(packed)] = packed
+
+    def packs(self) -> Iterator[Pack]:
+        """Yield packs of all that was taken, as far as it is whole."""
+        entries = ((shard_id, packed) for (shard_id, _), packed in sorted(self._entries.items()))
+        return _packs(entries, self._objects.get)
 
 
 def import_pack(store: StoreDirectory, data: bytes, name: str) -> ArchiveReport:
@@ -102,10 +117,11 @@ def import_pack(store: StoreDirectory, data: bytes, name: str) -> ArchiveReport:
     return import_archive(store, io.BytesIO(data), name)
 
 
-def known_keys(store: StoreDirectory) -> Iterator[bytes]:
-    """Yield the keys of all entries of the memo."""
-    for _, path in MemoStore(store.layout).segments():
-        yield from map(key_in, load_segment(store.layout.door, path))
+def known_heads(store: StoreDirectory) -> Iterator[bytes]:
+    """Yield the heads of all entries of the memo."""
+    for shard_id, path in MemoStore(store.layout).segments():
+        for packed in load_segment(store.layout.door, path):
+            yield head_of(shard_id, key_in(packed))
 
 
 def _members(data: bytes, name: str) -> Iterator[Member]:
@@ -121,7 +137,7 @@ def _members(data: bytes, name: str) -> Iterator[Member]:
 
 def _entries(
     store: StoreDirectory,
-    is_wanted: Callable[[bytes], bool],
+    known: Collection[bytes],
     shard_ids: Collection[str] | None,
     batch_id: str | None,
 ) -> Entries:
@@ -132,7 +148,7 @@ def _entries(
             key: packed
             for _, path in segments
             for packed in load_segment(store.layout.door, path)
-            if is_wanted(key := key_in(packed))
+            if head_of(shard_id, key := key_in(packed)) not in known
             and (batch_id is None or is_by_batch(packed, batch_id))
         }
         yield from ((shard_id, found[key]) for key in sorted(found))
@@ -180,5 +196,7 @@ class _Filling:
                 add(Member(shard_id, *make_segment(packed)))
             for digest, data in sorted(self.objects.items()):
                 add(Member("", digest.hex(), data))
-        keys = {key_in(one) for packed in self.entries.values() for one in packed}
-        return Pack(stream.getvalue(), tuple(sorted(keys)), len(self.objects))
+        heads = [
+            head_of(id_, key_in(one)) for id_, packed in self.entries.items() for one in packed
+        ]
+        return Pack(stream.getvalue(), tuple(sorted(heads)), len(self.objects))

@@ -1,0 +1,197 @@
+"""A remote at a server that answers GET and PUT, perhaps DELETE, over HTTPS.
+
+A token in ``CODEBATCH_MEMO_TOKEN`` is sent as that of a bearer, else what ``.netrc`` has for the
+host. A redirection is followed to the same server only, and never with credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import netrc
+import os
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import IO
+from urllib.parse import urlsplit
+
+from codebatch.model.errors import RemoteError
+from codebatch.remote.location import Blob
+
+TOKEN_VARIABLE = "CODEBATCH_MEMO_TOKEN"  # noqa: S105 - the name of a variable
+
+_ABSENT = (404, 410)
+_CHANGED = (409, 412)
+_REMOVES_NOTHING = (403, 405, 501)
+_PORTION = 2**16
+_LEAST_BYTES_PER_SECOND = 2**17  # of a file; slower ones are given up
+
+
+class ServerLocation:
+    """Files below a URL."""
+
+    def __init__(self, url: str, seconds: float, *, is_here: bool) -> None:
+        self._url = url
+        self._seconds = seconds
+        proxies = urllib.request.ProxyHandler({}) if is_here else urllib.request.ProxyHandler()
+        context = ssl.create_default_context()
+        self._opener = urllib.request.build_opener(
+            proxies, _SameServer(), urllib.request.HTTPSHandler(context=context)
+        )
+
+    def read(self, name: str, limit: int) -> Blob | None:
+        """Get a file, in bounded time."""
+        with self._answer("GET", name) as answer:
+            if answer.status in _ABSENT:
+                return None
+            _check(answer)
+            data = self._body(answer, limit)
+            return Blob(data, _strong(answer.headers.get("ETag")))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there."""
+        with self._answer("PUT", name, data) as answer:
+            _check(answer)
+
+    def swap(self, name: str, data: bytes, before: Blob | None) -> bool:
+        """Put a file there, on condition that what was read is there still, where it has a tag."""
+        headers = {}
+        if before is None:
+            headers["If-None-Match"] = "*"
+        elif before.tag is not None:
+            headers["If-Match"] = before.tag
+        with self._answer("PUT", name, data, headers) as answer:
+            if answer.status in _CHANGED:
+                return False
+            _check(answer)
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Remove a file; many servers do not."""
+        with self._answer("DELETE", name) as answer:
+            if answer.status in _REMOVES_NOTHING:
+                return False
+            if answer.status not in _ABSENT:
+                _check(answer)
+        return True
+
+    def ages(self) -> None:
+        """Return None: a server lists nothing."""
+
+    def _body(self, answer: http.client.HTTPResponse, limit: int) -> bytes:
+        said = answer.headers.get("Content-Length", "")
+        length = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
+        start = time.monotonic() + self._seconds
+        data = bytearray()
+        while portion := answer.read1(_PORTION):
+            data += portion
+            if len(data) > limit:
+                raise RemoteError("the remote sends more than there can be")
+            if time.monotonic() - start > len(data) / _LEAST_BYTES_PER_SECOND:
+                raise RemoteError("the remote is too slow")
+        if length is not None and len(data) != length:
+            raise RemoteError("the remote ended the connection in the middle")
+        return bytes(data)
+
+    @contextlib.contextmanager
+    def _answer(
+        self,
+        method: str,
+        name: str,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        request = urllib.request.Request(f"{self._url}/{name}", data, method=method)  # noqa: S310 - http or https
+        request.add_header("User-Agent", "codebatch")
+        if data is not None:
+            request.add_header("Content-Type", "application/octet-stream")
+        for key, value in (headers or {}).items():
+            request.add_header(key, value)
+        if credentials := self._credentials():
+            request.add_unredirected_header("Authorization", credentials)
+        seconds = self._seconds + len(data or b"") / _LEAST_BYTES_PER_SECOND
+        try:
+            with _opened(self._opener, request, seconds) as answer:
+                yield answer
+        except TimeoutError as error:
+            raise RemoteError("the remote does not answer in time") from error
+        except urllib.error.URLError as error:
+            raise RemoteError(f"the remote cannot be reached: {_reason(error)}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise RemoteError(f"the remote broke the connection: {_reason(error)}") from error
+
+    def _credentials(self) -> str | None:
+        if token := os.environ.get(TOKEN_VARIABLE):
+            if not token.isascii() or not token.isprintable():
+                raise RemoteError(f"{TOKEN_VARIABLE} is no token")
+            return f"Bearer {token}"
+        place = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+        try:
+            found = netrc.netrc(place).authenticators(urlsplit(self._url).hostname or "")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, netrc.NetrcParseError, UnicodeDecodeError) as error:
+            raise RemoteError(f"{place} cannot be read") from error
+        if found is None:
+            return None
+        pair = f"{found[0]}:{found[2]}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+
+class _SameServer(urllib.request.HTTPRedirectHandler):
+    """Follows to where the request has gone, and nowhere else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the request to follow with; None, which makes the answer an error, else."""
+        if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2] or req.get_method() != "GET":
+            return None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(
+    opener: urllib.request.OpenerDirector, request: urllib.request.Request, seconds: float
+) -> http.client.HTTPResponse:
+    try:
+        answer: http.client.HTTPResponse = opener.open(request, timeout=seconds)
+    except urllib.error.HTTPError as error:
+        if isinstance(error.fp, http.client.HTTPResponse):
+            return error.fp
+        raise
+    return answer
+
+
+def _check(answer: http.client.HTTPResponse) -> None:
+    if answer.status in (401, 403):
+        raise RemoteError(f"the remote refuses access: it answers {answer.status}")
+    if not 200 <= answer.status < 300:
+        raise RemoteError(f"the remote answers {answer.status}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return in a few words what the system says; nothing that the remote says."""
+    inner = getattr(error, "reason", None)
+    cause = inner if isinstance(inner, BaseException) else error
+    if isinstance(cause, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
+
+
+def _strong(tag: str | None) -> str | None:
+    """Return a tag that can be a condition: a weak one never holds in one."""
+    if tag is None or not (tag.startswith('"') and tag.isascii() and tag.isprintable()):
+        return None
+    return tag
