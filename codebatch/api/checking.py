@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import IdLike, PathLike, id_of
+from codebatch.api.snapshots import Snapshot
 from codebatch.compare.baseline import (
     Baseline,
     Entry,
@@ -19,21 +20,34 @@ from codebatch.compare.baseline import (
 )
 from codebatch.compare.diff import ADDED, Finding, improvements, place_key, regressions
 from codebatch.model.digest import Document
-from codebatch.model.errors import BaseNotFoundError, ShardFailedError
+from codebatch.model.errors import (
+    BaseNotFoundError,
+    CodeBatchError,
+    RepositoryNotFoundError,
+    ShardFailedError,
+)
 from codebatch.model.records import DONE, SEVERITIES
 from codebatch.query.filters import RecordFilter
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
-from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX
+from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, expecting
 
 if TYPE_CHECKING:
     from codebatch import export as exports
-    from codebatch.api.snapshots import Snapshot
     from codebatch.api.store import PipelineLike, Store
-    from codebatch.plan.pipeline import Settings
-    from codebatch.snapshot import take
+    from codebatch.compare import compare as comparisons
+    from codebatch.export import links
+    from codebatch.plan.policy import Settings
+    from codebatch.snapshot import selection, take
+    from codebatch.snapshot.git import base as bases
+    from codebatch.snapshot.git import history
 else:
+    bases = lazy("codebatch.snapshot.git.base")
+    comparisons = lazy("codebatch.compare.compare")
     exports = lazy("codebatch.export")
+    links = lazy("codebatch.export.links")
+    history = lazy("codebatch.snapshot.git.history")
+    selection = lazy("codebatch.snapshot.selection")
 
 _DIAGNOSTIC = "diagnostic"
 
@@ -102,7 +116,7 @@ def rows_of(findings: Sequence[Finding]) -> list[Document]:
     return [{**finding.record, "change": finding.change} for finding in findings]
 
 
-def check(  # noqa: PLR0913 - what is compared, and the options of a scan
+def check(  # noqa: PLR0913 - what is compared, and how it is shown
     store: Store,
     root: PathLike = ".",
     base: IdLike | None = None,
@@ -110,16 +124,9 @@ def check(  # noqa: PLR0913 - what is compared, and the options of a scan
     staged: bool = False,
     rev: str | None = None,
     baseline: PathLike | None = None,
-    pipeline: PipelineLike | None = None,
-    tasks: Sequence[TaskLike] = (),
-    settings: Settings | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    ignore: bool = True,
-    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    link_base: str | None = None,
     environ: Mapping[str, str] | None = None,
-    on_files: take.Progress | None = None,
-    **run: Any,
+    **options: Any,
 ) -> CheckReport:
     """Return what is new in a directory since ``base``: a revision of git, a name, a snapshot, or a
     batch, whose tree is what counts: the pipeline is run over it and over the directory, as far as
@@ -128,52 +135,99 @@ def check(  # noqa: PLR0913 - what is compared, and the options of a scan
 
     Findings in the file ``baseline`` are not new. With it alone, there is no base. With neither,
     the base is what the build of a pull request names in ``environ`` (``os.environ``), else where
-    the branch left its upstream or the default branch.
+    the branch left its upstream or the default branch. The ``options`` are those of
+    `finished_batch`.
 
-    ``on_files`` is told of files while a snapshot is taken; ``run`` are options of `Batch.run`.
+    Links of the report are below the URL ``link_base``, or where ``environ`` says that the forge
+    shows the files of the commit.
     """
+    environ = os.environ if environ is None else environ
     known = None if baseline is None else read_baseline(os.fspath(baseline))
-    selection: dict[str, Any] = {
-        "include": include,
-        "exclude": exclude,
-        "ignore": ignore,
-        "max_file_bytes": max_file_bytes,
-        "progress": on_files,
-    }
-
-    def ran(snapshot: Snapshot) -> Batch:
-        return _run(store.batch(snapshot, pipeline, tasks=tasks, settings=settings), run)
-
-    against, found_base = None, _Base(None)
+    selection.select(root)  # an error where it is no directory
+    found, against = _Base(), None
     if base is not None or known is None:
-        found_base = _find_base(store, root, base, selection, environ)
-        against = None if found_base.snapshot is None else ran(found_base.snapshot)
-    head = ran(store.snapshot(root, **_head_of(staged=staged, rev=rev), **selection))
-    return _report(store, head, against, found_base, known)
+        found = _find_base(store, root, base, environ)
+        tree = root if found.snapshot is None else found.snapshot
+        against = finished_batch(store, tree, rev=found.commit, **options)
+    head = finished_batch(store, root, staged=staged, rev=rev, **options)
+    link_base = link_base or links.link_base_of(environ, head.asking.checkout.commit)
+    return _report(head, against, found, known, folder=_folder_of(root), link_base=link_base)
+
+
+def finished_batch(  # noqa: PLR0913 - the options of a scan
+    store: Store,
+    tree: PathLike | Snapshot,
+    *,
+    staged: bool = False,
+    rev: str | None = None,
+    pipeline: PipelineLike | None = None,
+    tasks: Sequence[TaskLike] = (),
+    settings: Settings | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    ignore: bool = True,
+    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    on_files: take.Progress | None = None,
+    **run: Any,
+) -> Batch:
+    """Return the batch of a pipeline over a directory, which a snapshot is taken of, or over a
+    snapshot, run unless it is done; `ShardFailedError` where shards of it fail. ``on_files`` is
+    told of files as they are taken; ``run`` are options of `Batch.run`.
+    """
+    if not isinstance(tree, Snapshot):
+        tree = store.snapshot(
+            tree,
+            include=include,
+            exclude=exclude,
+            ignore=ignore,
+            max_file_bytes=max_file_bytes,
+            progress=on_files,
+            **_part_of(staged=staged, rev=rev),
+        )
+    batch = store.batch(tree, pipeline, tasks=tasks, settings=settings)
+    if batch.load_status().status == DONE:
+        return batch
+    report = batch.run(**run)
+    if report.status != DONE:
+        failed, total = report.shards["failed"], report.shards["total"]
+        why = f": {report.errors[0]['message']}" if report.errors else ""
+        raise ShardFailedError(
+            f"nothing can be compared: {failed} of {total} shards of {batch.id} failed{why}",
+            hints=[f"try again: codebatch resume --batch {batch.id}"],
+        )
+    return batch
 
 
 class _Base(NamedTuple):
-    """The tree to compare with: None where there is none, and the commit if it is one."""
+    """The tree to compare with, a snapshot or a commit of the directory's repository, in words."""
 
-    snapshot: Snapshot | None
+    snapshot: Snapshot | None = None
     commit: str | None = None
     words: str = ""
 
 
 def _find_base(
-    store: Store,
-    root: PathLike,
-    base: IdLike | None,
-    selection: Mapping[str, Any],
-    environ: Mapping[str, str] | None,
+    store: Store, root: PathLike, base: IdLike | None, environ: Mapping[str, str]
 ) -> _Base:
     """Return the base that is named, or else the one that git and the environment tell of."""
     if base is not None and (found := _find_in_store(store, base)) is not None:
         return found
-    raise BaseNotFoundError(
-        "there is nothing to compare with: no --base is given, and this is no git repository",
-        hints=["name one: --base NAME, a name that a scan was given", "or use --baseline FILE"],
-    )
+    here = os.fsencode(os.path.abspath(root))
+    try:
+        if base is None:
+            commit, words = bases.find_base(here, environ)
+        else:
+            words = id_of(base)
+            with history.open_history(here) as repository:
+                commit = repository.require(words).hash
+    except RepositoryNotFoundError as error:
+        named = "no --base is given" if base is None else f"the store has no {id_of(base)}"
+        raise BaseNotFoundError(
+            f"there is nothing to compare with: {named}, and {os.fspath(root)} is in no git "
+            "repository",
+            hints=["give scans names, and name one: --base NAME", "or use --baseline FILE"],
+        ) from error
+    return _Base(None, commit, f"{words}, commit {commit[:12]}")
 
 
 def _find_in_store(store: Store, base: IdLike) -> _Base | None:
@@ -194,36 +248,37 @@ def _find_in_store(store: Store, base: IdLike) -> _Base | None:
     return _Base(store.find_snapshot(text), words=words)
 
 
-def _head_of(*, staged: bool, rev: str | None) -> dict[str, Any]:
+def _part_of(*, staged: bool, rev: str | None) -> dict[str, Any]:
     """Return what of a work tree is taken."""
     return {name: value for name, value in (("staged", staged), ("rev", rev)) if value}
 
 
-def _run(batch: Batch, options: Mapping[str, Any]) -> Batch:
-    """Return the batch when it is done; `ShardFailedError` where shards of it have failed."""
-    if batch.load_status().status == DONE:
-        return batch
-    report = batch.run(**options)
-    if report.status != DONE:
-        failed, total = report.shards["failed"], report.shards["total"]
-        why = f": {report.errors[0]['message']}" if report.errors else ""
-        raise ShardFailedError(
-            f"nothing can be compared: {failed} of {total} shards of {batch.id} failed{why}",
-            hints=[f"try again: codebatch resume --batch {batch.id}"],
-        )
-    return batch
+def _folder_of(root: PathLike) -> str:
+    """Return where in the work tree of git a directory is, with a slash at the end."""
+    here = os.path.realpath(os.fsencode(root))
+    try:
+        with history.open_history(here) as repository:
+            top = repository.top
+    except CodeBatchError:
+        return ""
+    folder = b"" if top is None else os.path.relpath(here, os.path.realpath(top))
+    return "" if folder in (b"", b".") else f"{os.fsdecode(folder)}/"
 
 
 def _report(
-    store: Store, head: Batch, against: Batch | None, base: _Base, known: Baseline | None
+    head: Batch, against: Batch | None, base: _Base, known: Baseline | None, **places: Any
 ) -> CheckReport:
+    """Compare the head with a base and with what is known."""
     status = head.load_status()
-    found, fixed, notes = None, list[Finding](), tuple[str, ...]()
+    old, found, fixed, notes = None, None, list[Finding](), tuple[str, ...]()
     every = [*head.records(kind=_DIAGNOSTIC)] if known is not None or against is None else []
     if against is None:
         new = [Finding(ADDED, record) for record in sorted(every, key=place_key)]
     else:
-        found = store.compare(against, head, kind=_DIAGNOSTIC)
+        old = against.load_status()
+        filters = RecordFilter(kind=_DIAGNOSTIC)
+        with expecting(head.directory.layout, against.id, head.id):
+            found = comparisons.compare_batches(head.directory, old, status, filters)
         new, fixed = regressions(found.diff), improvements(found.diff, found.rename_map)
         notes = found.notes
     if known is not None:
@@ -239,11 +294,12 @@ def _report(
         base.commit,
         base.words,
         exports.Selection(
-            store.directory,
+            head.directory,
             status,
             RecordFilter(),
-            base=None if against is None else against.load_status(),
+            base=old,
             baseline=known,
             comparison=found,
+            **places,
         ),
     )

@@ -273,12 +273,14 @@ class Results(Collection):
         *,
         base: IdLike | None = None,
         limited: bool = True,
+        link_base: str | None = None,
         task: str | None = None,
         **filters: Any,
     ) -> exports.ExportReport:
         """Write matching records as ``jsonl``, ``csv`` or ``parquet``, patches as ``patch``, or
-        findings as ``sarif`` or ``github``, compared with ``base``; ``limited=False`` writes more
-        than GitHub takes.
+        findings as ``sarif``, ``github``, ``gitlab``, ``junit`` or ``md``, compared with ``base``;
+        ``limited=False`` writes more than GitHub takes. Places in ``md`` are links below the URL
+        ``link_base``.
         """
         others = [] if base is None else [self._status_of(base)]
         batch_status, chosen = self._select(*others, **filters)
@@ -289,5 +291,6 @@ class Results(Collection):
             task_id=task,
             base=others[0] if others else None,
             limited=limited,
+            link_base=link_base,
         )
         return exports.export_records(selection, format, stream)

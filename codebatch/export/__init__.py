@@ -10,6 +10,9 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from codebatch.export.github import write_github
+from codebatch.export.gitlab import write_gitlab
+from codebatch.export.junit import write_junit
+from codebatch.export.markdown import write_markdown
 from codebatch.export.patch import write_patch
 from codebatch.export.sarif import write_sarif
 from codebatch.export.selection import ExportReport, Selection
@@ -34,10 +37,14 @@ _WRITERS = {
     "parquet": write_parquet,
     "sarif": write_sarif,
     "github": write_github,
+    "gitlab": write_gitlab,
+    "junit": write_junit,
+    "md": write_markdown,
     "patch": write_patch,
 }
 FORMATS = tuple(_WRITERS)
-FINDING_FORMATS = ("sarif", "github")
+FINDING_FORMATS = ("sarif", "github", "gitlab", "junit", "md")
+LIMITED_FORMATS = ("sarif", "github", "md")
 BINARY_FORMATS = ("parquet",)
 
 __all__ = [
@@ -54,13 +61,13 @@ def export_records(selection: Selection, name: str, stream: BinaryIO) -> ExportR
     """Write the selected records to ``stream`` in the format of that name."""
     if name not in FORMATS:
         raise UsageError(f"unknown format: {name}", hints=[f"choose one of {', '.join(FORMATS)}"])
-    if name not in FINDING_FORMATS:
-        # Settings that mean nothing to a format are refused rather than passed over.
-        hints = [f"{' and '.join(FINDING_FORMATS)} do"]
-        if selection.base is not None:
-            raise UsageError(f"the format {name} does not compare with a base", hints=hints)
-        if not selection.limited:
-            raise UsageError(f"the format {name} has no limit to lift", hints=hints)
+    # Settings that mean nothing to a format are refused rather than passed over.
+    if name not in FINDING_FORMATS and selection.base is not None:
+        hints = [f"{', '.join(FINDING_FORMATS)} do"]
+        raise UsageError(f"the format {name} does not compare with a base", hints=hints)
+    if name not in LIMITED_FORMATS and not selection.limited:
+        hints = [f"{', '.join(LIMITED_FORMATS)} do"]
+        raise UsageError(f"the format {name} has no limit to lift", hints=hints)
     report = _WRITERS[name](selection, stream)
     unfinished = _unfinished_note(selection)
     return replace(report, notes=(*unfinished, *report.notes))

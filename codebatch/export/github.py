@@ -41,7 +41,7 @@ def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
     limit = STEP_LIMIT if selection.limited else None
     kept, totals = choose(shown, limit, _by_severity_and_place, severity_of)
     for result in kept:
-        annotation = _annotation(result, rule_of(result.record, results.rules))
+        annotation = _annotation(selection, result, rule_of(result.record, results.rules))
         stream.write(annotation.encode("utf-8") + b"\n")
     left_out = totals - count_severities(kept)
     notes = results.notes
@@ -60,10 +60,10 @@ def _by_severity_and_place(result: Result) -> Key:
     return (SEVERITIES.index(severity_of(result)), *place_of(result))
 
 
-def _annotation(result: Result, rule: Rule) -> str:
+def _annotation(selection: Selection, result: Result, rule: Rule) -> str:
     record = result.record
     properties = {
-        "file": record["path"],
+        "file": selection.place_of(record),
         "line": record["line"],
         "col": record["column"],
         "title": f"{record['code']} {rule.title}",

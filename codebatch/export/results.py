@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from codebatch.compare.baseline import Baseline, entry_of
 from codebatch.compare.compare import Comparison, compare_batches
-from codebatch.compare.diff import SEVERITY, regressions
+from codebatch.compare.diff import SEVERITY, improvements, regressions
 from codebatch.export.selection import Selection
 from codebatch.model.errors import UsageError
 from codebatch.model.records import SEVERITIES, Record, path_key
@@ -48,13 +48,16 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """All findings of a selection, lazily, the rules that there are, by code, and what limits the
-    comparison with the base.
+    """All findings of a selection, lazily, the rules that there are, by code, what limits the
+    comparison with the base, whether there is any, and how many findings of the base are gone, or
+    less severe.
     """
 
     each: Iterator[Result]
     rules: Mapping[str, Rule]
     notes: tuple[str, ...] = ()
+    is_compared: bool = False
+    fixed: int = 0
 
 
 def load_results(selection: Selection) -> Results:
@@ -70,13 +73,16 @@ def load_results(selection: Selection) -> Results:
         rules = rules_of(findings.batch_status.plan)
         state = None if findings.baseline is None else NEW
         results = (Result(record, state) for record in findings.records())
-        return Results(_without_known(results, findings.baseline), rules)
+        is_compared = findings.baseline is not None
+        return Results(_without_known(results, findings.baseline), rules, (), is_compared)
     found = findings.comparison or compare_batches(
         findings.store, findings.base, findings.batch_status, RecordFilter(kind=_DIAGNOSTIC)
     )
     rules = {**rules_of(findings.base.plan), **rules_of(findings.batch_status.plan)}
     compared = _compared(findings, findings.base, found)
-    return Results(_without_known(compared, findings.baseline), rules, found.notes)
+    fixed = sum(findings.takes(one.record) for one in improvements(found.diff, found.rename_map))
+    each = _without_known(compared, findings.baseline)
+    return Results(each, rules, found.notes, is_compared=True, fixed=fixed)
 
 
 def place_of(result: Result) -> Key:
@@ -160,7 +166,7 @@ def _absent(selection: Selection, base: BatchStatus, found: Comparison) -> Itera
         rows = file_rows(selection.store, base, RecordFilter(language=filters.language))
         paths = frozenset(row["path"] for row in rows)
     for record in found.diff.removed:
-        if selection.task_id not in (None, record["task_id"]) or not filters.matches(record):
+        if not selection.takes(record):
             continue
         if paths is None or record["path"] in paths:
             yield record

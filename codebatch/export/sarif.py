@@ -79,7 +79,7 @@ def _run(
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the snapshot."}}},
         "properties": properties,
-        "results": [_result(result, numbers) for result in sorted(kept, key=place_of)],
+        "results": [_result(selection, result, numbers) for result in sorted(kept, key=place_of)],
     }
 
 
@@ -111,7 +111,7 @@ def _rule(rule: Rule) -> Document:
     return document if rule.link is None else {**document, "helpUri": rule.link}
 
 
-def _result(result: Result, numbers: dict[str, int]) -> Document:
+def _result(selection: Selection, result: Result, numbers: dict[str, int]) -> Document:
     record = result.record
     document: Document = {
         "ruleId": record["code"],
@@ -123,7 +123,7 @@ def _result(result: Result, numbers: dict[str, int]) -> Document:
             {
                 "physicalLocation": {
                     "artifactLocation": {
-                        "uri": path_uri(str(record["path"])),
+                        "uri": path_uri(selection.place_of(record)),
                         "uriBaseId": _ROOT,
                     },
                     "region": {"startLine": record["line"], "startColumn": record["column"]},

@@ -18,7 +18,9 @@ from codebatch.store import StoreDirectory
 class Selection:
     """Which records of which batch. ``base`` is the batch that findings are compared with, and
     ``comparison`` the outcome where that is known; those in ``baseline`` are not new either way.
-    ``limited``: keep to what the consumer of the format takes.
+    ``limited``: keep to what the consumer of the format takes. ``folder`` is where in its
+    repository the tree is, with a slash at its end, and ``link_base`` the URL that the paths there
+    are appended to.
     """
 
     store: StoreDirectory
@@ -29,6 +31,16 @@ class Selection:
     limited: bool = True
     baseline: Baseline | None = None
     comparison: Comparison | None = None
+    folder: str = ""
+    link_base: str | None = None
+
+    def place_of(self, record: Record) -> str:
+        """Return the path of a record from the root of its repository."""
+        return f"{self.folder}{record['path']}"
+
+    def takes(self, record: Record) -> bool:
+        """Return whether a record passes, whatever the language of its file is."""
+        return self.task_id in (None, record["task_id"]) and self.filters.matches(record)
 
     def records(self) -> Iterator[Record]:
         """The records, read lazily: by task, shard and path."""

@@ -15,6 +15,7 @@ from codebatch.model.records import path_key
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_LINE_ENDS = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 def unicode_text(value: object) -> str:
@@ -25,6 +26,13 @@ def unicode_text(value: object) -> str:
 def log_text(value: object) -> str:
     """The text with control characters, direction marks and lone surrogates escaped."""
     return _CONTROL.sub(_escape, str(value))
+
+
+def line_text(value: object) -> str:
+    """The text as `log_text`, on one line, and with nothing in it that the log of a build takes
+    for a command of its own wherever it stands.
+    """
+    return log_text(value).translate(_LINE_ENDS).replace("##[", r"##\x5b")
 
 
 def path_uri(path: str) -> str:

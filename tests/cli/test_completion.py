@@ -20,7 +20,7 @@ COMMANDS = dict(iter_commands(cli))
 # Options whose values are numbers, sizes, times, or texts of one's own.
 FREE = {
     *("--at", "--cluster-timeout", "--config", "--depth", "--draw", "--file-timeout"),
-    *("--grace", "--ignore", "--largest", "--limit", "--line", "--lines", "--max"),
+    *("--grace", "--ignore", "--largest", "--limit", "--line", "--lines", "--link-base", "--max"),
     *(
         "--max-file-size",
         "--max-memo-bytes",

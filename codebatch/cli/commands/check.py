@@ -12,7 +12,7 @@ import click
 from codebatch import api
 from codebatch.api.checking import CheckReport, rows_of
 from codebatch.cli.command import Call, command
-from codebatch.cli.commands.export import writing_to
+from codebatch.cli.commands.export import link_base_option, writing_to
 from codebatch.cli.commands.runs import shown, told
 from codebatch.cli.gate import check_new, check_stale
 from codebatch.cli.options import (
@@ -78,6 +78,7 @@ path_argument = click.argument("path", default=".", metavar="[PATH]")
         metavar="FILE",
         help="Findings that are not new; without --base, all others are. See codebatch baseline.",
     ),
+    link_base_option,
     click.option("--fail-on-stale", is_flag=True, help="Exit 1 if --baseline has stale entries."),
     *TREE_OPTIONS,
     click.option(

@@ -15,11 +15,28 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.export import BINARY_FORMATS, FORMATS
+from codebatch.export.links import checked_base
 from codebatch.export.text import log_text
 from codebatch.store.destination import writing_file
 
 _STDOUT = "-"
 _LONE_RETURN = re.compile(r"\r(?!\n)")
+
+
+link_base_option = click.option(
+    "--link-base",
+    metavar="URL",
+    callback=lambda _, __, url: url and _link_base(url),
+    help="md: link places below this URL, as https://host/repository/blob/COMMIT. Default: what "
+    "the build says.",
+)
+
+
+def _link_base(url: str) -> str:
+    found = checked_base(url)
+    if found is None:
+        raise click.BadParameter(f"{url!r} is no http: or https: URL")
+    return found
 
 
 @command(
@@ -37,13 +54,23 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
     click.option(
         "--base",
         metavar="ID",
-        help="sarif, github: compare with this batch. sarif states what is new, unchanged, "
-        "updated or absent; github lists what is new or updated.",
+        help="Of findings: compare with this batch. sarif states what is new, unchanged, updated "
+        "or absent; the other formats list what is new or more severe.",
     ),
-    click.option("--no-limit", is_flag=True, help="sarif, github: write more than GitHub takes."),
+    click.option(
+        "--no-limit", is_flag=True, help="sarif, github, md: write more than GitHub takes."
+    ),
+    link_base_option,
     select=("task", "kind", "severity", "code", "path", "language"),
 )
-def export(call: Call, name: str, target: str, base: str | None, no_limit: bool) -> None:
+def export(
+    call: Call,
+    name: str,
+    target: str,
+    base: str | None,
+    no_limit: bool,
+    link_base: str | None,
+) -> None:
     """Write records or findings of a batch in a format for other programs.
 
     \b
@@ -52,11 +79,14 @@ def export(call: Call, name: str, target: str, base: str | None, no_limit: bool)
     parquet  the same, typed; needs pip install 'codebatch[parquet]'
     sarif    findings as SARIF 2.1.0, for code scanning and editors
     github   findings as annotations of a GitHub Actions step
+    gitlab   findings for GitLab's Code Quality
+    junit    findings as failed test cases, in JUnit's XML
+    md       findings as Markdown, for a comment or a summary
     patch    changes that tasks propose, as one diff for git apply and patch -p1
 
     GitHub takes 25,000 results and 10 MB (gzip) of a SARIF run and shows 5,000 of them; of a step
-    it shows 10 annotations of each severity. What goes beyond is left out, the least severe
-    first, and a note on stderr says how much; --no-limit writes all.
+    it shows 10 annotations of each severity; a comment holds 65,536 characters. What goes beyond
+    is left out, the least severe first, and a note on stderr says how much; --no-limit writes all.
 
     With --json, a document about the export is printed; the export itself then needs --output.
     """  # noqa: D301 - click's mark for a paragraph that it leaves as it is
@@ -70,8 +100,9 @@ def export(call: Call, name: str, target: str, base: str | None, no_limit: bool)
         call.name_trees(batch)
     batch.on_unfinished = lambda _: None  # which the report has among its notes
     against = None if base is None else opened.find_batch(base)
+    options: dict[str, Any] = {"base": against, "limited": not no_limit, "link_base": link_base}
     with writing_to(target) as stream:
-        report = batch.export(name, stream, base=against, limited=not no_limit, **call.filters)
+        report = batch.export(name, stream, **options, **call.filters)
     for note in report.notes:
         output.write_note(f"note: {note}")
     left_out = {"total": sum(report.left_out.values()), "by_severity": {**report.left_out}}

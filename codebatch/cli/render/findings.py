@@ -10,6 +10,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,10 +94,9 @@ def by_file(rows: Sequence[Row], source: Source) -> Iterator[str]:
     for path, of_file in itertools.groupby(rows, lambda row: str(row["path"])):
         # A path of hostile trees may start with the mark of a command: the same file, not so.
         shown = f"./{path}" if path.lstrip().startswith("::") else path
-        yield click.style(printable(shown), bold=True)
-        for block in _excerpts(list(of_file), source):
-            yield from (line.replace("##[", "##\\x5b") for line in block)
-        yield ""
+        head = click.style(printable(shown), bold=True)
+        for line in (head, *chain.from_iterable(_excerpts(list(of_file), source)), ""):
+            yield line.replace("##[", r"##\x5b")
 
 
 def one_a_line(rows: Sequence[Row]) -> Iterator[str]:
