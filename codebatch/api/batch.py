@@ -17,17 +17,22 @@ from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.api import baselines
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import sarif as logs
     from codebatch.cluster.connect import beside
+    from codebatch.compare import compare as comparisons
+    from codebatch.compare.baseline import BaselineReport
     from codebatch.patches import apply as patches
     from codebatch.query import inspect
     from codebatch.remote import location as remotes
     from codebatch.tasks import registry
 else:
     beside = lazy("codebatch.cluster.connect.beside")
+    baselines = lazy("codebatch.api.baselines")
     batches = lazy("codebatch.batch")
+    comparisons = lazy("codebatch.compare.compare")
     explanations = lazy("codebatch.batch.explain")
     forecasts = lazy("codebatch.batch.forecast")
     logs = lazy("codebatch.batch.sarif")
@@ -243,6 +248,24 @@ class Batch(Results):
         """
         return patches.apply_patches(
             self.directory, self.load_status(), os.fspath(directory), task, dry_run=dry_run
+        )
+
+    @of_batch
+    def write_baseline(
+        self, file: PathLike, change: baselines.Change = "create", *, attributes: bool = True
+    ) -> BaselineReport:
+        """Write the findings of the batch, which has to be done, to a baseline file for
+        `Store.check`: ``create`` makes it, ``update`` adds findings that are not in it and drops
+        entries that stand for none any more, ``prune`` only drops.
+
+        What adds to it also has the ``.gitattributes`` beside it, inside of a work tree of git, say
+        that lines of both sides are kept where it is merged, unless ``attributes`` is false.
+        """
+        status = self.load_status()
+        comparisons.check_done(status)
+        findings = [*self.records(kind="diagnostic")]
+        return baselines.change_baseline(
+            os.fspath(file), change, self.id, findings, attributes=attributes
         )
 
     @of_batch

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "api": ("codebatch api --json",),
     "apply": ("codebatch apply . --dry-run", "codebatch apply src --task fix"),
+    "baseline create": ("codebatch baseline create", "codebatch baseline create --batch main"),
+    "baseline prune": ("codebatch baseline prune",),
+    "baseline update": ("codebatch baseline update . --baseline codebatch-baseline.txt",),
     "batch init": (
         "codebatch batch init --snapshot latest --pipeline full",
         "codebatch batch init --task checks.py:todos --name todos",

@@ -44,6 +44,7 @@ SECTIONS = {
     },
     "Compare batches": {
         "check": "check:check",
+        "baseline": "baseline:baseline_group",
         "diff": "compare:diff",
         "regressions": "compare:regressions_command",
         "improvements": "compare:improvements_command",

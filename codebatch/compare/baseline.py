@@ -16,9 +16,11 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from codebatch.compare.diff import UNREAD
+from codebatch.model.digest import Document
 from codebatch.model.errors import BaselineInvalidError
 from codebatch.model.records import Record, path_key
 from codebatch.store.destination import writing_file
@@ -28,6 +30,7 @@ DEFAULT_FILE = "codebatch-baseline.txt"
 _HEADER = "# Known findings, written by codebatch baseline: fingerprint, code, path."
 _MOST_BYTES = 2**26
 _LINE = re.compile(r"([0-9a-f]{16}) ([A-Za-z][A-Za-z0-9_.-]{0,63}) (.+)")
+_LISTS = ("added", "removed")
 _MARKS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 # All that ends a line somewhere, steers a terminal, or is the sign of an escape.
 _ESCAPED = re.compile(
@@ -47,6 +50,25 @@ class Entry(NamedTuple):
 Baseline = frozenset[Entry]
 
 
+@dataclass(frozen=True)
+class BaselineReport:
+    """A baseline file as it was written from a batch: how many entries it has, and those that were
+    added and removed, by path; ``attributes`` is the file that was told how to merge it.
+    """
+
+    file: str
+    batch_id: str
+    entries: int
+    added: tuple[Entry, ...]
+    removed: tuple[Entry, ...]
+    attributes: str | None = None
+
+    def as_document(self) -> Document:
+        """Return what the commands print as JSON."""
+        lists = {name: [one._asdict() for one in getattr(self, name)] for name in _LISTS}
+        return {**vars(self), **lists}
+
+
 def entry_of(record: Record) -> Entry:
     """Return the entry that stands for a finding."""
     return Entry(str(record["fingerprint"]), str(record["code"]), str(record["path"]))
@@ -57,14 +79,18 @@ def entries_of(records: Iterable[Record]) -> Baseline:
     return frozenset(map(entry_of, records))
 
 
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries in the order of paths."""
+    return sorted(entries, key=lambda entry: (path_key(entry.path), entry.code, entry.fingerprint))
+
+
 def stale_entries(baseline: Baseline, records: Iterable[Record]) -> list[Entry]:
     """Return the entries of which none of all findings of a tree is left, in the order of paths. In
     a file that cannot be looked at any more (`UNREAD`), findings were not looked for.
     """
     found = entries_of(records)
     unread = {entry.path for entry in found if entry.code in UNREAD}
-    stale = (entry for entry in baseline - found if entry.path not in unread)
-    return sorted(stale, key=lambda entry: (path_key(entry.path), entry.code, entry.fingerprint))
+    return in_order(entry for entry in baseline - found if entry.path not in unread)
 
 
 def read_baseline(name: str) -> Baseline:

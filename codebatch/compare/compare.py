@@ -45,11 +45,7 @@ def compare_batches(
 ) -> Comparison:
     """Compare batch ``b`` with the older batch ``a``, as far as ``filters`` let records pass."""
     for batch_status in (a, b):
-        if batch_status.status != DONE:
-            raise BatchUnfinishedError(
-                f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
-                hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
-            )
+        check_done(batch_status)
     filters = filters_for(store, filters, a, b)
     tasks = [task for task in a.states if task in b.states]
     equal = _equal_shards(a, b, tasks, filters)
@@ -74,6 +70,15 @@ def compare_batches(
         new_files=frozenset(new.keys() - old.keys() - old_names.keys()),
         gone_files=frozenset(old.keys() - new.keys() - new_names.keys()),
     )
+
+
+def check_done(batch_status: BatchStatus) -> None:
+    """Raise `BatchUnfinishedError` unless a batch is done."""
+    if batch_status.status != DONE:
+        raise BatchUnfinishedError(
+            f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
+            hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
+        )
 
 
 def _equal_shards(

@@ -127,3 +127,64 @@ def test_without_a_base_it_says_what_to_do(tmp_path: Path, main: Main) -> None:
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "BASE_NOT_FOUND"
     assert any("--baseline" in hint for hint in error["hints"])
+
+
+# -- baseline files --------------------------------------------------------------------------------
+
+
+def on(tree: Path, store: Path, *more: object) -> tuple[object, ...]:
+    return (tree, "--store", store, "--scheduler", "sync", *more)
+
+
+def test_a_baseline_file_in_place_of_a_base(tmp_path: Path, main: Main) -> None:
+    tree, store, file = tmp_path / "tree", tmp_path / "store", tmp_path / "known.txt"
+    write_tree(tree, {**BASE})
+    made = main("baseline", "create", *on(tree, store, "--output", file))
+    assert made.code == 0
+    assert made.out.splitlines()[0] == f"{file}  4 entries: 4 added, 0 removed"
+    again = main("baseline", "create", *on(tree, store, "--output", file, "--json"))
+    assert json.loads(again.stdout)["error"]["code"] == "BASELINE_INVALID"
+    words = on(tree, store, "--baseline", file)
+    assert main("check", *words).code == 0
+    (tree / "pkg/old.py").unlink()
+    write_tree(tree, {"pkg/app.py": HEAD["pkg/app.py"]})
+    done = main("check", *words, "--fail-on", "error")
+    assert done.code == 0  # a warning is new, and entries are stale
+    stale = [line for line in done.out.splitlines() if line.startswith("stale: ")]
+    assert [line.split()[2:] for line in stale] == [
+        ["L101", "pkg/app.py"],
+        *[["L101", "pkg/old.py"]] * 2,
+    ]
+    assert "1 new finding: 1 warning; 0 fixed, 1 as before, 3 stale entries\n" in done.out
+    failed = main("check", *words, "--fail-on", "error", "--fail-on-stale")
+    assert failed.code == 1
+    assert failed.err.splitlines()[-1] == "exit code 1: --fail-on-stale, 3 stale entries"
+    document = json.loads(main("baseline", "prune", *words, "--json").stdout)
+    assert (len(document["removed"]), document["added"]) == (3, [])
+    document = json.loads(main("baseline", "update", *words, "--json").stdout)
+    assert (document["removed"], len(document["added"])) == ([], 1)
+    assert main("check", *words, "--fail-on-stale").code == 0
+
+
+def test_what_is_known_is_not_new_since_a_base(
+    compared: tuple[Path, Path], main: Main, tmp_path: Path
+) -> None:
+    tree, store = compared
+    file = tmp_path / "known.txt"
+    assert main("baseline", "create", *on(tree, store, "--output", file)).code == 0
+    forms = ("--format", "github", "--format", f"sarif:{tmp_path / 'sarif'}")
+    done = main(*words(compared, "--baseline", file), *forms)
+    assert (done.code, done.out) == (0, "")
+    results = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
+    assert {result["baselineState"] for result in results} == {"absent", "unchanged"}
+
+
+def test_a_damaged_baseline_file_is_said_before_anything_is_run(tmp_path: Path, main: Main) -> None:
+    tree = write_tree(tmp_path / "tree", {**BASE})
+    file = tmp_path / "known.txt"
+    file.write_text("# head\nnonsense\n")
+    for command in (("check",), ("baseline", "update"), ("baseline", "prune")):
+        done = main(*command, *on(tree, tmp_path / "store", "--baseline", file))
+        assert done.code == 2
+        assert f"{file}, line 2: it is no entry" in done.err
+    assert not codebatch.open_store(tmp_path / "store").batches()

@@ -63,7 +63,8 @@ VIEWS: dict[str, list[list[str]]] = {
 # Commands that change a store, or need none.
 OTHERS = {
     *("api", "apply", "batch init", "batch rm", "config show", "gc", "init", "memo import"),
-    *("check", "memo pull", "name rm", "name set"),
+    *("baseline create", "baseline prune", "baseline update", "check", "memo pull"),
+    *("name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
     *("sarif import", "tool certify", "tool import", "tools"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),

@@ -517,7 +517,8 @@ def unescaped(text: str) -> str:
 
 
 def test_formats_are_named_in_a_line_where_none_is_given(scanned: Scanned, main: Main) -> None:
-    told = "Missing option '--format'. Choose from: jsonl, csv, parquet, sarif, github, patch"
+    told = "Missing option '--format'. Choose from: jsonl, csv, parquet, sarif, github, "
+    told += "gitlab, junit, md, patch"
     done = main("export", "--store", scanned.path)
     assert (done.code, done.err.splitlines()[0]) == (2, f"error: {told}")
     done = main("export", "--store", scanned.path, "--json")

@@ -160,12 +160,12 @@ def options_of(
     return {**given, "on_files": tell}
 
 
-def stale_lines(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield a line for each stale entry, and one for those that are too many to be named."""
+def entry_lines(word: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield a line for each entry of a baseline file, and one for those too many to be named."""
     for entry in entries[:_MOST_NAMED]:
-        yield f"stale: {entry.fingerprint} {entry.code} {printable(entry.path)}"
+        yield f"{word}: {entry.fingerprint} {entry.code} {printable(entry.path)}"
     if len(entries) > _MOST_NAMED:
-        yield f"{output.cut_mark()} {len(entries) - _MOST_NAMED:,} more stale entries (all: --json)"
+        yield f"{word}: {len(entries) - _MOST_NAMED:,} more (all: --json)"
 
 
 def _write(
@@ -202,7 +202,7 @@ def _lines(call: Call, opened: api.Store, report: CheckReport, *, plain: bool) -
     rows = [{**row, "change": ""} if row["change"] == ADDED else row for row in rows_of(report.new)]
     source = findings.source_of(opened.find_batch(report.head))
     yield from findings.one_a_line(rows) if plain else findings.by_file(rows, source)
-    yield from stale_lines(report.stale)
+    yield from entry_lines("stale", report.stale)
     yield _summary(report)
     commands = []
     if rows:

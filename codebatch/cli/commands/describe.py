@@ -44,6 +44,9 @@ _CODES = {
 }
 # The schemas of a command's JSON where they are not named after the command.
 _SCHEMAS = {
+    "baseline create": ("cli.baseline",),
+    "baseline prune": ("cli.baseline",),
+    "baseline update": ("cli.baseline",),
     "batch rm": ("cli.rm",),
     "diff": ("cli.diff", "cli.diff-rows"),
     "improvements": ("cli.regressions",),
