@@ -74,7 +74,7 @@ class CheckReport:
     selection: exports.Selection | None = field(default=None, repr=False)
 
     def export(self, format: str, stream: BinaryIO) -> exports.ExportReport:  # noqa: A002 - as of the command
-        """Write the findings as ``sarif``, all with their state, or what is new as ``github``,
+        """Write the findings as ``sarif``, those of the head with their state, or what is new as ``github``,
         ``gitlab``, ``junit`` or ``md``.
         """
         assert self.selection is not None  # noqa: S101 - of a report that `check` has made
@@ -300,6 +300,7 @@ def _report(
             base=old,
             baseline=known,
             comparison=found,
+            with_absent=False,  # a forge would take what is fixed for an alert
             **places,
         ),
     )

@@ -155,6 +155,8 @@ def _compared(selection: Selection, base: BatchStatus, found: Comparison) -> Ite
             yield Result(record, UPDATED, identity in worse)
         else:
             yield Result(record, UNCHANGED, is_news=False)
+    if not selection.with_absent:
+        return
     yield from (Result(record, ABSENT, is_news=False) for record in _absent(selection, base, found))
 
 

@@ -18,7 +18,8 @@ from codebatch.store import StoreDirectory
 class Selection:
     """Which records of which batch. ``base`` is the batch that findings are compared with, and
     ``comparison`` the outcome where that is known; those in ``baseline`` are not new either way.
-    ``limited``: keep to what the consumer of the format takes. ``folder`` is where in its
+    ``limited``: keep to what the consumer of the format takes; ``with_absent``: also have what the
+    base alone has, where the format has a state for it. ``folder`` is where in its
     repository the tree is, with a slash at its end, and ``link_base`` the URL that the paths there
     are appended to.
     """
@@ -31,6 +32,7 @@ class Selection:
     limited: bool = True
     baseline: Baseline | None = None
     comparison: Comparison | None = None
+    with_absent: bool = True
     folder: str = ""
     link_base: str | None = None
 

@@ -104,7 +104,7 @@ def test_several_forms_at_once(compared: tuple[Path, Path], main: Main, tmp_path
     assert rows == document["new"] + document["fixed"]
     results = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
     states = sorted(result["baselineState"] for result in results)
-    assert states == ["absent", "new", *["unchanged"] * 3]
+    assert states == ["new", *["unchanged"] * 3]
     assert (tmp_path / "github").read_text().startswith("::warning file=pkg/app.py,line=3,")
 
 
@@ -176,7 +176,7 @@ def test_what_is_known_is_not_new_since_a_base(
     done = main(*words(compared, "--baseline", file), *forms)
     assert (done.code, done.out) == (0, "")
     results = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
-    assert {result["baselineState"] for result in results} == {"absent", "unchanged"}
+    assert {result["baselineState"] for result in results} == {"unchanged"}
 
 
 def test_a_damaged_baseline_file_is_said_before_anything_is_run(tmp_path: Path, main: Main) -> None:
