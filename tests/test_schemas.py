@@ -136,7 +136,7 @@ RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
-    "cli.check",
+    *("cli.baseline", "cli.check"),
     *(
         "cli.apply",
         "cli.export",
@@ -351,6 +351,10 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
     assert output["new"]
     assert output["fixed"]
     assert output.keys() == load("cli.check")["properties"].keys()
+    for name, words in (("create", "--output"), ("update", "--baseline")):
+        output = compared.on_store("baseline", name, "tree", words, str(tmp_path / "known.txt"))
+        check(output, "cli.baseline")
+        assert output.keys() == load("cli.baseline")["properties"].keys()
 
 
 def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from codebatch.model.errors import (
     CodeBatchError,
     RepositoryNotFoundError,
     ShardFailedError,
+    SourceNotFoundError,
 )
 from codebatch.model.records import DONE, SEVERITIES
 from codebatch.query.filters import RecordFilter
@@ -74,8 +75,8 @@ class CheckReport:
     selection: exports.Selection | None = field(default=None, repr=False)
 
     def export(self, format: str, stream: BinaryIO) -> exports.ExportReport:  # noqa: A002 - as of the command
-        """Write the findings as ``sarif``, those of the head with their state, or what is new as ``github``,
-        ``gitlab``, ``junit`` or ``md``.
+        """Write the findings of the head with their state as ``sarif``, or what is new as
+        ``github``, ``gitlab``, ``junit`` or ``md``.
         """
         assert self.selection is not None  # noqa: S101 - of a report that `check` has made
         return exports.export_records(self.selection, format, stream)
@@ -147,8 +148,7 @@ def check(  # noqa: PLR0913 - what is compared, and how it is shown
     found, against = _Base(), None
     if base is not None or known is None:
         found = _find_base(store, root, base, environ)
-        tree = root if found.snapshot is None else found.snapshot
-        against = finished_batch(store, tree, rev=found.commit, **options)
+        against = _run_base(store, root, found, options)
     head = finished_batch(store, root, staged=staged, rev=rev, **options)
     link_base = link_base or links.link_base_of(environ, head.asking.checkout.commit)
     return _report(head, against, found, known, folder=_folder_of(root), link_base=link_base)
@@ -182,7 +182,8 @@ def finished_batch(  # noqa: PLR0913 - the options of a scan
             ignore=ignore,
             max_file_bytes=max_file_bytes,
             progress=on_files,
-            **_part_of(staged=staged, rev=rev),
+            staged=staged,
+            rev=rev,
         )
     batch = store.batch(tree, pipeline, tasks=tasks, settings=settings)
     if batch.load_status().status == DONE:
@@ -230,6 +231,18 @@ def _find_base(
     return _Base(None, commit, f"{words}, commit {commit[:12]}")
 
 
+def _run_base(
+    store: Store, root: PathLike, base: _Base, options: Mapping[str, Any]
+) -> Batch | None:
+    """Return the finished batch of a base; None where a commit has no such folder."""
+    if base.snapshot is not None:
+        return finished_batch(store, base.snapshot, **options)
+    try:
+        return finished_batch(store, root, rev=base.commit, **options)
+    except SourceNotFoundError:
+        return None
+
+
 def _find_in_store(store: Store, base: IdLike) -> _Base | None:
     """Return the tree that an id or a name stands for; None for what is neither, which may be a
     revision.
@@ -246,11 +259,6 @@ def _find_in_store(store: Store, base: IdLike) -> _Base | None:
         plan = store.directory.batches.load_plan(store.find_batch(text).id)
         text = plan.snapshot_id
     return _Base(store.find_snapshot(text), words=words)
-
-
-def _part_of(*, staged: bool, rev: str | None) -> dict[str, Any]:
-    """Return what of a work tree is taken."""
-    return {name: value for name, value in (("staged", staged), ("rev", rev)) if value}
 
 
 def _folder_of(root: PathLike) -> str:
@@ -273,6 +281,8 @@ def _report(
     old, found, fixed, notes = None, None, list[Finding](), tuple[str, ...]()
     every = [*head.records(kind=_DIAGNOSTIC)] if known is not None or against is None else []
     if against is None:
+        if base.commit is not None:
+            notes = ("the base has no such folder: all is new",)
         new = [Finding(ADDED, record) for record in sorted(every, key=place_key)]
     else:
         old = against.load_status()

@@ -21,6 +21,7 @@ from codebatch.api.names import NameTable
 WORDS = {
     *("by", "code", "digest", "exclude", "format", "include", "key", "kind", "language", "name"),
     *(
+        "link_base",
         "names",
         "memory_limit",
         "reason",

@@ -55,7 +55,7 @@ OTHERS = {
         "source",
     ),
     *("shards", "status", "submit", "summary", "take_graph", "tasks", "to_bag", "tree"),
-    *("asking", "source_folder", "to_dask_dataframe", "value", "visualize"),
+    *("asking", "source_folder", "to_dask_dataframe", "value", "visualize", "write_baseline"),
 }
 LOOP = """
 import sys

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, write_tree
+from conftest import Outcome, replace_task, write_tree
+from repositories import git, git_init, without_own_settings
 
 import codebatch
 
@@ -188,3 +191,84 @@ def test_a_damaged_baseline_file_is_said_before_anything_is_run(tmp_path: Path, 
         assert done.code == 2
         assert f"{file}, line 2: it is no entry" in done.err
     assert not codebatch.open_store(tmp_path / "store").batches()
+
+
+# -- revisions of git ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A branch ``work`` with a commit since ``main``, and more in its work tree."""
+    without_own_settings(tmp_path / "home", monkeypatch)
+    tree = write_tree(tmp_path / "tree", {**BASE})
+    git_init(tree, options=("-b", "main"))
+    git(tree, "checkout", "-qb", "work")
+    write_tree(tree, {"pkg/more.py": "import abc\n"})
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "more")
+    write_tree(tree, {"pkg/more.py": "import abc\nimport ast\n"})
+    git(tree, "add", "-A")
+    write_tree(tree, {"pkg/more.py": "import abc\nimport ast\nimport cmd\n"})
+    monkeypatch.setenv("CODEBATCH_STORE", str(tmp_path / "store"))
+    return tree
+
+
+def new_names(main: Main, *more: object) -> list[str]:
+    done = main("check", "--scheduler", "sync", "--json", *more)
+    assert done.code == 1, done.err
+    return [row["message"].split("`")[1] for row in json.loads(done.stdout)["new"]]
+
+
+def test_the_base_is_where_the_branch_left(
+    repository: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    assert new_names(main) == ["abc", "ast", "cmd"]
+    assert new_names(main, "--staged") == ["abc", "ast"]
+    assert new_names(main, "--rev", "HEAD") == ["abc"]
+    assert new_names(main, "--base", "HEAD") == ["ast", "cmd"]
+    assert new_names(main, "pkg", "--base", "work~0") == ["ast", "cmd"]
+    done = main("check", "--scheduler", "sync")
+    assert done.err.splitlines()[-2].startswith("compared with the merge base with main, commit ")
+
+
+def test_paths_of_reports_start_at_the_root_of_the_repository(
+    repository: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "o/r")
+    words = ("check", repository / "pkg", "--base", "HEAD", "--scheduler", "sync", "--format")
+    assert main(*words, "github").out.startswith("::warning file=pkg/more.py,line=2,")
+    commit = git(repository, "rev-parse", "HEAD").decode().strip()
+    link = f"(https://github.com/o/r/blob/{commit}/pkg/more.py#L3)"
+    assert link in main(*words, "md").out
+    assert json.loads(main(*words, "gitlab").out)[0]["location"]["path"] == "pkg/more.py"
+    results = json.loads(main(*words, "sarif").out)["runs"][0]["results"]
+    places = {one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in results}
+    assert places == {"pkg/app.py", "pkg/more.py", "pkg/old.py"}
+
+
+def test_all_of_a_folder_that_the_base_has_not_is_new(repository: Path, main: Main) -> None:
+    write_tree(repository, {"other/a.py": "import os\n"})
+    assert new_names(main, repository / "other", "--base", "main") == ["os"]
+    done = main("check", repository / "other", "--base", "main", "--scheduler", "sync")
+    assert "note: the base has no such folder: all is new" in done.err
+
+
+def test_a_revision_that_is_none_is_said(repository: Path, main: Main) -> None:
+    done = main("check", repository, "--base", "nowhere")
+    assert done.code == 2
+    assert "nowhere" in done.err
+
+
+def test_a_base_of_which_shards_fail_is_no_base(
+    repository: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "not here")
+
+    replace_task(monkeypatch, "symbols", function=fail)
+    done = main("check", repository, "--base", "HEAD", "--scheduler", "sync")
+    assert done.code == 3
+    assert re.search(r"nothing can be compared: (\d) of \1 shards of batch-", done.err)
+    assert "codebatch resume --batch" in done.err
