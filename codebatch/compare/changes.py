@@ -22,12 +22,19 @@ ROW_FIELDS = (
 STAT_FIELDS = ("by", "name", ADDED, REMOVED, CHANGED)
 _NOT_SAID = frozenset({"kind", "path", "line", "column", "end_line", "task_id", "shard_id"})
 # What of a record of a kind has a column of its own: its code, and what it is about.
-_CODES = {"diagnostic": "code", "metric": "metric", "symbol": "symbol_type", "edge": "edge_type"}
+_CODES = {
+    "diagnostic": "code",
+    "suppression": "code",
+    "metric": "metric",
+    "symbol": "symbol_type",
+    "edge": "edge_type",
+}
 _VALUES = {
     "diagnostic": "message",
     "metric": "value",
     "ast": "nodes",
     "skip": "reason",
+    "suppression": "message",
     "symbol": "name",
     "edge": "target",
 }

@@ -43,6 +43,7 @@ _IDENTITY = {
     "patch": (),
     "artifact": ("name",),
     "skip": ("reason",),
+    "suppression": ("code", "fingerprint"),
 }
 # Where a record stands; the tree behind an ast record holds the place of every node, and the diff
 # behind a patch those of its lines.

@@ -29,6 +29,7 @@ from codebatch.model.records import (
     READS_CONTENT,
     READS_TREE,
     SEVERITIES,
+    SUPPRESSED_BY,
     FileRecord,
     InputFile,
     Plan,
@@ -52,18 +53,20 @@ _BAD_PATH = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\0\ud800-\udc7f\udd00-\udfff]"
 _SHARD_ID = re.compile(r"[0-9a-f]{1,3}\Z")
 _LARGEST = 2**63 - 1
 
+_FINDING: tuple[tuple[str, type], ...] = (
+    *(("code", str), ("rule", str), ("severity", str), ("message", str)),
+    *(("line", int), ("column", int), ("fingerprint", str)),
+)
 # For each kind the fields that a record must have, and those it may have, with their types.
 REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
     "artifact": (("name", str), ("media_type", str), ("size", int), ("object", str)),
     "ast": (("language", str), ("format", str), ("nodes", int), ("object", str)),
-    "diagnostic": (
-        *(("code", str), ("rule", str), ("severity", str), ("message", str)),
-        *(("line", int), ("column", int), ("fingerprint", str)),
-    ),
+    "diagnostic": _FINDING,
     "edge": (("edge_type", str), ("target", str), ("line", int)),
     "metric": (("metric", str),),
     "patch": (("added", int), ("removed", int), ("result", str), ("object", str)),
     "skip": (("reason", str),),
+    "suppression": (*_FINDING, ("how", str), ("reason", str)),
     "symbol": (
         *(("name", str), ("symbol_type", str), ("scope", str)),
         *(("line", int), ("column", int), ("end_line", int)),
@@ -135,7 +138,9 @@ def check_record(record: Document) -> Record:
 
 
 def _check_values(record: Record, kind: str) -> None:
-    if kind == "diagnostic":
+    if kind in ("diagnostic", "suppression"):
+        if kind == "suppression" and record["how"] not in SUPPRESSED_BY:
+            raise ValueError("a finding is suppressed by something unknown")
         if record["severity"] not in SEVERITIES or not CODE.match(str(record["code"])):
             raise ValueError("a diagnostic has another code or severity")
     elif kind in OBJECT_KINDS:

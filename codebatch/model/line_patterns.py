@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from codebatch.model.checks import OPTIONAL, REQUIRED
-from codebatch.model.records import OBJECT_KINDS, SEVERITIES
+from codebatch.model.records import OBJECT_KINDS, SEVERITIES, SUPPRESSED_BY
 
 _TEXT = r'"[^"\\\0-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-f]{4})[^"\\\0-\x1f]*)*"'
 _COUNT = r"(?:0|[1-9][0-9]{0,17})"
@@ -22,13 +22,15 @@ _DIGEST = '"sha256:[0-9a-f]{64}"'
 _OF_TYPE = {str: _TEXT, int: _COUNT, bool: "(?:true|false)"}
 # Of one match. `re` keeps notes on each repetition, and takes ever longer over very many.
 _MOST_LINES = 256
+_FINDINGS = ("diagnostic", "suppression")
 # Values that have a form beyond their type. The path is that of the first line.
 _OF_FIELD = {
     ("", "path"): r"\1",
     **dict.fromkeys([*((kind, "object") for kind in OBJECT_KINDS), ("patch", "result")], _DIGEST),
     ("artifact", "name"): rf'"{_NAME}(?:/{_NAME})*"',
-    ("diagnostic", "code"): '"[A-Za-z][A-Za-z0-9_.-]{0,63}"',
-    ("diagnostic", "severity"): f'"(?:{"|".join(SEVERITIES)})"',
+    **dict.fromkeys([(kind, "code") for kind in _FINDINGS], '"[A-Za-z][A-Za-z0-9_.-]{0,63}"'),
+    **dict.fromkeys([(kind, "severity") for kind in _FINDINGS], f'"(?:{"|".join(SEVERITIES)})"'),
+    ("suppression", "how"): f'"(?:{"|".join(SUPPRESSED_BY)})"',
     ("metric", "value"): rf"(?:-?{_COUNT}(?:\.[0-9]{{1,17}})?|{_TEXT})",
 }
 

@@ -34,10 +34,16 @@ FILE_MODE = "100644"
 EXECUTABLE_MODE = "100755"
 SYMLINK_MODE = "120000"
 
-KINDS = ("artifact", "ast", "diagnostic", "edge", "metric", "patch", "skip", "symbol")
+KINDS = (
+    *("artifact", "ast", "diagnostic", "edge", "metric", "patch", "skip", "suppression"),
+    "symbol",
+)
 OBJECT_KINDS = frozenset({"artifact", "ast", "patch"})  # whose records refer to an object
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")  # of a finding; metrics are named so as well
 SEVERITIES = ("error", "warning", "info")
+SUPPRESSED_BY = (  # comments that suppress findings
+    *("noqa", "codebatch-ignore", "codebatch-ignore-next-line", "codebatch-ignore-file"),
+)
 
 DONE = "done"
 FAILED = "failed"

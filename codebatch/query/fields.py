@@ -80,6 +80,18 @@ FIELDS: dict[str, dict[str, str]] = {
         "chunked": INTEGER,
     },
     "skip": {"path": TEXT, "reason": TEXT},
+    "suppression": {
+        "path": TEXT,
+        "line": INTEGER,
+        "column": INTEGER,
+        "severity": TEXT,
+        "code": TEXT,
+        "rule": TEXT,
+        "message": TEXT,
+        "how": TEXT,
+        "reason": TEXT,
+        "fingerprint": TEXT,
+    },
     "symbol": {
         "path": TEXT,
         "line": INTEGER,

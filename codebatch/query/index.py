@@ -46,6 +46,7 @@ _TABLE_OF_KIND = {
     "metric": "metrics",
     "patch": "patches",
     "artifact": "artifacts",
+    "suppression": "suppressions",
 }
 # Column types of each table; `id` is the same number in `records` and in the table of the kind.
 TABLES: dict[str, dict[str, str]] = {

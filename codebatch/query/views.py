@@ -1,4 +1,6 @@
-"""The views of batches and snapshots that documents, states and inputs answer, without outputs."""
+"""The views of batches and snapshots that documents, states and inputs answer, without outputs:
+these are read to say what comments suppress, where they do.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,18 @@ from typing import TYPE_CHECKING, cast
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
 from codebatch.model.records import path_key
+from codebatch.runtime.lazy import lazy
 from codebatch.snapshot.resolve import newest_asked
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import Documents, StoreDirectory
 
 if TYPE_CHECKING:
+    from codebatch.query import filters
+    from codebatch.query import records as readers
     from codebatch.query.filters import RecordFilter
+else:
+    filters = lazy("codebatch.query.filters")
+    readers = lazy("codebatch.query.records")
 
 _TAKEN = ("snapshot_id", "taken", "file_count", "total_bytes")
 _ASKED = ("asked", "source", "branch", "commit", "names")
@@ -65,12 +73,24 @@ def summary(store: StoreDirectory, batch_status: BatchStatus) -> Document:
             "by_severity": dict(counts.by_severity),
             "by_code": dict(counts.by_code),
         },
+        "suppressed": _suppressed(store, batch_status),
         "skipped": {
             "by_reason": dict(counts.by_skip_reason),
             "left_out": _left_out(store, plan.snapshot_id),
         },
         "tasks": task_rows(batch_status),
     }
+
+
+def _suppressed(store: StoreDirectory, batch_status: BatchStatus) -> Document:
+    """Return how many findings comments suppress, by code; no outputs are read without any."""
+    total = batch_status.counts().by_kind.get("suppression", 0)
+    by_code: Counter[str] = Counter()
+    if total:
+        chosen = filters.RecordFilter(kind="suppression")
+        found = readers.iter_records(store, batch_status, chosen)
+        by_code.update(str(record["code"]) for record in found)
+    return {"total": total, "by_code": dict(sorted(by_code.items()))}
 
 
 def _left_out(store: StoreDirectory, snapshot_id: str) -> dict[str, int] | None:

@@ -31,6 +31,7 @@ from codebatch.tasks.patches import with_patches
 from codebatch.tasks.records import MisfitError, Patch, RecordForms, with_fingerprints
 from codebatch.tasks.rules import Rule
 from codebatch.tasks.source import SourceFile
+from codebatch.tasks.suppressions import suppressed
 
 TOO_MANY_TOKENS = "too many tokens"
 PARSE = "parse"  # the task that records syntax trees
@@ -142,9 +143,20 @@ class Task:
         records = self.forms.records(yielded) if self.classes else list(yielded)
         if Patch.kind in self.kinds:
             records = with_patches(records, file.source)
-        if not self.classes:
+        if self.classes:
+            records = with_fingerprints(records, lambda: file.source.lines)
+        return self._with_suppressions(records, file.source)
+
+    def _with_suppressions(self, records: list[Record], source: SourceFile) -> list[Record]:
+        """Return records with those suppressed that comments say. Only a task that declares rules
+        knows what it has looked for, if it has; `lint` asks for itself.
+        """
+        kinds = {record["kind"] for record in records}
+        judged = {rule.code for rule in self.rules} if "skip" not in kinds else ()
+        is_asked = "diagnostic" in kinds or judged
+        if not is_asked or not (self.classes or self.definition) or not source.suppressions:
             return records
-        return with_fingerprints(records, lambda: file.source.lines)
+        return suppressed(records, source, judged)
 
     def file(self, source: SourceFile, upstream: Mapping[str, bytes], prepared: object) -> File:
         """Return a file as the task receives it; ``upstream`` has the lines of what it needs."""

@@ -21,7 +21,7 @@ from codebatch.tasks.records import OBJECT_TYPES, RECORD_TYPES
 from codebatch.tasks.rules import Rule
 
 # Rises whenever the same bytes may look otherwise to a task: in its file, or in what it yields.
-CONTRACT = "1"
+CONTRACT = "2"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 _DEPENDS = {"content": (), "path": (PATH,)}
@@ -204,7 +204,8 @@ class _Declared:
             except ValueError as error:
                 hints = ["a kind is named by the attribute kind = … of the class, or by its name"]
                 raise TaskInvalidError(f"task {self._name}: {error}", hints=hints) from error
-        kinds = dict.fromkeys([*classes.values(), "diagnostic"])
+        suppressed = ["suppression"] if scope == FILE_SCOPE else []
+        kinds = dict.fromkeys([*classes.values(), "diagnostic", *suppressed])
         return {"classes": classes, "own": own, "kinds": tuple(sorted(kinds))}
 
     def _fields(self, cls: type, scope: str) -> dict[str, str]:

@@ -11,14 +11,9 @@ from functools import cached_property
 
 from codebatch.model.record_lines import decode_lines
 from codebatch.model.records import Record
-from codebatch.tasks.languages import is_parsed, read_tree
+from codebatch.tasks.languages import read_tree
 from codebatch.tasks.languages.detect import PATH
-from codebatch.tasks.languages.dialects import reason_not_to_parse
 from codebatch.tasks.source import SourceFile
-
-# A larger file, or one of more words, marks and line ends, is not parsed.
-MOST_BYTES = 16 * 2**20
-MOST_TOKENS = 500_000
 
 Lines = Mapping[str, bytes]
 
@@ -78,9 +73,7 @@ class File:
         Python with a syntax error.
         """
         source = self.source
-        if not is_parsed(source.language) or source.size > MOST_BYTES:
-            return None
-        if source.exceeds_tokens(MOST_TOKENS) or reason_not_to_parse(source) is not None:
+        if not source.is_parsable:
             return None
         source.tree_was_read = True
         return read_tree(source)

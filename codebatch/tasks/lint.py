@@ -4,19 +4,17 @@
 JavaScript and TypeScript, and ``rule`` holds the tool's own code. Other rules of ruff are run where
 the settings select them, and keep its codes; of two findings of the same ours is reported.
 
-A finding of ours is left out where a ``noqa`` comment on its line says so, alone or with codes
-(``# noqa: L003, E501``). A bare ``noqa`` suppresses every finding of its line, codes only those
-named; beside our own, those that Python linters use for the same rule are understood. Of its other
-rules, ruff reads these comments itself.
+A finding is suppressed where a comment says so (`suppressions`), as a ``noqa`` on its line, alone
+or with codes (``# noqa: L003, E501``): beside our own, those that Python linters use for the same
+rule are understood. Of its rules, ruff reads ``noqa`` itself. A comment that names a rule of ours
+is reported where the rule was looked for and there is nothing that it suppresses.
 
 Of a file that nobody in the project writes nothing is reported.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import cast
 
 from codebatch.model.records import Record
@@ -40,16 +38,18 @@ from codebatch.tasks.languages.python.ruff_rules import (
     severity_of,
 )
 from codebatch.tasks.parse import toolchain
+from codebatch.tasks.rules import UNUSED_SUPPRESSION
 from codebatch.tasks.source import SourceFile
+from codebatch.tasks.suppressions import NOQA, Directive, suppressed
 from codebatch.tasks.text_rules import reason_to_pass_by, text_findings
 
 TOO_DEEP = "nested too deeply"
-_NOQA = re.compile(
-    r"(?:#|//|/\*|--|;|<!--|\.\.)\s*noqa(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?\b",
-    re.IGNORECASE,
-)
-_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
-_ALIASES = {**SAME, "F401": "L101", "F841": "L102"}
+# What Python linters call rules of ours, by our codes.
+_ALIASES: dict[str, list[str]] = {}
+for _theirs, _ours in {**SAME, "F401": "L101", "F841": "L102"}.items():
+    _ALIASES.setdefault(_ours, []).append(_theirs)
+_TEXT_RULES = frozenset({"L001", "L002", "L003", "L004", "L005"})
+_NAME_RULES = frozenset({"L101", "L102", "L103"})
 # Languages in which names are declared that are defined elsewhere.
 _DECLARING = frozenset(("typescript", "tsx"))
 
@@ -131,11 +131,11 @@ def _may_be_too_deep(source: SourceFile) -> bool:
 
 
 @task(
-    version=4,
+    version=5,
     summary="text rules, unused imports and variables, shadowing, rules of ruff",
     needs=["parse"],
     schema="config.lint",
-    kinds=("diagnostic", "skip"),
+    kinds=("diagnostic", "skip", "suppression"),
     toolchain=toolchain,
     facets=("module_role", "script_goal", "text_role", "visibility"),
     prepare=_NameFindings,
@@ -156,24 +156,59 @@ def lint(file: File, config: Config) -> Iterator[Record]:
         yield skip_record(TOO_DEEP)
     found = [*text_findings(source, config)] if passed_by is None else []
     found += _name_findings(file)
-    if found:
-        kept = _findings(source, config, found)
-        yield from diagnostic_records(kept, source.lines)
+    if found or source.suppressions:
+        kept = _findings(config, found)
+        yield from _records(source, kept, _judged(file, config, reads_text=passed_by is None))
 
 
 def _findings(
-    source: SourceFile, config: Config, found: Sequence[NameFinding]
-) -> Iterator[Finding]:
-    lines, own, severities = source.lines, own_codes(config), config["severities"]
+    config: Config, found: Sequence[NameFinding]
+) -> Iterator[tuple[Finding, NameFinding]]:
+    """Yield the findings that are asked for, each with what it is made of."""
+    own, severities = own_codes(config), config["severities"]
     ours = {(one.code, one.line) for one in found if one.code in own}
-    for code, rule, message, line, column, noqa_line in found:
-        if is_own(code):
-            codes = _suppressed(lines[noqa_line - 1]) if 1 <= noqa_line <= len(lines) else None
-            is_kept = code in own and (codes is None or (codes and code not in codes))
-        else:
-            is_kept = (SAME.get(code), line) not in ours
-        if is_kept:
-            yield Finding(line, column, code, rule, severity_of(code, severities), message)
+    for one in found:
+        code = one.code
+        if code in own if is_own(code) else (SAME.get(code), one.line) not in ours:
+            severity = severity_of(code, severities)
+            yield Finding(one.line, one.column, code, one.rule, severity, one.message), one
+
+
+def _records(
+    source: SourceFile, kept: Iterable[tuple[Finding, NameFinding]], judged: frozenset[str]
+) -> list[Record]:
+    """Return the records of findings, of which some are suppressed."""
+    in_order = sorted(kept)
+    records = [*diagnostic_records((finding for finding, _ in in_order), source.lines)]
+    said = {
+        place: by
+        for place, (finding, found) in enumerate(in_order)
+        if (by := _suppressed_by(source, finding, found)) is not None
+    }
+    return suppressed(records, source, judged, said=said)
+
+
+def _suppressed_by(source: SourceFile, finding: Finding, found: NameFinding) -> Directive | None:
+    known, code = source.suppressions, finding.code
+    if found.is_silenced:
+        return known.noqa_of(found.noqa_line) or Directive(finding.line, 1, NOQA, (), "", None)
+    if not known:
+        return None
+    own = is_own(code)
+    by = known.find(code, found.noqa_line, _ALIASES.get(code, ()), of_lint=own)
+    return by or (known.find(code, finding.line) if found.noqa_line != finding.line else None)
+
+
+def _judged(file: File, config: Config, *, reads_text: bool) -> frozenset[str]:
+    """Return our codes that were looked for in a file: of these a comment may be unused."""
+    own = own_codes(config)
+    if not file.source.suppressions or UNUSED_SUPPRESSION not in own:
+        return frozenset()
+    said = (record for records in file.records.values() for record in records)
+    wrong = any(record["kind"] == "diagnostic" for record in said)
+    names = _NAME_RULES if file.prepared is not None and not wrong else frozenset[str]()
+    texts = _TEXT_RULES if reads_text else frozenset[str]()
+    return own & (names | texts | {UNUSED_SUPPRESSION})
 
 
 def _name_findings(file: File) -> Iterable[NameFinding]:
@@ -182,15 +217,3 @@ def _name_findings(file: File) -> Iterable[NameFinding]:
         is_module = source.facets["script_goal"] != "any"
         found = [] if source.parsed is None else source.parsed.own_names(found, is_module=is_module)
     return found
-
-
-@lru_cache(maxsize=1)
-def _suppressed(line: str) -> frozenset[str] | None:
-    """The codes that a comment names, none for all; None without a comment. A file may be one
-    line, and have thousands of findings there.
-    """
-    match = _NOQA.search(line) if "noqa" in line.lower() else None
-    if match is None:
-        return None
-    codes = {found.upper() for found in _CODE.findall(match["codes"] or "")}
-    return frozenset(codes | {_ALIASES[code] for code in codes & _ALIASES.keys()})

@@ -166,6 +166,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "chunked": "bool",
     },
     "skip": {"reason": "str"},
+    "suppression": {
+        **dict.fromkeys(("code", "rule", "severity", "message"), "str"),
+        **dict.fromkeys(("line", "column"), "int"),
+        **dict.fromkeys(("fingerprint", "how", "reason"), "str"),
+    },
     "symbol": {
         **dict.fromkeys(("name", "symbol_type", "scope"), "str"),
         **dict.fromkeys(("line", "column", "end_line"), "int"),

@@ -16,6 +16,7 @@ TASK_FAILED = "E0002"
 TASK_CRASHED = "E0003"
 TASK_TIMED_OUT = "E0004"
 TASK_OUT_OF_MEMORY = "E0005"
+UNUSED_SUPPRESSION = "L199"
 
 # Codes of what is given up because it ends the process that tries, and of all that a task may
 # fail with. Such a result says something about the task, and may be another one next time.
@@ -149,6 +150,13 @@ _RULES = (
         "The name hides one of a scope around it or a builtin, so the code is easily misread.",
         severity="info",
         name="shadowing",
+    ),
+    Rule(
+        UNUSED_SUPPRESSION,
+        "Unused suppression",
+        "A comment suppresses a rule that finds nothing there, so it would hide the next finding.",
+        severity="warning",
+        name="unused-suppression",
     ),
 )
 

@@ -17,9 +17,15 @@ from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
 
-from codebatch.tasks.languages import parser_for
+from codebatch.tasks.languages import is_parsed, parser_for
 from codebatch.tasks.languages.authorship import reasons
 from codebatch.tasks.languages.base import Parsed
+from codebatch.tasks.languages.dialects import reason_not_to_parse
+from codebatch.tasks.suppressions import Suppressions, read_suppressions
+
+# A larger file, or one of more words, marks and line ends, is not parsed where a task asks for it.
+MOST_BYTES = 16 * 2**20
+MOST_TOKENS = 500_000
 
 NO_FACETS: Mapping[str, str] = MappingProxyType({})
 
@@ -125,6 +131,18 @@ class SourceFile:
         content = self.content
         ends = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
         return ends > most
+
+    @property
+    def is_parsable(self) -> bool:
+        """Return whether there is a parser for the file, and the file is not too much for it."""
+        if not is_parsed(self.language) or self.size > MOST_BYTES:
+            return False
+        return not self.exceeds_tokens(MOST_TOKENS) and reason_not_to_parse(self) is None
+
+    @cached_property
+    def suppressions(self) -> Suppressions:
+        """The comments that suppress findings."""
+        return read_suppressions(self)
 
     @cached_property
     def unwritten(self) -> tuple[str, ...]:

@@ -353,6 +353,6 @@ def test_built_in_kinds_are_no_tables_of_their_own(scanned_copy: Scanned) -> Non
         found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in found}
     assert names == {"meta", "files", "records", "diagnostics", "symbols", "edges", "metrics"} | {
-        *("patches", "artifacts")
+        *("patches", "artifacts", "suppressions")
     }
     assert not names & {*KINDS}

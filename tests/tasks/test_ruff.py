@@ -20,7 +20,7 @@ def places(source: str | bytes, role: str = "module", *rules: str):
     content = source.encode() if isinstance(source, str) else source
     arguments = [f"--select={','.join(rules)}"] if rules else UNUSED
     (found,) = RuffRun([RuffInput(content, role)], arguments).findings()
-    return [(name(f), f.line, f.column) for f in found]
+    return [(name(f), f.line, f.column) for f in found if not f.is_silenced]
 
 
 def name(finding: NameFinding) -> str:

@@ -43,11 +43,13 @@ def _summary_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
     yield f"  snapshot {document['snapshot_id']}, pipeline {document['pipeline']}"
     yield f"  result   {document['result'] or 'not finished'}"
     files, records, found = (document[name] for name in ("files", "records", "diagnostics"))
+    hidden = document["suppressed"]
     for label, total, parts in (
         ("files", files["total"], files["by_language"]),
         ("records", records["total"], records["by_kind"]),
         ("findings", found["total"], found["by_severity"]),
         ("by code", None, found["by_code"]),
+        ("suppressed", hidden["total"] or None, hidden["by_code"]),
         ("not looked at", None, document["skipped"]["by_reason"]),
         ("left out", None, document["skipped"]["left_out"] or {}),
     ):

@@ -125,7 +125,7 @@ class NameFinding(NamedTuple):
     """A finding of a rule for names or for texts.
 
     ``rule`` is the name that the tool which found it gives the rule, ``noqa_line`` the line where
-    a ``noqa`` comment would silence it.
+    a ``noqa`` comment would silence it; where it ``is_silenced``, the tool has read one.
     """
 
     code: str
@@ -134,6 +134,7 @@ class NameFinding(NamedTuple):
     line: int
     column: int
     noqa_line: int
+    is_silenced: bool = False
 
 
 class Shape(NamedTuple):
@@ -207,6 +208,9 @@ class Parsed(Protocol):
         """Return the shape of the file and those of its functions, in source order; empty where
         nothing could be parsed.
         """
+
+    def comments(self) -> Iterable[tuple[int, int, str]] | None:
+        """The line, the column and the text of each comment; None where they cannot be told."""
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings but for those of names that are there for other files; ``is_module`` where

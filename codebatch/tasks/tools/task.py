@@ -90,12 +90,13 @@ def _toolchain(tool: Description) -> Mapping[str, str]:
     }
 
 
+_KINDS = ("diagnostic", "skip", "suppression")
 TOOL = Task(
     name="tool",
     version=1,
     function=records_of_file,
     summary="what a program says of files, by a description",
-    kinds=("diagnostic", "skip"),
+    kinds=_KINDS,
     toolchain=lambda: {"contract": CONTRACT},
     schema=SCHEMA,
     prepare=FilesAtWork,
@@ -116,7 +117,7 @@ def _bound(config: bytes) -> Task:
         config=settings,
         toolchain=partial(_toolchain, tool),
         facets=facets_of(tool),
-        kinds=("diagnostic", "patch", "skip") if changes_files(tool.output) else TOOL.kinds,
+        kinds=tuple(sorted({*_KINDS, "patch"})) if changes_files(tool.output) else _KINDS,
     )
     if tool.depends != PROJECT:
         return own
@@ -126,6 +127,7 @@ def _bound(config: bytes) -> Task:
         scope=BATCH_SCOPE,
         prepare=None,
         facets=(),
+        kinds=("diagnostic", "skip"),
         inputs=True,
         classes={Diagnostic: "diagnostic", Skip: "skip"},
     )

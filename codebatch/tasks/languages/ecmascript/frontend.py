@@ -77,6 +77,13 @@ class ParsedFile:
         """Return the file and its functions; see ``shapes``."""
         return shapes.find_shapes(self._tree, self._definitions)
 
+    def comments(self) -> Iterable[tuple[int, int, str]]:
+        """All comments, as the grammar finds them."""
+        tree = self._tree
+        for node in tree.nodes(metrics.COMMENTS):
+            start = tree.starts[node]
+            yield tree.line(start), tree.column(start), tree.source(node)
+
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings of names that are not there for other files; see ``findings``."""
         return findings.without_shared(found, self._tree, is_module=is_module)

@@ -24,6 +24,7 @@ from codebatch.tasks.languages.dialects import (
     is_template,
 )
 from codebatch.tasks.languages.python.encode import encode_tree
+from codebatch.tasks.languages.python.lines import find_comments
 from codebatch.tasks.languages.python.metrics import count_metrics
 from codebatch.tasks.languages.python.nodes import FlatTree, flatten_tree
 from codebatch.tasks.languages.python.parse import IN_ANY_PYTHON, parse_source, parse_text
@@ -77,6 +78,10 @@ class PythonFile:
     def shapes(self) -> list[Shape]:
         """The file and its functions; see `shapes`."""
         return find_shapes(self._flat, len(self._source.lines)) if self._flat is not None else []
+
+    def comments(self) -> list[tuple[int, int, str]] | None:
+        """All comments, as Python's tokenizer finds them."""
+        return None if self._tree is None else find_comments(self._source.text)
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """All: ruff knows what is there for others."""

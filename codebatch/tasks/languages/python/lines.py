@@ -39,6 +39,22 @@ def count_lines(lines: Sequence[str], blank: int, flat: FlatTree) -> tuple[int, 
     return code - len(doubtful), comments
 
 
+def find_comments(text: str) -> list[tuple[int, int, str]] | None:
+    """Return the line, the column and the text of each comment; None where Python's tokenizer
+    rejects what its parser takes.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        return [
+            (token.start[0], token.start[1] + 1, token.string)
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type == tokenize.COMMENT
+        ]
+    except (tokenize.TokenError, SyntaxError):
+        return None
+
+
 def _long_strings(flat: FlatTree) -> list[ast.expr]:
     """Strings over several lines; what stands inside an f-string belongs to it."""
     constants, joined = (

@@ -3,7 +3,8 @@
 Ruff judges a file by its content and by its name (``__init__.py`` and ``.pyi`` are special), and
 reads neither configuration nor neighbours here: every source is copied under a name that says its
 role and nothing else: a number, which no import can name. What comes back depends on content,
-role, rules, and ruff's version and limits alone. Inline ``noqa`` is honoured.
+role, rules, and ruff's version and limits alone. Inline ``noqa`` is honoured: of files that have
+the word, ruff is asked a second time what it would say without, to know what was suppressed.
 
 Ruff's parser also knows which Python accepts a file that this one rejects: it reads for the oldest
 Python that runs this program, and says of newer syntax with which version it came.
@@ -15,7 +16,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codebatch.tasks.base import ToolCrashedError
@@ -51,6 +53,7 @@ _ARGUMENTS = (
 # met have some thousand links.
 DEEPEST = 20_000
 
+_NOQA = b"noqa"  # without which no comment silences ruff
 _MARKS = b"([{.:+-*/%@&|^~<>!"
 _WORDS = (b"not", b"await", b"if", b"for", b"yield")
 
@@ -84,22 +87,24 @@ class RuffInput(NamedTuple):
 class RuffRun:
     """Ruff at work on some files. Whoever starts one asks for its findings, or cancels it.
 
-    State: ``_run`` is None where there is nothing to do.
+    State: ``_run`` is None where there is nothing to do, ``_again`` is at work on files with noqa.
     """
 
     def __init__(self, sources: Sequence[RuffInput], rules: Sequence[str]) -> None:
         """Start it with the arguments that name its ``rules``; without any nothing is done."""
         self._count = len(sources)
-        self._run: ToolRun | None = None
         files: dict[str, bytes] = {}
         for index, source in enumerate(sources if rules else ()):
             content = _as_utf8(source.content)
             if content is not None:
                 files[source.name(index)] = content
-        if files:
-            files[_COMPANY] = _NO_PYTHON
-            files["files"] = "\n".join(files).encode()
-            self._run = ToolRun(RUFF, [*_ARGUMENTS, *rules, "@files"], files)
+        silent = {name: content for name, content in files.items() if _NOQA in content.lower()}
+        self._run = _started(files, rules)
+        try:
+            self._again = _started(silent, [*rules, "--ignore-noqa"])
+        except BaseException:
+            self.cancel()
+            raise
 
     def findings(self) -> list[list[NameFinding]]:
         """Findings per file, in the files' order, sorted by place, rule and message.
@@ -107,42 +112,73 @@ class RuffRun:
         A file that does not decode, or does not parse, has none.
         """
         findings: list[list[NameFinding]] = [[] for _ in range(self._count)]
-        for item in self._said():
-            if _is_rule(item["code"]):
-                folder, name = os.path.split(item["filename"])
-                index = os.path.basename(folder) if name == "__init__.py" else name.split(".")[0]
-                findings[int(index.removeprefix(_PRIVATE))].append(_finding(item))
+        try:
+            for index, finding in _findings(self._run):
+                findings[index].append(finding)
+            heard: dict[int, Counter[NameFinding]] = {}
+            for index, finding in _findings(self._again):
+                left = heard.setdefault(index, Counter(findings[index]))
+                left[finding] -= 1
+                if left[finding] < 0:
+                    findings[index].append(finding._replace(is_silenced=True))
+        finally:
+            self.cancel()
         for found in findings:
             found.sort(key=lambda one: (one.line, one.column, one.rule, one.message))
         return findings
 
     def faults(self) -> Iterator[str]:
-        """Return the reasons for which ruff rejects the files, in messages without places."""
-        return (item["message"] for item in self._said() if not _is_rule(item["code"]))
-
-    def _said(self) -> Iterator[dict[str, Any]]:
-        """All that ruff says of the files, one by one: it may be much."""
-        if self._run is None:
-            return
-        complete = False
+        """Yield the reasons for which ruff rejects the files, in messages without places."""
         try:
-            with self._run.output() as said:
-                for item in map(json.loads, said):
-                    if os.path.basename(item["filename"]) == _COMPANY:
-                        complete = True
-                    else:
-                        yield item
-        except ValueError as error:
-            raise ToolError(f"ruff cannot be understood: {error}") from error
+            for item in _said(self._run):
+                if not _is_rule(item["code"]):
+                    yield item["message"]
         finally:
             self.cancel()
-        if not complete:
-            raise ToolError("ruff did not say all")
 
     def cancel(self) -> None:
         """End ruff, if it has not ended, and let go of the files."""
-        if self._run is not None:
-            self._run.cancel()
+        for run in (self._run, self._again):
+            if run is not None:
+                run.cancel()
+
+
+def _started(files: Mapping[str, bytes], arguments: Sequence[str]) -> ToolRun | None:
+    """Return ruff at work on files by their names; None where there are none."""
+    if not files:
+        return None
+    given = {**files, _COMPANY: _NO_PYTHON}
+    given["files"] = "\n".join(given).encode()
+    return ToolRun(RUFF, [*_ARGUMENTS, *arguments, "@files"], given)
+
+
+def _findings(run: ToolRun | None) -> Iterator[tuple[int, NameFinding]]:
+    """Yield the number of a file and a finding in it."""
+    for item in _said(run):
+        if _is_rule(item["code"]):
+            folder, name = os.path.split(item["filename"])
+            index = os.path.basename(folder) if name == "__init__.py" else name.split(".")[0]
+            yield int(index.removeprefix(_PRIVATE)), _finding(item)
+
+
+def _said(run: ToolRun | None) -> Iterator[dict[str, Any]]:
+    """All that ruff says of the files, one by one: it may be much."""
+    if run is None:
+        return
+    complete = False
+    try:
+        with run.output() as said:
+            for item in map(json.loads, said):
+                if os.path.basename(item["filename"]) == _COMPANY:
+                    complete = True
+                else:
+                    yield item
+    except ValueError as error:
+        raise ToolError(f"ruff cannot be understood: {error}") from error
+    finally:
+        run.cancel()
+    if not complete:
+        raise ToolError("ruff did not say all")
 
 
 def _as_utf8(content: bytes) -> bytes | None:

@@ -1,0 +1,198 @@
+"""Comments that suppress findings, and what becomes of these: a record of kind ``suppression``.
+
+``noqa`` alone is for `lint`; with codes (``# noqa: L101, T100``) it suppresses findings of any task
+with these codes on its line. ``codebatch-ignore`` suppresses those of its line,
+``codebatch-ignore-next-line`` of the line behind it, ``codebatch-ignore-file`` of the file: with
+codes only these, and after a colon stands the reason. Files that do not parse, and tasks that fail,
+are not to be suppressed.
+
+A comment is what the parser of the language takes for one; in other languages, and in files that
+do not parse, what looks like one on a line. One that names a code for which a task has looked and
+found nothing there is reported (`UNUSED_SUPPRESSION`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from codebatch.model.records import Record
+from codebatch.tasks.findings import Finding, diagnostic_records
+from codebatch.tasks.rules import FAILURES, RULES, SYNTAX_ERROR, UNUSED_SUPPRESSION
+
+if TYPE_CHECKING:
+    from codebatch.tasks.source import SourceFile
+
+NOQA, IGNORE = "noqa", "codebatch-ignore"
+NEXT_LINE, WHOLE_FILE = f"{IGNORE}-next-line", f"{IGNORE}-file"
+NEVER = FAILURES | {SYNTAX_ERROR, UNUSED_SUPPRESSION}
+_WORDS = (NOQA.encode(), IGNORE.encode())
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+
+_MARK = r"(?:#|//|/\*|\*|--|;|<!--|\.\.|%)"
+_NOQA = re.compile(
+    r"(?:#|//|/\*|--|;|<!--|\.\.)\s*noqa(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?\b"
+    r"(?P<rest>[^\n]*)",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
+_END = rf"(?=\s*(?:\*/|-->|{_MARK}\s*(?:noqa|{IGNORE})\b|\n|\Z))"
+_IGNORE = re.compile(
+    rf"{_MARK}\s*(?P<how>{IGNORE}(?:-next-line|-file)?)(?![\w-])(?P<rest>[^\n]*?){_END}"
+)
+_REST = re.compile(
+    r"\s*(?P<codes>[A-Za-z][\w.-]*(?:\s*,\s*[A-Za-z][\w.-]*)*)?\s*(?::\s*(?P<reason>.*?)\s*)?\Z"
+)
+_SAID = " \t:;,.-\u2013\u2014("  # between codes and a reason
+
+
+class Directive(NamedTuple):
+    """A comment that suppresses: ``codes`` on the line ``target``, or in the file (None); without
+    codes all there. ``wrong`` is what is said where it cannot be understood.
+    """
+
+    line: int
+    column: int
+    how: str
+    codes: tuple[str, ...]
+    reason: str
+    target: int | None
+    wrong: bool = False
+
+
+class Suppressions:
+    """The comments of one file that suppress, in order."""
+
+    def __init__(self, directives: Sequence[Directive]) -> None:
+        self.directives = directives
+        self._by_target: dict[int | None, list[Directive]] = {}
+        for one in directives:
+            if not one.wrong:
+                self._by_target.setdefault(one.target, []).append(one)
+
+    def __bool__(self) -> bool:
+        return bool(self.directives)
+
+    def find(
+        self, code: str, line: int, aliases: Collection[str] = (), *, of_lint: bool = False
+    ) -> Directive | None:
+        """Return the comment that suppresses a finding; ``aliases`` are codes that say the same in
+        a ``noqa``.
+        """
+        if code in NEVER:
+            return None
+        there = [*self._by_target.get(line, []), *self._by_target.get(None, [])]
+        for one in there:
+            if not one.codes:
+                fits = of_lint or one.how != NOQA
+            else:  # codes of a noqa are in capital letters
+                said = {code.upper(), *aliases} if one.how == NOQA else {code}
+                fits = not said.isdisjoint(one.codes)
+            if fits:
+                return one
+        return None
+
+    def noqa_of(self, line: int) -> Directive | None:
+        """Return the ``noqa`` on a line."""
+        there = self._by_target.get(line, [])
+        return next((one for one in there if one.how == NOQA), None)
+
+
+NONE = Suppressions(())
+
+
+def read_suppressions(source: SourceFile) -> Suppressions:
+    """Return the comments of a file that suppress; most files have none of their words."""
+    data = source.content.lower()
+    if data.startswith(_WIDE):
+        data = data.replace(b"\0", b"")
+    if not any(word in data for word in _WORDS):
+        return NONE
+    return Suppressions([one for comment in _comments(source) for one in _directives(*comment)])
+
+
+def suppressed(
+    records: Sequence[Record],
+    source: SourceFile,
+    judged: Collection[str],
+    *,
+    said: Mapping[int, Directive] | None = None,
+) -> list[Record]:
+    """Return the records of a task on a file with its findings suppressed, and with a finding for
+    each comment that names one of the codes ``judged`` in vain. ``said`` are the comments of those
+    that the task knows to be suppressed, by their place among the records.
+    """
+    known = source.suppressions
+    if not (known or said):
+        return list(records)
+    used: dict[Directive, set[str]] = {}
+    found: list[Record] = []
+    for place, record in enumerate(records):
+        one = None if said is None else said.get(place)
+        if one is None and said is None and record["kind"] == "diagnostic":
+            one = known.find(str(record["code"]), cast("int", record["line"]))
+        if one is not None:
+            used.setdefault(one, set()).add(str(record["code"]))
+        found.append(record if one is None else suppression_record(record, one))
+    unused = _unused(known.directives, judged, used)
+    return [*found, *diagnostic_records(unused, source.lines)] if judged else found
+
+
+def suppression_record(record: Record, by: Directive) -> Record:
+    """Return what becomes of a finding: all that it says, the reason, and what suppresses it."""
+    return {**record, "kind": "suppression", "how": by.how, "reason": by.reason}
+
+
+def _unused(
+    directives: Iterable[Directive], judged: Collection[str], used: Mapping[Directive, set[str]]
+) -> Iterator[Finding]:
+    rule = RULES[UNUSED_SUPPRESSION]
+    for one in directives:
+        looked_for = [code for code in one.codes if code in judged and code not in NEVER]
+        vain = [code for code in looked_for if code not in used.get(one, ())]
+        if one.wrong and UNUSED_SUPPRESSION in judged:
+            message = f"{one.how} is followed by codes with commas, then a colon and the reason"
+        elif vain:
+            message = f"{one.how} of {', '.join(vain)} suppresses nothing"
+        else:
+            continue
+        yield Finding(one.line, one.column, rule.code, rule.name, rule.severity, message)
+
+
+def _comments(source: SourceFile) -> Iterator[tuple[int, int, str]]:
+    """Yield the line, the column and the text of comments, or of lines that may have some."""
+    parsed = source.parsed if source.is_parsable else None
+    comments = None if parsed is None else parsed.comments()
+    if comments is not None:
+        yield from comments
+        return
+    for number, line in enumerate(source.lines, 1):
+        if IGNORE in line or NOQA in line.lower():
+            yield number, 1, line
+
+
+def _directives(line: int, column: int, text: str) -> Iterator[Directive]:
+    """Yield what a comment says, by its lines."""
+    for extra, said in enumerate(text.splitlines() if "\n" in text or "\r" in text else [text]):
+        first = column if extra == 0 else 1
+        for match in _IGNORE.finditer(said):
+            yield _ignore(match, line + extra, first + match.start())
+        match_noqa = _NOQA.search(said)
+        if match_noqa is not None:
+            yield _noqa(match_noqa, line + extra, first + match_noqa.start())
+
+
+def _ignore(match: re.Match[str], line: int, column: int) -> Directive:
+    how, rest = match["how"], _REST.match(match["rest"])
+    target = {IGNORE: line, NEXT_LINE: line + 1, WHOLE_FILE: None}[how]
+    if rest is None:
+        return Directive(line, column, how, (), "", target, wrong=True)
+    codes = tuple(dict.fromkeys(re.findall(r"[\w.-]+", rest["codes"] or "")))
+    return Directive(line, column, how, codes, rest["reason"] or "", target)
+
+
+def _noqa(match: re.Match[str], line: int, column: int) -> Directive:
+    codes = [code.upper() for code in _CODE.findall(match["codes"] or "")]
+    reason = re.split(r"\*/|-->|\s#", match["rest"])[0].strip(_SAID).removesuffix(")")
+    return Directive(line, column, NOQA, tuple(dict.fromkeys(codes)), reason, line)
