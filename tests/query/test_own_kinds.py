@@ -266,7 +266,7 @@ def test_sql(built: Built) -> None:
 
 def test_sql_names_the_tables_of_the_batch(built: Built, main: Main) -> None:
     error = refused(main, built, "sql", "SELECT * FROM nowhere")
-    assert ", artifacts, todos" in str(error["hints"])
+    assert ", suppressions, todos" in str(error["hints"])
     error = refused(main, built, "sql", "SELECT efort FROM todos")
     assert "todos: effort, " in str(error["hints"])
 
