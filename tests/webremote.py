@@ -105,7 +105,9 @@ class Handler(BaseHTTPRequestHandler):
         self._say(204 if self.web.files.pop(self.path, None) is not None else 404)
 
     def _struck(self) -> bool:
-        return bool(self.web.fault) and self.web.strikes in f"{self.command} {self.path}"
+        is_moved = self.web.fault == "here" and self.path.startswith("/moved")
+        is_asked = self.web.strikes in f"{self.command} {self.path}"
+        return bool(self.web.fault) and is_asked and not is_moved
 
     def _fails(self) -> bool:
         """Note a request; answer it here where it is to fail before anything is sent."""
@@ -118,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             self._say(int(fault))
         elif fault == "elsewhere":
             self._redirect(f"{self.web.elsewhere}{self.path}")
-        elif fault == "here" and not self.path.startswith("/moved"):
+        elif fault == "here":
             self._redirect(f"/moved{self.path}")
         elif fault == "slow":
             time.sleep(1)

@@ -28,7 +28,9 @@ _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _WHY: dict[type[Exception], str] = {
     exceptions.PermissionDeniedError: "access is refused",
     exceptions.UnauthenticatedError: "access is refused",
+    PermissionError: "access is refused",
     exceptions.NotFoundError: "there is no such bucket",
+    FileNotFoundError: "there is no such bucket",
 }
 
 
@@ -37,7 +39,11 @@ class BucketLocation:
 
     def __init__(self, name: str, prefix: str, seconds: float) -> None:
         whole = seconds + _LARGEST_BYTES / _LEAST_BYTES_PER_SECOND
-        options: Any = {"connect_timeout": f"{seconds}s", "timeout": f"{whole}s"}
+        options: Any = {
+            "connect_timeout": f"{seconds}s",
+            "timeout": f"{whole}s",
+            "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
+        }
         retries: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)}
         with _reporting():
             self._store = S3Store(

@@ -27,6 +27,7 @@ TOKEN_VARIABLE = "CODEBATCH_MEMO_TOKEN"  # noqa: S105 - the name of a variable
 _ABSENT = (404, 410)
 _CHANGED = (409, 412)
 _REMOVES_NOTHING = (403, 405, 501)
+_REDIRECTIONS = (301, 302, 303, 307, 308)
 _PORTION = 2**16
 _LEAST_BYTES_PER_SECOND = 2**17  # of a file; slower ones are given up
 
@@ -40,7 +41,7 @@ class ServerLocation:
         proxies = urllib.request.ProxyHandler({}) if is_here else urllib.request.ProxyHandler()
         context = ssl.create_default_context()
         self._opener = urllib.request.build_opener(
-            proxies, _SameServer(), urllib.request.HTTPSHandler(context=context)
+            proxies, _Answers(), _SameServer(), urllib.request.HTTPSHandler(context=context)
         )
 
     def read(self, name: str, limit: int) -> Blob | None:
@@ -115,8 +116,11 @@ class ServerLocation:
             request.add_unredirected_header("Authorization", credentials)
         seconds = self._seconds + len(data or b"") / _LEAST_BYTES_PER_SECOND
         try:
-            with _opened(self._opener, request, seconds) as answer:
+            with self._opener.open(request, timeout=seconds) as answer:
                 yield answer
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise RemoteError("the remote redirects to somewhere else") from error
         except TimeoutError as error:
             raise RemoteError("the remote does not answer in time") from error
         except urllib.error.URLError as error:
@@ -142,6 +146,20 @@ class ServerLocation:
         return f"Basic {base64.b64encode(pair).decode()}"
 
 
+class _Answers(urllib.request.HTTPErrorProcessor):
+    """Takes every status for an answer, but those of redirections."""
+
+    def http_response(
+        self, request: urllib.request.Request, response: http.client.HTTPResponse
+    ) -> http.client.HTTPResponse:
+        """Return the answer, or that of where it leads."""
+        if response.status not in _REDIRECTIONS:
+            return response
+        return super().http_response(request, response)  # type: ignore[no-any-return]
+
+    https_response = http_response
+
+
 class _SameServer(urllib.request.HTTPRedirectHandler):
     """Follows to where the request has gone, and nowhere else."""
 
@@ -158,18 +176,6 @@ class _SameServer(urllib.request.HTTPRedirectHandler):
         if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2] or req.get_method() != "GET":
             return None
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opened(
-    opener: urllib.request.OpenerDirector, request: urllib.request.Request, seconds: float
-) -> http.client.HTTPResponse:
-    try:
-        answer: http.client.HTTPResponse = opener.open(request, timeout=seconds)
-    except urllib.error.HTTPError as error:
-        if isinstance(error.fp, http.client.HTTPResponse):
-            return error.fp
-        raise
-    return answer
 
 
 def _check(answer: http.client.HTTPResponse) -> None:
