@@ -154,7 +154,7 @@ class SharedMemo:
         self._tried.add(pack.digest)
 
         def take(data: bytes) -> None:
-            found = import_pack(self._store, data, pack.name)
+            found = import_pack(self._store, data, pack.name, [*pack.heads()])
             self.pulled += PullReport(1, pack.results, found.objects, len(data))
 
         return self._is_there(pack, take)

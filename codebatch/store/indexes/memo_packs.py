@@ -110,10 +110,20 @@ class PackMerge:
         return _packs(entries, self._objects.get)
 
 
-def import_pack(store: StoreDirectory, data: bytes, name: str) -> ArchiveReport:
-    """Add what a pack remembers; `ArchiveInvalidError` where it is none."""
-    for _ in _members(data, name):
-        pass  # nothing of it is taken before all was looked at
+def import_pack(
+    store: StoreDirectory, data: bytes, name: str, heads: Collection[bytes]
+) -> ArchiveReport:
+    """Add what a pack remembers; `ArchiveInvalidError` where it is none, or has entries with other
+    heads than these: nothing of it is taken before all was looked at.
+    """
+    found = [
+        head_of(member.prefix, key_in(packed))
+        for member in _members(data, name)
+        if member.prefix
+        for packed in entries_in(member.name, member.data)
+    ]
+    if sorted(found) != sorted(heads):
+        raise ArchiveInvalidError(f"cannot import {name}: it has not what the index says")
     return import_archive(store, io.BytesIO(data), name)
 
 
