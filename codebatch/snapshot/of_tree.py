@@ -26,7 +26,7 @@ from codebatch.snapshot.git.conversion import (
     conversion_of,
 )
 from codebatch.snapshot.git.objects import Objects
-from codebatch.snapshot.git.trees import FILE, FOLDER, SUBMODULE, Entry, TreeReader, not_fetched
+from codebatch.snapshot.git.trees import FILE, FOLDER, SUBMODULE, Entry, TreeReader, missing_in_tree
 from codebatch.snapshot.ignore import (
     LARGEST_RULES,
     OWN_IGNORE_FILE,
@@ -106,7 +106,8 @@ class TreeTaking:
     """One taking of a tree. ``known`` is the tree that was taken last, with its manifest.
 
     State: ``lines`` are those of the manifest, in order, with ``size`` bytes; ``skipped`` is what
-    was not taken, ``folders`` what each folder came to, by path.
+    was not taken, ``folders`` what each folder came to, by path, but for those with what was
+    ``unreadable``, which may be whole in another repository.
     """
 
     def __init__(  # noqa: PLR0913 - what is read, from where and to where
@@ -122,7 +123,7 @@ class TreeTaking:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.lines: list[bytes] = []
-        self.size = self.files = self.bytes = 0
+        self.size = self.files = self.bytes = self.unreadable = 0
         self.skipped: list[SkippedFile] = []
         self.folders: list[KnownFolder] = []
         self._options = options
@@ -168,6 +169,7 @@ class TreeTaking:
         if self._known and (found := self._known.folder(place.path, key)):
             return self._reuse(found)
         start = (self.size, self.files, self.bytes, len(self.skipped))
+        unreadable = self.unreadable
         entries = self._reader.entries(tree, place.path)
         by_name = {entry.name: entry for entry in reversed(entries)}
         if place.path and self._is_store(by_name):
@@ -185,7 +187,8 @@ class TreeTaking:
         if state == _UNMATCHED and place.path and place.is_taken:
             del self.skipped[start[3] :]
             self._skip(place.path, NOT_INCLUDED)
-        self._note(place.path, key, start, state)
+        if self.unreadable == unreadable:
+            self._note(place.path, key, start, state)
         return state
 
     def _entry(self, place: _Place, entry: Entry, seen: set[bytes]) -> int:
@@ -238,8 +241,8 @@ class TreeTaking:
         stream = self._objects.stream(name)
         if stream is None or stream.type != b"blob":
             if stream is None and not self._objects.has(name):
-                raise not_fetched(path)
-            raise ConversionError(UNREADABLE_OBJECT)
+                raise missing_in_tree(path)
+            raise self._damaged()
         try:
             if conversion != NO_CONVERSION:
                 if stream.size > LARGEST_CONVERTED:
@@ -255,9 +258,13 @@ class TreeTaking:
         except ConversionError:
             raise
         except (OSError, ValueError):
-            raise ConversionError(UNREADABLE_OBJECT) from None
+            raise self._damaged() from None
         self._blobs.add(name, found)
         return found
+
+    def _damaged(self) -> ConversionError:
+        self.unreadable += 1
+        return ConversionError(UNREADABLE_OBJECT)
 
     def _check_size(self, size: int) -> None:
         if self._options.max_bytes is not None and size > self._options.max_bytes:

@@ -224,7 +224,11 @@ class _OneTaking:
         skipped = [(file.path, file.reason) for file in result.skipped]
         root = KnownRoot(result.snapshot_id, result.file_count, result.total_bytes, skipped)
         folders = sorted(taking.folders, key=lambda folder: path_key(folder.path))
-        self._trees.save(key, root, KnownTree(result.snapshot_id, folders, skipped))
+        self._trees.save(
+            None if taking.unreadable else key,
+            root,
+            KnownTree(result.snapshot_id, folders, skipped),
+        )
 
     def _manifest(self, snapshot_id: str) -> bytes | None:
         try:

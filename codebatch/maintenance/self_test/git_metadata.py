@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from codebatch.maintenance.self_test.scene import (
     DONE,
+    REFUSED,
     Content,
     Result,
     Vector,
@@ -176,6 +178,82 @@ _GIT: dict[str, Files] = {
 
 _SNAPSHOT = commands("snapshot {tree} --no-cache --json", codes=DONE)
 
+
+class _Committed:
+    """The loose objects of a repository that are made one by one."""
+
+    def __init__(self, top: str) -> None:
+        self.files: dict[str, Content] = {}
+        self._top = top
+
+    def add(self, kind: str, data: bytes) -> bytes:
+        """Add an object; return its name."""
+        whole = f"{kind} {len(data)}\0".encode() + data
+        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        self.files[f"{self._top}/objects/{name[:2]}/{name[2:]}"] = zlib.compress(whole)
+        return bytes.fromhex(name)
+
+
+def _committed(text: str, top: str = "tree/.git", *, objects: str = "", version: int = 0) -> Files:
+    """Return a repository with a commit of files that would be filtered, of a link that leads out
+    of the tree, and of names that lead out of it or into ``.git``; its objects may lie elsewhere.
+    """
+    made = _Committed(objects or top)
+    entries = [
+        (b"100644", b"..", b"up"),
+        (b"100644", b"../../outside/canary.py", b"up"),
+        (b"100644", b".git", b"gitdir: elsewhere"),
+        (b"100644", b".gitattributes", b"*.c filter=run diff=run\n"),
+        (b"100644", b"/outside/canary.py", b"up"),
+        (b"100644", b"a.py", b"import os\n"),
+        (b"100644", b"b.c", b"int b;\n"),
+        (b"120000", b"link", b"../outside/canary.py"),
+    ]
+    listed = [mode + b" " + name + b"\0" + made.add("blob", data) for mode, name, data in entries]
+    tree = made.add("tree", b"".join(listed)).hex()
+    who = "a <a@a> 1 +0000"
+    message = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nsubject\n"
+    head = made.add("commit", message.encode()).hex()
+    return {
+        **repository(text, top, version=version),
+        **made.files,
+        f"{top}/refs/heads/main": f"{head}\n",
+        f"{top}/index": _index("../outside/canary.py", ".git/config", "b.c", flags=0),
+        "tree/.gitattributes": "* filter=run diff=run merge=run\n",
+    }
+
+
+_REVISIONS = commands(
+    "snapshot {tree} --rev HEAD --json", "snapshot {tree} --staged --json", codes=DONE | REFUSED
+)
+_ALL_PROGRAMS = "".join(_CONFIGURATIONS[name] for name in list(_CONFIGURATIONS)[:7])
+_BY_REVISION: dict[str, Files] = {
+    "a revision where all programs are named": _committed(_ALL_PROGRAMS),
+    "a revision whose objects are to be fetched": _committed(
+        _FETCHING, objects="elsewhere", version=1
+    ),
+    "a revision whose objects are borrowed": {
+        **_committed("", objects=f"{_ELSEWHERE}"),
+        "tree/.git/objects/info/alternates": f"{{root}}/{_ELSEWHERE}/objects\n",
+    },
+    "a revision of a bare repository": _committed(
+        "[core]\n\tbare = true\n\tworktree = {outside}\n\tfsmonitor = {program}\n", top="tree"
+    ),
+}
+
+
+def _nothing_from_outside(results: Sequence[Result]) -> Iterator[str]:
+    """Yield a problem where a snapshot has more files than there are for sure."""
+    for result in results:
+        if result.code == 0 and json.loads(result.output)["file_count"] > len(_SURE):
+            yield "a name that leads elsewhere, or what a filter writes, was taken"
+
+
+_SURE = (".gitattributes", "a.py", "link")
+
 GIT = tuple(
     Vector("git", name, files, _SNAPSHOT, check=_nothing_hidden) for name, files in _GIT.items()
+) + tuple(
+    Vector("git", name, files, _REVISIONS, check=_nothing_from_outside)
+    for name, files in _BY_REVISION.items()
 )

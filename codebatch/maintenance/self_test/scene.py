@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 SECRET = "a secret of the folder outside"  # noqa: S105 - what must not be read
 DONE = frozenset((0,))
+REFUSED = frozenset((2,))
 DONE_OR_DAMAGED = frozenset((0, 1, 3, 4))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from codebatch.maintenance.self_test.git_metadata import GIT, Files, repository
 from codebatch.maintenance.self_test.scene import (
     DONE,
+    REFUSED,
     Command,
     Content,
     Scene,
@@ -68,7 +69,6 @@ _ALL_PACKAGES = [f"{name}/__init__.py" for name in _PACKAGES]
 _ALL_PROGRAMS = [*_PROGRAMS, *(f"bin/{name}" for name in _PROGRAMS)]
 
 # What offers a task, or names one, without the user having named a file.
-_REFUSED = frozenset((2,))
 _OFFERED = {
     "tree/planted-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n",
     "tree/planted-1.0.dist-info/entry_points.txt": "[codebatch.tasks]\nplanted = planted:task\n",
@@ -87,7 +87,7 @@ PROGRAMS = (
             ["planted.py"],
             words=f"scan {{tree}} --store {{store}} {words}",
             beside=_OFFERED,
-            codes=_REFUSED,
+            codes=REFUSED,
         )
         for name, words in _TASKS.items()
     ),

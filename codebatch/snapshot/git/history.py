@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from codebatch.model.errors import (
     AmbiguousIdError,
-    NotFetchedError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -25,7 +24,7 @@ from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git import ancestry
 from codebatch.snapshot.git.ancestry import CommitInfo
 from codebatch.snapshot.git.config import LARGEST_CONFIG, read_settings
-from codebatch.snapshot.git.objects import Objects
+from codebatch.snapshot.git.objects import Objects, not_fetched
 from codebatch.snapshot.git.refs import REMOTES, TAGS, Refs, is_safe
 from codebatch.snapshot.git.repository import (
     NoRepositoryError,
@@ -48,7 +47,7 @@ _STEP = re.compile(r"[~^][0-9]*(?![0-9{])")
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SHORT = re.compile(r"[0-9a-f]{4,63}\Z")
 _PLACES = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}")
-_HEADER = re.compile(rb"(tree|parent|object) ([0-9a-f]+)\n")
+_HEADER = re.compile(rb"(tree|parent|object) ([0-9a-f]{64}|[0-9a-f]{40})\n")
 _COMMITTER = re.compile(rb"^committer [^\n]* (-?[0-9]{1,18}) [-+][0-9]+$", re.MULTILINE)
 _DEFAULTS = ("refs/remotes/origin/main", "refs/remotes/origin/master")
 _OWN_DEFAULTS = ("refs/heads/main", "refs/heads/master")
@@ -126,6 +125,8 @@ class History:
         """Return the commit that a revision names; `RevisionNotFoundError` where there is none."""
         found = self.resolve(text)
         if found is None:
+            if any(self.refs.hash(place.format(text)) for place in _PLACES):
+                raise not_fetched(f"what {text} leads to")
             hints = ["a branch, a tag, a hash, HEAD~3: git log --oneline"]
             if self.is_shallow:
                 hints = ["the clone is shallow: git fetch --unshallow, or fetch-depth: 0 in CI"]
@@ -138,11 +139,7 @@ class History:
         if found is None:
             read = self.objects.read(bytes.fromhex(commit))
             if read is None or read.type != b"commit" or len(self._commits) >= _MOST_COMMITS:
-                raise NotFetchedError(
-                    f"the commit {commit[:12]} is not in the repository: it is damaged or was "
-                    "fetched in part",
-                    hints=["fetch all: git fetch --refetch --no-filter"],
-                )
+                raise not_fetched(f"the commit {commit[:12]}")
             found = self._commits[commit] = _parsed(commit, read.data, is_cut=commit in self._cut)
         return found
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from codebatch.model.errors import NotFetchedError
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git.packs import BY_NAME, BY_OFFSET, Pack, Packs, read_size
 
@@ -27,7 +28,6 @@ _LARGEST_KEPT = 2**20
 _MOST_KEPT = 32 * 2**20
 _PORTION = 2**16
 _TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
-_DELTAS = (BY_OFFSET, BY_NAME)
 _LONGEST_HEADER = 32
 _FEWEST_DIGITS = 4
 _MOST_LISTED = 10_000
@@ -172,13 +172,17 @@ class Objects:
         return stream._replace(portions=portions())
 
     def _find(self, name: bytes, bounds: _Bounds) -> GitObject | None:
+        loose = self._unpacked(name, bounds)
+        found = None if loose else self._packed(name)
+        return self._at(*found, bounds) if found else loose
+
+    def _unpacked(self, name: bytes, bounds: _Bounds) -> GitObject | None:
         for folder in self._folders:
             with suppress(OSError, ValueError, zlib.error):  # a damaged one may be in a pack, too
                 loose = _loose(folder, name)
                 if loose is not None and loose.size <= bounds.largest:
                     return GitObject(loose.type, b"".join(loose.portions))
-        found = self._packed(name)
-        return found and self._at(*found, bounds)
+        return None
 
     def _packs_of(self, number: int) -> Packs | None:
         if number not in self._packs:
@@ -200,13 +204,8 @@ class Objects:
 
     def _at(self, pack: Pack, offset: int, bounds: _Bounds) -> GitObject | None:
         """Return the object at a place in a pack, deltas applied to what they are based on."""
-        deltas: list[tuple[int, bytes]] = []
-        found: GitObject | None = None
-        while found is None:
-            found = self._kept.get((id(pack), offset))
-            if found is not None:
-                self._kept.move_to_end((id(pack), offset))
-                break
+        deltas: list[tuple[Pack, int, bytes]] = []
+        while (found := self._kept.get((id(pack), offset))) is None:
             packed = pack.at(offset)
             if packed.size > bounds.largest:
                 return None
@@ -214,23 +213,30 @@ class Objects:
             data = b"".join(pack.inflated(packed))
             if packed.kind in _TYPES:
                 found = GitObject(_TYPES[packed.kind], data)
-                self._keep(pack, offset, found)
                 break
-            if packed.kind not in _DELTAS:
-                raise ValueError("a type that is not known")
-            deltas.append((offset, data))
+            deltas.append((pack, offset, data))
             if packed.kind == BY_NAME:
-                found = self._find(packed.base_name, bounds)
-                if found is None:
+                if (found := self._unpacked(packed.base_name, bounds)) is not None:
+                    break
+                place = self._packed(packed.base_name)
+                if place is None:
                     return None
-            offset = packed.base_offset
-        for place, delta in reversed(deltas):
+                pack, offset = place
+            elif packed.kind == BY_OFFSET:
+                offset = packed.base_offset
+            else:
+                raise ValueError("a type that is not known")
+        self._keep(pack, offset, found)
+        for pack, offset, delta in reversed(deltas):
             found = found._replace(data=_applied(delta, found.data, bounds))
-            self._keep(pack, place, found)
+            self._keep(pack, offset, found)
         return found
 
     def _keep(self, pack: Pack, offset: int, found: GitObject) -> None:
-        if len(found.data) > _LARGEST_KEPT or (id(pack), offset) in self._kept:
+        if (id(pack), offset) in self._kept:
+            self._kept.move_to_end((id(pack), offset))
+            return
+        if len(found.data) > _LARGEST_KEPT:
             return
         self._kept[id(pack), offset] = found
         self._kept_bytes += len(found.data) + 200
@@ -306,6 +312,17 @@ def _applied(delta: bytes, base: bytes, bounds: _Bounds) -> bytes:
     if base_size != len(base) or size != len(found):
         raise ValueError("a delta that does not fit")
     return bytes(found)
+
+
+def not_fetched(what: str) -> NotFetchedError:
+    """Return the error for what should be among the objects and is not."""
+    return NotFetchedError(
+        f"git has not all that is needed here: {what} is missing",
+        hints=[
+            "of a partial clone, fetch the rest: git fetch --refetch --no-filter",
+            "of one with objects elsewhere (--shared, --reference): git repack -a -d",
+        ],
+    )
 
 
 def entries_of_tree(data: bytes, hash_size: int) -> dict[bytes, tuple[bytes, bytes]]:

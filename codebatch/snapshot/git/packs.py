@@ -70,6 +70,8 @@ class Pack:
         if offset & 0x80000000:
             at = offsets + 4 * self._fan_out[255] + 8 * (offset & 0x7FFFFFFF)
             offset = int.from_bytes(os.pread(self._index, 8, at), "big")
+        if offset >> 63:
+            raise ValueError("a place that is nowhere")
         return offset
 
     def names_from(self, start: bytes, most: int) -> list[bytes]:

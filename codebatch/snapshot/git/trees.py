@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from codebatch.model.errors import NotFetchedError, UsageError
-from codebatch.snapshot.git.objects import LARGEST_DELTIFIED, Objects, listed_in_tree
+from codebatch.snapshot.git.objects import LARGEST_DELTIFIED, Objects, listed_in_tree, not_fetched
 from codebatch.snapshot.git.repository import GIT_FOLDER
 
 FOLDER, LINK, FILE, SUBMODULE = 0o040000, 0o120000, 0o100000, 0o160000
@@ -56,7 +56,7 @@ class TreeReader:
             return made
         read = self._objects.read(tree, LARGEST_DELTIFIED)
         if read is None or read.type != b"tree":
-            raise not_fetched(path or b"the top folder")
+            raise missing_in_tree(path or b"the top folder")
         entries = []
         for name, spelled, found in listed_in_tree(read.data, self._hash_size):
             is_octal = spelled.isdigit() and max(spelled) < ord("8")
@@ -84,20 +84,16 @@ class TreeReader:
     def text(self, entry: Entry, largest: int) -> bytes | None:
         """Return what a file holds that says how others are taken; None of one that is larger."""
         read = self._objects.read(entry.object, largest)
-        if read is None and not self._objects.has(entry.object):
-            raise not_fetched(entry.name)
+        if read is None:
+            stream = self._objects.stream(entry.object)
+            if stream is None or stream.size <= largest:
+                raise missing_in_tree(entry.name)
         return read.data if read is not None and read.type == b"blob" else None
 
 
-def not_fetched(path: bytes) -> NotFetchedError:
-    """Return the error for what should be among the objects at a path and is not."""
-    return NotFetchedError(
-        f"git has not all of the tree here: {path.decode('utf-8', 'replace')} is missing",
-        hints=[
-            "of a partial clone, fetch the rest: git fetch --refetch --no-filter",
-            "of one with objects elsewhere (--shared, --reference): git repack -a -d",
-        ],
-    )
+def missing_in_tree(path: bytes) -> NotFetchedError:
+    """Return the error for what a tree has at a path, and is not there."""
+    return not_fetched(path.decode("utf-8", "replace"))
 
 
 def in_order(entry: Entry) -> bytes:

@@ -148,10 +148,10 @@ class GitTrees:
             return  # a checksum that is right does not make the content so
         self.last, self.roots = last, roots
 
-    def save(self, key: str, root: KnownRoot, last: KnownTree) -> None:
-        """Keep a tree as the last one that was taken."""
-        self.roots.pop(key, None)
-        if len(root.skipped) <= self._MOST_SKIPPED:
+    def save(self, key: str | None, root: KnownRoot, last: KnownTree) -> None:
+        """Keep a tree as the last one that was taken, and, if it has a key, under that."""
+        if key is not None and len(root.skipped) <= self._MOST_SKIPPED:
+            self.roots.pop(key, None)
             self.roots[key] = root
         kept = list(self.roots.items())[-self._MOST_ROOTS :]
         body = {
