@@ -116,7 +116,11 @@ def runs(few: Path) -> Runs:
     return Runs(few)
 
 
-@pytest.mark.parametrize("name", PACKS)
+USUAL = ("absolute name", "link", "many that unpack to much", "headers of headers", "nothing")
+EVERY = [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.slow]) for name in PACKS]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_pack_with_the_right_digest(runs: Runs, name: str) -> None:
     data = PACKS[name]()
     runs.plant(data)

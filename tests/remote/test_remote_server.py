@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ FILES = {name: TREE[name] for name in ("pkg/cart.py", "web/app.js", "LICENSE")}
 ALL = {"computed": len(FILES), "reused": 0, "quarantined": 0}
 NONE = {"computed": 0, "reused": len(FILES), "quarantined": 0}
 FAULTS = ("cut", "cut-quietly", "damage", "slow", "drip", "endless", "500", "403", "elsewhere")
+LATE = ("slow", "drip")
 TOKEN = "gh-s3cr3t"
 
 Run = Callable[..., codebatch.RunReport]
@@ -26,7 +27,7 @@ Run = Callable[..., codebatch.RunReport]
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Web]:
-    monkeypatch.setenv("CODEBATCH_MEMO_TIMEOUT", "0.3")
+    monkeypatch.setenv("CODEBATCH_MEMO_TIMEOUT", "60")
     monkeypatch.setenv("CODEBATCH_MEMO_TOKEN", TOKEN)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # this machine is not asked through it
@@ -111,13 +112,29 @@ def test_a_redirection_to_the_same_server_is_followed_without_the_token(run: Run
     assert run().files == NONE
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("strikes", ["GET /team/index", "GET /team/pack"])
-def test_a_read_that_fails_costs_time_alone(run: Run, web: Web, fault: str, strikes: str) -> None:
+def faults(names: Iterable[str], usual: Iterable[str]) -> list[object]:
+    """Each fault with the request that it strikes; all but the usual ones are slow tests."""
+    index, pack = "/team/index", "/team/pack"
+    return [
+        pytest.param(
+            name, place, marks=[] if name in usual and place == pack else [pytest.mark.slow]
+        )
+        for name in names
+        for place in (index, pack)
+    ]
+
+
+@pytest.mark.parametrize(("fault", "place"), faults(FAULTS, ("cut", "damage", "slow", "500")))
+def test_a_read_that_fails_costs_time_alone(
+    run: Run, web: Web, fault: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = run()
     before = dict(web.files)
-    web.fault, web.strikes = fault, strikes
-    found = run()
+    with monkeypatch.context() as impatient:
+        if fault in LATE:
+            impatient.setenv("CODEBATCH_MEMO_TIMEOUT", "0.2")
+        web.fault, web.strikes = fault, f"GET {place}"
+        found = run()
     assert (found.result, found.status) == (first.result, "done")
     assert found.files == ALL
     assert run.notices
@@ -127,14 +144,18 @@ def test_a_read_that_fails_costs_time_alone(run: Run, web: Web, fault: str, stri
         assert web.files == before
 
 
-@pytest.mark.parametrize("fault", ["slow", "500", "403", "elsewhere", "412"])
-@pytest.mark.parametrize("strikes", ["PUT /team/index", "PUT /team/pack"])
+@pytest.mark.parametrize(
+    ("fault", "place"), faults(("slow", "500", "403", "elsewhere", "412"), ("403", "500"))
+)
 def test_a_write_that_fails_costs_time_alone(
-    run: Run, web: Web, fault: str, strikes: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, web: Web, fault: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codebatch.remote.shared._FIRST_PAUSE_SECONDS", 0.0)
-    web.fault, web.strikes = fault, strikes
-    found = run()
+    with monkeypatch.context() as impatient:
+        if fault in LATE:
+            impatient.setenv("CODEBATCH_MEMO_TIMEOUT", "0.2")
+        web.fault, web.strikes = fault, f"PUT {place}"
+        found = run()
     assert (found.files, found.status) == (ALL, "done")
     assert len(run.notices) == 1
     assert TOKEN not in run.notices[0]

@@ -301,7 +301,7 @@ def test_any_flipped_byte_gives_the_same_result(run: Run, remote: Path, name: st
     first = run(pipeline="parse")
     path = remote / INDEX_NAME if name == INDEX_NAME else packs_in(remote)[0]
     whole = path.read_bytes()
-    for place in {*range(0, min(len(whole), 60), 6), *range(60, len(whole), len(whole) // 12)}:
+    for place in {*range(0, min(len(whole), 60), 12), *range(60, len(whole), len(whole) // 6)}:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         found = run(pipeline="parse", memo=shutil.copytree(remote, remote.with_name(f"r{place}")))
         assert found.result == first.result
