@@ -12,12 +12,14 @@ TYPE_CHECKING = False  # ``python -m codebatch`` would look for `typing` in the 
 if TYPE_CHECKING:
     from codebatch.api import (
         Batch,
+        ScanUpdate,
         Snapshot,
         Store,
         find_store,
         open_store,
         pipelines,
         scan,
+        watch,
     )
     from codebatch.api.results import UnfinishedBatchWarning
     from codebatch.batch import RunInterrupted, RunReport
@@ -48,6 +50,7 @@ __all__ = [
     "RunInterrupted",
     "RunProgress",
     "RunReport",
+    "ScanUpdate",
     "Skip",
     "Snapshot",
     "Store",
@@ -67,6 +70,7 @@ __all__ = [
     "task",
     "tool",
     "tools",
+    "watch",
 ]
 
 _HOMES = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, named_path
 from codebatch.api.results import UnfinishedBatchWarning
-from codebatch.api.scanning import check_scan, scan
+from codebatch.api.scanning import Scan, check_scan, scan
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import (
     STORE_NAME,
@@ -28,6 +28,7 @@ from codebatch.api.store import (
     pipelines,
     try_vectors,
 )
+from codebatch.api.watching import ScanUpdate, follow, open_watch, watch
 
 __all__ = [
     "STORE_NAME",
@@ -35,16 +36,21 @@ __all__ = [
     "Batch",
     "IdLike",
     "PathLike",
+    "Scan",
+    "ScanUpdate",
     "Snapshot",
     "Store",
     "UnfinishedBatchWarning",
     "check_scan",
     "diagnose",
     "find_store",
+    "follow",
     "named_path",
     "open_damaged_store",
     "open_store",
+    "open_watch",
     "pipelines",
     "scan",
     "try_vectors",
+    "watch",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import PathLike, text_of
-from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, open_store
+from codebatch.api.snapshots import Snapshot
+from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, Store, open_store
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 
@@ -30,6 +31,14 @@ else:
     remotes = lazy("codebatch.remote.location")
     schedulers = lazy("codebatch.batch.scheduler")
     selection = lazy("codebatch.snapshot.selection")
+
+
+class Scan(NamedTuple):
+    """A scan to be made, once or again: how to take a snapshot, and run a batch over it."""
+
+    store: Store
+    take: Callable[[], Snapshot]
+    run: Callable[[Snapshot], tuple[Batch, batches.RunReport]]
 
 
 def check_scan(  # noqa: PLR0913 - as of `scan`
@@ -107,6 +116,43 @@ def scan(  # noqa: PLR0913 - the options of the command
     is a remote as for `Batch.run`. ``config`` (`codebatch.load_config`) says what the other
     arguments leave open.
     """
+    prepared = prepare_scan(
+        root,
+        store,
+        include=include,
+        exclude=exclude,
+        pipeline=pipeline,
+        tasks=tasks,
+        settings=settings,
+        config=config,
+        scheduler=scheduler,
+        workers=workers,
+        shards=shards,
+        ignore=ignore,
+        max_file_bytes=max_file_bytes,
+        memo=memo,
+    )
+    return prepared.run(prepared.take())
+
+
+def prepare_scan(  # noqa: PLR0913 - as of `scan`
+    root: Roots,
+    store: PathLike | None = None,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    pipeline: PipelineLike | None = None,
+    tasks: Sequence[TaskLike] = (),
+    settings: Settings | None = None,
+    config: Config | None = None,
+    scheduler: PathLike | None = None,
+    workers: int | None = None,
+    shards: int | None = None,
+    ignore: bool = True,
+    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    memo: PathLike | None = None,
+) -> Scan:
+    """Check what `scan` is given, and open the store."""
     root = selection.listed(root)
     wanted = _Wanted(store, include, exclude, pipeline, tasks, settings, memo)
     if config is not None:
@@ -116,9 +162,15 @@ def scan(  # noqa: PLR0913 - the options of the command
     where: dict[str, Any] = {"scheduler": scheduler, "memo": wanted.memo}
     check_scan(root, wanted.pipeline, **patterns, ignore=ignore, **steps, **where)
     opened = open_store(wanted.store, create=True)
-    watch = opened.prewarm(scheduler, workers)
-    taken = opened.snapshot(
-        root, **patterns, ignore=ignore, max_file_bytes=max_file_bytes, progress=watch
-    )
-    batch = opened.batch(taken, wanted.pipeline, **steps)
-    return batch, batch.run(scheduler, workers=workers, memo=wanted.memo)
+    prewarm = opened.prewarm(scheduler, workers)
+
+    def take() -> Snapshot:
+        return opened.snapshot(
+            root, **patterns, ignore=ignore, max_file_bytes=max_file_bytes, progress=prewarm
+        )
+
+    def run(taken: Snapshot) -> tuple[Batch, batches.RunReport]:
+        batch = opened.batch(taken, wanted.pipeline, **steps)
+        return batch, batch.run(scheduler, workers=workers, memo=wanted.memo)
+
+    return Scan(opened, take, run)

@@ -1,0 +1,192 @@
+"""Scan a tree again whenever it changes: `watch`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from codebatch.api.batch import Batch
+from codebatch.api.given import PathLike
+from codebatch.api.scanning import Scan, prepare_scan
+from codebatch.api.store import Roots, Snapshot
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    CodeBatchError,
+    LockedError,
+    NamedError,
+    SnapshotInUseError,
+    SnapshotNotFoundError,
+)
+from codebatch.model.records import DONE, Record
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.batch import RunReport
+    from codebatch.compare import compare as comparisons
+    from codebatch.compare import diff
+    from codebatch.snapshot import selection
+    from codebatch.snapshot import watching as trees
+else:
+    diff = lazy("codebatch.compare.diff")
+    selection = lazy("codebatch.snapshot.selection")
+    trees = lazy("codebatch.snapshot.watching")
+
+_SELECTING = ("include", "exclude", "ignore")
+_WANTED_OR_GONE = (NamedError, SnapshotInUseError, BatchNotFoundError, SnapshotNotFoundError)
+
+
+@dataclass(frozen=True)
+class ScanUpdate:
+    """What a scan has found: ``new`` are findings that are not in ``base`` or less severe there,
+    ``fixed`` those that are gone since or more severe there, as ``regressions`` and
+    ``improvements`` list them; each has a ``change`` of ``added``, ``removed`` or ``severity``.
+
+    ``base`` is the batch that was done last before this one, None for the first. Where the scan
+    itself could not be done, ``error`` says why, and there is neither batch nor report; where its
+    run failed, the ``report`` says so, and nothing is compared. ``seconds`` have passed since
+    the change was seen.
+    """
+
+    seconds: float
+    batch: Batch | None = None
+    report: RunReport | None = None
+    base: Batch | None = None
+    new: list[Record] = field(default_factory=list)
+    fixed: list[Record] = field(default_factory=list)
+    error: CodeBatchError | None = None
+
+
+def watch(
+    root: Roots,
+    store: PathLike | None = None,
+    *,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> Iterator[ScanUpdate]:
+    """Scan a tree, and again whenever it has changed, until the loop is left or ``stop`` is set:
+    ``for change in codebatch.watch("src")``. The ``options`` are those of `scan`.
+
+    Of the batches and snapshots that this makes, the first and the last stay in the store; one
+    between them is removed when the next is done, unless it has got a name. What goes wrong with
+    the first scan is raised, later it is the ``error`` of a `ScanUpdate`.
+    """
+    root = selection.listed(root)
+    prepared = prepare_scan(root, store, **options)
+    selecting = {name: options[name] for name in _SELECTING if name in options}
+    return follow(prepared, open_watch(root, **selecting), stop)
+
+
+def open_watch(
+    root: Roots, *, include: Sequence[str] = (), exclude: Sequence[str] = (), ignore: bool = True
+) -> trees.TreeWatch:
+    """Begin to watch what a scan takes; `MissingExtraError` where the extra is not installed."""
+    tree, selected = selection.select(root, include, exclude, ignore=ignore)
+    return trees.TreeWatch(tree, selected, ignore=ignore)
+
+
+def follow(
+    scan: Scan, watched: trees.TreeWatch, stop: threading.Event | None = None
+) -> Iterator[ScanUpdate]:
+    """Yield the first scan, then one for each state of the tree that is watched, as `watch`."""
+    stop = threading.Event() if stop is None else stop
+    following = _Following(scan, watched)
+    with contextlib.closing(watched):
+        yield following.first()
+        while watched.wait(stop):
+            change = following.next()
+            if change is not None:
+                yield change
+                following.remove_passed()
+
+
+class _Following:
+    """Scans of one tree, one after the other.
+
+    State: ``_snapshot`` is that of the last scan, ``_done`` the last batch that was done,
+    ``_passed`` are scans after the first that have made their batches.
+    """
+
+    def __init__(self, scan: Scan, watched: trees.TreeWatch) -> None:
+        self._scan = scan
+        self._watched = watched
+        self._snapshot: Snapshot | None = None
+        self._done: Batch | None = None
+        self._passed: list[tuple[Batch, Snapshot]] = []
+
+    def first(self) -> ScanUpdate:
+        """Scan, with nothing to compare with."""
+        begun = time.perf_counter()
+        return self._run(self._take(), begun)
+
+    def next(self) -> ScanUpdate | None:
+        """Scan again, and compare; None where the tree is what it was."""
+        begun, last = time.perf_counter(), self._snapshot
+        try:
+            snapshot = self._take()
+            if last is not None and snapshot.id == last.id:
+                return None
+            change = self._run(snapshot, begun)
+        except CodeBatchError as error:
+            self._snapshot = None  # the next try is not the same again
+            return ScanUpdate(time.perf_counter() - begun, error=error)
+        if change.batch is not None and change.batch.made and change.batch.made.created:
+            self._passed.append((change.batch, snapshot))
+        return change
+
+    def remove_passed(self) -> None:
+        """Remove the batches between the first and the last one, and their snapshots."""
+        kept = []
+        for batch, snapshot in self._passed:
+            is_last = self._snapshot is None or snapshot.id == self._snapshot.id
+            if is_last or batch == self._done or not self._is_removed(batch, snapshot):
+                kept.append((batch, snapshot))
+        self._passed = kept
+
+    def _is_removed(self, batch: Batch, snapshot: Snapshot) -> bool:
+        """Remove a batch and the snapshot that was made for it, unless something needs them; False
+        where that has to wait for another command.
+        """
+        try:
+            self._scan.store.remove_batch(batch)
+            if snapshot.taken is not None and snapshot.taken.created:
+                self._scan.store.remove_snapshot(snapshot)
+        except LockedError:
+            return False
+        except _WANTED_OR_GONE:
+            return True  # it is wanted, or gone already
+        return True
+
+    def _take(self) -> Snapshot:
+        snapshot = self._scan.take()
+        if snapshot.taken is not None:
+            self._watched.leave_out(snapshot.taken.skipped)
+        return snapshot
+
+    def _run(self, snapshot: Snapshot, begun: float) -> ScanUpdate:
+        batch, report = self._scan.run(snapshot)
+        self._snapshot = snapshot
+        base, found = None, None
+        if report.status == DONE:
+            base, self._done = self._done, batch
+            found = None if base is None else self._compared(base, batch)
+        seconds = time.perf_counter() - begun
+        if found is None:
+            return ScanUpdate(seconds, batch, report)
+        new = diff.regressions(found.diff)
+        fixed = diff.improvements(found.diff, found.rename_map)
+        return ScanUpdate(seconds, batch, report, base, _rows(new), _rows(fixed))
+
+    def _compared(self, base: Batch, batch: Batch) -> comparisons.Comparison | None:
+        """Return what has changed; None where the batch to compare with was removed meanwhile."""
+        try:
+            return self._scan.store.compare(base, batch, kind="diagnostic")
+        except BatchNotFoundError:
+            return None
+
+
+def _rows(findings: Iterable[diff.Finding]) -> list[Record]:
+    return [{**found.record, "change": found.change} for found in findings]

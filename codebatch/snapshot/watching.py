@@ -1,0 +1,165 @@
+"""Wait for changes of a source tree.
+
+The folders that a walk enters are watched, each by itself: what happens in ignored folders, in a
+``.git``, in a store or behind a link causes no event. An event says that the tree may be another
+one, and nothing more: what it is like then, the next snapshot tells.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codebatch.model.errors import MissingExtraError, SourceNotFoundError, UsageError
+from codebatch.model.records import SkippedFile
+from codebatch.snapshot.selection import Selection
+from codebatch.snapshot.tree import open_tree
+from codebatch.snapshot.walk import (
+    EXCLUDED,
+    GIT_METADATA,
+    IGNORED,
+    NOT_INCLUDED,
+    STORE,
+    TreeWalk,
+)
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
+
+# An editor writes a file in several steps: changes are waited for until none has come for so long,
+# and no longer than that in all.
+_STEP_MS = 20
+_DEBOUNCE_MS = 400
+_LOOK_AGAIN_SECONDS = 0.5
+_POLLING = "WATCHFILES_FORCE_POLLING"  # as watchfiles has it, for file systems without events
+_POLL_MS = 300
+_BY_RULES = frozenset({EXCLUDED, GIT_METADATA, IGNORED, NOT_INCLUDED, STORE})
+
+
+class TreeWatch:
+    """The folders of a selection of the tree at ``root``, watched from here on until `close`.
+
+    `MissingExtraError` where watchfiles is not installed. Folders with names that are not UTF-8
+    are not watched. State: ``_notify`` holds the events since the last `wait`, None while the root
+    is gone; ``_folders`` are those that are watched, ``_left_out`` the paths that rules leave out.
+    """
+
+    def __init__(self, root: Path, selection: Selection, *, ignore: bool = True) -> None:
+        _check_installed()
+        self._root = os.path.realpath(os.fsencode(root))
+        self._selection = selection
+        self._ignore = ignore
+        self._folders: frozenset[str] = frozenset()
+        self._left_out: Collection[str] = ()
+        self._notify: RustNotify | None = None
+        self._watch_folders()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._notify is not None:
+            self._notify.close()
+            self._notify = None
+
+    def leave_out(self, skipped: Iterable[SkippedFile]) -> None:
+        """Expect no change of what a snapshot has left out by rules, until these change."""
+        root = os.fsdecode(self._root)
+        found = (file.path for file in skipped if file.reason in _BY_RULES)
+        self._left_out = frozenset(os.path.join(root, path) for path in found)
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait until something has changed, or the root is gone, or there again; False: ``stop`` is
+        set.
+        """
+        if self._notify is None:
+            return self._wait_for_root(stop)
+        while True:
+            paths = self._events(self._notify, stop)
+            if paths is None:
+                return False
+            if not paths or not all(path in self._left_out for path in paths):
+                break
+        if not os.path.isdir(self._root):
+            self.close()
+        elif not paths or any(self._is_folder(path) for path in paths):
+            self._watch_folders()
+        return True
+
+    def _wait_for_root(self, stop: threading.Event) -> bool:
+        while not os.path.isdir(self._root):
+            if stop.wait(_LOOK_AGAIN_SECONDS):
+                return False
+        self._watch_folders()
+        return True
+
+    def _events(self, notify: RustNotify, stop: threading.Event) -> set[str] | None:
+        """Return the paths with changes, none where it cannot be told which; None at ``stop``."""
+        try:
+            found = notify.watch(_DEBOUNCE_MS, _STEP_MS, 0, stop)
+        except RuntimeError:  # a name that is not UTF-8, which no event can be about
+            return set()
+        if found == "signal":
+            raise KeyboardInterrupt
+        return None if isinstance(found, str) else {path for _, path in found}
+
+    def _is_folder(self, path: str) -> bool:
+        """Return True if a path is a folder, or was one; then others may have to be watched."""
+        if path in self._folders:
+            return True
+        try:
+            return stat.S_ISDIR(os.lstat(path).st_mode)
+        except OSError:
+            return False
+
+    def _watch_folders(self) -> None:
+        """Watch the folders that are there now; the old watch ends when the new one has begun."""
+        from watchfiles._rust_notify import RustNotify  # noqa: PLC0415 - of an extra
+
+        try:
+            folders = self._walked_folders()
+        except SourceNotFoundError:
+            self.close()
+            return
+        polling = bool(os.environ.get(_POLLING))
+        try:
+            notify = RustNotify(folders, False, polling, _POLL_MS, False, True)  # noqa: FBT003
+        except OSError as error:
+            raise UsageError(
+                f"{len(folders):,} folders cannot be watched: {error.strerror or error}",
+                hints=[
+                    "allow more: sysctl fs.inotify.max_user_watches",
+                    f"or look for changes again and again: {_POLLING}=1",
+                ],
+            ) from error
+        self.close()
+        self._notify, self._folders = notify, frozenset(folders)
+
+    def _walked_folders(self) -> list[str]:
+        """Return the folders that a walk of the tree enters, the root first."""
+        with open_tree(Path(os.fsdecode(self._root))) as tree:
+            walk = TreeWalk(tree, ignore=self._ignore, selection=self._selection)
+            for _ in walk.entries():
+                pass  # what is wanted of the walk is where it has been
+        found = (os.path.join(self._root, path) for path in walk.watched if path != b".")
+        folders = sorted(path for path in found if self._is_watchable(path))
+        return [os.fsdecode(path) for path in (self._root, *folders)]
+
+    def _is_watchable(self, path: bytes) -> bool:
+        try:
+            path.decode()
+            return stat.S_ISDIR(os.lstat(path).st_mode)
+        except (UnicodeDecodeError, OSError):
+            return False
+
+
+def _check_installed() -> None:
+    try:
+        import watchfiles  # noqa: F401, PLC0415 - of an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "watching a tree needs watchfiles, which is not installed",
+            hints=["pip install 'codebatch[watch]'"],
+        ) from error
