@@ -74,6 +74,7 @@ HOMES = {
     "pyarrow": {"export"},
     "tree_sitter": {"tasks"},
     "jsonschema": {"model"},
+    "watchfiles": {"snapshot"},
     "yaml": {"tasks"},
     "obstore": {"remote"},
 }

@@ -145,6 +145,7 @@ OTHERS = {
         "cli.name-set",
         "cli.regressions",
         "cli.rm",
+        "cli.watch",
         "pipeline",
     ),
     *("cli.show-object", "cli.show-snapshot", "cli.snapshot"),

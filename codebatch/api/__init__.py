@@ -15,7 +15,7 @@ from __future__ import annotations
 from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, named_path
 from codebatch.api.results import UnfinishedBatchWarning
-from codebatch.api.scanning import Scan, check_scan, scan
+from codebatch.api.scanning import Scan, check_scan, open_watch, scan
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import (
     STORE_NAME,
@@ -28,7 +28,7 @@ from codebatch.api.store import (
     pipelines,
     try_vectors,
 )
-from codebatch.api.watching import ScanUpdate, follow, open_watch, watch
+from codebatch.api.watching import ScanUpdate, follow, watch
 
 __all__ = [
     "STORE_NAME",

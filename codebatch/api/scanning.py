@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from codebatch.plan.policy import Settings
     from codebatch.remote import location as remotes
     from codebatch.snapshot import selection
+    from codebatch.snapshot import watching as trees
     from codebatch.tasks.tools import catalogue
 else:
     catalogue = lazy("codebatch.tasks.tools.catalogue")
@@ -31,14 +32,18 @@ else:
     remotes = lazy("codebatch.remote.location")
     schedulers = lazy("codebatch.batch.scheduler")
     selection = lazy("codebatch.snapshot.selection")
+    trees = lazy("codebatch.snapshot.watching")
 
 
 class Scan(NamedTuple):
-    """A scan to be made, once or again: how to take a snapshot, and run a batch over it."""
+    """A scan to be made, once or again: how to take a snapshot, to run a batch over it, and to
+    begin to watch what of the tree is taken.
+    """
 
     store: Store
     take: Callable[[], Snapshot]
     run: Callable[[Snapshot], tuple[Batch, batches.RunReport]]
+    watch: Callable[[], trees.TreeWatch]
 
 
 def check_scan(  # noqa: PLR0913 - as of `scan`
@@ -54,8 +59,11 @@ def check_scan(  # noqa: PLR0913 - as of `scan`
     shards: int | None = None,
     performance_report: PathLike | None = None,
     memo: PathLike | None = None,
+    watch: bool = False,
 ) -> None:
-    """Raise what `scan` would raise later, before anything is written."""
+    """Raise what `scan`, or `watch`, would raise later, before anything is written."""
+    if watch:
+        trees.check_installed()
     selection.select(root, include, exclude, ignore=ignore)
     definitions.resolve_pipeline(pipeline, tasks, settings)
     chosen = schedulers.choose_scheduler(text_of(scheduler), None, 0)
@@ -173,4 +181,19 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
         batch = opened.batch(taken, wanted.pipeline, **steps)
         return batch, batch.run(scheduler, workers=workers, memo=wanted.memo)
 
-    return Scan(opened, take, run)
+    return Scan(opened, take, run, lambda: open_watch(root, **patterns, ignore=ignore))
+
+
+def open_watch(
+    root: Roots,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    ignore: bool = True,
+    outputs: Sequence[os.stat_result] = (),
+) -> trees.TreeWatch:
+    """Begin to watch what a scan takes, but not the files that have the status of ``outputs``;
+    `MissingExtraError` where the extra is not installed.
+    """
+    tree, selected = selection.select(root, include, exclude, ignore=ignore)
+    return trees.TreeWatch(tree, selected, ignore=ignore, outputs=outputs)

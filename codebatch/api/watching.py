@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codebatch.api.batch import Batch
 from codebatch.api.given import PathLike
 from codebatch.api.scanning import Scan, prepare_scan
-from codebatch.api.store import Roots, Snapshot
+from codebatch.api.snapshots import Snapshot
+from codebatch.api.store import Roots
 from codebatch.model.errors import (
     BatchNotFoundError,
     CodeBatchError,
@@ -35,7 +36,6 @@ else:
     selection = lazy("codebatch.snapshot.selection")
     trees = lazy("codebatch.snapshot.watching")
 
-_SELECTING = ("include", "exclude", "ignore")
 _WANTED_OR_GONE = (NamedError, SnapshotInUseError, BatchNotFoundError, SnapshotNotFoundError)
 
 
@@ -46,12 +46,13 @@ class ScanUpdate:
     ``improvements`` list them; each has a ``change`` of ``added``, ``removed`` or ``severity``.
 
     ``base`` is the batch that was done last before this one, None for the first. Where the scan
-    itself could not be done, ``error`` says why, and there is neither batch nor report; where its
-    run failed, the ``report`` says so, and nothing is compared. ``seconds`` have passed since
+    itself could not be done, ``error`` says why, and there is no snapshot, batch or report; where
+    its run failed, the ``report`` says so, and nothing is compared. ``seconds`` have passed since
     the change was seen.
     """
 
     seconds: float
+    snapshot: Snapshot | None = None
     batch: Batch | None = None
     report: RunReport | None = None
     base: Batch | None = None
@@ -74,27 +75,15 @@ def watch(
     between them is removed when the next is done, unless it has got a name. What goes wrong with
     the first scan is raised, later it is the ``error`` of a `ScanUpdate`.
     """
-    root = selection.listed(root)
-    prepared = prepare_scan(root, store, **options)
-    selecting = {name: options[name] for name in _SELECTING if name in options}
-    return follow(prepared, open_watch(root, **selecting), stop)
+    trees.check_installed()
+    return follow(prepare_scan(root, store, **options), stop)
 
 
-def open_watch(
-    root: Roots, *, include: Sequence[str] = (), exclude: Sequence[str] = (), ignore: bool = True
-) -> trees.TreeWatch:
-    """Begin to watch what a scan takes; `MissingExtraError` where the extra is not installed."""
-    tree, selected = selection.select(root, include, exclude, ignore=ignore)
-    return trees.TreeWatch(tree, selected, ignore=ignore)
-
-
-def follow(
-    scan: Scan, watched: trees.TreeWatch, stop: threading.Event | None = None
-) -> Iterator[ScanUpdate]:
+def follow(scan: Scan, stop: threading.Event | None = None) -> Iterator[ScanUpdate]:
     """Yield the first scan, then one for each state of the tree that is watched, as `watch`."""
     stop = threading.Event() if stop is None else stop
-    following = _Following(scan, watched)
-    with contextlib.closing(watched):
+    with contextlib.closing(scan.watch()) as watched:
+        following = _Following(scan, watched)
         yield following.first()
         while watched.wait(stop):
             change = following.next()
@@ -175,10 +164,10 @@ class _Following:
             found = None if base is None else self._compared(base, batch)
         seconds = time.perf_counter() - begun
         if found is None:
-            return ScanUpdate(seconds, batch, report)
+            return ScanUpdate(seconds, snapshot, batch, report)
         new = diff.regressions(found.diff)
         fixed = diff.improvements(found.diff, found.rename_map)
-        return ScanUpdate(seconds, batch, report, base, _rows(new), _rows(fixed))
+        return ScanUpdate(seconds, snapshot, batch, report, base, _rows(new), _rows(fixed))
 
     def _compared(self, base: Batch, batch: Batch) -> comparisons.Comparison | None:
         """Return what has changed; None where the batch to compare with was removed meanwhile."""

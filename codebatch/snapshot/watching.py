@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebatch.model.errors import MissingExtraError, SourceNotFoundError, UsageError
 from codebatch.model.records import SkippedFile
+from codebatch.snapshot.ignore import GIT_IGNORE_FILE, OWN_IGNORE_FILE
 from codebatch.snapshot.selection import Selection
 from codebatch.snapshot.tree import open_tree
 from codebatch.snapshot.walk import (
@@ -37,22 +38,32 @@ _DEBOUNCE_MS = 400
 _LOOK_AGAIN_SECONDS = 0.5
 _POLLING = "WATCHFILES_FORCE_POLLING"  # as watchfiles has it, for file systems without events
 _POLL_MS = 300
+_RULES = {os.fsdecode(name) for name in (GIT_IGNORE_FILE, OWN_IGNORE_FILE)}
 _BY_RULES = frozenset({EXCLUDED, GIT_METADATA, IGNORED, NOT_INCLUDED, STORE})
 
 
 class TreeWatch:
     """The folders of a selection of the tree at ``root``, watched from here on until `close`.
 
-    `MissingExtraError` where watchfiles is not installed. Folders with names that are not UTF-8
+    What is written to files with the status of ``outputs`` is no change. `MissingExtraError` where
+    watchfiles is not installed. Folders with names that are not UTF-8
     are not watched. State: ``_notify`` holds the events since the last `wait`, None while the root
     is gone; ``_folders`` are those that are watched, ``_left_out`` the paths that rules leave out.
     """
 
-    def __init__(self, root: Path, selection: Selection, *, ignore: bool = True) -> None:
-        _check_installed()
+    def __init__(
+        self,
+        root: Path,
+        selection: Selection,
+        *,
+        ignore: bool = True,
+        outputs: Sequence[os.stat_result] = (),
+    ) -> None:
+        check_installed()
         self._root = os.path.realpath(os.fsencode(root))
         self._selection = selection
         self._ignore = ignore
+        self._outputs = {(status.st_dev, status.st_ino) for status in outputs}
         self._folders: frozenset[str] = frozenset()
         self._left_out: Collection[str] = ()
         self._notify: RustNotify | None = None
@@ -80,13 +91,19 @@ class TreeWatch:
             paths = self._events(self._notify, stop)
             if paths is None:
                 return False
-            if not paths or not all(path in self._left_out for path in paths):
+            if not paths or not all(map(self._is_left_out, paths)):
                 break
         if not os.path.isdir(self._root):
             self.close()
-        elif not paths or any(self._is_folder(path) for path in paths):
+        elif not paths or any(map(self._moves_folders, paths)):
             self._watch_folders()
         return True
+
+    def _is_left_out(self, path: str) -> bool:
+        if path in self._left_out:
+            return True
+        status = _status(path) if self._outputs else None
+        return status is not None and (status.st_dev, status.st_ino) in self._outputs
 
     def _wait_for_root(self, stop: threading.Event) -> bool:
         while not os.path.isdir(self._root):
@@ -105,14 +122,10 @@ class TreeWatch:
             raise KeyboardInterrupt
         return None if isinstance(found, str) else {path for _, path in found}
 
-    def _is_folder(self, path: str) -> bool:
-        """Return True if a path is a folder, or was one; then others may have to be watched."""
-        if path in self._folders:
-            return True
-        try:
-            return stat.S_ISDIR(os.lstat(path).st_mode)
-        except OSError:
-            return False
+    def _moves_folders(self, path: str) -> bool:
+        """Return True if other folders may have to be watched after a change of a path."""
+        is_rules = os.path.basename(path) in _RULES  # what they say decides where the walk goes
+        return is_rules or path in self._folders or _is_folder(path)
 
     def _watch_folders(self) -> None:
         """Watch the folders that are there now; the old watch ends when the new one has begun."""
@@ -144,18 +157,33 @@ class TreeWatch:
             for _ in walk.entries():
                 pass  # what is wanted of the walk is where it has been
         found = (os.path.join(self._root, path) for path in walk.watched if path != b".")
-        folders = sorted(path for path in found if self._is_watchable(path))
+        folders = sorted(path for path in found if _is_watchable(path))
         return [os.fsdecode(path) for path in (self._root, *folders)]
 
-    def _is_watchable(self, path: bytes) -> bool:
-        try:
-            path.decode()
-            return stat.S_ISDIR(os.lstat(path).st_mode)
-        except (UnicodeDecodeError, OSError):
-            return False
+
+def _is_watchable(path: bytes) -> bool:
+    """Return True for a folder whose name is UTF-8, as watchfiles wants names."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return _is_folder(path)
 
 
-def _check_installed() -> None:
+def _is_folder(path: str | bytes) -> bool:
+    status = _status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _status(path: str | bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def check_installed() -> None:
+    """Raise `MissingExtraError` unless trees can be watched."""
     try:
         import watchfiles  # noqa: F401, PLC0415 - of an extra
     except ImportError as error:

@@ -235,7 +235,7 @@ def finish(
     was found.
     """
     by_severity = _severities(batch, fail_on) if report.status == DONE else {}
-    call.write(report, _report_lines(call, batch, report, skipped), report.batch_id)
+    call.write(report, report_lines(call, batch, report, skipped), report.batch_id)
     check_gate(fail_on, by_severity)
     sys.exit(_EXIT_CODES[report.status])
 
@@ -247,7 +247,8 @@ def _severities(batch: api.Batch, fail_on: str | None) -> Mapping[str, int]:
     return {} if fail_on is None else batch.load_status().counts().by_severity
 
 
-def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) -> Iterator[str]:
+def report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) -> Iterator[str]:
+    """Yield what a run came to, with errors on stderr, and the commands that make sense now."""
     shards, files = report.shards, report.files
     yield f"{report.batch_id}  {output.status(report.status)}  {report.seconds:.1f} s"
     yield f"  {counted(report.file_count, 'file')}, {_results(files)}"
@@ -263,11 +264,7 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
         yield f"  cluster  {usage_words(report.cluster)}"
     if report.memo is not None:
         yield f"  memo     {_shared_words(report.memo)}"
-    for message, shards_with in _by_message(report).items():
-        where = f"shard {shards_with[0]}"
-        if len(shards_with) > 1:
-            where = f"{len(shards_with):,} shards ({', '.join(shards_with[:_MOST_NAMED])})"
-        output.write_error(f"{where}: {message}")
+    write_errors(report)
     yield from _quarantined_lines(report)
     resume = f"codebatch resume --batch {report.batch_id}"
     if report.status != DONE:
@@ -283,6 +280,15 @@ def _report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int)
     commands = [f"codebatch {name} --batch {report.batch_id}" for name in names]
     commands += [f"{resume} --retry-quarantined"] if report.quarantined else []
     yield from call.next(*commands, *commands_to_apply(batch, counts))
+
+
+def write_errors(report: RunReport) -> None:
+    """Write on stderr why shards failed."""
+    for message, shards_with in _by_message(report).items():
+        where = f"shard {shards_with[0]}"
+        if len(shards_with) > 1:
+            where = f"{len(shards_with):,} shards ({', '.join(shards_with[:_MOST_NAMED])})"
+        output.write_error(f"{where}: {message}")
 
 
 def _by_message(report: RunReport) -> dict[str, list[str]]:

@@ -104,6 +104,12 @@ def one_a_line(rows: Sequence[Row]) -> Iterator[str]:
     yield from itertools.chain.from_iterable(_blocks(rows, None))
 
 
+def changes(rows: Iterable[Row], source: Source) -> Iterator[str]:
+    """Yield the lines of findings of a comparison, on a terminal with their source, uncounted."""
+    shown = source if output.is_terminal() else None
+    yield from itertools.chain.from_iterable(_blocks(by_severity(rows), shown))
+
+
 def plain_lines(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a line for each finding, and one that counts them."""
     yield from one_a_line(rows)
