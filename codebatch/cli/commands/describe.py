@@ -58,7 +58,7 @@ _SCHEMAS = {
     "query symbols": ("cli.query-outputs",),
     "resume": ("cli.run", "cli.detach"),
     "run": ("cli.run", "cli.recheck", "cli.detach"),
-    "scan": ("cli.run",),
+    "scan": ("cli.run", "cli.watch"),
     "snapshot rm": ("cli.rm",),
 }
 _ALWAYS = frozenset({EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED})
