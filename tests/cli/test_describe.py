@@ -208,7 +208,7 @@ def test_schemas_are_named_where_there_are_any() -> None:
         assert set(schemas) <= set(list_schemas())
         options = {word for parameter in command.params for word in parameter.opts}
         assert bool(schemas) == ("--json" in options), name
-    assert schemas_of("scan") == ("cli.run",)
+    assert schemas_of("scan") == ("cli.run", "cli.watch")
     assert schemas_of("show") == (*("cli.show-batch", "cli.show-object", "cli.show-snapshot"),)
 
 

@@ -34,7 +34,7 @@ def watching(tree: Path, *words: str, **options: Any) -> Iterator[subprocess.Pop
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=WAIT)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     return stdout, stderr
 
 
@@ -103,7 +103,8 @@ def test_what_it_writes_into_the_tree_is_no_change(tree: Path) -> None:
         (tree / "b.py").write_text("import sys\n")
         while (tree / "out.txt").read_text().count("\n") < 3:
             assert process.poll() is None
-        interrupted(process)
+        _, stderr = interrupted(process)
+    assert stderr == "made a store: .codebatch\ninterrupted\n"
     assert (tree / "out.txt").read_text().count("\n") == 3
 
 

@@ -19,6 +19,7 @@ from codebatch.cli.render import findings, output
 from codebatch.cli.render.progress import Display
 from codebatch.model.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from codebatch.model.records import DONE, INTERRUPTED
+from codebatch.runtime.interrupts import deferred
 
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
@@ -62,19 +63,24 @@ def left_out(snapshot: api.Snapshot | None) -> int:
 def write_updates(call: Call, updates: Iterator[api.ScanUpdate]) -> NoReturn:
     """Write each as it comes, and exit when there are no more, or a run was interrupted."""
     for number, update in enumerate(updates):
-        if call.as_json:
-            click.echo(output.document_bytes(_document(update)), nl=False)
-        elif update.error is not None:
-            output.write_error(update.error.message, update.error.hints)
-        elif call.quiet:
-            output.write_line(_report(update).batch_id)
-        elif number == 0:
-            _write_first(call, update)
-        else:
-            output.write_lines(_lines(update))
+        with deferred():  # an interrupt within could have a line twice, or half of one
+            _write(call, update, is_first=number == 0)
         if update.report is not None and update.report.status == INTERRUPTED:
             sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_OK)
+
+
+def _write(call: Call, update: api.ScanUpdate, *, is_first: bool) -> None:
+    if call.as_json:
+        click.echo(output.document_bytes(_document(update)), nl=False)
+    elif update.error is not None:
+        output.write_error(update.error.message, update.error.hints)
+    elif call.quiet:
+        output.write_line(_report(update).batch_id)
+    elif is_first:
+        _write_first(call, update)
+    else:
+        output.write_lines(_lines(update))
 
 
 def _write_first(call: Call, update: api.ScanUpdate) -> None:
