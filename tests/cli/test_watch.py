@@ -34,7 +34,9 @@ def watching(tree: Path, *words: str, **options: Any) -> Iterator[subprocess.Pop
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=WAIT)
-    assert process.returncode == 130, stderr
+    # Where it comes while a module is imported, Python itself ends so: it has seen an interrupt
+    # leave code that was compiled from text.
+    assert process.returncode in {130, -signal.SIGINT}, stderr
     return stdout, stderr
 
 
