@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "remote": {"runtime", "model", "store"},
     "snapshot": {"runtime", "model", "store"},
     "plan": {"model", "tasks"},
-    "config": {"runtime", "model", "plan"},
+    "config": {"runtime", "model", "tasks", "plan"},
     "shard": {"runtime", "model", "store", "tasks", "plan"},
     "reduction": {"runtime", "model", "store", "tasks", "plan", "shard"},
     "processes": {"runtime", "model", "store", "tasks", "shard", "reduction"},

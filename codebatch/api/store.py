@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
+    from codebatch.plan import policy as policies
     from codebatch.plan.policy import Settings
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
@@ -55,6 +56,7 @@ else:
     schedulers = lazy("codebatch.batch.scheduler")
     self_test = lazy("codebatch.maintenance.self_test")
     definitions = lazy("codebatch.plan.pipeline")
+    policies = lazy("codebatch.plan.policy")
     selection = lazy("codebatch.snapshot.selection")
     take = lazy("codebatch.snapshot.take")
     take_tree = lazy("codebatch.snapshot.take_tree")
@@ -211,7 +213,7 @@ class Store(Memo):
         are laid over those of its tasks, by name: ``{"lint": {"select": ["F", "B"]}}``.
         """
         found = self._snapshot_of(snapshot)
-        resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
+        resolved = definitions.resolve_pipeline(pipeline, tasks, _settings_for(found, settings))
         checkout = found.taken.checkout if found.taken else None
         result = batches.init_batch(self.directory, found.id, resolved, shards, checkout)
         return Batch(self.directory, result.batch_id, result)
@@ -227,7 +229,7 @@ class Store(Memo):
     ) -> forecasts.Forecast:
         """Return what running a pipeline over a snapshot would compute; nothing is written."""
         found = self._snapshot_of(snapshot)
-        resolved = definitions.resolve_pipeline(pipeline, tasks, settings)
+        resolved = definitions.resolve_pipeline(pipeline, tasks, _settings_for(found, settings))
         return forecasts.forecast_snapshot(self.directory, found.id, resolved, shards)
 
     def find_batch(
@@ -358,6 +360,13 @@ class Store(Memo):
     def read_object(self, digest: str) -> bytes:
         """The bytes of an object, checked against its digest."""
         return self.directory.objects.read(digest)
+
+
+def _settings_for(snapshot: Snapshot, settings: Settings | None) -> Settings | None:
+    """Return settings for a snapshot: patterns of a configuration are of another folder."""
+    if isinstance(settings, policies.Policy):
+        return settings.at(snapshot.asking.checkout.source)
+    return settings
 
 
 def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:

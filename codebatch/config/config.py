@@ -10,13 +10,15 @@ from typing import Any, cast
 
 from codebatch.config.files import CONFIG_VARIABLE, ConfigFile, find_file, read_file
 from codebatch.config.keys import KEYS, misfit
-from codebatch.config.patterns import rebased
+from codebatch.config.levels import levels_of
 from codebatch.config.trust import reason_to_refuse
 from codebatch.model.errors import ConfigInvalidError, ConfigUntrustedError
+from codebatch.model.patterns import rebased
 from codebatch.model.resources import list_pipelines, nearest_of
 from codebatch.plan.policy import Policy
 
 _PATHS = frozenset({"store", "baseline"})
+_URL = "://"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Config:
                 raise ConfigInvalidError(f"{self.where}: unknown key {name!r}", hints=hints)
             if wrong := misfit(value, KEYS[name].schema):
                 raise ConfigInvalidError(f"{self.where}: {name}: {wrong}")
+        levels_of(self.values, self.where)
 
     @property
     def where(self) -> str:
@@ -75,7 +78,13 @@ class Config:
     def settings(self) -> Policy:
         """What steers tasks, as ``settings=`` takes it: for the tasks that a pipeline has."""
         names = {one.rpartition(":")[2].rpartition(".")[2] for one in self.values.get("tasks", ())}
-        return Policy(self.get("settings") or {}, known=frozenset(names), where=self.where)
+        return Policy(
+            self.get("settings") or {},
+            known=frozenset(names),
+            where=self.where,
+            levels=levels_of(self.values, self.where),
+            folder=self.folder,
+        )
 
     def patterns(self, root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
         """Return ``include`` and ``exclude`` for a tree at ``root``: none where it is elsewhere.
@@ -93,8 +102,10 @@ class Config:
         return rebased(patterns, os.path.realpath(self.folder), os.path.realpath(root))
 
     def _from_here(self, name: str, value: Any) -> Any:
-        if name in _PATHS or (name == "pipeline" and value not in list_pipelines()):
+        if name in _PATHS or (name == "memo" and _URL not in value):
             return self._path(value)
+        if name == "pipeline":
+            return value if value in list_pipelines() else self._path(value)
         if name == "tasks":
             return [self._address(one) for one in value]
         if name == "tools":

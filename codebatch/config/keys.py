@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
-from codebatch.model.records import SEVERITIES
+from codebatch.model.records import OFF, SEVERITIES
 
 _TEXT: Document = {"type": "string", "minLength": 1}
 _TEXTS: Document = {"type": "array", "items": _TEXT}
 _TABLE: Document = {"type": "object"}
+_LEVELS: Document = {"type": "object", "additionalProperties": {"enum": [*SEVERITIES, OFF]}}
 
 
 class Key(NamedTuple):
@@ -87,6 +88,24 @@ _KEYS = (
         "settings",
         {"type": "object", "additionalProperties": _TABLE},
         "Settings of tasks, a table for each: those that a pipeline document has as config.",
+    ),
+    Key(
+        "severities",
+        _LEVELS,
+        "How severe findings are, by code or beginning of codes, for every task; off: none.",
+    ),
+    Key(
+        "per-path",
+        {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"ignore": _TEXTS, "severities": _LEVELS},
+            },
+        },
+        "The same for paths, a table for each pattern of a .gitignore; ignore names codes to leave "
+        "out.",
     ),
 )
 KEYS: Mapping[str, Key] = {key.name: key for key in _KEYS}

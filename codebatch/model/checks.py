@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
-from codebatch.model.json_types import to_count, to_mapping, to_text, to_texts
+from codebatch.model.json_types import to_count, to_list, to_mapping, to_text, to_texts
 from codebatch.model.keys import CODE as CODE_COMPONENT
 from codebatch.model.keys import CODE_PARTS
 from codebatch.model.records import (
@@ -25,6 +25,7 @@ from codebatch.model.records import (
     DONE,
     FAILED,
     FILE_SCOPE,
+    LEVELS,
     OBJECT_KINDS,
     READS_CONTENT,
     READS_TREE,
@@ -219,6 +220,8 @@ def _check_components(task: PlannedTask) -> None:
     to_count(components["version"])
     to_texts(components["facets"])
     _to_words(components["toolchain"])
+    if task.levels is not None:
+        _check_levels(task.levels)
     if CODE_COMPONENT in components:
         code = to_mapping(components[CODE_COMPONENT])
         check_digest(code["digest"])
@@ -226,6 +229,20 @@ def _check_components(task: PlannedTask) -> None:
             _to_words(code[part])
         if len(code) != len(CODE_PARTS) + 1:
             raise ValueError(f"the code of task {task.id!r} has unknown parts")
+
+
+def _check_levels(value: object) -> None:
+    """Raise unless a component has levels by code, everywhere and by pattern."""
+    said = to_mapping(value)
+    tables = [said["severities"]]
+    for pair in to_list(said["per_path"]):
+        pattern, levels = to_list(pair)
+        to_text(pattern)
+        tables.append(levels)
+    if len(said) != 2 or not LEVELS.issuperset(
+        level for table in tables for level in _to_words(table).values()
+    ):
+        raise ValueError("levels of another form")
 
 
 def _to_words(value: object) -> dict[str, str]:

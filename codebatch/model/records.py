@@ -34,16 +34,14 @@ FILE_MODE = "100644"
 EXECUTABLE_MODE = "100755"
 SYMLINK_MODE = "120000"
 
-KINDS = (
-    *("artifact", "ast", "diagnostic", "edge", "metric", "patch", "skip", "suppression"),
-    "symbol",
-)
+KINDS = tuple("artifact ast diagnostic edge metric patch skip suppression symbol".split())
 OBJECT_KINDS = frozenset({"artifact", "ast", "patch"})  # whose records refer to an object
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")  # of a finding; metrics are named so as well
 SEVERITIES = ("error", "warning", "info")
-SUPPRESSED_BY = (  # comments that suppress findings
-    *("noqa", "codebatch-ignore", "codebatch-ignore-next-line", "codebatch-ignore-file"),
-)
+OFF = "off"  # in place of a severity: there is no such finding
+LEVELS = frozenset({*SEVERITIES, OFF})
+# Comments that suppress findings.
+SUPPRESSED_BY = ("noqa", *(f"codebatch-ignore{end}" for end in ("", "-next-line", "-file")))
 
 DONE = "done"
 FAILED = "failed"
@@ -146,6 +144,11 @@ class PlannedTask:
     def facets(self) -> tuple[str, ...]:
         """The facets of a path that the task reads, sorted."""
         return to_texts(self.components["facets"])
+
+    @property
+    def levels(self) -> object:
+        """How severe findings are, where the project says so; else None."""
+        return self.components.get("levels")
 
     @cached_property
     def key_opening(self) -> str:

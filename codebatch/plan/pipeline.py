@@ -18,6 +18,7 @@ from codebatch.model.resources import list_pipelines, list_tools, load_graph, ne
 from codebatch.plan.document import Problem, Source, entries_of, invalid, read_source
 from codebatch.plan.policy import Policy, Settings
 from codebatch.tasks.base import Task
+from codebatch.tasks.levels import NO_LEVELS, Levels
 from codebatch.tasks.registry import find_task, resolve_task, task_names
 
 _MOST_CHARACTERS = 200  # of a name
@@ -35,11 +36,14 @@ class PipelineTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A DAG; ``tasks`` stand in an order in which each follows what it needs."""
+    """A DAG; ``tasks`` stand in an order in which each follows what it needs. ``levels`` are those
+    of the findings of all.
+    """
 
     name: str
     description: str
     tasks: tuple[PipelineTask, ...]
+    levels: Levels = NO_LEVELS
 
 
 def load_pipeline(name_or_path: str) -> Pipeline:
@@ -119,7 +123,7 @@ def configured(pipeline: Pipeline, settings: Settings | None) -> Pipeline:
             _check_known(name, policy)
         for place in places:
             tasks[place] = with_config(tasks[place], given)
-    return replace(pipeline, tasks=tuple(tasks))
+    return replace(pipeline, tasks=tuple(tasks), levels=policy.levels)
 
 
 def _check_known(name: str, policy: Policy) -> None:
@@ -223,6 +227,7 @@ def _check_scopes(name: str, tasks: Mapping[str, PipelineTask]) -> None:
 def pipeline_document(pipeline: Pipeline) -> Document:
     """The resolved pipeline as a JSON document, every default spelled out."""
     return {
+        **({"levels": pipeline.levels.as_document()} if pipeline.levels else {}),
         "name": pipeline.name,
         "description": pipeline.description,
         "tasks": [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -29,6 +29,7 @@ from codebatch.model.errors import TaskInvalidError, ToolchainMismatchError, Usa
 from codebatch.model.keys import CODE, changed_code, fingerprint
 from codebatch.model.kinds import check_kinds
 from codebatch.model.records import (
+    FILE_SCOPE,
     READS_CONTENT,
     READS_TREE,
     SYMLINK_MODE,
@@ -42,6 +43,7 @@ from codebatch.plan.pipeline import Pipeline, pipeline_document
 from codebatch.tasks.base import PARSE, Task
 from codebatch.tasks.decorator import toolchain
 from codebatch.tasks.languages.detect import DETECTION, detect_language, facet_readers
+from codebatch.tasks.levels import FACET, FIXED, NO_LEVELS, Levels
 from codebatch.tasks.registry import (
     carried,
     code_of,
@@ -68,6 +70,7 @@ class BatchIdentity:
     pipeline: str
     document: Document
     tasks: tuple[PlannedTask, ...]
+    levels: Levels = NO_LEVELS
 
     @property
     def batch_id(self) -> str:
@@ -90,9 +93,8 @@ class ResolvedPlan:
 
 def identify(snapshot_id: str, pipeline: Pipeline) -> BatchIdentity:
     """The batch of a pipeline over a snapshot, as this process would run it."""
-    return BatchIdentity(
-        snapshot_id, pipeline.name, pipeline_document(pipeline), plan_tasks(pipeline)
-    )
+    document, tasks = pipeline_document(pipeline), plan_tasks(pipeline)
+    return BatchIdentity(snapshot_id, pipeline.name, document, tasks, pipeline.levels)
 
 
 def make_plan(
@@ -108,7 +110,8 @@ def make_plan(
     """
     facets = sorted({facet for task in identity.tasks for facet in task.facets})
     by_object = sorted(files, key=attrgetter("object"))  # and by path, since sorting is stable
-    readers = facet_readers(facets, [file.path for file in files])
+    known = {FACET: identity.levels.of_path}
+    readers = facet_readers(facets, [file.path for file in files], known)
     width = _width(len(files), shards)
     languages: Counter[str] = Counter()
     lines = io.BytesIO()
@@ -143,7 +146,8 @@ def plan_tasks(pipeline: Pipeline) -> tuple[PlannedTask, ...]:
         code = None if is_built_in(task) else register(task)
         if task.definition:
             give_tool(config)
-        parts = _components(task, config, code, reads_tree=reads_tree)
+        levels = _levels_for(task, config, pipeline.levels)
+        parts = _components(task, config, code, levels, reads_tree=reads_tree)
         planned.append(_planned(id_, task, needs, parts))
     try:
         check_kinds(planned)
@@ -176,7 +180,35 @@ def components_here(task: PlannedTask) -> Document:
     found = task_of(task)
     config = found.resolve_config(task.config)
     own = None if is_built_in(found) else code_of(found)
-    return _components(found, config, own, reads_tree=found.reads_tree and task.reads_tree)
+    reads_tree = found.reads_tree and task.reads_tree
+    here = _components(found, config, own, None, reads_tree=reads_tree)
+    return {**here, **_said_of_levels(task)}
+
+
+def _said_of_levels(task: PlannedTask) -> Document:
+    """Return the components of a plan that are about levels, which are the same everywhere."""
+    if task.levels is None:
+        return {}
+    return {"levels": task.levels, "facets": list(task.facets)}
+
+
+def _levels_for(task: Task, config: Mapping[str, object], levels: Levels) -> Levels | None:
+    """Return what is said of the findings that a task may give; None where nothing is."""
+    if "diagnostic" not in task.kinds or (task.name == PARSE and is_built_in(task)):
+        return None
+    codes = None
+    if task.name == "lint" and is_built_in(task):
+        codes = {*RULES, *(rule.code for rule in task.declared_rules(config))} - FIXED
+    return levels.about(codes) or None
+
+
+def _level_components(task: Task, levels: Levels | None) -> Document:
+    if levels is None:
+        return {}
+    of_batch = task.scope != FILE_SCOPE
+    facets = {*task.facets, *([FACET] if levels.per_path and not of_batch else [])}
+    said = levels if of_batch else replace(levels, per_path=())
+    return {"levels": said.as_document(), "facets": sorted(facets)}
 
 
 def carried_components(task: PlannedTask) -> Document:
@@ -220,7 +252,12 @@ def _words(name: str, component: object) -> str:
 
 
 def _components(
-    task: Task, config: Mapping[str, object], code: Code | None, *, reads_tree: bool
+    task: Task,
+    config: Mapping[str, object],
+    code: Code | None,
+    levels: Levels | None,
+    *,
+    reads_tree: bool,
 ) -> Document:
     return {
         **({} if code is None else {"code": code.as_document()}),
@@ -230,6 +267,7 @@ def _components(
         "toolchain": dict(sorted(task.toolchain().items())),
         "facets": sorted(task.facets),
         "reads": READS_TREE if reads_tree else READS_CONTENT,
+        **_level_components(task, levels),
     }
 
 

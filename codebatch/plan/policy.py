@@ -1,4 +1,4 @@
-"""What a project says of all of its pipelines: settings of tasks, by name.
+"""What a project says of all of its pipelines: settings of tasks, by name, and levels of findings.
 
 A `Policy` may stand wherever settings of a pipeline do. Unlike what a command line says of one
 pipeline, what it says of a task that a pipeline lacks waits for a pipeline that has it.
@@ -6,8 +6,12 @@ pipeline, what it says of a task that a pipeline lacks waits for a pipeline that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+
+from codebatch.model.patterns import rebased
+from codebatch.tasks.levels import NO_LEVELS, Levels
 
 Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 
@@ -16,13 +20,15 @@ Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 class Policy(Settings):
     """Settings by task: ``defaults`` for tasks that are there, ``given`` laid over them for tasks
     that must be. ``known`` are names of tasks that may be there, and ``where`` is what messages
-    call the defaults.
+    call the defaults. The patterns of ``levels`` are relative to ``folder``.
     """
 
     defaults: Settings = field(default_factory=dict)
     given: Settings = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     where: str = "the configuration"
+    levels: Levels = NO_LEVELS
+    folder: str = os.curdir
 
     def over(self, settings: Settings | None) -> Policy:
         """Return the policy with more settings laid over it, one by one."""
@@ -30,6 +36,18 @@ class Policy(Settings):
         names = dict.fromkeys((*self.given, *more))
         merged = {name: {**self.given.get(name, {}), **more.get(name, {})} for name in names}
         return replace(self, given=merged)
+
+    def at(self, root: str | None) -> Policy:
+        """Return the policy for a tree whose root is a folder, where that is known."""
+        if root is None or not self.levels.per_path:
+            return self
+        folder, top = os.path.realpath(self.folder), os.path.realpath(root)
+        per_path = tuple(
+            (one, levels)
+            for pattern, levels in self.levels.per_path
+            for one in rebased([pattern], folder, top) or ()
+        )
+        return replace(self, levels=replace(self.levels, per_path=per_path), folder=root)
 
     def __getitem__(self, name: str) -> Mapping[str, object]:
         if name not in self.defaults and name not in self.given:

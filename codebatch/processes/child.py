@@ -171,7 +171,7 @@ class _Serving:
             watch(1)
             limited = ShardContext(_nothing, put, _not_here, memory_is_limited=True)
             try:
-                lines = run_task(found, task.config, file, limited)
+                lines = run_task(found, task.config, file, limited, task.levels)
             except ToolCrashedError as error:
                 return {"crashed": error.rule}
         watch(0)

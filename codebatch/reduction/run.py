@@ -293,7 +293,7 @@ def _finish(opened: OpenNode, compute: Callable[[], Answer]) -> NodeReceipt:
 def _ended(sources: Sources, call: NodeCall, packed: bytes, *, computed: int) -> NodeReceipt:
     """Commit the records of a task, shard by shard; a recheck compares them with what is there."""
     store, batch_id, task_id = sources.store, sources.batch_id, sources.task.id
-    started, scattered, code = now(), Scattered(packed), task_of(sources.task)
+    started, scattered, code = now(), Scattered(packed, sources.task.levels), task_of(sources.task)
     load_inputs = partial(store.batches.load_inputs, batch_id)
     strangers = scattered.strangers(sources.plan, load_inputs)
     if strangers:

@@ -8,7 +8,7 @@ from the text of their lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from codebatch.model.records import (
 )
 from codebatch.shard.outputs import TaskOutputs
 from codebatch.tasks.base import Task
+from codebatch.tasks.levels import NO_LEVELS, Levels, with_levels
 from codebatch.tasks.records import with_fingerprints
 from codebatch.tasks.source import SourceFile
 
@@ -72,10 +73,14 @@ def _unpackb(data: bytes) -> Any:
 
 
 class Scattered:
-    """The records of a batch task by file. State: ``_packed``, those of each file, by path."""
+    """The records of a batch task by file, with the levels of its plan. State: ``_packed``, those
+    of each file, by path.
+    """
 
-    def __init__(self, packed: bytes) -> None:
+    def __init__(self, packed: bytes, levels: object = None) -> None:
         self._packed: dict[str, bytes] = dict(_unpackb(packed))
+        self._said = levels
+        self._levels = Levels.from_document(levels) if isinstance(levels, Mapping) else NO_LEVELS
 
     def strangers(self, plan: Plan, load_inputs: LoadInputs) -> list[str]:
         """Return the paths that are not in the snapshot, in order."""
@@ -109,6 +114,8 @@ class Scattered:
             partial(read, file.object, file.size), file.size, file.language, file.facets
         )
         records = with_fingerprints(records, lambda: source.lines)
+        if self._levels:
+            records = with_levels(records, self._said, self._levels.of_path(file.path))
         return FileLines(code.forms.lines(records), Counts.of(records))
 
 

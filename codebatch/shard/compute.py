@@ -29,6 +29,7 @@ from codebatch.runtime.gc_paused import collect_young
 from codebatch.tasks.base import Preparation, Task, ToolCrashedError
 from codebatch.tasks.file import File
 from codebatch.tasks.findings import failure_record
+from codebatch.tasks.levels import FACET, with_levels
 from codebatch.tasks.records import MisfitError
 from codebatch.tasks.registry import task_of
 from codebatch.tasks.rules import TASK_CRASHED, TASK_FAILED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
@@ -248,7 +249,7 @@ class _ShardWork:
         upstream = {need: work.upstream[need].lines for need in planned.needs}
         self._context.watch(1)
         file = task.file(work.source, upstream, prepared)
-        return run_task(task, planned.config, file, self._context)
+        return run_task(task, planned.config, file, self._context, planned.levels)
 
     def _prepared_for(self, task: PlannedTask, index: int) -> object:
         """Return what the task has prepared for a group; None where it did not look at it."""
@@ -278,9 +279,15 @@ class _ShardWork:
 
 
 def run_task(
-    task: Task, config: Mapping[str, object], file: File, context: ShardContext
+    task: Task,
+    config: Mapping[str, object],
+    file: File,
+    context: ShardContext,
+    levels: object = None,
 ) -> FileLines:
-    """The lines of a task on a file; a tool's crash on it is raised."""
+    """The lines of a task on a file, with the ``levels`` of its plan; a tool's crash on it is
+    raised.
+    """
     objects: list[str] = []
 
     def put(data: bytes) -> str:
@@ -289,6 +296,7 @@ def run_task(
 
     try:
         found = _records(task, config, file, context)
+        found = with_levels(found, levels, file.source.facets.get(FACET, ""))
         records = [_stored(record, put) if "data" in record else record for record in found]
         lines = task.forms.lines(records)
     except (_TaskFailedError, MisfitError) as error:  # the file gets a record, and only this one

@@ -8,8 +8,9 @@ change here changes results, so `DETECTION` is part of every fingerprint.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 from codebatch.model.digest import digest_document
 from codebatch.tasks.languages.authorship import TABLES, text_role
@@ -227,8 +228,14 @@ def siblings_in(value: str) -> list[str]:
     return value.split("\0") if value else []
 
 
-def facet_readers(facets: Iterable[str], paths: Sequence[str]) -> dict[str, Callable[[str], str]]:
-    """Return what gives each facet of a path; ``paths`` are those of all files."""
+def facet_readers(
+    facets: Iterable[str],
+    paths: Sequence[str],
+    known: Mapping[str, Callable[[str], str]] = MappingProxyType({}),
+) -> dict[str, Callable[[str], str]]:
+    """Return what gives each facet of a path; ``paths`` are those of all files, and ``known`` gives
+    facets that a plan alone can tell.
+    """
     readers: dict[str, Callable[[str], str]] = {}
     for facet in facets:
         if facet.startswith(_SIBLINGS):
@@ -237,7 +244,7 @@ def facet_readers(facets: Iterable[str], paths: Sequence[str]) -> dict[str, Call
                 {path for path in paths if path.rsplit("/", 1)[-1] in names}, sorted(names)
             )
         else:
-            readers[facet] = FACETS[facet]
+            readers[facet] = known.get(facet) or FACETS[facet]
     return readers
 
 

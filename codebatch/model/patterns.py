@@ -1,7 +1,7 @@
-"""Patterns of a configuration file, said of another folder.
+"""Patterns as in a ``.gitignore``: which paths they match, and what they are for another folder.
 
-A pattern is a line of a ``.gitignore`` beside the file. A tree whose root is another folder, above
-it or below, needs other patterns for the same files.
+A tree whose root is another folder than that which patterns are relative to, above it or below,
+needs other patterns for the same files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,37 @@ from collections.abc import Iterable, Sequence
 from codebatch.model.globs import GlobTable
 
 _ANY_DEPTH = "**"
+
+
+class PathPattern:
+    """A pattern without a sign, for paths of files from the root. State: ``_known``, by folder."""
+
+    def __init__(self, pattern: str) -> None:
+        _, parts, end = _split(pattern)
+        is_name = len(parts) == 2 and parts[0] == _ANY_DEPTH
+        self._is_name, self._folders_only = is_name, bool(end)
+        self._table = GlobTable(is_path=not is_name, fold=False)
+        self._table.add(_encoded(parts[-1] if is_name else "/".join(parts)), 1)
+        self._known: dict[str, bool] = {"": False}
+
+    def matches(self, path: str) -> bool:
+        """Return whether the path is that of a file that matches, or is in a folder that does."""
+        folder = path.rpartition("/")[0]
+        return self._has(folder) or (not self._folders_only and self._fits(path))
+
+    def _has(self, folder: str) -> bool:
+        if folder not in self._known:
+            above = folder.rpartition("/")[0]
+            self._known[folder] = self._has(above) or self._fits(folder)
+        return self._known[folder]
+
+    def _fits(self, path: str) -> bool:
+        text = path.rpartition("/")[2] if self._is_name else path
+        return self._table.best(_encoded(text)) == 1
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def rebased(patterns: Iterable[str], folder: str, root: str) -> list[str] | None:
@@ -66,8 +97,8 @@ def _rest(parts: list[str], way: Sequence[str]) -> Iterable[list[str]]:
 
 def _matches(part: str, name: str) -> bool:
     table = GlobTable(is_path=False, fold=False)
-    table.add(os.fsencode(part), 1)
-    return table.best(os.fsencode(name)) == 1
+    table.add(_encoded(part), 1)
+    return table.best(_encoded(name)) == 1
 
 
 def _escaped(name: str) -> str:
