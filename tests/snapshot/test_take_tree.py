@@ -298,6 +298,30 @@ def test_what_is_staged_is_what_git_would_commit(
     assert found.taken.branch == "main"
 
 
+def test_what_is_staged_with_a_sparse_index(work: Path, store: codebatch.Store) -> None:
+    sparse = checkout(work)
+    git(sparse, "sparse-checkout", "set", "--cone", "--sparse-index", "dir/sub")
+    (sparse / "dir/sub/deep.py").write_text("staged\n")
+    git(sparse, "add", "dir/sub/deep.py")
+    tree = git(sparse, "write-tree").decode().strip()
+    with open_history(os.fsencode(sparse)) as history:
+        assert staged_trees(history)[0].hex() == tree
+    assert "sub/x.txt" in {file.path for file in store.snapshot(sparse, staged=True).files}
+
+
+def test_a_repository_of_other_hashes(tmp_path: Path, store: codebatch.Store) -> None:
+    root = write_tree(tmp_path / "work", ODD)
+    git_init(root, add=False, options=("--object-format=sha256",))
+    commit_all(root)
+    write_tree(root, {"dir/a": "2"})
+    commit_all(root)
+    assert_equal(store, root)
+    git(root, "gc", "-q", "--prune=now")
+    assert_equal(store, root, "HEAD~1")
+    assert store.snapshot(root, staged=True).id == store.snapshot(root, rev="HEAD").id
+    assert store.find_snapshot("latest").id
+
+
 def test_nothing_is_taken_of_a_conflict(work: Path, store: codebatch.Store) -> None:
     git(work, "switch", "-q", "-c", "other")
     (work / "plain.py").write_text("other\n")

@@ -20,6 +20,7 @@ _MOST_MACROS = 100
 _MACRO = b"[attr]"
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
+_NAME = re.compile(rb"[A-Za-z0-9_.][-A-Za-z0-9_.]*\Z")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"(?=[ \t\r]|\Z)')
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
@@ -135,7 +136,10 @@ def _lines(text: bytes) -> Iterator[tuple[bytes, _States, bool]]:
         if is_macro or (pattern and not pattern.startswith(b"!") and not pattern.endswith(b"/")):
             if pattern.startswith(b"**/") and b"/" not in pattern[3:]:
                 pattern = pattern[3:]  # a name at any depth
-            yield pattern, tuple(_states(rest)), is_macro
+            states = tuple(_states(rest))
+            names = [name for name, _ in states] + [pattern] * is_macro
+            if all(map(_NAME.match, names)):  # else git leaves out the whole line
+                yield pattern, states, is_macro
 
 
 def _pattern(line: bytes) -> tuple[bytes, bytes]:

@@ -51,6 +51,7 @@ _HEADER = re.compile(rb"(tree|parent|object) ([0-9a-f]{64}|[0-9a-f]{40})\n")
 _COMMITTER = re.compile(rb"^committer [^\n]* (-?[0-9]{1,18}) [-+][0-9]+$", re.MULTILINE)
 _DEFAULTS = ("refs/remotes/origin/main", "refs/remotes/origin/master")
 _OWN_DEFAULTS = ("refs/heads/main", "refs/heads/master")
+_FILES = b"files"
 _MOST_STEPS = 5
 _MOST_COMMITS = 2**20
 _LARGEST_SHALLOW = 2**24
@@ -128,7 +129,9 @@ class History:
             if any(self.refs.hash(place.format(text)) for place in _PLACES):
                 raise not_fetched(f"what {text} leads to")
             hints = ["a branch, a tag, a hash, HEAD~3: git log --oneline"]
-            if self.is_shallow:
+            if self.repository.settings.get(b"extensions.refstorage", _FILES) != _FILES:
+                hints = ["its refs are in a form that is not read: give a whole hash"]
+            elif self.is_shallow:
                 hints = ["the clone is shallow: git fetch --unshallow, or fetch-depth: 0 in CI"]
             raise RevisionNotFoundError(f"no commit {text} in the repository", hints=hints)
         return self.commit_info(found)
