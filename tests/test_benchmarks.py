@@ -12,6 +12,7 @@ from conftest import REPOSITORY, cli_environment, make_tree
 
 ROWS = {
     *("cold", "cold-library", "one-file", "again", "branch", "size"),
+    *("check", "check-one-file"),
     *("snapshot", "unchanged", "unchanged-plain"),
     *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
 }
