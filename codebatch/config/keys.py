@@ -72,7 +72,7 @@ _KEYS = (
         _TEXT,
         "A file of known findings, in the folder of the file or below.",
         "baseline",
-        frozenset({"check"}),
+        ALL,
     ),
     Key(
         "max-new",

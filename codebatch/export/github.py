@@ -52,7 +52,7 @@ def write_github(selection: Selection, stream: BinaryIO) -> ExportReport:
             f"({severity_words(left_out)}): GitHub shows {STEP_LIMIT} of each severity a step"
         )
         stream.write(note.encode("utf-8") + b"\n")
-        notes = (*notes, f"{note}; --no-limit writes all")
+        notes = (*notes, f"{note}; export --no-limit writes all")
     return ExportReport(len(kept), dict(left_out), notes)
 
 

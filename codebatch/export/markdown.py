@@ -50,7 +50,7 @@ def write_markdown(selection: Selection, stream: BinaryIO) -> ExportReport:
             f"a comment holds {MAX_CHARACTERS:,} characters"
         )
         lines += ["", note]
-        notes = (*notes, f"{note}; --no-limit writes all")
+        notes = (*notes, f"{note}; export --no-limit writes all")
     stream.writelines(f"{line}\n".encode() for line in lines)
     return ExportReport(len(kept), dict(left_out), notes)
 

@@ -149,7 +149,7 @@ def _notes(selection: Selection, kept: int, left_out: Counter[str]) -> tuple[str
         cut = (
             f"{left_out.total():,} of {left_out.total() + kept:,} results are left out "
             f"({severity_words(left_out)}), the least severe first: {_WHY}; "
-            "--no-limit writes all"
+            "export --no-limit writes all"
         )
         return (cut, shown)
     return (shown,) if selection.limited and kept > SHOWN_RESULTS else ()

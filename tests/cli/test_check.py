@@ -272,3 +272,42 @@ def test_a_base_of_which_shards_fail_is_no_base(
     assert done.code == 3
     assert re.search(r"nothing can be compared: (\d) of \1 shards of batch-", done.err)
     assert "codebatch resume --batch" in done.err
+
+
+# -- what a build reads ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["--plain", "--format=text", "--format=md"])
+def test_a_log_of_a_build_takes_nothing_for_a_command(
+    tmp_path: Path, main: Main, form: str
+) -> None:
+    """A line that starts with ``::`` is one to GitHub's runner, and ``##[`` wherever it stands."""
+    files: dict[str, str | bytes] = {"::error::x/a.py": "import os\n"}
+    files |= {" ::a/##[b].py": "import a as b  # ##[error]x\n"}
+    tree, file = write_tree(tmp_path / "tree", files), tmp_path / "known.txt"
+    file.write_text("0123456789abcdef L101 ::gone.py\n")
+    lines = main("check", *on(tree, tmp_path / "store", "--baseline", file, form)).out.splitlines()
+    assert any("::error::x/a.py" in line for line in lines)
+    assert any("b].py" in line for line in lines)
+    assert [line for line in lines if line.lstrip().startswith("::") or "##[" in line] == []
+
+
+def test_a_clone_without_the_base_is_told_what_to_fetch(
+    repository: Path, main: Main, tmp_path: Path
+) -> None:
+    git(repository, "commit", "-qam", "again")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", str(clone))
+    done = main("check", clone, "--base", "HEAD~1", "--scheduler", "sync")
+    assert done.code == 2
+    assert "shallow" in done.err
+    assert "git fetch" in done.err
+
+
+def test_files_that_cannot_be_written_are_said_first(
+    compared: tuple[Path, Path], main: Main, tmp_path: Path
+) -> None:
+    done = main(*words(compared, "--format", f"sarif:{tmp_path}/none/a.sarif"))
+    assert done.code == 2
+    assert "cannot write" in done.err
+    assert len(codebatch.open_store(compared[1]).batches()) == 1

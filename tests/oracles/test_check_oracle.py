@@ -7,6 +7,8 @@ those are new that the head has more often than the base, and those fixed that i
 
 from __future__ import annotations
 
+import gzip
+import io
 import itertools
 import json
 import os
@@ -16,12 +18,15 @@ from collections import Counter
 from pathlib import Path
 
 import histories
+import jsonschema
 import pytest
-from conftest import Note
+from conftest import Note, write_tree
+from official import official_schema
 from repositories import git, without_own_settings
 
 import codebatch
 from codebatch.compare.diff import Finding
+from codebatch.export import sarif
 
 pytestmark = pytest.mark.oracle
 RULES = {"F401": "L101", "F841": "L102"}
@@ -110,3 +115,31 @@ def test_the_merge_base_is_the_default(
     assert report.base_commit == fork
     assert counted(report.new, store, report.head) == by_ruff[side] - by_ruff[fork]
     git(history.folder, "branch", "-f", "main", history.commits[-1])
+
+
+def test_sarif_of_many_findings_is_valid_and_fits(tmp_path: Path) -> None:
+    """30,000 new warnings and errors: what GitHub takes of them is the most severe, with a note."""
+    tree, store = tmp_path / "tree", codebatch.open_store(tmp_path / "store", create=True)
+    write_tree(tree, {"w00.py": "x = 1\n"})
+    base = store.batch(store.snapshot(tree))
+    imports = "".join(f"import m{n}\n" for n in range(1_000))
+    files: dict[str, str | bytes] = {f"w{n:02}.py": imports for n in range(30)}
+    files |= {f"bad{n}.py": "def (:\n" for n in range(9)}
+    write_tree(tree, files)
+    report = store.check(tree, base)
+    assert len(report.new) == 30_009
+    stream = io.BytesIO()
+    told = report.export("sarif", stream)
+    schema = official_schema(
+        b"oasis-tcs/sarif-spec", lambda it: "2.1.0" in it.get("title", "") and "$id" in it
+    )
+    document = json.loads(stream.getvalue())
+    jsonschema.validators.validator_for(schema)(schema).validate(document)
+    (run,) = document["runs"]
+    assert len(run["results"]) == sarif.MAX_RESULTS
+    assert len(gzip.compress(stream.getvalue())) < sarif.MAX_COMPRESSED_BYTES
+    assert sum(result["level"] == "error" for result in run["results"]) == 9
+    assert {result["baselineState"] for result in run["results"]} == {"new"}
+    assert {*run["results"][0]["partialFingerprints"]} == {"codebatch/v1"}
+    assert run["properties"]["leftOut"]["total"] == 5_009
+    assert any("5,009 of 30,009 results are left out" in note for note in told.notes)

@@ -198,6 +198,12 @@ def _export(report: CheckReport, name: str, stream: BinaryIO) -> None:
 
 
 def _lines(call: Call, opened: api.Store, report: CheckReport, *, plain: bool) -> Iterator[str]:
+    return map(findings.inert, _report_lines(call, opened, report, plain=plain))
+
+
+def _report_lines(
+    call: Call, opened: api.Store, report: CheckReport, *, plain: bool
+) -> Iterator[str]:
     # All that is listed is new, and needs no word for it.
     rows = [{**row, "change": ""} if row["change"] == ADDED else row for row in rows_of(report.new)]
     source = findings.source_of(opened.find_batch(report.head))

@@ -10,7 +10,6 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,15 +87,19 @@ def listing(
 
 
 def by_file(rows: Sequence[Row], source: Source) -> Iterator[str]:
-    """Yield the lines of the findings by file, each with its line of source and a caret; nothing
-    that the log of a build would take for a command of its own.
-    """
+    """Yield the lines of the findings by file, each with its line of source and a caret."""
     for path, of_file in itertools.groupby(rows, lambda row: str(row["path"])):
-        # A path of hostile trees may start with the mark of a command: the same file, not so.
-        shown = f"./{path}" if path.lstrip().startswith("::") else path
-        head = click.style(printable(shown), bold=True)
-        for line in (head, *chain.from_iterable(_excerpts(list(of_file), source)), ""):
-            yield line.replace("##[", r"##\x5b")
+        yield click.style(printable(path), bold=True)
+        yield from itertools.chain.from_iterable(_excerpts(list(of_file), source))
+        yield ""
+
+
+def inert(line: str) -> str:
+    """Return a line with nothing in it that the log of a build takes for a command of its own, as
+    ``::error::`` at its start, where a path may have it: ``./`` leads to the same file.
+    """
+    line = line.replace("##[", r"##\x5b")
+    return f"./{line}" if click.unstyle(line).lstrip().startswith("::") else line
 
 
 def one_a_line(rows: Sequence[Row]) -> Iterator[str]:
