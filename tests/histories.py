@@ -25,10 +25,8 @@ CLICK = tuple(
     "8.0.0 8.0.1 8.0.2 8.0.3 8.0.4 8.1.0 8.1.1 8.1.2 8.1.3 8.1.4 8.1.5 8.1.6 8.1.7 8.1.8 "
     "8.2.0 8.2.1 8.3.0 8.3.1 8.3.2 8.3.3".split()
 )
-SPHINX = tuple(
-    "6.0.0 6.0.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 7.0.0 7.0.1 7.1.0 7.1.1 7.1.2 7.2.0 7.2.1 "
-    "7.2.2 7.2.3 7.2.4 7.2.5 7.2.6".split()
-)
+SQLALCHEMY = tuple(f"2.0.{number}" for number in range(20))
+DJANGO = tuple(f"4.2.{number}" if number else "4.2" for number in range(20))
 FIRST_DAY, DAY = 1_600_000_000, 86_400
 
 Files = Mapping[str, bytes]
@@ -214,7 +212,9 @@ def _wheel(folder: Path, package: str, version: str) -> Path:
     target = folder / version
     target.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--quiet", f"{package}=={version}"]
-    command += ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
+    # The wheel for all machines, whatever this one is.
+    command += ["--no-deps", "--only-binary", ":all:", "--platform", "any"]
+    command += ["--python-version", "3.13"]
     fetch([*command, "--dest", str(target)], target)
     return next(target.glob("*.whl"))
 

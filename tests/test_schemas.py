@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 from conftest import REPOSITORY
 from faults import Server
+from repositories import git, git_init
 
 import codebatch
 import codebatch.shard.compute
@@ -137,7 +138,7 @@ RECORDS = {name for name in NAMES if name.startswith("record.")}
 CONFIGS = {name for name in NAMES if name.startswith("config.")}
 OTHERS = {
     *("chunks", "cli.batch-init", "cli.detach", "cli.diff", "cli.error", "cli.init", "name"),
-    *("cli.baseline", "cli.check"),
+    *("cli.baseline", "cli.blame", "cli.check", "cli.history"),
     *(
         "cli.apply",
         "cli.export",
@@ -357,6 +358,28 @@ def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:
         output = compared.on_store("baseline", name, "tree", words, str(tmp_path / "known.txt"))
         check(output, "cli.baseline")
         assert output.keys() == load("cli.baseline")["properties"].keys()
+
+
+def test_output_of_histories(tree: Tree, tmp_path: Path) -> None:
+    """Of a repository with two commits, the second of which brings a finding and a tag."""
+    walked = Tree(tmp_path, tree.server)
+    walked.source.mkdir()
+    git_init(walked.source, add=False)
+    for text in ("import os\n\n\ndef f():\n    return os\n", "import os\n"):
+        (walked.source / "a.py").write_text(text)
+        git(walked.source, "add", "-A")
+        git(walked.source, "commit", "-q", "-m", "change")
+    git(walked.source, "tag", "v1")
+    words = ("--every", "1", "--metric", "complexity:max", "--changes")
+    output = walked.on_store("history", "tree", *words)
+    check(output, "cli.history")
+    assert output["revisions"][1]["new"] == 1
+    assert output.keys() == load("cli.history")["properties"].keys()
+    known = load("cli.history")["properties"]["revisions"]["items"]["properties"].keys()
+    assert all(one.keys() == known for one in output["revisions"])
+    output = walked.on_store("blame", "a.py:1", "tree")
+    check(output, "cli.blame")
+    assert output.keys() == load("cli.blame")["properties"].keys()
 
 
 def test_output_of_removals(tree: Tree, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, named_path
+from codebatch.api.package import diagnose, pipelines, try_vectors
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import Scan, check_scan, open_watch, scan
 from codebatch.api.snapshots import Snapshot
@@ -21,12 +22,9 @@ from codebatch.api.store import (
     STORE_NAME,
     STORE_VARIABLE,
     Store,
-    diagnose,
     find_store,
     open_damaged_store,
     open_store,
-    pipelines,
-    try_vectors,
 )
 from codebatch.api.watching import ScanUpdate, follow, watch
 

@@ -44,6 +44,38 @@ else:
 TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 
 
+def run_options(  # noqa: PLR0913 - the options of the command
+    scheduler: PathLike | None = None,
+    *,
+    workers: int | None = None,
+    client: Any = None,
+    file_timeout: float | None = None,
+    memory_limit: int | str | None = None,
+    transport: str | None = None,
+    cluster_timeout: float | None = None,
+    performance_report: PathLike | None = None,
+    require_reused: bool = False,
+    retry_quarantined: bool = False,
+    progress: batches.Progress | None = None,
+    on_wait: batches.OnWait | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    memo: PathLike | None = None,
+) -> batches.RunOptions:
+    """Return the options of a run from those of `Batch.run`."""
+    return batches.RunOptions(
+        text_of(scheduler),
+        workers,
+        client,
+        progress,
+        on_wait,
+        require_reused,
+        retry_quarantined,
+        limits=choose_limits(file_timeout, memory_limit),
+        cluster=choose_cluster_settings(transport, cluster_timeout, performance_report, on_notice),
+        memo=remotes.choose_memo(memo),
+    )
+
+
 class Batch(Results):
     """A plan over a snapshot and its results, as far as they are committed; ``made`` says what
     making it found, where this process made it.
@@ -127,19 +159,21 @@ class Batch(Results):
         ``report`` says how far the batch is; a second one ends the run where it is.
         """
         self.give_tasks(tasks)
-        options = batches.RunOptions(
-            text_of(scheduler),
-            workers,
-            client,
-            progress,
-            on_wait,
-            require_reused,
-            retry_quarantined,
-            limits=choose_limits(file_timeout, memory_limit),
-            cluster=choose_cluster_settings(
-                transport, cluster_timeout, performance_report, on_notice
-            ),
-            memo=remotes.choose_memo(memo),
+        options = run_options(
+            scheduler,
+            workers=workers,
+            client=client,
+            file_timeout=file_timeout,
+            memory_limit=memory_limit,
+            transport=transport,
+            cluster_timeout=cluster_timeout,
+            performance_report=performance_report,
+            require_reused=require_reused,
+            retry_quarantined=retry_quarantined,
+            progress=progress,
+            on_wait=on_wait,
+            on_notice=on_notice,
+            memo=memo,
         )
         with self.annotated():
             return batches.run_batch(self.directory, self.id, options)

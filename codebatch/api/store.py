@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from codebatch.api.memo import Memo
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.api.snapshots import Snapshot
-from codebatch.model import resources
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError
@@ -27,13 +26,13 @@ from codebatch.store import open_store as open_directory
 if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch.api import checking as checks
+    from codebatch.api import history as histories
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import scheduler as schedulers
     from codebatch.compare import compare as comparisons
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import gc as garbage
     from codebatch.maintenance import remove as removal
-    from codebatch.maintenance import self_test
     from codebatch.maintenance import stats as statistics
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
@@ -49,12 +48,12 @@ else:
     checks = lazy("codebatch.api.checking")
     comparisons = lazy("codebatch.compare.compare")
     diagnoses = lazy("codebatch.maintenance.diagnose")
+    histories = lazy("codebatch.api.history")
     forecasts = lazy("codebatch.batch.forecast")
     garbage = lazy("codebatch.maintenance.gc")
     pools = lazy("codebatch.processes.pool")
     removal = lazy("codebatch.maintenance.remove")
     schedulers = lazy("codebatch.batch.scheduler")
-    self_test = lazy("codebatch.maintenance.self_test")
     definitions = lazy("codebatch.plan.pipeline")
     policies = lazy("codebatch.plan.policy")
     selection = lazy("codebatch.snapshot.selection")
@@ -263,6 +262,14 @@ class Store(Memo):
         """Return what is new in a directory since a base; see `codebatch.api.checking.check`."""
         return checks.check(self, root, base, **options)
 
+    def history(self, root: PathLike = ".", **options: Any) -> histories.History:
+        """Return the numbers of revisions of a repository; see `codebatch.api.history.history`."""
+        return histories.history(self, root, **options)
+
+    def blame(self, finding: str, root: PathLike = ".", **options: Any) -> histories.Blame:
+        """Return which revision a finding came in with; see `codebatch.api.history.blame`."""
+        return histories.blame(self, finding, root, **options)
+
     def snapshots(self) -> list[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
         return views.snapshot_rows(self.directory)
@@ -341,7 +348,7 @@ class Store(Memo):
 
     def diagnose(self, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:
         """Return the answer of `codebatch.api.diagnose` for this store."""
-        return diagnose(self, scheduler)
+        return diagnoses.diagnose(self.directory, text_of(scheduler))
 
     def remove_batch(
         self, *batches: IdLike, dry_run: bool = False, wait: float = 0
@@ -367,21 +374,3 @@ def _settings_for(snapshot: Snapshot, settings: Settings | None) -> Settings | N
     if isinstance(settings, policies.Policy):
         return settings.at(snapshot.asking.checkout.source)
     return settings
-
-
-def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:
-    """Return what there is to work with, and what stands in the way: versions, the file system of a
-    store and what is in it, and whether a Dask cluster can run its batches.
-    """
-    return diagnoses.diagnose(None if store is None else store.directory, text_of(scheduler))
-
-
-def try_vectors() -> Iterator[self_test.Trial]:
-    """Yield the trial on each hostile vector of `maintenance.self_test`."""
-    return self_test.run_vectors()
-
-
-def pipelines() -> list[Document]:
-    """The packaged pipelines, resolved."""
-    found = map(definitions.load_pipeline, resources.list_pipelines())
-    return [definitions.pipeline_document(pipeline) for pipeline in found]

@@ -1,5 +1,6 @@
 """Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
 
+from codebatch.batch.chain import run_chain
 from codebatch.batch.create import BatchResult, init_batch
 from codebatch.batch.detached import Submission, submit_batch
 from codebatch.batch.dispatch import all_calls, pending_calls, pending_work
@@ -25,5 +26,6 @@ __all__ = [
     "recheck_batch",
     "replace_differing",
     "run_batch",
+    "run_chain",
     "submit_batch",
 ]

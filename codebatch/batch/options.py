@@ -26,8 +26,9 @@ class RunOptions:
 
     With ``require_reused`` nothing is computed: `NotReusedError` where something would have to be.
     With ``retry_quarantined``, what is quarantined is tried again, in shards that are done as well.
-    With ``anew``, nothing is taken over from other batches. ``limits`` hold in worker processes.
-    ``memo`` is a remote that shares results: a folder or a URL.
+    With ``anew``, nothing is taken over from other batches; ``near`` are those to take over from,
+    where it is known which have most of the files; else the newest are. ``limits`` hold in worker
+    processes. ``memo`` is a remote that shares results: a folder or a URL.
     """
 
     scheduler: str | None = None
@@ -38,6 +39,7 @@ class RunOptions:
     require_reused: bool = False
     retry_quarantined: bool = False
     anew: bool = False
+    near: tuple[str, ...] = ()
     limits: Limits = field(default_factory=choose_limits)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     memo: str | None = None

@@ -28,14 +28,17 @@ LoadState = Callable[[str, str, str], "ShardState | None"]
 
 
 class Reuse:
-    """Other batches of the store, as sources for one batch.
+    """Other batches of the store, as sources for one batch: those ``near`` it, or the newest.
 
     State: the plans looked at, by batch id, None for one that cannot be read; and their tasks.
     """
 
-    def __init__(self, store: StoreDirectory, batch_id: str, plan: Plan) -> None:
+    def __init__(
+        self, store: StoreDirectory, batch_id: str, plan: Plan, near: Sequence[str] = ()
+    ) -> None:
         self._store = store
         self._batch_id = batch_id
+        self._near = near
         self._plan = plan.of_files  # what a batch task gives follows from all files
         self._closures = pipeline_fingerprints(self._plan.tasks)
         self._load = cache(self._load_plan)
@@ -130,7 +133,7 @@ class Reuse:
 
     @cached_property
     def _newest(self) -> list[str]:
-        others = self._store.batches.newest_first()
+        others = self._near or self._store.batches.newest_first()
         return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
     def _wanted(self, batch_status: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:

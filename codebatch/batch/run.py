@@ -179,7 +179,7 @@ class Run:
             self._start_idle(0)
             return None
         self.store.batches.drop_result(self.batch_id)
-        reuse = Reuse(self.store, self.batch_id, self.plan)
+        reuse = Reuse(self.store, self.batch_id, self.plan, self.options.near)
         if not self.options.anew:  # the outputs of what is linked were checked where they are from
             for place, state in reuse.link(before, "linked").items():
                 self._done[place] = without_files(state)

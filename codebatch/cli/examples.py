@@ -16,6 +16,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "batch rm": ("codebatch batch rm latest~3 --dry-run",),
     "batches": ("codebatch batches",),
+    "blame": ("codebatch blame src/app.py:12", "codebatch blame src/app.py:12:L101 --revs v1.0.."),
     "cat": ("codebatch cat src/app.py", "codebatch cat src/app.py --lines 10:20 -n"),
     "check": (
         "codebatch check --base main",
@@ -42,6 +43,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "files": ("codebatch files --language python --sort -size --limit 10",),
     "gc": ("codebatch gc --dry-run",),
+    "history": (
+        "codebatch history --tags",
+        "codebatch history --revs v1.0..HEAD --metric complexity --format svg:trend.svg",
+    ),
     "improvements": ("codebatch improvements main latest",),
     "init": ("codebatch init", "codebatch init ~/stores/work"),
     "inspect": ("codebatch inspect src/app.py", "codebatch inspect src/app.py --at 120"),

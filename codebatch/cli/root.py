@@ -48,6 +48,8 @@ SECTIONS = {
         "diff": "compare:diff",
         "regressions": "compare:regressions_command",
         "improvements": "compare:improvements_command",
+        "history": "history:history",
+        "blame": "history:blame",
     },
     "Run step by step": {
         "init": "stored:init",

@@ -50,11 +50,7 @@ def compare_batches(
     tasks = [task for task in a.states if task in b.states]
     equal = _equal_shards(a, b, tasks, filters)
     old, new = _differing_inputs(store, a, b), _differing_inputs(store, b, a)
-    renames = find_renames(
-        [file for path, file in old.items() if path not in new],
-        [file for path, file in new.items() if path not in old],
-        store.objects.read,
-    )
+    renames = _renames(store, old, new)
     new_names = {rename.old: rename.new for rename in renames}
     old_names = {rename.new: rename.old for rename in renames}
     diff = diff_records(
@@ -79,6 +75,21 @@ def check_done(batch_status: BatchStatus) -> None:
             f"batch {batch_status.batch_id} is not done: it is {batch_status.status}",
             hints=[f"finish it first: codebatch resume --batch {batch_status.batch_id}"],
         )
+
+
+def renames_between(store: StoreDirectory, a: BatchStatus, b: BatchStatus) -> list[Rename]:
+    """Return which files of batch ``a`` are under a new name in ``b``."""
+    return _renames(store, _differing_inputs(store, a, b), _differing_inputs(store, b, a))
+
+
+def _renames(
+    store: StoreDirectory, old: Mapping[str, InputFile], new: Mapping[str, InputFile]
+) -> list[Rename]:
+    return find_renames(
+        [file for path, file in old.items() if path not in new],
+        [file for path, file in new.items() if path not in old],
+        store.objects.read,
+    )
 
 
 def _equal_shards(

@@ -119,6 +119,10 @@ class RevisionNotFoundError(UsageError, code="REVISION_NOT_FOUND"):
     """No commit of that name in the repository."""
 
 
+class FindingNotFoundError(UsageError, code="FINDING_NOT_FOUND"):
+    """No finding of the batch is meant, or more than one."""
+
+
 class NotFetchedError(UsageError, code="NOT_FETCHED"):
     """A commit or file that the repository should have and was not fetched into it."""
 

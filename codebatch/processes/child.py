@@ -14,6 +14,7 @@ Messages and their answers are described at `_Serving`. The process ends when it
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import resource
 import signal
@@ -78,6 +79,7 @@ def serve(channel: socket.socket) -> None:
 class _Serving:
     """Answers ``{"adopt": code}`` once, before all else, with the code of users' tasks;
     ``{"run": call}`` with ``{"receipt": …}``, ``{"node": call}`` with ``{"node": …}``,
+    ``{"call": (module, name), "with": arguments}`` with what that function of ours returns,
     ``{"parcel": …}`` with what is in an `Answer` that is not empty; and ``{"compute": …}``, which
     holds what a task on a file depends on, with its lines, or with the rule under which a tool has
     ``crashed`` on it. In the midst of the latter it may ask ``{"want": n}`` for the content of the
@@ -125,6 +127,10 @@ class _Serving:
             return self._run(call_from(message["run"]), watch)
         if "node" in message:
             return self._run_node(NodeCall.from_wire(message["node"]), watch)
+        if "call" in message:
+            module, name = message["call"]
+            answer: Message = getattr(importlib.import_module(module), name)(*message["with"])
+            return answer
         if "parcel" in message:
             return self._serve(parcel_from(message["parcel"]), watch)
         return self._compute(message["compute"], watch)

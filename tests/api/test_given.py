@@ -19,7 +19,19 @@ from codebatch.api.names import NameTable
 
 # Parameters that are words, patterns or digests: neither ids nor paths.
 WORDS = {
-    *("by", "code", "digest", "exclude", "format", "include", "key", "kind", "language", "name"),
+    *(
+        "by",
+        "code",
+        "digest",
+        "exclude",
+        "finding",
+        "format",
+        "include",
+        "key",
+        "kind",
+        "language",
+        "name",
+    ),
     *(
         "link_base",
         "names",

@@ -30,7 +30,7 @@ FREE = {
         "--min",
         "--name",
     ),
-    *("--max-new", "--rev", "--rounds", "--seed"),
+    *("--every", "--max-new", "--rev", "--revs", "--rounds", "--seed"),
     *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
     "--workers",
 }

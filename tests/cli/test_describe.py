@@ -64,7 +64,7 @@ VIEWS: dict[str, list[list[str]]] = {
 OTHERS = {
     *("api", "apply", "batch init", "batch rm", "config show", "gc", "init", "memo import"),
     *("baseline create", "baseline prune", "baseline update", "check", "memo pull"),
-    *("name rm", "name set"),
+    *("blame", "history", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
     *("sarif import", "tool certify", "tool import", "tools"),
     *("resume", "run", "scan", "snapshot", "snapshot rm", "verify"),

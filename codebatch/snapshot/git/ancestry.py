@@ -108,15 +108,16 @@ def _common(lookup: Lookup, first: str, second: str) -> set[str]:
     return {commit for commit in found if not flags[commit] & _STALE}
 
 
-def between(lookup: Lookup, old: str, new: str) -> list[str]:
+def between(lookup: Lookup, old: str | None, new: str) -> list[str]:
     """Return the commits that are reachable from ``new`` and not from ``old``, each behind its
-    parents, and else the oldest first.
+    parents, and else the oldest first. With None, none is left out.
     """
-    hidden, seen = {old}, {old, new}
+    hidden = set() if old is None else {old}
+    seen = hidden | {new}
     found: set[str] = set()
     queue = _Queue(lookup)
     waiting = 0
-    for commit in {old, new}:
+    for commit in tuple(seen):
         queue.push(commit)
         waiting += commit not in hidden
     oldest = lookup(new).time

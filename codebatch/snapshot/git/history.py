@@ -122,6 +122,10 @@ class History:
                 found = found and self._parent(found, nth)
         return found
 
+    def is_cut(self, commit: str) -> bool:
+        """Return True if the parents of a commit were not fetched."""
+        return commit in self._cut
+
     def require(self, text: str) -> CommitInfo:
         """Return the commit that a revision names; `RevisionNotFoundError` where there is none."""
         found = self.resolve(text)
@@ -150,9 +154,9 @@ class History:
         """Return the best common ancestor of two commits; None where there is none here."""
         return ancestry.merge_base(self.commit_info, a, b)
 
-    def between(self, a: str, b: str) -> list[str]:
-        """Return the commits that are reachable from ``b`` and not from ``a``, each behind its
-        parents, and else the oldest first.
+    def between(self, a: str | None, b: str) -> list[str]:
+        """Return the commits that are reachable from ``b`` and not from ``a``, with None
+        all of them, each behind its parents, and else the oldest first.
         """
         return ancestry.between(self.commit_info, a, b)
 
