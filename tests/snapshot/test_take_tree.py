@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -320,6 +322,22 @@ def test_a_repository_of_other_hashes(tmp_path: Path, store: codebatch.Store) ->
     assert_equal(store, root, "HEAD~1")
     assert store.snapshot(root, staged=True).id == store.snapshot(root, rev="HEAD").id
     assert store.find_snapshot("latest").id
+
+
+@pytest.mark.parametrize("words", [("-a",), ("--", "plain.py")], ids=["all", "one file"])
+def test_a_hook_sees_what_is_about_to_be_committed(
+    work: Path, store: codebatch.Store, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_tree(work, {"plain.py": "changed\n", "dir/a": "changed\n", "new.py": "new\n"})
+    git(work, "add", "new.py")
+    command = shlex.join([sys.executable, "-m", "codebatch", "snapshot", "."])
+    taken = tmp_path / "taken"
+    hook = work / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{command} --staged --quiet --store {store.path} > {taken}\n")
+    hook.chmod(0o755)
+    git(work, "commit", "-q", "-m", "with a hook", *words)
+    assert taken.read_text().strip() == store.snapshot(work, rev="HEAD").id
 
 
 def test_nothing_is_taken_of_a_conflict(work: Path, store: codebatch.Store) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 
 from codebatch.model.errors import NothingStagedError
+from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git.history import History
 from codebatch.snapshot.git.index import CONFLICT, INTENDED, read_entries
 from codebatch.snapshot.git.trees import FOLDER, Entry, in_order
 
+_IN_HOOKS = b"GIT_INDEX_FILE"
 _NAMED = 3
 
 
@@ -22,7 +25,10 @@ def staged_trees(history: History) -> tuple[bytes, dict[bytes, list[Entry]]]:
         raise NothingStagedError("a bare repository has no index: nothing can be staged in it")
     try:
         with history.repository.own.open() as own:
-            entries = read_entries(own.read, size)
+            name = _index_name(own)
+            entries = read_entries(
+                lambda path, most: own.read(name if path == b"index" else path, most), size
+            )
     except (OSError, ValueError) as error:
         raise NothingStagedError(f"the index of git cannot be read: {error}") from None
     conflicts = sorted({entry.path for entry in entries if entry.flags & CONFLICT})
@@ -38,6 +44,14 @@ def staged_trees(history: History) -> tuple[bytes, dict[bytes, list[Entry]]]:
             folder, _, name = entry.path.rstrip(b"/").rpartition(b"/")
             folders[folder].append(Entry(name, entry.mode, entry.name))
     return _written(folders, size)
+
+
+def _index_name(own: Folder) -> bytes:
+    """Return the name of the index in the git folder: in a hook, git may have another one for what
+    it is about to commit.
+    """
+    folder, name = os.path.split(os.path.realpath(os.environb.get(_IN_HOOKS, b"")))
+    return name if _IN_HOOKS in os.environb and folder == os.path.realpath(own.path) else b"index"
 
 
 def _written(
