@@ -51,7 +51,7 @@ class Config:
 
     @property
     def folder(self) -> str:
-        """The folder that patterns and paths are relative to."""
+        """The folder that paths are relative to, and patterns where there is a file."""
         return os.curdir if self.file is None else str(self.file.path.parent)
 
     def refusal(self, name: str) -> str | None:
@@ -83,7 +83,7 @@ class Config:
             known=frozenset(names),
             where=self.where,
             levels=levels_of(self.values, self.where),
-            folder=self.folder,
+            folder=None if self.file is None else self.folder,
         )
 
     def patterns(self, root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
@@ -99,6 +99,8 @@ class Config:
         return include or [], self._rebased(self.values.get("exclude", ()), root) or []
 
     def _rebased(self, patterns: Iterable[str], root: str | os.PathLike[str]) -> list[str] | None:
+        if self.file is None:
+            return list(patterns)
         return rebased(patterns, os.path.realpath(self.folder), os.path.realpath(root))
 
     def _from_here(self, name: str, value: Any) -> Any:

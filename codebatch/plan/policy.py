@@ -20,7 +20,7 @@ Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 class Policy(Settings):
     """Settings by task: ``defaults`` for tasks that are there, ``given`` laid over them for tasks
     that must be. ``known`` are names of tasks that may be there, and ``where`` is what messages
-    call the defaults. The patterns of ``levels`` are relative to ``folder``.
+    call the defaults. The patterns of ``levels`` are relative to ``folder``; None is any root.
     """
 
     defaults: Settings = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Policy(Settings):
     known: frozenset[str] = frozenset()
     where: str = "the configuration"
     levels: Levels = NO_LEVELS
-    folder: str = os.curdir
+    folder: str | None = None
 
     def over(self, settings: Settings | None) -> Policy:
         """Return the policy with more settings laid over it, one by one."""
@@ -39,7 +39,7 @@ class Policy(Settings):
 
     def at(self, root: str | None) -> Policy:
         """Return the policy for a tree whose root is a folder, where that is known."""
-        if root is None or not self.levels.per_path:
+        if root is None or self.folder is None or not self.levels.per_path:
             return self
         folder, top = os.path.realpath(self.folder), os.path.realpath(root)
         per_path = tuple(

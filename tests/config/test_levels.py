@@ -48,10 +48,8 @@ class Counted:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = write_tree(tmp_path / "tree", TREE)
-    monkeypatch.chdir(root)
-    return root
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "tree", TREE)
 
 
 def scanned(
@@ -179,6 +177,7 @@ def test_what_may_not_be_said(values: dict[str, Any], message: str) -> None:
 def test_levels_of_a_file_hold_for_every_root(
     tree: Path, main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tree)
     file = tree / "codebatch.toml"
     file.write_text(
         'pipeline = "full"\nstore = "kept"\n[per-path."/src/lib.py"]\nignore = ["L101"]\n'
