@@ -24,6 +24,7 @@ from codebatch.model.errors import (
     BaseNotFoundError,
     CodeBatchError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
     ShardFailedError,
     SourceNotFoundError,
 )
@@ -144,14 +145,14 @@ def check(  # noqa: PLR0913 - what is compared, and how it is shown
     """
     environ = os.environ if environ is None else environ
     known = None if baseline is None else read_baseline(os.fspath(baseline))
-    selection.select(root)  # an error where it is no directory
+    tree, _ = selection.select(root)
     found, against = _Base(), None
     if base is not None or known is None:
         found = _find_base(store, root, base, environ)
         against = _run_base(store, root, found, options)
     head = finished_batch(store, root, staged=staged, rev=rev, **options)
     link_base = link_base or links.link_base_of(environ, head.asking.checkout.commit)
-    return _report(head, against, found, known, folder=_folder_of(root), link_base=link_base)
+    return _report(head, against, found, known, folder=_folder_of(tree), link_base=link_base)
 
 
 def finished_batch(  # noqa: PLR0913 - the options of a scan
@@ -228,6 +229,9 @@ def _find_base(
             "repository",
             hints=["give scans names, and name one: --base NAME", "or use --baseline FILE"],
         ) from error
+    except RevisionNotFoundError as error:
+        hints = [*error.hints, "or a name in the store: codebatch names"]
+        raise RevisionNotFoundError(error.message, hints=hints) from error
     return _Base(None, commit, f"{words}, commit {commit[:12]}")
 
 
@@ -261,9 +265,9 @@ def _find_in_store(store: Store, base: IdLike) -> _Base | None:
     return _Base(store.find_snapshot(text), words=words)
 
 
-def _folder_of(root: PathLike) -> str:
-    """Return where in the work tree of git a directory is, with a slash at the end."""
-    here = os.path.realpath(os.fsencode(root))
+def _folder_of(tree: PathLike) -> str:
+    """Return where in the work tree of git a tree is, with a slash at the end."""
+    here = os.path.realpath(os.fsencode(tree))
     try:
         with history.open_history(here) as repository:
             top = repository.top

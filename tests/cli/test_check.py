@@ -239,6 +239,8 @@ def test_paths_of_reports_start_at_the_root_of_the_repository(
     monkeypatch.setenv("GITHUB_REPOSITORY", "o/r")
     words = ("check", repository / "pkg", "--base", "HEAD", "--scheduler", "sync", "--format")
     assert main(*words, "github").out.startswith("::warning file=pkg/more.py,line=2,")
+    named = ("check", repository / "pkg/more.py", *words[2:])
+    assert main(*named, "github").out.startswith("::warning file=pkg/more.py,line=2,")
     commit = git(repository, "rev-parse", "HEAD").decode().strip()
     link = f"(https://github.com/o/r/blob/{commit}/pkg/more.py#L3)"
     assert link in main(*words, "md").out
@@ -259,6 +261,7 @@ def test_a_revision_that_is_none_is_said(repository: Path, main: Main) -> None:
     done = main("check", repository, "--base", "nowhere")
     assert done.code == 2
     assert "nowhere" in done.err
+    assert "codebatch names" in done.err
 
 
 def test_a_base_of_which_shards_fail_is_no_base(
