@@ -237,7 +237,7 @@ def test_readme_is_short_and_in_order() -> None:
     assert len(text.splitlines()) <= README_LINES
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
         *("Install", "Quick start", "How it works", "Asking and comparing", "Your own tasks"),
-        *("Python and Jupyter", "A cluster", "Promises and limits", "Links"),
+        *("In CI", "Python and Jupyter", "A cluster", "Promises and limits", "Links"),
     ]
 
 

@@ -58,7 +58,7 @@ class Clone:
         if not programs.exists():
             programs.mkdir()
             program = programs / "codebatch"
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m codebatch "$@"\n')
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -m codebatch "$@"\n')
             program.chmod(0o755)
         return programs
 

@@ -70,6 +70,7 @@ def test_the_memo_that_the_action_keeps_has_all_results(clone: Clone, tmp_path: 
     assert run_cli("scan", clone.folder, "--store", tmp_path / "other", *words).code == 0
 
 
+@pytest.mark.slow
 def test_inputs_of_the_action_are_arguments(clone: Clone) -> None:
     on_github(clone)
     assert ran(clone, fail_on="error").code == 0
@@ -79,11 +80,10 @@ def test_inputs_of_the_action_are_arguments(clone: Clone) -> None:
     assert ran(clone, pipeline="parse").code == 0
 
 
-@pytest.mark.parametrize("name", ["path", "base", "pipeline", "fail_on", "max_new", "args"])
-def test_inputs_of_the_action_are_never_code(name: str, clone: Clone) -> None:
-    on_github(clone)
-    for text in ("$(touch owned)", "`touch owned`", '"; touch owned; "', "'; touch owned #"):
-        assert ran(clone, **{name: text}).code == 2
+def test_inputs_of_the_action_are_never_code(clone: Clone) -> None:
+    hostile = '$(touch owned)`touch owned`"; touch owned; "\'; touch owned; #'
+    names = ("path", "base", "pipeline", "fail_on", "max_new", "args")
+    assert ran(on_github(clone), **dict.fromkeys(names, hostile)).code == 2
     assert not (clone.folder / "owned").exists()
 
 
@@ -100,15 +100,17 @@ def test_steps_import_nothing_from_the_folder(clone: Clone) -> None:
     (clone.folder / "codebatch.toml").write_text('tasks = ["pip.py:x"]\n')
     done = ran(on_github(clone))
     assert "owned" not in done.err
-    assert (done.code, "CODEBATCH_CONFIG" in done.err) == (2, True)
+    assert done.code == 2  # the configuration may not name code
+    assert "pip.py:x" in done.err
 
 
+@pytest.mark.slow
 def test_a_shallow_clone_compares_with_the_parent_or_says_what_to_fetch(tmp_path: Path) -> None:
     two = pull_request(tmp_path / "two", {"app/new.py": "import sys\n"}, "--depth=2")
     assert annotated(ran(on_github(two))) == {("app/new.py", 1, "L101")}
     one = pull_request(tmp_path / "one", {"app/new.py": "import sys\n"}, "--depth=1")
     done = ran(on_github(one))
-    assert done.code == 4 or done.code == 2
+    assert done.code == 2, done
     assert "fetch-depth: 0" in done.err
 
 
@@ -204,14 +206,7 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
     job = load(TEMPLATE)["codebatch"]
     lines = "\n".join((*job["before_script"], *job["script"]))
     steps = [*shell_steps(load(ACTION)), {"name": "template", "run": lines}]
-    judged(
-        tool("shellcheck"),
-        "-o",
-        "all",
-        "-e",
-        "SC2154,SC2312",
-        *(script_of(step, tmp_path) for step in steps),
-    )
+    judged(tool("shellcheck"), *(script_of(step, tmp_path) for step in steps))
 
 
 @pytest.mark.slow
