@@ -280,6 +280,14 @@ def test_a_base_of_which_shards_fail_is_no_base(
 # -- what a build reads ----------------------------------------------------------------------------
 
 
+def test_links_of_ones_own(compared: tuple[Path, Path], main: Main) -> None:
+    forms = ("--format", "md", "--link-base")
+    done = main(*words(compared, *forms, "https://host/o/r/blob/abc/"))
+    assert "[line 3](https://host/o/r/blob/abc/pkg/app.py#L3)" in done.out
+    for url in ("ftp://host/x", "javascript:alert(1)", "https://host/a b"):
+        assert main(*words(compared, *forms, url)).code == 2
+
+
 @pytest.mark.parametrize("form", ["--plain", "--format=text", "--format=md"])
 def test_a_log_of_a_build_takes_nothing_for_a_command(
     tmp_path: Path, main: Main, form: str
@@ -292,6 +300,7 @@ def test_a_log_of_a_build_takes_nothing_for_a_command(
     lines = main("check", *on(tree, tmp_path / "store", "--baseline", file, form)).out.splitlines()
     assert any("::error::x/a.py" in line for line in lines)
     assert any("b].py" in line for line in lines)
+    lines += main("errors", "--plain", "--store", tmp_path / "store").out.splitlines()
     assert [line for line in lines if line.lstrip().startswith("::") or "##[" in line] == []
 
 

@@ -120,8 +120,12 @@ def check(
         if destination.file is not None:
             check_writable(destination.file)
     opened = open_or_make(call)
-    with shown(call) as display:
-        report = opened.check(path, **options_of(call, opened, display, asked))
+    try:
+        with shown(call) as display:
+            report = opened.check(path, **options_of(call, opened, display, asked))
+    except KeyboardInterrupt:
+        output.write_note("what is computed is kept: the same command goes on from there")
+        raise
     if call.is_for_people and report.base_words:
         output.write_note(f"compared with {report.base_words}")
     for note in report.notes:

@@ -59,7 +59,7 @@ def diff(call: Call, a: str, b: str, stat: bool, kind: str | None, fail_on: str 
     every = list_changes(found)
     counts, changes = count_changes(every), every[: call.limit]
     rows, columns = (counts[: call.limit], _STAT) if stat else (rows_of(changes), _DIFF)
-    lines = _diff_lines(found, every, counts, None if stat else changes)
+    lines = map(findings.inert, _diff_lines(found, every, counts, None if stat else changes))
     _write(call, lambda: _diff_document(found, changes, counts), rows, columns, lines)
     severities = Counter(str(new.record["severity"]) for new in regressions(found.diff))
     check_gate(fail_on, severities, len(every))

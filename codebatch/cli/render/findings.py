@@ -132,7 +132,7 @@ def _first_page(blocks: Iterable[list[str]], height: int) -> Iterator[list[str]]
 def _blocks(rows: Sequence[Row], source: Source | None) -> Iterator[list[str]]:
     """Yield the lines of each finding; the first of a severity or a file have its heading."""
     if source is None:
-        yield from ([f"{output.place(row)}: {_in_words(row)}"] for row in rows)
+        yield from ([inert(f"{output.place(row)}: {_in_words(row)}")] for row in rows)
         return
     totals = Counter(str(row["severity"]) for row in rows)
     heads: list[str] = []
