@@ -13,7 +13,7 @@ from conftest import REPOSITORY, cli_environment, make_tree
 ROWS = {
     *("cold", "cold-library", "one-file", "again", "branch", "size"),
     *("check", "check-one-file"),
-    *("snapshot", "unchanged", "unchanged-plain"),
+    *("snapshot", "unchanged", "unchanged-plain", "revision"),
     *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
 }
 
