@@ -17,6 +17,7 @@ from codebatch.maintenance.self_test.scene import (
     commands,
     folder,
     link,
+    pipe,
 )
 
 Files = Mapping[str, Content]
@@ -226,6 +227,7 @@ def _committed(text: str, top: str = "tree/.git", *, objects: str = "", version:
 _REVISIONS = commands(
     "snapshot {tree} --rev HEAD --json", "snapshot {tree} --staged --json", codes=DONE | REFUSED
 )
+_KNOWN = "store/indexes/git"
 _ALL_PROGRAMS = "".join(_CONFIGURATIONS[name] for name in list(_CONFIGURATIONS)[:7])
 _BY_REVISION: dict[str, Files] = {
     "a revision where all programs are named": _committed(_ALL_PROGRAMS),
@@ -235,6 +237,12 @@ _BY_REVISION: dict[str, Files] = {
     "a revision whose objects are borrowed": {
         **_committed("", objects=f"{_ELSEWHERE}"),
         "tree/.git/objects/info/alternates": f"{{root}}/{_ELSEWHERE}/objects\n",
+    },
+    "what is known of revisions is a link": {**_committed(""), _KNOWN: link("outside")},
+    "what is known of revisions is a pipe": {**_committed(""), _KNOWN: pipe},
+    "refs and shallow commits are pipes": {
+        **_committed(""),
+        **{f"tree/.git/{name}": pipe for name in ("packed-refs", "shallow", "refs/heads/main")},
     },
     "a revision of a bare repository": _committed(
         "[core]\n\tbare = true\n\tworktree = {outside}\n\tfsmonitor = {program}\n", top="tree"

@@ -17,14 +17,15 @@ from codebatch.model.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.model.errors import StoreError
 from codebatch.model.json_types import to_count, to_text
 from codebatch.store.files import read_file, write_file
-from codebatch.store.layout import CACHE_BYTES, Layout
+from codebatch.store.layout import Layout
 
 _BLOBS_FORMAT = "codebatch-git-blobs/1"
 _TREES_FORMAT = "codebatch-git-trees/1"
 _CHECKSUM_BYTES = 64
 _DIGEST_BYTES, _SIZE_BYTES = 32, 8
-# A file that would have more is begun anew.
+# A file of blobs that would have more is begun anew; one of trees that would be larger is not kept.
 _MOST_BLOBS = 2**18
+_LARGEST = 2**25
 
 
 class KnownBlob(NamedTuple):
@@ -176,7 +177,7 @@ def _pairs(found: object) -> list[tuple[str, str]]:
 def _load(layout: Layout, label: bytes) -> tuple[Document, bytes]:
     """Return the header of a file and what is behind it; nothing where it is not whole."""
     try:
-        data = read_file(layout.door, layout.git_cache(_hashed(label)), CACHE_BYTES) or b""
+        data = read_file(layout.door, layout.git_cache(_hashed(label)), _LARGEST) or b""
         body = memoryview(data)[_CHECKSUM_BYTES:]
         if hashlib.sha256(body).hexdigest().encode() != data[:_CHECKSUM_BYTES]:
             return {}, b""
@@ -188,6 +189,8 @@ def _load(layout: Layout, label: bytes) -> tuple[Document, bytes]:
 
 def _save(layout: Layout, label: bytes, body: bytes) -> None:
     data = hashlib.sha256(body).hexdigest().encode() + body
+    if len(data) > _LARGEST:
+        return
     try:
         write_file(layout.door, layout.git_cache(_hashed(label)), data, durable=False)
     except StoreError:
