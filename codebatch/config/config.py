@@ -19,6 +19,7 @@ from codebatch.plan.policy import Policy
 
 _PATHS = frozenset({"store", "baseline"})
 _URL = "://"
+_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Config:
                 nearest = nearest_of(name, KEYS)
                 hints = [f"the nearest: {nearest}"] if nearest else []
                 hints.append(f"keys: {', '.join(KEYS)}")
-                raise ConfigInvalidError(f"{self.where}: unknown key {name!r}", hints=hints)
+                message = f"{self.where}: unknown key {name[:_LONGEST_SHOWN]!r}"
+                raise ConfigInvalidError(message, hints=hints)
             if wrong := misfit(value, KEYS[name].schema):
                 raise ConfigInvalidError(f"{self.where}: {name}: {wrong}")
         levels_of(self.values, self.where)

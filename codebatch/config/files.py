@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ OWN_NAME = "codebatch.toml"
 SHARED_NAME = "pyproject.toml"
 
 _MOST_BYTES = 2**20
+_MOST_TRIES = 20
 _TABLE = ("tool", "codebatch")
 _HEADER = re.compile(r"\s*\[+\s*([^\[\]]+?)\s*\]+\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*(["']?)([\w-]+)\1\s*[=.]""")
@@ -51,11 +53,11 @@ class ConfigFile(NamedTuple):
     def line_of(self, key: str) -> int | None:
         """Return the line on which a key first stands; None where that cannot be told."""
         prefix = ".".join(_TABLE) if self.path.name == SHARED_NAME else ""
-        for number, is_there in enumerate(_mentions(self.text, prefix, key), 1):
-            # In a text of several lines it is no key: what stands before is no document then.
-            if is_there and _is_toml("".join(self.text.splitlines(keepends=True)[: number - 1])):
-                return number
-        return None
+        lines = self.text.split("\n")
+        there = [n for n, is_there in enumerate(_mentions(lines, prefix, key)) if is_there]
+        # In a text of several lines it is no key: what stands before is no document then.
+        found = (n + 1 for n in there[:_MOST_TRIES] if _is_toml("\n".join(lines[:n])))
+        return next(found, None)
 
 
 def find_file() -> ConfigFile | None:
@@ -130,10 +132,10 @@ def _ways_out(path: Path) -> list[str]:
     return [f"name it: codebatch --config {path.name}", "or leave it out: codebatch --no-config"]
 
 
-def _mentions(text: str, prefix: str, key: str) -> list[bool]:
+def _mentions(lines: Sequence[str], prefix: str, key: str) -> list[bool]:
     """Return for each line whether it reads as one that begins the key of the table."""
     table, found = "", []
-    for line in text.splitlines():
+    for line in lines:
         header = _HEADER.match(line)
         word = None
         if header is not None:

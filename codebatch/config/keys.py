@@ -4,15 +4,18 @@ defaults and is shown, and the schema of the file, derive from here.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from codebatch.model.digest import Document
 from codebatch.model.records import OFF, SEVERITIES
 
+_DEEPEST = 16
 _TEXT: Document = {"type": "string", "minLength": 1}
 _TEXTS: Document = {"type": "array", "items": _TEXT}
-_TABLE: Document = {"type": "object"}
+_PLAIN: Document = {"type": "object"}
 _LEVELS: Document = {"type": "object", "additionalProperties": {"enum": [*SEVERITIES, OFF]}}
 
 
@@ -86,7 +89,7 @@ _KEYS = (
     ),
     Key(
         "settings",
-        {"type": "object", "additionalProperties": _TABLE},
+        {"type": "object", "additionalProperties": _PLAIN},
         "Settings of tasks, a table for each: those that a pipeline document has as config.",
     ),
     Key(
@@ -153,6 +156,8 @@ def _array(value: Any, schema: Document) -> str | None:
 
 
 def _table(value: Any, schema: Document) -> str | None:
+    if schema is _PLAIN:
+        return _unplain(value)
     own = schema.get("properties", {})
     more = schema.get("additionalProperties")
     for name, item in value.items():
@@ -165,12 +170,30 @@ def _table(value: Any, schema: Document) -> str | None:
     return None
 
 
+def _unplain(value: Any) -> str | None:
+    """Return what no JSON document has: TOML knows times, and numbers that are none."""
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        for one in level:
+            if not isinstance(one, dict | list | str | int | float):
+                return f"{_shown(one)} is a time: write a text"
+            if isinstance(one, float) and not math.isfinite(one):
+                return f"{one} is no number"
+        inner = [[*one.values()] if isinstance(one, dict) else one for one in level]
+        level = [item for one in inner if isinstance(one, list) for item in one]
+        if not level:
+            return None
+    return "it is nested too deeply"
+
+
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    text = str(value) if isinstance(value, dt.date | dt.time) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

@@ -9,13 +9,18 @@ from codebatch.model.errors import ConfigInvalidError
 from codebatch.model.records import CODE, OFF
 from codebatch.tasks.levels import FIXED, Levels
 
+_MOST_PATTERNS = 1_000
+
 
 def levels_of(values: Mapping[str, Any], where: str) -> Levels:
     """Return the levels in the values of a configuration; `ConfigInvalidError` for what is no code
     or no pattern, and for what would pass over files that could not be looked at.
     """
+    given = values.get("per-path", {})
+    if len(given) > _MOST_PATTERNS:  # each is held against the path of every file
+        raise ConfigInvalidError(f"{where}: per-path: more than {_MOST_PATTERNS:,} patterns")
     per_path: list[tuple[str, Mapping[str, str]]] = []
-    for pattern, said in values.get("per-path", {}).items():
+    for pattern, said in given.items():
         place = f"{where}: per-path: {pattern!r}"
         if pattern.startswith("!") or not pattern.strip("/ ") or not pattern.isprintable():
             raise ConfigInvalidError(f"{place} is no pattern for paths")

@@ -80,19 +80,28 @@ def _lengthened(pattern: str, way: Sequence[str]) -> str:
 
 def _shortened(pattern: str, way: Sequence[str]) -> list[str]:
     sign, parts, end = _split(pattern)
-    found = {tuple(left) for left in _rest(parts, way)}
-    return [f"{sign}/{'/'.join(left)}{end}" if left else f"{sign}*" for left in sorted(found)]
+    left = (parts[start:] for start in sorted(_starts(parts, way)))
+    return [f"{sign}/{'/'.join(rest)}{end}" if rest else f"{sign}*" for rest in left]
 
 
-def _rest(parts: list[str], way: Sequence[str]) -> Iterable[list[str]]:
-    """Yield what is left of a pattern behind the folders on the way."""
-    if not way or not parts:
-        yield parts
-    elif parts[0] == _ANY_DEPTH:
-        yield from _rest(parts, way[1:])
-        yield from _rest(parts[1:], way)
-    elif _matches(parts[0], way[0]):
-        yield from _rest(parts[1:], way[1:])
+def _starts(parts: Sequence[str], way: Sequence[str]) -> set[int]:
+    """Return where what is left of a pattern may start behind the folders on the way; the length of
+    the pattern is that it has matched one of them.
+    """
+    starts = {0}
+    for name in way:
+        reached: set[int] = set()
+        for start in sorted(starts):
+            here = start
+            while here < len(parts) and parts[here] == _ANY_DEPTH:  # which may stand for nothing
+                reached.add(here)
+                here += 1
+            if here == len(parts):
+                reached.add(here)
+            elif _matches(parts[here], name):
+                reached.add(here + 1)
+        starts = reached
+    return starts
 
 
 def _matches(part: str, name: str) -> bool:

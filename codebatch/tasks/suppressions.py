@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from codebatch.model.records import Record
+from codebatch.model.records import CODE, Record
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.rules import FAILURES, RULES, SYNTAX_ERROR, UNUSED_SUPPRESSION
 
@@ -36,14 +36,10 @@ _NOQA = re.compile(
     r"(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
-_END = rf"(?=\s*(?:\*/|-->|{_MARK}\s*(?:noqa|{IGNORE})\b|\n|\Z))"
-_IGNORE = re.compile(
-    rf"{_MARK}\s*(?P<how>{IGNORE}(?:-next-line|-file)?)(?![\w-])(?P<rest>[^\n]*?){_END}"
-)
-_REST = re.compile(
-    r"\s*(?P<codes>[A-Za-z][\w.-]*(?:\s*,\s*[A-Za-z][\w.-]*)*)?\s*(?::\s*(?P<reason>.*?)\s*)?\Z"
-)
+_NOQA_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
+_IGNORE = re.compile(rf"{_MARK}\s*(?P<how>{IGNORE}(?:-next-line|-file)?)(?![\w-])")
+_STOP = re.compile(rf"\*/|-->|{_MARK}\s*(?:noqa|{IGNORE})\b")  # where the reason ends
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _SAID = " \t:;,.-\u2013\u2014("  # between codes and a reason
 
 
@@ -174,25 +170,28 @@ def _comments(source: SourceFile) -> Iterator[tuple[int, int, str]]:
 
 def _directives(line: int, column: int, text: str) -> Iterator[Directive]:
     """Yield what a comment says, by its lines."""
-    for extra, said in enumerate(text.splitlines() if "\n" in text or "\r" in text else [text]):
+    for extra, said in enumerate(_LINE_END.split(text)):
         first = column if extra == 0 else 1
         for match in _IGNORE.finditer(said):
-            yield _ignore(match, line + extra, first + match.start())
+            stop = _STOP.search(said, match.end())
+            rest = said[match.end() : stop.start() if stop else len(said)]
+            yield _ignore(match["how"], rest, line + extra, first + match.start())
         match_noqa = _NOQA.search(said)
         if match_noqa is not None:
             yield _noqa(match_noqa, line + extra, first + match_noqa.start())
 
 
-def _ignore(match: re.Match[str], line: int, column: int) -> Directive:
-    how, rest = match["how"], _REST.match(match["rest"])
+def _ignore(how: str, rest: str, line: int, column: int) -> Directive:
+    """Return what a comment says with codes, and the reason behind a colon."""
     target = {IGNORE: line, NEXT_LINE: line + 1, WHOLE_FILE: None}[how]
-    if rest is None:
-        return Directive(line, column, how, (), "", target, wrong=True)
-    codes = tuple(dict.fromkeys(re.findall(r"[\w.-]+", rest["codes"] or "")))
-    return Directive(line, column, how, codes, rest["reason"] or "", target)
+    listed, _, reason = rest.partition(":")
+    codes = [code.strip() for code in listed.split(",")] if listed.strip() else []
+    wrong = not all(map(CODE.match, codes))
+    known = () if wrong else tuple(dict.fromkeys(codes))
+    return Directive(line, column, how, known, reason.strip(), target, wrong)
 
 
 def _noqa(match: re.Match[str], line: int, column: int) -> Directive:
-    codes = [code.upper() for code in _CODE.findall(match["codes"] or "")]
+    codes = [code.upper() for code in _NOQA_CODE.findall(match["codes"] or "")]
     reason = re.split(r"\*/|-->|\s#", match["rest"])[0].strip(_SAID).removesuffix(")")
     return Directive(line, column, NOQA, tuple(dict.fromkeys(codes)), reason, line)

@@ -201,6 +201,16 @@ def test_encodings(encoding: str) -> None:
     assert (found.line, found.codes, found.reason) == (2, ("L001",), "\u00e4")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["# codebatch-ignore{}x", "# codebatch-ignore L101{}:{}x", "# noqa{}x", "# codebatch-ignore #"],
+)
+def test_long_lines_take_no_longer_than_they_are(text: str) -> None:
+    many = text.format(" " * 200_000, " " * 200_000)
+    source = SourceFile(many.encode() if "{" in text else many.encode() * 20_000, "text")
+    assert source.suppressions.directives
+
+
 WORDS = st.sampled_from(
     ["#", "//", "/*", "*/", "noqa", "codebatch-ignore", "-file", ":", "L101", ",", " ", "\n", "\r"]
 )
