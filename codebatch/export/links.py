@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 _URL = re.compile(r"https?://[^\s/]+(/\S*)?")
-_GITHUB = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA")
-_GITLAB = ("CI_PROJECT_URL", "CI_COMMIT_SHA")
+GITHUB = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA")
+GITLAB = ("CI_PROJECT_URL", "CI_COMMIT_SHA")
 
 
 def link_base_of(environ: Mapping[str, str], commit: str | None) -> str | None:
     """Return the URL that the paths of a commit are appended to, by default of that which is
     built; None where the environment is of no build.
     """
-    server, repository, built = (environ.get(name, "") for name in _GITHUB)
+    server, repository, built = (environ.get(name, "") for name in GITHUB)
     if repository and (commit or built):
         return checked_base(f"{server}/{repository}/blob/{commit or built}")
-    project, built = (environ.get(name, "") for name in _GITLAB)
+    project, built = (environ.get(name, "") for name in GITLAB)
     if project and (commit or built):
         return checked_base(f"{project}/-/blob/{commit or built}")
     return None

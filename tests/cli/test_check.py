@@ -13,6 +13,8 @@ from conftest import Outcome, replace_task, write_tree
 from repositories import git, git_init, without_own_settings
 
 import codebatch
+from codebatch.export.links import GITHUB, GITLAB
+from codebatch.snapshot.git.base import GITHUB_BASE, GITLAB_BASE
 
 Main = Callable[..., Outcome]
 BASE = {
@@ -24,6 +26,13 @@ HEAD = {
     "pkg/app.py": "# moved\nimport os\nimport io\n\n\ndef use():\n    return helper()\n",
     "pkg/new.py": BASE["pkg/old.py"],
 }
+
+
+@pytest.fixture(autouse=True)
+def no_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a build says of itself, as where these tests are run in one."""
+    for name in (*GITHUB, *GITLAB, GITHUB_BASE, GITLAB_BASE):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
