@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -153,14 +155,20 @@ class Quiet(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Web]:
-    """A server on this machine, for a block."""
+def serving(certificate: Path | None = None) -> Iterator[Web]:
+    """A server on this machine, for a block; with a certificate and its key in a file, of HTTPS."""
     web = Web()
     handler = type("Bound", (Handler,), {"web": web})
     with Quiet(("127.0.0.1", 0), handler) as server:
+        scheme, host = "http", "127.0.0.1"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            scheme, host = "https", "localhost"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        web.url = f"http://127.0.0.1:{server.server_address[1]}"
+        web.url = f"{scheme}://{host}:{server.server_address[1]}"
         try:
             yield web
         finally:

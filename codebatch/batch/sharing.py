@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from codebatch.batch.options import RunOptions
 from codebatch.batch.report import RunReport
 from codebatch.batch.reuse import Reuse
-from codebatch.model.errors import RemoteDamagedError, RemoteError
+from codebatch.model.errors import RemoteDamagedError, RemoteError, StoreError
 from codebatch.model.record_lines import FileLines, entry_key
 from codebatch.model.records import Plan, PlannedShard
 from codebatch.runtime.lazy import lazy
@@ -116,7 +116,7 @@ class SharedResults:
             yield
         except RemoteDamagedError as error:  # to be replaced by the next push
             self._on_notice(f"{error.message}; {so}")
-        except RemoteError as error:
+        except (RemoteError, StoreError) as error:
             self._on_notice(f"{error.message}; {so}")
             self._memo = None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from codebatch.model.clock import now_ns
 from codebatch.model.errors import RemoteError, StoreError
 from codebatch.remote.index import INDEX_BYTES
-from codebatch.remote.location import Blob, timeout
+from codebatch.remote.location import Blob
 from codebatch.store import ABSENT, Door
 from codebatch.store.files import read_file, remove_file, write_file
 
@@ -23,8 +23,9 @@ _PAUSE_SECONDS = 0.02
 class FolderLocation:
     """A folder as a remote, which is made when something is first put into it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float) -> None:
         self._root = Path(os.path.abspath(path))
+        self._seconds = seconds
         self._door = Door(str(self._root))
 
     def read(self, name: str, limit: int) -> Blob | None:
@@ -74,7 +75,7 @@ class FolderLocation:
         with _reporting():
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(self._root / _LOCK, flags, 0o666)
-        end = time.monotonic() + timeout()
+        end = time.monotonic() + self._seconds
         try:
             while not _lock(descriptor):
                 if time.monotonic() > end:

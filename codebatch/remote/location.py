@@ -77,10 +77,10 @@ def open_location(text: str) -> Location:
     if not text or "\0" in text:
         raise RemoteInvalidError("an empty name is no remote", hints=["is a variable not set?"])
     if "://" not in text:
-        return folder.FolderLocation(text)
+        return folder.FolderLocation(text, timeout())
     parts = _split(text)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-        return folder.FolderLocation(unquote(parts.path))
+        return folder.FolderLocation(unquote(parts.path), timeout())
     if parts.scheme == "s3" and parts.netloc:
         try:
             return bucket.BucketLocation(parts.netloc, parts.path.strip("/"), timeout())
@@ -116,8 +116,14 @@ def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         wrong = "@" in parts.netloc or "?" in text or "#" in text or (parts.port or 1) < 1
+        is_written_out = text.isascii() and text.isprintable() and " " not in text
     except ValueError as error:
         raise RemoteInvalidError("the URL of a remote is none", hints=_HINTS) from error
+    if not is_written_out:
+        raise RemoteInvalidError(
+            "the URL of a remote has characters that have to be encoded",
+            hints=["write a blank as %20, and bytes of UTF-8 so as well"],
+        )
     if wrong:
         raise RemoteInvalidError(
             "the URL of a remote has a user, a password, a query or a fragment in it",

@@ -14,6 +14,7 @@ import pytest
 from clusters import Cluster, connected_client, two_workers
 from conftest import TREE, write_tree
 from faults import Server
+from webremote import serving
 
 import codebatch
 from codebatch.remote.index import parse_index
@@ -125,6 +126,27 @@ def test_many_push_and_merge_at_once(tmp_path: Path) -> None:
         )
         found = scan(tree, tmp_path / f"cold{number}-{turn}", remote)
         assert found.files["computed"] == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no command openssl")
+def test_a_certificate_is_looked_at(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = tmp_path / "both.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    files = ("-keyout", tmp_path / "key.pem", "-out", pem)
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    pem.write_bytes(pem.read_bytes() + (tmp_path / "key.pem").read_bytes())
+    with serving(pem) as web:
+        notices: list[str] = []
+        scan(few, tmp_path / "one", web.url, notices)
+        assert "its certificate is not trusted" in notices[0]
+        assert web.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        scan(few, tmp_path / "two", web.url, notices)
+        assert scan(few, tmp_path / "three", web.url, notices).files["computed"] == 0
+        assert len(notices) == 1
 
 
 @pytest.mark.parametrize("transport", ["shared", "shipped"])

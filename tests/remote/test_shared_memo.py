@@ -389,7 +389,7 @@ def test_pull_names_what_is_damaged(run: Run, remote: Path, tmp_path: Path) -> N
     [
         *("ftp://host/x", "s3://", "http://example.org/x", "https://", "file://host/x"),
         *("https://user:secret@host/x", "https://host/x?token=secret", "https://host/x#secret"),
-        *("https://[::1/x", "https://host:port/x", "file://"),
+        *("https://[::1/x", "https://host:port/x", "file://", "https://host/a b", "https://hôst/"),
     ],
 )
 def test_what_is_no_remote_is_an_error_before_anything_is_made(
@@ -399,6 +399,13 @@ def test_what_is_no_remote_is_an_error_before_anything_is_made(
         codebatch.scan(few, tmp_path / "store", memo=memo)
     assert not (tmp_path / "store").exists()
     assert "secret" not in str(caught.value.as_document())
+
+
+def test_a_timeout_that_is_none(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEBATCH_MEMO_TIMEOUT", "soon")
+    with pytest.raises(RemoteInvalidError, match="TIMEOUT"):
+        codebatch.scan(few, tmp_path / "store", memo=tmp_path / "remote")
+    assert not (tmp_path / "store").exists()
 
 
 def test_no_remote_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
