@@ -189,6 +189,7 @@ def test_a_branch_is_compared_with_where_it_left(forge: Path) -> None:
         assert history.resolve("@{u}") == history.resolve("part@{upstream}")
         assert history.resolve("HEAD@{u}~1") == said(work, "rev-parse", "@{u}~1")
         assert history.resolve("nope@{u}") is None
+        assert history.resolve("origin") == said(work, "rev-parse", "origin/main")
 
 
 def test_a_repository_with_one_odd_branch_is_compared_with_its_head(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from codebatch.model.errors import (
     AmbiguousIdError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    UsageError,
 )
 from codebatch.snapshot.descriptors import Folder
 from codebatch.snapshot.git import ancestry
@@ -46,14 +47,17 @@ _REVISION = re.compile(
 _STEP = re.compile(r"[~^][0-9]*(?![0-9{])")
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SHORT = re.compile(r"[0-9a-f]{4,63}\Z")
-_PLACES = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}")
+_PLACES = (
+    *("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"),
+    "refs/remotes/{}/HEAD",
+)
 _HEADER = re.compile(rb"(tree|parent|object) ([0-9a-f]{64}|[0-9a-f]{40})\n")
 _COMMITTER = re.compile(rb"^committer [^\n]* (-?[0-9]{1,18}) [-+][0-9]+$", re.MULTILINE)
 _DEFAULTS = ("refs/remotes/origin/main", "refs/remotes/origin/master")
 _OWN_DEFAULTS = ("refs/heads/main", "refs/heads/master")
 _FILES = b"files"
 _MOST_STEPS = 5
-_MOST_COMMITS = 2**20
+_MOST_COMMITS = 2**21
 _LARGEST_SHALLOW = 2**24
 _LONGEST_SUBJECT = 1000
 
@@ -145,7 +149,9 @@ class History:
         found = self._commits.get(commit)
         if found is None:
             read = self.objects.read(bytes.fromhex(commit))
-            if read is None or read.type != b"commit" or len(self._commits) >= _MOST_COMMITS:
+            if len(self._commits) >= _MOST_COMMITS:
+                raise UsageError(f"a history of more than {_MOST_COMMITS:,} commits")
+            if read is None or read.type != b"commit":
                 raise not_fetched(f"the commit {commit[:12]}")
             found = self._commits[commit] = _parsed(commit, read.data, is_cut=commit in self._cut)
         return found
