@@ -22,13 +22,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import checks, cluster, growth, queries, scans, snapshots
+from benchmarks import checks, cluster, growth, queries, scans, snapshots, watching
 from benchmarks.commands import BenchmarkError
 from benchmarks.machine import describe_machine, use_two_cores
 from benchmarks.settings import Settings
 from benchmarks.table import Result, markdown_table
 
-_GROUPS = (scans, checks, snapshots, growth, queries, cluster)
+_GROUPS = (scans, checks, watching, snapshots, growth, queries, cluster)
 _NAMES = tuple(row.name for group in _GROUPS for row in group.ROWS)
 
 

@@ -12,7 +12,7 @@ from conftest import REPOSITORY, cli_environment, make_tree
 
 ROWS = {
     *("cold", "cold-library", "one-file", "again", "branch", "size"),
-    *("check", "check-one-file"),
+    *("check", "check-one-file", "watch"),
     *("snapshot", "unchanged", "unchanged-plain", "revision"),
     *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
 }
