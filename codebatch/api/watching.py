@@ -23,6 +23,7 @@ from codebatch.model.errors import (
     SnapshotNotFoundError,
 )
 from codebatch.model.records import DONE, Record
+from codebatch.runtime.gc_paused import collector_held
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def follow(scan: Scan, stop: threading.Event | None = None) -> Iterator[ScanUpda
         following = _Following(scan, watched)
         yield following.first()
         while watched.wait(stop):
-            change = following.next()
+            with collector_held():  # a tenth of the time, where nothing but a file has changed
+                change = following.next()
             if change is not None:
                 yield change
                 following.remove_passed()
