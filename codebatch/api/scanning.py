@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,12 +36,13 @@ else:
 
 
 class Scan(NamedTuple):
-    """A scan to be made, once or again: how to take a snapshot, to run a batch over it, and to
+    """A scan to be made, once or again: how to take a snapshot (see `Store.snapshot` for
+    folders with the same names), to run a batch over it, and to
     begin to watch what of the tree is taken.
     """
 
     store: Store
-    take: Callable[[], Snapshot]
+    take: Callable[[Collection[bytes]], Snapshot]
     run: Callable[[Snapshot], tuple[Batch, batches.RunReport]]
     watch: Callable[[], trees.TreeWatch]
 
@@ -140,7 +141,7 @@ def scan(  # noqa: PLR0913 - the options of the command
         max_file_bytes=max_file_bytes,
         memo=memo,
     )
-    return prepared.run(prepared.take())
+    return prepared.run(prepared.take(()))
 
 
 def prepare_scan(  # noqa: PLR0913 - as of `scan`
@@ -172,9 +173,14 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
     opened = open_store(wanted.store, create=True)
     prewarm = opened.prewarm(scheduler, workers)
 
-    def take() -> Snapshot:
+    def take(same_names: Collection[bytes]) -> Snapshot:
         return opened.snapshot(
-            root, **patterns, ignore=ignore, max_file_bytes=max_file_bytes, progress=prewarm
+            root,
+            **patterns,
+            ignore=ignore,
+            max_file_bytes=max_file_bytes,
+            progress=prewarm,
+            same_names=same_names,
         )
 
     def run(taken: Snapshot) -> tuple[Batch, batches.RunReport]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,7 @@ class Store(Memo):
         progress: take.Progress | None = None,
         rev: str | None = None,
         staged: bool = False,
+        same_names: Collection[bytes] = (),
     ) -> Snapshot:
         """Snapshot a directory, or what is named of several directories and files: of the current
         folder, if they are all in it, else of the nearest one that holds them.
@@ -156,8 +157,12 @@ class Store(Memo):
 
         With ``rev``, it is what a clean checkout of a git revision would have there, with
         ``staged`` what the index of git has, read from the repository in or above the directory.
+
+        ``same_names`` is for those who watch a tree: folders in which nothing has come or gone
+        since the last snapshot, relative to the root, which is ``b"."``.
         """
-        taking: Callable[..., writer.SnapshotResult] = take.take_snapshot
+        taking: Callable[..., writer.SnapshotResult]
+        taking = partial(take.take_snapshot, same_names=same_names)
         if rev is not None or staged:
             taking = partial(take_tree.take_tree, source_of=take_tree.source_of(rev, staged=staged))
         tree, selected = selection.select(root, include, exclude, ignore=ignore)

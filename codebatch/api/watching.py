@@ -152,9 +152,10 @@ class _Following:
         return True
 
     def _take(self) -> Snapshot:
-        snapshot = self._scan.take()
+        snapshot = self._scan.take(self._watched.same_names)
         if snapshot.taken is not None:
-            self._watched.leave_out(snapshot.taken.skipped)
+            files = snapshot  # of which the paths are read when they are wanted
+            self._watched.taken(snapshot.taken.skipped, lambda: [file.path for file in files.files])
         return snapshot
 
     def _run(self, snapshot: Snapshot, begun: float) -> ScanUpdate:

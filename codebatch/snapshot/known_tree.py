@@ -31,7 +31,8 @@ _MOST_CHANGES = 512
 
 class Taking(NamedTuple):
     """What is taken, and into which store: a selection of the tree at ``root``, files of at most
-    ``max_bytes``.
+    ``max_bytes``. ``same_names`` are folders in which nothing has come or gone since the tree was
+    known, whatever their status says: a file was replaced by a rename, say.
     """
 
     store: StoreDirectory
@@ -40,6 +41,7 @@ class Taking(NamedTuple):
     selection: Selection
     ignore: bool
     max_bytes: int | None
+    same_names: frozenset[bytes] = frozenset()
 
     def is_too_large(self, entry: SourceEntry) -> bool:
         """Return True if the file is not to be taken."""
@@ -65,7 +67,7 @@ def take_known(taking: Taking, known: CachedTree) -> Taken | None:
         return None
     if taking.ignore != (b"" in said):
         return None
-    changes = _changed_files(taking.tree, known, said)
+    changes = _changed_files(taking, known, said)
     if changes is None or not store.objects.are_at(known.locations):
         return None
     if changes:
@@ -95,16 +97,19 @@ def _result(known: CachedTree) -> SnapshotResult:
 
 
 def _changed_files(
-    tree: OpenTree, known: CachedTree, said: dict[bytes, str]
+    taking: Taking, known: CachedTree, said: dict[bytes, str]
 ) -> dict[int, Status] | None:
     """Return the files in another state by place; None where anything else differs."""
-    count = len(known.locations)
+    count, tree, same = len(known.locations), taking.tree, taking.same_names
     end = count * STATUS_BYTES
     try:
         root = tree.folders.at(b"")
         # Folders and ignore files first: most of what needs a walk shows in one.
-        others = changed_statuses(root.descriptor, known.paths[count:], known.statuses[end:], 0)
-        if others is None or any(root.status(path) is not None for path in known.absent):
+        paths, statuses = known.paths[count:], known.statuses[end:]
+        others = changed_statuses(root.descriptor, paths, statuses, len(same))
+        if others is None or any(paths[place] not in same for place in others):
+            return None
+        if any(root.status(path) is not None for path in known.absent):
             return None
         changed = changed_statuses(
             root.descriptor, known.paths[:count], known.statuses[:end], _MOST_CHANGES

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ _CHANGED = "changed into something else while being read"
 Progress = Callable[[int, int], None]
 
 
-def take_snapshot(
+def take_snapshot(  # noqa: PLR0913 - the options of a snapshot
     store: StoreDirectory,
     root: Path,
     *,
@@ -61,6 +61,7 @@ def take_snapshot(
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
     use_cache: bool = True,
     progress: Progress | None = None,
+    same_names: Collection[bytes] = (),
 ) -> SnapshotResult:
     """Snapshot a selection of the directory ``root``; ``progress`` is called with files and bytes
     so far.
@@ -68,7 +69,8 @@ def take_snapshot(
     Files of more than ``max_file_bytes`` are listed and not taken; None takes all.
 
     Without ``use_cache`` every file is read, and every object of the snapshot that is damaged
-    in the store is restored.
+    in the store is restored. ``same_names`` are folders, relative to the root, which is ``b"."``:
+    in these, nothing has come or gone since the last snapshot of the tree, whatever their status.
     """
     place = os.fsencode(root)
     limit = -1 if max_file_bytes is None else max_file_bytes
@@ -79,7 +81,9 @@ def take_snapshot(
     if known is not None and known.circumstances.get("reader") != reader_of_files():
         known = None
     with open_tree(root) as tree:
-        taking = Taking(store, place, tree, selection, ignore, max_file_bytes)
+        taking = Taking(
+            *(store, place, tree, selection, ignore, max_file_bytes, frozenset(same_names))
+        )
         taken = known and take_known(taking, known)
         if not taken:
             try:

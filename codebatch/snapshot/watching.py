@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _STEP_MS = 20
 _DEBOUNCE_MS = 400
 _LOOK_AGAIN_SECONDS = 0.5
+_MODIFIED = 2  # of watchfiles' kinds of changes, that after which all names are what they were
 _POLLING = "WATCHFILES_FORCE_POLLING"  # as watchfiles has it, for file systems without events
 _POLL_MS = 300
 _RULES = {os.fsdecode(name) for name in (GIT_IGNORE_FILE, OWN_IGNORE_FILE)}
@@ -49,6 +50,8 @@ class TreeWatch:
     watchfiles is not installed. Folders with names that are not UTF-8
     are not watched. State: ``_notify`` holds the events since the last `wait`, None while the root
     is gone; ``_folders`` are those that are watched, ``_left_out`` the paths that rules leave out.
+    Since the last snapshot, files have changed in the folders ``_touched``, and names have in those
+    of ``_renamed``, or where ``_is_unsure`` anywhere; ``_files`` it has, which ``_listing`` gives.
     """
 
     def __init__(
@@ -67,6 +70,11 @@ class TreeWatch:
         self._folders: frozenset[str] = frozenset()
         self._left_out: Collection[str] = ()
         self._notify: RustNotify | None = None
+        self._touched: set[str] = set()
+        self._renamed: set[str] = set()
+        self._is_unsure = True
+        self._files: Collection[str] | None = ()
+        self._listing: Callable[[], Iterable[str]] = tuple
         self._watch_folders()
 
     def close(self) -> None:
@@ -75,11 +83,23 @@ class TreeWatch:
             self._notify.close()
             self._notify = None
 
-    def leave_out(self, skipped: Iterable[SkippedFile]) -> None:
-        """Expect no change of what a snapshot has left out by rules, until these change."""
-        root = os.fsdecode(self._root)
+    @property
+    def same_names(self) -> frozenset[bytes]:
+        """The folders in which a snapshot will find the names that the last one has found."""
+        if self._is_unsure:
+            return frozenset()
+        found = map(os.fsencode, self._touched - self._renamed)
+        return frozenset(os.path.relpath(path, self._root) for path in found)
+
+    def taken(self, skipped: Iterable[SkippedFile], files: Callable[[], Iterable[str]]) -> None:
+        """Note that a snapshot has what is there now: the paths that ``files`` gives, and not what
+        is skipped, of which no change is expected until the rules change that leave it out.
+        """
         found = (file.path for file in skipped if file.reason in _BY_RULES)
-        self._left_out = frozenset(os.path.join(root, path) for path in found)
+        self._left_out = frozenset(map(self._path, found))
+        if self._is_unsure or self._renamed:
+            self._files, self._listing = None, files
+        self._touched, self._renamed, self._is_unsure = set(), set(), False
 
     def wait(self, stop: threading.Event) -> bool:
         """Wait until something has changed, or the root is gone, or there again; False: ``stop`` is
@@ -87,10 +107,13 @@ class TreeWatch:
         """
         if self._notify is None:
             return self._wait_for_root(stop)
+        if self._files is None:  # now, as it takes a while in which nobody waits
+            self._files = frozenset(map(self._path, self._listing()))
         while True:
-            paths = self._events(self._notify, stop)
-            if paths is None:
+            events = self._events(self._notify, stop)
+            if events is None:
                 return False
+            paths = self._noted(events)
             if not paths or not all(map(self._is_left_out, paths)):
                 break
         if not os.path.isdir(self._root):
@@ -112,15 +135,33 @@ class TreeWatch:
         self._watch_folders()
         return True
 
-    def _events(self, notify: RustNotify, stop: threading.Event) -> set[str] | None:
-        """Return the paths with changes, none where it cannot be told which; None at ``stop``."""
+    def _noted(self, events: set[tuple[int, str]]) -> set[str]:
+        """Return the paths of events, and note in which folders names have changed by them."""
+        self._is_unsure |= not events
+        for kind, path in events:
+            folder = os.path.dirname(path)
+            status = _status(path)
+            is_file = status is not None and not stat.S_ISDIR(status.st_mode)
+            is_passing = status is None and path not in self._folders
+            was_file = path in (self._files or ())
+            if (is_file and was_file) or (is_passing and not was_file):
+                self._touched.add(folder)
+            elif kind != _MODIFIED:
+                self._renamed.add(folder)
+        return {path for _, path in events}
+
+    def _path(self, path: str) -> str:
+        return os.path.join(os.fsdecode(self._root), path)
+
+    def _events(self, notify: RustNotify, stop: threading.Event) -> set[tuple[int, str]] | None:
+        """Return what has happened to paths, nothing where it cannot be told; None at ``stop``."""
         try:
             found = notify.watch(_DEBOUNCE_MS, _STEP_MS, 0, stop)
         except RuntimeError:  # a name that is not UTF-8, which no event can be about
             return set()
         if found == "signal":
             raise KeyboardInterrupt
-        return None if isinstance(found, str) else {path for _, path in found}
+        return None if isinstance(found, str) else found
 
     def _moves_folders(self, path: str) -> bool:
         """Return True if other folders may have to be watched after a change of a path."""
@@ -148,7 +189,7 @@ class TreeWatch:
                 ],
             ) from error
         self.close()
-        self._notify, self._folders = notify, frozenset(folders)
+        self._notify, self._folders, self._is_unsure = notify, frozenset(folders), True
 
     def _walked_folders(self) -> list[str]:
         """Return the folders that a walk of the tree enters, the root first."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from codebatch.model.errors import MissingExtraError, SourceNotFoundError
 WAIT = 60  # seconds, for what takes a fraction of one
 UNUSED = "import os\n"
 Failure = BaseException | None
+Take = Callable[[Collection[bytes]], codebatch.Snapshot]
 
 
 class Watch:
@@ -31,6 +33,7 @@ class Watch:
     def __init__(self, tree: Path, store: Path) -> None:
         self.tree, self.store = tree, store
         self.taken = 0
+        self.same_names: Collection[bytes] = ()
         self.stop = threading.Event()
         self._updates: queue.SimpleQueue[codebatch.ScanUpdate | Failure] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow)
@@ -38,16 +41,17 @@ class Watch:
     def _follow(self) -> None:
         try:
             scan = prepare_scan(self.tree, self.store, scheduler="sync")
-            counted = scan._replace(take=lambda: self._counted(scan.take))
+            counted = scan._replace(take=lambda same: self._counted(scan.take, same))
             for update in api.follow(counted, self.stop):
                 self._updates.put(update)
             self._updates.put(None)
         except BaseException as error:  # noqa: BLE001 - it is for the test to see
             self._updates.put(error)
 
-    def _counted(self, take: Callable[[], codebatch.Snapshot]) -> codebatch.Snapshot:
+    def _counted(self, take: Take, same_names: Collection[bytes]) -> codebatch.Snapshot:
         self.taken += 1
-        return take()
+        self.same_names = same_names
+        return take(same_names)
 
     def next(self) -> codebatch.ScanUpdate:
         update = self._updates.get(timeout=WAIT)
@@ -117,6 +121,36 @@ def test_a_file_that_is_replaced_by_a_rename_is_seen(watch: Watch) -> None:
     if not found.new:  # the scan saw the file beside it alone
         found = watch.next()
     assert ("a.py", "L101", "added") in places(found.new)
+    assert b"." in watch.same_names  # a file of the same name: the folder need not be walked
+
+
+def test_snapshots_are_those_of_a_walk_whatever_has_happened(watch: Watch) -> None:
+    choose = random.Random(1)
+    names = ["a.py", "b.py", "pkg/b.py", "pkg/c.py", "pkg/deep/d.py"]
+    store = codebatch.open_store(watch.store.with_name(".codebatch-other"), create=True)
+
+    def step(number: int) -> None:
+        path = watch.tree / choose.choice(names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = watch.tree / f"aside{number}.tmp"
+        match choose.randrange(4):
+            case 0:
+                path.write_text(f"x = {number}\n")
+            case 1:
+                aside.write_text(f"y = {number}\n")
+                aside.replace(path)
+            case 2:
+                path.unlink(missing_ok=True)
+            case 3:
+                path.parent.rename(aside) if path.parent != watch.tree else path.touch()
+
+    last = None
+    for number in range(40):
+        step(number)
+        if number % 4 == 3:
+            wanted = store.snapshot(watch.tree, use_cache=False).id
+            while last is None or last.id != wanted:
+                last = watch.next().snapshot
 
 
 def test_a_syntax_error_is_a_finding_and_what_was_found_is_not_fixed(watch: Watch) -> None:

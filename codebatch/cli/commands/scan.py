@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
@@ -124,7 +125,7 @@ def scan(
         output.write_note(f"made a store: {os.path.relpath(opened.path)}")
     prewarm = opened.prewarm(scheduler, call.options["workers"])
 
-    def snapshot_shown(display: Display) -> api.Snapshot:
+    def snapshot_shown(display: Display, same_names: Collection[bytes] = ()) -> api.Snapshot:
         snapshot, _ = take(
             opened,
             paths,
@@ -134,6 +135,7 @@ def scan(
             max_file_bytes=max_file_bytes,
             rev=rev,
             staged=staged,
+            same_names=same_names,
             watch=prewarm,
         )
         return snapshot
@@ -153,7 +155,7 @@ def scan(
     if watch:
         scans = api.Scan(
             opened,
-            lambda: displayed(call, snapshot_shown),
+            lambda same: displayed(call, lambda display: snapshot_shown(display, same)),
             lambda snapshot: displayed(call, lambda display: run(display, snapshot)),
             lambda: api.open_watch(paths, **patterns, ignore=not no_ignore, outputs=own_outputs()),
         )
