@@ -26,7 +26,7 @@ CLICK = tuple(
     "8.2.0 8.2.1 8.3.0 8.3.1 8.3.2 8.3.3".split()
 )
 SQLALCHEMY = tuple(f"2.0.{number}" for number in range(20))
-DJANGO = tuple(f"4.2.{number}" if number else "4.2" for number in range(20))
+DJANGO = tuple(f"5.2.{number}" if number else "5.2" for number in range(20))
 FIRST_DAY, DAY = 1_600_000_000, 86_400
 
 Files = Mapping[str, bytes]

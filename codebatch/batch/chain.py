@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from codebatch.batch.dispatch import code_of
-from codebatch.batch.options import RunOptions
+from codebatch.batch.options import RunOptions, States
 from codebatch.batch.run import run_batch
 from codebatch.batch.scheduler import AUTO, choose_scheduler, current_client
 from codebatch.model.errors import CodeBatchError
@@ -29,6 +29,8 @@ from codebatch.store import StoreDirectory
 
 _SPANS_PER_WORKER = 4
 _LEAST_SPAN = 6  # shorter ones are over before another process has begun
+
+_verified: dict[str, States] = {}  # of the batch that a child process has run last
 
 OnDone = Callable[[str], None]
 Link = tuple[str, str]  # a batch, and the one after it that is to be run
@@ -41,6 +43,7 @@ def run_chain(
     failed, in whatever order that is. An interrupt ends it; what is done stays.
     """
     ids = list(dict.fromkeys(batch_ids))
+    options = replace(options, verified={})
     spans = _spans(ids, _workers(options))
     ends = [span[0] for span in spans]
     for before, batch_id in zip([None, *ends], ends, strict=False):
@@ -60,7 +63,9 @@ def run_link(
 ) -> Mapping[str, Any]:
     """Run a batch in a child process, and return its status."""
     before, batch_id = link
-    options = RunOptions(AUTO, workers=1, near=(before,), limits=Limits(*limits), memo=memo)
+    options = RunOptions(
+        AUTO, 1, near=(before,), verified=_verified, limits=Limits(*limits), memo=memo
+    )
     return {"status": run_batch(opened_store(root, store_id), batch_id, options).status}
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 
+from codebatch.batch.options import RunOptions
 from codebatch.model.errors import StoreError, StoreReadError
 from codebatch.model.keys import pipeline_fingerprints
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, ShardState
@@ -28,17 +29,18 @@ LoadState = Callable[[str, str, str], "ShardState | None"]
 
 
 class Reuse:
-    """Other batches of the store, as sources for one batch: those ``near`` it, or the newest.
+    """Other batches of the store, as sources for one batch: those that the options of its run say
+    are near it, or the newest.
 
     State: the plans looked at, by batch id, None for one that cannot be read; and their tasks.
     """
 
     def __init__(
-        self, store: StoreDirectory, batch_id: str, plan: Plan, near: Sequence[str] = ()
+        self, store: StoreDirectory, batch_id: str, plan: Plan, options: RunOptions | None = None
     ) -> None:
+        self._options = options or RunOptions()
         self._store = store
         self._batch_id = batch_id
-        self._near = near
         self._plan = plan.of_files  # what a batch task gives follows from all files
         self._closures = pipeline_fingerprints(self._plan.tasks)
         self._load = cache(self._load_plan)
@@ -59,6 +61,9 @@ class Reuse:
         return linked
 
     def _load_whole(self, batch_id: str, task_id: str, shard_id: str) -> ShardState | None:
+        verified = (self._options.verified or {}).get(batch_id, {})
+        if (task_id, shard_id) in verified:
+            return verified[task_id, shard_id]
         unfinished = self._store.batches.is_unfinished(batch_id)
         return self._store.shards.load_verified_state(batch_id, task_id, shard_id, whole=unfinished)
 
@@ -133,7 +138,7 @@ class Reuse:
 
     @cached_property
     def _newest(self) -> list[str]:
-        others = self._near or self._store.batches.newest_first()
+        others = self._options.near or self._store.batches.newest_first()
         return [batch_id for batch_id in others if batch_id != self._batch_id][:_NEWEST_BATCHES]
 
     def _wanted(self, batch_status: BatchStatus | None, shard: PlannedShard) -> dict[str, str]:

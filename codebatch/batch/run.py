@@ -55,11 +55,9 @@ MAX_ROUNDS = 3
 
 
 def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunReport:
-    """Run every shard of the batch that is not done, on a local scheduler or a cluster.
-
-    Where neither a scheduler nor a client is given, Dask's current client is taken, if there is
-    one. An interrupt (Ctrl-C) lets running shards commit and raises `RunInterrupted` with the
-    report, whose status is ``interrupted`` unless all was done by then.
+    """Run every shard of the batch that is not done, on a local scheduler or a cluster; where none
+    is named, on Dask's current client, if there is one. An interrupt (Ctrl-C) lets running shards
+    commit and raises `RunInterrupted` with the report: ``interrupted``, unless all was done.
     """
     began = time.monotonic()
     run = Run(store, batch_id, options)
@@ -105,13 +103,13 @@ class Run:
     """One run in progress.
 
     State: ``arrived`` has the receipt of each shard that answered, ``attempts`` the attempts
-    whose states are this run's work, with or without a receipt, ``base`` the batch that has most
-    files as they are, ``suspects`` the shards that may end the process they run in, ``usage`` what
-    is used of a cluster, ``coordination`` what is left to other runs, ``journal`` the events and
-    the progress, ``shared`` the remote. ``_asked`` counts how often each shard was asked for,
-    ``_new_bytes`` how much of it the base batch does not have, ``_done`` holds the states whose
-    outputs were found to match them, which a run checks once; ``_inherited`` says that earlier runs
-    left the batch unfinished: their states are read whole, with all objects they refer to.
+    whose states are this run's work, ``base`` the batch that has most files as they are,
+    ``suspects`` the shards that may end the process they run in, ``usage`` what is used of a
+    cluster, ``coordination`` what is left to other runs, ``journal`` the events and the progress,
+    ``shared`` the remote. ``_asked`` counts how often each shard was asked for, ``_new_bytes`` how
+    much of it the base batch does not have, ``_done`` has the states that match their outputs,
+    which a run checks once; ``_inherited`` says that those of earlier runs are read whole, with
+    the objects behind them: the batch was left unfinished.
     """
 
     coordination: Coordination
@@ -135,6 +133,7 @@ class Run:
         self._asked: Counter[str] = Counter()
         self._new_bytes: dict[str, int] = {}
         self._done: dict[tuple[str, str], ShardState] = {}
+        self._kept = without_files if options.verified is None else lambda state: state
         self._inherited = store.batches.is_unfinished(batch_id)
 
     def prepare(self) -> None:
@@ -179,10 +178,10 @@ class Run:
             self._start_idle(0)
             return None
         self.store.batches.drop_result(self.batch_id)
-        reuse = Reuse(self.store, self.batch_id, self.plan, self.options.near)
+        reuse = Reuse(self.store, self.batch_id, self.plan, self.options)
         if not self.options.anew:  # the outputs of what is linked were checked where they are from
             for place, state in reuse.link(before, "linked").items():
-                self._done[place] = without_files(state)
+                self._done[place] = self._kept(state)
         found = self.batch_status()
         of_files = found.of_files
         pending = [s for s in self.plan.shards if of_files.shard_status(s.shard_id) != DONE]
@@ -351,7 +350,7 @@ class Run:
                 whole=self._inherited and shard_id not in self.arrived,
             )
             if state is not None and state.status == DONE:
-                state = self._done[task_id, shard_id] = without_files(state)
+                state = self._done[task_id, shard_id] = self._kept(state)
         return state
 
     def _record_failures(self) -> None:
@@ -391,6 +390,7 @@ class Run:
             cluster=self.usage.usage(),
             nodes=self.reductions.report(self.batch_id),
         )
+        self.options.keep_verified(self.batch_id, self._done)
         if report.status == DONE:
             document = self.store.batches.load(self.batch_id)
             if document.get("result") != found.result:

@@ -129,8 +129,9 @@ def keep_unchanged(
         kept = _unchanged(inputs, before)
         if 2 * len(kept) < len(inputs):
             return nothing
+        whole = store.batches.is_unfinished(base)
         return kept, {
-            task_id: _cut(store, (base, tasks[closure], shard), before.values(), kept)
+            task_id: _cut(store, (base, tasks[closure], shard), before.values(), kept, whole=whole)
             for task_id, closure in closures.items()
         }
     except (KeyError, StoreError):
@@ -166,11 +167,15 @@ def _cut(
     place: tuple[str, str, PlannedShard],
     files: Iterable[InputFile],
     kept: Mapping[str, tuple[str, str]],
+    *,
+    whole: bool,
 ) -> TaskOutputs:
-    """The lines of kept files in the outputs of a task on a shard; KeyError if not to be used."""
+    """The lines of kept files in the outputs of a task on a shard; KeyError if not to be used. With
+    ``whole``, the objects that they refer to are read.
+    """
     batch_id, task_id, shard = place
     state, outputs = store.shards.load_verified_outputs(
-        batch_id, task_id, shard.shard_id, whole=store.batches.is_unfinished(batch_id)
+        batch_id, task_id, shard.shard_id, whole=whole
     )
     if state is None or not is_reusable(state):
         raise KeyError(task_id)
