@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.model.records import CODE, Record
 from codebatch.tasks.findings import Finding, diagnostic_records
+from codebatch.tasks.languages.base import Comment
 from codebatch.tasks.rules import FAILURES, RULES, SYNTAX_ERROR, UNUSED_SUPPRESSION
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ _SAID = " \t:;,.-\u2013\u2014("  # between codes and a reason
 
 
 class Directive(NamedTuple):
-    """A comment that suppresses: ``codes`` on the line ``target``, or in the file (None); without
-    codes all there. ``wrong`` is what is said where it cannot be understood.
+    """A comment that suppresses: ``codes`` on the lines from ``about`` (if it is not 0) to
+    ``target``, or in the file (None); without codes all there. ``wrong`` ones are not understood.
     """
 
     line: int
@@ -54,6 +55,7 @@ class Directive(NamedTuple):
     codes: tuple[str, ...]
     reason: str
     target: int | None
+    about: int = 0
     wrong: bool = False
 
 
@@ -64,8 +66,11 @@ class Suppressions:
         self.directives = directives
         self._by_target: dict[int | None, list[Directive]] = {}
         for one in directives:
-            if not one.wrong:
-                self._by_target.setdefault(one.target, []).append(one)
+            if one.wrong:
+                continue
+            lines = None if one.target is None else range(one.about or one.target, one.target + 1)
+            for target in (None,) if lines is None else lines:
+                self._by_target.setdefault(target, []).append(one)
 
     def __bool__(self) -> bool:
         return bool(self.directives)
@@ -105,7 +110,7 @@ def read_suppressions(source: SourceFile) -> Suppressions:
         data = data.replace(b"\0", b"")
     if not any(word in data for word in _WORDS):
         return NONE
-    return Suppressions([one for comment in _comments(source) for one in _directives(*comment)])
+    return Suppressions([one for comment in _comments(source) for one in _directives(comment)])
 
 
 def suppressed(
@@ -156,8 +161,8 @@ def _unused(
         yield Finding(one.line, one.column, rule.code, rule.name, rule.severity, message)
 
 
-def _comments(source: SourceFile) -> Iterator[tuple[int, int, str]]:
-    """Yield the line, the column and the text of comments, or of lines that may have some."""
+def _comments(source: SourceFile) -> Iterator[Comment]:
+    """Yield comments, or lines that may have some."""
     parsed = source.parsed if source.is_parsable else None
     comments = None if parsed is None else parsed.comments()
     if comments is not None:
@@ -165,13 +170,20 @@ def _comments(source: SourceFile) -> Iterator[tuple[int, int, str]]:
         return
     for number, line in enumerate(source.lines, 1):
         if IGNORE in line or NOQA in line.lower():
-            yield number, 1, line
+            yield Comment(number, 1, line, number)
 
 
-def _directives(line: int, column: int, text: str) -> Iterator[Directive]:
+def _directives(comment: Comment) -> Iterator[Directive]:
     """Yield what a comment says, by its lines."""
-    for extra, said in enumerate(_LINE_END.split(text)):
-        first = column if extra == 0 else 1
+    for one in _by_lines(comment):
+        is_behind = one.how in (NOQA, IGNORE) and one.target == comment.line
+        yield one._replace(about=comment.about) if is_behind else one
+
+
+def _by_lines(comment: Comment) -> Iterator[Directive]:
+    line = comment.line
+    for extra, said in enumerate(_LINE_END.split(comment.text)):
+        first = comment.column if extra == 0 else 1
         for match in _IGNORE.finditer(said):
             stop = _STOP.search(said, match.end())
             rest = said[match.end() : stop.start() if stop else len(said)]
@@ -188,7 +200,7 @@ def _ignore(how: str, rest: str, line: int, column: int) -> Directive:
     codes = [code.strip() for code in listed.split(",")] if listed.strip() else []
     wrong = not all(map(CODE.match, codes))
     known = () if wrong else tuple(dict.fromkeys(codes))
-    return Directive(line, column, how, known, reason.strip(), target, wrong)
+    return Directive(line, column, how, known, reason.strip(), target, wrong=wrong)
 
 
 def _noqa(match: re.Match[str], line: int, column: int) -> Directive:

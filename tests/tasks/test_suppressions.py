@@ -111,6 +111,21 @@ def test_comments_of_languages(path: str, text: str) -> None:
     assert [(one[0], one[3]) for one in found if len(one) > 2] == [("L003", "as it is")]
 
 
+def test_a_comment_behind_a_string_is_about_all_its_lines() -> None:
+    word = "a" * 130
+    text = f"""def f():
+    '''{word}
+    {word}
+    '''  # noqa: E501
+    return '''
+    {word}''', f'''
+    {word}'''  # codebatch-ignore-next-line L003
+{word}
+"""
+    found = [(one[1], len(one) > 2) for one in linted(text, rules=["L003"])]
+    assert found == [(2, True), (3, True), (6, False), (7, False), (8, True)]
+
+
 def test_a_suppressed_finding_keeps_what_it_says() -> None:
     source = "import os\nx = 1  \n"
     config = {"rules": ["L001", "L101"]}

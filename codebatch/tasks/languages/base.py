@@ -137,6 +137,17 @@ class NameFinding(NamedTuple):
     is_silenced: bool = False
 
 
+class Comment(NamedTuple):
+    """A comment with its place; ``about`` is the first line of what it is about, its own by far
+    most often.
+    """
+
+    line: int
+    column: int
+    text: str
+    about: int
+
+
 class Shape(NamedTuple):
     """A file (``name`` is None), or a function in it by its qualified name, and a digest, in hex,
     of its tree without positions.
@@ -209,8 +220,8 @@ class Parsed(Protocol):
         nothing could be parsed.
         """
 
-    def comments(self) -> Iterable[tuple[int, int, str]] | None:
-        """The line, the column and the text of each comment; None where they cannot be told."""
+    def comments(self) -> Iterable[Comment] | None:
+        """All comments, in order; None where they cannot be told."""
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings but for those of names that are there for other files; ``is_module`` where

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
+    Comment,
     Edge,
     EncodedTree,
     NameFinding,
@@ -77,12 +78,13 @@ class ParsedFile:
         """Return the file and its functions; see ``shapes``."""
         return shapes.find_shapes(self._tree, self._definitions)
 
-    def comments(self) -> Iterable[tuple[int, int, str]]:
+    def comments(self) -> Iterable[Comment]:
         """All comments, as the grammar finds them."""
         tree = self._tree
         for node in tree.nodes(metrics.COMMENTS):
             start = tree.starts[node]
-            yield tree.line(start), tree.column(start), tree.source(node)
+            line = tree.line(start)
+            yield Comment(line, tree.column(start), tree.source(node), line)
 
     def own_names(self, found: Iterable[NameFinding], *, is_module: bool) -> Iterable[NameFinding]:
         """The findings of names that are not there for other files; see ``findings``."""

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from codebatch.tasks.languages.base import (
     CodeMetrics,
+    Comment,
     Edge,
     EncodedTree,
     NameFinding,
@@ -79,7 +80,7 @@ class PythonFile:
         """The file and its functions; see `shapes`."""
         return find_shapes(self._flat, len(self._source.lines)) if self._flat is not None else []
 
-    def comments(self) -> list[tuple[int, int, str]] | None:
+    def comments(self) -> list[Comment] | None:
         """All comments, as Python's tokenizer finds them."""
         return None if self._tree is None else find_comments(self._source.text)
 

@@ -13,6 +13,7 @@ import io
 import tokenize
 from collections.abc import Sequence
 
+from codebatch.tasks.languages.base import Comment
 from codebatch.tasks.languages.python.nodes import FlatTree
 from codebatch.tasks.languages.python.places import character_offset, line_at
 
@@ -39,20 +40,25 @@ def count_lines(lines: Sequence[str], blank: int, flat: FlatTree) -> tuple[int, 
     return code - len(doubtful), comments
 
 
-def find_comments(text: str) -> list[tuple[int, int, str]] | None:
-    """Return the line, the column and the text of each comment; None where Python's tokenizer
-    rejects what its parser takes.
+def find_comments(text: str) -> list[Comment] | None:
+    """Return the comments of a file; None where Python's tokenizer rejects what its parser takes.
+    One behind a string over several lines is about all of these, as linters take it.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    found: list[Comment] = []
+    first = last = 0  # lines of the last token over several
     try:
-        return [
-            (token.start[0], token.start[1] + 1, token.string)
-            for token in tokenize.generate_tokens(io.StringIO(text).readline)
-            if token.type == tokenize.COMMENT
-        ]
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            row, column = token.start
+            if token.type == tokenize.COMMENT:
+                about = first if row == last else row
+                found.append(Comment(row, column + 1, token.string, about))
+            elif token.end[0] != row and token.type not in _NO_CODE:
+                first, last = first if row == last else row, token.end[0]
     except (tokenize.TokenError, SyntaxError):
         return None
+    return found
 
 
 def _long_strings(flat: FlatTree) -> list[ast.expr]:
