@@ -322,3 +322,19 @@ def test_the_schema_is_that_of_the_table() -> None:
     assert load_schema("configuration") == config_schema()
     page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
     assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+
+
+def test_what_check_compares_with(here: Path, main: Main) -> None:
+    say(
+        here,
+        'base = "main"\nmax-new = 1\nexclude = ["/src/gen/"]\n[per-path."tests/"]\nignore = ["L101"]\n',
+    )
+    main("scan", ".", "--name", "main", "--scheduler", "sync")
+    new = "import os\nimport json\n"
+    write_tree(here, {"src/app.py": new, "src/gen/made.py": new, "tests/test_app.py": new})
+    done = main("check", "--json", "--scheduler", "sync")
+    assert done.code == 0, done
+    assert [one["path"] for one in json.loads(done.out)["new"]] == ["src/app.py"]
+    assert main("check", "--max-new", "0", "--scheduler", "sync").code == 1
+    say(here, 'base = "main"\nfail-on = "error"\nbaseline = "../known.txt"\n')
+    assert error(main("check", "--json"))["code"] == "CONFIG_UNTRUSTED"
