@@ -325,10 +325,8 @@ def test_the_schema_is_that_of_the_table() -> None:
 
 
 def test_what_check_compares_with(here: Path, main: Main) -> None:
-    say(
-        here,
-        'base = "main"\nmax-new = 1\nexclude = ["/src/gen/"]\n[per-path."tests/"]\nignore = ["L101"]\n',
-    )
+    per_path = '[per-path."tests/"]\nignore = ["L101"]\n'
+    say(here, f'base = "main"\nmax-new = 1\nexclude = ["/src/gen/"]\n{per_path}')
     main("scan", ".", "--name", "main", "--scheduler", "sync")
     new = "import os\nimport json\n"
     write_tree(here, {"src/app.py": new, "src/gen/made.py": new, "tests/test_app.py": new})
