@@ -31,8 +31,9 @@ LIBRARY = Row("cold-library", "cold `scan`, standard library / floor", 1.3)
 ONE_FILE = Row("one-file", "`scan` after one file changed / cold", 0.12)
 AGAIN = Row("again", "`scan` with nothing changed / cold", 0.06)
 BRANCH = Row("branch", "`scan` of a branch, 2 % of the files differ / cold", 0.2)
+REMOTE = Row("remote", "cold `scan` of what a remote in a folder has / without it", 0.5)
 SIZE = Row("size", "store after `scan`, bytes / input bytes", 2.2)
-ROWS = (COLD, LIBRARY, ONE_FILE, AGAIN, BRANCH, SIZE)
+ROWS = (COLD, LIBRARY, ONE_FILE, AGAIN, BRANCH, REMOTE, SIZE)
 
 _BRANCH_SHARE = 0.02
 _MEGABYTE = 1e6
@@ -61,7 +62,7 @@ class _Rounds:
 
 def measure(settings: Settings) -> Iterator[Result]:
     """The wanted rows of `ROWS`."""
-    if settings.wants(COLD.name, ONE_FILE.name, AGAIN.name, BRANCH.name, SIZE.name):
+    if settings.wants(*(row.name for row in ROWS if row is not LIBRARY)):
         with settings.folder() as folder:
             yield from _measure_tree(settings, folder)
     if settings.wants(LIBRARY.name):
@@ -81,6 +82,8 @@ def _measure_tree(settings: Settings, folder: Path) -> Iterator[Result]:
     for index in range(settings.repeat):
         cold = _against_floor(rounds, COLD, tree, store)
         rounds.stored = stored_size(store)
+        if settings.wants(REMOTE.name):
+            _with_remote(rounds, tree, folder, cold.seconds)
         _incremental(settings, rounds, tree, store, cold.seconds)
         if index == 0 and settings.wants(BRANCH.name):
             _check_branch(rounds, tree, folder / "other")
@@ -112,6 +115,16 @@ def _incremental(settings: Settings, rounds: _Rounds, tree: Path, store: Path, c
                 rounds.add(row, _settled_scan(tree, store), cold)
 
 
+def _with_remote(rounds: _Rounds, tree: Path, folder: Path, cold: float) -> None:
+    """A cold scan of a tree whose results are in a remote, all of them, from another store."""
+    store, remote = folder / "store", folder / "remote"
+    run(codebatch("memo", "push", remote, "--store", store))
+    settle()
+    rounds.add(REMOTE, _scan(tree, folder / "other", "--memo", remote), cold)
+    rounds.same(COLD.name, rounds.results[REMOTE.name])
+    remove(folder / "other")
+
+
 def _check_branch(rounds: _Rounds, tree: Path, store: Path) -> None:
     """A cold scan of the branch gives what the incremental one gave."""
     with edited(_branch_files(tree), _mark(BRANCH)):
@@ -132,8 +145,8 @@ def _mark(row: Row) -> str:
     return f"edit_{row.name.replace('-', '_')}"
 
 
-def _scan(tree: Path, store: Path) -> Run:
-    done = run(codebatch("scan", tree, "--store", store, "--json"))
+def _scan(tree: Path, store: Path, *options: object) -> Run:
+    done = run(codebatch("scan", tree, "--store", store, "--json", *options))
     require(done.document()["status"] == "done", "the scan is not done")
     return done
 
@@ -145,7 +158,8 @@ def _settled_scan(tree: Path, store: Path) -> Run:
 
 def _results(settings: Settings, rounds: _Rounds, tree: Path, size: int) -> Iterator[Result]:
     tasks = len(load_pipeline("full").tasks)
-    expected = {ONE_FILE: tasks, AGAIN: 0, BRANCH: tasks * len(_branch_files(tree))}
+    branch = tasks * len(_branch_files(tree))
+    expected = {ONE_FILE: tasks, AGAIN: 0, BRANCH: branch, REMOTE: 0}
     if settings.wants(COLD.name):
         yield ratio_result(COLD, rounds.pairs[COLD.name], _size_words(tree, size))
     for row, number in expected.items():

@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY, cli_environment, make_tree
 
 ROWS = {
-    *("cold", "cold-library", "one-file", "again", "branch", "size"),
+    *("cold", "cold-library", "one-file", "again", "branch", "remote", "size"),
     *("check", "check-one-file", "watch"),
     *("snapshot", "unchanged", "unchanged-plain", "revision"),
     *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
