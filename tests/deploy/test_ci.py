@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import REPOSITORY, Outcome, cli_environment, run_cli, write_tree
 from forge import (
     NEW,
@@ -33,6 +34,7 @@ ACTION = REPOSITORY / "deploy/ci/github/action.yml"
 TEMPLATE = REPOSITORY / "deploy/ci/gitlab.yml"
 HOOKS = REPOSITORY / ".pre-commit-hooks.yaml"
 README = REPOSITORY / "README.md"
+MANUAL = REPOSITORY / "docs/ci.md"
 _ANNOTATION = re.compile(r"^::warning file=([^,]+),line=(\d+),.*title=(L\d+)", re.MULTILINE)
 
 
@@ -128,18 +130,20 @@ def test_the_template_fails_on_what_is_new_and_writes_its_reports(clone: Clone) 
     assert (clone.folder / job["cache"]["paths"][0]).is_dir()
 
 
+def blocks_of(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 def workflow_of_readme() -> str:
-    text = README.read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return str(block)
+    (block,) = blocks_of(README)
+    return block
 
 
 def test_the_workflow_of_the_readme_works(clone: Clone) -> None:
     text = workflow_of_readme()
     assert len(text.splitlines()) <= 12
-    (path,) = [clone.temp / "workflow.yml"]
-    path.write_text(text)
-    (job,) = load(path)["jobs"].values()
+    (job,) = yaml.safe_load(text)["jobs"].values()
     install, check = (step["run"] for step in job["steps"] if "run" in step)
     assert install == "pip install codebatch"
     done = on_github(clone).shell(check, "-e")
@@ -184,21 +188,36 @@ def test_zizmor_finds_nothing_in_the_action(persona: str) -> None:
     judged(tool("zizmor"), "--offline", "--persona", persona, ACTION)
 
 
-@pytest.mark.oracle
-def test_zizmor_finds_nothing_in_the_workflow_of_the_readme(tmp_path: Path) -> None:
-    path = tmp_path / ".github/workflows/check.yml"
-    write_tree(tmp_path, {".github/workflows/check.yml": workflow_of_readme()})
-    judged(tool("zizmor"), "--offline", path)
+@pytest.fixture
+def documented(tmp_path: Path) -> dict[str, Path]:
+    """The files that README and manual show, by the format of each."""
+    jobs, template, hooks = blocks_of(MANUAL)
+    texts = {
+        ".github/workflows/readme.yml": workflow_of_readme(),
+        ".github/workflows/manual.yml": f"on: pull_request\npermissions: {{}}\n{jobs}",
+        ".gitlab-ci.yml": template,
+        ".pre-commit-config.yaml": hooks,
+    }
+    return {name: write_tree(tmp_path, {name: text}) / name for name, text in texts.items()}
 
 
 @pytest.mark.oracle
-def test_the_schemas_of_the_forges_hold(tmp_path: Path) -> None:
-    workflow = tmp_path / "check.yml"
-    workflow.write_text(workflow_of_readme())
-    schemas = {"github-actions": ACTION, "gitlab-ci": TEMPLATE, "github-workflows": workflow}
-    for schema, path in schemas.items():
-        judged(tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", path)
+def test_zizmor_finds_nothing_in_what_is_documented(documented: dict[str, Path]) -> None:
+    judged(tool("zizmor"), "--offline", *(p for name, p in documented.items() if "github" in name))
+
+
+@pytest.mark.oracle
+def test_the_schemas_of_the_forges_hold(documented: dict[str, Path]) -> None:
+    workflows = [path for name, path in documented.items() if "github" in name]
+    schemas = {
+        "github-actions": [ACTION],
+        "github-workflows": workflows,
+        "gitlab-ci": [TEMPLATE, documented[".gitlab-ci.yml"]],
+    }
+    for schema, paths in schemas.items():
+        judged(tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *paths)
     judged(tool("pre-commit"), "validate-manifest", HOOKS)
+    judged(tool("pre-commit"), "validate-config", documented[".pre-commit-config.yaml"])
 
 
 @pytest.mark.oracle
