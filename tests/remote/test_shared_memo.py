@@ -514,3 +514,17 @@ def test_an_index_with_an_impossible_size(run: Run, remote: Path, size: int) -> 
     (remote / INDEX_NAME).write_bytes(index_bytes(Index(packs)))
     assert run().files == ALL
     assert any("damaged" in text for text in run.notices)
+
+
+def test_packs_are_filled_to_a_bounded_size(
+    run: Run, few: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is put into several packs is found again, and what fits into none is computed."""
+    write_tree(few, {f"pkg/m{number}.py": f"value = {number}\n" * 50 for number in range(20)})
+    monkeypatch.setattr(memo_packs, "TARGET_BYTES", 6000)
+    first = run(pipeline="parse")
+    assert first.memo is not None
+    assert first.memo["written"]["packs"] == len(packs_in(remote)) > 2
+    left = first.files["computed"] - first.memo["written"]["results"]
+    found = run(pipeline="parse")
+    assert (found.files["computed"], found.result) == (left, first.result)

@@ -44,6 +44,7 @@ from codebatch.store.store import StoreDirectory
 PACK_BYTES = 128 * 2**20  # at most, of a whole one
 HEAD_BYTES = 8
 TARGET_BYTES = 32 * 2**20  # of entries before, and objects after compression
+_MEMBER_BYTES = 1024  # around an object in an archive
 _MOST_UNPACKED_BYTES = 2**30
 
 Entries = Iterable[tuple[str, bytes]]  # the id of a shard, and an entry as it is packed
@@ -175,7 +176,7 @@ def _packs(entries: Entries, find_object: FindObject) -> Iterator[Pack]:
         if entry is None or None in objects.values():
             continue
         found = {digest: data for digest, data in objects.items() if data is not None}
-        size = len(packed) + sum(map(len, found.values()))
+        size = len(packed) + sum(len(data) + _MEMBER_BYTES for data in found.values())
         if size > TARGET_BYTES:
             continue
         if filling.size + size > TARGET_BYTES:
