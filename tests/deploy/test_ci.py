@@ -82,6 +82,15 @@ def test_inputs_of_the_action_are_arguments(clone: Clone) -> None:
     assert ran(clone, pipeline="parse").code == 0
 
 
+@pytest.mark.slow
+def test_a_push_to_the_default_branch_keeps_what_pull_requests_need(clone: Clone) -> None:
+    on_github(clone).variables.update(GITHUB_BASE_REF="", GITHUB_REF="refs/heads/main")
+    git(clone.folder, "checkout", "-q", "-B", "main", "refs/remotes/origin/main")
+    assert ran(clone).code == 0
+    words = ("--memo", clone.temp / "codebatch-memo", "--require-reused")
+    assert run_cli("scan", clone.folder, "--store", clone.temp / "other", *words).code == 0
+
+
 def test_inputs_of_the_action_are_never_code(clone: Clone) -> None:
     hostile = '$(touch owned)`touch owned`"; touch owned; "\'; touch owned; #'
     names = ("path", "base", "pipeline", "fail_on", "max_new", "args")
@@ -191,10 +200,10 @@ def test_zizmor_finds_nothing_in_the_action(persona: str) -> None:
 @pytest.fixture
 def documented(tmp_path: Path) -> dict[str, Path]:
     """The files that README and manual show, by the format of each."""
-    jobs, template, hooks = blocks_of(MANUAL)
+    workflow, template, hooks = blocks_of(MANUAL)
     texts = {
         ".github/workflows/readme.yml": workflow_of_readme(),
-        ".github/workflows/manual.yml": f"on: pull_request\npermissions: {{}}\n{jobs}",
+        ".github/workflows/manual.yml": workflow,
         ".gitlab-ci.yml": template,
         ".pre-commit-config.yaml": hooks,
     }
