@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,27 @@ def test_watching_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         next(codebatch.watch(write_tree(tmp_path / "t", {"a.py": ""}), tmp_path / "store"))
     assert raised.value.hints == ("pip install 'codebatch[watch]'",)
     assert not (tmp_path / "store").exists()
+
+
+def test_a_run_that_fails_is_told_and_the_next_is_compared_with_the_one_before(
+    tmp_path: Path,
+) -> None:
+    tree = write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})
+    scan = prepare_scan(tree, tmp_path / "store", scheduler="sync")
+    stop, updates = threading.Event(), []
+
+    def run(snapshot: codebatch.Snapshot) -> tuple[codebatch.Batch, codebatch.RunReport]:
+        batch, report = scan.run(snapshot)
+        return batch, replace(report, status="failed") if len(updates) == 1 else report
+
+    for update in api.follow(scan._replace(run=run), stop):
+        updates.append(update)
+        write_tree(aside := tmp_path / "aside", {"a.py": "import os\n" * len(updates)})
+        (aside / "a.py").replace(tree / "a.py")
+        if len(updates) == 3:
+            stop.set()
+    first, failed, last = updates
+    assert failed.report
+    assert (failed.report.status, failed.base, failed.new) == ("failed", None, [])
+    assert last.base == first.batch
+    assert places(last.new) == [("a.py", "L101", "added")]
