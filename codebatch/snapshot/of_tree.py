@@ -45,7 +45,7 @@ TOO_DEEP = "nested too deep"
 UNREADABLE_OBJECT = "an object of git that is damaged or too large to be read"
 
 # To be raised whenever the same tree is taken in another way.
-TREE_VERSION = 1
+TREE_VERSION = 2
 _STREAM_ABOVE_BYTES = 32 * 2**20
 _LARGEST_MARK = 2**20
 _DEEPEST = 256
@@ -329,7 +329,7 @@ class TreeTaking:
         if self._options.ignore and own is not None and own.kind == FILE:
             text = self._reader.text(own, LARGEST_RULES)
             rules = with_rules(rules, FolderRules(place.path, text) if text else None)
-            context = hashlib.sha256(b"ignore" + context + own.object).digest()
+            context = _context(b"ignore", context, own, self._in_repository(place.path))
         return place._replace(rules=rules, attributes=attributes, context=context)
 
     def _with_attributes(
@@ -340,7 +340,7 @@ class TreeTaking:
             return rules, context
         text = self._reader.text(own, LARGEST_RULES)
         found = rules.with_file(folder, text or b"")
-        return found, hashlib.sha256(b"attributes" + context + own.object).digest()
+        return found, _context(b"attributes", context, own, folder)
 
     def _is_store_tree(self, tree: bytes, path: bytes) -> bool:
         return self._is_store({entry.name: entry for entry in self._reader.entries(tree, path)})
@@ -351,3 +351,8 @@ class TreeTaking:
             return False
         data = self._reader.text(mark, _LARGEST_MARK)
         return data is not None and is_store_document(data)
+
+
+def _context(kind: bytes, around: bytes, own: Entry, folder: bytes) -> bytes:
+    """Return what tells the rules of a file from others. They are relative to its folder."""
+    return hashlib.sha256(b"\0".join((kind, around, own.object, folder))).digest()

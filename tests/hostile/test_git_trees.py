@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,12 @@ from conftest import Outcome, write_tree
 from repositories import git, git_init, without_own_settings
 
 import codebatch
-from codebatch.model.errors import CodeBatchError, NotFetchedError, UsageError
+from codebatch.model.errors import (
+    CodeBatchError,
+    NotFetchedError,
+    NothingStagedError,
+    UsageError,
+)
 from codebatch.snapshot.git import trees
 from codebatch.snapshot.git.history import open_history
 
@@ -216,6 +222,37 @@ def test_deltas_in_circles_and_of_any_size(made: Made, store: codebatch.Store) -
     files, skipped = taken(store, made.root)
     assert not files
     assert len(skipped) == 4
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        b"\xff" * 2**20,  # sizes without end
+        number(5) + number(5) + bytes(2**22),  # commands that are none
+        number(5) + number(5) + bytes([0x88, 9]) * 2**21,  # pieces from behind the end
+    ],
+)
+def test_deltas_that_take_long_to_read(made: Made, delta: bytes) -> None:
+    base, commit = b"\1" * 20, b"\2" * 20
+    entries = [entry(3, 5, b"", b"hello"), entry(7, len(delta), base, delta)]
+    pack, index = packed(entries, [base, commit])
+    folder = made.root / ".git/objects/pack"
+    folder.mkdir()
+    (folder / "pack-1.pack").write_bytes(pack)
+    (folder / "pack-1.idx").write_bytes(index)
+    start = time.process_time()
+    with open_history(os.fsencode(made.root)) as history:
+        assert history.resolve(commit.hex()) is None
+    assert time.process_time() - start < 1
+
+
+def test_an_index_with_numbers_without_end(made: Made, store: codebatch.Store) -> None:
+    data = b"DIRC" + struct.pack(">LL", 4, 1) + bytes(62) + b"\xff" * 2**20 + bytes(40)
+    (made.root / ".git/index").write_bytes(data)
+    start = time.process_time()
+    with pytest.raises(NothingStagedError, match="a number that is too long"):
+        store.snapshot(made.root, staged=True)
+    assert time.process_time() - start < 1
 
 
 # -- damage of any kind --------------------------------------------------------------------------

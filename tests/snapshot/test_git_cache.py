@@ -39,6 +39,38 @@ def expected(work: Path, tmp_path: Path) -> dict[str, str]:
     return {rev: other.snapshot(work, rev=rev).id for rev in REVS}
 
 
+CRLF = "c/*.txt text eol=crlf\n"
+MOVED = [  # what one file says, by where it is
+    (".gitattributes", CRLF, ("a", "a/b"), "."),
+    (".gitattributes", CRLF, ("a", "a/b"), "a/b/c"),
+    (".codebatchignore", "c/x.txt\n", ("a", "a/b"), "."),
+    (".gitattributes", "[attr]m text eol=crlf\n*.txt m\n", ("", "a"), "."),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "folders", "place"), MOVED)
+def test_rules_that_are_moved_hold_elsewhere(
+    work: Path,
+    store: codebatch.Store,
+    tmp_path: Path,
+    name: str,
+    text: str,
+    folders: tuple[str, str],
+    place: str,
+) -> None:
+    write_tree(work, {"a/b/c/x.txt": "1\n2\n", "a/c/x.txt": "1\n2\n"})
+    for folder in folders:
+        for one in ("", "a", "a/b"):
+            (work / one / name).unlink(missing_ok=True)
+        write_tree(work, {os.path.join(folder, name): text})
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", f"in {folder}")
+        found = store.snapshot(work / place, rev="HEAD").id
+        other = codebatch.open_store(tmp_path / f"fresh{len(folder)}", create=True)
+        assert found == other.snapshot(work / place, rev="HEAD").id
+    assert store.snapshot(work / place, rev="HEAD~1").id != found
+
+
 def known(store: codebatch.Store) -> list[Path]:
     return sorted(path for path in (store.path / "indexes/git").iterdir() if path.is_file())
 

@@ -19,6 +19,7 @@ from codebatch.model.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from codebatch.snapshot.git import ancestry
 from codebatch.snapshot.git.base import find_base
 from codebatch.snapshot.git.history import open_history
 
@@ -79,6 +80,73 @@ def test_merge_bases_and_ranges_are_what_git_says(tmp_path: Path, seed: int, ske
             for one in listed:
                 parents = history.commit_info(one).parents
                 assert all(places.get(parent, -1) < places[one] for parent in parents)
+
+
+def ancestors(parents: dict[str, list[str]], commit: str) -> set[str]:
+    found, pending = set(), [commit]
+    while pending:
+        if (one := pending.pop()) not in found:
+            found.add(one)
+            pending += parents[one]
+    return found
+
+
+TIMES = {
+    "years": lambda dice, _: 10**9 + dice.randint(-(10**8), 10**8),
+    "some in 1970": lambda dice, n: dice.choice([0] + [10**9 + 10**6 * n] * 6),
+    "the same": lambda _dice, _n: 10**9,
+}
+
+
+@pytest.mark.parametrize("clock", TIMES)
+def test_clocks_that_were_wrong_hide_nothing(tmp_path: Path, clock: str) -> None:
+    root = tmp_path / "made"
+    root.mkdir()
+    git_init(root, add=False)
+    dice, lines = random.Random(7), []
+    for n in range(1, 41):
+        near = [] if n == 1 else dice.choices(range(max(1, n - 8), n), k=dice.choice([1, 1, 2]))
+        time = TIMES[clock](dice, n)
+        lines += [f"commit refs/heads/b{n}", f"mark :{n}", f"committer a <a@b> {time} +0000"]
+        lines += ["data 1", "x"]
+        lines += [f"{'merge' if at else 'from'} :{one}" for at, one in enumerate(sorted(set(near)))]
+        lines.append("")
+    command = ["git", "-C", root, "fast-import", "--quiet"]
+    subprocess.run(command, input="\n".join(lines).encode(), check=True)
+    listed = said(root, "rev-list", "--all", "--parents").splitlines()
+    parents = {one: rest for one, *rest in map(str.split, listed)}
+    with open_history(os.fsencode(root)) as history:
+        for _ in range(100):
+            a, b = dice.choices(sorted(parents), k=2)
+            assert set(history.between(a, b)) == ancestors(parents, b) - ancestors(parents, a)
+            common = ancestors(parents, a) & ancestors(parents, b)
+            best = {
+                one
+                for one in common
+                if not any(one != other and one in ancestors(parents, other) for other in common)
+            }
+            base = history.merge_base(a, b)
+            assert base in best if best else base is None
+
+
+def test_merge_bases_of_many_are_found_in_bounded_time() -> None:
+    """Two merges of the same long lines of commits: each end of them is a merge base."""
+    lines, steps, seen = 32, 40, 0
+    commits = {
+        f"{line} {step}": ((f"{line} {step - 1}",) if step else ())
+        for line in range(lines)
+        for step in range(steps)
+    }
+    ends = tuple(f"{line} {steps - 1}" for line in range(lines))
+    commits |= {"left": ends, "right": ends}
+
+    def lookup(commit: str) -> ancestry.CommitInfo:
+        nonlocal seen
+        seen += 1
+        return ancestry.CommitInfo(commit, commits[commit], "", 0, "")
+
+    assert ancestry.merge_base(lookup, "left", "right") in ends
+    assert seen < 10 * lines * lines * steps
 
 
 def test_commits_tags_and_short_hashes(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 _FIRST, _SECOND, _STALE = 1, 2, 4
 _BOTH = _FIRST | _SECOND
-# By so much clocks may differ that wrote the times of commits.
-_MOST_SKEW_SECONDS = 7 * 24 * 3600
+# So many more commits are visited where clocks say that nothing is left: they may have been wrong.
+_MORE_STEPS = 1000
 _MOST_BASES = 64
 
 
@@ -61,24 +61,23 @@ def merge_base(lookup: Lookup, first: str, second: str) -> str | None:
     )[:_MOST_BASES]
     if len(found) > 1:
         # Where clocks were wrong, one may be an ancestor of another.
-        found = [
-            one
-            for one in found
-            if not any(other != one and is_ancestor(lookup, one, other) for other in found)
-        ]
+        found = [one for one in found if not _is_behind(lookup, one, found)]
     return found[0] if found else None
 
 
-def is_ancestor(lookup: Lookup, old: str, new: str) -> bool:
-    """Return True if a commit is another one or an ancestor of it."""
-    return old in _common(lookup, old, new)
+def _is_behind(lookup: Lookup, one: str, commits: list[str]) -> bool:
+    """Return True if a commit is an ancestor of another one of these."""
+    others = [other for other in commits if other != one]
+    return one in _common(lookup, one, *others)
 
 
-def _common(lookup: Lookup, first: str, second: str) -> set[str]:
-    """Return common ancestors none of which is known to be one of another."""
-    if first == second:
+def _common(lookup: Lookup, first: str, *second: str) -> set[str]:
+    """Return common ancestors, of one and of any of others, none of which is known to be one of
+    another.
+    """
+    if first in second:
         return {first}
-    flags = {first: _FIRST, second: _SECOND}
+    flags = dict.fromkeys(second, _SECOND) | {first: _FIRST}
     found: set[str] = set()
     queue = _Queue(lookup)
     queued: Counter[str] = Counter()
@@ -120,8 +119,9 @@ def between(lookup: Lookup, old: str | None, new: str) -> list[str]:
     for commit in tuple(seen):
         queue.push(commit)
         waiting += commit not in hidden
-    oldest = lookup(new).time
-    while queue and (waiting or queue.newest >= oldest - _MOST_SKEW_SECONDS):
+    oldest, left = lookup(new).time, _MORE_STEPS
+    while queue and left:
+        left = _MORE_STEPS if waiting or queue.newest >= oldest else left - 1
         commit = queue.pop()
         if commit in hidden:
             newly = _hide(lookup, lookup(commit).parents, hidden, found, seen)

@@ -294,6 +294,8 @@ def _applied(delta: bytes, base: bytes, bounds: _Bounds) -> bytes:
     while at < len(delta) and len(found) <= size:
         command = delta[at]
         at += 1
+        if not command:
+            raise ValueError("a command that is not known")
         if not command & 0x80:
             found += delta[at : at + command]
             at += command
@@ -308,6 +310,8 @@ def _applied(delta: bytes, base: bytes, bounds: _Bounds) -> bytes:
                 length |= delta[at] << 8 * bit
                 at += 1
         length = length or 0x10000
+        if start + length > len(base):
+            raise ValueError("a delta that does not fit")
         found += base[start : start + length]
     if base_size != len(base) or size != len(found):
         raise ValueError("a delta that does not fit")

@@ -20,6 +20,8 @@ BY_OFFSET, BY_NAME = 6, 7
 _MOST_PACKS = 1000
 _MOST_OPEN = 32
 _PORTION = 2**16
+# Seven bits a byte: more than 64 bits no size and no place has.
+_LONGEST_NUMBER = 10
 _FAN_OUT = struct.Struct(">8s256I")
 _MAGIC = b"\xfftOc\0\0\0\2"
 
@@ -182,18 +184,21 @@ class Packs:
 
 def read_offset(data: bytes, at: int) -> tuple[int, int]:
     """Return a number as packs and indexes have it, the highest bits first, and its end."""
-    value = data[at] & 0x7F
+    value, last = data[at] & 0x7F, at + _LONGEST_NUMBER
     while data[at] & 0x80:
         at += 1
+        if at == last:
+            raise ValueError("a number that is too long")
         value = (value + 1 << 7) | (data[at] & 0x7F)
     return value, at + 1
 
 
 def read_size(data: bytes, at: int) -> tuple[int, int]:
     """Return a number that has its lowest bits first, and its end."""
-    size = shift = 0
-    while True:
+    size = 0
+    for shift in range(0, 7 * _LONGEST_NUMBER, 7):
         size |= (data[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
+        at += 1
         if not data[at - 1] & 0x80:
             return size, at
+    raise ValueError("a number that is too long")
