@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike, named_path
-from codebatch.model.errors import RemoteDamagedError, RemoteInvalidError
+from codebatch.model.errors import RemoteInvalidError
 from codebatch.runtime.lazy import lazy
 from codebatch.store import StoreDirectory
 
@@ -54,16 +54,11 @@ class Memo:
         self, memo: PathLike | None = None, *, on_notice: Notice | None = None
     ) -> shared.PullReport:
         """Remember everything that a remote has and the store does not; the remote is named as for
-        `push_memo`. `RemoteError` where it fails, at the end where a part of it is damaged.
+        `push_memo`. `RemoteError` where it fails or nothing was pushed there, and at the end where
+        a part of it is damaged.
         """
         remote = self._shared(memo, on_notice)
         remote.pull_missing()
-        if remote.bad:
-            raise RemoteDamagedError(
-                f"{len(remote.bad)} packs of the remote are damaged or gone; the others were read",
-                hints=["write what is missing there again: codebatch memo push"],
-                details={"packs": sorted(remote.bad)},
-            )
         return remote.pulled
 
     def _shared(self, memo: PathLike | None, on_notice: Notice | None) -> shared.SharedMemo:
@@ -72,5 +67,4 @@ class Memo:
             raise RemoteInvalidError(
                 "no remote is named", hints=[f"name one, or set {location.VARIABLE}"]
             )
-        place = location.open_location(chosen)
-        return shared.SharedMemo(self.directory, place, on_notice or (lambda _: None))
+        return shared.SharedMemo(self.directory, chosen, on_notice or (lambda _: None))

@@ -27,9 +27,8 @@ from codebatch.store.indexes.memo_packs import head_of
 from codebatch.store.indexes.quarantine import QuarantineIndex
 
 if TYPE_CHECKING:
-    from codebatch.remote import location, shared
+    from codebatch.remote import shared
 else:
-    location = lazy("codebatch.remote.location")
     shared = lazy("codebatch.remote.shared")
 
 
@@ -55,8 +54,7 @@ class SharedResults:
         self._written: shared.PushReport | None = None
         self._retries = options.retry_quarantined
         if options.memo is not None and not options.anew:
-            place = location.open_location(options.memo)
-            self._memo = shared.SharedMemo(store, place, self._on_notice, _MOST_SECONDS)
+            self._memo = shared.SharedMemo(store, options.memo, self._on_notice, _MOST_SECONDS)
 
     def fetch(self, shards: Sequence[PlannedShard], reuse: Reuse) -> None:
         """Fetch results of tasks on files that have to be computed else, as far as there are any.

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codebatch.model.clock import now_ns
-from codebatch.model.errors import RemoteError, StoreError
+from codebatch.model.errors import RemoteError, StoreDamagedError, StoreError
 from codebatch.remote.index import INDEX_BYTES
 from codebatch.remote.location import Blob
 from codebatch.store import ABSENT, Door
-from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.files import remove_file, write_file
 
 _LOCK = "lock"
 _PAUSE_SECONDS = 0.02
@@ -29,10 +29,16 @@ class FolderLocation:
         self._door = Door(str(self._root))
 
     def read(self, name: str, limit: int) -> Blob | None:
-        """Return a file, unless it is none; the tag is not needed."""
+        """Return a file; the tag is not needed."""
         with _reporting():
-            data = read_file(self._door, self._root / name, limit)
-        return None if data is None else Blob(data, None)
+            try:
+                with os.fdopen(self._door.open(self._root / name), "rb") as stream:
+                    size = os.fstat(stream.fileno()).st_size
+                    return Blob(stream.read(min(size, limit) + 1), None)
+            except ABSENT:
+                return None
+            except StoreDamagedError:  # a link, a folder, a pipe
+                return Blob(b"", None)
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file into place, all of it at once."""
@@ -100,8 +106,6 @@ def _lock(descriptor: int) -> bool:
 def _reporting() -> Iterator[None]:
     try:
         yield
-    except ABSENT as error:
-        raise RemoteError(f"the folder of the remote is gone: {error.strerror}") from error
     except OSError as error:
         raise RemoteError(f"the folder of the remote: {error.strerror or error}") from error
     except StoreError as error:

@@ -7,11 +7,10 @@ nothing secret.
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from codebatch.model.errors import MissingExtraError, RemoteInvalidError
 from codebatch.runtime.lazy import lazy
@@ -26,6 +25,7 @@ else:
 VARIABLE = "CODEBATCH_MEMO"
 TIMEOUT_VARIABLE = "CODEBATCH_MEMO_TIMEOUT"
 DEFAULT_SECONDS = 10.0
+_MOST_SECONDS = 24 * 3600.0
 
 _HINTS = ["name a folder, s3://bucket/prefix, or https://host/path"]
 _HERE = ("localhost",)
@@ -42,7 +42,11 @@ class Location(Protocol):
     """A remote. Everything raises `RemoteError` where the remote does not do it."""
 
     def read(self, name: str, limit: int) -> Blob | None:
-        """Return a file of at most so many bytes; None where there is none."""
+        """Return a file of at most so many bytes; None where there is none.
+
+        Of a larger one, only its beginning is read, perhaps a little more than those bytes; and
+        nothing of what is there but is no file. So it is damaged for whoever looks at it.
+        """
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file there, whatever is in its place."""
@@ -74,16 +78,22 @@ def open_location(text: str) -> Location:
     `RemoteInvalidError` where it stands for nothing, `MissingExtraError` where what it takes is not
     installed.
     """
-    if not text or "\0" in text:
+    if not text:
         raise RemoteInvalidError("an empty name is no remote", hints=["is a variable not set?"])
+    seconds = timeout()
     if "://" not in text:
-        return folder.FolderLocation(text, timeout())
+        return _open_folder(text, seconds)
     parts = _split(text)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-        return folder.FolderLocation(unquote(parts.path), timeout())
+    if parts.scheme == "file":
+        if parts.netloc not in ("", *_HERE) or not parts.path:
+            raise RemoteInvalidError(
+                "a remote at file:// is a folder of this machine, with its whole path",
+                hints=["as file:///path"],
+            )
+        return _open_folder(os.fsdecode(unquote_to_bytes(parts.path)), seconds)
     if parts.scheme == "s3" and parts.netloc:
         try:
-            return bucket.BucketLocation(parts.netloc, parts.path.strip("/"), timeout())
+            return bucket.BucketLocation(parts.netloc, parts.path.strip("/"), seconds)
         except ImportError as error:
             message = "s3:// needs the package obstore, which is not installed"
             raise MissingExtraError(message, hints=["pip install 'codebatch[remote]'"]) from error
@@ -95,19 +105,27 @@ def open_location(text: str) -> Location:
                 "nobody on the way can change",
                 hints=["use https://"],
             )
-        return server.ServerLocation(text.rstrip("/"), timeout(), is_here=is_here)
+        return server.ServerLocation(text.rstrip("/"), seconds, is_here=is_here)
     raise RemoteInvalidError(f"not a remote: {parts.scheme}://", hints=_HINTS)
 
 
+def _open_folder(path: str, seconds: float) -> Location:
+    if "\0" in path:
+        raise RemoteInvalidError("a folder has no zero byte in its name", hints=_HINTS)
+    return folder.FolderLocation(path, seconds)
+
+
 def timeout(environment: Mapping[str, str] = os.environ) -> float:
-    """Return how many seconds a remote may take to answer."""
+    """Return how many seconds a remote may take to answer: a day at most."""
     text = environment.get(TIMEOUT_VARIABLE) or DEFAULT_SECONDS
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds < math.inf:
-        raise RemoteInvalidError(f"not a number of seconds: {TIMEOUT_VARIABLE}={text}")
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise RemoteInvalidError(
+            f"not a number of seconds, of a day at most: {TIMEOUT_VARIABLE}={text}"
+        )
     return seconds
 
 
@@ -117,6 +135,8 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
         wrong = "@" in parts.netloc or "?" in text or "#" in text or (parts.port or 1) < 1
         is_written_out = text.isascii() and text.isprintable() and " " not in text
+        if is_written_out and parts.hostname:
+            parts.hostname.encode("idna")  # as it is looked up: each label has 1 to 63 bytes
     except ValueError as error:
         raise RemoteInvalidError("the URL of a remote is none", hints=_HINTS) from error
     if not is_written_out:

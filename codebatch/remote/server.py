@@ -1,7 +1,8 @@
 """A remote at a server that answers GET and PUT, perhaps DELETE, over HTTPS.
 
 A token in ``CODEBATCH_MEMO_TOKEN`` is sent as that of a bearer, else what ``.netrc`` has for the
-host. A redirection is followed to the same server only, and never with credentials.
+host. A redirection is followed to the same server only, and never with credentials. A request has
+to be done by a deadline, however slowly the server takes it or answers.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import netrc
 import os
+import socket
 import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import IO
+from functools import partial
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from codebatch.model.errors import RemoteError
@@ -38,14 +42,16 @@ class ServerLocation:
     def __init__(self, url: str, seconds: float, *, is_here: bool) -> None:
         self._url = url
         self._seconds = seconds
+        self._deadline = _Deadline()
         proxies = urllib.request.ProxyHandler({}) if is_here else urllib.request.ProxyHandler()
-        context = ssl.create_default_context()
+        plain, secure = _Plain(), _Secure(context=ssl.create_default_context())
+        plain.deadline = secure.deadline = self._deadline
         self._opener = urllib.request.build_opener(
-            proxies, _Answers(), _SameServer(), urllib.request.HTTPSHandler(context=context)
+            proxies, _Answers(), _SameServer(), plain, secure
         )
 
     def read(self, name: str, limit: int) -> Blob | None:
-        """Get a file, in bounded time."""
+        """Get a file."""
         with self._answer("GET", name) as answer:
             if answer.status in _ABSENT:
                 return None
@@ -86,15 +92,11 @@ class ServerLocation:
     def _body(self, answer: http.client.HTTPResponse, limit: int) -> bytes:
         said = answer.headers.get("Content-Length", "")
         length = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
-        start = time.monotonic() + self._seconds
         data = bytearray()
-        while portion := answer.read1(_PORTION):
+        while len(data) <= limit and (portion := answer.read1(_PORTION)):
             data += portion
-            if len(data) > limit:
-                raise RemoteError("the remote sends more than there can be")
-            if time.monotonic() - start > len(data) / _LEAST_BYTES_PER_SECOND:
-                raise RemoteError("the remote is too slow")
-        if length is not None and len(data) != length:
+            self._deadline.end += len(portion) / _LEAST_BYTES_PER_SECOND
+        if len(data) <= limit and length is not None and len(data) != length:
             raise RemoteError("the remote ended the connection in the middle")
         return bytes(data)
 
@@ -106,17 +108,20 @@ class ServerLocation:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
-        request = urllib.request.Request(f"{self._url}/{name}", data, method=method)  # noqa: S310 - http or https
+        request = urllib.request.Request(f"{self._url}/{name}", method=method)  # noqa: S310 - http or https
         request.add_header("User-Agent", "codebatch")
+        self._deadline.end = time.monotonic() + self._seconds
         if data is not None:
+            self._deadline.end += len(data) / _LEAST_BYTES_PER_SECOND
+            request.data = _portions(data, self._deadline)
+            request.add_header("Content-Length", str(len(data)))
             request.add_header("Content-Type", "application/octet-stream")
         for key, value in (headers or {}).items():
             request.add_header(key, value)
         if credentials := self._credentials():
             request.add_unredirected_header("Authorization", credentials)
-        seconds = self._seconds + len(data or b"") / _LEAST_BYTES_PER_SECOND
         try:
-            with self._opener.open(request, timeout=seconds) as answer:
+            with self._opener.open(request, timeout=self._seconds) as answer:
                 yield answer
         except urllib.error.HTTPError as error:
             error.close()
@@ -127,6 +132,8 @@ class ServerLocation:
             raise RemoteError(f"the remote cannot be reached: {_reason(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             raise RemoteError(f"the remote broke the connection: {_reason(error)}") from error
+        except (ValueError, OverflowError) as error:
+            raise RemoteError("the remote answers what is not HTTP") from error
 
     def _credentials(self) -> str | None:
         if token := os.environ.get(TOKEN_VARIABLE):
@@ -146,6 +153,87 @@ class ServerLocation:
         return f"Basic {base64.b64encode(pair).decode()}"
 
 
+class _Deadline:
+    """When a request has to be done: ``end``, on the monotonic clock."""
+
+    end = 0.0
+
+    def left(self) -> float:
+        """Return the seconds until then; `TimeoutError` where there are none."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+def _portions(data: bytes, deadline: _Deadline) -> Iterator[bytes]:
+    """Yield data to be sent, until a deadline."""
+    for at in range(0, len(data), _PORTION):
+        deadline.left()
+        yield data[at : at + _PORTION]
+
+
+class _TimedReads(io.RawIOBase):
+    """What a socket receives, until a deadline: the timeout of a socket is for one call alone."""
+
+    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+        self._socket = connection
+        self._inner = connection.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read as `io.RawIOBase` does."""
+        self._socket.settimeout(self._deadline.left())
+        return self._inner.readinto(buffer)
+
+    def close(self) -> None:
+        """Close the reading end."""
+        self._inner.close()
+        super().close()
+
+
+class _TimedAnswer(http.client.HTTPResponse):
+    """An answer of which all, its headers and what comes before them too, is read by a deadline."""
+
+    def __init__(
+        self, connection: socket.socket, *arguments: Any, deadline: _Deadline, **named: Any
+    ) -> None:
+        super().__init__(connection, *arguments, **named)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimedReads(connection, deadline))
+
+
+class _Timed(urllib.request.AbstractHTTPHandler):
+    """Makes connections whose answers are read by a deadline."""
+
+    deadline: _Deadline
+
+    def do_open(
+        self, http_class: Any, req: urllib.request.Request, **http_conn_args: Any
+    ) -> http.client.HTTPResponse:
+        """Send a request and return its answer."""
+
+        def connect(*arguments: Any, **named: Any) -> http.client.HTTPConnection:
+            connection: http.client.HTTPConnection = http_class(*arguments, **named)
+            answer: Any = partial(_TimedAnswer, deadline=self.deadline)
+            connection.response_class = answer
+            return connection
+
+        return super().do_open(connect, req, **http_conn_args)
+
+
+class _Plain(_Timed, urllib.request.HTTPHandler):
+    """Of HTTP."""
+
+
+class _Secure(_Timed, urllib.request.HTTPSHandler):
+    """Of HTTPS."""
+
+
 class _Answers(urllib.request.HTTPErrorProcessor):
     """Takes every status for an answer, but those of redirections."""
 
@@ -155,7 +243,11 @@ class _Answers(urllib.request.HTTPErrorProcessor):
         """Return the answer, or that of where it leads."""
         if response.status not in _REDIRECTIONS:
             return response
-        return super().http_response(request, response)  # type: ignore[no-any-return]
+        try:
+            return super().http_response(request, response)  # type: ignore[no-any-return]
+        except ValueError:  # it leads to what is no URL
+            response.close()
+            raise
 
     https_response = http_response
 

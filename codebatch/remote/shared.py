@@ -8,11 +8,12 @@ push leaves it out of the index.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,7 +32,7 @@ from codebatch.remote.index import (
     pack_name,
     parse_index,
 )
-from codebatch.remote.location import Blob, Location
+from codebatch.remote.location import Blob, open_location
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo_packs import (
     TARGET_BYTES,
@@ -99,6 +100,7 @@ class PushReport:
 
 class SharedMemo:
     """The memo of a store and a remote, from which packs are read for so many seconds at most.
+    Errors and notices begin with the name of the remote, which is what `open_location` takes.
 
     State: ``_read`` is the index as it was last read, None where that is to be done, ``_blob`` its
     bytes at the remote; ``_tried`` has the packs that were fetched, ``bad`` those of them that are
@@ -108,13 +110,14 @@ class SharedMemo:
     def __init__(
         self,
         store: StoreDirectory,
-        location: Location,
+        remote: str,
         on_notice: Notice,
         seconds: float = math.inf,
     ) -> None:
         self._store = store
-        self._location = location
-        self._on_notice = on_notice
+        self._name = remote
+        self._location = open_location(remote)
+        self._on_notice: Notice = lambda text: on_notice(f"{remote}: {text}")
         self._end = time.monotonic() + seconds
         self._read: Index | None = None
         self._blob: Blob | None = None
@@ -123,13 +126,38 @@ class SharedMemo:
         self.bad: set[str] = set()
 
     def pull_missing(self) -> None:
-        """Fetch every pack with a result that the store lacks."""
+        """Fetch every pack with a result that the store lacks; `RemoteError` where nothing was ever
+        pushed, and at the end where packs are damaged or gone.
+        """
         known = set(known_heads(self._store))
-        self._pull(lambda pack: any(head not in known for head in pack.heads()))
+        with self._naming():
+            self._pull(lambda pack: any(head not in known for head in pack.heads()))
+            if self._blob is None:
+                raise RemoteError(
+                    "nothing was ever pushed there",
+                    hints=["look at the name, or push something: codebatch memo push"],
+                )
+            if self.bad:
+                bad = f"{len(self.bad)} packs of the remote are damaged or gone"
+                raise RemoteDamagedError(
+                    f"{bad}; the others were read",
+                    hints=["write what is missing there again: codebatch memo push"],
+                    details={"packs": sorted(self.bad)},
+                )
 
     def pull(self, heads: Set[bytes]) -> None:
         """Fetch the packs that have results with any of these heads, but none of them twice."""
-        self._pull(lambda pack: not heads.isdisjoint(pack.heads()))
+        with self._naming():
+            self._pull(lambda pack: not heads.isdisjoint(pack.heads()))
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name the remote in its errors."""
+        try:
+            yield
+        except RemoteError as error:
+            message = f"{self._name}: {error.message}"
+            raise type(error)(message, hints=error.hints, details=error.details) from error
 
     @property
     def has_more(self) -> bool:
@@ -171,7 +199,7 @@ class SharedMemo:
                 take(blob.data)
         except ArchiveInvalidError as error:
             self.bad.add(pack.digest)
-            self._on_notice(error.message)
+            self._on_notice(f"{error.message}; what is in it is left out")
         return blob is not None
 
     def push(
@@ -187,6 +215,17 @@ class SharedMemo:
         ``limit`` is how many bytes the packs of the remote may have together, from now on; with
         ``prune``, files that no index lists are removed where they are a day old.
         """
+        with self._naming():
+            return self._push(shard_ids, batch_id, limit, prune=prune)
+
+    def _push(
+        self,
+        shard_ids: Collection[str] | None,
+        batch_id: str | None,
+        limit: int | None,
+        *,
+        prune: bool,
+    ) -> PushReport:
         ages = self._ages() if prune else {}
         try:
             index = self._index()

@@ -192,9 +192,10 @@ def test_a_pack_is_an_archive_of_the_memo(run: Run, remote: Path, tmp_path: Path
     assert run("other", memo="").files == NONE
 
 
-def test_nothing_is_pulled_from_an_empty_remote(tmp_path: Path) -> None:
+def test_to_pull_from_where_nothing_was_pushed_is_an_error(tmp_path: Path) -> None:
     store = codebatch.open_store(tmp_path / "s", create=True)
-    assert store.pull_memo(tmp_path / "nowhere").packs == 0
+    with pytest.raises(RemoteError, match="nowhere: nothing was ever pushed"):
+        store.pull_memo(tmp_path / "nowhere")
     assert store.push_memo(tmp_path / "nowhere").packs == 0
     assert not (tmp_path / "nowhere" / INDEX_NAME).exists()
 
@@ -340,7 +341,7 @@ def test_an_index_of_another_format_is_left_alone(run: Run, remote: Path, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "huge"])
-def test_what_is_no_file_in_the_folder_is_not_read(
+def test_what_is_no_file_in_the_folder_is_not_read_and_replaced(
     run: Run, remote: Path, tmp_path: Path, kind: str
 ) -> None:
     first = run(pipeline="parse")
@@ -359,12 +360,12 @@ def test_what_is_no_file_in_the_folder_is_not_read(
                 stream.truncate(2**40)
         found = run(pipeline="parse")
         assert found.result == first.result
-        assert run.notices
-        if path.is_dir():
-            path.rmdir()
-        elif path.exists() or path.is_symlink():
-            path.unlink()
-        path.write_bytes(data)
+        assert [text.startswith(f"{remote}: ") for text in run.notices] == [True]
+        assert "damaged" in run.notices[0]
+        assert path.read_bytes() == data
+        assert not path.is_symlink()
+        assert run(pipeline="parse").files["computed"] == 0
+        assert run.notices == []
 
 
 def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
@@ -372,7 +373,7 @@ def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
     assert run(memo=tmp_path / "file" / "remote").files == ALL
     assert len(run.notices) == 1
     store = codebatch.open_store(tmp_path / "new0")
-    with pytest.raises(RemoteError):
+    with pytest.raises(RemoteError, match=r"file/remote: .*: Not a directory"):
         store.push_memo(tmp_path / "file" / "remote")
 
 
@@ -390,6 +391,7 @@ def test_pull_names_what_is_damaged(run: Run, remote: Path, tmp_path: Path) -> N
         *("ftp://host/x", "s3://", "http://example.org/x", "https://", "file://host/x"),
         *("https://user:secret@host/x", "https://host/x?token=secret", "https://host/x#secret"),
         *("https://[::1/x", "https://host:port/x", "file://", "https://host/a b", "https://hôst/"),
+        *("https://a..b/x", f"https://{'a' * 64}/x", "https://host/pä", "file:///tmp/a%00b"),
     ],
 )
 def test_what_is_no_remote_is_an_error_before_anything_is_made(
@@ -401,8 +403,16 @@ def test_what_is_no_remote_is_an_error_before_anything_is_made(
     assert "secret" not in str(caught.value.as_document())
 
 
-def test_a_timeout_that_is_none(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CODEBATCH_MEMO_TIMEOUT", "soon")
+def test_a_folder_of_another_machine(few: Path, tmp_path: Path) -> None:
+    with pytest.raises(RemoteInvalidError, match="this machine"):
+        codebatch.scan(few, tmp_path / "store", memo="file://host/x")
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "1e300"])
+def test_a_timeout_that_is_none(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("CODEBATCH_MEMO_TIMEOUT", text)
     with pytest.raises(RemoteInvalidError, match="TIMEOUT"):
         codebatch.scan(few, tmp_path / "store", memo=tmp_path / "remote")
     assert not (tmp_path / "store").exists()
