@@ -239,6 +239,5 @@ class _OneTaking:
 
 def _prefix(history: History, here: bytes) -> bytes:
     """Return where in the tree of a repository a folder is."""
-    if history.top is None or here == history.top:
-        return b""
-    return os.path.relpath(here, history.top)
+    top = history.repository.top.path
+    return b"" if here == top else os.path.relpath(here, top)

@@ -15,6 +15,7 @@ from codebatch.model.errors import (
     BatchNotFoundError,
     InvalidIdError,
     NotFetchedError,
+    RepositoryNotFoundError,
     SnapshotNotFoundError,
 )
 from codebatch.snapshot.git.history import Head, find_head, open_history
@@ -182,6 +183,49 @@ def test_what_is_missing_or_hostile_names_nothing(work: Path, store: codebatch.S
         store.find_snapshot("HEAD")
     with pytest.raises(SnapshotNotFoundError, match="has the files of HEAD~1"):
         store.find_snapshot("HEAD~1")
+
+
+def refuse(git_folder: Path, how: str) -> None:
+    if how == "extension":
+        git(git_folder, "config", "core.repositoryformatversion", "1")
+        git(git_folder, "config", "extensions.foo", "1")
+    else:
+        (git_folder / how).unlink(missing_ok=True)
+        os.mkfifo(git_folder / how)
+
+
+@pytest.mark.parametrize("how", ["extension", "config", "shallow", "commondir"])
+def test_a_refused_repository_is_not_passed_by(
+    work: Path, store: codebatch.Store, how: str
+) -> None:
+    inner = write_tree(work / "inner", {"own.py": "own = 1\n"})
+    git_init(inner, options=("-b", "main"))
+    refuse(inner / ".git", how)
+    words = "extensions.foo" if how == "extension" else "not a regular file"
+    with pytest.raises(RepositoryNotFoundError, match=f"{inner} is not read: .*{words}"):
+        store.snapshot(inner, rev="main")
+    assert find_head(os.fsencode(inner)) == Head()
+
+
+def test_the_repository_of_another_user_is_named_to_be_read(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody, users = 65534, {os.fsencode(work): 65534}
+    real = os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if os.fsencode(path) in users:
+            return os.stat_result((*status[:4], nobody, *status[5:]))
+        return status
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    assert resolved("main", work) is not None
+    with pytest.raises(RepositoryNotFoundError, match=f"{work} is not read: it is of another user"):
+        resolved("main", work / "pkg")
+    users[os.fsencode(work / "pkg")] = nobody  # which is no other one than that of the folder
+    assert resolved("main", work / "pkg") is not None
 
 
 @pytest.mark.parametrize("packed", [False, True])

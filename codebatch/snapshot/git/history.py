@@ -31,6 +31,8 @@ from codebatch.snapshot.git.repository import (
     NoRepositoryError,
     Repository,
     bare_repository,
+    folders_around,
+    is_own,
     open_objects,
     repository_of,
 )
@@ -241,14 +243,16 @@ class History:
 
 @contextmanager
 def open_history(here: bytes) -> Iterator[History]:
-    """Open the history of the repository in or above a folder for a block;
-    `RepositoryNotFoundError` where there is none.
+    """Open the history of the repository in or above a folder for a block, which need not be there
+    any more; `RepositoryNotFoundError` where there is none, or none that is read.
     """
     with ExitStack() as stack:
-        found = _history_around(here, stack)
+        found = None
+        with suppress(OSError):  # of a folder that cannot be entered
+            found = _history_around(here, stack)
         if found is None:
             raise RepositoryNotFoundError(
-                f"no git repository in or above {os.fsdecode(here)}",
+                f"no git repository in or above {os.fsdecode(here)} in its file system",
                 hints=["a revision needs one: git init, or git clone"],
             )
         yield found
@@ -256,36 +260,44 @@ def open_history(here: bytes) -> Iterator[History]:
 
 def find_head(here: bytes) -> Head:
     """Return what the work tree in or above a folder is at, as far as it can be read."""
-    with ExitStack() as stack, suppress(OSError, ValueError):
+    with ExitStack() as stack, suppress(OSError, ValueError, RepositoryNotFoundError):
         history = _history_around(here, stack)
         return history.head() if history else Head()
     return Head()
 
 
 def _history_around(here: bytes, stack: ExitStack) -> History | None:
-    with suppress(OSError, ValueError):
-        repository = _repository_around(here, stack)
-        if repository is not None:
-            own, common = (
-                stack.enter_context(place.open()) for place in (repository.own, repository.common)
-            )
-            objects = stack.enter_context(open_objects(repository, common))
-            return History(repository, Refs(own, common), objects, common)
+    """Return the history of the nearest repository, in or above a folder, or above where it was;
+    None where there is none. `RepositoryNotFoundError` where that is not to be read: it is not
+    passed by for one above it.
+    """
+    path = os.path.realpath(here)
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    nearest = stack.enter_context(Folder.at(path, search=True))
+    for top in folders_around(nearest, stack):
+        try:
+            repository = repository_of(top, top) or bare_repository(top)
+            if repository is None:
+                continue
+            if top is not nearest and not is_own(top, os.fstat(nearest.descriptor).st_uid):
+                raise NoRepositoryError("it is of another user; to read it, name its top folder")
+            return _opened(repository, stack)
+        except (NoRepositoryError, OSError, ValueError) as error:
+            said = (isinstance(error, OSError) and error.strerror) or error
+            raise RepositoryNotFoundError(
+                f"the git repository {os.fsdecode(top.path)} is not read: {said}",
+                hints=["see what git says: git status"],
+            ) from None
     return None
 
 
-def _repository_around(here: bytes, stack: ExitStack) -> Repository | None:
-    path = os.path.realpath(here)
-    while True:
-        with suppress(OSError, ValueError, NoRepositoryError):
-            top = stack.enter_context(Folder.at(path))
-            found = repository_of(top, top) or bare_repository(top)
-            if found is not None:
-                return found
-        above = os.path.dirname(path)
-        if above == path:
-            return None
-        path = above
+def _opened(repository: Repository, stack: ExitStack) -> History:
+    own, common = (
+        stack.enter_context(place.open()) for place in (repository.own, repository.common)
+    )
+    objects = stack.enter_context(open_objects(repository, common))
+    return History(repository, Refs(own, common), objects, common)
 
 
 def _parsed(commit: str, data: bytes, *, is_cut: bool) -> CommitInfo:

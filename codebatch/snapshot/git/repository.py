@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -36,7 +37,9 @@ _HASH_SIZES = {b"sha1": 20, b"sha256": 32}
 
 
 class NoRepositoryError(Exception):
-    """There is a ``.git`` that git would refuse, or that leads out of the tree."""
+    """There is a ``.git`` that git would refuse, or that leads out of the tree; the message says
+    why.
+    """
 
 
 class Place(NamedTuple):
@@ -100,7 +103,7 @@ def repository_of(top: Folder, tree: Folder) -> Repository | None:
     if status is None:
         return None
     if stat.S_ISLNK(status.st_mode):
-        raise NoRepositoryError
+        raise NoRepositoryError(".git is a link")
     try:
         if stat.S_ISDIR(status.st_mode):
             return _repository(top, os.path.join(top.path, GIT_FOLDER), tree)
@@ -109,11 +112,33 @@ def repository_of(top: Folder, tree: Folder) -> Repository | None:
             path = os.path.join(top.path, text[len(_POINTER) :].rstrip(b"\r\n"))
             found = _repository(top, path, tree) if text.startswith(_POINTER) else None
             if found is None:
-                raise NoRepositoryError
+                raise NoRepositoryError(".git names no folder of git")
             return found
-    except (OSError, ValueError):
-        raise NoRepositoryError from None
+    except (OSError, ValueError) as error:
+        raise NoRepositoryError(_words(error)) from None
     return None  # a pipe is nothing to git
+
+
+def folders_around(folder: Folder, opened: ExitStack) -> Iterator[Folder]:
+    """Yield a folder and those around it, the nearest first, as far as its file system reaches."""
+    device, top = os.fstat(folder.descriptor).st_dev, folder
+    while os.fstat(top.descriptor).st_dev == device:
+        yield top
+        above = os.path.dirname(top.path)
+        if above == top.path:
+            return
+        top = opened.enter_context(Folder.at(above, search=True))
+
+
+def is_own(top: Folder, *others: int) -> bool:
+    """Return True if a work tree and its ``.git`` belong to the user, or the one behind sudo, or to
+    others of these numbers.
+    """
+    users = {os.geteuid(), *others}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
+        users.add(int(os.environ["SUDO_UID"]))
+    found = (os.fstat(top.descriptor), top.status(GIT_FOLDER))
+    return {status.st_uid for status in found if status is not None} <= users
 
 
 def is_git_folder(folder: Folder) -> bool:
@@ -128,15 +153,19 @@ def is_git_folder(folder: Folder) -> bool:
 
 
 def bare_repository(folder: Folder) -> Repository | None:
-    """Return the repository that a folder is itself, without a work tree; None where it is none."""
+    """Return the repository that a folder is itself, without a work tree; None where it is none.
+    `NoRepositoryError` where git would refuse it.
+    """
     if not is_git_folder(folder):
         return None
     own = Place(folder, b"")
     common = _common(folder, own, folder)
-    with common.open() as shared:
-        settings = dict(read_settings(shared.read(b"config", LARGEST_CONFIG) or b""))
-    if not _is_understood(settings):
-        raise NoRepositoryError
+    try:
+        with common.open() as shared:
+            settings = dict(read_settings(shared.read(b"config", LARGEST_CONFIG) or b""))
+    except (OSError, ValueError) as error:
+        raise NoRepositoryError(_words(error)) from None
+    _check_understood(settings)
     return Repository(folder, own, common, settings, is_bare=True)
 
 
@@ -171,7 +200,7 @@ def _repository(top: Folder, path: bytes, tree: Folder) -> Repository | None:
     own = _place(path, tree)
     with own.open() as folder:
         if own.base is None and not _belongs_to(folder, top):
-            raise NoRepositoryError
+            raise NoRepositoryError("its git folder is elsewhere and does not name it")
         if not _has_head(folder):
             return None
         common = _common(folder, own, tree)
@@ -183,10 +212,9 @@ def _repository(top: Folder, path: bytes, tree: Folder) -> Repository | None:
         if is_true(settings.get(b"extensions.worktreeconfig")):
             text = folder.read(b"config.worktree", LARGEST_CONFIG) or b""
             settings.update(read_settings(text))
-    if not _is_understood(settings):
-        raise NoRepositoryError
+    _check_understood(settings)
     if not is_linked and not _is_work_tree(settings, own.absolute, top.path):
-        raise NoRepositoryError
+        raise NoRepositoryError("its work tree is elsewhere, or it has none")
     return Repository(top, own, common, settings)
 
 
@@ -209,7 +237,7 @@ def _common(folder: Folder, own: Place, tree: Folder) -> Place:
         return Place(None, path)
     found = _place(path, tree)
     if found.base is None:
-        raise NoRepositoryError
+        raise NoRepositoryError("its commondir leads out of it")
     return found
 
 
@@ -232,14 +260,21 @@ def _is_work_tree(settings: dict[bytes, bytes], git_folder: bytes, top: bytes) -
     return os.path.realpath(os.path.join(git_folder, named)) == top
 
 
-def _is_understood(settings: dict[bytes, bytes]) -> bool:
+def _check_understood(settings: dict[bytes, bytes]) -> None:
     version = settings.get(b"core.repositoryformatversion", b"0")
     if version not in (b"0", b"1"):
-        return False
+        raise NoRepositoryError("its format is of another version")
     if settings.get(b"extensions.objectformat", b"sha1").lower() not in _HASH_SIZES:
-        return False
+        raise NoRepositoryError("its hashes are of a kind that is not known")
     extensions = {name for name in settings if name.startswith(b"extensions.")}
-    return version == b"0" or extensions <= _EXTENSIONS
+    if version == b"1" and (unknown := sorted(extensions - _EXTENSIONS)):
+        named = unknown[0].decode("utf-8", "replace")
+        raise NoRepositoryError(f"it has an extension that is not known: {named}")
+
+
+def _words(error: OSError | ValueError) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"its files cannot be read: {said or error}"
 
 
 def _has_head(folder: Folder) -> bool:

@@ -17,10 +17,11 @@ from codebatch.snapshot.git.config import UserSettings, is_true
 from codebatch.snapshot.git.index import read_index
 from codebatch.snapshot.git.objects import entries_of_tree
 from codebatch.snapshot.git.repository import (
-    GIT_FOLDER,
     NoRepositoryError,
     Repository,
+    folders_around,
     is_git_folder,
+    is_own,
     open_objects,
     repository_of,
 )
@@ -232,25 +233,18 @@ class GitReader:
         As git does, this stays in one file system and leaves alone what another user has in the
         folders around, who could otherwise hide files.
         """
-        names: list[bytes] = []
-        path = self._tree.path
+        tree = self._tree
         try:
-            device = os.fstat(self._tree.descriptor).st_dev
-            while True:
-                top = self._tree
-                if names:
-                    top = self._opened.enter_context(Folder.at(path, search=True))
-                if os.fstat(top.descriptor).st_dev != device:
-                    return _NO_ANSWER
+            for top in folders_around(tree, self._opened):
                 found = repository_of(top, top)
-                if found is not None and (not names or _is_own(top)):
-                    return self._answer(found, top, names)
-                if found is not None or is_git_folder(top) or path == b"/":
+                if found is not None and (top is tree or is_own(top)):
+                    below = os.path.relpath(tree.path, top.path)
+                    return self._answer(found, top, [] if top is tree else below.split(b"/"))
+                if found is not None or is_git_folder(top):
                     return _NO_ANSWER
-                path, name = os.path.split(path)
-                names.insert(0, name)
         except (NoRepositoryError, OSError, ValueError):
             return _NO_ANSWER
+        return _NO_ANSWER
 
     def _answer(self, repository: Repository, top: Folder, names: list[bytes]) -> Answer:
         """Return what is said of the folder that these names lead to from the top."""
@@ -266,15 +260,6 @@ class GitReader:
         ignored = rules.is_excluded and not work_tree.index.has_below(rules.path, written=True)
         digest = work_tree.digest(rules.path, b"%d" % ignored, *texts)
         return Answer(None if ignored else rules, digest)
-
-
-def _is_own(top: Folder) -> bool:
-    """Return True if a work tree and its ``.git`` belong to the user, or the one behind sudo."""
-    users = {os.geteuid()}
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
-        users.add(int(os.environ["SUDO_UID"]))
-    status = top.status(GIT_FOLDER)
-    return status is not None and {status.st_uid, os.fstat(top.descriptor).st_uid} <= users
 
 
 def _text(folder: Folder, path: bytes) -> bytes | None:
