@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from codebatch.model.digest import canonical_json
@@ -26,7 +27,15 @@ from codebatch.snapshot.git.conversion import (
     conversion_of,
 )
 from codebatch.snapshot.git.objects import Objects
-from codebatch.snapshot.git.trees import FILE, FOLDER, SUBMODULE, Entry, TreeReader, missing_in_tree
+from codebatch.snapshot.git.trees import (
+    FILE,
+    FOLDER,
+    LINK,
+    SUBMODULE,
+    Entry,
+    TreeReader,
+    missing_in_tree,
+)
 from codebatch.snapshot.ignore import (
     LARGEST_RULES,
     OWN_IGNORE_FILE,
@@ -172,7 +181,7 @@ class TreeTaking:
         unreadable = self.unreadable
         entries = self._reader.entries(tree, place.path)
         by_name = {entry.name: entry for entry in reversed(entries)}
-        if place.path and self._is_store(by_name):
+        if place.path and self._is_store(by_name, place.path):
             self._skip(place.path, STORE)
             return _KEPT
         place = self._with_own_files(place, by_name)
@@ -215,11 +224,10 @@ class TreeTaking:
 
     def _take_file(self, place: _Place, entry: Entry, path: bytes) -> None:
         mode, conversion = SYMLINK_MODE, NO_CONVERSION
-        if entry.kind == FILE:
-            mode = EXECUTABLE_MODE if entry.is_executable else FILE_MODE
-            if place.attributes:
-                conversion = conversion_of(place.attributes.of(self._in_repository(path)))
         try:
+            if entry.kind == FILE:
+                mode = EXECUTABLE_MODE if entry.is_executable else FILE_MODE
+                conversion = self._conversion(place, path)
             found = self._content(entry.object, conversion, path)
         except ConversionError as error:
             self._skip(path, str(error))
@@ -227,6 +235,11 @@ class TreeTaking:
         text = path.decode("utf-8", "surrogateescape")
         record = {"mode": mode, "object": found.digest, "path": text, "size": found.size}
         self._add(canonical_json(record) + b"\n", 1, found.size)
+
+    def _conversion(self, place: _Place, path: bytes) -> Conversion:
+        if place.attributes.is_beyond:
+            raise ConversionError("a .gitattributes that is too large, or with too many macros")
+        return conversion_of(place.attributes.of(self._in_repository(path)))
 
     def _content(self, name: bytes, conversion: Conversion, path: bytes) -> KnownBlob:
         """Return digest and size of what a checkout writes, given to the sink;
@@ -327,7 +340,11 @@ class TreeTaking:
         )
         rules, own = place.rules, entries.get(OWN_IGNORE_FILE)
         if self._options.ignore and own is not None and own.kind == FILE:
-            text = self._reader.text(own, LARGEST_RULES)
+            path = place.inner(own.name)
+            text = self._reader.text(own, path, LARGEST_RULES)
+            with suppress(ConversionError):  # the file itself is listed as skipped
+                inner = place._replace(attributes=attributes)
+                text = text and self._conversion(inner, path).apply(text, own.object)
             rules = with_rules(rules, FolderRules(place.path, text) if text else None)
             context = _context(b"ignore", context, own, self._in_repository(place.path))
         return place._replace(rules=rules, attributes=attributes, context=context)
@@ -336,20 +353,21 @@ class TreeTaking:
         self, rules: AttributeRules, context: bytes, folder: bytes, entries: Mapping[bytes, Entry]
     ) -> tuple[AttributeRules, bytes]:
         own = entries.get(ATTRIBUTES_FILE)
-        if own is None or own.kind != FILE:
+        if own is None or own.kind not in (FILE, LINK):
             return rules, context
-        text = self._reader.text(own, LARGEST_RULES)
-        found = rules.with_file(folder, text or b"")
+        # Git reads it from the objects, too, of a link what that leads to.
+        path = folder + b"/" + own.name if folder else own.name
+        found = rules.with_file(folder, self._reader.text(own, path, LARGEST_RULES))
         return found, _context(b"attributes", context, own, folder)
 
     def _is_store_tree(self, tree: bytes, path: bytes) -> bool:
-        return self._is_store({entry.name: entry for entry in self._reader.entries(tree, path)})
+        return self._is_store({e.name: e for e in self._reader.entries(tree, path)}, path)
 
-    def _is_store(self, entries: Mapping[bytes, Entry]) -> bool:
+    def _is_store(self, entries: Mapping[bytes, Entry], path: bytes) -> bool:
         mark = entries.get(_STORE_MARK)
         if mark is None or mark.kind != FILE:
             return False
-        data = self._reader.text(mark, _LARGEST_MARK)
+        data = self._reader.text(mark, path + b"/" + mark.name, _LARGEST_MARK)
         return data is not None and is_store_document(data)
 
 

@@ -16,6 +16,7 @@ NAMED_TWICE = "a name that is there twice"
 _KIND, _EXECUTABLE = 0o170000, 0o100
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 _MOST_ENTRIES = 2**22
+_MOST_TEXT = 2**26
 
 
 class Entry(NamedTuple):
@@ -39,7 +40,8 @@ class Entry(NamedTuple):
 class TreeReader:
     """Reads trees and small files; ``made`` are trees that are not among the objects.
 
-    State: ``_left`` is how many entries may still be read.
+    State: ``_left`` is how many entries may still be read, and ``_left_text`` how many bytes of
+    files that say how others are taken.
     """
 
     def __init__(self, objects: Objects, hash_size: int, made: Mapping[bytes, list[Entry]]) -> None:
@@ -47,6 +49,7 @@ class TreeReader:
         self._hash_size = hash_size
         self._made = made
         self._left = _MOST_ENTRIES
+        self._left_text = _MOST_TEXT
 
     def entries(self, tree: bytes, path: bytes) -> list[Entry]:
         """Return the entries of the tree at a path, in the order of the paths below them;
@@ -81,19 +84,28 @@ class TreeReader:
             return "an entry of a mode that is not known"
         return None if len(entry.object) == self._hash_size else "an entry that is cut"
 
-    def text(self, entry: Entry, largest: int) -> bytes | None:
-        """Return what a file holds that says how others are taken; None of one that is larger."""
+    def text(self, entry: Entry, path: bytes, largest: int) -> bytes | None:
+        """Return what the file at a path holds that says how others are taken; None of one that is
+        larger. `NotFetchedError` where it is not there, or damaged.
+        """
         read = self._objects.read(entry.object, largest)
         if read is None:
             stream = self._objects.stream(entry.object)
             if stream is None or stream.size <= largest:
-                raise missing_in_tree(entry.name)
+                raise missing_in_tree(path, is_damaged=self._objects.has(entry.object))
+        self._left_text -= len(read.data) if read else 0
+        if self._left_text < 0:
+            raise UsageError("a tree of git with too many attributes and patterns to be ignored")
         return read.data if read is not None and read.type == b"blob" else None
 
 
-def missing_in_tree(path: bytes) -> NotFetchedError:
-    """Return the error for what a tree has at a path, and is not there."""
-    return not_fetched(path.decode("utf-8", "replace"))
+def missing_in_tree(path: bytes, *, is_damaged: bool = False) -> NotFetchedError:
+    """Return the error for what a tree has at a path, and is not there, or cannot be read."""
+    name = path.decode("utf-8", "replace")
+    if is_damaged:
+        message = f"what git has of {name} is damaged, or too large a delta"
+        return NotFetchedError(message, hints=["see what is damaged: git fsck"])
+    return not_fetched(name)
 
 
 def in_order(entry: Entry) -> bytes:
