@@ -107,6 +107,6 @@ def _reporting() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RemoteError(f"the folder of the remote: {error.strerror or error}") from error
+        raise RemoteError(f"the folder cannot be used: {error.strerror or error}") from error
     except StoreError as error:
         raise RemoteError(f"the folder of the remote: {error.message}") from error

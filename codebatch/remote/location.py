@@ -138,7 +138,9 @@ def _split(text: str) -> SplitResult:
         if is_written_out and parts.hostname:
             parts.hostname.encode("idna")  # as it is looked up: each label has 1 to 63 bytes
     except ValueError as error:
-        raise RemoteInvalidError("the URL of a remote is none", hints=_HINTS) from error
+        raise RemoteInvalidError(
+            "the URL of a remote has no host or port that can be", hints=_HINTS
+        ) from error
     if not is_written_out:
         raise RemoteInvalidError(
             "the URL of a remote has characters that have to be encoded",

@@ -75,11 +75,16 @@ def bucket(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     server.memo, server.fails = "s3://team-results/code/batch", ""
     reset = urllib.request.Request(f"{server.url}/moto-api/reset", method="POST")
     urllib.request.urlopen(reset).close()
-    made = urllib.request.Request(f"{server.url}/team-results", method="PUT")
-    made.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20300101/us-east-1/s3/aws4")
-    urllib.request.urlopen(made).close()
+    put(server, "/team-results")
     server.asked.clear()
     return server
+
+
+def put(bucket: Bucket, path: str, data: bytes | None = None) -> None:
+    made = urllib.request.Request(f"{bucket.url}{path}", data, method="PUT")
+    made.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20300101/us-east-1/s3/aws4")
+    made.add_header("Content-Type", "application/octet-stream")
+    urllib.request.urlopen(made).close()
 
 
 @pytest.fixture
@@ -127,6 +132,18 @@ def test_pushes_at_once_lose_nothing(bucket: Bucket, few: Path, tmp_path: Path) 
         write_tree(few, {"pkg/cart.py": text})
         found = scan(few, tmp_path / f"t{number}", bucket.memo)
         assert (found.files["computed"], found.result) == (0, result)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["pack", "index"])
+def test_what_is_larger_than_it_may_be_is_written_anew(
+    bucket: Bucket, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("codebatch.remote.shared.INDEX_BYTES", 2**12)
+    first = scan(few, tmp_path / "a", bucket.memo)
+    put(bucket, bucket.asked[number].split(" ")[1], bytes(2**17))
+    second = scan(few, tmp_path / "b", bucket.memo)
+    assert (second.files, second.result) == (first.files, first.result)
+    assert scan(few, tmp_path / "c", bucket.memo).files["computed"] == 0
 
 
 def test_push_prune_and_pull(bucket: Bucket, few: Path, tmp_path: Path) -> None:
