@@ -300,8 +300,8 @@ def memo_push(call: Call, memo: str | None, **options: Any) -> None:
 def memo_pull(call: Call, memo: str | None) -> None:
     """Remember everything that a remote has and the store does not.
 
-    Pull only what you would have computed by yourself: its results are taken as they are. Fails where
-    nothing was ever pushed. Runs with --memo read what they need themselves.
+    Pull only what you would have computed by yourself: its results are taken as they are. Fails
+    where nothing was ever pushed. Runs with --memo read what they need themselves.
     """
     report = call.open().pull_memo(memo, on_notice=output.write_note)
     call.write(report, _pulled_lines(report))
