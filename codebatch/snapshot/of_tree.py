@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from codebatch.model.digest import canonical_json
+from codebatch.model.errors import UsageError
 from codebatch.model.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, SkippedFile
 from codebatch.snapshot.git.attributes import ATTRIBUTES_FILE, AttributeRules
 from codebatch.snapshot.git.conversion import (
@@ -58,6 +59,9 @@ TREE_VERSION = 2
 _STREAM_ABOVE_BYTES = 32 * 2**20
 _LARGEST_MARK = 2**20
 _DEEPEST = 256
+# What the manifest may have, and with it the list of what was skipped.
+_MOST_LISTED = 2**28
+_SKIPPED_BYTES = 200
 _STORE_MARK = STORE_DOCUMENT.encode()
 # What a folder came to: files or other reasons, nothing at all, or nothing that is included.
 _KEPT, _EMPTY, _UNMATCHED = range(3)
@@ -145,6 +149,7 @@ class TreeTaking:
         self._use_blobs = use_blobs
         self._known = KnownFolders(*known) if known else None
         self._progress = progress
+        self._left = _MOST_LISTED
 
     def root(self, tree: bytes) -> tuple[bytes, _Place] | None:
         """Return the tree below the prefix, and what holds there; None where it has no folder of
@@ -285,6 +290,7 @@ class TreeTaking:
 
     def _add(self, lines: bytes, files: int, size: int) -> None:
         self.lines.append(lines)
+        self._account(len(lines))
         self.size += len(lines)
         self.files += files
         self.bytes += size
@@ -292,7 +298,13 @@ class TreeTaking:
             self._progress(self.files, self.bytes)
 
     def _skip(self, path: bytes, reason: str) -> None:
+        self._account(len(path) + _SKIPPED_BYTES)
         self.skipped.append(SkippedFile(path.decode("utf-8", "surrogateescape"), reason))
+
+    def _account(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise UsageError(f"a tree of git with more than {_MOST_LISTED:,} bytes of paths")
 
     def _note(self, path: bytes, key: str, start: tuple[int, int, int, int], state: int) -> None:
         text = path.decode("utf-8", "surrogateescape")

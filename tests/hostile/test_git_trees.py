@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ from codebatch.model.errors import (
     NothingStagedError,
     UsageError,
 )
+from codebatch.snapshot import of_tree
 from codebatch.snapshot.git import trees
 from codebatch.snapshot.git.history import open_history
 
@@ -244,6 +246,37 @@ def test_deltas_that_take_long_to_read(made: Made, delta: bytes) -> None:
     with open_history(os.fsencode(made.root)) as history:
         assert history.resolve(commit.hex()) is None
     assert time.process_time() - start < 1
+
+
+def test_trees_whose_paths_multiply(
+    made: Made, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_tree, "_MOST_LISTED", 2**20)
+    name, blob = b"n" * 200, made.add("blob", b"x\n")
+    for mode in (b"100644", b"99"):  # what is taken, and what is skipped
+        tree = made.tree(*((mode, b"%d" % n + name, blob) for n in range(30)))
+        for count in (30, *[1] * 8):
+            tree = made.tree(*((b"40000", b"%d" % n + name, tree) for n in range(count)))
+        made.commit(tree)
+        with pytest.raises(UsageError, match="more than 1,048,576 bytes of paths"):
+            store.snapshot(made.root, rev="HEAD")
+
+
+def test_an_index_of_folders_in_folders(made: Made, store: codebatch.Store) -> None:
+    entries = b""
+    for number in range(40):
+        path = b"%04d/" % number + b"a/" * 2040 + b"f"
+        entries += bytes(26) + b"\x81\xa4" + bytes(12) + b"\3" * 20 + b"\x0f\xff" + path
+        entries += bytes(8 - (62 + len(path)) % 8)
+    data = b"DIRC" + struct.pack(">LL", 2, 40) + entries + bytes(20)
+    (made.root / ".git/index").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NothingStagedError, match="too many folders in folders"):
+            store.snapshot(made.root, staged=True)
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_index_with_numbers_without_end(made: Made, store: codebatch.Store) -> None:

@@ -14,6 +14,9 @@ from codebatch.snapshot.git.trees import FOLDER, Entry, in_order
 
 _IN_HOOKS = b"GIT_INDEX_FILE"
 _NAMED = 3
+# What the paths of all folders may have together, each with what else is held of a folder.
+_MOST_FOLDER_BYTES = 2**26
+_FOLDER_BYTES = 100
 
 
 def staged_trees(history: History) -> tuple[bytes, dict[bytes, list[Entry]]]:
@@ -59,10 +62,13 @@ def _written(
 ) -> tuple[bytes, dict[bytes, list[Entry]]]:
     """Return the top tree, and all, made from the files of each folder, the deepest first."""
     trees: dict[bytes, list[Entry]] = {}
-    pending = list(folders)
+    pending, left = list(folders), _MOST_FOLDER_BYTES
     while pending:
         above = pending.pop().rpartition(b"/")[0]
         if above not in folders:
+            left -= len(above) + _FOLDER_BYTES
+            if left < 0:
+                raise NothingStagedError("the index of git has too many folders in folders")
             folders[above] = []
             pending.append(above)
     for folder in sorted(folders, key=lambda path: (path.count(b"/"), path), reverse=True):
