@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from typing import cast
 
+from codebatch.model.digest import Document
 from codebatch.model.errors import StoreError
 from codebatch.model.records import path_key
 from codebatch.snapshot.git.history import History
@@ -46,7 +47,13 @@ class CommitMatch:
 
     def _is_equal(self, snapshot_id: str) -> bool:
         document = self._store.snapshots.load(snapshot_id)
-        expected = self._of_folder(self._folder(str(document["source"])))
+        last = self._store.asking_of(snapshot_id).checkout.source
+        sources = {str(document["source"]), *((last,) if last else ())}  # the same files elsewhere
+        folders = sorted(map(self._folder, sources))
+        return any(self._is_folder(snapshot_id, document, folder) for folder in folders)
+
+    def _is_folder(self, snapshot_id: str, document: Document, folder: bytes) -> bool:
+        expected = self._of_folder(folder)
         if expected is None or expected.snapshot_id == snapshot_id:
             return expected is not None and bool(expected.manifest)
         left_out = {

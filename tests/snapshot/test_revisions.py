@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from codebatch.model.errors import (
     BatchNotFoundError,
     InvalidIdError,
     NotFetchedError,
+    NothingStagedError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
     SnapshotNotFoundError,
 )
 from codebatch.snapshot.git.history import Head, find_head, open_history
@@ -71,6 +74,63 @@ def test_revisions_are_what_git_says(work: Path, packed: bool) -> None:
 )
 def test_what_is_no_revision(text: str, work: Path) -> None:
     assert resolved(text, work) is None
+
+
+def test_more_revisions_that_git_knows(work: Path) -> None:
+    head = git(work, "rev-parse", "HEAD").decode().strip()
+    git(work, "update-ref", "refs/remotes/origin/main", "HEAD~1")
+    git(work, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+    parents = []
+    for number in range(11):
+        made = git(work, "commit-tree", "HEAD^{tree}", "-p", head, "-m", str(number))
+        parents += ["-p", made.decode().strip()]
+    octopus = git(work, "commit-tree", "HEAD^{tree}", *parents, "-m", "all").decode().strip()
+    git(work, "branch", "octopus", octopus)
+    for text in (
+        "octopus^10",
+        "octopus^11~1",
+        "origin",
+        "origin~1",
+        head.upper(),
+        head[:9].upper(),
+    ):
+        expected = git(work, "rev-parse", f"{text}^{{commit}}").decode().strip()
+        assert resolved(text, work) == expected
+    assert resolved("octopus^12", work) is None
+
+
+def test_errors_say_what_is_wrong_with_a_revision(work: Path, store: codebatch.Store) -> None:
+    git(work, "tag", "of-a-file", "HEAD:run")
+    words = {
+        "": "no commit '' in the repository",
+        "of-a-file": "of-a-file is a blob and not a commit",
+        "HEAD@{1}": "no commit HEAD@{1}",
+    }
+    for rev, message in words.items():
+        with pytest.raises(RevisionNotFoundError, match=re.escape(message)) as caught:
+            store.snapshot(work, rev=rev)
+    assert "the log of refs is not read" in caught.value.hints[0]
+    write_tree(work, {"d/e/.gitattributes": "* text\n"})
+    git(work, "add", "-A")
+    name = git(work, "rev-parse", ":d/e/.gitattributes").decode().strip()
+    path = work / ".git/objects" / name[:2] / name[2:]
+    path.unlink()
+    path.write_bytes(b"x")
+    with pytest.raises(NotFetchedError, match=r"what git has of d/e/\.gitattributes is damaged"):
+        store.snapshot(work, staged=True)
+    (work / ".git/index").unlink()
+    os.mkfifo(work / ".git/index")
+    with pytest.raises(NothingStagedError, match="cannot be read: not a regular file"):
+        store.snapshot(work, staged=True)
+
+
+def test_the_same_folder_of_another_clone(
+    work: Path, store: codebatch.Store, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", str(work), str(tmp_path / "other"))
+    taken = store.snapshot(tmp_path / "other/pkg").id
+    assert store.snapshot(work / "pkg").id == taken
+    assert store.find_snapshot("HEAD").id == taken
 
 
 def test_a_batch_of_a_commit(work: Path, store: codebatch.Store) -> None:

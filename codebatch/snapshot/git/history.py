@@ -39,7 +39,7 @@ from codebatch.snapshot.git.repository import (
 
 __all__ = ["CommitInfo", "Head", "History", "find_head", "open_history"]
 
-_STEPS = r"(?:~[0-9]{0,4}|\^[0-9]?|\^\{(?:commit)?\})*"
+_STEPS = r"(?:~[0-9]{0,4}|\^[0-9]{0,4}|\^\{(?:commit)?\})*"
 _REVISION = re.compile(
     r"(?P<name>[^~^:\s\\?*\[@][^~^:\s\\?*\[]*?|@)?(?P<up>@\{(?:u|upstream)\})?(?P<steps>"
     + _STEPS
@@ -47,8 +47,8 @@ _REVISION = re.compile(
     re.IGNORECASE,
 )
 _STEP = re.compile(r"[~^][0-9]*(?![0-9{])")
-_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
-_SHORT = re.compile(r"[0-9a-f]{4,63}\Z")
+_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z", re.IGNORECASE)
+_SHORT = re.compile(r"[0-9a-f]{4,63}\Z", re.IGNORECASE)
 _PLACES = (
     *("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"),
     "refs/remotes/{}/HEAD",
@@ -136,14 +136,22 @@ class History:
         """Return the commit that a revision names; `RevisionNotFoundError` where there is none."""
         found = self.resolve(text)
         if found is None:
-            if any(self.refs.hash(place.format(text)) for place in _PLACES):
-                raise not_fetched(f"what {text} leads to")
+            refs = (self.refs.hash(place.format(text)) for place in _PLACES)
+            if target := next(filter(None, refs), None):
+                stream = self.objects.stream(bytes.fromhex(target))
+                if stream is None or stream.type in (b"commit", b"tag"):
+                    raise not_fetched(f"what {text} leads to")
+                kind = stream.type.decode("ascii", "replace")
+                raise RevisionNotFoundError(f"{text} is a {kind} and not a commit")
             hints = ["a branch, a tag, a hash, HEAD~3: git log --oneline"]
             if self.repository.settings.get(b"extensions.refstorage", _FILES) != _FILES:
                 hints = ["its refs are in a form that is not read: give a whole hash"]
             elif self.is_shallow:
                 hints = ["the clone is shallow: git fetch --unshallow, or fetch-depth: 0 in CI"]
-            raise RevisionNotFoundError(f"no commit {text} in the repository", hints=hints)
+            if "@{" in text:
+                hints = ["the log of refs is not read: give a branch, a hash, or @{upstream}"]
+            named = text or "''"
+            raise RevisionNotFoundError(f"no commit {named} in the repository", hints=hints)
         return self.commit_info(found)
 
     def commit_info(self, commit: str) -> CommitInfo:
@@ -205,7 +213,7 @@ class History:
     def _named(self, name: str) -> str | None:
         """Return the hash of the commit that a name stands for."""
         if _HASH.match(name):
-            return self._commit_of(name)
+            return self._commit_of(name.lower())
         for place in _PLACES:
             if found := self.refs.hash(place.format(name)):
                 return self._commit_of(found)
@@ -213,7 +221,7 @@ class History:
             return None
         commits = {
             commit
-            for full in self.objects.names_beginning(name)
+            for full in self.objects.names_beginning(name.lower())
             if (commit := self._commit_of(full.hex()))
         }
         if len(commits) > 1:

@@ -33,7 +33,8 @@ def staged_trees(history: History) -> tuple[bytes, dict[bytes, list[Entry]]]:
                 lambda path, most: own.read(name if path == b"index" else path, most), size
             )
     except (OSError, ValueError) as error:
-        raise NothingStagedError(f"the index of git cannot be read: {error}") from None
+        said = (isinstance(error, OSError) and error.strerror) or error
+        raise NothingStagedError(f"the index of git cannot be read: {said}") from None
     conflicts = sorted({entry.path for entry in entries if entry.flags & CONFLICT})
     if conflicts:
         named = ", ".join(path.decode("utf-8", "replace") for path in conflicts[:_NAMED])
