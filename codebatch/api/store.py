@@ -163,9 +163,10 @@ class Store(Memo):
         """
         taking: Callable[..., writer.SnapshotResult]
         taking = partial(take.take_snapshot, same_names=same_names)
-        if rev is not None or staged:
+        is_there = rev is None and not staged
+        if not is_there:
             taking = partial(take_tree.take_tree, source_of=take_tree.source_of(rev, staged=staged))
-        tree, selected = selection.select(root, include, exclude, ignore=ignore)
+        tree, selected = selection.select(root, include, exclude, ignore=ignore, is_there=is_there)
         result = taking(
             self.directory,
             tree,

@@ -84,8 +84,10 @@ def select(
     exclude: Sequence[str] = (),
     *,
     ignore: bool = True,
+    is_there: bool = True,
 ) -> tuple[Path, Selection]:
-    """Return the root of the tree that is meant, and what of it.
+    """Return the root of the tree that is meant, and what of it. One directory need not be there
+    without ``is_there``, as it is in a tree of git that it is looked for.
 
     One directory is the tree. Otherwise the root is the current folder where all paths are in
     it, else the folder nearest to them that holds all, outside of any ``.git``.
@@ -99,7 +101,8 @@ def select(
     _check_patterns((*include, *exclude))
     names = {os.path.abspath(os.fsencode(path)): path for path in given}
     if len(names) == 1 and not os.path.isfile(given[0]):
-        check_directory(Path(given[0]))
+        if is_there or os.path.lexists(given[0]) or b"\0" in os.fsencode(given[0]):
+            check_directory(Path(given[0]))
         return Path(given[0]), Selection((ROOT,), tuple(include), tuple(exclude))
     root = _root(list(names))
     parts = {_below(path, root): os.fsdecode(names[path]) for path in sorted(names)}

@@ -151,6 +151,26 @@ def test_a_folder_of_a_revision_and_single_files(work: Path, store: codebatch.St
         store.snapshot(work / "new", rev="HEAD")
 
 
+def test_a_folder_that_is_gone_or_of_a_bare_repository(
+    work: Path, store: codebatch.Store, tmp_path: Path, main: Callable[..., Outcome]
+) -> None:
+    write_tree(work, {"gone/inner/x.py": "x = 1\n"})
+    git(work, "add", "gone")
+    git(work, "commit", "-q", "-m", "gone")
+    expected = store.snapshot(work / "gone/inner").id
+    shutil.rmtree(work / "gone")
+    assert store.snapshot(work / "gone/inner", rev="HEAD").id == expected
+    assert store.snapshot(work / "gone/inner", staged=True).id == expected
+    git(tmp_path, "clone", "-q", "--bare", str(work), str(tmp_path / "b.git"))
+    outcome = main(
+        "snapshot", tmp_path / "b.git/gone/inner", "--rev", "HEAD", "--store", store.path
+    )
+    assert expected in outcome.out, outcome.err
+    for name in ("nope", "gone/inner/x.py"):
+        with pytest.raises(SourceNotFoundError, match=f"there is no folder {name} in HEAD"):
+            store.snapshot(work / name, rev="HEAD")
+
+
 def test_a_bare_repository_and_a_linked_work_tree(work: Path, store: codebatch.Store) -> None:
     expected = store.snapshot(checkout(work)).id
     bare = work.parent / "bare.git"
