@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from codebatch.config.files import CONFIG_VARIABLE, ConfigFile, find_file, read_file
+from codebatch.config.files import CONFIG_VARIABLE, ConfigFile, find_file, read_file, ways_out
 from codebatch.config.keys import KEYS, misfit
 from codebatch.config.levels import levels_of
 from codebatch.config.trust import reason_to_refuse
@@ -70,9 +70,7 @@ class Config:
             return None
         if reason := self.refusal(name):
             raise ConfigUntrustedError(
-                f"{self.where}: {name}: {reason}",
-                hints=[f"if you trust it: codebatch --config {self.where} ..., or --no-config"],
-                details={"key": name},
+                f"{self.where}: {name}: {reason}", hints=self._ways_out(), details={"key": name}
             )
         return self._from_here(name, self.values[name])
 
@@ -86,7 +84,12 @@ class Config:
             where=self.where,
             levels=levels_of(self.values, self.where),
             folder=None if self.file is None else self.folder,
+            ways_out=self._ways_out(),
         )
+
+    def _ways_out(self) -> tuple[str, ...]:
+        """Return what to do about what a file may not say; nothing where it may say all."""
+        return () if self.file is None or self.file.is_named else (*ways_out(self.file.path),)
 
     def patterns(self, root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
         """Return ``include`` and ``exclude`` for a tree at ``root``: none where it is elsewhere.

@@ -29,11 +29,14 @@ CONFIG_VARIABLE = "CODEBATCH_CONFIG"
 OWN_NAME = "codebatch.toml"
 SHARED_NAME = "pyproject.toml"
 
-_MOST_BYTES = 2**20
+_MOST_BYTES = 2**16
+_MOST_PARTS = 100  # of a key: those who read TOML take the square of it
 _MOST_TRIES = 20
 _TABLE = ("tool", "codebatch")
 _HEADER = re.compile(r"\s*\[+\s*([^\[\]]+?)\s*\]+\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*(["']?)([\w-]+)\1\s*[=.]""")
+_PART = r"""\.[ \t]*(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*"""
+_LONG_KEY = re.compile(f"(?:{_PART}){{{_MOST_PARTS}}}")
 
 
 class ConfigFile(NamedTuple):
@@ -47,8 +50,7 @@ class ConfigFile(NamedTuple):
     @property
     def shown(self) -> str:
         """The path as people see it from here."""
-        path = os.path.relpath(self.path)
-        return str(self.path) if path.startswith(os.path.join(*[os.pardir] * 8)) else path
+        return _shown(self.path)
 
     def line_of(self, key: str) -> int | None:
         """Return the line on which a key first stands; None where that cannot be told."""
@@ -82,54 +84,83 @@ def read_file(path: Path) -> ConfigFile:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigNotFoundError(f"cannot read the configuration {path}: {why}") from error
-    table = _table_of(path, data)
-    return ConfigFile(path, data.decode(), {} if table is None else table, is_named=True)
+    text, table = _parse(path, data)
+    return ConfigFile(path, text, {} if table is None else table, is_named=True)
+
+
+def ways_out(path: Path) -> list[str]:
+    """Return what to do about a file that was found, as hints."""
+    return [f"name it if you trust it: --config {_shown(path)}", "or leave it out: --no-config"]
 
 
 def _found(path: Path) -> ConfigFile | None:
-    data = _read_untrusted(path)
-    if data is None or (path.name == SHARED_NAME and _TABLE[-1].encode() not in data):
-        return None
-    table = _table_of(path, data)
-    return None if table is None else ConfigFile(path, data.decode(), table, is_named=False)
+    try:
+        data = _read_untrusted(path)
+        if data is None or (path.name == SHARED_NAME and _TABLE[-1].encode() not in data):
+            return None
+        text, table = _parse(path, data)
+    except ConfigInvalidError as error:
+        error.hints = (*error.hints, *ways_out(path))
+        raise
+    return None if table is None else ConfigFile(path, text, table, is_named=False)
 
 
 def _read_untrusted(path: Path) -> bytes | None:
-    """Return the bytes of a plain file; None where there is none."""
+    """Return the bytes of a plain file; None where there is none. `ConfigInvalidError` for what may
+    say something and is not read.
+    """
+    try:
+        kind = path.lstat().st_mode
+    except OSError:  # not there, or in a folder that is not ours to look into
+        return None
+    if not stat.S_ISREG(kind):
+        if path.name == SHARED_NAME and not _mentions_us(path):
+            return None
+        what = "a symbolic link, which is not followed" if stat.S_ISLNK(kind) else "no plain file"
+        raise ConfigInvalidError(f"{_shown(path)} is {what}")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as stream:
+            return stream.read(_MOST_BYTES + 1)
     except OSError as error:
-        if path.name == OWN_NAME and path.is_symlink():
-            raise ConfigInvalidError(
-                f"{os.path.relpath(path)} is a symbolic link, which is not followed",
-                hints=_ways_out(path),
-            ) from error
-        return None
-    with open(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return stream.read(_MOST_BYTES + 1)
+        raise ConfigInvalidError(f"cannot read {_shown(path)}: {error.strerror}") from error
 
 
-def _table_of(path: Path, data: bytes) -> dict[str, Any] | None:
-    """Return the table that is ours; None where the file is shared and has none."""
-    where = os.path.relpath(path)
-    if len(data) > _MOST_BYTES:
-        raise ConfigInvalidError(f"{where}: larger than {_MOST_BYTES} bytes", hints=_ways_out(path))
+def _mentions_us(path: Path) -> bool:
+    """Return whether a shared file that is no plain one is a link to one that has our table."""
     try:
-        found: Any = tomllib.loads(data.decode())
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return _TABLE[-1].encode() in stream.read(_MOST_BYTES)
+    except OSError:
+        return False
+
+
+def _parse(path: Path, data: bytes) -> tuple[str, dict[str, Any] | None]:
+    """Return the text and the table that is ours; None where the file is shared and has none."""
+    where = _shown(path)
+    if len(data) > _MOST_BYTES:
+        raise ConfigInvalidError(f"{where}: larger than {_MOST_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise ConfigInvalidError(f"{where}: a key has more than {_MOST_PARTS} parts")
+        found: Any = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigInvalidError(f"{where}: no TOML: {error}", hints=_ways_out(path)) from error
+        raise ConfigInvalidError(f"{where}: no TOML: {error}") from error
     if path.name == SHARED_NAME:
         for part in _TABLE:
             found = found.get(part) if isinstance(found, dict) else None
     if found is not None and not isinstance(found, dict):
         raise ConfigInvalidError(f"{where}: {'.'.join(_TABLE)} is no table")
-    return found
+    return text, found
 
 
-def _ways_out(path: Path) -> list[str]:
-    return [f"name it: codebatch --config {path.name}", "or leave it out: codebatch --no-config"]
+def _shown(path: Path) -> str:
+    """Return a path as people see it from here."""
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith(os.path.join(*[os.pardir] * 8)) else shown
 
 
 def _mentions(lines: Sequence[str], prefix: str, key: str) -> list[bool]:

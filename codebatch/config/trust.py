@@ -1,19 +1,27 @@
 """What a configuration may not say that nobody has named: it comes with a tree, which is anyone's.
 
 What names code or a program, or lets files of the tree configure one, would run what the tree says;
-what names a place outside of the folder of the file would read or write there.
+what names a place outside of the folder of the file would read or write there. (Whether settings
+are of a program is decided where the task is known: `codebatch.plan.pipeline.configured`.)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from codebatch.model.resources import list_pipelines, list_tools
+from codebatch.model.resources import list_pipelines
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.tasks import registry
+else:
+    registry = lazy("codebatch.tasks.registry")
 
 _OUTSIDE = "it is outside of the folder of the file"
 _RUNS = "it would run code or programs that the tree names"
+_LONGEST_SHOWN = 60
 
 
 def reason_to_refuse(name: str, value: Any, folder: str) -> str | None:
@@ -32,22 +40,17 @@ def _place(path: str, folder: str) -> str | None:
 
 
 def _pipeline(name: str, _: str) -> str | None:
-    is_packaged = name in list_pipelines()
-    return None if is_packaged else "it is no packaged pipeline, and may run any program"
-
-
-def _settings(tables: Mapping[str, Any], _: str) -> str | None:
-    tools = sorted({"tool", *list_tools()} & tables.keys())
-    return f"{tools[0]}: it would change what a program is told to do" if tools else None
+    if name in list_pipelines():
+        return None
+    return f"{name[:_LONGEST_SHOWN]!r} is no packaged pipeline, and may run any program"
 
 
 def _tasks(names: Sequence[str], _: str) -> str | None:
-    signs = (":", os.sep, ".json")
-    return next((f"{one}: {_RUNS}" for one in names if any(sign in one for sign in signs)), None)
+    return _running(name for name in names if name not in registry.BUILT_IN)
 
 
-def _tools(names: Sequence[str], _: str) -> str | None:
-    return next((f"{one}: {_RUNS}" for one in names if one not in list_tools()), None)
+def _running(names: Iterable[str]) -> str | None:
+    return next((f"{name[:_LONGEST_SHOWN]!r}: {_RUNS}" for name in names), None)
 
 
 _CHECKS: Mapping[str, Callable[[Any, str], str | None]] = {
@@ -56,7 +59,6 @@ _CHECKS: Mapping[str, Callable[[Any, str], str | None]] = {
     "memo": lambda *_: "it names another place to read from and write to",
     "read-config": lambda *_: "it would let files of the tree configure programs",
     "pipeline": _pipeline,
-    "settings": _settings,
     "tasks": _tasks,
-    "tools": _tools,
+    "tools": lambda names, _: _running(names),
 }

@@ -12,14 +12,19 @@ from os import PathLike, fspath
 from typing import Any, NamedTuple, cast
 
 from codebatch.model.digest import Document
-from codebatch.model.errors import ConfigInvalidError, PipelineInvalidError, TaskInvalidError
+from codebatch.model.errors import (
+    ConfigInvalidError,
+    ConfigUntrustedError,
+    PipelineInvalidError,
+    TaskInvalidError,
+)
 from codebatch.model.records import FILE_SCOPE
 from codebatch.model.resources import list_pipelines, list_tools, load_graph, nearest_of
 from codebatch.plan.document import Problem, Source, entries_of, invalid, read_source
 from codebatch.plan.policy import Policy, Settings
 from codebatch.tasks.base import Task
 from codebatch.tasks.levels import NO_LEVELS, Levels
-from codebatch.tasks.registry import find_task, resolve_task, task_names
+from codebatch.tasks.registry import TOOL, find_task, resolve_task, task_names
 
 _MOST_CHARACTERS = 200  # of a name
 DEFAULT_PIPELINE = "full"
@@ -122,8 +127,23 @@ def configured(pipeline: Pipeline, settings: Settings | None) -> Pipeline:
         if not places:
             _check_known(name, policy)
         for place in places:
+            if name in policy.defaults:
+                _check_trusted(tasks[place], policy)
             tasks[place] = with_config(tasks[place], given)
     return replace(pipeline, tasks=tuple(tasks), levels=policy.levels)
+
+
+def _check_trusted(one: PipelineTask, policy: Policy) -> None:
+    """Raise where defaults that nobody vouches for are about a program: they are part of what it is
+    told to do, or name it.
+    """
+    if policy.ways_out and one.task.registered == TOOL:
+        raise ConfigUntrustedError(
+            f"{policy.where}: settings: {one.task.name}: they would change what a program is told "
+            "to do",
+            hints=policy.ways_out,
+            details={"key": "settings"},
+        )
 
 
 def _check_known(name: str, policy: Policy) -> None:

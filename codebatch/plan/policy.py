@@ -21,6 +21,7 @@ class Policy(Settings):
     """Settings by task: ``defaults`` for tasks that are there, ``given`` laid over them for tasks
     that must be. ``known`` are names of tasks that may be there, and ``where`` is what messages
     call the defaults. The patterns of ``levels`` are relative to ``folder``; None is any root.
+    Defaults that nobody vouches for have ``ways_out``, hints, and say nothing of programs.
     """
 
     defaults: Settings = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Policy(Settings):
     where: str = "the configuration"
     levels: Levels = NO_LEVELS
     folder: str | None = None
+    ways_out: tuple[str, ...] = ()
 
     def over(self, settings: Settings | None) -> Policy:
         """Return the policy with more settings laid over it, one by one."""

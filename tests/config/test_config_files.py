@@ -79,8 +79,10 @@ def test_without_a_file_nothing_is_said(here: Path, main: Main) -> None:
         ('pipelin = "full"\n', "unknown key 'pipelin'"),
         ("pipeline = 3\n", "pipeline: 3 is no text"),
         ("pipeline = 2026-01-02\n", "pipeline: 2026-01-02 is no text"),
-        ("pipeline" + ".a" * 500 + " = 1\n", "pipeline: a table is no text"),
-        ("settings" + ".a" * 100 + " = 1\n", "settings: a: it is nested too deeply"),
+        ("pipeline" + ".a" * 90 + " = 1\n", "pipeline: a table is no text"),
+        ("a" + ".a" * 30_000 + " = 1\n", "a key has more than 100 parts"),
+        ("[" + '\'a\' . "\\"b".' * 60 + "c]\n", "a key has more than 100 parts"),
+        ("settings" + ".a" * 90 + " = 1\n", "settings: a: it is nested too deeply"),
         ("settings.lint.a = 12:00:00\n", "settings: lint: 12:00:00 is a time: write a text"),
         ("settings.lint.a = [nan]\n", "settings: lint: nan is no number"),
         ("a" * 5_000 + " = 1\n", "unknown key 'aaa"),
@@ -115,17 +117,57 @@ def test_an_unknown_key_names_the_nearest(here: Path, main: Main) -> None:
     assert found["hints"][0] == "the nearest: exclude"
 
 
-def test_only_files_that_can_be_read_at_once_are_found(here: Path, main: Main) -> None:
-    os.mkfifo(here / "codebatch.toml")
-    assert shown(main)["store"]["origin"] == "default"
-    (here / "codebatch.toml").unlink()
-    (here / "codebatch.toml").symlink_to("elsewhere.toml")
+def test_only_files_that_can_be_read_at_once_are_found(
+    here: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusal() -> str:
+        found = error(main("config", "show", "--json"))
+        assert found["hints"][0].endswith(f"--config {found['message'].split()[0].strip(':')}")
+        return str(found["message"])
+
+    path = here / "codebatch.toml"
+    monkeypatch.chdir(here / "src")
+    os.mkfifo(path)
+    assert refusal() == "../codebatch.toml is no plain file"
+    path.unlink()
+    path.mkdir()
+    assert refusal() == "../codebatch.toml is no plain file"
+    path.rmdir()
+    path.symlink_to("elsewhere.toml")
     say(here, 'pipeline = "parse"\n', "elsewhere.toml")
+    assert "symbolic link" in refusal()
+    assert shown(main, "--config", "../codebatch.toml")["pipeline"]["value"] == "parse"
+    path.unlink()
+    path.write_bytes(b"#" * (2**16 + 1))
+    assert "larger than" in refusal()
+    done = main("--config", "../codebatch.toml", "config", "show", "--json")
+    assert not error(done)["hints"]
+
+
+def test_a_shared_file_is_passed_over_only_if_it_says_nothing(here: Path, main: Main) -> None:
+    path = here / "pyproject.toml"
+    path.mkdir()
+    assert shown(main)["store"]["origin"] == "default"
+    path.rmdir()
+    path.symlink_to("elsewhere.toml")
+    assert shown(main)["store"]["origin"] == "default"  # it leads nowhere
+    say(here, "[project]\n", "elsewhere.toml")
+    assert shown(main)["store"]["origin"] == "default"
+    say(here, "[tool.codebatch]\n", "elsewhere.toml")
     assert "symbolic link" in error(main("config", "show", "--json"))["message"]
-    assert shown(main, "--config", "codebatch.toml")["pipeline"]["value"] == "parse"
-    (here / "codebatch.toml").unlink()
-    (here / "codebatch.toml").write_bytes(b"#" * (2**20 + 1))
-    assert "larger than" in error(main("config", "show", "--json"))["message"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_file_that_may_not_be_read_is_an_error(here: Path, main: Main) -> None:
+    say(here, "").chmod(0)
+    found = error(main("config", "show", "--json"))
+    assert found["message"] == "cannot read codebatch.toml: Permission denied"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(here: Path, main: Main) -> None:
+    say(here, '\ufeffpipeline = "parse"\n')
+    row = shown(main)["pipeline"]
+    assert (row["value"], row["line"]) == ("parse", 1)
 
 
 def test_who_says_what(here: Path, main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,16 +262,15 @@ def test_patterns_of_the_line_take_the_place_of_those_of_the_file(here: Path, ma
 
 
 UNTRUSTED = {
-    "tasks": ['["evil.py:task"]', '["evil:task"]', '["./evil.json"]'],
-    "tools": ['["evil.json"]', '["no such tool"]'],
+    "tasks": ['["evil.py:task"]', '["evil:task"]', '["./evil.json"]', '["ruff"]'],
+    "tools": ['["evil.json"]', '["mypy"]'],
     "pipeline": ['"evil.json"', '"/etc/passwd"'],
     "read-config": ['["ruff.toml"]'],
     "memo": ['"https://example.org/"', '"memo"'],
     "store": ['"../outside"', '"/tmp/outside"', '"link/store"', '"."'],
     "baseline": ['"../known"', '"link/known"'],
-    "settings": ["{tool = {run = ['touch', 'pwned']}}", "{shellcheck = {timeout = 3}}"],
 }
-_OF_SCAN = {"tasks", "tools", "pipeline", "read-config", "store", "settings"}
+_OF_SCAN = {"tasks", "tools", "pipeline", "read-config", "store"}
 
 
 @pytest.mark.parametrize(
@@ -248,12 +289,44 @@ def test_a_tree_does_not_say_what_is_run(
     if key in _OF_SCAN:
         found = error(main("scan", ".", "--json"))
         assert found["code"] == "CONFIG_UNTRUSTED"
-        assert "codebatch --config codebatch.toml" in found["hints"][0]
+        assert found["hints"] == [
+            "name it if you trust it: --config codebatch.toml",
+            "or leave it out: --no-config",
+        ]
     assert not (here / "pwned").exists()
     assert not (here.parent / "outside").exists()
     assert codebatch.load_config(file).get(key) is not None
     monkeypatch.setenv("CODEBATCH_CONFIG", str(file))
     assert codebatch.load_config().get(key) is not None
+
+
+TOOL: dict[str, Any] = {
+    "files": {"languages": ["python"]},
+    "run": ["grep", "-n", "import", "${target}"],
+    "version_command": ["grep", "--version"],
+    "output": {"format": "lines", "pattern": "^(?P<line>[0-9]+):(?P<message>.*)$"},
+}
+
+
+@pytest.mark.parametrize("how", ["--tool", "--pipeline"])
+def test_a_tree_does_not_change_programs_of_the_command_line(
+    how: str, here: Path, main: Main
+) -> None:
+    tool = {"name": "mytool", **TOOL}
+    task = {"id": "one", "task": "tool", "config": tool}
+    document = tool if how == "--tool" else {"name": "mine", "tasks": [task]}
+    (here.parent / "mine.json").write_text(json.dumps(document))
+    file = say(here, '[settings.mytool]\nrun = ["sh", "-c", "touch pwned", "${target}"]\n')
+    given = ("scan", ".", how, "../mine.json", "--json", "--scheduler", "sync")
+    found = error(main(*given))
+    assert (found["code"], found["details"]) == ("CONFIG_UNTRUSTED", {"key": "settings"})
+    assert found["message"].startswith("codebatch.toml: settings: mytool: ")
+    assert found["hints"][1] == "or leave it out: --no-config"
+    assert main("--no-config", *given).code != 2
+    assert main("--config", file, *given).code != 2
+    given_tool = codebatch.tool("mytool", **TOOL)
+    with pytest.raises(ConfigUntrustedError):
+        codebatch.scan(here, here / "kept", tasks=[given_tool], config=codebatch.load_config())
 
 
 def test_a_file_that_is_named_may_name_tasks(here: Path, main: Main) -> None:
