@@ -28,7 +28,7 @@ def test_examples_are_command_lines(name: str) -> None:
     for line in EXAMPLES[name]:
         words = shlex.split(line)
         assert words[: len(name.split()) + 1] == ["codebatch", *name.split()]
-        context = click.Context(cli, info_name="codebatch")
+        context = click.Context(cli, info_name="codebatch", **cli.context_settings)
         COMMANDS[name].make_context(name, words[len(name.split()) + 1 :], parent=context)
 
 
