@@ -95,7 +95,7 @@ _KEYS = (
     Key(
         "severities",
         _LEVELS,
-        "How severe findings are, by code or beginning of codes, for every task; off: none.",
+        "How severe findings are, by code or beginning of codes, for every task; off suppresses.",
     ),
     Key(
         "per-path",

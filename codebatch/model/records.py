@@ -38,10 +38,10 @@ KINDS = tuple("artifact ast diagnostic edge metric patch skip suppression symbol
 OBJECT_KINDS = frozenset({"artifact", "ast", "patch"})  # whose records refer to an object
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")  # of a finding; metrics are named so as well
 SEVERITIES = ("error", "warning", "info")
-OFF = "off"  # in place of a severity: there is no such finding
+OFF, BY_CONFIGURATION = "off", "configuration"  # in place of a severity, and what suppresses then
 LEVELS = frozenset({*SEVERITIES, OFF})
-# Comments that suppress findings.
-SUPPRESSED_BY = ("noqa", *(f"codebatch-ignore{end}" for end in ("", "-next-line", "-file")))
+_BY_COMMENT = "noqa codebatch-ignore codebatch-ignore-next-line codebatch-ignore-file"
+SUPPRESSED_BY = (*_BY_COMMENT.split(), BY_CONFIGURATION)
 
 DONE = "done"
 FAILED = "failed"

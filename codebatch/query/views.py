@@ -83,14 +83,18 @@ def summary(store: StoreDirectory, batch_status: BatchStatus) -> Document:
 
 
 def _suppressed(store: StoreDirectory, batch_status: BatchStatus) -> Document:
-    """Return how many findings comments suppress, by code; no outputs are read without any."""
+    """Return how many findings are suppressed, by code and by what does it; no outputs are read
+    without any.
+    """
     total = batch_status.counts().by_kind.get("suppression", 0)
-    by_code: Counter[str] = Counter()
+    by: dict[str, Counter[str]] = {"code": Counter(), "how": Counter()}
     if total:
         chosen = filters.RecordFilter(kind="suppression")
-        found = readers.iter_records(store, batch_status, chosen)
-        by_code.update(str(record["code"]) for record in found)
-    return {"total": total, "by_code": dict(sorted(by_code.items()))}
+        for record in readers.iter_records(store, batch_status, chosen):
+            for field, counter in by.items():
+                counter[str(record[field])] += 1
+    counts = {f"by_{field}": dict(sorted(counter.items())) for field, counter in by.items()}
+    return {"total": total, **counts}
 
 
 def _left_out(store: StoreDirectory, snapshot_id: str) -> dict[str, int] | None:

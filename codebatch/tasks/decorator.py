@@ -204,8 +204,7 @@ class _Declared:
             except ValueError as error:
                 hints = ["a kind is named by the attribute kind = … of the class, or by its name"]
                 raise TaskInvalidError(f"task {self._name}: {error}", hints=hints) from error
-        suppressed = ["suppression"] if scope == FILE_SCOPE else []
-        kinds = dict.fromkeys([*classes.values(), "diagnostic", *suppressed])
+        kinds = dict.fromkeys([*classes.values(), "diagnostic", "suppression"])
         return {"classes": classes, "own": own, "kinds": tuple(sorted(kinds))}
 
     def _fields(self, cls: type, scope: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """How severe findings are in a project: by code, and by path.
 
-A level is a severity, or `OFF`: then there is no such finding. It is given to a code, or to all
-codes that begin with a text, of which the longest counts. What is said of paths that match a
+A level is a severity, or `OFF`: then the finding becomes a record of kind ``suppression``, as one
+that a comment suppresses, so that nothing is hidden without a trace. It is given to a code, or to
+all codes that begin with a text, of which the longest counts. What is said of paths that match a
 pattern says more than what is said of all; of two patterns that say something of one text, the
 later one does.
 
@@ -22,7 +23,7 @@ from typing import Any, cast
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import StoreDamagedError
 from codebatch.model.patterns import PathPattern
-from codebatch.model.records import LEVELS, OFF, Record
+from codebatch.model.records import BY_CONFIGURATION, LEVELS, OFF, Record
 from codebatch.tasks.rules import FAILURES, SYNTAX_ERROR
 
 FACET = "levels"
@@ -99,9 +100,16 @@ def with_levels(records: list[Record], document: object, of_path: str) -> list[R
     kept: list[Record] = []
     for record in records:
         level = level_of(str(record["code"])) if record["kind"] in _FINDINGS else None
-        if level != OFF:
-            kept.append(record if level is None else {**record, "severity": level})
+        kept.append(record if level is None else _judged(record, level))
     return kept
+
+
+def _judged(record: Record, level: str) -> Record:
+    if level != OFF:
+        return {**record, "severity": level}
+    if record["kind"] != "diagnostic":  # a comment suppresses it as well
+        return record
+    return {**record, "kind": "suppression", "how": BY_CONFIGURATION, "reason": ""}
 
 
 def _table(text: str) -> ByCode:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.model.records import CODE, Record
@@ -31,16 +32,19 @@ NEVER = FAILURES | {SYNTAX_ERROR, UNUSED_SUPPRESSION}
 _WORDS = (NOQA.encode(), IGNORE.encode())
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 
-_MARK = r"(?:#|//|/\*|\*|--|;|<!--|\.\.|%)"
-_NOQA = re.compile(
-    r"(?:#|//|/\*|--|;|<!--|\.\.)\s*noqa(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?\b"
-    r"(?P<rest>[^\n]*)",
-    re.IGNORECASE,
-)
+# What begins a comment, by language; `*` goes on with one over lines. `://` is part of an address.
+_SLASHES = (r"(?:(?<!:)//|//(?=\s))", r"/\*")
+_ANY = ("#", *_SLASHES, "--", ";", "<!--", r"\.\.")
+_MARKS = {
+    "python": ("#",),
+    **dict.fromkeys(("javascript", "jsx", "typescript", "tsx"), _SLASHES),
+    "markdown": ("<!--",),
+    "restructuredtext": (r"\.\.",),
+}
+_CODES = r"(?P<codes>\s*:\s*[A-Z]+[0-9]+(?:[\s,]+[A-Z]+[0-9]+)*)?"
 _NOQA_CODE = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
-_IGNORE = re.compile(rf"{_MARK}\s*(?P<how>{IGNORE}(?:-next-line|-file)?)(?![\w-])")
-_STOP = re.compile(rf"\*/|-->|{_MARK}\s*(?:noqa|{IGNORE})\b")  # where the reason ends
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_LONGEST_REASON = 500  # it is part of each record
 _SAID = " \t:;,.-\u2013\u2014("  # between codes and a reason
 
 
@@ -60,17 +64,23 @@ class Directive(NamedTuple):
 
 
 class Suppressions:
-    """The comments of one file that suppress, in order."""
+    """The comments of one file that suppress, in order.
+
+    They are found by what they suppress, as a file may have as many of them as findings.
+    """
 
     def __init__(self, directives: Sequence[Directive]) -> None:
         self.directives = directives
-        self._by_target: dict[int | None, list[Directive]] = {}
-        for one in directives:
-            if one.wrong:
-                continue
-            lines = None if one.target is None else range(one.about or one.target, one.target + 1)
-            for target in (None,) if lines is None else lines:
-                self._by_target.setdefault(target, []).append(one)
+        self._by_code: dict[tuple[int | None, bool, str], int] = {}  # places of the first ones
+        self._noqa: dict[int | None, Directive] = {}
+        understood = [(place, one) for place, one in enumerate(directives) if not one.wrong]
+        for place, one in understood:
+            if one.how == NOQA:
+                self._noqa.setdefault(one.target, one)
+            for code in one.codes or ("",):
+                self._by_code.setdefault((one.target, one.how == NOQA, code), place)
+        spans = {(one.about, one.target) for _, one in understood if one.about and one.target}
+        self._ends = {line: end for first, end in spans for line in range(first, end or 0)}
 
     def __bool__(self) -> bool:
         return bool(self.directives)
@@ -83,21 +93,18 @@ class Suppressions:
         """
         if code in NEVER:
             return None
-        there = [*self._by_target.get(line, []), *self._by_target.get(None, [])]
-        for one in there:
-            if not one.codes:
-                fits = of_lint or one.how != NOQA
-            else:  # codes of a noqa are in capital letters
-                said = {code.upper(), *aliases} if one.how == NOQA else {code}
-                fits = not said.isdisjoint(one.codes)
-            if fits:
-                return one
+        said = [(False, ""), (False, code), *((True, one) for one in (code.upper(), *aliases))]
+        said += [(True, "")] if of_lint else []  # codes of a noqa are in capital letters
+        for target in (line, self._ends.get(line, line), None):
+            keys = ((target, *one) for one in said)
+            places = [self._by_code[key] for key in keys if key in self._by_code]
+            if places:
+                return self.directives[min(places)]
         return None
 
     def noqa_of(self, line: int) -> Directive | None:
         """Return the ``noqa`` on a line."""
-        there = self._by_target.get(line, [])
-        return next((one for one in there if one.how == NOQA), None)
+        return self._noqa.get(line) or self._noqa.get(self._ends.get(line, line))
 
 
 NONE = Suppressions(())
@@ -110,7 +117,8 @@ def read_suppressions(source: SourceFile) -> Suppressions:
         data = data.replace(b"\0", b"")
     if not any(word in data for word in _WORDS):
         return NONE
-    return Suppressions([one for comment in _comments(source) for one in _directives(comment)])
+    forms = _forms(source.language)
+    return Suppressions([one for each in _comments(source) for one in _directives(each, forms)])
 
 
 def suppressed(
@@ -127,14 +135,14 @@ def suppressed(
     known = source.suppressions
     if not (known or said):
         return list(records)
-    used: dict[Directive, set[str]] = {}
+    used: dict[int, set[str]] = {}  # by identity: to hash all codes of a comment takes long
     found: list[Record] = []
     for place, record in enumerate(records):
         one = None if said is None else said.get(place)
         if one is None and said is None and record["kind"] == "diagnostic":
             one = known.find(str(record["code"]), cast("int", record["line"]))
         if one is not None:
-            used.setdefault(one, set()).add(str(record["code"]))
+            used.setdefault(id(one), set()).add(str(record["code"]))
         found.append(record if one is None else suppression_record(record, one))
     unused = _unused(known.directives, judged, used)
     return [*found, *diagnostic_records(unused, source.lines)] if judged else found
@@ -146,12 +154,12 @@ def suppression_record(record: Record, by: Directive) -> Record:
 
 
 def _unused(
-    directives: Iterable[Directive], judged: Collection[str], used: Mapping[Directive, set[str]]
+    directives: Iterable[Directive], judged: Collection[str], used: Mapping[int, set[str]]
 ) -> Iterator[Finding]:
     rule = RULES[UNUSED_SUPPRESSION]
     for one in directives:
         looked_for = [code for code in one.codes if code in judged and code not in NEVER]
-        vain = [code for code in looked_for if code not in used.get(one, ())]
+        vain = [code for code in looked_for if code not in used.get(id(one), ())]
         if one.wrong and UNUSED_SUPPRESSION in judged:
             message = f"{one.how} is followed by codes with commas, then a colon and the reason"
         elif vain:
@@ -173,22 +181,43 @@ def _comments(source: SourceFile) -> Iterator[Comment]:
             yield Comment(number, 1, line, number)
 
 
-def _directives(comment: Comment) -> Iterator[Directive]:
+class _Forms(NamedTuple):
+    """How the comments of a language read, and where the reason of one ends."""
+
+    ignore: re.Pattern[str]
+    noqa: re.Pattern[str]
+    stop: re.Pattern[str]
+
+
+@cache
+def _forms(language: str) -> _Forms:
+    marks = _MARKS.get(language, _ANY)
+    in_lines = [r"\*"] if _SLASHES[0] in marks else []
+    ignoring = "|".join([*marks, *in_lines, *(["%"] if marks is _ANY else [])])
+    mark, noqa = rf"(?<!`)(?:{ignoring})\s*", rf"(?<!`)(?:{'|'.join(marks)})\s*{NOQA}"
+    return _Forms(
+        re.compile(rf"{mark}(?P<how>{IGNORE}(?:-next-line|-file)?)(?![\w-])"),
+        re.compile(rf"{noqa}{_CODES}\b(?P<rest>[^\n]*)", re.IGNORECASE),
+        re.compile(rf"\*/|-->|{mark}(?:{NOQA}|{IGNORE})\b"),
+    )
+
+
+def _directives(comment: Comment, forms: _Forms) -> Iterator[Directive]:
     """Yield what a comment says, by its lines."""
-    for one in _by_lines(comment):
+    for one in _by_lines(comment, forms):
         is_behind = one.how in (NOQA, IGNORE) and one.target == comment.line
         yield one._replace(about=comment.about) if is_behind else one
 
 
-def _by_lines(comment: Comment) -> Iterator[Directive]:
+def _by_lines(comment: Comment, forms: _Forms) -> Iterator[Directive]:
     line = comment.line
     for extra, said in enumerate(_LINE_END.split(comment.text)):
         first = comment.column if extra == 0 else 1
-        for match in _IGNORE.finditer(said):
-            stop = _STOP.search(said, match.end())
+        for match in forms.ignore.finditer(said):
+            stop = forms.stop.search(said, match.end())
             rest = said[match.end() : stop.start() if stop else len(said)]
             yield _ignore(match["how"], rest, line + extra, first + match.start())
-        match_noqa = _NOQA.search(said)
+        match_noqa = forms.noqa.search(said)
         if match_noqa is not None:
             yield _noqa(match_noqa, line + extra, first + match_noqa.start())
 
@@ -200,10 +229,14 @@ def _ignore(how: str, rest: str, line: int, column: int) -> Directive:
     codes = [code.strip() for code in listed.split(",")] if listed.strip() else []
     wrong = not all(map(CODE.match, codes))
     known = () if wrong else tuple(dict.fromkeys(codes))
-    return Directive(line, column, how, known, reason.strip(), target, wrong=wrong)
+    return Directive(
+        line, column, how, known, reason.strip()[:_LONGEST_REASON], target, wrong=wrong
+    )
 
 
 def _noqa(match: re.Match[str], line: int, column: int) -> Directive:
     codes = [code.upper() for code in _NOQA_CODE.findall(match["codes"] or "")]
     reason = re.split(r"\*/|-->|\s#", match["rest"])[0].strip(_SAID).removesuffix(")")
-    return Directive(line, column, NOQA, tuple(dict.fromkeys(codes)), reason, line)
+    return Directive(
+        line, column, NOQA, tuple(dict.fromkeys(codes)), reason[:_LONGEST_REASON], line
+    )

@@ -61,6 +61,14 @@ def scanned(
     return batch, batch.run("sync")
 
 
+def hidden(batch: codebatch.Batch) -> set[tuple[str, str, str]]:
+    """Path, code, and what suppresses it, of findings that are not shown."""
+    return {
+        (str(one["path"]), str(one["code"]), str(one["how"]))
+        for one in batch.records(kind="suppression")
+    }
+
+
 def found(batch: codebatch.Batch) -> set[tuple[str, str, str]]:
     return {
         (str(one["path"]), str(one["code"]), str(one["severity"]))
@@ -86,6 +94,35 @@ def test_levels_everywhere(tree: Path) -> None:
         one["fingerprint"] for one in batch.records(kind="diagnostic") if one["code"] == "L101"
     }
     assert batch.summary()["diagnostics"]["by_severity"] == {"error": 3, "info": 4}
+    assert hidden(batch) == {  # nothing is hidden without a trace
+        (path, code, "configuration") for path, code, _ in found(plain) if code in ("T100", "L004")
+    }
+
+
+def test_what_is_off_leaves_a_record(tree: Path, main: Main) -> None:
+    write_tree(tree, {"src/lib.py": "import re  # noqa: L101 for others\n"})
+    plain, _ = scanned(tree, {})
+    batch, _ = scanned(tree, {"severities": {"L1": "off"}, "per-path": {"t*": {"ignore": ["L"]}}})
+    off = {
+        ("src/app.py", "L101"),
+        ("tests/test_app.py", "L101"),
+        ("tests/unit/test_lib.py", "L101"),
+    }
+    off |= {("tests/test_app.py", "L001")}
+    by_file = ("src/lib.py", "L101", "noqa")  # which stays what it was
+    assert hidden(batch) == {by_file, *((*one, "configuration") for one in off)}
+    by = {(one["path"], one["code"]): one for one in plain.records(kind="diagnostic")}
+    for one in batch.records(kind="suppression", path="tests"):
+        before = by[one["path"], one["code"]]
+        assert one == {**before, "kind": "suppression", "how": "configuration", "reason": ""}
+    assert batch.summary()["suppressed"] == {
+        "total": 5,
+        "by_code": {"L001": 1, "L101": 4},
+        "by_how": {"configuration": 4, "noqa": 1},
+    }
+    told = main("summary", "--store", batch.path, "--batch", batch.id).out
+    assert "  suppressed by configuration 4, noqa 1\n" in told
+    assert codebatch.open_store(batch.path).verify(read_data=True).ok
 
 
 def test_levels_by_path(tree: Path) -> None:
@@ -117,6 +154,9 @@ def test_tasks_over_the_whole_batch(tree: Path) -> None:
     batch, _ = scanned(tree, values, Counted)
     counted = {one for one in found(batch) if one[1] == "W1"}
     assert counted == {("tests/test_app.py", "W1", "error")}  # of src nothing is left to count
+    assert {one for one in hidden(batch) if one[1] == "W1"} == {
+        ("tests/unit/test_lib.py", "W1", "configuration")
+    }
 
 
 def test_processes_apply_them_as_well(tree: Path) -> None:

@@ -84,6 +84,14 @@ def test_which_comments_suppress(text: str, found: list[tuple[Any, ...]]) -> Non
         ("a.ts", f"`\n// codebatch-ignore-next-line L003\n`\n{LONG}\n"),
         ("a.py", f"{LONG}  # not a codebatch-ignore L003\n"),
         ("a.md", "| noqa | `codebatch-ignore L001` | \n"),
+        ("a.md", f"Write `# codebatch-ignore-file`, `<!-- codebatch-ignore-file -->`. {LONG}\n"),
+        ("a.md", f'Say "# noqa" here. {LONG}\n'),
+        ("a.rst", f"Write ``# noqa`` {LONG}\n"),
+        ("a.py", f"{LONG}  # unused; noqa would be wrong\n"),
+        ("a.py", f"{LONG}  # see http://noqa.example -- noqa\n"),
+        ("a.py", f"def f(:\n{LONG}  # see http://noqa.example\n"),
+        ("a.ts", f"{LONG.replace('x', 'let x')}  // see https://noqa.example # noqa\n"),
+        ("a.c", f"// see http://noqa.example {LONG}\n"),
     ],
 )
 def test_what_is_no_comment_suppresses_nothing(path: str, text: str) -> None:
@@ -99,6 +107,8 @@ def test_what_is_no_comment_suppresses_nothing(path: str, text: str) -> None:
         ("a.tsx", "{}  // codebatch-ignore L003: as it is\n"),
         ("a.jsx", "/* codebatch-ignore-file L003: as it is\n*/ {}\n"),
         ("a.c", "{} // codebatch-ignore L003: as it is\n"),
+        ("a.c", "{} default:// codebatch-ignore L003: as it is\n"),
+        ("a.rst", ".. codebatch-ignore-next-line L003: as it is\n{}\n"),
         ("a.c", "/*\n * codebatch-ignore-file L003: as it is\n */\n{}\n"),
         ("a.lua", "{} -- codebatch-ignore L003: as it is\n"),
         ("a.html", "<!-- codebatch-ignore-next-line L003: as it is -->\n{}\n"),
@@ -226,6 +236,28 @@ def test_long_lines_take_no_longer_than_they_are(text: str) -> None:
     assert source.suppressions.directives
 
 
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("'''\n" + "a\n" * 20_000 + "'''  " + "# codebatch-ignore L001 " * 3_000 + "\n", 1),
+        ("# codebatch-ignore-file X1\n" * 10_000 + "x \n" * 5_000, 5_000),
+        ("# codebatch-ignore-file " + "X1, " * 20_000 + "L001\n" + "x \n" * 5_000, 5_000),
+        ("# codebatch-ignore-file L001: " + "a" * 100_000 + "\n" + "x \n" * 5_000, 5_000),
+    ],
+)
+def test_many_comments_and_findings_take_no_longer_than_both(text: str, findings: int) -> None:
+    records = run_task("lint", text, config={"rules": ["L001"]})
+    assert len(records) == findings
+    assert all(len(str(one.get("reason", ""))) <= 500 for one in records)
+
+
+def test_lines_of_a_comment_are_those_of_the_file() -> None:
+    ends = "\f\v\x1c\x85\u2028"
+    text = f"/* x{ends}\n * codebatch-ignore-next-line L001\n */   \nconst a = 1;   \n"
+    found = linted(text, "b.ts", rules=["L001"])
+    assert [(one[1], len(one) > 2) for one in found] == [(3, True), (4, False)]
+
+
 WORDS = st.sampled_from(
     ["#", "//", "/*", "*/", "noqa", "codebatch-ignore", "-file", ":", "L101", ",", " ", "\n", "\r"]
 )
@@ -245,7 +277,11 @@ def test_a_batch_counts_what_is_suppressed(tmp_path: Path, main: Main) -> None:
     )
     batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
     summary = batch.summary()
-    assert summary["suppressed"] == {"total": 2, "by_code": {"L101": 2}}
+    assert summary["suppressed"] == {
+        "total": 2,
+        "by_code": {"L101": 2},
+        "by_how": {FILE: 1, "noqa": 1},
+    }
     assert summary["diagnostics"]["by_code"] == {"L101": 1}
     where = ("--store", batch.path)
     assert "  suppressed    2: L101 2\n" in main("summary", *where).out

@@ -50,6 +50,7 @@ def _summary_lines(call: Call, document: dict[str, Any]) -> Iterator[str]:
         ("findings", found["total"], found["by_severity"]),
         ("by code", None, found["by_code"]),
         ("suppressed", hidden["total"] or None, hidden["by_code"]),
+        ("suppressed by", None, hidden["by_how"]),
         ("not looked at", None, document["skipped"]["by_reason"]),
         ("left out", None, document["skipped"]["left_out"] or {}),
     ):
