@@ -92,18 +92,18 @@ class Config:
         return () if self.file is None or self.file.is_named else (*ways_out(self.file.path),)
 
     def patterns(self, root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
-        """Return ``include`` and ``exclude`` for a tree at ``root``: none where it is elsewhere.
-        `ConfigInvalidError` where nothing of the tree is included.
+        """Return ``include`` and ``exclude`` for a tree at ``root``, relative to it where that is
+        elsewhere. `ConfigInvalidError` where nothing of the tree is included.
         """
         include = self._rebased(self.values.get("include", ()), root)
-        if include == [] and self.values.get("include"):
+        if not include and self.values.get("include"):
             raise ConfigInvalidError(
                 f"{self.where}: include has nothing of {os.fspath(root)}",
                 hints=["say what to take: --include '*'"],
             )
-        return include or [], self._rebased(self.values.get("exclude", ()), root) or []
+        return include, self._rebased(self.values.get("exclude", ()), root)
 
-    def _rebased(self, patterns: Iterable[str], root: str | os.PathLike[str]) -> list[str] | None:
+    def _rebased(self, patterns: Iterable[str], root: str | os.PathLike[str]) -> list[str]:
         if self.file is None:
             return list(patterns)
         return rebased(patterns, os.path.realpath(self.folder), os.path.realpath(root))

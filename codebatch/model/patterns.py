@@ -45,15 +45,15 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def rebased(patterns: Iterable[str], folder: str, root: str) -> list[str] | None:
-    """Return patterns of ``folder`` as they are for a tree at ``root``; None where neither folder
-    is in the other. Both are real paths.
+def rebased(patterns: Iterable[str], folder: str, root: str) -> list[str]:
+    """Return patterns of ``folder`` as they are for a tree at ``root``, both real paths; as they
+    stand where neither folder is in the other: the tree is another copy, or has no folder.
 
     One that does not reach into the tree has no counterpart; one that has all of it becomes ``*``.
     """
     within = os.path.commonpath([folder, root])
     if within not in (folder, root):
-        return None
+        return list(patterns)
     way = [part for part in os.path.relpath(folder, root).split(os.sep) if part != os.curdir]
     if root == within:
         return [_lengthened(pattern, way) for pattern in patterns]

@@ -40,14 +40,16 @@ class Policy(Settings):
         return replace(self, given=merged)
 
     def at(self, root: str | None) -> Policy:
-        """Return the policy for a tree whose root is a folder, where that is known."""
+        """Return the policy for a tree whose root is a folder, where that is known. In a tree that
+        is elsewhere, patterns are relative to its root.
+        """
         if root is None or self.folder is None or not self.levels.per_path:
             return self
         folder, top = os.path.realpath(self.folder), os.path.realpath(root)
         per_path = tuple(
             (one, levels)
             for pattern, levels in self.levels.per_path
-            for one in rebased([pattern], folder, top) or ()
+            for one in rebased([pattern], folder, top)
         )
         return replace(self, levels=replace(self.levels, per_path=per_path), folder=root)
 

@@ -241,6 +241,20 @@ def test_levels_of_a_file_hold_for_every_root(
     assert "levels" in page
 
 
+def test_levels_of_a_file_hold_in_trees_elsewhere(
+    tree: Path, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that a tree was taken of is no part of what is said of it."""
+    here = write_tree(
+        tree.parent / "here",
+        {"codebatch.toml": 'exclude = ["/tests/"]\n[per-path."/src/lib.py"]\nignore = ["L101"]\n'},
+    )
+    monkeypatch.chdir(here)
+    assert main("scan", tree, "--scheduler", "sync").code == 0
+    rows = json.loads(main("errors", "--code", "L101", "--json").out)
+    assert [row["path"] for row in rows] == ["src/app.py"]
+
+
 @pytest.mark.parametrize(
     "pattern",
     [

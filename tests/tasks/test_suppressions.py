@@ -84,9 +84,6 @@ def test_which_comments_suppress(text: str, found: list[tuple[Any, ...]]) -> Non
         ("a.ts", f"`\n// codebatch-ignore-next-line L003\n`\n{LONG}\n"),
         ("a.py", f"{LONG}  # not a codebatch-ignore L003\n"),
         ("a.md", "| noqa | `codebatch-ignore L001` | \n"),
-        ("a.md", f"Write `# codebatch-ignore-file`, `<!-- codebatch-ignore-file -->`. {LONG}\n"),
-        ("a.md", f'Say "# noqa" here. {LONG}\n'),
-        ("a.rst", f"Write ``# noqa`` {LONG}\n"),
         ("a.py", f"{LONG}  # unused; noqa would be wrong\n"),
         ("a.py", f"{LONG}  # see http://noqa.example -- noqa\n"),
         ("a.py", f"def f(:\n{LONG}  # see http://noqa.example\n"),
@@ -108,7 +105,6 @@ def test_what_is_no_comment_suppresses_nothing(path: str, text: str) -> None:
         ("a.jsx", "/* codebatch-ignore-file L003: as it is\n*/ {}\n"),
         ("a.c", "{} // codebatch-ignore L003: as it is\n"),
         ("a.c", "{} default:// codebatch-ignore L003: as it is\n"),
-        ("a.rst", ".. codebatch-ignore-next-line L003: as it is\n{}\n"),
         ("a.c", "/*\n * codebatch-ignore-file L003: as it is\n */\n{}\n"),
         ("a.lua", "{} -- codebatch-ignore L003: as it is\n"),
         ("a.html", "<!-- codebatch-ignore-next-line L003: as it is -->\n{}\n"),
@@ -119,6 +115,22 @@ def test_what_is_no_comment_suppresses_nothing(path: str, text: str) -> None:
 def test_comments_of_languages(path: str, text: str) -> None:
     found = linted(text.format(LONG.replace("x", "let x") if path == "a.tsx" else LONG), path)
     assert [(one[0], one[3]) for one in found if len(one) > 2] == [("L003", "as it is")]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "is_suppressed"),
+    [
+        ("a.md", "Write `# codebatch-ignore-file L001` to hide all. ", False),
+        ("a.md", "Write `<!-- codebatch-ignore L001 -->` to hide one. ", False),
+        ("a.md", 'Say "# noqa" here. ', False),
+        ("a.md", "<!-- codebatch-ignore L001 --> ", True),
+        ("a.rst", "Write ``# noqa``. ", False),
+        ("a.rst", ".. codebatch-ignore L001: so ", True),
+    ],
+)
+def test_prose_about_comments_is_none(path: str, text: str, is_suppressed: bool) -> None:
+    (found,) = linted(text + "\n", path, rules=["L001"])
+    assert (found[0], len(found) > 2) == ("L001", is_suppressed)
 
 
 def test_a_comment_behind_a_string_is_about_all_its_lines() -> None:
