@@ -292,15 +292,14 @@ class Batch(Results):
         `Store.check`: ``create`` makes it, ``update`` adds findings that are not in it and drops
         entries that stand for none any more, ``prune`` only drops.
 
+        Paths are relative to the folder of the file where the tree is in that, and to the tree
+        elsewhere. No entry is dropped that was not looked for: of other folders, of files that
+        include and exclude have left out, or of rules that the batch does not ask for.
+
         What adds to it also has the ``.gitattributes`` beside it, inside of a work tree of git, say
         that lines of both sides are kept where it is merged, unless ``attributes`` is false.
         """
-        status = self.load_status()
-        comparisons.check_done(status)
-        findings = [*self.records(kind="diagnostic")]
-        return baselines.change_baseline(
-            os.fspath(file), change, self.id, findings, attributes=attributes
-        )
+        return baselines.change_baseline(os.fspath(file), change, self, attributes=attributes)
 
     @of_batch
     def explain(self, task: str, path: PathLike) -> Document:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from codebatch.api.baselines import BaselineOf
 from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import IdLike, PathLike, id_of
 from codebatch.api.snapshots import Snapshot
-from codebatch.compare.baseline import (
-    Baseline,
-    Entry,
-    entry_of,
-    read_baseline,
-    stale_entries,
-)
+from codebatch.compare.baseline import Baseline, Entry, entry_of, read_baseline
 from codebatch.compare.diff import ADDED, Finding, improvements, place_key, regressions
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
@@ -29,9 +24,10 @@ from codebatch.model.errors import (
     SourceNotFoundError,
 )
 from codebatch.model.records import DONE, SEVERITIES
+from codebatch.plan.policy import Policy
 from codebatch.query.filters import RecordFilter
 from codebatch.runtime.lazy import lazy
-from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
+from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, part, resolve
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, expecting
 
 if TYPE_CHECKING:
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from codebatch.compare import compare as comparisons
     from codebatch.export import links
     from codebatch.plan.policy import Settings
-    from codebatch.snapshot import selection, take
+    from codebatch.snapshot import selection
     from codebatch.snapshot.git import base as bases
     from codebatch.snapshot.git import history
 else:
@@ -52,6 +48,8 @@ else:
     selection = lazy("codebatch.snapshot.selection")
 
 _DIAGNOSTIC = "diagnostic"
+# Options of what of a tree is taken; the others are those of a run.
+_TREE = frozenset({"include", "exclude", "ignore", "max_file_bytes", "on_files"})
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class CheckReport:
     batch ``base``, and without those that a baseline file has; ``base`` is None where only such a
     file is compared with, ``base_commit`` where the base is none of git.
 
-    ``unchanged`` counts the other findings of the head. ``stale`` are entries of the file that
-    stand for nothing any more.
+    ``unchanged`` counts the other findings of the head, ``suppressed`` those of the base that a
+    comment suppresses now. ``stale`` are entries of the file that stand for nothing any more.
     """
 
     base: str | None
@@ -69,6 +67,7 @@ class CheckReport:
     new: tuple[Finding, ...]
     fixed: tuple[Finding, ...]
     unchanged: int
+    suppressed: int = 0
     stale: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
     base_commit: str | None = None
@@ -104,6 +103,7 @@ class CheckReport:
             "summary": {
                 "new": len(self.new),
                 "fixed": len(self.fixed),
+                "suppressed": self.suppressed,
                 "unchanged": self.unchanged,
                 "stale": len(self.stale),
                 "by_severity": dict(sorted(self.counts().items())),
@@ -132,8 +132,8 @@ def check(  # noqa: PLR0913 - what is compared, and how it is shown
 ) -> CheckReport:
     """Return what is new in a directory since ``base``: a revision of git, a name, a snapshot, or a
     batch, whose tree is what counts: the pipeline is run over it and over the directory, as far as
-    that has not been done before. The directory is taken as it is, as it is ``staged``, or as it
-    was at a revision ``rev``.
+    that has not been done before, and of both over the same part. The directory is taken as it is,
+    as it is ``staged``, or as it was at a revision ``rev``.
 
     Findings in the file ``baseline`` are not new. With it alone, there is no base. With neither,
     the base is what the build of a pull request names in ``environ`` (``os.environ``), else where
@@ -145,51 +145,56 @@ def check(  # noqa: PLR0913 - what is compared, and how it is shown
     """
     environ = os.environ if environ is None else environ
     known = None if baseline is None else read_baseline(os.fspath(baseline))
-    tree, _ = selection.select(root)
-    found, against = _Base(), None
+    tree, chosen = selection.select(root, *(options.get(n, ()) for n in ("include", "exclude")))
+    settings = options.get("settings")
+    if isinstance(settings, Policy):  # both sides are judged as the head is
+        options["settings"] = replace(settings.at(os.fspath(tree)), folder=None)
+    found = None
     if base is not None or known is None:
         found = _find_base(store, root, base, environ)
-        against = _run_base(store, root, found, options)
-    head = finished_batch(store, root, staged=staged, rev=rev, **options)
+    taken = snapshot_of(store, root, staged=staged, rev=rev, **options)
+    against = None if found is None else _run_base(store, root, found, taken, options)
+    head = finished_batch(store, taken, **options)
     link_base = link_base or links.link_base_of(environ, head.asking.checkout.commit)
-    return _report(head, against, found, known, folder=_folder_of(tree), link_base=link_base)
+    places = {"folder": _folder_of(tree), "link_base": link_base}
+    file = None if known is None else BaselineOf(known, os.fspath(baseline or ""), tree)
+    report = _report(head, against, found, file and file.of_tree(), **places)
+    stale = () if file is None else file.stale(head, head.records(kind=_DIAGNOSTIC), chosen)
+    return replace(report, stale=tuple(stale), notes=(*_left_out(taken), *report.notes))
 
 
-def finished_batch(  # noqa: PLR0913 - the options of a scan
+def snapshot_of(
     store: Store,
-    tree: PathLike | Snapshot,
+    root: PathLike,
     *,
     staged: bool = False,
     rev: str | None = None,
+    **options: Any,
+) -> Snapshot:
+    """Return a snapshot of a directory by the options of a scan, of which those of the run say
+    nothing here; ``on_files`` is told of files as they are taken.
+    """
+    chosen = {name: value for name, value in options.items() if name in _TREE}
+    progress = chosen.pop("on_files", None)
+    return store.snapshot(root, staged=staged, rev=rev, progress=progress, **chosen)
+
+
+def finished_batch(
+    store: Store,
+    snapshot: Snapshot,
+    *,
     pipeline: PipelineLike | None = None,
     tasks: Sequence[TaskLike] = (),
     settings: Settings | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    ignore: bool = True,
-    max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
-    on_files: take.Progress | None = None,
-    **run: Any,
+    **options: Any,
 ) -> Batch:
-    """Return the batch of a pipeline over a directory, which a snapshot is taken of, or over a
-    snapshot, run unless it is done; `ShardFailedError` where shards of it fail. ``on_files`` is
-    told of files as they are taken; ``run`` are options of `Batch.run`.
+    """Return the batch of a pipeline over a snapshot, run by the options of a scan unless it is
+    done; `ShardFailedError` where shards of it fail.
     """
-    if not isinstance(tree, Snapshot):
-        tree = store.snapshot(
-            tree,
-            include=include,
-            exclude=exclude,
-            ignore=ignore,
-            max_file_bytes=max_file_bytes,
-            progress=on_files,
-            staged=staged,
-            rev=rev,
-        )
-    batch = store.batch(tree, pipeline, tasks=tasks, settings=settings)
+    batch = store.batch(snapshot, pipeline, tasks=tasks, settings=settings)
     if batch.load_status().status == DONE:
         return batch
-    report = batch.run(**run)
+    report = batch.run(**{name: value for name, value in options.items() if name not in _TREE})
     if report.status != DONE:
         failed, total = report.shards["failed"], report.shards["total"]
         why = f": {report.errors[0]['message']}" if report.errors else ""
@@ -201,11 +206,14 @@ def finished_batch(  # noqa: PLR0913 - the options of a scan
 
 
 class _Base(NamedTuple):
-    """The tree to compare with, a snapshot or a commit of the directory's repository, in words."""
+    """The tree to compare with, in words: a snapshot of a tree at ``source``, or a commit of the
+    directory's repository; neither where that has none yet.
+    """
 
-    snapshot: Snapshot | None = None
+    words: str
     commit: str | None = None
-    words: str = ""
+    snapshot: Snapshot | None = None
+    source: str | None = None
 
 
 def _find_base(
@@ -221,7 +229,8 @@ def _find_base(
         else:
             words = id_of(base)
             with history.open_history(here) as repository:
-                commit = repository.require(words).hash
+                is_unborn = words in ("HEAD", "@") and repository.head().commit is None
+                commit = None if is_unborn else repository.require(words).hash
     except RepositoryNotFoundError as error:
         named = "no --base is given" if base is None else f"the store has no {id_of(base)}"
         raise BaseNotFoundError(
@@ -232,19 +241,49 @@ def _find_base(
     except RevisionNotFoundError as error:
         hints = [*error.hints, "or a name in the store: codebatch names"]
         raise RevisionNotFoundError(error.message, hints=hints) from error
-    return _Base(None, commit, f"{words}, commit {commit[:12]}")
+    if commit is None:
+        return _Base(bases.NO_COMMIT)
+    return _Base(f"{words}, commit {commit[:12]}", commit)
 
 
 def _run_base(
-    store: Store, root: PathLike, base: _Base, options: Mapping[str, Any]
+    store: Store, root: PathLike, base: _Base, head: Snapshot, options: Mapping[str, Any]
 ) -> Batch | None:
-    """Return the finished batch of a base; None where a commit has no such folder."""
-    if base.snapshot is not None:
-        return finished_batch(store, base.snapshot, **options)
+    """Return the finished batch of a base; None where it has no such folder."""
+    if base.snapshot is None and base.commit is None:
+        return None
     try:
-        return finished_batch(store, root, rev=base.commit, **options)
+        if base.snapshot is None:
+            taken = snapshot_of(store, root, rev=base.commit, **options)
+        else:
+            taken = _part_of(store, root, base, base.snapshot, head, options)
     except SourceNotFoundError:
         return None
+    return finished_batch(store, taken, **options)
+
+
+def _part_of(
+    store: Store,
+    root: PathLike,
+    base: _Base,
+    snapshot: Snapshot,
+    head: Snapshot,
+    options: Mapping[str, Any],
+) -> Snapshot:
+    """Return what is to be compared with of a base in the store."""
+    patterns = (options.get(name, ()) for name in ("include", "exclude"))
+    tree, chosen = selection.select(root, *patterns)
+    result = part.take_part(
+        store.directory,
+        snapshot.id,
+        base.source,
+        tree,
+        selection=chosen,
+        max_file_bytes=options.get("max_file_bytes", DEFAULT_MAX_FILE_BYTES),
+        beside=head.files,
+    )
+    # Of a tree that is all of it, the store keeps where it was taken.
+    return Snapshot(store.directory, result.id, None if result.id == snapshot.id else result)
 
 
 def _find_in_store(store: Store, base: IdLike) -> _Base | None:
@@ -260,9 +299,22 @@ def _find_in_store(store: Store, base: IdLike) -> _Base | None:
         is_batch = True
     words = text if named is None else f"{text} ({named})"
     if is_batch:
-        plan = store.directory.batches.load_plan(store.find_batch(text).id)
-        text = plan.snapshot_id
-    return _Base(store.find_snapshot(text), words=words)
+        batch = store.find_batch(text)
+        snapshot = store.find_snapshot(store.directory.batches.load_plan(batch.id).snapshot_id)
+        return _Base(words, None, snapshot, batch.asking.checkout.source)
+    snapshot = store.find_snapshot(text)
+    return _Base(words, None, snapshot, snapshot.asking.checkout.source)
+
+
+def _left_out(head: Snapshot) -> Iterator[str]:
+    """Yield what to say where little of a tree is looked at."""
+    assert head.taken is not None  # noqa: S101 - it was taken just now
+    number = len(part.patterns_left_out(head.taken.skipped))
+    if number:
+        paths = "file or folder" if number == 1 else "files and folders"
+        yield f"include and exclude leave out {number:,} {paths}"
+    if not head.taken.file_count:
+        yield "there is no file to look at"
 
 
 def _folder_of(tree: PathLike) -> str:
@@ -278,15 +330,15 @@ def _folder_of(tree: PathLike) -> str:
 
 
 def _report(
-    head: Batch, against: Batch | None, base: _Base, known: Baseline | None, **places: Any
+    head: Batch, against: Batch | None, base: _Base | None, known: Baseline | None, **places: Any
 ) -> CheckReport:
     """Compare the head with a base and with what is known."""
     status = head.load_status()
     old, found, fixed, notes = None, None, list[Finding](), tuple[str, ...]()
-    every = [*head.records(kind=_DIAGNOSTIC)] if known is not None or against is None else []
     if against is None:
-        if base.commit is not None:
+        if base is not None and base.words != bases.NO_COMMIT:
             notes = ("the base has no such folder: all is new",)
+        every = head.records(kind=_DIAGNOSTIC)
         new = [Finding(ADDED, record) for record in sorted(every, key=place_key)]
     else:
         old = against.load_status()
@@ -303,10 +355,11 @@ def _report(
         tuple(new),
         tuple(fixed),
         status.counts().by_kind.get(_DIAGNOSTIC, 0) - len(new),
-        () if known is None else tuple(stale_entries(known, every)),
+        0 if found is None else len(found.diff.suppressed),
+        (),
         notes,
-        base.commit,
-        base.words,
+        base.commit if base else None,
+        base.words if base else "",
         exports.Selection(
             head.directory,
             status,

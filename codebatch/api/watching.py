@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.compare import compare as comparisons
     from codebatch.compare import diff
+    from codebatch.maintenance import remove as removal
     from codebatch.snapshot import selection
     from codebatch.snapshot import watching as trees
 else:
     diff = lazy("codebatch.compare.diff")
+    removal = lazy("codebatch.maintenance.remove")
     selection = lazy("codebatch.snapshot.selection")
     trees = lazy("codebatch.snapshot.watching")
 
@@ -129,12 +131,17 @@ class _Following:
         return change
 
     def remove_passed(self) -> None:
-        """Remove the batches between the first and the last one, and their snapshots."""
+        """Remove the batches between the first and the last one, and their snapshots, with what
+        these leave on disk.
+        """
         kept = []
         for batch, snapshot in self._passed:
             is_last = self._snapshot is None or snapshot.id == self._snapshot.id
             if is_last or batch == self._done or not self._is_removed(batch, snapshot):
                 kept.append((batch, snapshot))
+        if len(kept) < len(self._passed):
+            with contextlib.suppress(LockedError):  # the next time, then
+                removal.delete_removed(self._scan.store.directory)
         self._passed = kept
 
     def _is_removed(self, batch: Batch, snapshot: Snapshot) -> bool:

@@ -5,8 +5,9 @@ in it: they would change with every edit, and two branches could not both change
 stands for the finding of that code on a line of that text, whichever task reports it; fingerprints
 number equal findings of a file, so that each has its own.
 
-A path may have any bytes: control characters, backslashes, what is not UTF-8 and a space at the end
-are spelled ``\uXXXX``. Lines that start with ``#``, empty lines, the order and repeated lines mean
+A path is relative to the folder of the file where the tree is in that, else to the tree. It may
+have any bytes: control characters, backslashes, what is not UTF-8 and a space at the end are
+spelled ``\uXXXX``. Lines that start with ``#``, empty lines, the order and repeated lines mean
 nothing to a reader: they are what a merge by lines leaves.
 """
 
@@ -19,7 +20,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from codebatch.compare.diff import UNREAD
 from codebatch.model.digest import Document
 from codebatch.model.errors import BaselineInvalidError
 from codebatch.model.records import Record, path_key
@@ -82,15 +82,6 @@ def entries_of(records: Iterable[Record]) -> Baseline:
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """Return entries in the order of paths."""
     return sorted(entries, key=lambda entry: (path_key(entry.path), entry.code, entry.fingerprint))
-
-
-def stale_entries(baseline: Baseline, records: Iterable[Record]) -> list[Entry]:
-    """Return the entries of which none of all findings of a tree is left, in the order of paths. In
-    a file that cannot be looked at any more (`UNREAD`), findings were not looked for.
-    """
-    found = entries_of(records)
-    unread = {entry.path for entry in found if entry.code in UNREAD}
-    return in_order(entry for entry in baseline - found if entry.path not in unread)
 
 
 def read_baseline(name: str) -> Baseline:

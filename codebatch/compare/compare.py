@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from codebatch.compare.diff import RecordDiff, diff_records
+from codebatch.compare.diff import RecordDiff, diff_records, newly_suppressed
 from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
@@ -60,7 +60,15 @@ def compare_batches(
         {**own_fields(a.plan.tasks), **own_fields(b.plan.tasks)},
     )
     renames = [rename for rename in renames if any(map(filters.matches_path, rename))]
-    complete = replace(diff, unchanged=diff.unchanged + sum(equal.values()))
+    comments = replace(filters, kind="suppression")
+    suppressed = newly_suppressed(
+        diff.removed,
+        _records(store, a, tasks, equal, comments, new_names),
+        _records(store, b, tasks, equal, comments, old_names),
+        new_names,
+    )
+    unchanged = diff.unchanged + sum(equal.values())
+    complete = replace(diff, unchanged=unchanged, suppressed=suppressed)
     return Comparison(
         *(a.batch_id, b.batch_id, complete, tuple(renames), tuple(_notes(a, b))),
         new_files=frozenset(new.keys() - old.keys() - old_names.keys()),

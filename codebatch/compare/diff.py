@@ -70,7 +70,8 @@ class ChangedRecord(NamedTuple):
 class RecordDiff:
     """The changes, each in path order, and how many records are unchanged.
 
-    ``broken`` holds the new paths of files that could be looked at before and cannot any more.
+    ``broken`` holds the new paths of files that could be looked at before and cannot any more,
+    ``suppressed`` the findings among ``removed`` that a comment suppresses now.
     """
 
     added: tuple[Record, ...]
@@ -78,6 +79,7 @@ class RecordDiff:
     changed: tuple[ChangedRecord, ...]
     unchanged: int
     broken: frozenset[str]
+    suppressed: tuple[Record, ...] = ()
 
 
 class Finding(NamedTuple):
@@ -119,15 +121,38 @@ def regressions(diff: RecordDiff) -> list[Finding]:
 def improvements(diff: RecordDiff, renames: Mapping[str, str]) -> list[Finding]:
     """Findings that are gone, and findings whose severity fell.
 
-    The findings of a file that no longer parses are not gone: they were not looked for.
+    The findings of a file that no longer parses are not gone: they were not looked for. Nor are
+    those that a comment suppresses now.
     """
+    apart = set(map(id, diff.suppressed))
     gone = [
         Finding(REMOVED, record)
         for record in diff.removed
-        if _is_diagnostic(record) and _new_path(record, renames) not in diff.broken
+        if _is_diagnostic(record)
+        and id(record) not in apart
+        and _new_path(record, renames) not in diff.broken
     ]
     fallen = [Finding(SEVERITY, c.new) for c in diff.changed if _rise(c) < 0]
     return sorted(gone + fallen, key=lambda finding: place_key(finding.record))
+
+
+def newly_suppressed(
+    removed: Iterable[Record],
+    old: Iterable[Record],
+    new: Iterable[Record],
+    renames: Mapping[str, str],
+) -> tuple[Record, ...]:
+    """Return the findings among ``removed`` that ``new`` suppressions, beyond ``old`` ones, are of.
+    A comment changes the text of its line and so the fingerprint: what is said is compared.
+    """
+    more = Counter(_said(one, {}) for one in new) - Counter(_said(one, renames) for one in old)
+    found = []
+    for record in filter(_is_diagnostic, removed):
+        said = _said(record, renames)
+        if more[said] > 0:
+            more[said] -= 1
+            found.append(record)
+    return tuple(found)
 
 
 def severity_rank(severity: object) -> int:
@@ -190,6 +215,11 @@ def _paths_with_errors(records: Mapping[Identity, Record]) -> frozenset[str]:
         for identity, record in records.items()
         if _is_diagnostic(record) and record["code"] in UNREAD
     )
+
+
+def _said(record: Record, renames: Mapping[str, str]) -> Identity:
+    names = ("task_id", "code", "message")
+    return (_new_path(record, renames), *(record[name] for name in names))
 
 
 def _is_diagnostic(record: Record) -> bool:

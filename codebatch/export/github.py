@@ -22,7 +22,7 @@ from codebatch.export.results import (
     severity_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
-from codebatch.export.text import log_text
+from codebatch.export.text import log_text, short_text
 from codebatch.model.records import SEVERITIES
 from codebatch.query.rules import rule_of
 from codebatch.tasks.rules import Rule
@@ -73,5 +73,5 @@ def _annotation(selection: Selection, result: Result, rule: Rule) -> str:
         for name, value in properties.items()
     )
     texts = filter(None, (record["message"], rule.help, rule.link))
-    message = "\n".join(map(log_text, texts)).translate(_ESCAPED_DATA)
+    message = "\n".join(map(short_text, texts)).translate(_ESCAPED_DATA)
     return f"::{_COMMANDS[severity_of(result)]} {words}::{message}"

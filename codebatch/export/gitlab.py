@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from codebatch.export.results import Result, load_results, place_of, severity_of
 from codebatch.export.selection import ExportReport, Selection
-from codebatch.export.text import unicode_text
+from codebatch.export.text import log_text, short_text
 from codebatch.model.digest import DIGEST_PREFIX, canonical_json, numbered_digests
 
 _SEVERITIES = {"error": "major", "warning": "minor", "info": "info"}
@@ -39,12 +39,12 @@ def write_gitlab(selection: Selection, stream: BinaryIO) -> ExportReport:
 def _finding(selection: Selection, result: Result, fingerprint: str) -> dict[str, object]:
     record = result.record
     return {
-        "description": unicode_text(record["message"]),
+        "description": short_text(record["message"]),
         "check_name": record["code"],
         "fingerprint": fingerprint,
         "severity": _SEVERITIES[severity_of(result)],
         "location": {
-            "path": unicode_text(selection.place_of(record)),
+            "path": log_text(selection.place_of(record)),
             "lines": {"begin": record["line"]},
         },
     }

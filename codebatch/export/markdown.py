@@ -25,12 +25,11 @@ from codebatch.export.results import (
     relevance_of,
 )
 from codebatch.export.selection import ExportReport, Selection, severity_words
-from codebatch.export.text import line_text, path_uri
+from codebatch.export.text import line_text, path_uri, short_text
 from codebatch.model.records import Record
 
 MAX_CHARACTERS = 65_536
 _RESERVE = 1_000  # for the head, and for the line that says what is left out
-_LONGEST_MESSAGE = 500
 _TICKS = re.compile("`+")
 
 
@@ -75,7 +74,8 @@ def _head(results: Results, news: Sequence[Result], there: int) -> Iterator[str]
     yield f"### CodeBatch: {len(news):,} {what}{'' if len(news) == 1 else 's'}"
     parts = [severity_words(count_severities(news))] if news else []
     if compared:
-        parts.append(f"{results.fixed:,} fixed, {there - len(news):,} as before")
+        hidden = f"{results.suppressed:,} suppressed, " if results.suppressed else ""
+        parts.append(f"{results.fixed:,} fixed, {hidden}{there - len(news):,} as before")
     if parts:
         yield from ("", "; ".join(parts))
 
@@ -97,10 +97,8 @@ def _line(selection: Selection, record: Record) -> str:
     if selection.link_base is not None:
         uri = path_uri(selection.place_of(record))
         place = f"[{place}]({selection.link_base}/{uri}#L{record['line']})"
-    message = line_text(record["message"])
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]} ..."
-    return f"- {record['severity']} {_code(record['code'])} {place}: {_code(message)}"
+    message = _code(short_text(record["message"]))
+    return f"- {record['severity']} {_code(record['code'])} {place}: {message}"
 
 
 def _code(value: object) -> str:

@@ -50,7 +50,7 @@ class Result(NamedTuple):
 class Results:
     """All findings of a selection, lazily, the rules that there are, by code, what limits the
     comparison with the base, whether there is any, and how many findings of the base are gone, or
-    less severe.
+    less severe, and how many are suppressed now.
     """
 
     each: Iterator[Result]
@@ -58,6 +58,7 @@ class Results:
     notes: tuple[str, ...] = ()
     is_compared: bool = False
     fixed: int = 0
+    suppressed: int = 0
 
 
 def load_results(selection: Selection) -> Results:
@@ -81,8 +82,9 @@ def load_results(selection: Selection) -> Results:
     rules = {**rules_of(findings.base.plan), **rules_of(findings.batch_status.plan)}
     compared = _compared(findings, findings.base, found)
     fixed = sum(findings.takes(one.record) for one in improvements(found.diff, found.rename_map))
+    suppressed = sum(map(findings.takes, found.diff.suppressed))
     each = _without_known(compared, findings.baseline)
-    return Results(each, rules, found.notes, is_compared=True, fixed=fixed)
+    return Results(each, rules, found.notes, is_compared=True, fixed=fixed, suppressed=suppressed)
 
 
 def place_of(result: Result) -> Key:

@@ -10,11 +10,11 @@ import re
 from urllib.parse import quote
 
 from codebatch.model.records import path_key
+from codebatch.model.unseen import UNSEEN
 
 # All but line ends and tabs: what could steer the terminal a log is shown on.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROL = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{UNSEEN}\ud800-\udfff]")
+_LONGEST_MESSAGE = 500
 _LINE_ENDS = str.maketrans({"\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
@@ -33,6 +33,12 @@ def line_text(value: object) -> str:
     for a command of its own wherever it stands.
     """
     return log_text(value).translate(_LINE_ENDS).replace("##[", r"##\x5b")
+
+
+def short_text(value: object) -> str:
+    """The text as `log_text`, and cut where it is too long for people."""
+    text = log_text(value)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} ..."
 
 
 def path_uri(path: str) -> str:

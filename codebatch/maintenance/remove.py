@@ -22,10 +22,10 @@ from codebatch.model.errors import (
 )
 from codebatch.snapshot.resolve import find_batch, find_snapshot
 from codebatch.store import Door, StoreDirectory
-from codebatch.store.inventory import files_below, users_of
-from codebatch.store.leases.leases import refuse_beside, runs_of
+from codebatch.store.inventory import files_below, removed_folders, users_of
+from codebatch.store.leases.leases import live_leases, refuse_beside, runs_of
 from codebatch.store.leases.lock import maintenance_lock
-from codebatch.store.removal import put_back, set_aside
+from codebatch.store.removal import put_back, remove_tree, removed_at_ns, set_aside
 
 _NAMED = 3
 
@@ -73,6 +73,19 @@ def remove_snapshots(
     }
     refusal, missing = _refuse_in_use, SnapshotNotFoundError
     return _remove(store, "snapshot rm", found, refusal, missing, dry_run, wait_seconds)
+
+
+def delete_removed(store: StoreDirectory) -> None:
+    """Delete what removed snapshots and batches have left on disk, but for what somebody at work
+    may rely on; `LockedError` where another command removes something.
+    """
+    layout = store.layout
+    with maintenance_lock(layout, "gc", now()) as moment:
+        leases = live_leases(layout, moment)
+        for folder in removed_folders(layout):
+            removed = removed_at_ns(layout.door, folder)
+            if not any(one.since_ns <= removed for one in leases):
+                remove_tree(layout.door, folder)
 
 
 def _remove(

@@ -57,6 +57,19 @@ class Selection:
         """Return True if a path is to be taken; of a folder, all that is in it."""
         return not self.include or self._included.decide(path, is_folder=is_folder) is True
 
+    def takes(self, path: bytes) -> bool:
+        """Return True if a file is to be taken, wherever it is."""
+        names = path.split(b"/")[:-1]
+        folders = [b"/".join(names[:end]) for end in range(1, len(names) + 1)]
+        if not any(map(self.is_named, (ROOT, *folders, path))):
+            return False
+        if self.excludes(path, is_folder=False):
+            return False
+        if any(self.excludes(one, is_folder=True) for one in folders):
+            return False
+        is_included = self.includes(path, is_folder=False)
+        return is_included or any(self.includes(one, is_folder=True) for one in folders)
+
     @cached_property
     def _named(self) -> frozenset[bytes]:
         return frozenset(self.parts)
@@ -100,6 +113,8 @@ def select(
         raise SourceNotFoundError("an empty name names no directory", hints=hints)
     _check_patterns((*include, *exclude))
     names = {os.path.abspath(os.fsencode(path)): path for path in given}
+    if len(names) == 1 and not os.path.lexists(given[0]):
+        raise SourceNotFoundError(f"there is no file or directory {os.fspath(given[0])}")
     if len(names) == 1 and not os.path.isfile(given[0]):
         if is_there or os.path.lexists(given[0]) or b"\0" in os.fsencode(given[0]):
             check_directory(Path(given[0]))

@@ -21,6 +21,7 @@ import codebatch
 from codebatch import api
 from codebatch.api.scanning import prepare_scan
 from codebatch.model.errors import MissingExtraError, SourceNotFoundError
+from codebatch.store.inventory import removed_folders
 
 WAIT = 60  # seconds, for what takes a fraction of one
 UNUSED = "import os\n"
@@ -228,6 +229,7 @@ def test_of_the_batches_the_first_and_the_last_stay(watch: Watch) -> None:
     assert last
     assert {row["batch_id"] for row in store.batches()} == {first["batch_id"], named.id, last.id}
     assert len(store.snapshots()) == 3
+    assert not removed_folders(store.directory.layout)
     assert store.verify().ok
 
 

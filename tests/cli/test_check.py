@@ -82,6 +82,7 @@ def test_json_has_both_batches_and_what_differs(compared: tuple[Path, Path], mai
     assert document["summary"] == {
         "new": 1,
         "fixed": 1,
+        "suppressed": 0,
         "unchanged": 3,
         "stale": 0,
         "by_severity": {"warning": 1},
@@ -141,6 +142,88 @@ def test_without_a_base_it_says_what_to_do(tmp_path: Path, main: Main) -> None:
     assert any("--baseline" in hint for hint in error["hints"])
 
 
+# -- the same part of both trees -------------------------------------------------------------------
+
+
+def counts(main: Main, *more: object) -> tuple[int, ...]:
+    """Return how many findings are new, fixed, suppressed, and as before."""
+    done = main("check", "--scheduler", "sync", "--json", *more)
+    summary = json.loads(done.stdout)["summary"]
+    return tuple(summary[name] for name in ("new", "fixed", "suppressed", "unchanged"))
+
+
+PARTS = {"sub/a.py": "import os\nimport re\n", "b.py": "import io\n"}
+
+
+@pytest.fixture
+def parts(tmp_path: Path, main: Main, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree that was scanned as ``whole``, without a folder as ``part``, and that folder as
+    ``sub``; then a finding has gone.
+    """
+    monkeypatch.setenv("CODEBATCH_STORE", str(tmp_path / "store"))
+    tree = write_tree(tmp_path / "tree", {**PARTS})
+    monkeypatch.chdir(tree)
+    words = ("--task", "lint", "--scheduler", "sync", "--quiet", "--name")
+    assert main("scan", ".", *words, "whole").code == 0
+    assert main("scan", ".", "--exclude", "sub", *words, "part").code == 0
+    assert main("scan", "sub", *words, "sub").code == 0
+    write_tree(tree, {"sub/a.py": "x = 1\nimport os\n"})
+    return tree
+
+
+def test_what_is_checked_is_compared_with_the_same_part(parts: Path, main: Main) -> None:
+    lint = ("--task", "lint", "--base")
+    assert counts(main, ".", *lint, "whole") == (0, 1, 0, 2)
+    assert counts(main, "sub", *lint, "whole") == (0, 1, 0, 1)
+    assert counts(main, "sub", *lint, "sub") == (0, 1, 0, 1)
+    assert counts(main, "b.py", *lint, "whole") == (0, 0, 0, 1)
+    assert counts(main, "--exclude", "sub", *lint, "whole") == (0, 0, 0, 1)
+    assert counts(main, "--exclude", "sub", *lint, "part") == (0, 0, 0, 1)
+    assert counts(main, "--include", "sub/", *lint, "whole") == (0, 1, 0, 1)
+    snapshot = codebatch.open_store().find_batch("whole").load_status().plan.snapshot_id
+    assert counts(main, "sub", *lint, snapshot) == (0, 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [("part", "leave out 1 of the files to check: sub/a.py"), ("sub", "the base is of sub alone")],
+)
+def test_a_base_of_a_part_alone_is_an_error(parts: Path, main: Main, base: str, words: str) -> None:
+    done = main("check", ".", "--base", base, "--scheduler", "sync")
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_a_folder_that_the_base_has_not_is_all_new(parts: Path, main: Main) -> None:
+    write_tree(parts, {"more/c.py": "import os\n"})
+    done = main("check", "more", "--base", "whole", "--scheduler", "sync")
+    assert done.code == 1
+    assert "note: the base has no such folder: all is new" in done.err
+
+
+def test_a_finding_that_is_suppressed_is_not_fixed(compared: tuple[Path, Path], main: Main) -> None:
+    text = BASE["pkg/app.py"].replace("import re", "import re  # codebatch-ignore: known")
+    write_tree(compared[0], {"pkg/app.py": text})
+    done = main(*words(compared))
+    assert (done.code, done.out) == (0, "0 new findings; 0 fixed, 1 suppressed, 3 as before\n")
+    assert "0 fixed, 1 suppressed, 3 as before" in main(*words(compared, "--format", "md")).out
+    summary = json.loads(main(*words(compared, "--json")).stdout)["summary"]
+    assert (summary["fixed"], summary["suppressed"]) == (0, 1)
+    gone = main("improvements", "main", "latest", "--store", compared[1], "--plain")
+    assert "L101" not in gone.out
+
+
+def test_what_a_configuration_leaves_out_is_said(parts: Path, main: Main) -> None:
+    write_tree(parts, {"codebatch.toml": 'exclude = ["*.py", "*.toml"]\n'})
+    done = main("check", "--base", "whole", "--scheduler", "sync")
+    assert done.code == 0
+    assert [line for line in done.err.splitlines() if line.startswith("note: ")] == [
+        "note: codebatch.toml holds, for what is compared with as well",
+        "note: include and exclude leave out 3 files and folders",
+        "note: there is no file to look at",
+    ]
+
+
 # -- baseline files --------------------------------------------------------------------------------
 
 
@@ -164,8 +247,8 @@ def test_a_baseline_file_in_place_of_a_base(tmp_path: Path, main: Main) -> None:
     assert done.code == 0  # a warning is new, and entries are stale
     stale = [line for line in done.out.splitlines() if line.startswith("stale: ")]
     assert [line.split()[2:] for line in stale] == [
-        ["L101", "pkg/app.py"],
-        *[["L101", "pkg/old.py"]] * 2,
+        ["L101", "tree/pkg/app.py"],
+        *[["L101", "tree/pkg/old.py"]] * 2,
     ]
     assert "1 new finding: 1 warning; 0 fixed, 1 as before, 3 stale entries\n" in done.out
     failed = main("check", *words, "--fail-on", "error", "--fail-on-stale")
@@ -189,6 +272,55 @@ def test_what_is_known_is_not_new_since_a_base(
     assert (done.code, done.out) == (0, "")
     results = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
     assert {result["baselineState"] for result in results} == {"unchanged"}
+
+
+def test_entries_that_were_not_looked_for_stay(parts: Path, main: Main) -> None:
+    lint = ("--task", "lint", "--scheduler", "sync")
+    assert main("baseline", "create", ".", *lint).code == 0
+    file = parts / "codebatch-baseline.txt"
+    before = file.read_text()
+    assert sorted(line.split()[2] for line in before.splitlines()[1:]) == ["b.py", "sub/a.py"]
+    (parts / "b.py").write_text("")
+    (parts / "sub/a.py").write_text("")
+    known = ("--baseline", file, "--fail-on-stale")
+    for part in (
+        (".", "--task", "parse"),
+        (".", "--task", "lint", "--ignore", "L101"),
+        (".", "--task", "lint", "--exclude", "*.py"),
+    ):
+        assert main("baseline", "prune", *part, "--scheduler", "sync").code == 0
+        assert file.read_text() == before
+        assert main("check", *part, *known, "--scheduler", "sync").code == 0
+    done = main("check", "sub", *lint, *known)
+    assert done.code == 1
+    assert "codebatch baseline prune sub --baseline" in done.out
+    assert main("baseline", "update", "sub", *lint).code == 0
+    assert [line.split()[2] for line in file.read_text().splitlines()[1:]] == ["b.py"]
+    assert main("check", "sub", *lint, *known).code == 0
+    assert main("baseline", "prune", "b.py", *lint).code == 0
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_entries_of_a_folder_have_its_path(parts: Path, main: Main) -> None:
+    lint = ("--task", "lint", "--scheduler", "sync")
+    assert main("baseline", "create", "sub", *lint).code == 0
+    known = ("--baseline", "codebatch-baseline.txt")
+    assert main("check", "sub", *lint, *known).code == 0
+    document = json.loads(main("check", ".", *lint, *known, "--json").stdout)
+    assert [row["path"] for row in document["new"]] == ["b.py"]
+
+
+def test_a_batch_keeps_entries_of_what_it_left_out(parts: Path, main: Main) -> None:
+    assert main("baseline", "create", ".", "--batch", "whole").code == 0
+    assert main("baseline", "prune", ".", "--batch", "part").code == 0
+    lines = (parts / "codebatch-baseline.txt").read_text().splitlines()[1:]
+    assert [line.split()[2] for line in lines].count("sub/a.py") == 2
+
+
+def test_stale_entries_need_a_file_of_them(compared: tuple[Path, Path], main: Main) -> None:
+    done = main(*words(compared, "--fail-on-stale"))
+    assert done.code == 2
+    assert "--baseline" in done.err
 
 
 def test_a_damaged_baseline_file_is_said_before_anything_is_run(tmp_path: Path, main: Main) -> None:
@@ -273,6 +405,20 @@ def test_a_revision_that_is_none_is_said(repository: Path, main: Main) -> None:
     assert "codebatch names" in done.err
 
 
+@pytest.mark.parametrize("words", [(), ("--base", "HEAD"), ("--staged", "--base", "HEAD")])
+def test_before_the_first_commit_all_is_new(
+    tmp_path: Path, main: Main, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    without_own_settings(tmp_path / "home", monkeypatch)
+    tree = write_tree(tmp_path / "tree", {"a.py": "import os\n"})
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    done = main("check", tree, *words, "--store", tmp_path / "store", "--scheduler", "sync")
+    assert done.code == 1
+    assert "compared with nothing, as there is no commit yet" in done.err
+    assert "1 new finding" in done.out
+
+
 def test_a_base_of_which_shards_fail_is_no_base(
     repository: Path, main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,3 +478,15 @@ def test_files_that_cannot_be_written_are_said_first(
     assert done.code == 2
     assert "cannot write" in done.err
     assert len(codebatch.open_store(compared[1]).batches()) == 1
+
+
+def test_a_path_that_is_not_there_is_said(compared: tuple[Path, Path], main: Main) -> None:
+    done = main("check", compared[0] / "gone.py", "--base", "main", "--store", compared[1])
+    assert done.code == 2
+    assert "there is no file or directory" in done.err
+
+
+def test_two_forms_for_stdout_are_said(compared: tuple[Path, Path], main: Main) -> None:
+    done = main(*words(compared, "--format", "text", "--format", "sarif"))
+    assert done.code == 2
+    assert "as sarif:FILE" in done.err

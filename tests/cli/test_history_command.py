@@ -134,3 +134,15 @@ def test_an_image_holds_any_text_and_numbers() -> None:
     assert texts == [f"<b>&'\"{unknown}{unknown}\\ud800", "2", "x" * 33 + "…", "7.25", "none"]
     points = [one.get("points", "").split() for one in root if one.tag.endswith("polyline")]
     assert [len(one) for one in points] == [2, 1, 1]
+
+
+def test_a_subject_is_no_formula(main: Main, repository: Repository, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(repository.folder), str(clone))
+    git(clone, "commit", "-q", "--allow-empty", "-m", "=cmd|calc!A1")
+    words = ("history", clone, "--every", 1, "--task", "parse", "--scheduler", "sync")
+    words = (*words, "--store", tmp_path / "store", "--format")
+    rows = list(csv.DictReader(io.StringIO(main(*words, "csv").out)))
+    assert rows[-1]["subject"] == "'=cmd|calc!A1"
+    lines = main(*words, "jsonl").stdout.splitlines()
+    assert json.loads(lines[-1])["subject"] == "=cmd|calc!A1"

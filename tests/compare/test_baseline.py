@@ -100,7 +100,7 @@ def test_entries_come_and_go_with_findings(tmp_path: Path) -> None:
     batch = scan(tree, store)
     pruned = batch.write_baseline(file, "prune")
     assert (pruned.entries, pruned.added) == (1, ())
-    assert [entry.path for entry in pruned.removed] == ["a.py", "b.py"]
+    assert [entry.path for entry in pruned.removed] == ["tree/a.py", "tree/b.py"]
     updated = batch.write_baseline(file, "update")
     assert (updated.entries, len(updated.added), updated.removed) == (2, 1, ())
     before = file.stat().st_mtime_ns

@@ -35,6 +35,7 @@ NAMES = [
     b"\xef\xbf\xbe.py",
     b"**bold**_it_~~x~~.py",
     b" space .py",
+    "\u061c\u200b\ufeff\ufffe.py".encode(),
 ]
 # What the schema of Jenkins lets an element have: attributes, and elements in it.
 JUNIT = {
@@ -231,3 +232,17 @@ def test_the_same_batch_gives_the_same_bytes(
     again = store.batch(store.snapshot(Path(str(odd.source_folder))), shards=16)
     again.run("sync")
     assert exported(again, name) == exported(odd, name)
+
+
+def test_what_is_not_seen_is_spelled_and_long_messages_are_cut(tmp_path: Path) -> None:
+    @codebatch.task(version=1, needs=())
+    def speak(file: codebatch.File) -> Any:
+        """Yield a long finding with marks."""
+        yield codebatch.Diagnostic("X1", "info", 1, "\u061c\u202e\u200b\x9b" + "m" * 10_000)
+
+    tree = write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", tasks=[speak], scheduler="sync")
+    for name in ("github", "gitlab", "md"):
+        text = exported(batch, name)
+        assert not {*text} & {*"\u061c\u202e\u200b\x9b"}
+        assert 400 < text.count("m") < 1000

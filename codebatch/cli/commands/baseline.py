@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from codebatch.api import baselines
-from codebatch.api.checking import finished_batch
+from codebatch.api.checking import finished_batch, snapshot_of
 from codebatch.cli.command import DOCUMENT, Call, command
 from codebatch.cli.commands.check import (
     TREE_OPTIONS,
@@ -25,6 +25,7 @@ from codebatch.cli.options import Option, batch_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.compare.baseline import DEFAULT_FILE, BaselineReport
+from codebatch.snapshot import selection
 from codebatch.store.destination import check_writable
 
 
@@ -55,12 +56,16 @@ def _baseline_command(
         baselines.known_entries(baseline, name)  # an error before anything is run
         check_writable(baseline)
         opened = open_or_make(call)
+        chosen = None
         if call.batch_id is not None:
             batch = opened.find_batch(call.batch_id)
         else:
+            _, chosen = selection.select(path, asked["include"], asked["exclude"])
             with shown(call) as display:
-                batch = finished_batch(opened, path, **options_of(call, opened, display, asked))
-        report = batch.write_baseline(baseline, name, attributes=attributes)
+                options = options_of(call, opened, display, asked)
+                taken = snapshot_of(opened, path, **options)
+                batch = finished_batch(opened, taken, **options)
+        report = baselines.change_baseline(baseline, name, batch, chosen, attributes=attributes)
         if report.attributes is not None:
             output.write_note(
                 f"note: {report.attributes} now tells git to merge it by lines: commit both"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
@@ -14,6 +16,7 @@ from codebatch.api.checking import CheckReport, rows_of
 from codebatch.cli.command import Call, command
 from codebatch.cli.commands.export import link_base_option, writing_to
 from codebatch.cli.commands.runs import shown, told
+from codebatch.cli.config import config_of
 from codebatch.cli.gate import check_new, check_stale
 from codebatch.cli.options import (
     RUN_OPTIONS,
@@ -116,6 +119,8 @@ def check(
 
     Where there is no store yet, one is made in .codebatch (or where --store says).
     """
+    if fail_on_stale and asked["baseline"] is None:
+        raise click.UsageError("--fail-on-stale is about the entries of --baseline FILE")
     for destination in call.formats:
         if destination.file is not None:
             check_writable(destination.file)
@@ -126,12 +131,17 @@ def check(
     except KeyboardInterrupt:
         output.write_note("what is computed is kept: the same command goes on from there")
         raise
+    if holds := config_of(click.get_current_context()).file:
+        said = f"{holds.shown} holds, for what is compared with as well"
+        report = replace(report, notes=(said, *report.notes))
     if call.is_for_people and report.base_words:
         output.write_note(f"compared with {report.base_words}")
     for note in report.notes:
         output.write_note(f"note: {note}")
+    words = ("codebatch", "baseline", "prune", path, "--baseline", asked["baseline"] or "")
+    lines = partial(_lines, call, opened, report, printable(shlex.join(words)), plain=plain)
     for destination in call.formats or [Destination(TEXT)]:
-        _write(call, opened, report, destination, plain=plain)
+        _write(report, destination, lines)
     check_new(fail_on, report.failing(fail_on), max_new)
     if fail_on_stale:
         check_stale(len(report.stale))
@@ -173,18 +183,18 @@ def entry_lines(word: str, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _write(
-    call: Call, opened: api.Store, report: CheckReport, destination: Destination, *, plain: bool
+    report: CheckReport, destination: Destination, lines_of: Callable[[], Iterator[str]]
 ) -> None:
     """Write the report in one form."""
     name, file = destination
     if name == TEXT and file is None:
-        output.write_lines(_lines(call, opened, report, plain=plain), paged=True)
+        output.write_lines(lines_of(), paged=True)
     elif name == JSON and file is None:
         output.write_document(report.as_document())
     else:
         with writing_to(file) as stream:
             if name == TEXT:
-                lines = map(click.unstyle, _lines(call, opened, report, plain=plain))
+                lines = map(click.unstyle, lines_of())
                 stream.writelines(f"{one}\n".encode("utf-8", "backslashreplace") for one in lines)
             elif name == JSON:
                 stream.write(output.document_bytes(report.as_document()))
@@ -201,12 +211,14 @@ def _export(report: CheckReport, name: str, stream: BinaryIO) -> None:
             output.write_note(f"note: {note}")
 
 
-def _lines(call: Call, opened: api.Store, report: CheckReport, *, plain: bool) -> Iterator[str]:
-    return map(findings.inert, _report_lines(call, opened, report, plain=plain))
+def _lines(
+    call: Call, opened: api.Store, report: CheckReport, prune: str, *, plain: bool
+) -> Iterator[str]:
+    return map(findings.inert, _report_lines(call, opened, report, prune, plain=plain))
 
 
 def _report_lines(
-    call: Call, opened: api.Store, report: CheckReport, *, plain: bool
+    call: Call, opened: api.Store, report: CheckReport, prune: str, *, plain: bool
 ) -> Iterator[str]:
     # All that is listed is new, and needs no word for it.
     rows = [{**row, "change": ""} if row["change"] == ADDED else row for row in rows_of(report.new)]
@@ -219,7 +231,7 @@ def _report_lines(
         path = shlex.quote(printable(rows[0]["path"]))
         commands.append(f"codebatch inspect {path} --batch {report.head}")
     if report.stale:
-        commands.append("codebatch baseline prune")
+        commands.append(prune)
     if commands:
         yield from call.next(*commands)
 
@@ -228,6 +240,8 @@ def _summary(report: CheckReport) -> str:
     """Return ``2 new findings: 1 error, 1 warning; 3 fixed, 120 as before``."""
     words = output.findings(report.counts()).replace("finding", "new finding", 1)
     parts = [f"{len(report.fixed):,} fixed", f"{report.unchanged:,} as before"]
+    if report.suppressed:
+        parts.insert(1, f"{report.suppressed:,} suppressed")
     if report.stale:
         parts.append(counted(len(report.stale), "stale entry", "stale entries"))
     return f"{words}; {', '.join(parts)}"

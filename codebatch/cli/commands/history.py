@@ -17,7 +17,7 @@ from codebatch.cli.commands.export import writing_to
 from codebatch.cli.commands.runs import shown, told
 from codebatch.cli.options import json_option, rule_settings, shards_option
 from codebatch.cli.render import formats, output
-from codebatch.cli.render.formats import FORMATS, JSON, Columns, Destination, format_choice
+from codebatch.cli.render.formats import CSV, FORMATS, JSON, Columns, Destination, format_choice
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import Display, Row, Word
 from codebatch.compare.trend import AGGREGATES, parse_measure
@@ -35,6 +35,7 @@ _COMMIT = ("commit", "date", "tags", "subject")
 _BATCH = ("batch_id", "snapshot_id", "status", "result")
 _NUMBERS = ("files", "records", "findings")
 _CHANGES = ("new", "fixed")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def _codes(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
@@ -161,10 +162,19 @@ def _write(
                 title = f"{rows[0]['revision']} to {rows[-1]['revision']}"
                 stream.write(sparklines(series, title).encode())
     listed = [one for one in wanted if one.format != SVG]
-    if listed or not (wanted or call.as_json):
-        if formats.is_for_people(listed):
-            rows = [{**row, "date": str(row["date"] or "")[:10]} for row in rows]
-        formats.write_rows(rows, columns, listed)
+    if formats.is_for_people(listed):
+        rows = [{**row, "date": str(row["date"] or "")[:10]} for row in rows]
+    if not (wanted or call.as_json):
+        formats.write_rows(rows, columns, ())
+    for one in listed:
+        inert = rows if one.format != CSV else [{**row, "subject": _cell(row)} for row in rows]
+        formats.write_rows(inert, columns, [one])
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    """Return a subject of which no spreadsheet makes a formula: whoever commits may write one."""
+    subject = str(row["subject"])
+    return f"'{subject}" if subject.startswith(_FORMULA) else subject
 
 
 def _blame_lines(call: Call, found: Blame) -> Iterator[str]:

@@ -129,7 +129,8 @@ def checked(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
     """The destinations; `click.UsageError` where two are the same."""
     files = [destination.file for destination in destinations]
     if files.count(None) > 1:
-        raise click.UsageError("two formats for stdout: give all but one a file, as csv:FILE")
+        last = [one.format for one in destinations if one.file is None][-1]
+        raise click.UsageError(f"two formats for stdout: give all but one a file, as {last}:FILE")
     for file in files:
         if files.count(file) > 1:
             raise click.UsageError(f"two formats for the same file: {file}")

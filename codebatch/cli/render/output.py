@@ -19,6 +19,7 @@ import click
 from codebatch.cli.render.widths import GAP, first_rows, fits, fitted, padded, shortened, text_width
 from codebatch.model.digest import canonical_json
 from codebatch.model.records import SEVERITIES
+from codebatch.model.unseen import UNSEEN
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
@@ -32,15 +33,14 @@ else:
 # The columns of a table, each with its value in a row.
 Columns = Mapping[str, Callable[[Any], object]]
 
-_CONTROL = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_CONTROL = f"[\x00-\x1f\x7f-\x9f{UNSEEN}\ud800-\udfff]"
 # What could steer a terminal in JSON or in lines of text.
-_STEERING = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
+_STEERING = f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{UNSEEN}]|\r(?!\n)"
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
 _PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
-_PORTION = 500
-_SHORT_COMMIT = 7
+_PORTION, _SHORT_COMMIT = 500, 7
 _UNITS = (
     ("year", 31_536_000),
     ("month", 2_592_000),

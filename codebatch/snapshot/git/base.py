@@ -16,6 +16,7 @@ from codebatch.snapshot.git.refs import BRANCHES, REMOTES
 
 GITHUB_BASE = "GITHUB_BASE_REF"
 GITLAB_BASE = "CI_MERGE_REQUEST_DIFF_BASE_SHA"
+NO_COMMIT = "nothing, as there is no commit yet"
 
 _FETCH_ALL = (
     "fetch it: git fetch --unshallow, or in CI fetch-depth: 0 (GitHub), GIT_DEPTH: 0 (GitLab)"
@@ -23,24 +24,22 @@ _FETCH_ALL = (
 
 
 class Base(NamedTuple):
-    """A commit, and words for what it is."""
+    """A commit, None where there is none yet, and words for what it is."""
 
-    commit: str
+    commit: str | None
     words: str
 
 
 def find_base(here: bytes, environ: Mapping[str, str]) -> Base:
     """Return the base of the work tree in or above a folder. `NotFetchedError` where it is not in
-    a shallow clone, `RevisionNotFoundError` where nothing was committed yet.
+    a shallow clone.
     """
     with open_history(here) as history:
         if sha := environ.get(GITLAB_BASE):
             return _of_gitlab(history, sha)
         head = history.resolve("HEAD")
         if head is None:
-            raise RevisionNotFoundError(
-                "there is no commit yet to compare with", hints=["commit first, or give --base"]
-            )
+            return Base(None, NO_COMMIT)
         if branch := environ.get(GITHUB_BASE):
             return _of_github(history, head, branch)
         return _of_branch(history, head)
