@@ -89,18 +89,18 @@ def read_file(path: Path) -> ConfigFile:
 
 
 def ways_out(path: Path) -> list[str]:
-    """Return what to do about a file that was found, as hints."""
+    """Return what to do about a file that was found and not named, as hints."""
     return [f"name it if you trust it: --config {_shown(path)}", "or leave it out: --no-config"]
 
 
 def _found(path: Path) -> ConfigFile | None:
+    data = _read_untrusted(path)
+    if data is None or (path.name == SHARED_NAME and _TABLE[-1].encode() not in data):
+        return None
     try:
-        data = _read_untrusted(path)
-        if data is None or (path.name == SHARED_NAME and _TABLE[-1].encode() not in data):
-            return None
         text, table = _parse(path, data)
     except ConfigInvalidError as error:
-        error.hints = (*error.hints, *ways_out(path))
+        error.hints = ("leave it out: --no-config",)
         raise
     return None if table is None else ConfigFile(path, text, table, is_named=False)
 
@@ -117,13 +117,14 @@ def _read_untrusted(path: Path) -> bytes | None:
         if path.name == SHARED_NAME and not _mentions_us(path):
             return None
         what = "a symbolic link, which is not followed" if stat.S_ISLNK(kind) else "no plain file"
-        raise ConfigInvalidError(f"{_shown(path)} is {what}")
+        raise ConfigInvalidError(f"{_shown(path)} is {what}", hints=ways_out(path))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as stream:
             return stream.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigInvalidError(f"cannot read {_shown(path)}: {error.strerror}") from error
+        message = f"cannot read {_shown(path)}: {error.strerror}"
+        raise ConfigInvalidError(message, hints=ways_out(path)) from error
 
 
 def _mentions_us(path: Path) -> bool:

@@ -139,7 +139,9 @@ def test_only_files_that_can_be_read_at_once_are_found(
     assert shown(main, "--config", "../codebatch.toml")["pipeline"]["value"] == "parse"
     path.unlink()
     path.write_bytes(b"#" * (2**16 + 1))
-    assert "larger than" in refusal()
+    found = error(main("config", "show", "--json"))
+    assert "larger than" in found["message"]
+    assert found["hints"] == ["leave it out: --no-config"]
     done = main("--config", "../codebatch.toml", "config", "show", "--json")
     assert not error(done)["hints"]
 
