@@ -20,7 +20,7 @@ from codebatch.model.errors import (
     RevisionNotFoundError,
 )
 from codebatch.snapshot.git import ancestry
-from codebatch.snapshot.git.base import find_base
+from codebatch.snapshot.git.base import NO_COMMIT, Base, find_base
 from codebatch.snapshot.git.history import open_history
 
 
@@ -232,7 +232,7 @@ def cloned(forge: Path, *options: str) -> Path:
     return target
 
 
-def base_of(root: Path, **environ: str) -> tuple[str, str]:
+def base_of(root: Path, **environ: str) -> tuple[str | None, str]:
     found = find_base(os.fsencode(root), environ)
     return found.commit, found.words
 
@@ -264,8 +264,7 @@ def test_a_repository_with_one_odd_branch_is_compared_with_its_head(tmp_path: Pa
     root = tmp_path / "one"
     root.mkdir()
     git_init(root, add=False, options=("-b", "trunk"))
-    with pytest.raises(RevisionNotFoundError, match="no commit yet"):
-        base_of(root)
+    assert base_of(root) == Base(None, NO_COMMIT)
     git(root, "commit", "-q", "--allow-empty", "-m", "x")
     assert base_of(root)[0] == said(root, "rev-parse", "HEAD")
 
