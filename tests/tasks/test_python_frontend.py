@@ -488,6 +488,54 @@ def test_lines_of_real_files_agree_with_tokenize():
             assert (found.code_lines, found.comment_lines) == expected, path.name
 
 
+def comments_by_tokenize(text: str) -> list[tuple[int, int, str]]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    found = [token for token in tokens if token.type == tokenize.COMMENT]
+    return [(token.start[0], token.start[1] + 1, token.string) for token in found]
+
+
+def test_comments_of_real_files_agree_with_tokenize():
+    for path in real_files(15):
+        source = SourceFile(path.read_bytes(), "python")
+        comments = source.parsed.comments()
+        if comments is not None:  # it parses
+            found = [comment[:3] for comment in comments]
+            assert found == comments_by_tokenize(source.text), path.name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "x = '#' # '\n",
+        "x = '\\'#' \"#\" r'\\#' R'\\'#' # a\n# b",
+        "x = ''  # a\ny = '' '#' \"\"  # b\n",
+        'x = """a"b""c\\"""" # d """ # "e"\n',
+        "x = '''# a\n''\\'# b\n'''; y = 1 \\\n  + 2 # c\n",
+        "x = 'a\\\n# b' # c\n",
+        "x = 1 # a\r\n# b\ry = 2 # c\n\x0c# d\n",
+        "größe = 'ü' # ä\n",
+        "x = f'# {a} {{' # f'\n",
+        pytest.param(
+            "x = f'{a['#']}' # b\ny = f'{\n# c\na}' # d\n",
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="PEP 701"),
+        ),
+    ],
+)
+def test_comments_and_strings(source):
+    assert [comment[:3] for comment in parsed(source).comments()] == comments_by_tokenize(source)
+
+
+def test_a_comment_is_about_the_strings_before_it():
+    source = 'x = """\na""" + """b\n"""  # c\ny = 1  # d\nz = (\n    2,  # e\n)\n'
+    assert [(found.line, found.about) for found in parsed(source).comments()] == [
+        (3, 1),
+        (4, 4),
+        (6, 6),
+    ]
+
+
 # --- symbols ------------------------------------------------------------------------------------
 
 

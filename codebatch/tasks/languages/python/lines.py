@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import io
+import re
+import sys
 import tokenize
 from collections.abc import Sequence
 
@@ -20,6 +22,19 @@ from codebatch.tasks.languages.python.places import character_offset, line_at
 _NO_CODE = frozenset(
     (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT)
 )
+# In code that parses, a quote outside of both opens a string, and ``#`` a comment.
+_COMMENT_OR_STRING = re.compile(
+    r"""
+    \#[^\n]*
+    | \"{3} [^"\\]* (?: (?: \\. | "(?!"") ) [^"\\]* )* \"{3}
+    | '{3} [^'\\]* (?: (?: \\. | '(?!'') ) [^'\\]* )* '{3}
+    | " [^"\\\n]* (?: \\. [^"\\\n]* )* "
+    | ' [^'\\\n]* (?: \\. [^'\\\n]* )* '
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_FORMATTED = re.compile(r"(?:[ft]r?|r[ft])['\"]", re.IGNORECASE)
+_NESTS_STRINGS = sys.version_info >= (3, 12)  # the expressions in an f-string are code
 
 
 def count_lines(lines: Sequence[str], blank: int, flat: FlatTree) -> tuple[int, int]:
@@ -41,11 +56,31 @@ def count_lines(lines: Sequence[str], blank: int, flat: FlatTree) -> tuple[int, 
 
 
 def find_comments(text: str) -> list[Comment] | None:
-    """Return the comments of a file; None where Python's tokenizer rejects what its parser takes.
-    One behind a string over several lines is about all of these, as linters take it.
+    """Return the comments of a file that parses; None where Python's tokenizer rejects what its
+    parser takes. One behind a string over several lines is about all of these, as linters take it.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _NESTS_STRINGS and _FORMATTED.search(text):
+        return _comment_tokens(text)
+    found: list[Comment] = []
+    row, line_start, place = 1, 0, 0
+    first = last = 0  # lines of the last string over several
+    for match in _COMMENT_OR_STRING.finditer(text):
+        start, end = match.span()
+        if newlines := text.count("\n", place, start):
+            row, line_start = row + newlines, text.rfind("\n", place, start) + 1
+        place = start
+        if text[start] == "#":
+            about = first if row == last else row
+            found.append(Comment(row, start - line_start + 1, match.group(), about))
+        elif newlines := text.count("\n", start, end):
+            first, last = first if row == last else row, row + newlines
+    return found
+
+
+def _comment_tokens(text: str) -> list[Comment] | None:
+    """Return what `find_comments` does, token by token: strings may stand in strings."""
     found: list[Comment] = []
     first = last = 0  # lines of the last token over several
     try:
