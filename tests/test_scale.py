@@ -84,6 +84,7 @@ def read_nothing(digest: str) -> bytes:
     raise AssertionError(f"{digest} is read")
 
 
+@pytest.mark.slow
 def test_planning_costs_files_and_not_shards(
     identity: BatchIdentity, files: list[FileRecord]
 ) -> None:

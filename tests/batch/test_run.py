@@ -653,6 +653,7 @@ def test_interrupt_with_json_prints_one_document(planned: tuple[Path, str], tmp_
     assert (done.code, document["status"], document["result"]) == (130, "interrupted", None)
 
 
+@pytest.mark.slow
 def test_death_of_a_worker_process_costs_nothing(
     start: Callable[..., Started], planned: tuple[Path, str], cli: Callable[..., Outcome]
 ) -> None:

@@ -447,6 +447,7 @@ print(choose_scheduler(None, 1, 0).name, "dask" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_order_of_what_names_a_scheduler(tmp_path: Path) -> None:
     """Dask is loaded only where one of its files speaks of a scheduler."""
     yaml = tmp_path / "one.yaml"

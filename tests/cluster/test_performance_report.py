@@ -122,6 +122,7 @@ def test_keys_are_one_group_on_the_dashboard(batch: codebatch.Batch) -> None:
 # -- Dask's report ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_bokeh
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_report_on_a_run(

@@ -224,6 +224,7 @@ LINES = st.sampled_from(
 TREES = st.dictionaries(NAMES, st.lists(LINES, max_size=5).map(lambda ls: "\n".join(ls) + "\n"))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(TREES, TREES)
 def test_diff_equals_set_arithmetic(

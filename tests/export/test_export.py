@@ -439,6 +439,7 @@ def test_against_itself_everything_is_unchanged(scanned: Scanned) -> None:
     assert exported(scanned.batch, "github", base=scanned.batch) == b""
 
 
+@pytest.mark.slow
 def test_sarif_keeps_to_the_number_of_results(crowded: codebatch.Batch, main: Main) -> None:
     done = main("export", "--format", "sarif", "--store", crowded.path)
     run = run_of(done.stdout)

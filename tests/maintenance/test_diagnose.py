@@ -139,6 +139,7 @@ def test_the_table_of_vectors_names_what_there_is() -> None:
 # -- clusters ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_real_cluster(scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     with Cluster(tmp_path / "cluster") as cluster:
         words = ("diagnose", "--store", scanned.path, "--scheduler", cluster.scheduler_file)

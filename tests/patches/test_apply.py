@@ -317,6 +317,7 @@ def steps_of(batch: codebatch.Batch, server: Server, tmp_path: Path) -> int:
     return len(done.steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["kill", "tear"])
 def test_a_kill_at_every_step_leaves_files_old_or_new(
     action: str, made: codebatch.Batch, server: Server, tmp_path: Path

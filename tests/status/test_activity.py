@@ -180,6 +180,7 @@ def wait_for_shards(batch: codebatch.Batch, number: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_gone(large: codebatch.Batch, main: Main) -> None:
     process = start(large)
     wait_for_shards(large, 3)

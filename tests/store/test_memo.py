@@ -752,6 +752,7 @@ RECORDS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(RECORDS, st.text())
 def test_lines_are_canonical_json(records: list[dict[str, object]], path: str) -> None:
     lines = encode_lines(records)

@@ -365,6 +365,7 @@ def test_encoding_of_type_parameters():
     assert_lossless(b"type X[T: int, *U, **P] = list[T]\ndef f[T](): pass\nclass A[T]: pass\n")
 
 
+@pytest.mark.slow
 def test_encoding_of_real_files():
     for path in real_files(40):
         source = path.read_bytes()

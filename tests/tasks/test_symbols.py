@@ -144,6 +144,7 @@ def test_equal_trees_have_equal_symbols(text: str, language: str, data: st.DataO
     assert_follows(*data.draw(variants(text)), language)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_equal_trees_of_real_files_have_equal_symbols(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(REAL_FILES))

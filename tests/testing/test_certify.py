@@ -163,6 +163,7 @@ def test_the_same_seed_gives_the_same_trials(tree: Path) -> None:
     assert more.commands > codebatch.certify(saying("content"), tree, rounds=1).commands
 
 
+@pytest.mark.slow
 def test_a_tool_for_one_file_at_a_time_is_tried_on_a_part(tree: Path) -> None:
     write_tree(tree, {f"many/{number}.txt": f"{number}\n" for number in range(40)})
     found = codebatch.certify(saying("content", batch=1), tree, rounds=1)
