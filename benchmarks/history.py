@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 import histories
 
 PACKAGES = {"click": histories.CLICK, "django": histories.DJANGO}
-PACKAGES["sqlalchemy"] = histories.SQLALCHEMY
+PACKAGES |= {"sqlalchemy": histories.SQLALCHEMY, "sympy": histories.SYMPY}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,6 +27,10 @@ CLICK = tuple(
 )
 SQLALCHEMY = tuple(f"2.0.{number}" for number in range(20))
 DJANGO = tuple(f"5.2.{number}" if number else "5.2" for number in range(20))
+SYMPY = tuple(
+    "1.5 1.5.1 1.6 1.6.1 1.6.2 1.7 1.7.1 1.8 1.9 1.10 1.10.1 1.11 1.11.1 1.12 1.12.1 "
+    "1.13.0 1.13.1 1.13.2 1.13.3 1.14.0".split()
+)
 FIRST_DAY, DAY = 1_600_000_000, 86_400
 
 Files = Mapping[str, bytes]

@@ -36,15 +36,13 @@ def to_numbers(value: object) -> dict[str, int]:
 def to_pairs(value: object) -> tuple[tuple[int, int], ...]:
     """Return a value that is an array of pairs of counts."""
     # Most files have as many records as another: one pair serves them all.
-    known: dict[tuple[int, int], tuple[int, int]] = {}
-    pairs = tuple(
-        known.setdefault(pair, pair)
-        for first, second in cast("list[list[int]]", value)
-        for pair in [(first, second)]
-    )
-    if any(type(a) is not int or type(b) is not int or a < 0 or b < 0 for a, b in pairs):
-        raise ValueError("expected pairs of counts")
-    return pairs
+    pairs = list(map(tuple, cast("list[list[int]]", value)))
+    known = dict.fromkeys(pairs)
+    for pair in known:
+        if len(pair) != 2 or any(type(number) is not int or number < 0 for number in pair):
+            raise ValueError("expected pairs of counts")
+    shared = cast("dict[tuple[int, ...], tuple[int, int]]", dict(zip(known, known, strict=True)))
+    return tuple(map(shared.__getitem__, pairs))
 
 
 def to_texts(value: object) -> tuple[str, ...]:

@@ -125,13 +125,14 @@ def keep_unchanged(
             store, base, file_stamp(store.layout.door, store.layout.plan_document(base))
         )
         shard = plan.shard(shard_id)
-        before = {file.path: file for file in store.batches.load_inputs(base, shard)}
+        files = sorted(store.batches.load_inputs(base, shard), key=lambda one: path_key(one.path))
+        before = {file.path: file for file in files}
         kept = _unchanged(inputs, before)
         if 2 * len(kept) < len(inputs):
             return nothing
         whole = store.batches.is_unfinished(base)
         return kept, {
-            task_id: _cut(store, (base, tasks[closure], shard), before.values(), kept, whole=whole)
+            task_id: _cut(store, (base, tasks[closure], shard), files, kept, whole=whole)
             for task_id, closure in closures.items()
         }
     except (KeyError, StoreError):
@@ -148,16 +149,16 @@ def _planned(store: StoreDirectory, batch_id: str, stamp: object) -> tuple[Plan,
 
 def _unchanged(
     inputs: Sequence[InputFile], before: Mapping[str, InputFile]
-) -> dict[str, tuple[str, str]]:
-    """The object and the origin of each file that is kept, by path. Of equal files either all
-    are kept or none: a result is computed once for them.
+) -> dict[str, tuple[bytes, str, str]]:
+    """The key, the object and the origin of each file that is kept, by path. Of equal files either
+    all are kept or none: a result is computed once for them.
     """
-    kept: dict[str, tuple[str, str]] = {}
+    kept: dict[str, tuple[bytes, str, str]] = {}
     for files in groups_of_equals(inputs):
         if all(before.get(file.path) == file for file in files):
             origin = MEMO_HIT
             for file in files:
-                kept[file.path] = file.object, origin
+                kept[file.path] = path_key(file.path), file.object, origin
                 origin = EQUAL
     return kept
 
@@ -165,8 +166,8 @@ def _unchanged(
 def _cut(
     store: StoreDirectory,
     place: tuple[str, str, PlannedShard],
-    files: Iterable[InputFile],
-    kept: Mapping[str, tuple[str, str]],
+    files: Sequence[InputFile],
+    kept: Mapping[str, tuple[bytes, str, str]],
     *,
     whole: bool,
 ) -> TaskOutputs:
@@ -183,8 +184,8 @@ def _cut(
     left_out: list[bytes] = []
     for path, lines, numbers in lines_by_file(outputs, state, files):
         if path in kept:
-            digest, origin = kept[path]
-            cut.append(FileOutput(path_key(path), path, digest, lines, *numbers, origin))
+            key, digest, origin = kept[path]
+            cut.append(FileOutput(key, path, digest, lines, *numbers, origin))
         else:
             left_out.append(lines)
     return TaskOutputs(cut, [state.counts.less(count_lines_of(b"".join(left_out)))])

@@ -10,18 +10,19 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache, partial
 
 from codebatch.model.checks import check_batch, check_inputs, check_plan
 from codebatch.model.digest import Document, canonical_json, compact, digest_bytes, seal
 from codebatch.model.errors import BatchNotFoundError, StoreDamagedError, StoreError
 from codebatch.model.records import InputFile, Plan, PlannedShard
 from codebatch.store.documents import (
+    LINES_KEPT,
     Documents,
     Kind,
     expecting,
     load_document,
-    parse_lines,
+    parse_line,
     pretty,
     removal_of,
     typed,
@@ -142,7 +143,7 @@ class Batches(Documents):
     def load_inputs(self, batch_id: str, shard: PlannedShard) -> list[InputFile]:
         """Return the files of one shard ordered by object."""
         data = self.read_shard_inputs(batch_id, shard)
-        files = parse_lines(data, InputFile.from_document)
+        files = list(map(_parse_input, data.splitlines()))
         return typed(files, partial(check_inputs, shard), f"shard {shard.shard_id} of {batch_id}")
 
     def read_shard_inputs(self, batch_id: str, shard: PlannedShard) -> bytes:
@@ -196,6 +197,12 @@ def parse_plan(batch_id: str, document: Document) -> Plan:
         check_name(task.id, "task id")
     check_name(plan.snapshot_id, "snapshot id")
     return check_plan(plan)
+
+
+# From one revision to the next, most lines are the same.
+@lru_cache(maxsize=LINES_KEPT)
+def _parse_input(line: bytes) -> InputFile:
+    return parse_line(line, InputFile.from_document)
 
 
 def _parse_events(lines: Iterable[bytes]) -> list[Document]:

@@ -199,13 +199,14 @@ class Layout:
 
     def state(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The outcome of one task on one shard; written after the outputs."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{STATE}")
+        return Path(f"{self.shard(batch_id, task_id, shard_id)}/{STATE}")
 
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
         """The records of one task on one shard."""
-        return Path(f"{self._shard(batch_id, task_id, shard_id)}/{OUTPUTS}")
+        return Path(f"{self.shard(batch_id, task_id, shard_id)}/{OUTPUTS}")
 
-    def _shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
+    def shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
+        """The folder of both; a string, as each run looks for all of them several times."""
         return f"{_task_folder(self, batch_id, task_id)}/shards/{check_shard_id(shard_id)}"
 
     def sql_index(self, batch_id: str) -> Path:

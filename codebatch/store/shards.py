@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from codebatch.model.checks import check_state, record_check
 from codebatch.model.digest import EMPTY, check_digest, compact, digest_bytes, unseal
@@ -17,7 +16,7 @@ from codebatch.model.records import FAILED, OBJECT_KINDS, PlannedTask, Record, S
 from codebatch.store.documents import check_there, parse_line, removal_of, typed
 from codebatch.store.door import ABSENT
 from codebatch.store.files import link_file, read_file, remove_file, write_file
-from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES, OUTPUTS, Layout
+from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES, OUTPUTS, STATE, Layout
 from codebatch.store.objects.cas import ObjectStore
 from codebatch.store.write_group import reporting_read_errors
 
@@ -42,7 +41,7 @@ class Shards:
         A state that is half-written or damaged, or whose outputs are missing or of another
         size, counts as pending: the shard is computed again.
         """
-        data, size = self._look_at(self._layout.state(batch_id, task_id, shard_id))
+        data, size = self._look_at(self._layout.shard(batch_id, task_id, shard_id))
         if data is None:
             return None
         try:
@@ -51,13 +50,13 @@ class Shards:
             return None
         return state if state.status == FAILED or size == state.size else None
 
-    def _look_at(self, path: Path) -> tuple[bytes | None, int]:
+    def _look_at(self, place: str) -> tuple[bytes | None, int]:
         """The bytes of a state, and the size of the outputs beside it; None where there is no
         state, or something else in its place.
         """
         try:
-            with reporting_read_errors(path), self._door.folder(path.parent) as folder:
-                data = folder.read(path.name, DOCUMENT_BYTES)
+            with reporting_read_errors(f"{place}/{STATE}"), self._door.folder(place) as folder:
+                data = folder.read(STATE, DOCUMENT_BYTES)
                 return data, folder.status(OUTPUTS).st_size if folder.has(OUTPUTS) else -1
         except (*ABSENT, StoreDamagedError):
             return None, -1
@@ -107,7 +106,7 @@ class Shards:
     def _outputs(
         self, batch_id: str, task_id: str, shard_id: str, state: ShardState
     ) -> bytes | None:
-        path = self._layout.outputs(batch_id, task_id, shard_id)
+        path = f"{self._layout.shard(batch_id, task_id, shard_id)}/{OUTPUTS}"
         data = read_file(self._door, path, min(state.size, INDEX_BYTES))
         return data if data is not None and digest_bytes(data) == state.digest else None
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 
 from codebatch.model.checks import check_manifest, check_snapshot
 from codebatch.model.digest import Document, digest_bytes, seal, short_id
 from codebatch.model.errors import SnapshotNotFoundError, StoreDamagedError, StoreError
 from codebatch.model.records import FileRecord
-from codebatch.store.documents import Documents, Kind, check_there, parse_line, pretty, typed
+from codebatch.store.documents import (
+    LINES_KEPT,
+    Documents,
+    Kind,
+    check_there,
+    parse_line,
+    pretty,
+    typed,
+)
 from codebatch.store.files import read_file, write_file
 from codebatch.store.layout import INDEX_BYTES, SNAPSHOT_BYTES, SNAPSHOT_PREFIX, Layout
 from codebatch.store.write_group import WriteGroup
@@ -39,8 +48,7 @@ class Snapshots(Documents):
 
     def read_files(self, snapshot_id: str) -> Iterator[FileRecord]:
         """Return the files of a snapshot one by one, as its manifest, which is whole, has them."""
-        lines = io.BytesIO(self.read_manifest(snapshot_id))
-        return (parse_line(line, FileRecord.from_document) for line in lines)
+        return map(_parse_file, io.BytesIO(self.read_manifest(snapshot_id)))
 
     def read_manifest(self, snapshot_id: str) -> bytes:
         """Return the bytes of a manifest, checked against the snapshot's id."""
@@ -82,3 +90,9 @@ class Snapshots(Documents):
         """Put the document of a snapshot whose manifest is whole into place again."""
         data = pretty(seal({**document, "snapshot_id": snapshot_id}))
         write_file(self._door, self._layout.snapshot_document(snapshot_id), data, durable=True)
+
+
+# From one revision to the next, most lines are the same.
+@lru_cache(maxsize=LINES_KEPT)
+def _parse_file(line: bytes) -> FileRecord:
+    return parse_line(line, FileRecord.from_document)
