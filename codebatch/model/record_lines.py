@@ -149,11 +149,17 @@ def decode_lines(lines: bytes) -> list[Record]:
 
 def count_lines_of(outputs: bytes) -> Counts:
     """Return the counts of lines as they stand in an index."""
-    return Counts.of([json.loads(line) for line in outputs.splitlines()])
+    return Counts.of(_parsed(outputs))
+
+
+def _parsed(lines: bytes) -> list[Record]:
+    """Return records, which are read as one array: there may be thousands."""
+    records: list[Record] = json.loads(b"[%b]" % b",".join(lines.splitlines()))
+    return records
 
 
 def _without_path(lines: bytes) -> list[Record]:
-    records: list[Record] = [json.loads(line) for line in lines.splitlines()]
+    records = _parsed(lines)
     for record in records:
         del record["path"]
     return records
