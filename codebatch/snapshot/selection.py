@@ -113,7 +113,7 @@ def select(
         raise SourceNotFoundError("an empty name names no directory", hints=hints)
     _check_patterns((*include, *exclude))
     names = {os.path.abspath(os.fsencode(path)): path for path in given}
-    if len(names) == 1 and not os.path.lexists(given[0]):
+    if is_there and len(names) == 1 and not os.path.lexists(given[0]):
         raise SourceNotFoundError(f"there is no file or directory {os.fspath(given[0])}")
     if len(names) == 1 and not os.path.isfile(given[0]):
         if is_there or os.path.lexists(given[0]) or b"\0" in os.fsencode(given[0]):
