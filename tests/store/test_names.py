@@ -80,7 +80,7 @@ def test_a_name_is_pointed_again_as_a_whole(named: codebatch.Store, main: Main) 
     second = named.batch("main", "parse").id
     done = main("name", "set", "main", second[:12], "--store", named.path)
     assert (done.code, done.out) == (0, f"main  {second} (was {first})\n")
-    assert os.listdir(named.path / "names") == ["main", "tree"]
+    assert sorted(os.listdir(named.path / "names")) == ["main", "tree"]
     before = (named.path / "names" / "main").read_bytes()
     done = main("name", "set", "main", "main", "--store", named.path, "--json")
     assert json.loads(done.stdout) == {"name": "main", "id": second, "before": second}
