@@ -1052,3 +1052,20 @@ def test_carry_a_cell(what: str, notebook: Notebook) -> None:
 
 def test_built_in_tasks_need_no_code() -> None:
     assert carry([find_task("parse")]) == b""
+
+
+class _Disguised:
+    """Says that it is a module and has no dict, as a library of cffi does."""
+
+    __slots__ = ()
+    __class__ = type(sys)  # type: ignore[assignment]
+
+
+def test_what_stands_in_for_a_module_is_passed_by(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "disguised", _Disguised())
+    imports, body = WAYS_TO_IMPORT["relative"]
+    project.write({"PKG/__init__.py": "", "PKG/helper.py": HELPER})
+    project.write({"PKG/tasks.py": TASK.format(imports=imports, body=body)})
+    assert project.code().as_document()

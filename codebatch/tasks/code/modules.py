@@ -164,7 +164,9 @@ def own_specs() -> Iterator[tuple[str, ModuleSpec]]:
     """Yield the modules of the user's own that are loaded from sources, with their specs."""
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
-        if top in _STANDARD or top in (_PACKAGE, "__main__") or not isinstance(module, ModuleType):
+        # By its type: what stands in for a module may say that it is one, and have no dict.
+        is_module = issubclass(type(module), ModuleType)
+        if top in _STANDARD or top in (_PACKAGE, "__main__") or not is_module:
             continue
         # A module that is loaded when it is first used is not to be loaded by this.
         spec = object.__getattribute__(module, "__dict__").get("__spec__")
