@@ -32,7 +32,7 @@ from codebatch.store.layout import BATCH_PREFIX, Layout, check_name, is_name
 from codebatch.store.write_group import reporting_read_errors
 
 LATEST = "latest"
-LINES_KEPT = 8192  # of an index, parsed: some MB
+LINES_KEPT = 4096  # of an index, parsed: some MB
 _SKEW = 60.0  # seconds that clocks of machines may differ by
 _LATEST = re.compile(rf"{LATEST}(?:~([0-9]{{1,9}}))?\Z")
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from types import MappingProxyType
 
 from codebatch.model.digest import digest_document
 from codebatch.tasks.languages.authorship import TABLES, text_role
 
 HEAD_BYTES = 8192
-_PATHS_KEPT = 8192  # most are those of the revision before
 
 _DETECTION_VERSION = 3
 
@@ -264,8 +263,8 @@ FACETS: dict[str, Callable[[str], str]] = {
     "extension": extension,
     "module_role": module_role,
     "script_goal": script_goal,
-    "text_role": lru_cache(maxsize=_PATHS_KEPT)(text_role),
-    "visibility": lru_cache(maxsize=_PATHS_KEPT)(visibility),
+    "text_role": text_role,
+    "visibility": visibility,
 }
 
 DETECTION = digest_document(
