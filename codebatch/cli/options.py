@@ -199,6 +199,13 @@ max_file_size_option = click.option(
     metavar="SIZE",
     help="Leave out larger files, and list them: bytes, or as 100M, 2GiB; 0: no limit.",
 )
+# Which files of a tree are taken.
+FILES_OPTIONS: tuple[Option, ...] = (
+    include_option,
+    exclude_option,
+    no_ignore_option,
+    max_file_size_option,
+)
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),

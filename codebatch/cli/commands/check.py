@@ -19,12 +19,9 @@ from codebatch.cli.commands.runs import shown, told
 from codebatch.cli.config import config_of
 from codebatch.cli.gate import check_new, check_stale
 from codebatch.cli.options import (
+    FILES_OPTIONS,
     RUN_OPTIONS,
-    exclude_option,
-    include_option,
     json_option,
-    max_file_size_option,
-    no_ignore_option,
     pipeline_option,
     rev_option,
     rule_settings,
@@ -57,10 +54,7 @@ TREE_OPTIONS = (
     *tasks_options,
     *rules_options,
     *RUN_OPTIONS,
-    include_option,
-    exclude_option,
-    no_ignore_option,
-    max_file_size_option,
+    *FILES_OPTIONS,
 )
 path_argument = click.argument("path", default=".", metavar="[PATH]")
 

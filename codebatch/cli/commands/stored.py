@@ -17,11 +17,8 @@ from codebatch.cli.command import ID, Call, command
 from codebatch.cli.commands.names import give_name
 from codebatch.cli.group import LeadingCommand, ReportingGroup
 from codebatch.cli.options import (
-    exclude_option,
-    include_option,
-    max_file_size_option,
+    FILES_OPTIONS,
     name_option,
-    no_ignore_option,
     paths_argument,
     pipeline_option,
     rev_option,
@@ -77,10 +74,7 @@ def _made_lines(root: str, *, created: bool) -> Iterator[str]:
     paths_argument,
     store_option,
     name_option,
-    include_option,
-    exclude_option,
-    no_ignore_option,
-    max_file_size_option,
+    *FILES_OPTIONS,
     rev_option,
     staged_option,
     click.option(
