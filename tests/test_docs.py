@@ -273,7 +273,7 @@ def test_links_point_somewhere(document: Path) -> None:
 def test_paths_of_the_code_exist(document: Path) -> None:
     """What a text names in backticks below a folder of the repository; ``<name>`` is any name."""
     bases = [ROOT, ROOT / "codebatch", ROOT / "tests", document.parent]
-    folders = {one.name for base in bases[:2] for one in base.iterdir() if one.is_dir()}
+    folders = {one.name for base in bases[:2] for one in base.iterdir() if one.is_dir()} - {".git"}
     for name in re.findall(r"`([\w.*<>/-]+/[\w.*<>/-]*)`", document.read_text(encoding="utf-8")):
         if name.partition("/")[0] in folders:
             pattern = re.sub(r"<\w+>", "*", name).rstrip("/")
