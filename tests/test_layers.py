@@ -70,13 +70,17 @@ HOMES = {
     "cloudpickle": {"tasks"},
     "backports": {"store"},
     "compression": {"store"},
+    "duckdb": {"query"},
+    "jinja2": {"report"},
     "pandas": {"query"},
-    "pyarrow": {"export"},
+    "polars": {"query"},
+    "pyarrow": {"export", "query"},
     "tree_sitter": {"tasks"},
     "jsonschema": {"model"},
     "watchfiles": {"snapshot"},
     "yaml": {"tasks"},
     "obstore": {"remote"},
+    "tqdm": {"api"},
 }
 # What only `store` may spell. Class and field names do not match: these are file names.
 FILE_NAMES = {
