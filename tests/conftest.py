@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +23,9 @@ from hypothesis import HealthCheck, settings
 import codebatch
 from codebatch.maintenance.self_test import Laboratory
 from codebatch.tasks import registry
+
+if TYPE_CHECKING:
+    from browsers import Browser
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -163,6 +166,17 @@ def laboratory_elsewhere(
         cluster.start_workers(2)
         with Laboratory(cluster.address, folder=folder) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a test that needs one is skipped where there is none."""
+    import browsers  # noqa: PLC0415 - tornado, for few tests
+
+    if browsers.find_chromium() is None:
+        pytest.skip(f"none of {', '.join(browsers.NAMES)} is on PATH")
+    with browsers.Browser() as opened:
+        yield opened
 
 
 # What is shown where a test fails, as (title, text), while it is in here.
