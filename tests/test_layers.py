@@ -24,12 +24,13 @@ MAX_LINES = 400
 LAYERS: dict[str, set[str]] = {
     "runtime": set(),
     "model": {"runtime"},
-    "store": {"runtime", "model"},
-    "tasks": {"runtime", "model"},
-    "remote": {"runtime", "model", "store"},
+    "display": {"runtime", "model"},
+    "store": {"runtime", "model", "display"},
+    "tasks": {"runtime", "model", "display"},
+    "remote": {"runtime", "model", "display", "store"},
     "snapshot": {"runtime", "model", "store"},
     "plan": {"model", "tasks"},
-    "config": {"runtime", "model", "tasks", "plan"},
+    "config": {"runtime", "model", "display", "tasks", "plan"},
     "shard": {"runtime", "model", "store", "tasks", "plan"},
     "reduction": {"runtime", "model", "store", "tasks", "plan", "shard"},
     "processes": {"runtime", "model", "store", "tasks", "shard", "reduction"},
@@ -37,21 +38,30 @@ LAYERS: dict[str, set[str]] = {
     "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"reduction"},
     "testing": {"runtime", "model", "tasks", "snapshot", "plan", "shard", "reduction"},
-    "status": {"model", "store", "tasks"},
+    "status": {"model", "display", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
-    | {"reduction", "cluster", "status", "remote"},
-    "query": {"runtime", "model", "store", "tasks", "snapshot", "processes", "status"},
-    "compare": {"model", "store", "status", "query"},
-    "patches": {"model", "store", "snapshot", "status", "query"},
-    "export": {"patches", "model", "store", "tasks", "status", "query", "compare"},
-    "maintenance": {"runtime", "model", "store", "tasks", "snapshot", "plan", "processes"}
+    | {"display", "reduction", "cluster", "status", "remote"},
+    "query": {"runtime", "model", "display", "store", "tasks", "snapshot", "processes", "status"},
+    "compare": {"model", "display", "store", "status", "query"},
+    "patches": {"model", "display", "store", "snapshot", "status", "query"},
+    "export": {"patches", "model", "display", "store", "tasks", "status", "query", "compare"},
+    "maintenance": {
+        "runtime",
+        "model",
+        "display",
+        "store",
+        "tasks",
+        "snapshot",
+        "plan",
+        "processes",
+    }
     | {"cluster", "status", "batch"},
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "processes"}
     | {"graph"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
-    | {"patches", "remote"},
+    | {"patches", "remote", "display"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "shard", "cluster"}
-    | {"testing", "patches", "remote"}
+    | {"testing", "patches", "remote", "display"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
     "__init__": {"model", "tasks", "testing", "status", "batch", "api", "config"},
     "__main__": {"runtime", "cli"},

@@ -28,7 +28,7 @@ import codebatch
 from codebatch.cli.render import formats
 from codebatch.cli.render.formats import FORMATS, Columns, Destination, write_rows
 from codebatch.cli.render.output import table_lines
-from codebatch.cli.render.widths import fitted, shortened, text_width
+from codebatch.display.widths import fitted, shortened, text_width
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import (
     FilterInvalidError,

@@ -22,7 +22,7 @@ from codebatch.cli.options import (
 )
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
-from codebatch.cli.render.widths import abridged
+from codebatch.display.widths import abridged
 from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
@@ -33,15 +33,16 @@ from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
+    from codebatch.display import draw
     from codebatch.plan import document as documents
-    from codebatch.plan import draw, places
     from codebatch.plan import pipeline as definitions
+    from codebatch.plan import places
     from codebatch.plan.pipeline import Pipeline, PipelineTask
     from codebatch.plan.places import Place, Pointer
 else:
     definitions = lazy("codebatch.plan.pipeline")
     documents = lazy("codebatch.plan.document")
-    draw = lazy("codebatch.plan.draw")
+    draw = lazy("codebatch.display.draw")
     places = lazy("codebatch.plan.places")
 
 _TEXT, _SVG = "text", "svg"

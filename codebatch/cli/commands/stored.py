@@ -33,7 +33,7 @@ from codebatch.cli.options import (
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable, size
 from codebatch.cli.render.progress import Display, count_row
-from codebatch.cli.render.widths import abridged
+from codebatch.display.widths import abridged
 from codebatch.model.errors import StoreError, UsageError
 from codebatch.query.show import BATCH, OBJECT
 from codebatch.store import init_store

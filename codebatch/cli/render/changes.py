@@ -13,10 +13,10 @@ from codebatch.cli.render import output
 from codebatch.cli.render.change_words import contents, finding_words, words_of_file
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.source import page_width
-from codebatch.cli.render.widths import padded, shortened, text_width
 from codebatch.compare.changes import CHANGED, RENAMED, Change
 from codebatch.compare.compare import Comparison
 from codebatch.compare.diff import ADDED, REMOVED
+from codebatch.display.widths import padded, shortened, text_width
 
 _SIGNS = {ADDED: ("+", "green"), REMOVED: ("-", "red"), CHANGED: ("~", "yellow")}
 _HEADINGS = {"kind": "by kind", "code": "by code", "path": "by file"}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from codebatch.cli.render import output
-from codebatch.cli.render.widths import first_rows
+from codebatch.display.widths import first_rows
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import OutputError
 from codebatch.query.fields import VALUE_TEXT, flat

@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from codebatch.cli.render.widths import GAP, first_rows, fits, fitted, padded, shortened, text_width
-from codebatch.model.digest import canonical_json
+from codebatch.display.widths import GAP, first_rows, fits, fitted, padded, shortened, text_width
+from codebatch.display.words import (
+    ago,
+    cell,
+    counted,
+    numeric_columns,
+    plain,
+    printable,
+    revision,
+    size,
+)
 from codebatch.model.records import SEVERITIES
 from codebatch.model.unseen import UNSEEN
 from codebatch.runtime.lazy import lazy
@@ -30,37 +39,18 @@ else:
     shutil = lazy("shutil")  # 2 ms of every command, with bz2 and lzma
     pager = lazy("codebatch.cli.render.pager")
 
+# Words that notebooks use as well.
+__all__ = ["ago", "cell", "counted", "numeric_columns", "printable", "revision", "size"]
+
 # The columns of a table, each with its value in a row.
 Columns = Mapping[str, Callable[[Any], object]]
 
-_CONTROL = f"[\x00-\x1f\x7f-\x9f{UNSEEN}\ud800-\udfff]"
 # What could steer a terminal in JSON or in lines of text.
 _STEERING = f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{UNSEEN}]|\r(?!\n)"
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _STATUS_COLORS = {"done": "green", "failed": "red", "partial": "yellow", "interrupted": "yellow"}
-_PLACES = frozenset({"line", "column", "end_line"})
 _SHOWN_APART = frozenset({"kind", "path", "line", "column", "task_id", "shard_id"})
-_PORTION, _SHORT_COMMIT = 500, 7
-_UNITS = (
-    ("year", 31_536_000),
-    ("month", 2_592_000),
-    ("week", 604_800),
-    ("day", 86_400),
-    ("hour", 3_600),
-    ("min", 60),
-)
-
-
-def printable(text: object) -> str:
-    """The text with control characters, direction marks and undecodable bytes escaped."""
-    shown = str(text)
-    # Nothing that has to be escaped is printable to Python, and most texts are.
-    return shown if shown.isprintable() else re.sub(_CONTROL, _escape, shown)
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number of things: ``1 file``, ``2 files``; ``many`` where no s makes it."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+_PORTION = 500
 
 
 def write_document(document: object) -> None:
@@ -285,25 +275,6 @@ class _Sheet(NamedTuple):
             yield (" " * GAP).join(texts).rstrip()
 
 
-def cell(value: object, column: str = "") -> str:
-    """A value as a table shows it: counts with separators, numbers of lines without."""
-    if value is None:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if column in _PLACES else f"{value:,}"
-    if isinstance(value, dict):
-        return printable(_plain(value))
-    if isinstance(value, list | tuple):
-        return printable(", ".join(map(str, map(_plain, value))) or "-")
-    return printable(value)
-
-
-def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
-    """Return for each column if it holds numbers alone."""
-    columns = zip(*table, strict=True) if table else ([""] for _ in range(number))
-    return [any(cells) and all(not text or _is_number(text) for text in cells) for cells in columns]
-
-
 def place(row: Mapping[str, object]) -> str:
     """``path:line:column``, as far as the record has them."""
     values = (row.get(key) for key in ("path", "line", "column"))
@@ -314,14 +285,10 @@ def fields_in_words(row: Mapping[str, object]) -> str:
     """``name=value`` for each field of a record that has a value, but its kind and its place."""
     fields = ((name, value) for name, value in row.items() if value is not None)
     return " ".join(
-        f"{printable(name)}={printable(_plain(value))}"
+        f"{printable(name)}={printable(plain(value))}"
         for name, value in fields
         if name not in _SHOWN_APART
     )
-
-
-def _plain(value: object) -> object:
-    return canonical_json(value).decode() if isinstance(value, list | dict) else value
 
 
 def severity(name: str, text: str = "") -> str:
@@ -349,30 +316,6 @@ def of_severity(number: int, name: str) -> str:
     return f"{number:,} {severity(name, name if number == 1 else many)}"
 
 
-def size(number: int) -> str:
-    """A number of bytes for people."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")
-
-
-def revision(branch: str | None, commit: str | None) -> str:
-    """Return what a work tree of git was at: ``main@1a2b3c4``, or the part that is known."""
-    return "@".join(filter(None, (branch, commit and commit[:_SHORT_COMMIT])))
-
-
-def ago(seconds: float) -> str:
-    """Return a time in the past in the largest unit that fits: ``3 hours ago``."""
-    for unit, length in _UNITS:
-        number = int(seconds // length)
-        if number > 0:
-            return f"{number} {unit}{'' if number == 1 or unit == 'min' else 's'} ago"
-    return "just now" if seconds > -60 else "in the future"  # by a little, clocks differ
-
-
 def _cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) -> str:
     found = [*zip(map(heading, columns), natural, widths, strict=True)]
     short = [name for name, before, now in found if 0 < now < before]
@@ -380,19 +323,6 @@ def _cut(columns: Sequence[str], natural: Sequence[int], widths: Sequence[int]) 
     parts = [f"shortened {', '.join(short)}"] if short else []
     parts += [f"left out {', '.join(gone)}"] if gone else []
     return "; ".join(parts)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").isdigit()
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return {10: "\\n", 13: "\\r", 9: "\\t"}.get(code) or (
-        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    )
 
 
 def is_terminal(stream: object = None) -> bool:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
-from codebatch.cli.render.widths import text_width
+from codebatch.display.widths import text_width
 from codebatch.runtime.lazy import lazy
 from codebatch.runtime.programs import find_program
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 
 from codebatch.cli.render.output import cut_mark, printable, terminal_width
-from codebatch.cli.render.widths import text_width
+from codebatch.display.widths import text_width
 
 _TAB_WIDTH = 4
 _WIDEST = 160

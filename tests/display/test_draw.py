@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from conftest import Outcome
 
-from codebatch.plan.draw import Node, draw_svg, draw_text
+from codebatch.display.draw import Node, draw_svg, draw_text
 
 Main = Callable[..., Outcome]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -1,0 +1,74 @@
+"""Objects that show themselves: a ``repr`` of a few lines, and HTML in a notebook.
+
+Neither fails, whatever the store is like by now: what cannot be shown is said in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, SupportsIndex, TypeVar, overload
+
+from codebatch.model.errors import CodeBatchError
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from codebatch.display import card, html, text
+else:
+    card = lazy("codebatch.display.card")
+    html = lazy("codebatch.display.html")
+    text = lazy("codebatch.display.text")
+
+Row = TypeVar("Row")
+
+
+class Displayed:
+    """Has a representation as text and as HTML, of the card that `_card` returns."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return text.card_text(shown_card(self))
+
+    def _repr_html_(self) -> str:
+        return html.card_html(shown_card(self))
+
+    def _card(self) -> card.Card:
+        """Return what is shown: little is read for it, and nothing written."""
+        return card.card_of_fields(self)
+
+
+def shown_card(displayed: Displayed) -> card.Card:
+    """Return the card of an object; where there is none, one that says why."""
+    try:
+        return displayed._card()  # noqa: SLF001 - its own
+    except CodeBatchError as error:
+        status, note = error.code.lower().replace("_", " "), error.message
+    except Exception as error:  # noqa: BLE001 - said below: a repr that fails hides what it is of
+        status, note = "cannot be shown", f"{type(error).__name__}: {error}"
+    name = str(getattr(displayed, "id", ""))
+    return card.Card(card.title_of(displayed), name, status, notes=[note])
+
+
+class Rows(Displayed, list[Row]):
+    """A list of rows, which shows the first of them as a table."""
+
+    __slots__ = ()
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        super().__init__(rows)
+
+    def _card(self) -> card.Card:
+        rows = [card.row_of(row) for row in self[: card.MOST_ROWS]]
+        title = f"{len(self):,} row{'' if len(self) == 1 else 's'}"
+        return card.Card(title, tables=[card.table_of(rows, len(self))] if rows else ())
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Rows[Row]: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Row | Rows[Row]:
+        if isinstance(place, slice):
+            return type(self)(super().__getitem__(place))
+        return super().__getitem__(place)
