@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codebatch.api.given import PathLike, text_of
 from codebatch.api.results import Results, of_batch
 from codebatch.cluster.settings import choose_cluster_settings
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import Document
 from codebatch.model.limits import choose_limits
 from codebatch.runtime.lazy import lazy
@@ -17,13 +18,14 @@ from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
-    from codebatch.api import baselines
+    from codebatch.api import baselines, cards
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import sarif as logs
     from codebatch.cluster.connect import beside
     from codebatch.compare import compare as comparisons
     from codebatch.compare.baseline import BaselineReport
+    from codebatch.display.card import Card
     from codebatch.patches import apply as patches
     from codebatch.query import inspect
     from codebatch.remote import location as remotes
@@ -32,6 +34,7 @@ else:
     beside = lazy("codebatch.cluster.connect.beside")
     baselines = lazy("codebatch.api.baselines")
     batches = lazy("codebatch.batch")
+    cards = lazy("codebatch.api.cards")
     comparisons = lazy("codebatch.compare.compare")
     explanations = lazy("codebatch.batch.explain")
     forecasts = lazy("codebatch.batch.forecast")
@@ -76,7 +79,7 @@ def run_options(  # noqa: PLR0913 - the options of the command
     )
 
 
-class Batch(Results):
+class Batch(Displayed, Results):
     """A plan over a snapshot and its results, as far as they are committed; ``made`` says what
     making it found, where this process made it.
     """
@@ -87,8 +90,8 @@ class Batch(Results):
         super().__init__(directory, batch_id)
         self.made = made
 
-    def __repr__(self) -> str:
-        return f"<codebatch.Batch {self.id}>"
+    def _card(self) -> Card:
+        return cards.batch_card(self.directory, self.id)
 
     @property
     def asking(self) -> Asking:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast, overloa
 
 from codebatch.api.collection import Collection
 from codebatch.api.given import IdLike, PathLike, id_of
+from codebatch.display.displayed import Rows
+from codebatch.display.documents import StatusDocument, SummaryDocument
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE, PENDING, Record
@@ -104,68 +106,69 @@ class Results(Collection):
         covered = f"{shards['done']} of {shards['total']} shards"
         self.on_unfinished(f"{self.id} is {batch_status.status}: this covers {covered}")
 
-    def status(self) -> Document:
+    def status(self) -> StatusDocument:
         """Return how far the batch is and who runs it, as ``codebatch status --json`` prints it."""
         batch_status = self.load_status()
         activity = activities.load_activity(self.directory, batch_status)
-        return {**views.status(batch_status), **activity.as_document()}
+        return StatusDocument({**views.status(batch_status), **activity.as_document()})
 
-    def summary(self) -> Document:
+    def summary(self) -> SummaryDocument:
         """Return what it holds, as ``codebatch summary --json`` prints it."""
-        return views.summary(self.directory, self.load_status())
+        return SummaryDocument(views.summary(self.directory, self.load_status()))
 
-    def tasks(self) -> list[Document]:
+    def tasks(self) -> Rows[Document]:
         """One row a task."""
-        return views.task_rows(self.load_status())
+        return Rows(views.task_rows(self.load_status()), views.TASK_COLUMNS)
 
-    def shards(self, task: str | None = None) -> list[Document]:
+    def shards(self, task: str | None = None) -> Rows[Document]:
         """One row a shard."""
-        return views.shard_rows(self.load_status(), task)
+        return Rows(views.shard_rows(self.load_status(), task))
 
     @of_batch
     def files(
         self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
-    ) -> list[Document]:
+    ) -> Rows[Document]:
         """One row a file of the snapshot, in path order; records counted over all tasks or one."""
         batch_status, chosen = self._select(language=language, path=path)
-        return views.file_rows(self.directory, batch_status, chosen, task)
+        found = views.file_rows(self.directory, batch_status, chosen, task)
+        return Rows(found, views.FILE_COLUMNS)
 
     @of_batch
-    def skipped(self, reason: str | None = None) -> list[Document]:
+    def skipped(self, reason: str | None = None) -> Rows[Document]:
         """One row for each path that was left out of the snapshot, or that tasks skipped, and each
         reason, which may be chosen by a glob.
         """
-        return skipped.skipped_rows(self.directory, self.load_readable(), reason)
+        return Rows(skipped.skipped_rows(self.directory, self.load_readable(), reason))
 
     @of_batch
-    def stats(self, task: str | None = None) -> list[Document]:
+    def stats(self, task: str | None = None) -> Rows[Document]:
         """Return the numbers of records by task, kind, language, severity and code."""
-        return views.stats_rows(self.directory, self.load_readable(), task)
+        return Rows(views.stats_rows(self.directory, self.load_readable(), task))
 
     @of_batch
-    def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> list[Document]:
+    def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> Rows[Document]:
         """The most frequent values of a field or paths of a kind, or the largest values of a metric
         or of a field of numbers.
         """
         batch_status, chosen = self._select(**filters)
-        return top.top_rows(self.directory, batch_status, by, chosen, task)
+        return Rows(top.top_rows(self.directory, batch_status, by, chosen, task))
 
     @of_batch
-    def sql(self, statement: str, *, timeout: float | None = None) -> list[Document]:
+    def sql(self, statement: str, *, timeout: float | None = None) -> Rows[Document]:
         """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, patches,
         artifacts, records``, and a table for each kind that a task has of its own.
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
         """
         result = sql.run_sql(self.directory, self.load_readable(), statement, timeout)
-        return list(result.rows)
+        return Rows(result.rows)
 
     @of_batch
-    def sql_schema(self, table: str | None = None) -> list[Document]:
+    def sql_schema(self, table: str | None = None) -> Rows[Document]:
         """Return a row for each column of the tables of `sql`, or of one: ``table, rows, column,
         type``; a type is empty where values of several are.
         """
-        return sql.schema_rows(self.directory, self.load_readable(), table)
+        return Rows(sql.schema_rows(self.directory, self.load_readable(), table))
 
     @of_batch
     def inspect(self, path: PathLike, *, at: int | None = None) -> Document:

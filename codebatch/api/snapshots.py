@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.records import FileRecord
+from codebatch.runtime.lazy import lazy
 from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
+    from codebatch.api import cards
+    from codebatch.display.card import Card
     from codebatch.snapshot import writer
+else:
+    cards = lazy("codebatch.api.cards")
 
 
-@dataclass(frozen=True)
-class Snapshot:
+@dataclass(frozen=True, repr=False)
+class Snapshot(Displayed):
     """A snapshot; ``taken`` says what taking it found, where this process took it."""
 
     directory: StoreDirectory
@@ -32,3 +38,6 @@ class Snapshot:
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""
         return self.directory.snapshots.load_manifest(self.id)
+
+    def _card(self) -> Card:
+        return cards.snapshot_card(self.directory, self.id)

@@ -14,6 +14,7 @@ from codebatch.api.memo import Memo
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.api.snapshots import Snapshot
+from codebatch.display.displayed import Displayed, Rows
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError
@@ -25,11 +26,13 @@ from codebatch.store import open_store as open_directory
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.api import cards
     from codebatch.api import checking as checks
     from codebatch.api import history as histories
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import scheduler as schedulers
     from codebatch.compare import compare as comparisons
+    from codebatch.display.card import Card
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import gc as garbage
     from codebatch.maintenance import remove as removal
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from codebatch.snapshot import selection, take, take_tree, writer
 else:
     batches = lazy("codebatch.batch")
+    cards = lazy("codebatch.api.cards")
     checks = lazy("codebatch.api.checking")
     comparisons = lazy("codebatch.compare.compare")
     diagnoses = lazy("codebatch.maintenance.diagnose")
@@ -110,7 +114,7 @@ def open_damaged_store(path: PathLike | None = None) -> Store:
     return Store(open_damaged(find_store(path)))
 
 
-class Store(Memo):
+class Store(Displayed, Memo):
     """A store: take snapshots into it, make batches from them, find both again.
 
     ``created`` says whether opening it has made it.
@@ -120,8 +124,8 @@ class Store(Memo):
         self.directory = directory
         self.created = created
 
-    def __repr__(self) -> str:
-        return f"<codebatch.Store {str(self.directory.root)!r}>"
+    def _card(self) -> Card:
+        return cards.store_card(self.directory)
 
     @property
     def path(self) -> Path:
@@ -276,13 +280,13 @@ class Store(Memo):
         """Return which revision a finding came in with; see `codebatch.api.history.blame`."""
         return histories.blame(self, finding, root, **options)
 
-    def snapshots(self) -> list[Document]:
+    def snapshots(self) -> Rows[Document]:
         """One row a snapshot, oldest first: id, when, from where, files, bytes."""
-        return views.snapshot_rows(self.directory)
+        return Rows(views.snapshot_rows(self.directory), views.SNAPSHOT_COLUMNS)
 
-    def batches(self) -> list[Document]:
+    def batches(self) -> Rows[Document]:
         """One row a batch, oldest first: what it is, its status, result and sizes."""
-        return views.batch_rows(self.directory)
+        return Rows(views.batch_rows(self.directory), views.BATCH_COLUMNS)
 
     def find(self, text: IdLike) -> stored.Target:
         """The snapshot, batch or object that an id, a digest, a prefix, ``latest`` or a name

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from codebatch.cluster.usage import ClusterUsage
+from codebatch.display.displayed import Displayed
 from codebatch.model.errors import (
     NonDeterminismError,
     NotReusedError,
@@ -15,13 +17,19 @@ from codebatch.model.errors import (
 )
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE, FAILED, INTERRUPTED, path_key
+from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
 
+if TYPE_CHECKING:
+    from codebatch.display import card as cards
+else:
+    cards = lazy("codebatch.display.card")
 
-@dataclass(frozen=True)
-class RunReport:
+
+@dataclass(frozen=True, repr=False)
+class RunReport(Displayed):
     """The outcome of a run over ``file_count`` files. ``files`` counts results, one per task and
     file, and those that are quarantined once more; ``quarantined`` names them with task and code.
     ``seconds`` is wall time. ``cluster`` is what was used of one. ``nodes`` counts the values in
@@ -43,6 +51,24 @@ class RunReport:
     file_count: int = 0
     memo: Mapping[str, Mapping[str, int]] | None = None
 
+    def _card(self) -> cards.Card:
+        """Return what is shown: how far it came, what was computed, and what went wrong."""
+        facts = {
+            "snapshot": self.snapshot_id,
+            "shards": cards.state_bar(self.shards),
+            "files": self.file_count,
+            "results": cards.Counts(self.files),
+            "values": cards.Counts(self.nodes) if any(self.nodes.values()) else None,
+            "seconds": self.seconds,
+            "workers": len(self.cluster.workers) if self.cluster else None,
+            **{name: cards.Counts(numbers) for name, numbers in (self.memo or {}).items()},
+            "result": self.result,
+        }
+        tables = [cards.table_of(self.errors, title="errors")] if self.errors else []
+        if self.quarantined:
+            tables.append(cards.table_of(self.quarantined, title="quarantined"))
+        return cards.Card("Run of", self.batch_id, self.status, facts, tables)
+
 
 class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C has ended a run, which has committed what was in flight; see its ``report``."""
@@ -56,8 +82,8 @@ class RunInterrupted(KeyboardInterrupt):
         return f"{self.report.batch_id}: {done} of {total} shards are done; batch.run() goes on"
 
 
-@dataclass(frozen=True)
-class RecheckReport:
+@dataclass(frozen=True, repr=False)
+class RecheckReport(Displayed):
     """The outcome of computing results again: how many were compared, which differ, and whether
     the shards of these have been computed anew, and their files have no other memo entries.
     """

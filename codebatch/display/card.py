@@ -6,13 +6,19 @@ as they come from a tree or a store: whoever renders them escapes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from codebatch.display.words import moment
+from codebatch.model.records import SEVERITIES
+
 MOST_ROWS = 20
 _FEW_FACTS = 12
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_SHORT_DIGEST = 19
 
 
 class Counts(NamedTuple):
@@ -20,6 +26,10 @@ class Counts(NamedTuple):
 
     numbers: Mapping[str, int]
     with_total: bool = False
+
+    def present(self) -> list[tuple[str, int]]:
+        """Return the words and their numbers, but for those of nothing."""
+        return [(word, number) for word, number in self.numbers.items() if number]
 
 
 class Bar(NamedTuple):
@@ -34,6 +44,11 @@ class Bar(NamedTuple):
         done = self.numbers.get("done", 0)
         others = [f"{n:,} {word}" for word, n in self.numbers.items() if n and word != "done"]
         return ", ".join([f"{done:,} of {self.total:,}", *others])
+
+
+def by_severity(numbers: Mapping[str, int]) -> Counts:
+    """Return the numbers of findings, the most severe first."""
+    return Counts({s: numbers[s] for s in SEVERITIES if numbers.get(s)}, with_total=True)
 
 
 def state_bar(shards: Mapping[str, int]) -> Bar:
@@ -81,7 +96,7 @@ def table_of(
     most: int = MOST_ROWS,
 ) -> Table:
     """Return the table of some rows; without ``columns``, those that have a value in one."""
-    shown = list(islice(rows, most))
+    shown = [{name: _short(value) for name, value in row.items()} for row in islice(rows, most)]
     if total is None and isinstance(rows, Sequence):
         total = len(rows)
     names = dict.fromkeys(name for row in shown for name in row)
@@ -107,6 +122,19 @@ def card_of_fields(instance: object) -> Card:
         else:
             facts[head] = value
     return Card(title_of(instance), status=status, facts=facts, tables=tables)
+
+
+def _short(value: object) -> object:
+    """Return the value of a cell: of a digest the beginning, of a time no parts of a second, and
+    numbers by word as such.
+    """
+    if isinstance(value, str) and value[:1].isalnum():
+        if _DIGEST.match(value):
+            return value[:_SHORT_DIGEST]
+        return moment(value)
+    if isinstance(value, Mapping) and value:
+        return state_bar(value) if value.keys() >= {"done", "failed", "total"} else _numbers(value)
+    return value
 
 
 def row_of(instance: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ Neither fails, whatever the store is like by now: what cannot be shown is said i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, SupportsIndex, TypeVar, overload
 
 from codebatch.model.errors import CodeBatchError
@@ -50,17 +50,21 @@ def shown_card(displayed: Displayed) -> card.Card:
 
 
 class Rows(Displayed, list[Row]):
-    """A list of rows, which shows the first of them as a table."""
+    """A list of rows, which shows the first of them as a table: of the ``columns`` that say most,
+    or of all.
+    """
 
-    __slots__ = ()
+    __slots__ = ("columns",)
 
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
+    def __init__(self, rows: Iterable[Row] = (), columns: Sequence[str] = ()) -> None:
         super().__init__(rows)
+        self.columns = tuple(columns)
 
     def _card(self) -> card.Card:
         rows = [card.row_of(row) for row in self[: card.MOST_ROWS]]
         title = f"{len(self):,} row{'' if len(self) == 1 else 's'}"
-        return card.Card(title, tables=[card.table_of(rows, len(self))] if rows else ())
+        table = card.table_of(rows, len(self), columns=self.columns)
+        return card.Card(title, tables=[table] if rows else ())
 
     @overload
     def __getitem__(self, place: SupportsIndex) -> Row: ...
@@ -70,5 +74,5 @@ class Rows(Displayed, list[Row]):
 
     def __getitem__(self, place: SupportsIndex | slice) -> Row | Rows[Row]:
         if isinstance(place, slice):
-            return type(self)(super().__getitem__(place))
+            return type(self)(super().__getitem__(place), self.columns)
         return super().__getitem__(place)

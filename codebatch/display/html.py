@@ -150,5 +150,5 @@ def _head(card: Card) -> str:
 def _counts_html(counts: Counts) -> str:
     total = sum(counts.numbers.values())
     parts = [f"{total:,} "] if counts.with_total else []
-    parts += [badge_html(word, f"{number:,} {word}") for word, number in counts.numbers.items()]
+    parts += [badge_html(word, f"{number:,} {word}") for word, number in counts.present()]
     return "".join(parts)

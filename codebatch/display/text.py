@@ -4,13 +4,14 @@ only where what is shown has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from codebatch.display.card import Bar, Card, Counts, Table
-from codebatch.display.widths import GAP, padded, shortened, text_width
+from codebatch.display.widths import GAP, fitted, padded, shortened, text_width
 from codebatch.display.words import cell, numeric_columns, printable
 
 _WIDEST_VALUE, _WIDEST_CELL, _WIDEST_WORD = 100, 48, 40
+_WIDEST_TABLE = 116
 _LONGEST = 2_000  # of a text that is looked at, before it is cut
 _BAR = 20
 _MARK = "..."
@@ -45,7 +46,7 @@ def head_text(column: str) -> str:
 
 
 def _counts_text(counts: Counts) -> str:
-    words = ", ".join(f"{number:,} {word_text(word)}" for word, number in counts.numbers.items())
+    words = ", ".join(f"{number:,} {word_text(word)}" for word, number in counts.present())
     if not counts.with_total:
         return words
     total = sum(counts.numbers.values())
@@ -67,6 +68,8 @@ def _lines(card: Card) -> Iterator[str]:
     if card.lines:
         yield ""
         yield from (f"  {value_text(line)}" for line in card.lines)
+    if card.notes and (card.tables or card.lines):
+        yield ""
     yield from (f"  {value_text(note, width=_LONGEST)}" for note in card.notes)
 
 
@@ -83,16 +86,25 @@ def _table_lines(table: Table) -> Iterator[str]:
         yield word_text(table.title)
     heads = [*map(head_text, table.columns)]
     cells = [_cells(table, row) for row in table.rows]
-    widths = [max(map(text_width, texts)) for texts in zip(heads, *cells, strict=True)]
+    natural = [max(map(text_width, texts)) for texts in zip(heads, *cells, strict=True)]
     numeric = numeric_columns(cells, len(heads))
+    widths = fitted(natural, numeric, _WIDEST_TABLE, range(len(heads)), 1)
+    shown = [index for index, width in enumerate(widths) if width]
     for texts in (heads, *cells):
         parts = (
-            padded(text, width, to_the_right=is_number)
-            for text, width, is_number in zip(texts, widths, numeric, strict=True)
+            padded(shortened(texts[i], widths[i], _MARK), widths[i], to_the_right=numeric[i])
+            for i in shown
         )
         yield (" " * GAP).join(parts).rstrip()
     if table.more:
         yield f"{_MARK} {table.more}"
+    if len(shown) < len(heads):
+        yield f"{_MARK} columns left out: {', '.join(_left_out(heads, shown))}"
+
+
+def _left_out(heads: Sequence[str], shown: Sequence[int]) -> list[str]:
+    """Return the heads of columns that are not shown."""
+    return [head for index, head in enumerate(heads) if index not in shown]
 
 
 def _cells(table: Table, row: Mapping[str, object]) -> list[str]:

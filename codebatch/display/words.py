@@ -14,6 +14,7 @@ from codebatch.model.unseen import UNSEEN
 
 _CONTROL = f"[\x00-\x1f\x7f-\x9f{UNSEEN}\ud800-\udfff]"
 _SHORT_COMMIT = 7
+_TIME = r"\A(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)\Z"
 _PLACES = frozenset({"line", "column", "end_line"})
 _UNITS = (
     ("year", 31_536_000),
@@ -59,6 +60,13 @@ def ago(seconds: float) -> str:
         if number > 0:
             return f"{number} {unit}{'' if number == 1 or unit == 'min' else 's'} ago"
     return "just now" if seconds > -60 else "in the future"  # by a little, clocks differ
+
+
+def moment(text: str) -> str:
+    """Return a time of UTC without parts of a second: ``2026-11-30 15:38:44``; another text as it
+    is.
+    """
+    return re.sub(_TIME, r"\1 \2", text)
 
 
 def cell(value: object, column: str = "") -> str:

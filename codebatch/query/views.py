@@ -32,6 +32,11 @@ BATCH_FIELDS = (
     *("batch_id", "snapshot_id", "pipeline", "created", *_ASKED, "status", "result", "shards"),
     *("file_count", "total_bytes", "records", "findings", "errors", "warnings", "output_bytes"),
 )
+# Those that say most, for a table that is no wider than a page.
+SNAPSHOT_COLUMNS = ("snapshot_id", "file_count", "source", "branch", "names", "asked")
+BATCH_COLUMNS = ("batch_id", "pipeline", "status", "file_count", "findings", "names", "asked")
+TASK_COLUMNS = ("task_id", "type", "status", "needs", "records")
+FILE_COLUMNS = ("path", "language", "size", "records", "diagnostics")
 
 
 def status(batch_status: BatchStatus) -> Document:

@@ -16,6 +16,8 @@ from codebatch.model.result_tree import result_digest
 from codebatch.status.totals import TaskTotals, Totals, keep_totals, load_totals
 from codebatch.store import StoreDirectory
 
+_MOST_READ, _MOST_LOOKED_AT = 1_024, 16_384  # about a quarter of a second each
+
 States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 
@@ -159,6 +161,25 @@ def load_batch_status(
     if totals is not None:
         return BatchStatus(batch_id, plan, read, totals)
     return BatchStatus(batch_id, plan, partial(keep_totals, store, batch_id, plan, read_and_total))
+
+
+def peek_batch_status(store: StoreDirectory, batch_id: str, plan: Plan) -> BatchStatus | None:
+    """Return the states of a batch without writing anything, for a glance at it; None where there
+    are too many to be read, or looked at, for that.
+    """
+    number = len(plan.tasks) * len(plan.shards)
+    totals = load_totals(store, batch_id, plan) if number <= _MOST_LOOKED_AT else None
+    if totals is None and number > _MOST_READ:
+        return None
+    return BatchStatus(batch_id, plan, partial(_read_states, store, batch_id, plan), totals)
+
+
+def _read_states(store: StoreDirectory, batch_id: str, plan: Plan) -> States:
+    load = store.shards.load_state
+    return {
+        task.id: {one.shard_id: load(batch_id, task.id, one.shard_id) for one in plan.shards}
+        for task in plan.tasks
+    }
 
 
 def total_states(plan: Plan, states: States) -> Totals:

@@ -51,6 +51,7 @@ Batch b-0123456789abcdef [partial]
   task   line  records
   parse  1234    1,234
   ... and 40 more
+
   there is more"""
 
 
