@@ -42,7 +42,7 @@ LAYERS: dict[str, set[str]] = {
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"display", "reduction", "cluster", "status", "remote"},
     "query": {"runtime", "model", "display", "store", "tasks", "snapshot", "processes", "status"},
-    "compare": {"model", "display", "store", "status", "query"},
+    "compare": {"runtime", "model", "display", "store", "status", "query"},
     "patches": {"model", "display", "store", "snapshot", "status", "query"},
     "export": {"patches", "model", "display", "store", "tasks", "status", "query", "compare"},
     "maintenance": {
@@ -57,7 +57,7 @@ LAYERS: dict[str, set[str]] = {
     }
     | {"cluster", "status", "batch"},
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "processes"}
-    | {"graph"}
+    | {"graph", "testing"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
     | {"patches", "remote", "display"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "shard", "cluster"}

@@ -12,9 +12,18 @@ A `Batch` is a Dask collection: ``dask.compute(batch)`` and ``client.compute(bat
 
 from __future__ import annotations
 
+from codebatch.api.authoring import (
+    check_pipeline,
+    draw_pipeline,
+    import_tools,
+    list_tasks,
+    new_task,
+    pipeline,
+    pipelines,
+)
 from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, named_path
-from codebatch.api.package import diagnose, pipelines, try_vectors
+from codebatch.api.package import diagnose, try_vectors
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import Scan, check_scan, open_watch, scan
 from codebatch.api.snapshots import Snapshot
@@ -39,14 +48,20 @@ __all__ = [
     "Snapshot",
     "Store",
     "UnfinishedBatchWarning",
+    "check_pipeline",
     "check_scan",
     "diagnose",
+    "draw_pipeline",
     "find_store",
     "follow",
+    "import_tools",
+    "list_tasks",
     "named_path",
+    "new_task",
     "open_damaged_store",
     "open_store",
     "open_watch",
+    "pipeline",
     "pipelines",
     "scan",
     "try_vectors",

@@ -256,17 +256,16 @@ class Batch(Displayed, Results):
 
     @of_batch
     def import_sarif(
-        self, log: PathLike, *, task: str | None = None, alone: bool = False
+        self, log: PathLike | bytes, *, task: str | None = None, alone: bool = False
     ) -> logs.ImportReport:
-        """Make a batch over the same snapshot that has the findings of a finished log as the
-        records of a task, named after its tool or ``task``, beside those of this batch unless
-        ``alone``; it has to be run: ``store.find_batch(report.batch_id).run()``.
+        """Make a batch over the same snapshot that has the findings of a finished log, a file or
+        its bytes, as the records of a task, named after its tool or ``task``, beside those of this
+        batch unless ``alone``; it has to be run: ``store.find_batch(report.batch_id).run()``.
+        `LogInvalidError` where it is no log of SARIF 2.1.0.
         """
         snapshot_id = self.directory.batches.load_plan(self.id).snapshot_id
-        data = logs.read_file(os.fspath(log))
-        return logs.import_sarif(
-            self.directory, data, snapshot_id, None if alone else self.id, task
-        )
+        beside = None if alone else self.id
+        return logs.import_sarif(self.directory, logs.bytes_of(log), snapshot_id, beside, task)
 
     @of_batch
     def forecast(self) -> forecasts.Forecast:

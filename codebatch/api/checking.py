@@ -13,7 +13,14 @@ from codebatch.api.batch import Batch, TaskLike
 from codebatch.api.given import IdLike, PathLike, id_of
 from codebatch.api.snapshots import Snapshot
 from codebatch.compare.baseline import Baseline, Entry, entry_of, read_baseline
-from codebatch.compare.diff import ADDED, Finding, improvements, place_key, regressions
+from codebatch.compare.diff import (
+    ADDED,
+    Finding,
+    finding_rows,
+    improvements,
+    place_key,
+    regressions,
+)
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
     BaseNotFoundError,
@@ -97,8 +104,8 @@ class CheckReport:
             "base": self.base,
             "base_commit": self.base_commit,
             "head": self.head,
-            "new": rows_of(self.new),
-            "fixed": rows_of(self.fixed),
+            "new": finding_rows(self.new),
+            "fixed": finding_rows(self.fixed),
             "stale": [entry._asdict() for entry in self.stale],
             "summary": {
                 "new": len(self.new),
@@ -111,11 +118,6 @@ class CheckReport:
             },
             "notes": list(self.notes),
         }
-
-
-def rows_of(findings: Sequence[Finding]) -> list[Document]:
-    """Return the records of findings, each with what has changed: added, removed or severity."""
-    return [{**finding.record, "change": finding.change} for finding in findings]
 
 
 def check(  # noqa: PLR0913 - what is compared, and how it is shown

@@ -15,6 +15,10 @@ from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory
 class NameTable(MutableMapping[str, str]):
     """The ids by name. Set one to a snapshot, a batch, or what `Store.find` takes for a batch; a
     name that is there is re-pointed. What has a name cannot be removed.
+
+    >>> store.names["main"] = batch
+    >>> store.find_batch("main").id == batch.id
+    True
     """
 
     def __init__(self, directory: StoreDirectory) -> None:

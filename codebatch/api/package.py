@@ -1,4 +1,4 @@
-"""What needs no store: the machine, the packaged pipelines, trials with hostile input."""
+"""What needs no store: the machine, trials with hostile input."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike, text_of
-from codebatch.model import resources
-from codebatch.model.digest import Document
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     from codebatch.api.store import Store
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import self_test
-    from codebatch.plan import pipeline as definitions
 else:
-    definitions = lazy("codebatch.plan.pipeline")
     diagnoses = lazy("codebatch.maintenance.diagnose")
     self_test = lazy("codebatch.maintenance.self_test")
 
@@ -31,9 +27,3 @@ def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> d
 def try_vectors() -> Iterator[self_test.Trial]:
     """Yield the trial on each hostile vector of `maintenance.self_test`."""
     return self_test.run_vectors()
-
-
-def pipelines() -> list[Document]:
-    """The packaged pipelines, resolved."""
-    found = map(definitions.load_pipeline, resources.list_pipelines())
-    return [definitions.pipeline_document(pipeline) for pipeline in found]

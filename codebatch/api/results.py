@@ -113,7 +113,11 @@ class Results(Collection):
         return StatusDocument({**views.status(batch_status), **activity.as_document()})
 
     def summary(self) -> SummaryDocument:
-        """Return what it holds, as ``codebatch summary --json`` prints it."""
+        """Return what it holds, as ``codebatch summary --json`` prints it.
+
+        >>> batch.summary()["diagnostics"]["by_severity"]
+        {'error': 1, 'warning': 2}
+        """
         return SummaryDocument(views.summary(self.directory, self.load_status()))
 
     def tasks(self) -> Rows[Document]:
@@ -128,7 +132,11 @@ class Results(Collection):
     def files(
         self, *, task: str | None = None, language: str | None = None, path: Paths | None = None
     ) -> Rows[Document]:
-        """One row a file of the snapshot, in path order; records counted over all tasks or one."""
+        """One row a file of the snapshot, in path order; records counted over all tasks or one.
+
+        >>> [row["path"] for row in batch.files(language="python")]
+        ['broken.py', 'cart.py']
+        """
         batch_status, chosen = self._select(language=language, path=path)
         found = views.file_rows(self.directory, batch_status, chosen, task)
         return Rows(found, views.FILE_COLUMNS)
@@ -149,6 +157,9 @@ class Results(Collection):
     def top(self, by: str = "path", *, task: str | None = None, **filters: Any) -> Rows[Document]:
         """The most frequent values of a field or paths of a kind, or the largest values of a metric
         or of a field of numbers.
+
+        >>> list(batch.top("severity"))
+        [{'name': 'warning', 'count': 2}, {'name': 'error', 'count': 1}]
         """
         batch_status, chosen = self._select(**filters)
         return Rows(top.top_rows(self.directory, batch_status, by, chosen, task))
@@ -188,6 +199,9 @@ class Results(Collection):
     def tree(self, path: PathLike) -> SyntaxTree:
         """Return the syntax tree of a file: ``print`` shows it indented, and it is iterated over in
         preorder. `NoSyntaxTreeError` says why there is none.
+
+        >>> [(node.type, node.line) for node in batch.tree("cart.py").at_line(2)]
+        [('Import', 2)]
         """
         return syntax.load_tree(self.directory, self.id, os.fspath(path))
 
@@ -201,6 +215,9 @@ class Results(Collection):
     def source(self, path: PathLike, *, raw: bool = False) -> str | bytes:
         """Return the text of a file, as its language decodes it, or with ``raw`` its bytes. The
         batch need not be run for that.
+
+        >>> batch.source("broken.py").splitlines()
+        ['def broken(:', '    pass']
         """
         _, found = syntax.load_source(self.directory, self.id, os.fspath(path))
         return found.content if raw else found.text

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from codebatch.api.batch import Batch, TaskLike
+from codebatch.api.batch import Batch, TaskLike, run_options
 from codebatch.api.given import PathLike, text_of
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, Store, open_store
+from codebatch.model.records import DONE
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
+from codebatch.store.layout import check_ref
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
@@ -115,15 +117,34 @@ def scan(  # noqa: PLR0913 - the options of the command
     config: Config | None = None,
     scheduler: PathLike | None = None,
     workers: int | None = None,
+    client: Any = None,
     shards: int | None = None,
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    rev: str | None = None,
+    staged: bool = False,
+    name: str | None = None,
+    file_timeout: float | None = None,
+    memory_limit: int | str | None = None,
+    transport: str | None = None,
+    cluster_timeout: float | None = None,
+    performance_report: PathLike | None = None,
+    require_reused: bool = False,
     memo: PathLike | None = None,
+    progress: batches.Progress | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> tuple[Batch, batches.RunReport]:
     """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
-    everything in one go. ``include`` and ``exclude`` are patterns as for `Store.snapshot`, ``memo``
-    is a remote as for `Batch.run`. ``config`` (`codebatch.load_config`) says what the other
-    arguments leave open.
+    everything in one go. Where there is no store yet, one is made. The batch gets the ``name`` once
+    it is done.
+
+    What is taken is said as for `Store.snapshot` (``include``, ``exclude``, ``ignore``,
+    ``max_file_bytes``, ``rev``, ``staged``), what is done with it as for `Store.batch`
+    (``pipeline``, ``tasks``, ``settings``, ``shards``), and how, by the other parameters, as for
+    `Batch.run`. ``config`` (`codebatch.load_config`) says what they leave open.
+
+    `SourceNotFoundError` where there is no such directory, `PipelineInvalidError` and
+    `TaskNotFoundError` for what cannot be run: before anything is written.
     """
     prepared = prepare_scan(
         root,
@@ -139,7 +160,19 @@ def scan(  # noqa: PLR0913 - the options of the command
         shards=shards,
         ignore=ignore,
         max_file_bytes=max_file_bytes,
+        rev=rev,
+        staged=staged,
+        name=name,
         memo=memo,
+        client=client,
+        file_timeout=file_timeout,
+        memory_limit=memory_limit,
+        transport=transport,
+        cluster_timeout=cluster_timeout,
+        performance_report=performance_report,
+        require_reused=require_reused,
+        progress=progress,
+        on_notice=on_notice,
     )
     return prepared.run(prepared.take(()))
 
@@ -159,9 +192,14 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
     shards: int | None = None,
     ignore: bool = True,
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
+    rev: str | None = None,
+    staged: bool = False,
+    name: str | None = None,
     memo: PathLike | None = None,
+    performance_report: PathLike | None = None,
+    **options: Any,
 ) -> Scan:
-    """Check what `scan` is given, and open the store."""
+    """Check what `scan` is given, of which ``options`` are those of a run, and open the store."""
     root = selection.listed(root)
     wanted = _Wanted(store, include, exclude, pipeline, tasks, settings, memo)
     if config is not None:
@@ -169,7 +207,11 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
     patterns: dict[str, Any] = {"include": wanted.include, "exclude": wanted.exclude}
     steps: dict[str, Any] = {"tasks": wanted.tasks, "settings": wanted.settings, "shards": shards}
     where: dict[str, Any] = {"scheduler": scheduler, "memo": wanted.memo}
+    where["performance_report"] = performance_report
     check_scan(root, wanted.pipeline, **patterns, ignore=ignore, **steps, **where)
+    run_options(**where, workers=workers, **options)
+    if name is not None:
+        check_ref(name)
     opened = open_store(wanted.store, create=True)
     prewarm = opened.prewarm(scheduler, workers)
 
@@ -180,12 +222,17 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
             ignore=ignore,
             max_file_bytes=max_file_bytes,
             progress=prewarm,
+            rev=rev,
+            staged=staged,
             same_names=same_names,
         )
 
     def run(taken: Snapshot) -> tuple[Batch, batches.RunReport]:
         batch = opened.batch(taken, wanted.pipeline, **steps)
-        return batch, batch.run(scheduler, workers=workers, memo=wanted.memo)
+        report = batch.run(**where, workers=workers, **options)
+        if name is not None and report.status == DONE:
+            opened.names.point(name, batch)
+        return batch, report
 
     return Scan(opened, take, run, lambda: open_watch(root, **patterns, ignore=ignore))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from codebatch.api.given import PathLike
 from codebatch.display.displayed import Displayed
 from codebatch.model.records import FileRecord
 from codebatch.runtime.lazy import lazy
@@ -13,10 +14,12 @@ from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
     from codebatch.api import cards
+    from codebatch.batch import sarif as logs
     from codebatch.display.card import Card
     from codebatch.snapshot import writer
 else:
     cards = lazy("codebatch.api.cards")
+    logs = lazy("codebatch.batch.sarif")
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,10 @@ class Snapshot(Displayed):
     def files(self) -> list[FileRecord]:
         """The manifest: path, object, size and mode of each file, in path order."""
         return self.directory.snapshots.load_manifest(self.id)
+
+    def import_sarif(self, log: PathLike | bytes, *, task: str | None = None) -> logs.ImportReport:
+        """Make a batch that has the findings of a log alone; see `Batch.import_sarif`."""
+        return logs.import_sarif(self.directory, logs.bytes_of(log), self.id, None, task)
 
     def _card(self) -> Card:
         return cards.snapshot_card(self.directory, self.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from codebatch.model.errors import (
     NamedError,
     SnapshotInUseError,
     SnapshotNotFoundError,
+    UsageError,
 )
 from codebatch.model.records import DONE, Record
 from codebatch.runtime.gc_paused import collector_held
@@ -29,12 +30,10 @@ from codebatch.runtime.lazy import lazy
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.compare import compare as comparisons
-    from codebatch.compare import diff
     from codebatch.maintenance import remove as removal
     from codebatch.snapshot import selection
     from codebatch.snapshot import watching as trees
 else:
-    diff = lazy("codebatch.compare.diff")
     removal = lazy("codebatch.maintenance.remove")
     selection = lazy("codebatch.snapshot.selection")
     trees = lazy("codebatch.snapshot.watching")
@@ -72,13 +71,17 @@ def watch(
     **options: Any,
 ) -> Iterator[ScanUpdate]:
     """Scan a tree, and again whenever it has changed, until the loop is left or ``stop`` is set:
-    ``for change in codebatch.watch("src")``. The ``options`` are those of `scan`.
+    ``for change in codebatch.watch("src")``. The ``options`` are those of `scan`, but for ``rev``,
+    ``staged`` and ``require_reused``: a tree is watched as it is.
 
     Of the batches and snapshots that this makes, the first and the last stay in the store; one
     between them is removed when the next is done, unless it has got a name. What goes wrong with
     the first scan is raised, later it is the ``error`` of a `ScanUpdate`.
     """
     trees.check_installed()
+    for name in ("rev", "staged", "require_reused"):
+        if options.get(name):
+            raise UsageError(f"a tree is watched as it is, again and again: not with {name}")
     return follow(prepare_scan(root, store, **options), stop)
 
 
@@ -175,9 +178,8 @@ class _Following:
         seconds = time.perf_counter() - begun
         if found is None:
             return ScanUpdate(seconds, snapshot, batch, report)
-        new = diff.regressions(found.diff)
-        fixed = diff.improvements(found.diff, found.rename_map)
-        return ScanUpdate(seconds, snapshot, batch, report, base, _rows(new), _rows(fixed))
+        new, fixed = found.regressions(), found.improvements()
+        return ScanUpdate(seconds, snapshot, batch, report, base, new, fixed)
 
     def _compared(self, base: Batch, batch: Batch) -> comparisons.Comparison | None:
         """Return what has changed; None where the batch to compare with was removed meanwhile."""
@@ -185,7 +187,3 @@ class _Following:
             return self._scan.store.compare(base, batch, kind="diagnostic")
         except BatchNotFoundError:
             return None
-
-
-def _rows(findings: Iterable[diff.Finding]) -> list[Record]:
-    return [{**found.record, "change": found.change} for found in findings]

@@ -7,6 +7,7 @@ of it computes nothing that has been computed before.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,6 +149,11 @@ def read_file(path: str, stream: BinaryIO | None = None) -> bytes:
     if len(data) > _MOST_BYTES:
         raise LogInvalidError(f"{path} is larger than {_MOST_BYTES >> 20:,} MiB")
     return data
+
+
+def bytes_of(log: str | os.PathLike[str] | bytes) -> bytes:
+    """Return a log that is given as a file or by its bytes; errors as of `read_file`."""
+    return log if isinstance(log, bytes) else read_file(os.fspath(log))
 
 
 def name_of(tool: str) -> str:

@@ -8,16 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from codebatch.compare.diff import RecordDiff, diff_records, newly_suppressed
+from codebatch.compare.diff import (
+    RecordDiff,
+    diff_records,
+    finding_rows,
+    improvements,
+    newly_suppressed,
+    regressions,
+)
 from codebatch.compare.renames import Rename, find_renames
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
 from codebatch.query.fields import own_fields
 from codebatch.query.filters import RecordFilter, filters_for
+from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
+
+if TYPE_CHECKING:
+    from codebatch.compare import changes
+    from codebatch.model.digest import Document
+else:
+    changes = lazy("codebatch.compare.changes")
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,30 @@ class Comparison:
     def rename_map(self) -> dict[str, str]:
         """New path by old path."""
         return {rename.old: rename.new for rename in self.renames}
+
+    def regressions(self) -> list[Record]:
+        """Return the findings of ``b`` that are new since ``a`` or more severe, each with its
+        ``change``: ``added`` or ``severity``.
+        """
+        return finding_rows(regressions(self.diff))
+
+    def improvements(self) -> list[Record]:
+        """Return the findings of ``a`` that are gone in ``b``, or less severe there, each with its
+        ``change``: ``removed`` or ``severity``.
+        """
+        return finding_rows(improvements(self.diff, self.rename_map))
+
+    def changes(self) -> list[Record]:
+        """Return a row for each record that differs and each renamed file, in the order of paths:
+        ``change, kind, path, line, code, name, severity, old, new, old_path, task_id``.
+        """
+        return changes.rows_of(changes.list_changes(self))
+
+    def stat(self) -> list[Document]:
+        """Return how many records were ``added``, ``removed`` and ``changed``, a row for each kind,
+        code and file: ``by, name, added, removed, changed``.
+        """
+        return changes.count_changes(changes.list_changes(self))
 
 
 def compare_batches(

@@ -160,6 +160,11 @@ def severity_rank(severity: object) -> int:
     return len(SEVERITIES) - 1 - SEVERITIES.index(str(severity))
 
 
+def finding_rows(findings: Iterable[Finding]) -> list[Record]:
+    """Return the records of findings, each with what has changed: added, removed or severity."""
+    return [{**finding.record, "change": finding.change} for finding in findings]
+
+
 def place_key(record: Record) -> tuple[bytes, int, int, str, str]:
     """An order of records by place, then task and kind."""
     line, column = record.get("line", 0), record.get("column", 0)

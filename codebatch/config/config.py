@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from codebatch.config.files import CONFIG_VARIABLE, ConfigFile, find_file, read_file, ways_out
-from codebatch.config.keys import KEYS, misfit
+from codebatch.config.keys import KEYS, Key, misfit
 from codebatch.config.levels import levels_of
 from codebatch.config.trust import reason_to_refuse
 from codebatch.model.errors import ConfigInvalidError, ConfigUntrustedError
@@ -90,6 +90,29 @@ class Config:
     def _ways_out(self) -> tuple[str, ...]:
         """Return what to do about what a file may not say; nothing where it may say all."""
         return () if self.file is None or self.file.is_named else (*ways_out(self.file.path),)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each key of a configuration: ``key, value, origin, where, line, refused,
+        help``. The origin is ``default``, ``environment`` or ``file``; ``refused`` says why a value
+        of a file that nobody named is not used.
+
+        >>> [row["origin"] for row in Config({"pipeline": "lint"}).rows() if row["value"]]
+        ['file']
+        """
+        return [self._row(key) for key in KEYS.values()]
+
+    def _row(self, key: Key) -> dict[str, Any]:
+        row: dict[str, Any] = {"key": key.name, "value": None, "origin": "default"}
+        row |= {"where": None, "line": None, "refused": None, "help": key.help}
+        variable = os.environ.get(key.variable) if key.variable is not None else None
+        if variable:
+            return {**row, "value": variable, "origin": "environment", "where": key.variable}
+        if key.name not in self.values:
+            return row
+        refused = self.refusal(key.name)
+        row |= {"value": self.values[key.name] if refused else self.get(key.name)}
+        line = None if self.file is None else self.file.line_of(key.name)
+        return {**row, "origin": "file", "where": self.where, "line": line, "refused": refused}
 
     def patterns(self, root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
         """Return ``include`` and ``exclude`` for a tree at ``root``, relative to it where that is

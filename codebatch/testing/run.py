@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
@@ -21,11 +21,21 @@ from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
 
 if TYPE_CHECKING:
+    from codebatch.testing import files as given_files
     from codebatch.testing import reduce as reduction
 else:
+    given_files = lazy("codebatch.testing.files")
     reduction = lazy("codebatch.testing.reduce")
 
 EXAMPLE = "example.py"
+
+Source = (
+    str
+    | bytes
+    | os.PathLike[str]
+    | Sequence[str | os.PathLike[str]]  # paths
+    | Mapping[str, str | bytes]
+)
 
 
 class TriedFile(NamedTuple):
@@ -43,7 +53,7 @@ class TriedFile(NamedTuple):
 
 def run_task(  # noqa: PLR0913 - what may be given
     task: Task | str,
-    source: str | bytes | os.PathLike[str] | Mapping[str, str | bytes],
+    source: Source,
     *,
     language: str | None = None,
     path: str | None = None,
@@ -52,8 +62,9 @@ def run_task(  # noqa: PLR0913 - what may be given
     tasks: Sequence[Task] = (),
     objects: dict[str, bytes] | None = None,
 ) -> list[Record]:
-    """Return the records of a task on a text, on bytes, on the file at a `Path`, or on a dict of
-    texts by path, as a task over a whole batch needs it; of several files, records have the path.
+    """Return the records of a task on a text, on bytes, on the file at a `Path`, on those of a
+    folder at one, on a list of such paths, or on a dict of texts by path, as a task over a whole
+    batch needs it; of several files, records have the path.
 
     They are what a run keeps, without the path: each is checked, and where one does not fit, or the
     task raises, there is the diagnostic E0002 alone. The language follows from ``path`` (by
@@ -69,9 +80,10 @@ def run_task(  # noqa: PLR0913 - what may be given
     given = {need: encode_lines(map(dict, some)) for need, some in (records or {}).items()}
     wanted = needed_by(found, tasks, given)
     pipeline = configured(wanted, {found.name: dict(config or {})})
-    if isinstance(source, Mapping):
-        files = [_file_of(content, name, language) for name, content in source.items()]
+    files = _files_of(source, language)
+    if files is not None:
         return run_on_files(pipeline, files, given, objects)
+    source = cast("str | bytes | os.PathLike[str]", source)
     if found.scope != FILE_SCOPE:
         hints = ["give files as a dict: run_task(task, {'a.py': 'x = 1'})"]
         raise TaskInvalidError(f"task {found.name} looks at many files", hints=hints)
@@ -166,6 +178,17 @@ def needed_by(task: Task, tasks: Sequence[Task], given: Collection[str] = ()) ->
         if one.id in wanted:
             wanted.update(need for need in one.needs if need not in given)
     return [one for one in ordered if one.id in wanted]
+
+
+def _files_of(source: Source, language: str | None) -> Iterable[TriedFile] | None:
+    """Return the files that a source of several stands for; None for one text or file."""
+    if isinstance(source, Mapping):
+        return [_file_of(content, name, language) for name, content in source.items()]
+    if isinstance(source, os.PathLike):
+        source = [source] if os.path.isdir(source) else ()
+    if isinstance(source, str | bytes) or not source:
+        return None
+    return given_files.iter_files([os.fspath(path) for path in source], language)
 
 
 def _file_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from codebatch import api
 from codebatch.cli.command import ROWS, Call, command
 from codebatch.cli.commands.results import FINDING_COLUMNS, record_lines
 from codebatch.cli.group import ReportingGroup
@@ -18,10 +18,9 @@ from codebatch.cli.render import findings, output
 from codebatch.cli.render.formats import Row
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.source import diff_lines
-from codebatch.model.errors import EXIT_GATE, EXIT_OK, OutputError, UsageError
+from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.query.fields import ADDED, record_columns
 from codebatch.runtime.lazy import lazy
-from codebatch.store.destination import new_file
 from codebatch.tasks.rules import FAILURES
 
 if TYPE_CHECKING:
@@ -47,14 +46,8 @@ def task_new(call: Call, name: str) -> None:
 
     No file is overwritten.
     """
-    texts = template.files_of(name)
-    for file in texts:
-        if os.path.lexists(file):
-            raise OutputError(f"{file} is there already", hints=["name the task otherwise"])
-    for file, text in texts.items():
-        with new_file(file) as stream:
-            stream.write(text.encode())
-    call.write({"name": name, "files": list(texts)}, _new_lines(name, list(texts)))
+    files = [str(path) for path in api.new_task(name)]
+    call.write({"name": name, "files": files}, _new_lines(name, files))
 
 
 def _new_lines(name: str, files: Sequence[str]) -> Iterator[str]:
@@ -155,19 +148,7 @@ def _settings(given: Sequence[str], task_id: str, known: Sequence[str]) -> dict[
 @command(name="list", store=None, form=ROWS, group=task_group)
 def task_list(call: Call) -> None:
     """List the tasks that there are by name: built-in ones, and those of installed packages."""
-    rows = [
-        {
-            "name": one.name,
-            "scope": one.task.scope if one.task else None,
-            "needs": list(one.task.needs) if one.task else [],
-            "kinds": list(one.task.kinds) if one.task else [],
-            "version": one.task.version if one.task else None,
-            "source": one.source,
-            "summary": one.task.summary if one.task else None,
-            "error": one.error,
-        }
-        for one in registry.listed_tasks()
-    ]
+    rows = api.list_tasks()
     for row in rows:
         if row["error"]:
             output.write_note(f"note: {printable(row['error'])}")

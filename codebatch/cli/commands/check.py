@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from codebatch import api
-from codebatch.api.checking import CheckReport, rows_of
+from codebatch.api.checking import CheckReport
 from codebatch.cli.command import Call, command
 from codebatch.cli.commands.export import link_base_option, writing_to
 from codebatch.cli.commands.runs import shown, told
@@ -41,7 +41,7 @@ from codebatch.cli.render.formats import (
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import Display, count_row
 from codebatch.compare.baseline import Entry
-from codebatch.compare.diff import ADDED
+from codebatch.compare.diff import ADDED, finding_rows
 from codebatch.model.digest import canonical_json
 from codebatch.model.records import SEVERITIES
 from codebatch.store.destination import check_writable
@@ -193,7 +193,7 @@ def _write(
             elif name == JSON:
                 stream.write(output.document_bytes(report.as_document()))
             elif name == JSONL:
-                rows = rows_of((*report.new, *report.fixed))
+                rows = finding_rows((*report.new, *report.fixed))
                 stream.writelines(canonical_json(row) + b"\n" for row in rows)
             else:
                 _export(report, name, stream)
@@ -215,7 +215,9 @@ def _report_lines(
     call: Call, opened: api.Store, report: CheckReport, prune: str, *, plain: bool
 ) -> Iterator[str]:
     # All that is listed is new, and needs no word for it.
-    rows = [{**row, "change": ""} if row["change"] == ADDED else row for row in rows_of(report.new)]
+    rows = [
+        {**row, "change": ""} if row["change"] == ADDED else row for row in finding_rows(report.new)
+    ]
     source = findings.source_of(opened.find_batch(report.head))
     yield from findings.one_a_line(rows) if plain else findings.by_file(rows, source)
     yield from entry_lines("stale", report.stale)

@@ -26,8 +26,9 @@ from codebatch.compare.changes import (
     rows_of,
 )
 from codebatch.compare.compare import Comparison
-from codebatch.compare.diff import ADDED, REMOVED, Finding, improvements, place_key, regressions
+from codebatch.compare.diff import ADDED, REMOVED, place_key, regressions
 from codebatch.model.digest import Document
+from codebatch.model.records import Record
 from codebatch.query.fields import record_columns
 
 _BATCHES = (click.argument("a", metavar="A"), click.argument("b", metavar="B"))
@@ -66,7 +67,7 @@ def diff(call: Call, a: str, b: str, stat: bool, kind: str | None, fail_on: str 
 
 
 def _findings_command(
-    name: str, chosen: Callable[[Comparison], Sequence[Finding]], summary: str
+    name: str, chosen: Callable[[Comparison], list[Record]], summary: str
 ) -> click.Command:
     """Return a command that lists what ``chosen`` finds in the diagnostics of two batches."""
 
@@ -79,7 +80,7 @@ def _findings_command(
     )
     def listing(call: Call, a: str, b: str, plain: bool, fail_on: str | None) -> None:
         found = _compare(call, a, b, "diagnostic")
-        items = [{**item.record, "change": item.change} for item in chosen(found)]
+        items = chosen(found)
         rows = items[: call.limit]
         lines = _finding_lines(call, found, items, plain=plain)
         _write(call, lambda: _findings_document(found, items, rows), rows, _FINDINGS, lines)
@@ -90,12 +91,12 @@ def _findings_command(
 
 regressions_command = _findings_command(
     "regressions",
-    lambda found: regressions(found.diff),
+    Comparison.regressions,
     "The findings of batch B that are new since batch A, or more severe.",
 )
 improvements_command = _findings_command(
     "improvements",
-    lambda found: improvements(found.diff, found.rename_map),
+    Comparison.improvements,
     "The findings of batch A that are gone in batch B, or less severe.",
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from codebatch.cli.config import config_of
 from codebatch.cli.group import ReportingGroup
 from codebatch.cli.render import output
 from codebatch.cli.render.output import printable
-from codebatch.config import KEYS, Config, Key
 
 _DEFAULT = "default"
 
@@ -37,28 +35,13 @@ def config_show(call: Call, origin: bool) -> None:
     file, and the file more than the default.
     """
     config = config_of(click.get_current_context())
-    rows = [_row(config, key) for key in KEYS.values()]
+    rows = config.rows()
     document = {
         "file": None if config.file is None else config.where,
         "trusted": config.file is not None and config.file.is_named,
         "keys": rows,
     }
     call.write(document, _lines(rows, with_origin=origin))
-
-
-def _row(config: Config, key: Key) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": key.name, "value": None, "origin": _DEFAULT}
-    row |= {"where": None, "line": None, "refused": None, "help": key.help}
-    variable = os.environ.get(key.variable) if key.variable is not None else None
-    if variable:
-        return {**row, "value": variable, "origin": "environment", "where": key.variable}
-    if key.name not in config.values:
-        return row
-    value, file = config.values[key.name], config.file
-    refused = config.refusal(key.name)
-    row |= {"value": value if refused else config.get(key.name), "refused": refused}
-    line = None if file is None else file.line_of(key.name)
-    return {**row, "origin": "file", "where": config.where, "line": line}
 
 
 def _lines(rows: list[dict[str, Any]], *, with_origin: bool) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,26 +25,13 @@ from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.display.widths import abridged
 from codebatch.model.digest import Document, canonical_json
-from codebatch.model.errors import EXIT_OK, EXIT_USAGE, PipelineInvalidError, UsageError
+from codebatch.model.errors import EXIT_OK, EXIT_USAGE, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
-from codebatch.model.records import FILE_SCOPE
-from codebatch.runtime.lazy import lazy
 from codebatch.store import LATEST
 from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
-    from codebatch.display import draw
-    from codebatch.plan import document as documents
-    from codebatch.plan import pipeline as definitions
-    from codebatch.plan import places
-    from codebatch.plan.pipeline import Pipeline, PipelineTask
-    from codebatch.plan.places import Place, Pointer
-else:
-    definitions = lazy("codebatch.plan.pipeline")
-    documents = lazy("codebatch.plan.document")
-    draw = lazy("codebatch.display.draw")
-    places = lazy("codebatch.plan.places")
 
 _TEXT, _SVG = "text", "svg"
 _ORIGINS = {
@@ -96,37 +84,30 @@ def pipeline(call: Call, name: str | None, tasks: tuple[str, ...], drawing: str 
     """Show a pipeline with every setting resolved; a document of your own is validated."""
     if name is None and not tasks:
         raise UsageError("no pipeline is named", hints=["list them: codebatch pipelines"])
-    found = definitions.resolve_pipeline(name, tasks)
     if drawing is not None:
-        _draw(call, found, drawing)
+        _draw(call, name, tasks, drawing)
         return
-    document = definitions.pipeline_document(found)
+    document: dict[str, Any] = api.pipeline(name, tasks)
     call.write(document, _pipeline_lines(document))
 
 
-def _draw(call: Call, pipeline: Pipeline, drawing: str) -> None:
+def _draw(call: Call, pipeline: str | None, tasks: Sequence[Any], drawing: str) -> None:
     """Write the drawing of a pipeline to stdout, or into the file that is named."""
     form, _, file = drawing.partition(":")
     if form not in (_TEXT, _SVG) or (file and form == _TEXT):
         raise UsageError(f"unknown drawing: {drawing}", hints=["choose text, svg or svg:FILE"])
     if call.as_json:
         raise UsageError("--draw draws for people: give one of --draw and --json")
-    nodes = [draw.Node(one.id, _note(one), one.needs) for one in pipeline.tasks]
     if form == _TEXT:
-        output.write_lines(draw.draw_text(nodes, ascii_only=not output.is_unicode()))
+        text = api.draw_pipeline(pipeline, tasks, form="text", ascii_only=not output.is_unicode())
+        output.write_lines(text.splitlines())
         return
-    svg = draw.draw_svg(pipeline.name, nodes)
+    svg = api.draw_pipeline(pipeline, tasks)
     if not file:
         output.write_line(svg.rstrip())
         return
     with writing_file(file) as stream:
         stream.write(svg.encode())
-
-
-def _note(task: PipelineTask) -> str:
-    """Return what a drawing says of a task beside its id."""
-    kind = "" if task.id == task.task.name else f" ({task.task.name})"
-    return kind if task.task.scope == FILE_SCOPE else f"{kind} ({task.task.scope})"
 
 
 @command(click.argument("file", metavar="FILE"), name="validate", store=None)
@@ -136,48 +117,13 @@ def pipeline_validate(call: Call, file: str) -> None:
     Each problem is given with its line and column, and the nearest word that would be right. Ends
     with exit code 2 if there is any. A pipeline called validate is ./validate.
     """
-    found, rows = _validated(file)
+    rows = api.check_pipeline(file)
     document = {"file": file, "ok": not rows, "problems": rows}
-    call.write(document, _validated_lines(file, found, rows))
+    call.write(document, _validated_lines(file, rows))
     sys.exit(EXIT_USAGE if rows else EXIT_OK)
 
 
-def _validated(file: str) -> tuple[Pipeline | None, list[dict[str, Any]]]:
-    """Return the pipeline of a file, or a row for each problem."""
-    try:
-        found, problems = definitions.check_pipeline(documents.read_source(file))
-    except PipelineInvalidError as error:  # it is no JSON, or too large
-        at = places.Place(int(str(error.details["line"])), int(str(error.details["column"])))
-        return None, [_problem_row(file, at, (), error.message.partition(": ")[2], None)]
-    rows = [
-        _problem_row(
-            one.source.name,
-            places.place_of(one.source.text or "", one.pointer, key=one.on_key),
-            one.pointer,
-            one.message,
-            one.nearest,
-        )
-        for one in problems
-    ]
-    return found, sorted(rows, key=lambda row: (row["file"], row["line"], row["column"]))
-
-
-def _problem_row(
-    file: str, at: Place, pointer: Pointer, message: str, nearest: str | None
-) -> dict[str, Any]:
-    return {
-        "file": file,
-        "line": at.line,
-        "column": at.column,
-        "pointer": places.json_pointer(pointer),
-        "message": message,
-        "nearest": nearest,
-    }
-
-
-def _validated_lines(
-    file: str, found: Pipeline | None, rows: Sequence[dict[str, Any]]
-) -> Iterator[str]:
+def _validated_lines(file: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         near = f"; did you mean {row['nearest']!r}?" if row["nearest"] else ""
         place = f"{printable(row['file'])}:{row['line']}:{row['column']}"
@@ -185,9 +131,10 @@ def _validated_lines(
         yield f"{place}: {where}: {printable(row['message'] + near)}"
     if rows:
         yield counted(len(rows), "problem")
-    if found is not None:
-        yield f"{found.name}: {', '.join(task.id for task in found.tasks)}"
-        yield from output.next_lines(f"codebatch pipeline {shlex.quote(file)} --draw")
+        return
+    found: dict[str, Any] = api.pipeline(os.path.join(os.curdir, file))
+    yield f"{found['name']}: {', '.join(task['id'] for task in found['tasks'])}"
+    yield from output.next_lines(f"codebatch pipeline {shlex.quote(file)} --draw")
 
 
 pipeline.commands = {"validate": pipeline_validate}

@@ -72,13 +72,11 @@ def sarif_import(
     data = logs.read_file(file, sys.stdin.buffer if file == "-" else None)
     if snapshot_id is not None:
         opened = call.open()
-        found, beside = opened.find_snapshot(snapshot_id).id, None
+        imported = opened.find_snapshot(snapshot_id).import_sarif(data, task=task_id)
     else:
         base = call.batch()
         opened = api.Store(base.directory)
-        found = base.directory.batches.load_plan(base.id).snapshot_id
-        beside = None if alone else base.id
-    imported = logs.import_sarif(opened.directory, data, found, beside, task_id)
+        imported = base.import_sarif(data, task=task_id, alone=alone)
     with libraries_silenced(), Display(quiet=call.quiet) as display:
         try:
             report = opened.find_batch(imported.batch_id).run(progress=display)
