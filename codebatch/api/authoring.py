@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from codebatch.api.batch import TaskLike
 from codebatch.api.given import PathLike
+from codebatch.api.running import TaskLike
 from codebatch.api.store import PipelineLike
 from codebatch.model import resources
 from codebatch.model.digest import Document

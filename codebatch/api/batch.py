@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codebatch.api.given import PathLike, text_of
-from codebatch.api.results import Results, of_batch
+from codebatch.api.results import of_batch
+from codebatch.api.running import Running, TaskLike
 from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.display.displayed import Displayed
 from codebatch.model.digest import Document
@@ -22,16 +23,12 @@ if TYPE_CHECKING:
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import sarif as logs
-    from codebatch.cluster.connect import beside
     from codebatch.compare import compare as comparisons
     from codebatch.compare.baseline import BaselineReport
     from codebatch.display.card import Card
     from codebatch.patches import apply as patches
     from codebatch.query import inspect
-    from codebatch.remote import location as remotes
-    from codebatch.tasks import registry
 else:
-    beside = lazy("codebatch.cluster.connect.beside")
     baselines = lazy("codebatch.api.baselines")
     batches = lazy("codebatch.batch")
     cards = lazy("codebatch.api.cards")
@@ -41,45 +38,9 @@ else:
     logs = lazy("codebatch.batch.sarif")
     patches = lazy("codebatch.patches.apply")
     inspect = lazy("codebatch.query.inspect")
-    registry = lazy("codebatch.tasks.registry")
-    remotes = lazy("codebatch.remote.location")
-
-TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 
 
-def run_options(  # noqa: PLR0913 - the options of the command
-    scheduler: PathLike | None = None,
-    *,
-    workers: int | None = None,
-    client: Any = None,
-    file_timeout: float | None = None,
-    memory_limit: int | str | None = None,
-    transport: str | None = None,
-    cluster_timeout: float | None = None,
-    performance_report: PathLike | None = None,
-    require_reused: bool = False,
-    retry_quarantined: bool = False,
-    progress: batches.Progress | None = None,
-    on_wait: batches.OnWait | None = None,
-    on_notice: Callable[[str], None] | None = None,
-    memo: PathLike | None = None,
-) -> batches.RunOptions:
-    """Return the options of a run from those of `Batch.run`."""
-    return batches.RunOptions(
-        text_of(scheduler),
-        workers,
-        client,
-        progress,
-        on_wait,
-        require_reused,
-        retry_quarantined,
-        limits=choose_limits(file_timeout, memory_limit),
-        cluster=choose_cluster_settings(transport, cluster_timeout, performance_report, on_notice),
-        memo=remotes.choose_memo(memo),
-    )
-
-
-class Batch(Displayed, Results):
+class Batch(Displayed, Running):
     """A plan over a snapshot and its results, as far as they are committed; ``made`` says what
     making it found, where this process made it.
     """
@@ -105,90 +66,6 @@ class Batch(Displayed, Results):
         """The folder of the tree that it was last asked for over; None where it is not known."""
         source = self.asking.checkout.source
         return None if source is None else Path(source)
-
-    def give_tasks(self, tasks: Sequence[TaskLike]) -> None:
-        """Make tasks of your own known to this process, as runs of the batch need them: its code is
-        not in the store. Those it was planned with in this process are known.
-        """
-        if tasks:
-            registry.give_tasks(tasks, self.directory.batches.load_plan(self.id).tasks)
-
-    @of_batch
-    def run(  # noqa: PLR0913 - the options of the command
-        self,
-        scheduler: PathLike | None = None,
-        *,
-        tasks: Sequence[TaskLike] = (),
-        workers: int | None = None,
-        client: Any = None,
-        file_timeout: float | None = None,
-        memory_limit: int | str | None = None,
-        transport: str | None = None,
-        cluster_timeout: float | None = None,
-        performance_report: PathLike | None = None,
-        require_reused: bool = False,
-        retry_quarantined: bool = False,
-        memo: PathLike | None = None,
-        progress: batches.Progress | None = None,
-        on_wait: batches.OnWait | None = None,
-        on_notice: Callable[[str], None] | None = None,
-    ) -> batches.RunReport:
-        """Run what is not done, and return a report. With ``require_reused`` it is an error that
-        something has to be computed; ``retry_quarantined`` tries files again that are quarantined.
-        ``tasks`` are those of your own that the batch runs, unless this process has planned it.
-
-        ``scheduler`` is ``auto``, ``sync``, ``threads``, ``processes``, an address or a scheduler
-        file; a ``distributed.Client`` is used instead as ``client``. There are ``workers`` on this
-        machine. A worker process may spend ``file_timeout`` seconds on a task on a file, and take
-        ``memory_limit`` (bytes, or ``"2GiB"``) beyond what it starts with; 0 is no limit. What ends
-        it by more is quarantined.
-
-        On a cluster, ``transport`` says how workers get at the store: ``shared`` (they open it),
-        ``shipped`` (they never see it) or ``auto``. A scheduler or workers that are not there, yet
-        or any more, are waited for, ``cluster_timeout`` seconds at most. Dask's report on the run
-        is written to ``performance_report``.
-
-        ``memo`` is a remote that shares results: a folder, ``s3://bucket/prefix`` or
-        ``https://host/path``; None is that of ``CODEBATCH_MEMO``, and ``""`` is none. This process
-        reads there what is missing before anything is computed, and adds what was computed at the
-        end. Where that fails, it is said by ``on_notice``, and all is computed here.
-
-        Several runs of a batch, in whatever processes, share its shards; ``on_wait`` is called when
-        one has to wait for others, ``on_notice`` with what else is worth knowing. ``progress`` is
-        called with a `status.progress.RunProgress`, first with what is done already, and then
-        whenever a shard is done or has failed.
-
-        Ctrl-C commits what is in flight and raises `RunInterrupted`, a `KeyboardInterrupt` whose
-        ``report`` says how far the batch is; a second one ends the run where it is.
-        """
-        self.give_tasks(tasks)
-        options = run_options(
-            scheduler,
-            workers=workers,
-            client=client,
-            file_timeout=file_timeout,
-            memory_limit=memory_limit,
-            transport=transport,
-            cluster_timeout=cluster_timeout,
-            performance_report=performance_report,
-            require_reused=require_reused,
-            retry_quarantined=retry_quarantined,
-            progress=progress,
-            on_wait=on_wait,
-            on_notice=on_notice,
-            memo=memo,
-        )
-        with self.annotated():
-            return batches.run_batch(self.directory, self.id, options)
-
-    async def run_async(self, *, client: Any, **options: Any) -> batches.RunReport:
-        """Run what is not done, as `run` with the same options, while the event loop goes on.
-
-        The client may be asynchronous: the run has one of its own, in a thread, for the same
-        scheduler. Functions that are given are called in that thread. Where this is cancelled,
-        the run ends, and what is done stays.
-        """
-        return await beside.run_beside(client, lambda own: self.run(client=own, **options))
 
     @of_batch
     def submit(  # noqa: PLR0913 - those of `run`

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from codebatch.api.baselines import BaselineOf
-from codebatch.api.batch import Batch, TaskLike
+from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, id_of
+from codebatch.api.running import TaskLike
 from codebatch.api.snapshots import Snapshot
 from codebatch.compare.baseline import Baseline, Entry, entry_of, read_baseline
 from codebatch.compare.diff import (

@@ -11,8 +11,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from codebatch.api.batch import Batch, TaskLike, run_options
+from codebatch.api.batch import Batch
 from codebatch.api.given import PathLike
+from codebatch.api.running import TaskLike, run_options
 from codebatch.batch import run_batch, run_chain
 from codebatch.compare.blame import counterpart, find_finding
 from codebatch.compare.compare import compare_batches

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from codebatch.api.batch import Batch, TaskLike, run_options
+from codebatch.api import bars
+from codebatch.api.batch import Batch
 from codebatch.api.given import PathLike, text_of
+from codebatch.api.running import TaskLike, run_options
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, Store, open_store
 from codebatch.model.records import DONE
@@ -131,7 +133,7 @@ def scan(  # noqa: PLR0913 - the options of the command
     performance_report: PathLike | None = None,
     require_reused: bool = False,
     memo: PathLike | None = None,
-    progress: batches.Progress | None = None,
+    progress: bars.RunShown = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> tuple[Batch, batches.RunReport]:
     """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
@@ -216,16 +218,24 @@ def prepare_scan(  # noqa: PLR0913 - as of `scan`
     prewarm = opened.prewarm(scheduler, workers)
 
     def take(same_names: Collection[bytes]) -> Snapshot:
-        return opened.snapshot(
-            root,
-            **patterns,
-            ignore=ignore,
-            max_file_bytes=max_file_bytes,
-            progress=prewarm,
-            rev=rev,
-            staged=staged,
-            same_names=same_names,
-        )
+        shown = options.get("progress")
+        with bars.files_shown(None if callable(shown) else shown) as show:
+
+            def tell(files: int, total_bytes: int) -> None:
+                prewarm(files, total_bytes)
+                if show is not None:
+                    show(files, total_bytes)
+
+            return opened.snapshot(
+                root,
+                **patterns,
+                ignore=ignore,
+                max_file_bytes=max_file_bytes,
+                progress=tell,
+                rev=rev,
+                staged=staged,
+                same_names=same_names,
+            )
 
     def run(taken: Snapshot) -> tuple[Batch, batches.RunReport]:
         batch = opened.batch(taken, wanted.pipeline, **steps)

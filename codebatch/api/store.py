@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codebatch.api.batch import Batch, TaskLike
+from codebatch.api import bars
+from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, id_of, named_path, text_of
 from codebatch.api.memo import Memo
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
+from codebatch.api.running import TaskLike
 from codebatch.api.snapshots import Snapshot
 from codebatch.display.displayed import Displayed, Rows
 from codebatch.model.clock import now
@@ -146,7 +148,7 @@ class Store(Displayed, Memo):
         ignore: bool = True,
         max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
         use_cache: bool = True,
-        progress: take.Progress | None = None,
+        progress: bars.FilesShown = None,
         rev: str | None = None,
         staged: bool = False,
         same_names: Collection[bytes] = (),
@@ -162,6 +164,9 @@ class Store(Displayed, Memo):
         With ``rev``, it is what a clean checkout of a git revision would have there, with
         ``staged`` what the index of git has, read from the repository in or above the directory.
 
+        ``progress`` is called with the files and bytes that are read; true shows a bar instead,
+        false nothing, and None a bar in a notebook.
+
         ``same_names`` is for those who watch a tree: folders in which nothing has come or gone
         since the last snapshot, relative to the root, which is ``b"."``.
         """
@@ -171,15 +176,16 @@ class Store(Displayed, Memo):
         if not is_there:
             taking = partial(take_tree.take_tree, source_of=take_tree.source_of(rev, staged=staged))
         tree, selected = selection.select(root, include, exclude, ignore=ignore, is_there=is_there)
-        result = taking(
-            self.directory,
-            tree,
-            selection=selected,
-            ignore=ignore,
-            max_file_bytes=max_file_bytes,
-            use_cache=use_cache,
-            progress=progress,
-        )
+        with bars.files_shown(progress) as show:
+            result = taking(
+                self.directory,
+                tree,
+                selection=selected,
+                ignore=ignore,
+                max_file_bytes=max_file_bytes,
+                use_cache=use_cache,
+                progress=show,
+            )
         self.directory.snapshots.ask(result.snapshot_id, Asking(now(), result.checkout))
         return Snapshot(self.directory, result.snapshot_id, result)
 

@@ -82,7 +82,7 @@ def watch(
     for name in ("rev", "staged", "require_reused"):
         if options.get(name):
             raise UsageError(f"a tree is watched as it is, again and again: not with {name}")
-    return follow(prepare_scan(root, store, **options), stop)
+    return follow(prepare_scan(root, store, **{"progress": False, **options}), stop)
 
 
 def follow(scan: Scan, stop: threading.Event | None = None) -> Iterator[ScanUpdate]:

@@ -16,6 +16,7 @@ from codebatch.batch.options import OnWait
 from codebatch.model.errors import BatchNotFoundError, StoreError
 from codebatch.model.messages import RunLease, Waiting
 from codebatch.model.records import DONE, FAILED, ShardState
+from codebatch.runtime.interrupts import check
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.claims import Claims
@@ -64,6 +65,7 @@ class Coordination:
                 told |= runs
                 on_wait(Waiting(len(self.claimed), tuple(sorted(runs))))
             if self.claimed:
+                check()
                 time.sleep(pause)
                 pause = min(2 * pause, _LAST_POLL_SECONDS)
         return False
@@ -103,6 +105,7 @@ def coordinated(
                 if not store.batches.lists(batch_id):  # from here on, it is not removed
                     raise BatchNotFoundError(f"batch {batch_id} was removed meanwhile")
                 while any(one.purpose == _RETRY for one in _others(store, batch_id, lease)):
+                    check()
                     time.sleep(_FIRST_POLL_SECONDS)
                 yield Coordination(store, lease, look())
             finally:

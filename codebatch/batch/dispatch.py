@@ -29,7 +29,7 @@ from codebatch.model.errors import WorkerLostError
 from codebatch.model.limits import choose_limits
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.model.records import DONE, FAILED, PlannedTask
-from codebatch.runtime.interrupts import allowed, deferred
+from codebatch.runtime.interrupts import allowed, check, deferred
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -226,6 +226,7 @@ def run_suspects(
     try:
         with allowed():  # the session of a cluster puts them off
             for call in calls:
+                check()
                 on_start(call)
                 on_receipt(run_guarded(call, children))
     finally:

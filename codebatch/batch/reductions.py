@@ -23,6 +23,7 @@ from codebatch.model.records import CLAIMED, DONE, FAILED, Plan, PlannedTask
 from codebatch.reduction.messages import NodeCall, NodeReceipt
 from codebatch.reduction.sources import count_nodes
 from codebatch.reduction.tree import claim_of, nodes_of
+from codebatch.runtime.interrupts import check
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
@@ -170,6 +171,7 @@ class Reductions:
             if not told and self.on_wait is not None:
                 self.on_wait(Waiting(len(self.plan.shards), (str(holder.process or "another"),)))
                 told = True
+            check()
             time.sleep(pause)
             pause = min(2 * pause, _LAST_POLL_SECONDS)
         return True

@@ -85,9 +85,10 @@ def choose_scheduler(asked: str | None, workers: int | None, work_bytes: int) ->
     return SchedulerChoice(name, workers)
 
 
-def current_client(asked: str | None) -> Any:
+def current_client(asked: str | None, *, asynchronous: bool = False) -> Any:
     """Return the client that a program works with already, a notebook say, unless something more
-    definite names a scheduler; else None (`distributed.default_client`).
+    definite names a scheduler; else None (`distributed.default_client`). One made for asynchronous
+    use counts for what does not wait for its results.
     """
     distributed = sys.modules.get("distributed")
     if asked or os.environ.get(VARIABLE) or distributed is None:
@@ -99,8 +100,8 @@ def current_client(asked: str | None) -> Any:
         client = distributed.default_client()
     except ValueError:
         return None
-    # One made for asynchronous use does not count: a run waits for its results.
-    return None if client.asynchronous or client.status != "running" else client
+    is_usable = client.status == "running" and (asynchronous or not client.asynchronous)
+    return client if is_usable else None
 
 
 def current_annotations() -> Mapping[str, Any]:

@@ -49,7 +49,10 @@ class Cluster:
         if client.asynchronous:
             raise UsageError(
                 "the client is asynchronous, and a run is not",
-                hints=["await batch.run_async(client=client), or give it a synchronous one"],
+                hints=[
+                    "await batch.run(client=client, wait=False), or batch.run_async(client=client)",
+                    "or give it a synchronous one",
+                ],
             )
         if client.status == "closed":
             raise UsageError("the client is closed: give a run one that is connected")

@@ -3,6 +3,9 @@
 A `KeyboardInterrupt` in the middle of `queue.Queue.get` or `threading.Event.wait` may leave their
 lock held for good, and the threads that want it then wait for ever. So what works with threads
 defers interrupts (`deferred`), and takes them at points of its choice (`check`).
+
+Python interrupts the main thread alone. Work in another thread has an `Interruption`, by which any
+thread may ask it to end; it is taken at the same points, and nowhere else.
 """
 
 from __future__ import annotations
@@ -45,14 +48,71 @@ class _Deferral:
         return pending
 
 
+class Interruption:
+    """Interrupts for work in a thread that is not the main one.
+
+    State: ``_pending`` tells that one was asked for and is not taken yet, ``_actions`` has what is
+    to be done at those to come, of each block of `deferred` that the work is in.
+    """
+
+    def __init__(self) -> None:
+        self._pending = False
+        self._actions: list[Iterator[Action]] = []
+
+    def interrupt(self) -> None:
+        """Interrupt the work at its next `check`, and do what its block does at an interrupt."""
+        self._pending = True
+        for actions in self._actions[-1:]:
+            next(actions, _nothing)()
+
+    def take(self) -> bool:
+        """Return whether an interrupt was pending, which is taken by that."""
+        pending, self._pending = self._pending, False
+        return pending
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have it interrupt this thread for a block."""
+        _of_thread.interruption = self
+        try:
+            yield
+        finally:
+            _of_thread.interruption = None
+
+    @contextlib.contextmanager
+    def acting(self, actions: Iterator[Action]) -> Iterator[None]:
+        """Have it do the actions for a block, one at each interrupt; one that is pending then is
+        taken at the end, unless the block raises.
+        """
+        self._actions.append(actions)
+        if self._pending:
+            next(actions, _nothing)()
+        try:
+            yield
+        finally:
+            self._actions.pop()
+        check()
+
+
+_of_thread = threading.local()
+
+
+def _nothing() -> None:
+    """Do nothing at an interrupt."""
+
+
 @contextlib.contextmanager
-def deferred(first: Action = lambda: None, *others: Action) -> Iterator[None]:
+def deferred(first: Action = _nothing, *others: Action) -> Iterator[None]:
     """For a block, put interrupts off to the next `check`, or to its end. Each that comes calls one
     of the actions, in the order given; one more than there are is taken where it meets the block.
 
-    Only the main thread is interrupted, so there is nothing to put off in others; and a program
-    that handles interrupts in another way than Python does is left alone.
+    In another thread than the main one, these are those of its `Interruption`, if it has one. A
+    program that handles interrupts in another way than Python does is left alone.
     """
+    if (interruption := _own()) is not None:
+        with interruption.acting(iter((first, *others))):
+            yield
+        return
     earlier = signal.getsignal(signal.SIGINT)
     is_ours = earlier is signal.default_int_handler or isinstance(earlier, _Deferral)
     if not is_ours or not _is_main():
@@ -86,9 +146,14 @@ def allowed() -> Iterator[None]:
 
 def check() -> None:
     """Raise `KeyboardInterrupt` if an interrupt was put off."""
-    deferral = _in_force()
+    deferral = _own() or _in_force()
     if deferral is not None and deferral.take():
         raise KeyboardInterrupt
+
+
+def _own() -> Interruption | None:
+    """Return what interrupts this thread, where it is not the main one and has that."""
+    return getattr(_of_thread, "interruption", None)
 
 
 def _in_force() -> _Deferral | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,45 @@ def test_on_a_local_cluster_of_the_same_loop(batch: codebatch.Batch, scanned: Sc
             return await with_client(local, lambda client: batch.run_async(client=client))
 
     assert asyncio.run(run()).result == scanned.report.result
+
+
+def test_the_current_client_may_be_asynchronous(batch: codebatch.Batch, scanned: Scanned) -> None:
+    async def run() -> codebatch.RunReport:
+        local: Any
+        async with (
+            distributed.LocalCluster(**LOCAL) as local,
+            distributed.Client(local, asynchronous=True),
+        ):
+            return await batch.run(wait=False)
+
+    report = asyncio.run(run())
+    assert report.result == scanned.report.result
+    assert report.cluster is not None
+
+
+@pytest.mark.slow
+def test_a_handle_works_with_a_synchronous_client(
+    cluster: Any, batch: codebatch.Batch, scanned: Scanned
+) -> None:
+    with distributed.Client(cluster.address):
+        report = batch.run(wait=False).result(240)
+    assert report.result == scanned.report.result
+    assert report.cluster is not None
+
+
+@pytest.mark.slow
+def test_a_handle_of_a_cluster_is_cancelled(
+    cluster: Any, library: Path, store: codebatch.Store
+) -> None:
+    batch = store.batch(store.snapshot(library), "full")
+    begun = threading.Event()
+    handle = batch.run(cluster.address, wait=False, progress=lambda _: begun.set())
+    assert begun.wait(240)
+    handle.cancel()
+    with pytest.raises(codebatch.RunInterrupted):
+        handle.result(240)
+    assert batch.status()["runs"] == []
+    assert batch.run("processes").status == "done"
 
 
 def test_a_run_that_is_cancelled_ends(cluster: Any, library: Path, store: codebatch.Store) -> None:

@@ -194,7 +194,7 @@ def shown(call: Call) -> Iterator[Display]:
 def run_shown(call: Call, batch: api.Batch, display: Display, **options: Any) -> RunReport:
     """Return the report on a run with the options of the call, also where it was interrupted."""
     try:
-        return batch.run(**told(display), **options, **call.options)
+        return batch.run(wait=True, **told(display), **options, **call.options)
     except reports.RunInterrupted as interrupted:
         return interrupted.report
 

@@ -27,6 +27,7 @@ from distributed.versions import VersionMismatchWarning
 
 from codebatch.cluster.connect.configuration import connect_seconds
 from codebatch.model.errors import ClusterError
+from codebatch.runtime.interrupts import check
 
 OnNotice = Callable[[str], None]
 
@@ -71,6 +72,7 @@ def open_client(scheduler: str, on_notice: OnNotice = ignore, patience: float | 
     until = time.monotonic() + (seconds if patience is None else patience)
     told = time.monotonic() - _NOTICE_SECONDS + _FIRST_NOTICE_SECONDS
     while True:
+        check()
         shown = scheduler
         try:
             address = scheduler if "://" in scheduler else _address_in(scheduler)

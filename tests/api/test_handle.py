@@ -1,0 +1,159 @@
+"""Runs that go on in a thread: `Batch.run` with ``wait=False``."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Interrupt, Scanned, cli_environment
+
+import codebatch
+from codebatch.model.errors import UsageError
+
+
+class Gate:
+    """A function for the progress of a run that stops it at its first shard until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._opened = threading.Event()
+
+    def __call__(self, progress: codebatch.RunProgress) -> None:
+        if progress.done:
+            self.reached.set()
+            assert self._opened.wait(60)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_a_handle_follows_a_run(scheduler: str, batch: codebatch.Batch, scanned: Scanned) -> None:
+    gate = Gate()
+    handle = batch.run(scheduler, wait=False, progress=gate)
+    assert gate.reached.wait(60)
+    assert not handle.done()
+    assert handle.progress is not None
+    assert 0 < handle.progress.done < handle.progress.total
+    assert f"{handle.progress.done} of {handle.progress.total}" in repr(handle)
+    with pytest.raises(TimeoutError):
+        handle.result(timeout=0)
+    gate.open()
+    report = handle.result(timeout=60)
+    assert handle.done()
+    assert (report.status, report.result) == ("done", scanned.report.result)
+    assert repr(handle).startswith(f"Run of {batch.id} [done]")
+    assert batch.id in handle._repr_html_()
+    assert handle.progress.done == handle.progress.total
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_a_cancelled_run_is_resumed(
+    scheduler: str, batch: codebatch.Batch, scanned: Scanned
+) -> None:
+    gate = Gate()
+    handle = batch.run(scheduler, workers=1, wait=False, progress=gate)
+    assert gate.reached.wait(60)
+    handle.cancel()
+    gate.open()
+    with pytest.raises(codebatch.RunInterrupted) as raised:
+        handle.result(timeout=60)
+    report = raised.value.report
+    assert report.status == "interrupted"
+    assert 0 < report.shards["done"] < report.shards["total"]
+    assert batch.status()["runs"] == []
+    assert batch.run("sync").result == scanned.report.result
+
+
+def test_it_is_awaited_beside_an_event_loop(batch: codebatch.Batch, scanned: Scanned) -> None:
+    gate = Gate()
+
+    async def run() -> codebatch.RunReport:
+        handle = batch.run("sync", wait=False, progress=gate)
+        await asyncio.to_thread(gate.reached.wait, 60)  # the loop goes on meanwhile
+        gate.open()
+        assert await handle is await handle
+        return await handle
+
+    assert asyncio.run(run()).result == scanned.report.result
+
+
+def test_who_stops_awaiting_it_does_not_end_it(batch: codebatch.Batch, scanned: Scanned) -> None:
+    gate = Gate()
+    handle = batch.run("sync", wait=False, progress=gate)
+
+    async def give_up() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(handle, 0.01)
+
+    asyncio.run(give_up())
+    gate.open()
+    assert handle.result(60).result == scanned.report.result
+
+
+def test_what_a_run_raises_is_raised_by_its_result(batch: codebatch.Batch) -> None:
+    handle = batch.run("sync", wait=False, require_reused=True, retry_quarantined=True)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="require-reused"):
+            handle.result(60)
+    assert "UsageError" in repr(handle)
+
+
+def test_two_handles_share_the_work(batch: codebatch.Batch, scanned: Scanned) -> None:
+    first, second = batch.run("sync", wait=False), batch.run("sync", wait=False)
+    reports = [first.result(60), second.result(60)]
+    assert {report.result for report in reports} == {scanned.report.result}
+    assert sum(report.files["computed"] for report in reports) == scanned.report.files["computed"]
+
+
+def test_an_interrupt_of_the_waiting_leaves_the_run(
+    batch: codebatch.Batch,
+    scanned: Scanned,
+    interrupt: Interrupt,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+    handle = batch.run("sync", wait=False, progress=gate)
+    monkeypatch.setattr(time, "sleep", lambda _: interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        handle.result()
+    monkeypatch.undo()
+    gate.open()
+    assert handle.result(60).result == scanned.report.result
+
+
+ENDS = """
+import sys, time, codebatch
+store = codebatch.open_store(sys.argv[1])
+batch = store.find_batch(sys.argv[2])
+handle = batch.run(sys.argv[3], wait=False)
+while handle.progress is None or not handle.progress.done:
+    time.sleep(0.001)
+    assert not handle.done(), handle
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
+def test_the_end_of_the_interpreter_ends_it(
+    scheduler: str, library: Path, store: codebatch.Store
+) -> None:
+    batch = store.batch(store.snapshot(library), "full")
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, str(store.path), batch.id, scheduler],
+        env=cli_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    status = batch.status()
+    assert status["status"] == "partial"
+    assert status["runs"] == []
+    assert batch.run("processes").status == "done"
