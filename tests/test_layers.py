@@ -44,7 +44,8 @@ LAYERS: dict[str, set[str]] = {
     "query": {"runtime", "model", "display", "store", "tasks", "snapshot", "processes", "status"},
     "compare": {"runtime", "model", "display", "store", "status", "query"},
     "patches": {"model", "display", "store", "snapshot", "status", "query"},
-    "export": {"patches", "model", "display", "store", "tasks", "status", "query", "compare"},
+    "export": {"runtime", "patches", "model", "display", "store", "tasks", "status", "query"}
+    | {"compare"},
     "maintenance": {
         "runtime",
         "model",

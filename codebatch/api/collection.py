@@ -106,7 +106,8 @@ class Collection:
         reading = self._reading(partitions.read_frame, task, filters)
         plan = self.directory.batches.load_plan(self.id)
         chosen = conditions.RecordFilter(**filters)
-        return dasks.make_dataframe(reading, partitions.empty_frame(plan, chosen))
+        empty = partitions.empty_frame(self.directory, plan, chosen)
+        return dasks.make_dataframe(reading, empty)
 
     def _reading(
         self, read: Callable[..., Any], task: str | None, filters: Mapping[str, Any]

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast, overload
 
@@ -238,17 +238,16 @@ class Results(Collection):
         code: str | None = None,
         path: Paths | None = None,
         language: str | None = None,
-    ) -> Iterator[Record]:
-        """Matching records, read lazily: by task, shard and path."""
-        batch_status, filters = self._select(
-            kind=kind, severity=severity, code=code, path=path, language=language
+    ) -> queries.Records:
+        """Matching records, read each time they are iterated over, with `to_pandas` and the like:
+        by task, shard and path.
+        """
+        return self.outputs(
+            task=task, kind=kind, severity=severity, code=code, path=path, language=language
         )
-        return queries.iter_records(self.directory, batch_status, filters, task)
 
     def outputs(self, *, task: str | None = None, **filters: Any) -> queries.Records:
-        """Matching records, read each time they are iterated over, with ``to_list()`` and
-        ``to_pandas()``; the conditions are those of `query.filters.RecordFilter`.
-        """
+        """Return what `records` does; the conditions are those of `query.filters.RecordFilter`."""
         return self._records(task, filters, in_order=False)
 
     def sorted_records(self, *, task: str | None = None, **filters: Any) -> queries.Records:
@@ -270,8 +269,17 @@ class Results(Collection):
     ) -> queries.Records:
         batch_status, directory = self.load_status(), self.directory
         chosen = conditions.filters_for(directory, conditions.RecordFilter(**filters), batch_status)
-        return queries.records(
-            directory, batch_status.plan, self.load_readable, chosen, task, in_order=in_order
+        return queries.Records(
+            directory,
+            batch_status.plan,
+            self.load_readable,
+            chosen,
+            task,
+            in_order=in_order,
+            partitioned=queries.Partitioned(
+                functools.partial(self.to_bag, task=task, **filters),
+                functools.partial(self.to_dask_dataframe, task=task, **filters),
+            ),
         )
 
     def _select(

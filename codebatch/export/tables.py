@@ -16,27 +16,28 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from itertools import islice
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 from codebatch.export.selection import ExportReport, Selection
-from codebatch.export.text import unicode_text
-from codebatch.model.digest import canonical_json
-from codebatch.model.errors import MissingExtraError, UsageError
+from codebatch.model.errors import UsageError
 from codebatch.model.records import KINDS
-from codebatch.query.columns import ARRAY, BOOLEAN, INTEGER, NUMBER, STRING, columns_of
+from codebatch.query import arrow
+from codebatch.query.columns import columns_of
 from codebatch.query.fields import fields_of, flat
+from codebatch.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from codebatch.query import tables
+else:
+    pa = lazy("pyarrow")
+    parquet = lazy("pyarrow.parquet")
+    tables = lazy("codebatch.query.tables")
 
 ROW_GROUP = 65_536
-
-_ARROW = {
-    STRING: "string",
-    BOOLEAN: "bool",
-    INTEGER: "int64",
-    NUMBER: "double",
-    **{f"{ARRAY}{item}": f"{ARRAY}{item}" for item in (STRING, BOOLEAN, INTEGER, NUMBER)},
-}
 
 
 def table_kind(selection: Selection) -> str:
@@ -76,7 +77,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _plain(value).replace("\0", "\\u0000")
+    return arrow.text_of_value(value).replace("\0", "\\u0000")
 
 
 def _drained(line: io.StringIO) -> bytes:
@@ -87,52 +88,42 @@ def _drained(line: io.StringIO) -> bytes:
 
 
 def write_parquet(selection: Selection, stream: BinaryIO) -> ExportReport:
-    """Records of one kind, by task, shard and path."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra, and 100 ms that no other format needs
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError(
-            "the format parquet needs pyarrow, which is not installed",
-            hints=["install it: pip install 'codebatch[parquet]'"],
-        ) from error
+    """Records of one kind, by task, shard and path: the columns of `Records.to_arrow`."""
+    arrow.require_arrow("the format parquet")
     columns = columns_of(table_kind(selection), selection.batch_status.plan)
-    fields = [pa.field(c.name, _arrow_type(pa, _ARROW[c.type]), not c.required) for c in columns]
-    schema = pa.schema(fields)
+    schema = arrow.arrow_schema(columns)
     written = 0
-    found = map(flat, selection.records())
     with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-        while records := list(islice(found, ROW_GROUP)):
-            arrays = [
-                pa.array([_CONVERT.get(c.type, _as_it_is)(r.get(c.name)) for r in records], of_type)
-                for c, of_type in zip(columns, schema.types, strict=True)
-            ]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            written += len(records)
+        for group in _row_groups(
+            tables.Tables(
+                selection.store,
+                selection.batch_status,
+                selection.filters,
+                selection.task_id,
+                columns,
+            ).batches(),
+            schema,
+        ):
+            writer.write_table(group)
+            written += group.num_rows
     return ExportReport(written)
 
 
-def _arrow_type(pa: Any, name: str) -> Any:
-    """Return the type of Arrow with a name of `_ARROW`."""
-    _, is_array, item = name.partition("array of ")
-    return pa.list_(pa.type_for_alias(_ARROW[item])) if is_array else pa.type_for_alias(name)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else _plain(value)
-
-
-def _texts(value: list[object] | None) -> list[str] | None:
-    return None if value is None else [unicode_text(item) for item in value]
-
-
-def _plain(value: object) -> str:
-    """Return a value as text: what is no text is JSON."""
-    return unicode_text(value) if isinstance(value, str) else canonical_json(value).decode()
-
-
-def _as_it_is(value: object) -> object:
-    return value
-
-
-_CONVERT: dict[str, Callable[[Any], object]] = {STRING: _text, f"{ARRAY}{STRING}": _texts}
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield all rows in tables of `ROW_GROUP` rows each but the last. The dictionaries of each have
+    what is in it, in order, so that the same rows give the same bytes however shards cut them.
+    """
+    plain = pa.schema(
+        [
+            field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+            for field in schema
+        ]
+    )
+    held = plain.empty_table()
+    for batch in batches:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch]).cast(plain)])
+        while held.num_rows >= ROW_GROUP:
+            yield held.slice(0, ROW_GROUP).combine_chunks().cast(schema)
+            held = held.slice(ROW_GROUP)
+    if held.num_rows:
+        yield held.combine_chunks().cast(schema)

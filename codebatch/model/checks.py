@@ -164,6 +164,38 @@ def _check_values(record: Record, kind: str) -> None:
             raise ValueError(f"{name} of a record is out of range")
 
 
+def check_count(name: str, value: int | None) -> None:
+    """Raise as `check_record` does where the value of a field of integers is out of range."""
+    least = 0 if name in _COUNTS else -_LARGEST
+    if value is not None and not least <= value <= _LARGEST:
+        raise ValueError(f"{name} of a record is out of range")
+
+
+def text_check(kind: str, name: str) -> Callable[[str], object] | None:
+    """Return what raises as `check_record` does where the text of a field cannot be one; None where
+    any text can. What records of earlier versions have is refused.
+    """
+    if name == "path" or (kind, name) == ("artifact", "name"):
+        return check_path
+    if name == "object" or (kind, name) == ("patch", "result"):
+        return check_digest
+    if (kind, name) == ("edge", "edge_type"):
+        return lambda value: _refuse(name, is_bad=value in EARLIER_EDGE_TYPES)
+    of_finding: dict[str, Callable[[str], object]] = {
+        "severity": SEVERITIES.__contains__,
+        "how": SUPPRESSED_BY.__contains__,
+        "code": CODE.match,
+    }
+    if kind not in ("diagnostic", "suppression") or name not in of_finding:
+        return None
+    return lambda value: _refuse(name, is_bad=not of_finding[name](value))
+
+
+def _refuse(name: str, *, is_bad: bool) -> None:
+    if is_bad:
+        raise ValueError(f"{name} of a record is unknown")
+
+
 def check_manifest(files: Sequence[FileRecord]) -> Sequence[FileRecord]:
     """The files themselves, if their paths are inside the tree, in order, and each there once."""
     for file in files:

@@ -1,8 +1,9 @@
-"""The columns of flat tables of records and their types: of data frames, CSV and Parquet.
+"""The columns of flat tables of records and their types: of Arrow, data frames, CSV and Parquet.
 
 A field of a built-in kind has the type that the schema of the kind says, and one of a kind that a
 task has of its own that which the plan says. The value of a metric is a number in the column
-``value``, or a text in ``value_text`` (`query.fields.flat`).
+``value``, or a text in ``value_text`` (`query.fields.flat`). What has no type of these, a dict or a
+field of several types, is text: JSON.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from codebatch.query.filters import has_own_metrics
 
 STRING, BOOLEAN, INTEGER, NUMBER = "string", "boolean", "integer", "number"
 ARRAY = "array of "
-MIXED = ""  # in tables of several kinds, which have other types
 
+# The texts that many records of a batch have in common: categories, in whatever kind they are.
+_REPEATED = frozenset(
+    "kind path task_id shard_id language severity code rule metric symbol_type scope edge_type "
+    "format media_type how reason".split()
+)
 _JSON_TYPES: dict[type, str] = {str: STRING, bool: BOOLEAN, int: INTEGER}
 _WORDS = {"str": STRING, "bool": BOOLEAN, "int": INTEGER, "float": NUMBER}
 
@@ -33,6 +38,11 @@ class Column:
     name: str
     type: str
     required: bool
+
+    @property
+    def is_category(self) -> bool:
+        """Whether it holds few different texts, many times each."""
+        return self.type == STRING and self.name in _REPEATED
 
 
 def columns_of(kind: str, plan: Plan) -> tuple[Column, ...]:
@@ -55,17 +65,8 @@ def merged_columns(kinds: Iterable[str], plan: Plan) -> tuple[Column, ...]:
         found = [table[name] for table in tables if name in table]
         of_type = {column.type for column in found}
         required = len(found) == len(tables) and all(column.required for column in found)
-        merged.append(Column(name, of_type.pop() if len(of_type) == 1 else MIXED, required))
+        merged.append(Column(name, of_type.pop() if len(of_type) == 1 else STRING, required))
     return tuple(merged)
-
-
-def frame_type(column: Column) -> str | None:
-    """Return the type of pandas for a column of numbers or truth values; None for others."""
-    if column.type == INTEGER:
-        return "int64" if column.required else "Int64"
-    if column.type == BOOLEAN:
-        return "bool" if column.required else "boolean"
-    return "float64" if column.type == NUMBER else None
 
 
 def _own_columns(types: Mapping[str, str]) -> dict[str, Column]:
@@ -105,5 +106,5 @@ def _json_type(rule: Document) -> str:
     if isinstance(stated, str):
         return stated
     values = cast("list[object]", rule.get("enum", [rule.get("const")]))
-    types = {_JSON_TYPES.get(type(value), MIXED) for value in values}
-    return types.pop() if len(types) == 1 else MIXED
+    types = {_JSON_TYPES.get(type(value), STRING) for value in values}
+    return types.pop() if len(types) == 1 else STRING

@@ -6,7 +6,7 @@ closed sets at once, a kind, a code, a metric, a path or a language where the ba
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cached_property
@@ -140,9 +140,22 @@ class RecordFilter:
             and (self.max is None or value <= self.max)
         )
 
+    @cached_property
+    def text_tests(self) -> Mapping[str, Callable[[str], bool]]:
+        """For each field with a condition on its text, the kind aside, what says if it fits."""
+        tests: dict[str, Callable[[str], bool]] = {
+            field: values.__contains__ for field, values in self._equal.items() if field != "kind"
+        }
+        for field, glob in self._globs.items():
+            tests[field] = lambda text, glob=glob: glob.match(text) is not None  # type: ignore[misc]
+        return tests if self.path is None else {**tests, "path": self.matches_path}
+
     def kinds_in(self, known: Iterable[str]) -> list[str]:
-        """Return which of the known kinds can match."""
-        return [kind for kind in known if self.kinds is None or kind in self.kinds]
+        """Return which of the known kinds are asked for: those that are named, else those that can
+        match.
+        """
+        asked = self.kinds if self.kind is None else self._values("kind")
+        return [kind for kind in known if asked is None or kind in asked]
 
     def matches_file(self, path: str, language: str) -> bool:
         """Return true if a file fulfils the conditions on its path and language."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from codebatch.model.errors import BatchUnfinishedError, StoreNotFoundError
 from codebatch.model.records import DONE, Plan, Record
-from codebatch.query.columns import frame_type, merged_columns
-from codebatch.query.fields import fields_of
 from codebatch.query.filters import RecordFilter
-from codebatch.query.records import Records, iter_records
+from codebatch.query.records import Records
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory, open_store
 
@@ -33,28 +30,21 @@ class Partition(NamedTuple):
 
 def read_records(partition: Partition, *_: object) -> list[Record]:
     """Return the records of a partition; what it waited for is given as well."""
-    return list(_records(partition))
+    return _records(partition).to_list()
 
 
 def read_frame(partition: Partition, *_: object) -> pd.DataFrame:
     """Return the records of a partition as a DataFrame, with the columns of `empty_frame`."""
-    plan = _opened(partition.store, partition.store_id).batches.load_plan(partition.batch_id)
-    return _frame(plan, partition.filters, _records(partition))
+    return _records(partition).to_pandas()
 
 
-def empty_frame(plan: Plan, filters: RecordFilter) -> pd.DataFrame:
+def empty_frame(store: StoreDirectory, plan: Plan, filters: RecordFilter) -> pd.DataFrame:
     """Return a DataFrame without rows: the columns of matching records, and their types."""
-    return _frame(plan, filters, iter(()))
+    nothing = BatchStatus("", plan, {})
+    return Records(store, plan, lambda: nothing, filters).to_pandas()
 
 
-def _frame(plan: Plan, filters: RecordFilter, found: Iterator[Record]) -> pd.DataFrame:
-    columns = merged_columns(filters.kinds_in(fields_of(plan)), plan)
-    frame = Records(lambda: found, lambda: columns).to_pandas()
-    types = {column.name: frame_type(column) or "object" for column in columns}
-    return frame.reindex(columns=list(types)).astype(types)
-
-
-def _records(partition: Partition) -> Iterator[Record]:
+def _records(partition: Partition) -> Records:
     store = _opened(partition.store, partition.store_id)
     batch_id, shard_id = partition.batch_id, partition.shard_id
     plan = store.batches.load_plan(batch_id)
@@ -69,7 +59,7 @@ def _records(partition: Partition) -> Iterator[Record]:
             hints=[f"finish it: codebatch resume --batch {batch_id}"],
         )
     found = BatchStatus(batch_id, plan, states)
-    return iter_records(store, found, partition.filters, partition.task_id)
+    return Records(store, plan, lambda: found, partition.filters, partition.task_id)
 
 
 @lru_cache(maxsize=8)

@@ -10,94 +10,155 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import MissingExtraError, StoreDamagedError
-from codebatch.model.records import FAILED, Plan, Record
-from codebatch.query.columns import Column, frame_type, merged_columns
-from codebatch.query.fields import Fields, fields_of, flat, spelled
+from codebatch.model.errors import StoreDamagedError, UsageError
+from codebatch.model.records import FAILED, Plan, Record, ShardState
+from codebatch.query.columns import Column, merged_columns
+from codebatch.query.fields import Fields, fields_of
 from codebatch.query.filters import RecordFilter
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
-    from codebatch.query import ordered
+    from codebatch.query import arrow, frames, ordered, tables
 else:
+    pa = lazy("pyarrow")
+    arrow = lazy("codebatch.query.arrow")
+    frames = lazy("codebatch.query.frames")
     ordered = lazy("codebatch.query.ordered")
+    tables = lazy("codebatch.query.tables")
 
 NO_FILTER = RecordFilter()
+_PORTION = 65_536  # records in a batch where they are looked at one by one
+
+
+class Partitioned(NamedTuple):
+    """What makes the collections of Dask that records are read into, a partition a shard."""
+
+    bag: Callable[[], Any]
+    dataframe: Callable[[], Any]
 
 
 class Records:
-    """Records that are read when they are asked for, and again each time they are.
+    r"""Matching records of a batch as it is whenever they are read, and read again each time: as
+    dicts by iterating, or as columns that come from the shards as such. Each kind has the same
+    columns with the same types in every form, whichever records there are, also none.
 
-    ``columns`` gives those of a table of them.
+    ``Batch.records`` and ``Batch.outputs`` give them by task, shard and path: the first names the
+    conditions that are used most, the second takes all of them. ``Batch.sorted_records`` takes all
+    of them too, and gives them by path, then task, whatever the sharding; that looks at the records
+    one by one.
+
+    Iterating and the stream of `__arrow_c_stream__` need memory for a shard at a time. Text that
+    cannot be encoded is spelled as in JSON in columns: a byte of a path that is not UTF-8 is
+    ``\udcXX``.
     """
 
     def __init__(
         self,
-        read: Callable[[], Iterator[Record]],
-        columns: Callable[[], tuple[Column, ...]],
+        store: StoreDirectory,
+        plan: Plan,
+        batch_status: Callable[[], BatchStatus],
+        filters: RecordFilter = NO_FILTER,
+        task_id: str | None = None,
+        *,
+        in_order: bool = False,
+        partitioned: Partitioned | None = None,
     ) -> None:
-        self._read = read
-        self._columns = columns
+        self._store = store
+        self._plan = plan
+        self._batch_status = batch_status
+        self._filters = filters
+        self._task_id = task_id
+        self._in_order = in_order
+        self._partitioned = partitioned
 
     def __iter__(self) -> Iterator[Record]:
-        return self._read()
+        read = ordered.ordered_records if self._in_order else iter_records
+        return read(self._store, self._batch_status(), self._filters, self._task_id)
 
     def __repr__(self) -> str:
-        return f"<codebatch.Records {', '.join(column.name for column in self._columns())}>"
+        return f"<codebatch.Records {', '.join(column.name for column in self.columns)}>"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a table of them."""
+        return merged_columns(self._filters.kinds_in(fields_of(self._plan)), self._plan)
 
     def to_list(self) -> list[Record]:
         """All of them."""
         return list(self)
 
-    def to_pandas(self) -> pd.DataFrame:
-        r"""A DataFrame with a column for each field; it needs pandas. Columns of numbers have types
-        of numbers, also where there are no records: the value of a metric that is a text is in
-        ``value_text``. Text that cannot be encoded is spelled as in JSON: a byte of a path that is
-        not UTF-8 is ``\udcXX``.
+    def record_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield them as batches of Arrow, one at a time in memory."""
+        arrow.require_arrow("a table of records")
+        columns = self.columns
+        if self._in_order:
+            found = iter(self)
+            while portion := list(islice(found, _PORTION)):
+                yield arrow.rows_to_batch(portion, columns)
+            return
+        status = self._batch_status()
+        reading = tables.Tables(self._store, status, self._filters, self._task_id, columns)
+        yield from reading.batches()
+
+    def to_arrow(self) -> pa.Table:
+        """A table of Arrow; it needs pyarrow. What repeats, as paths and codes, is a dictionary;
+        the value of a metric that is a text is in ``value_text``; what is not of one type is JSON.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415 - an optional package
-        except ImportError as error:
-            message = "DataFrames need pandas, which is not installed"
-            raise MissingExtraError(message, hints=["pip install 'codebatch[pandas]'"]) from error
-        rows = [
-            {key: spelled(value) if isinstance(value, str) else value for key, value in row.items()}
-            for row in map(flat, self)
-        ]
-        columns = self._columns()
-        names = [column.name for column in columns]
-        more = {key: None for row in rows for key in row if key not in names}
-        frame = pd.DataFrame(rows, columns=[*names, *more])
-        for column in columns:
-            if (dtype := frame_type(column)) is not None:
-                values = [row.get(column.name) for row in rows]
-                frame[column.name] = pd.Series(values, dtype=dtype)
-        return frame
+        arrow.require_arrow("a table of records")
+        return pa.Table.from_batches(self.record_batches(), arrow.arrow_schema(self.columns))
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return a stream of Arrow's C interface, which whatever reads Arrow takes, shard by
+        shard.
+        """
+        arrow.require_arrow("a stream of records")
+        schema = arrow.arrow_schema(self.columns)
+        reader = pa.RecordBatchReader.from_batches(schema, self.record_batches())
+        return reader.__arrow_c_stream__(requested_schema)
 
-def records(
-    store: StoreDirectory,
-    plan: Plan,
-    batch_status: Callable[[], BatchStatus],
-    filters: RecordFilter = NO_FILTER,
-    task_id: str | None = None,
-    *,
-    in_order: bool = False,
-) -> Records:
-    """Matching records of the batch as it is whenever they are read, perhaps `ordered`."""
-    read = ordered.ordered_records if in_order else iter_records
-    return Records(
-        lambda: read(store, batch_status(), filters, task_id),
-        lambda: merged_columns(filters.kinds_in(fields_of(plan)), plan),
-    )
+    def to_pandas(self) -> pd.DataFrame:
+        """A DataFrame; it needs pandas and pyarrow. Numbers and truth values that may be absent
+        have the types of pandas that hold that, and what repeats is a category.
+        """
+        return frames.to_pandas(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """A DataFrame of Polars; it needs polars and pyarrow. What repeats is categorical."""
+        return frames.to_polars(self)
+
+    def to_duckdb(self, connection: Any = None) -> duckdb.DuckDBPyRelation:
+        """A relation of DuckDB, of its default connection unless one is given, which reads the
+        records each time that it is executed, a shard at a time; it needs duckdb and pyarrow.
+        """
+        return frames.to_duckdb(self, connection)
+
+    def to_bag(self) -> Any:
+        """Return what `Batch.to_bag` does, of these records."""
+        return self._lazily().bag()
+
+    def to_dask_dataframe(self) -> Any:
+        """Return what `Batch.to_dask_dataframe` does, of these records."""
+        return self._lazily().dataframe()
+
+    def _lazily(self) -> Partitioned:
+        if self._partitioned is None or self._in_order:
+            raise UsageError(
+                "partitions of Dask are shards, which are in no order of paths",
+                hints=["take outputs() or records() in place of sorted_records()"],
+            )
+        return self._partitioned
 
 
 def check_outputs(
@@ -106,22 +167,21 @@ def check_outputs(
     """Read the outputs that matching records may be in: `StoreDamagedError` where some are not what
     their state says.
     """
-    for _ in _outputs(store, batch_status, filters, task_id):
-        pass
+    for task, shard_id, state in finished_shards(batch_status, filters, task_id):
+        store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
 
 
-def _outputs(
-    store: StoreDirectory, batch_status: BatchStatus, filters: RecordFilter, task_id: str | None
-) -> Iterator[tuple[str, str, bytes]]:
-    """Yield task, shard and outputs of all shards that matching records may be in."""
+def finished_shards(
+    batch_status: BatchStatus, filters: RecordFilter = NO_FILTER, task_id: str | None = None
+) -> Iterator[tuple[str, str, ShardState]]:
+    """Yield task, shard and state of all shards that matching records may be in."""
     batch_status.check_task(task_id)
     for task, states in batch_status.states.items():
         if task_id not in (None, task):
             continue
         for shard_id, state in states.items():
             if state is not None and state.status != FAILED and filters.may_match(state):
-                data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
-                yield task, shard_id, data
+                yield task, shard_id, state
 
 
 def iter_records(
@@ -133,7 +193,8 @@ def iter_records(
     """Matching records with ``task_id`` and ``shard_id`` added: by task, shard, path."""
     languages = FileLanguages(store, batch_status)
     matchers = {task.id: Matcher(filters, task.fields) for task in batch_status.plan.tasks}
-    for task, shard_id, data in _outputs(store, batch_status, filters, task_id):
+    for task, shard_id, state in finished_shards(batch_status, filters, task_id):
+        data = store.shards.read_outputs(batch_status.batch_id, task, shard_id, state)
         for record in matchers[task].records(data):
             record["task_id"], record["shard_id"] = task, shard_id
             if filters.language is None or filters.matches_language(languages.of(record)):
@@ -141,16 +202,16 @@ def iter_records(
 
 
 class FileLanguages:
-    """Languages by path, of the shards that were asked for."""
+    """Languages by path, of the shards that were asked for: ``in_shard`` gives those of one."""
 
     def __init__(self, store: StoreDirectory, batch_status: BatchStatus) -> None:
         self._store = store
         self._batch_status = batch_status
-        self._of_shard = lru_cache(maxsize=4096)(self._languages_of)
+        self.in_shard = lru_cache(maxsize=4096)(self._languages_of)
 
     def of(self, record: Record) -> str:
         """The language of the file a record is about."""
-        return self._of_shard(str(record["shard_id"]))[str(record["path"])]
+        return self.in_shard(str(record["shard_id"]))[str(record["path"])]
 
     def _languages_of(self, shard_id: str) -> dict[str, str]:
         shard = self._batch_status.plan.shard(shard_id)

@@ -13,7 +13,7 @@ from codebatch.store.documents import (
     typed,
 )
 from codebatch.store.door import ABSENT, Door, too_large
-from codebatch.store.files import is_intact, lacks_checksum, replacing
+from codebatch.store.files import is_intact, lacks_checksum, read_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
 from codebatch.store.names import Name, Names, check_named
 from codebatch.store.objects.cas import StoredBytes, check_object, measure, open_stored
@@ -67,6 +67,7 @@ __all__ = [
     "parse_lines",
     "parse_plan",
     "pretty",
+    "read_intact",
     "removal_of",
     "replacing",
     "reporting_read_errors",

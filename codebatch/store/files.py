@@ -194,6 +194,17 @@ def is_intact(layout: Layout, path: Path, limit: int = DOCUMENT_BYTES) -> bool:
         return False
 
 
+def read_intact(layout: Layout, path: Path, limit: int) -> bytes | None:
+    """Return the bytes of a file, at most so many, where they are those put into place."""
+    try:
+        with layout.door.folder(path.parent) as folder:
+            said = folder.read(_checksum_path(path).name, SMALL_BYTES)
+            data = folder.read(path.name, limit)
+    except (OSError, StoreError):
+        return None
+    return data if said == f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode() else None
+
+
 def lacks_checksum(layout: Layout, path: Path) -> bool:
     """Return True if the file is there without a checksum: no reader takes it for anything."""
     return not layout.door.is_there(_checksum_path(path))

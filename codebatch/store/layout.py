@@ -131,6 +131,7 @@ class Layout:
     stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
     git_caches = _Below("indexes/git")  # what is known of objects of git
     sql_indexes = _Below("indexes/sql")  # the records of a batch as an SQLite database
+    columns = _Below("indexes/columns")  # the records of a shard of one kind as Parquet
     all_totals = _Below("indexes/totals")  # the sums over the states of a batch
 
     @cached_property
@@ -212,6 +213,12 @@ class Layout:
     def sql_index(self, batch_id: str) -> Path:
         """The records of a batch as an SQLite database."""
         return self.sql_indexes / f"{check_name(batch_id, 'batch id')}.sqlite"
+
+    def column_file(self, digest: str, kind: str, form: str) -> Path:
+        """The records of a kind in the outputs of that digest as Parquet, in columns of a form."""
+        name = check_digest(digest)[len(DIGEST_PREFIX) :]
+        folder = self.columns / name[:2]
+        return folder / f"{name}.{check_name(kind, 'kind')}.{check_name(form, 'form')}.parquet"
 
     def totals(self, batch_id: str) -> Path:
         """The sums over the states of a batch."""

@@ -39,6 +39,8 @@ _SHARD = rf"{_TASK}/shards/(?P<shard>[0-9a-f]{{1,3}})"
 _ID = rf"{BATCH_PREFIX}-[0-9a-f]{{16}}"
 _DERIVED = (
     rf"(sql/{_ID}\.sqlite|totals/{_ID}\.json)(\.sha256)?|(stat|git)/[0-9a-f]+"
+    r"|columns/(?P<half>[0-9a-f]{2})/(?P=half)[0-9a-f]{62}\.[a-z][a-z0-9_]{0,63}"
+    r"\.[0-9a-f]{16}\.parquet(\.sha256)?"
     r"|quarantine/[0-9a-f]{64}\.json|shards/[0-9a-f]{2}/[0-9a-f]{62}"
     r"|memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo"
     r"|partials/[0-9a-f]{16}/(values/[0-9a-f]{2}/[0-9a-f]{64}\.part"
@@ -73,7 +75,7 @@ _FOLDERS = re.compile(
     rf"|snapshots(/{SNAPSHOT_PREFIX}-[0-9a-f]{{16}})?"
     rf"|batches(/{BATCH_PREFIX}-[0-9a-f]{{16}}"
     r"(/tasks(/[A-Za-z0-9_.-]+(/shards(/[0-9a-f]{1,3})?)?)?)?)?"
-    r"|indexes(/sql|/totals|/stat|/git|/quarantine|/shards(/[0-9a-f]{2})?|/memo(/[0-9a-f]){0,3}"
+    r"|indexes(/sql|/totals|/columns(/[0-9a-f]{2})?|/stat|/git|/quarantine|/shards(/[0-9a-f]{2})?|/memo(/[0-9a-f]){0,3}"
     r"|/partials(/[0-9a-f]{16}(/values(/[0-9a-f]{2})?|/packs(/[0-9a-f]){0,3})?)?)?"
     rf"|leases(/{_ID})?|names"
 )

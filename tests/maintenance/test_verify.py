@@ -99,7 +99,7 @@ def source_object(scanned: Scanned, path: str = "pkg/cart.py") -> str:
 
 
 def tree_object(scanned: Scanned, path: str = "pkg/cart.py") -> str:
-    return str(next(scanned.batch.records(kind="ast", path=path))["object"])
+    return str(next(iter(scanned.batch.records(kind="ast", path=path)))["object"])
 
 
 @pytest.fixture

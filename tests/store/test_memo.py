@@ -368,7 +368,7 @@ def test_object_that_is_gone_is_made_again(
 
 def test_missing_tree_is_not_linked_and_resume_makes_it(tree: Path, store: codebatch.Store) -> None:
     report = run(store, tree)
-    record = next(store.find_batch(report.batch_id).records(kind="ast", path="pkg/cart.py"))
+    (record,) = store.find_batch(report.batch_id).records(kind="ast", path="pkg/cart.py")
     digest = str(record["object"])
     (path,) = store.path.glob(f"objects/sha256/*/*/{digest[7:]}*")
     path.unlink()

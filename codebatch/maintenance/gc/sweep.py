@@ -34,6 +34,7 @@ from codebatch.store.inventory import (
     snapshot_folders,
     users_of,
 )
+from codebatch.store.layout import STATE
 from codebatch.store.leases.leases import read_leases
 from codebatch.store.removal import (
     newest_ns,
@@ -224,8 +225,8 @@ class Sweep:
                 self._remove("stat_caches", file)
 
     def orphans(self) -> None:
-        """Remove indexes of batches that are not in the store, and what no version writes any
-        more.
+        """Remove indexes of batches that are not in the store, columns of outputs that no batch
+        has, and what no version writes any more.
         """
         batches = set(self._store.batches.ids())
         derived = [
@@ -235,8 +236,27 @@ class Sweep:
             if name.startswith(f"{BATCH_PREFIX}-") and name.partition(".")[0] not in batches
         ]
         hints = files_below(self._door, self._layout.shard_hints)
-        for file in (*self._found(derived), *hints):
+        for file in (*self._found(derived), *self._unused_columns(batches), *hints):
             self._remove("indexes", file)
+
+    def _unused_columns(self, batches: Iterable[str]) -> Iterator[FoundFile]:
+        files = [
+            (os.path.basename(file.path).partition(".")[0], file)
+            for file in files_below(self._door, self._layout.columns)
+            if not is_temporary(file.path)
+        ]
+        used = {digest for one in batches for digest in self._outputs_of(one)} if files else set()
+        yield from (file for name, file in files if DIGEST_PREFIX + name not in used)
+
+    def _outputs_of(self, batch_id: str) -> Iterator[str]:
+        """Yield the digests of the outputs of a batch."""
+        shards = self._store.shards
+        folder = self._layout.batch_document(batch_id).parent
+        for path in self._layout.in_shards(folder, STATE):
+            shard = path.parent
+            state = shards.load_state(batch_id, shard.parents[1].name, shard.name)
+            if state is not None:
+                yield state.digest
 
     def leases(self, now_ns: int) -> None:
         """Remove leases whose holders have ended, and the claims of batches that are not run."""

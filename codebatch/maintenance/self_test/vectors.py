@@ -122,6 +122,7 @@ _FOLDERS = (
     *("batches/{batch}", "batches/{batch}/tasks", "batches/{batch}/tasks/lint/shards"),
     *("leases", "leases/{batch}", "indexes", "indexes/stat", "indexes/shards", "indexes/memo"),
     *("indexes/quarantine", "indexes/totals", "indexes/sql"),
+    "indexes/columns",
 )
 _FILES = (
     *("store.json", "maintenance.lock", "maintenance.json", "snapshots/{snapshot}/snapshot.json"),

@@ -31,7 +31,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
     if path.parent == layout.quarantine:
         found = find_document(store, path, SMALL_BYTES)
         return found.document is not None or found.is_missing
-    if path.parent in (layout.sql_indexes, layout.all_totals):
+    if path.parent in (layout.sql_indexes, layout.all_totals) or layout.columns in path.parents:
         is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
         return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX

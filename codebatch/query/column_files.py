@@ -1,0 +1,132 @@
+"""The columns of the outputs of shards, kept as Parquet below ``indexes/columns``.
+
+A file is named by the digest of the outputs, the kind and the layout of its columns, so that equal
+shards of many batches share one; so it has no task, shard or batch. It is derived: made when it is
+first needed, used where its checksum, its schema and the number of its rows are as expected, else
+made again. Where the store cannot be written, there are none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from codebatch.model.errors import StoreDamagedError, StoreWriteError
+from codebatch.model.records import Plan, ShardState
+from codebatch.query.records import finished_shards
+from codebatch.query.shard_columns import ShardColumns, forms_of
+from codebatch.runtime.lazy import lazy
+from codebatch.status.batch_status import BatchStatus
+from codebatch.store import StoreDirectory, read_intact, replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+else:
+    pa = lazy("pyarrow")
+    parquet = lazy("pyarrow.parquet")
+
+_LEAST_BYTES = 2**16  # of a file, however small the outputs are
+
+
+class ColumnFile(NamedTuple):
+    """The records of one kind that a task has in a shard: `LINE` and the fields of the kind."""
+
+    task_id: str
+    shard_id: str
+    path: Path
+
+
+class ColumnFiles:
+    """Reads and makes the column files of the kinds of one plan.
+
+    State: ``forms`` are the columns by kind; ``_is_kept`` is false once a file could not be
+    written.
+    """
+
+    def __init__(self, store: StoreDirectory, plan: Plan, kinds: list[str]) -> None:
+        self._store = store
+        self.forms = forms_of(kinds, plan)
+        self._is_kept = True
+
+    def load(self, kind: str, state: ShardState, read: Callable[[], bytes]) -> pa.RecordBatch:
+        """Return the records of a kind in the outputs of a shard, which ``read`` gives."""
+        form = self.forms[kind]
+        found = _opened(self._store, self.path(kind, state), form, state)
+        batch = None if found is None else _decoded(found, form)
+        return self._make(kind, state, read) if batch is None else batch
+
+    def find(self, kind: str, state: ShardState, read: Callable[[], bytes], scratch: Path) -> Path:
+        """Return the column file of a shard, made where it is not; in the folder ``scratch`` where
+        the store cannot be written.
+        """
+        path, form = self.path(kind, state), self.forms[kind]
+        if _opened(self._store, path, form, state) is not None:
+            return path
+        made = self._make(kind, state, read)
+        if self._is_kept:
+            return path
+        parquet.write_table(pa.Table.from_batches([made]), scratch / path.name)
+        return scratch / path.name
+
+    def path(self, kind: str, state: ShardState) -> Path:
+        """Return where the column file is, or would be."""
+        return self._store.layout.column_file(state.digest, kind, self.forms[kind].form)
+
+    def _make(self, kind: str, state: ShardState, read: Callable[[], bytes]) -> pa.RecordBatch:
+        made = self.forms[kind].read(read())
+        if self._is_kept:
+            try:
+                with replacing(self._store.layout, self.path(kind, state)) as index:
+                    index.write(_encoded(made))
+            except (StoreWriteError, StoreDamagedError):
+                self._is_kept = False
+        return made
+
+
+def column_files(
+    store: StoreDirectory, batch_status: BatchStatus, kind: str, scratch: Path
+) -> Iterator[ColumnFile]:
+    """Yield the column file of each shard that has records of a kind, by task and shard; those that
+    are not there are made, in the folder ``scratch`` where the store cannot be written.
+    """
+    files = ColumnFiles(store, batch_status.plan, [kind])
+    for task, shard_id, state in finished_shards(batch_status):
+        if kind in state.counts.by_kind:
+            read = partial(store.shards.read_outputs, batch_status.batch_id, task, shard_id, state)
+            yield ColumnFile(task, shard_id, files.find(kind, state, read, scratch))
+
+
+def _opened(
+    store: StoreDirectory, path: Path, form: ShardColumns, state: ShardState
+) -> parquet.ParquetFile | None:
+    """Return a column file if it is intact, and of what it should be of."""
+    data = read_intact(store.layout, path, _LEAST_BYTES + state.size)
+    if data is None:
+        return None
+    try:
+        found = parquet.ParquetFile(pa.BufferReader(data))
+        rows = state.counts.by_kind.get(form.kind, 0)
+        is_whole = found.metadata.num_rows == rows and found.schema_arrow.equals(form.schema)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return found if is_whole else None
+
+
+def _decoded(found: parquet.ParquetFile, form: ShardColumns) -> pa.RecordBatch | None:
+    try:
+        table = found.read(use_threads=False).combine_chunks()
+        table.validate()
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    batches = table.to_batches()
+    return batches[0] if batches else form.schema.empty_table().to_batches()[0]
+
+
+def _encoded(made: pa.RecordBatch) -> bytes:
+    stream = io.BytesIO()
+    parquet.write_table(pa.Table.from_batches([made]), stream, compression="zstd")
+    return stream.getvalue()
