@@ -28,8 +28,8 @@ LAYERS: dict[str, set[str]] = {
     "store": {"runtime", "model", "display"},
     "tasks": {"runtime", "model", "display"},
     "remote": {"runtime", "model", "display", "store"},
-    "snapshot": {"runtime", "model", "store"},
-    "plan": {"model", "tasks"},
+    "snapshot": {"runtime", "model", "display", "store"},
+    "plan": {"model", "display", "tasks"},
     "config": {"runtime", "model", "display", "tasks", "plan"},
     "shard": {"runtime", "model", "store", "tasks", "plan"},
     "reduction": {"runtime", "model", "store", "tasks", "plan", "shard"},
@@ -37,7 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "graph": {"runtime", "model", "tasks", "shard", "reduction", "processes"},
     "cluster": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"reduction"},
-    "testing": {"runtime", "model", "tasks", "snapshot", "plan", "shard", "reduction"},
+    "testing": {"runtime", "model", "display", "tasks", "snapshot", "plan", "shard", "reduction"},
     "status": {"model", "display", "store", "tasks"},
     "batch": {"runtime", "model", "store", "tasks", "plan", "shard", "processes", "graph"}
     | {"display", "reduction", "cluster", "status", "remote"},

@@ -6,20 +6,22 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike
 from codebatch.api.running import TaskLike
 from codebatch.api.store import PipelineLike
+from codebatch.display.displayed import Rows
+from codebatch.display.documents import PipelineDocument
 from codebatch.model import resources
 from codebatch.model.digest import Document
 from codebatch.model.errors import OutputError, PipelineInvalidError, ToolImportError
-from codebatch.model.records import FILE_SCOPE
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot.descriptors import Folder, read_file
 from codebatch.store.destination import new_file
 
 if TYPE_CHECKING:
+    from codebatch.api import drawing
     from codebatch.display import draw
     from codebatch.plan import document as documents
     from codebatch.plan import pipeline as definitions
@@ -31,6 +33,7 @@ else:
     definitions = lazy("codebatch.plan.pipeline")
     documents = lazy("codebatch.plan.document")
     draw = lazy("codebatch.display.draw")
+    drawing = lazy("codebatch.api.drawing")
     imports = lazy("codebatch.tasks.tools.imports")
     places = lazy("codebatch.plan.places")
     program = lazy("codebatch.tasks.tools.program")
@@ -41,16 +44,18 @@ _MAX_BYTES = 2**20
 _LINTERS = "linters"
 
 
-def pipelines() -> list[Document]:
+def pipelines() -> Rows[Document]:
     """Return the packaged pipelines, with every setting of their tasks.
 
     >>> [document["name"] for document in pipelines()][:3]
     ['analyze', 'duplicates', 'full']
     """
-    return [pipeline(name) for name in resources.list_pipelines()]
+    return Rows(map(pipeline, resources.list_pipelines()), ("name", "description"))
 
 
-def pipeline(pipeline: PipelineLike | None = None, tasks: Sequence[TaskLike] = ()) -> Document:
+def pipeline(
+    pipeline: PipelineLike | None = None, tasks: Sequence[TaskLike] = ()
+) -> PipelineDocument:
     """Return a pipeline with every setting of its tasks; it is given as for `Store.batch`.
 
     `PipelineInvalidError` names what is wrong with a document, `TaskNotFoundError` a task that
@@ -59,34 +64,25 @@ def pipeline(pipeline: PipelineLike | None = None, tasks: Sequence[TaskLike] = (
     >>> [task["id"] for task in pipeline("analyze")["tasks"]]
     ['parse', 'analyze']
     """
-    return definitions.pipeline_document(definitions.resolve_pipeline(pipeline, tasks))
+    found = definitions.resolve_pipeline(pipeline, tasks)
+    return PipelineDocument(definitions.pipeline_document(found))
 
 
 def draw_pipeline(
-    pipeline: PipelineLike | None = None,
-    tasks: Sequence[TaskLike] = (),
-    *,
-    form: Literal["svg", "text"] = "svg",
-    ascii_only: bool = False,
-) -> str:
-    """Return which task of a pipeline needs which, as SVG or as text, of ASCII alone if need be.
-    The pipeline is given as for `Store.batch`.
+    pipeline: PipelineLike | None = None, tasks: Sequence[TaskLike] = ()
+) -> drawing.Drawing:
+    """Return a drawing of which task of a pipeline needs which; it is given as for `Store.batch`.
 
-    >>> print(draw_pipeline("analyze", form="text", ascii_only=True))
+    >>> print(draw_pipeline("analyze").text(ascii_only=True))
     *  parse
     `-*  analyze
     """
     found = definitions.resolve_pipeline(pipeline, tasks)
-    nodes = [draw.Node(one.id, _note(one), one.needs) for one in found.tasks]
-    if form == "svg":
-        return draw.draw_svg(found.name, nodes)
-    return "\n".join(draw.draw_text(nodes, ascii_only=ascii_only))
-
-
-def _note(task: definitions.PipelineTask) -> str:
-    """Return what a drawing says of a task beside its id."""
-    kind = "" if task.id == task.task.name else f" ({task.task.name})"
-    return kind if task.task.scope == FILE_SCOPE else f"{kind} ({task.task.scope})"
+    notes = [draw.scope_note(one.id, one.task.name, one.task.scope) for one in found.tasks]
+    nodes = [
+        draw.Node(one.id, note, one.needs) for one, note in zip(found.tasks, notes, strict=True)
+    ]
+    return drawing.Drawing(found.name, nodes)
 
 
 def check_pipeline(file: PathLike) -> list[Document]:

@@ -22,6 +22,7 @@ from codebatch.compare.diff import (
     place_key,
     regressions,
 )
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
     BaseNotFoundError,
@@ -60,8 +61,8 @@ _DIAGNOSTIC = "diagnostic"
 _TREE = frozenset({"include", "exclude", "ignore", "max_file_bytes", "on_files"})
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Displayed):
     """The findings that are new in batch ``head``, and those that are gone or less severe, against
     batch ``base``, and without those that a baseline file has; ``base`` is None where only such a
     file is compared with, ``base_commit`` where the base is none of git.
@@ -119,6 +120,21 @@ class CheckReport:
             },
             "notes": list(self.notes),
         }
+
+    def _card(self) -> card.Card:
+        facts = {
+            "base": self.base_words or self.base,
+            "batch": self.head,
+            "new": card.by_severity(self.counts()),
+            "fixed": len(self.fixed),
+            "suppressed": self.suppressed or None,
+            "stale": len(self.stale) or None,
+            "unchanged": self.unchanged,
+        }
+        new = [finding.record for finding in self.new]
+        tables = [card.findings_table(new, "new or more severe")] if new else []
+        status = "new findings" if new else "ok"
+        return card.Card("Check", "", status, facts, tables, notes=self.notes)
 
 
 def check(  # noqa: PLR0913 - what is compared, and how it is shown

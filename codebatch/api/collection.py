@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from codebatch.api.given import PathLike
 from codebatch.model import clock
 from codebatch.model.errors import StoreNotFoundError
 from codebatch.runtime.lazy import lazy
@@ -21,6 +22,7 @@ from codebatch.store import StoreDirectory, open_store
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.api import drawing
     from codebatch.batch import scheduler as schedulers
     from codebatch.cluster import home
     from codebatch.graph import collection as dasks
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from codebatch.query import partitions
 else:
     batches = lazy("codebatch.batch")
+    drawing = lazy("codebatch.api.drawing")
     schedulers = lazy("codebatch.batch.scheduler")
     dasks = lazy("codebatch.graph.collection")
     graph = lazy("codebatch.graph.compile")
@@ -84,9 +87,16 @@ class Collection:
         persisted: C = dasks.persist(self, **options)
         return persisted
 
-    def visualize(self, filename: str | None = "codebatch", **options: Any) -> Any:
-        """Draw the graph; see `dask.visualize`. It needs graphviz."""
-        return dasks.visualize(self, filename, **options)
+    def visualize(self, filename: PathLike | None = None) -> drawing.Drawing:
+        """Return a drawing of the tasks, what each needs and how far it is: SVG in a notebook, text
+        where it is printed. With ``filename`` it is written there as SVG, too.
+
+        The graph of what is not done is drawn by Dask: ``dask.visualize(batch)``.
+        """
+        drawn = drawing.draw_batch(load_batch_status(self.directory, self.id))
+        if filename is not None:
+            drawn.save(filename)
+        return drawn
 
     def annotated(self) -> AbstractContextManager[object]:
         """Have Dask's annotations of the batch in force for a block."""

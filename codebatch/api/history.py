@@ -19,6 +19,7 @@ from codebatch.compare.blame import counterpart, find_finding
 from codebatch.compare.compare import compare_batches
 from codebatch.compare.diff import improvements, regressions
 from codebatch.compare.trend import Measuring, Number, parse_measure
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.clock import moment_at
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchUnfinishedError
@@ -43,8 +44,8 @@ INTRODUCED, OUTSIDE, CUT = "introduced", "outside", "cut"
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
-@dataclass(frozen=True)
-class Revision:
+@dataclass(frozen=True, repr=False)
+class Revision(Displayed):
     """A commit with the numbers of its batch. ``metrics`` are values by the name of the measure,
     ``new`` and ``fixed`` the findings that came and went since the revision before, where that was
     asked for and there is one.
@@ -104,9 +105,23 @@ class Revision:
             **{name: number for name, number in changes.items() if number is not None},
         }
 
+    def _card(self) -> card.Card:
+        facts = {
+            "subject": self.subject,
+            "date": self.date,
+            "tags": ", ".join(self.tags) or None,
+            "batch": self.batch_id,
+            "files": self.files,
+            "findings": card.by_severity(self.counts.by_severity),
+            **self.metrics,
+            "new": self.new,
+            "fixed": self.fixed,
+        }
+        return card.Card("Revision", self.commit[:SHORT], self.status, facts)
 
-@dataclass(frozen=True)
-class History:
+
+@dataclass(frozen=True, repr=False)
+class History(Displayed):
     """The revisions that were asked for, each behind its parents and else the oldest first."""
 
     revisions: tuple[Revision, ...]
@@ -125,9 +140,21 @@ class History:
         """Return a row a revision, with a field for each of these codes."""
         return [revision.as_row(codes) for revision in self.revisions]
 
+    def _card(self) -> card.Card:
+        measures = [*self.revisions[-1].metrics, "new", "fixed"] if self.revisions else []
+        columns = ("revision", "date", "subject", "files", "findings", *measures)
+        rows = [revision.as_row() for revision in self.revisions[-card.MOST_ROWS :]]
+        filled = [name for name in columns if any(row.get(name) is not None for row in rows)]
+        number = len(self)
+        older = number - len(rows)
+        notes = [f"and {older:,} older ones: rows() gives all"] if older else []
+        title = f"History of {number:,} revision{'' if number == 1 else 's'}"
+        table = [card.table_of(rows, len(rows), columns=filled)] if rows else []
+        return card.Card(title, tables=table, notes=notes)
 
-@dataclass(frozen=True)
-class Blame:
+
+@dataclass(frozen=True, repr=False)
+class Blame(Displayed):
     """Where a finding came in. ``how`` says what ``commit`` is: the one that has ``introduced`` it,
     or the oldest that was looked at and has it, where its parents are ``outside`` of the range and
     have it as well, or were ``cut`` off: the clone is shallow.
@@ -158,6 +185,16 @@ class Blame:
             "merge": None if self.merge is None else _said(self.merge),
             "revisions": self.revisions,
         }
+
+    def _card(self) -> card.Card:
+        facts = {
+            "commit": f"{self.commit.hash[:SHORT]} {self.commit.subject}",
+            "merge": self.merge and f"{self.merge.hash[:SHORT]} {self.merge.subject}",
+            "batch": self.batch_id,
+            "looked at": f"revisions from {self.newest.hash[:SHORT]} on: {self.revisions:,}",
+        }
+        tables = [card.findings_table([self.origin], "the finding there")]
+        return card.Card("Blame", "", self.how, facts, tables)
 
 
 def history(  # noqa: PLR0913 - which revisions, and what of them

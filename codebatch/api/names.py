@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 
 from codebatch.api.given import IdLike, id_of
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import NameNotFoundError
@@ -12,7 +13,7 @@ from codebatch.snapshot.resolve import find_batch, find_snapshot
 from codebatch.store import SNAPSHOT_PREFIX, StoreDirectory
 
 
-class NameTable(MutableMapping[str, str]):
+class NameTable(Displayed, MutableMapping[str, str]):
     """The ids by name. Set one to a snapshot, a batch, or what `Store.find` takes for a batch; a
     name that is there is re-pointed. What has a name cannot be removed.
 
@@ -60,6 +61,11 @@ class NameTable(MutableMapping[str, str]):
     def rows(self) -> list[Document]:
         """One row a name, sorted: ``name, id, set``."""
         return [name._asdict() for name in self._directory.names.all()]
+
+    def _card(self) -> card.Card:
+        rows = self.rows()
+        tables = [card.table_of(rows)] if rows else []
+        return card.Card("Names", tables=tables, notes=[] if rows else ["there is none yet"])
 
     def _id_of(self, value: IdLike) -> str:
         if not isinstance(value, str):

@@ -14,6 +14,7 @@ from codebatch.api.given import PathLike
 from codebatch.api.scanning import Scan, prepare_scan
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import Roots
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.errors import (
     BatchNotFoundError,
     CodeBatchError,
@@ -41,8 +42,8 @@ else:
 _WANTED_OR_GONE = (NamedError, SnapshotInUseError, BatchNotFoundError, SnapshotNotFoundError)
 
 
-@dataclass(frozen=True)
-class ScanUpdate:
+@dataclass(frozen=True, repr=False)
+class ScanUpdate(Displayed):
     """What a scan has found: ``new`` are findings that are not in ``base`` or less severe there,
     ``fixed`` those that are gone since or more severe there, as ``regressions`` and
     ``improvements`` list them; each has a ``change`` of ``added``, ``removed`` or ``severity``.
@@ -61,6 +62,20 @@ class ScanUpdate:
     new: list[Record] = field(default_factory=list)
     fixed: list[Record] = field(default_factory=list)
     error: CodeBatchError | None = None
+
+    def _card(self) -> card.Card:
+        facts = {
+            "batch": self.batch and self.batch.id,
+            "base": self.base and self.base.id,
+            "new": len(self.new),
+            "fixed": len(self.fixed),
+            "seconds": self.seconds,
+        }
+        lists = {"new": self.new, "fixed": self.fixed}
+        tables = [card.findings_table(rows, title) for title, rows in lists.items() if rows]
+        notes = [] if self.error is None else [self.error.message]
+        status = "failed" if self.error else self.report.status if self.report else ""
+        return card.Card("Scan", "", status, facts, tables, notes=notes)
 
 
 def watch(

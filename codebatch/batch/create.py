@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SnapshotNotFoundError
@@ -16,8 +17,8 @@ from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
 
 
-@dataclass(frozen=True)
-class BatchResult:
+@dataclass(frozen=True, repr=False)
+class BatchResult(Displayed):
     """A batch as `init_batch` made or found it."""
 
     batch_id: str

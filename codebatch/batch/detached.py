@@ -19,6 +19,7 @@ from codebatch.batch.dispatch import CLUSTER, all_calls, choose_executor, open_e
 from codebatch.batch.options import RunOptions
 from codebatch.batch.run import Run
 from codebatch.cluster.settings import SHARED
+from codebatch.display.displayed import Displayed
 from codebatch.model.errors import ClusterMismatchError, UsageError
 from codebatch.model.messages import Receipt, RunLease, ShardCall
 from codebatch.model.records import PENDING
@@ -30,8 +31,8 @@ from codebatch.tasks.code.carry import NOTHING, be_told
 _HINT = "without --detach, this command stays, and sends workers what they need"
 
 
-@dataclass(frozen=True)
-class Submission:
+@dataclass(frozen=True, repr=False)
+class Submission(Displayed):
     """A run that was left to a cluster, now or before: the address of its scheduler, and how many
     shards are to be done. Without any, the batch was finished here, and has that ``status``.
     """

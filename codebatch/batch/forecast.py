@@ -23,6 +23,7 @@ from codebatch.batch.forecast_nodes import (
     forecast_nodes,
 )
 from codebatch.batch.reuse import Reuse, Where
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import StoreError
 from codebatch.model.keys import changed_components
@@ -44,13 +45,27 @@ LoadInputs = Callable[[PlannedShard], Sequence[InputFile]]
 _Seen = frozenset[tuple[object, ...]]
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(Displayed):
     """The forecast for each task, and the batch that it compares with, if there is one."""
 
     batch_id: str
     against: str | None
     tasks: tuple[TaskForecast, ...]
+
+    def _card(self) -> card.Card:
+        rows = [
+            {
+                "task": task.task_id,
+                "compute": task.compute,
+                "reuse": task.reuse,
+                "of": task.unit,
+                "because of": card.Counts(task.reasons),
+            }
+            for task in self.tasks
+        ]
+        facts = {"compared with": self.against or "nothing: there is no earlier batch"}
+        return card.Card("Forecast of", self.batch_id, "", facts, [card.table_of(rows)])
 
 
 def forecast_batch(store: StoreDirectory, batch_id: str) -> Forecast:

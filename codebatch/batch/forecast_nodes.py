@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.records import DONE, InputFile, PlannedShard, PlannedTask, ShardState, path_key
 from codebatch.model.result_tree import LEAF_DIGITS, leaf_nodes
@@ -28,8 +29,8 @@ FILES, NODES = "files", "nodes"
 Where = tuple[str, str, str]
 
 
-@dataclass
-class TaskForecast:
+@dataclass(repr=False)
+class TaskForecast(Displayed):
     """The number of files that a task would be computed for, and of results taken over; of a batch
     task, whose ``unit`` is ``nodes``, the number of values in its tree.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from codebatch.cluster.usage import ClusterUsage
-from codebatch.display.displayed import Displayed
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.errors import (
     NonDeterminismError,
     NotReusedError,
@@ -17,15 +16,9 @@ from codebatch.model.errors import (
 )
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE, FAILED, INTERRUPTED, path_key
-from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
-
-if TYPE_CHECKING:
-    from codebatch.display import card as cards
-else:
-    cards = lazy("codebatch.display.card")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,23 +44,23 @@ class RunReport(Displayed):
     file_count: int = 0
     memo: Mapping[str, Mapping[str, int]] | None = None
 
-    def _card(self) -> cards.Card:
+    def _card(self) -> card.Card:
         """Return what is shown: how far it came, what was computed, and what went wrong."""
         facts = {
             "snapshot": self.snapshot_id,
-            "shards": cards.state_bar(self.shards),
+            "shards": card.state_bar(self.shards),
             "files": self.file_count,
-            "results": cards.Counts(self.files),
-            "values": cards.Counts(self.nodes) if any(self.nodes.values()) else None,
+            "results": card.Counts(self.files),
+            "values": card.Counts(self.nodes) if any(self.nodes.values()) else None,
             "seconds": self.seconds,
             "workers": len(self.cluster.workers) if self.cluster else None,
-            **{name: cards.Counts(numbers) for name, numbers in (self.memo or {}).items()},
+            **{name: card.Counts(numbers) for name, numbers in (self.memo or {}).items()},
             "result": self.result,
         }
-        tables = [cards.table_of(self.errors, title="errors")] if self.errors else []
+        tables = [card.table_of(self.errors, title="errors")] if self.errors else []
         if self.quarantined:
-            tables.append(cards.table_of(self.quarantined, title="quarantined"))
-        return cards.Card("Run of", self.batch_id, self.status, facts, tables)
+            tables.append(card.table_of(self.quarantined, title="quarantined"))
+        return card.Card("Run of", self.batch_id, self.status, facts, tables)
 
 
 class RunInterrupted(KeyboardInterrupt):

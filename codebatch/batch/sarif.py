@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from codebatch.batch.create import init_batch
 from codebatch.batch.log_paths import SnapshotPaths
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import Document, canonical_json, digest_bytes
 from codebatch.model.errors import LogInvalidError, TaskNotFoundError, UsageError
 from codebatch.model.kinds import check_rule
@@ -57,8 +58,8 @@ class ImportedTask:
     files: int
 
 
-@dataclass(frozen=True)
-class ImportReport:
+@dataclass(frozen=True, repr=False)
+class ImportReport(Displayed):
     """What an import came to.
 
     ``left_out`` counts the results that are no findings of the batch, by reason, ``missing`` those

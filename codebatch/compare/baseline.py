@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import Document
 from codebatch.model.errors import BaselineInvalidError
 from codebatch.model.records import Record, path_key
@@ -50,8 +51,8 @@ class Entry(NamedTuple):
 Baseline = frozenset[Entry]
 
 
-@dataclass(frozen=True)
-class BaselineReport:
+@dataclass(frozen=True, repr=False)
+class BaselineReport(Displayed):
     """A baseline file as it was written from a batch: how many entries it has, and those that were
     added and removed, by path; ``attributes`` is the file that was told how to merge it.
     """

@@ -19,6 +19,7 @@ from codebatch.compare.diff import (
     regressions,
 )
 from codebatch.compare.renames import Rename, find_renames
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
@@ -35,8 +36,8 @@ else:
     changes = lazy("codebatch.compare.changes")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """Two batches compared: changes of records, renamed files, files that only one of them has, and
     what limits the comparison.
     """
@@ -77,6 +78,21 @@ class Comparison:
         code and file: ``by, name, added, removed, changed``.
         """
         return changes.count_changes(changes.list_changes(self))
+
+    def _card(self) -> card.Card:
+        files = {"new": len(self.new_files), "gone": len(self.gone_files)}
+        facts = {
+            "old": self.a,
+            "new": self.b,
+            **self.diff.facts(),
+            "files": card.Counts({**files, "renamed": len(self.renames)}),
+        }
+        findings = {
+            "new or more severe": self.regressions(),
+            "fixed or less severe": self.improvements(),
+        }
+        tables = [card.findings_table(rows, title) for title, rows in findings.items() if rows]
+        return card.Card("Comparison", facts=facts, tables=tables, notes=self.notes)
 
 
 def compare_batches(

@@ -29,6 +29,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.digest import canonical_json
 from codebatch.model.kinds import PLACES, Kinds
 from codebatch.model.records import SEVERITIES, Record, path_key
@@ -66,8 +67,8 @@ class ChangedRecord(NamedTuple):
     new: Record
 
 
-@dataclass(frozen=True)
-class RecordDiff:
+@dataclass(frozen=True, repr=False)
+class RecordDiff(Displayed):
     """The changes, each in path order, and how many records are unchanged.
 
     ``broken`` holds the new paths of files that could be looked at before and cannot any more,
@@ -80,6 +81,22 @@ class RecordDiff:
     unchanged: int
     broken: frozenset[str]
     suppressed: tuple[Record, ...] = ()
+
+    def _card(self) -> card.Card:
+        return card.Card("Changes of records", facts=self.facts())
+
+    def facts(self) -> dict[str, object]:
+        """Return the numbers by kind, for a card."""
+        lists = {
+            "added": self.added,
+            "removed": self.removed,
+            "changed": [change.new for change in self.changed],
+        }
+        counted = {
+            name: card.Counts(Counter(str(one["kind"]) for one in records), with_total=True)
+            for name, records in lists.items()
+        }
+        return {**counted, "unchanged": self.unchanged, "suppressed": len(self.suppressed) or None}
 
 
 class Finding(NamedTuple):

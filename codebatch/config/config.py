@@ -12,6 +12,7 @@ from codebatch.config.files import CONFIG_VARIABLE, ConfigFile, find_file, read_
 from codebatch.config.keys import KEYS, Key, misfit
 from codebatch.config.levels import levels_of
 from codebatch.config.trust import reason_to_refuse
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.errors import ConfigInvalidError, ConfigUntrustedError
 from codebatch.model.patterns import rebased
 from codebatch.model.resources import list_pipelines, nearest_of
@@ -22,8 +23,8 @@ _URL = "://"
 _LONGEST_SHOWN = 60
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, repr=False)
+class Config(Displayed):
     """The values of a configuration, by key: ``config.get("pipeline")``.
 
     ``values`` are as the file has them, and ``file`` is it; None where there is none, or where a
@@ -45,6 +46,16 @@ class Config:
             if wrong := misfit(value, KEYS[name].schema):
                 raise ConfigInvalidError(f"{self.where}: {name}: {wrong}")
         levels_of(self.values, self.where)
+
+    def _card(self) -> card.Card:
+        rows = [
+            {"key": key, "value": value, "not used": self.refusal(key)}
+            for key, value in self.values.items()
+        ]
+        facts = {"file": None if self.file is None else str(self.file.path)}
+        tables = [card.table_of(rows)] if rows else []
+        notes = [] if rows else ["nothing is set"]
+        return card.Card("Configuration", facts=facts, tables=tables, notes=notes)
 
     @property
     def where(self) -> str:

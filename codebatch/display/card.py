@@ -17,6 +17,8 @@ from codebatch.model.records import SEVERITIES
 
 MOST_ROWS = 20
 _FEW_FACTS = 12
+_MOST_FINDINGS = 10
+_FINDING = ("severity", "code", "path", "line", "message")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _SHORT_DIGEST = 19
 
@@ -27,9 +29,9 @@ class Counts(NamedTuple):
     numbers: Mapping[str, int]
     with_total: bool = False
 
-    def present(self) -> list[tuple[str, int]]:
-        """Return the words and their numbers, but for those of nothing."""
-        return [(word, number) for word, number in self.numbers.items() if number]
+    def present(self) -> dict[str, str]:
+        """Return what to say by word, as ``2 errors``, but for those of nothing."""
+        return {word: _counted(number, word) for word, number in self.numbers.items() if number}
 
 
 class Bar(NamedTuple):
@@ -44,6 +46,11 @@ class Bar(NamedTuple):
         done = self.numbers.get("done", 0)
         others = [f"{n:,} {word}" for word, n in self.numbers.items() if n and word != "done"]
         return ", ".join([f"{done:,} of {self.total:,}", *others])
+
+
+def _counted(number: int, word: str) -> str:
+    plural = "s" if number != 1 and word in ("error", "warning") else ""
+    return f"{number:,} {word}{plural}"
 
 
 def by_severity(numbers: Mapping[str, int]) -> Counts:
@@ -85,6 +92,16 @@ class Card:
     tables: Sequence[Table] = ()
     lines: Sequence[str] = ()
     notes: Sequence[str] = ()
+
+    def present(self) -> dict[str, object]:
+        """Return the facts that say something."""
+        return {name: value for name, value in (self.facts or {}).items() if _says(value)}
+
+
+def _says(value: object) -> bool:
+    if isinstance(value, Counts):
+        return value.with_total or bool(value.present())
+    return value is not None
 
 
 def table_of(
@@ -135,6 +152,11 @@ def _short(value: object) -> object:
     if isinstance(value, Mapping) and value:
         return state_bar(value) if value.keys() >= {"done", "failed", "total"} else _numbers(value)
     return value
+
+
+def findings_table(records: Sequence[Mapping[str, object]], title: str) -> Table:
+    """Return the table of some findings."""
+    return table_of(records, len(records), title, columns=_FINDING, most=_MOST_FINDINGS)
 
 
 def row_of(instance: object) -> dict[str, object]:

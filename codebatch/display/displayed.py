@@ -18,6 +18,8 @@ else:
     html = lazy("codebatch.display.html")
     text = lazy("codebatch.display.text")
 
+__all__ = ["Displayed", "Rows", "card", "shown_card"]  # `card` is what `_card` makes
+
 Row = TypeVar("Row")
 
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from codebatch.display.displayed import Displayed
-from codebatch.runtime.lazy import lazy
-
-if TYPE_CHECKING:
-    from codebatch.display import card
-else:
-    card = lazy("codebatch.display.card")
+from codebatch.display.displayed import Displayed, card
 
 _MOST_CODES = 10
 _NONE: Mapping[str, object] = {}
@@ -65,6 +59,18 @@ class SummaryDocument(Displayed, dict[str, object]):
         tables = [card.table_of(rows, most=_MOST_CODES)] if rows else []
         name, status = _text(self, "batch_id"), _text(self, "status")
         return card.Card("Summary of", name, status, facts, tables)
+
+
+class PipelineDocument(Displayed, dict[str, object]):
+    """What `codebatch.pipeline` returns."""
+
+    __slots__ = ()
+
+    def _card(self) -> card.Card:
+        facts = {"description": self.get("description")}
+        tasks = _rows(self, "tasks")
+        tables = [card.table_of(tasks, columns=("id", "task", "needs"))] if tasks else []
+        return card.Card("Pipeline", _text(self, "name"), "", facts, tables)
 
 
 def _part(document: Mapping[str, object], key: str) -> Mapping[str, object]:

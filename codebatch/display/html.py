@@ -45,8 +45,9 @@ Consolas,monospace;color:inherit;background:none;border:0;margin:0;padding:0;whi
 color:inherit;table-layout:auto}
 .codebatch-display table tr:nth-child(n){background:none}
 .codebatch-display table tr:nth-child(n)>*{padding:1px 18px 1px 0;border:0;text-align:left;
-vertical-align:top;font-weight:400;color:inherit;white-space:nowrap;max-width:none;
+vertical-align:top;font-weight:400;line-height:1.5;color:inherit;white-space:nowrap;max-width:none;
 font-variant-numeric:tabular-nums}
+.codebatch-display table tr:nth-child(n)>:last-child{padding-right:0}
 .codebatch-display table.cb-rows thead th{font-weight:600;
 border-bottom:1px solid rgba(128,128,128,.35)}
 .codebatch-display table tr:nth-child(n)>.cb-number{text-align:right}
@@ -63,8 +64,7 @@ font-size:0;vertical-align:middle}
 def card_html(card: Card) -> str:
     """Return the element of a card, with its style inside of it."""
     parts = [_head(card)]
-    facts = {name: value for name, value in (card.facts or {}).items() if value is not None}
-    if facts:
+    if facts := card.present():
         rows = (
             f"<tr><th>{escape_markup(word_text(name))}</th><td>{value_html(value, name)}</td></tr>"
             for name, value in facts.items()
@@ -150,5 +150,5 @@ def _head(card: Card) -> str:
 def _counts_html(counts: Counts) -> str:
     total = sum(counts.numbers.values())
     parts = [f"{total:,} "] if counts.with_total else []
-    parts += [badge_html(word, f"{number:,} {word}") for word, number in counts.present()]
+    parts += [badge_html(word, said) for word, said in counts.present().items()]
     return "".join(parts)

@@ -28,6 +28,8 @@ def value_text(value: object, column: str = "", width: int = _WIDEST_VALUE) -> s
         return _counts_text(value)
     if isinstance(value, Bar):
         return value.words
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.6g}"
     if isinstance(value, str):
@@ -46,7 +48,7 @@ def head_text(column: str) -> str:
 
 
 def _counts_text(counts: Counts) -> str:
-    words = ", ".join(f"{number:,} {word_text(word)}" for word, number in counts.present())
+    words = ", ".join(map(word_text, counts.present().values()))
     if not counts.with_total:
         return words
     total = sum(counts.numbers.values())
@@ -56,8 +58,7 @@ def _counts_text(counts: Counts) -> str:
 def _lines(card: Card) -> Iterator[str]:
     head = (card.title, value_text(card.name), f"[{word_text(card.status)}]" if card.status else "")
     yield " ".join(filter(None, head))
-    given = card.facts or {}
-    facts = {word_text(name): value for name, value in given.items() if value is not None}
+    facts = {word_text(name): value for name, value in card.present().items()}
     wide = max(map(len, facts), default=0)
     for name, value in facts.items():
         drawn = f"{_drawn(value)} " if isinstance(value, Bar) else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from codebatch.compare.baseline import Baseline
 from codebatch.compare.compare import Comparison
+from codebatch.display.displayed import Displayed
 from codebatch.model.records import SEVERITIES, Record
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import iter_records
@@ -49,8 +50,8 @@ class Selection:
         return iter_records(self.store, self.batch_status, self.filters, self.task_id)
 
 
-@dataclass(frozen=True)
-class ExportReport:
+@dataclass(frozen=True, repr=False)
+class ExportReport(Displayed):
     """The numbers of records written, and left out by severity, and notes for the reader."""
 
     written: int

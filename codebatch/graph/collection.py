@@ -18,7 +18,7 @@ from codebatch.graph.keys import name_of, output_keys
 from codebatch.model.errors import MissingExtraError
 
 __all__ = ["Reading", "annotate", "compute", "layered", "make_bag", "make_dataframe", "name_of"]
-__all__ += ["is_persisted", "output_keys", "persist", "renamed", "visualize"]
+__all__ += ["is_persisted", "output_keys", "persist", "renamed"]
 
 
 class NodeLayer(MaterializedLayer):
@@ -126,14 +126,3 @@ def make_dataframe(reading: Reading, empty: Any) -> Any:
     delayed: Any = Delayed
     parts = [delayed((reading.name, n), graph, layer=reading.name) for n in range(count)]
     return from_delayed(parts, meta=empty, prefix="records", verify_meta=False)
-
-
-def visualize(collection: Any, filename: str | None, **options: Any) -> Any:
-    """Return what `dask.visualize` gives; `MissingExtraError` where nothing draws."""
-    try:
-        return base.visualize(collection, filename=filename, traverse=False, **options)
-    except (ImportError, RuntimeError) as error:
-        raise MissingExtraError(
-            f"a graph cannot be drawn: {str(error).splitlines()[0]}",
-            hints=["pip install graphviz, and install the program dot"],
-        ) from error

@@ -23,6 +23,7 @@ from codebatch.cluster.preflight.compatibility import (
 )
 from codebatch.cluster.preflight.environment import Facts, facts_here, git_version, store_probe
 from codebatch.cluster.settings import AUTO, ClusterSettings
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.clock import now_ns
 from codebatch.model.errors import ClusterError, StoreError
 from codebatch.plan.pipeline import load_pipeline
@@ -62,8 +63,8 @@ class Health:
     locked_by: str | None
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Displayed):
     """Everything found. ``cluster`` is None where none was asked for, or it was not reached."""
 
     facts: Facts
@@ -85,6 +86,23 @@ class Diagnosis:
         """The same for the cluster alone."""
         found = (problem for problem in self.problems if problem.code.startswith("CLUSTER_"))
         return all(problem.severity != ERROR for problem in found)
+
+    def _card(self) -> card.Card:
+        health = self.health
+        facts = {
+            "codebatch": self.facts.codebatch,
+            "python": self.facts.python,
+            "git": self.git,
+            "store": self.store,
+            "batches": health and card.Counts(health.batches_by_status, with_total=True),
+            "snapshots": health and health.snapshots,
+            "scheduler": self.scheduler,
+        }
+        rows = [card.row_of(problem) for problem in self.problems]
+        columns = ("severity", "code", "message", "remedy")
+        tables = [card.table_of(rows, title="problems", columns=columns)] if rows else []
+        status = "ok" if self.can_work else "cannot work"
+        return card.Card("Diagnosis", "", status, facts, tables)
 
 
 def diagnose(store: StoreDirectory | None, scheduler: str | None = None) -> Diagnosis:

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.clock import now, now_ns
 from codebatch.model.errors import (
     BatchNotFoundError,
@@ -38,8 +39,8 @@ class Removed:
     bytes: int
 
 
-@dataclass(frozen=True)
-class RemovalReport:
+@dataclass(frozen=True, repr=False)
+class RemovalReport(Displayed):
     """What was removed, or with ``dry_run`` would be, in the order in which it was named."""
 
     dry_run: bool

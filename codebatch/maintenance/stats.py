@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.maintenance.gc.marks import batch_data, digests_in
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import SnapshotNotFoundError, StoreError
@@ -82,8 +83,8 @@ class LargeObject:
     path_count: int
 
 
-@dataclass(frozen=True)
-class StoreStats:
+@dataclass(frozen=True, repr=False)
+class StoreStats(Displayed):
     """The statistics of a store.
 
     ``logical_bytes`` is the sum over the files of all snapshots, ``distinct_bytes`` that over
@@ -115,6 +116,20 @@ class StoreStats:
     def saving(self) -> float | None:
         """The size of all snapshots by what is stored of them."""
         return _ratio(self.logical_bytes, self.stored_bytes)
+
+    def _card(self) -> card.Card:
+        names = (
+            *("snapshots", "batches", "files", "logical_bytes", "distinct_bytes", "stored_bytes"),
+            *("deduplication", "compression", "saving"),
+        )
+        facts = {name.replace("_", " "): getattr(self, name) for name in names}
+        kinds = [*map(card.row_of, (*self.kinds, self.total))]
+        tables = [card.table_of(kinds)]
+        for title, rows in (("growth", self.growth), ("largest objects", self.largest)):
+            if rows:
+                shown = [card.row_of(one) for one in rows[: card.MOST_ROWS]]
+                tables.append(card.table_of(shown, len(rows), title))
+        return card.Card("Store statistics", facts=facts, tables=tables)
 
 
 def store_stats(store: StoreDirectory, largest: int = 10) -> StoreStats:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.errors import (
     BatchUnfinishedError,
     LockedError,
@@ -49,8 +50,8 @@ class PatchedFile(NamedTuple):
     was_done: bool
 
 
-@dataclass(frozen=True)
-class ApplyReport:
+@dataclass(frozen=True, repr=False)
+class ApplyReport(Displayed):
     """The files that were changed, or with ``dry_run`` would be, by path."""
 
     batch_id: str

@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.patterns import rebased
 from codebatch.tasks.levels import NO_LEVELS, Levels
 
 Settings = Mapping[str, Mapping[str, object]]  # by the name of a task
 
 
-@dataclass(frozen=True)
-class Policy(Settings):
+@dataclass(frozen=True, repr=False)
+class Policy(Displayed, Settings):
     """Settings by task: ``defaults`` for tasks that are there, ``given`` laid over them for tasks
     that must be. ``known`` are names of tasks that may be there, and ``where`` is what messages
     call the defaults. The patterns of ``levels`` are relative to ``folder``; None is any root.

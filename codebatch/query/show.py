@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import DIGEST_PREFIX, Document
 from codebatch.model.errors import (
     AmbiguousIdError,
@@ -24,8 +25,8 @@ _FEWEST_DIGITS = 4
 _DIGITS = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True)
-class Target:
+@dataclass(frozen=True, repr=False)
+class Target(Displayed):
     """The meaning of an id: its type (snapshot, batch or object) and the complete id."""
 
     type: str

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.errors import (
     ArchiveInvalidError,
     RemoteDamagedError,
@@ -53,8 +54,8 @@ _OURS = ("pack-", ".tmp-")
 Notice = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class PullReport:
+@dataclass(frozen=True, repr=False)
+class PullReport(Displayed):
     """How many packs were read, with how many results and objects, and their bytes."""
 
     packs: int = 0
@@ -71,8 +72,8 @@ class PullReport:
         )
 
 
-@dataclass(frozen=True)
-class PushReport:
+@dataclass(frozen=True, repr=False)
+class PushReport(Displayed):
     """How many packs were written, with how many results and objects that the remote did not have,
     and their bytes. ``removed`` packs are gone, merged into others or beyond the limit, ``left`` of
     them could not be removed. The remote has ``remote_packs`` of ``remote_bytes`` now.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.clock import now
 from codebatch.model.digest import canonical_json, digest_bytes, short_id
 from codebatch.model.records import SkippedFile
@@ -45,8 +46,8 @@ class TakenFile(NamedTuple):
         return canonical_json(record) + b"\n"
 
 
-@dataclass(frozen=True)
-class SnapshotResult:
+@dataclass(frozen=True, repr=False)
+class SnapshotResult(Displayed):
     """What one taking found; ``created`` is false where the store had the snapshot already.
 
     ``source``, ``branch`` and ``commit`` say where the tree is and what it was at.

@@ -39,6 +39,9 @@ class BatchStatus:
         self._given = states
         self._totals = totals
 
+    def __repr__(self) -> str:
+        return f"<codebatch.BatchStatus {self.batch_id}>"
+
     @cached_property
     def states(self) -> States:
         """The states by task and shard."""

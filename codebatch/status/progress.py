@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.records import (
     DONE,
     FILE_SCOPE,
@@ -30,8 +31,8 @@ _LEAST_ARRIVALS = 8
 States = Mapping[str, Mapping[str, "ShardState | None"]]
 
 
-@dataclass(frozen=True)
-class TaskProgress:
+@dataclass(frozen=True, repr=False)
+class TaskProgress(Displayed):
     """The progress of a task. ``failed`` counts shards, ``quarantined`` files."""
 
     task_id: str
@@ -43,8 +44,8 @@ class TaskProgress:
     quarantined: int = 0
 
 
-@dataclass(frozen=True)
-class RunProgress:
+@dataclass(frozen=True, repr=False)
+class RunProgress(Displayed):
     """The progress of a run: how many of its shards are ``done``, with all tasks, of how many, and
     each task in the order of the plan. What was done before the run, or is linked, is done.
 
@@ -59,6 +60,26 @@ class RunProgress:
     files_total: int
     rate: float | None = None
     seconds_left: float | None = None
+
+    def _card(self) -> card.Card:
+        facts = {
+            "shards": card.Bar({"done": self.done}, self.total),
+            "files": card.Bar({"done": self.files_done}, self.files_total),
+            "files a second": self.rate,
+            "seconds left": self.seconds_left,
+        }
+        rows = [
+            {
+                "task": task.task_id,
+                "shards": card.Bar(
+                    {"done": task.shards_done - task.failed, "failed": task.failed},
+                    task.shards_total,
+                ),
+                "quarantined": task.quarantined or None,
+            }
+            for task in self.tasks
+        ]
+        return card.Card("Progress", facts=facts, tables=[card.table_of(rows)] if rows else [])
 
 
 class Pace:

@@ -39,6 +39,10 @@ class File:
         self.records: Mapping[str, list[Record]] = _Records(upstream)
         self._path = path
 
+    def __repr__(self) -> str:
+        where = "" if self._path is None else f" {self._path!r}"
+        return f"<codebatch.File{where} {self.language}, {self.size:,} bytes>"
+
     @property
     def bytes(self) -> bytes:
         """All bytes of the file."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import TaskFailedError, UsageError
 from codebatch.tasks.base import Task, ToolCrashedError
@@ -55,8 +56,8 @@ class Difference(NamedTuple):
         return {"change": self.change, "path": self.path, **shown}
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Displayed):
     """What a tool was shown to depend on: one of `DEPENDENCES`, with the names of files in the case
     of siblings; None where equal commands do not say the same. ``described`` and
     ``described_siblings`` are what its description says, ``failed`` the files on which it fails,

@@ -45,7 +45,7 @@ TEXT = """\
 Batch b-0123456789abcdef [partial]
   pipeline   full
   shards     [############!-------] 12 of 20, 1 failed
-  findings   1,202: 2 error, 1,200 warning
+  findings   1,202: 2 errors, 1,200 warnings
   languages  9 python
 
   task   line  records
@@ -86,7 +86,7 @@ def test_text() -> None:
 def test_html_says_the_same() -> None:
     html = card_html(CARD)
     words = " ".join(" ".join(Elements(html).texts).split())
-    for word in ("b-0123456789abcdef", "12 of 20, 1 failed", "1,202", "2 error", "and 40 more"):
+    for word in ("b-0123456789abcdef", "12 of 20, 1 failed", "1,202", "2 errors", "and 40 more"):
         assert word in words
     assert "nothing" not in words
     assert len(html.encode()) < 4_500

@@ -62,7 +62,7 @@ def test_svg_is_well_formed_and_holds_every_task_and_arrow() -> None:
     }
     labels = [one.text for one in root.iter(f"{SVG}text")]
     assert labels == [*(node.id + node.note for node in NODES), "x<y & z"]
-    arrows = [one for one in root.iter(f"{SVG}path") if one.get("class") is None]
+    arrows = [one for one in root.iter(f"{SVG}path") if one.get("class") != "head"]
     assert len(arrows) == sum(len(node.needs) for node in NODES) + 1
     boxes = list(root.iter(f"{SVG}rect"))
     width, height = (int(root.attrib[name]) for name in ("width", "height"))

@@ -29,7 +29,7 @@ from poisoned import QUARANTINED, Poisoned
 from schedulers import SCHEDULERS, cluster_here, collisions, in_force
 
 import codebatch
-from codebatch.model.errors import ClusterError, MissingExtraError
+from codebatch.model.errors import ClusterError
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -251,18 +251,10 @@ def test_the_drawing_has_the_nodes(
     fake.dot_graph = lambda graph, filename, **_: drawn.append((graph, filename))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dask.dot", fake)
     target = str(tmp_path / "graph.svg")
-    batch.visualize(filename=target, engine="graphviz")
     dask.visualize(batch, filename=target, engine="graphviz")
-    assert [name for _, name in drawn] == [target, target]
+    assert [name for _, name in drawn] == [target]
     for graph, _ in drawn:
         assert set(graph) == set(batch.__dask_graph__())
-
-
-def test_what_cannot_draw_says_so(batch: codebatch.Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("graphviz", "ipycytoscape"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match="cannot be drawn"):
-        batch.visualize()
 
 
 # -- workers that do not see the store -------------------------------------------------------------

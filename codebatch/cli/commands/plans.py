@@ -28,7 +28,6 @@ from codebatch.model.digest import Document, canonical_json
 from codebatch.model.errors import EXIT_OK, EXIT_USAGE, UsageError
 from codebatch.model.keys import CODE, CODE_PARTS
 from codebatch.store import LATEST
-from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch.batch.forecast import Forecast
@@ -98,16 +97,13 @@ def _draw(call: Call, pipeline: str | None, tasks: Sequence[Any], drawing: str) 
         raise UsageError(f"unknown drawing: {drawing}", hints=["choose text, svg or svg:FILE"])
     if call.as_json:
         raise UsageError("--draw draws for people: give one of --draw and --json")
+    drawn = api.draw_pipeline(pipeline, tasks)
     if form == _TEXT:
-        text = api.draw_pipeline(pipeline, tasks, form="text", ascii_only=not output.is_unicode())
-        output.write_lines(text.splitlines())
-        return
-    svg = api.draw_pipeline(pipeline, tasks)
-    if not file:
-        output.write_line(svg.rstrip())
-        return
-    with writing_file(file) as stream:
-        stream.write(svg.encode())
+        output.write_lines(drawn.text(ascii_only=not output.is_unicode()).splitlines())
+    elif file:
+        drawn.save(file)
+    else:
+        output.write_line(drawn.svg().rstrip())
 
 
 @command(click.argument("file", metavar="FILE"), name="validate", store=None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS
 from codebatch.model.errors import StoreError
@@ -53,8 +54,8 @@ _KINDS = (
 _KEPT = ("objects", "memo")
 
 
-@dataclass(frozen=True)
-class GarbageReport:
+@dataclass(frozen=True, repr=False)
+class GarbageReport(Displayed):
     """What was removed, or would be.
 
     ``removed`` and ``removed_bytes`` have: objects, segments of the memo, partial values, indexes
@@ -76,6 +77,17 @@ class GarbageReport:
     def bytes(self) -> int:
         """Bytes of everything removed."""
         return sum(self.removed_bytes.values())
+
+    def _card(self) -> card.Card:
+        facts = {
+            "removed": card.Counts(self.removed, with_total=True),
+            "bytes": self.bytes,
+            "kept": card.Counts(self.kept),
+            "kept bytes": sum(self.kept_bytes.values()),
+            "protected by": ", ".join(self.protected_by) or None,
+            "left": ", ".join(self.left) or None,
+        }
+        return card.Card("Garbage collection", "", "dry run" if self.dry_run else "done", facts)
 
 
 class Sweep:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.store.path_kinds import Place
 
 _DERIVED = frozenset(
@@ -17,8 +18,8 @@ REWRITTEN = "rewritten"
 NO_ACTION = "none"
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, repr=False)
+class Problem(Displayed):
     """One damage: ``path`` is relative to the store, ``place`` what lies there. ``batches`` and
     ``snapshots`` are the ids of those it touches, ``action`` is what a repair has done about it.
     """
@@ -73,8 +74,8 @@ class Notes:
     objects_without_checksum: int = 0
 
 
-@dataclass(frozen=True)
-class VerifyReport:
+@dataclass(frozen=True, repr=False)
+class VerifyReport(Displayed):
     """What a check found; after a repair, what was done about each problem as well."""
 
     checked: Checked
@@ -85,3 +86,11 @@ class VerifyReport:
     def ok(self) -> bool:
         """Return True if nothing is damaged, or all of it was seen to."""
         return all(problem.action not in (None, NO_ACTION) for problem in self.problems)
+
+    def _card(self) -> card.Card:
+        status = "damaged" if not self.ok else "repaired" if self.problems else "ok"
+        facts = {"checked": card.Counts(vars(self.checked)), "notes": card.Counts(vars(self.notes))}
+        rows = [card.row_of(problem) for problem in self.problems[: card.MOST_ROWS]]
+        columns = ("code", "path", "message", "action")
+        table = card.table_of(rows, len(self.problems), "problems", columns=columns)
+        return card.Card("Verification", "", status, facts, [table] if rows else [])

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from codebatch.display.displayed import Displayed
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ArchiveInvalidError
 from codebatch.store.destination import writing_file
@@ -49,8 +50,8 @@ class Member(NamedTuple):
         return f"memo/{self.prefix}/{self.name}" if self.prefix else f"objects/{self.name}.zst"
 
 
-@dataclass(frozen=True)
-class ArchiveReport:
+@dataclass(frozen=True, repr=False)
+class ArchiveReport(Displayed):
     """How many segments and objects an archive holds, and how many bytes they are in it."""
 
     segments: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from codebatch.display.displayed import Rows
 from codebatch.model.resources import list_tools, load_tool_document
 from codebatch.tasks.tools.description import Description
 from codebatch.tasks.tools.program import MISSING, UNKNOWN, version_of, ways_to_install
@@ -12,7 +13,7 @@ from codebatch.tasks.tools.program import MISSING, UNKNOWN, version_of, ways_to_
 _AT_ONCE = 4
 
 
-def tools() -> list[dict[str, Any]]:
+def tools() -> Rows[dict[str, Any]]:
     """Return the tools that have a packaged description, by name: what each is for, the languages
     it is given, what its findings depend on, its version here, None where it is not installed, and
     the commands that get it.
@@ -20,7 +21,7 @@ def tools() -> list[dict[str, Any]]:
     found = [Description.from_document(load_tool_document(name)) for name in list_tools()]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         versions = threads.map(version_of, found)
-    return [
+    rows = [
         {
             "name": one.name,
             "summary": one.summary,
@@ -32,3 +33,4 @@ def tools() -> list[dict[str, Any]]:
         }
         for one, version in zip(found, versions, strict=True)
     ]
+    return Rows(rows, ("name", "summary", "languages", "version"))
