@@ -241,7 +241,8 @@ class Tab:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # clicks meet what is there
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme, still])
 
     def evaluate(self, script: str) -> Any:
         """Return the value of an expression, awaited; `BrowserError` with what it raises."""

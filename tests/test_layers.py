@@ -46,6 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "patches": {"model", "display", "store", "snapshot", "status", "query"},
     "export": {"runtime", "patches", "model", "display", "store", "tasks", "status", "query"}
     | {"compare"},
+    "report": {"model", "display", "store", "tasks", "status", "query", "compare", "export"},
     "maintenance": {
         "runtime",
         "model",
@@ -60,9 +61,9 @@ LAYERS: dict[str, set[str]] = {
     "api": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "processes"}
     | {"graph", "testing"}
     | {"cluster", "status", "batch", "query", "compare", "export", "maintenance"}
-    | {"patches", "remote", "display"},
+    | {"patches", "remote", "display", "report"},
     "cli": {"runtime", "model", "store", "tasks", "snapshot", "plan", "config", "shard", "cluster"}
-    | {"testing", "patches", "remote", "display"}
+    | {"testing", "patches", "remote", "display", "report"}
     | {"status", "batch", "query", "compare", "export", "maintenance", "api"},
     "__init__": {"model", "tasks", "testing", "status", "batch", "api", "config"},
     "__main__": {"runtime", "cli"},
@@ -83,6 +84,7 @@ HOMES = {
     "compression": {"store"},
     "duckdb": {"query"},
     "jinja2": {"report"},
+    "markupsafe": {"report"},
     "pandas": {"query"},
     "polars": {"query"},
     "pyarrow": {"export", "query"},

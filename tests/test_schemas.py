@@ -145,6 +145,7 @@ OTHERS = {
         "cli.name-rm",
         "cli.name-set",
         "cli.regressions",
+        "cli.report",
         "cli.rm",
         "cli.watch",
         "pipeline",
@@ -320,6 +321,12 @@ def test_output_of_show(tree: Tree) -> None:
 def test_output_of_export(tree: Tree) -> None:
     output = tree.on_store("export", "--format", "jsonl", "--output", "records.jsonl")
     check(output, "cli.export")
+
+
+def test_output_of_report(tree: Tree) -> None:
+    check(tree.on_store("report", "--output", "page.html"), "cli.report")
+    words = ("report", "--base", "latest", "--history", "latest", "--output", "page.html")
+    check(tree.on_store(*words), "cli.report")
 
 
 def test_output_of_a_comparison(tree: Tree, tmp_path: Path) -> None:

@@ -26,9 +26,11 @@ from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import resolve
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import StoreDirectory, expecting
+from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
     from codebatch import export as exports
+    from codebatch import report as reports
     from codebatch.query import filters as conditions
     from codebatch.query import inspect, skipped, sql, syntax, top, values, views
     from codebatch.query import records as queries
@@ -40,6 +42,7 @@ else:
     conditions = lazy("codebatch.query.filters")
     inspect = lazy("codebatch.query.inspect")
     queries = lazy("codebatch.query.records")
+    reports = lazy("codebatch.report")
     skipped = lazy("codebatch.query.skipped")
     sql = lazy("codebatch.query.sql")
     syntax = lazy("codebatch.query.syntax")
@@ -322,3 +325,26 @@ class Results(Collection):
             link_base=link_base,
         )
         return exports.export_records(selection, format, stream)
+
+    @of_batch
+    def report(
+        self,
+        file: PathLike | BinaryIO,
+        *,
+        base: IdLike | None = None,
+        history: Sequence[IdLike] = (),
+        title: str | None = None,
+    ) -> reports.WrittenReport:
+        """Write a page of HTML about the batch, to be looked at offline: to a file, all or nothing,
+        or to a binary stream. Its findings are compared with those of ``base``; ``history`` are
+        batches before it, the oldest first, by whose names it shows how the numbers went.
+        """
+        if isinstance(file, str | os.PathLike):
+            with writing_file(os.fspath(file)) as stream:
+                return self.report(stream, base=base, history=history, title=title)
+        compared = None if base is None else self._status_of(base)
+        named = [(str(id_of(one)), self._status_of(one)) for one in history]
+        request = reports.ReportRequest(
+            self.directory, self.load_readable(), compared, named, title
+        )
+        return reports.write_report(request, file)

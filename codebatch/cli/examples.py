@@ -70,6 +70,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "query stats": ("codebatch query stats",),
     "query symbols": ("codebatch query symbols --symbol-type class --name '*Error'",),
     "regressions": ("codebatch regressions main latest --fail-on warning",),
+    "report": (
+        "codebatch report --output report.html",
+        "codebatch report --base v1.0 --history v0.8,v0.9,v1.0 --output report.html",
+    ),
     "resume": ("codebatch resume",),
     "run": (
         "codebatch run --batch latest",

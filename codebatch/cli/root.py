@@ -41,6 +41,7 @@ SECTIONS = {
         "show": "stored:show",
         "explain": "plans:explain",
         "export": "export:export",
+        "report": "report:report",
     },
     "Compare batches": {
         "check": "check:check",

@@ -35,19 +35,30 @@ def _row(name: str, numbers: Numbers, top: int) -> list[str]:
         return lines
     least, most = min(known), max(known)
     said = f"{_text(name)}: {_number(least)} to {_number(most)}"
-    for run in _runs(numbers):
-        points = " ".join(
-            f"{_LABEL + _part(index, len(numbers) - 1) * _LINE:.1f},"
-            f"{top + _HEIGHT - 2 - _part(number - least, most - least) * (_HEIGHT - 4):.1f}"
-            for index, number in run
-        )
-        lines.append(
-            f"<polyline points='{points}' fill='none' stroke='#1f6feb' stroke-width='1.5' "
-            f"stroke-linecap='square'><title>{said}</title></polyline>"
-        )
+    lines += (
+        f"<polyline points='{points}' fill='none' stroke='#1f6feb' stroke-width='1.5' "
+        f"stroke-linecap='square'><title>{said}</title></polyline>"
+        for points in points_of(numbers, _LINE, _HEIGHT, _LABEL, top)
+    )
     at = _LABEL + _LINE + _GAP
     lines.append(f"<text x='{at}' y='{middle}'>{_number(known[-1])}</text>")
     return lines
+
+
+def points_of(numbers: Numbers, width: int, height: int, left: int = 0, top: int = 0) -> list[str]:
+    """Return the points of lines through the numbers, within a box and to their own scale; one line
+    for each run of numbers of which none is missing.
+    """
+    known = [number for number in numbers if number is not None]
+    least, most = min(known, default=0), max(known, default=0)
+    return [
+        " ".join(
+            f"{left + _part(index, len(numbers) - 1) * width:.1f},"
+            f"{top + height - 2 - _part(number - least, most - least) * (height - 4):.1f}"
+            for index, number in run
+        )
+        for run in _runs(numbers)
+    ]
 
 
 def _runs(numbers: Numbers) -> list[list[tuple[int, int | float]]]:

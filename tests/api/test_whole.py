@@ -103,6 +103,7 @@ MISTAKES: dict[str, Mistake] = {
     "memo import nope": lambda store: store.import_memo("nope"),
     "apply . --task nope": lambda store: latest(store).apply(".", task="nope"),
     "export --format csv --output out": lambda store: latest(store).export("csv", io.BytesIO()),
+    "report --output out --base nope": lambda store: latest(store).report("out", base="nope"),
     "status --store nope": lambda _: codebatch.open_store("nope"),
     "status --store ": lambda _: codebatch.open_store(""),
     "pipeline nope": lambda _: codebatch.pipeline("nope"),

@@ -19,7 +19,7 @@ from codebatch.export.links import checked_base
 from codebatch.export.text import log_text
 from codebatch.store.destination import writing_file
 
-_STDOUT = "-"
+STDOUT = "-"
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
@@ -47,7 +47,7 @@ def _link_base(url: str) -> str:
     click.option(
         "--output",
         "target",
-        default=_STDOUT,
+        default=STDOUT,
         metavar="FILE",
         help="Where to write it, all or nothing. Default: '-', standard output.",
     ),
@@ -90,13 +90,13 @@ def export(
 
     With --json, a document about the export is printed; the export itself then needs --output.
     """  # noqa: D301 - click's mark for a paragraph that it leaves as it is
-    if call.as_json and target == _STDOUT:
+    if call.as_json and target == STDOUT:
         raise click.UsageError("--json describes an export that --output FILE writes")
-    if name in BINARY_FORMATS and target == _STDOUT and output.is_terminal():
+    if name in BINARY_FORMATS and target == STDOUT and output.is_terminal():
         raise click.UsageError(f"{name} is binary and not for a terminal: name a file by --output")
     opened = call.open()
     batch = opened.find_batch(call.batch_id)
-    if target != _STDOUT:
+    if target != STDOUT:
         call.name_trees(batch)
     batch.on_unfinished = lambda _: None  # which the report has among its notes
     against = None if base is None else opened.find_batch(base)
@@ -135,7 +135,7 @@ class _Terminal(io.RawIOBase):
 @contextlib.contextmanager
 def writing_to(name: str | None) -> Iterator[BinaryIO]:
     """Standard output, a device as it is, or a file that appears when all of it is written."""
-    if name in (None, _STDOUT):
+    if name in (None, STDOUT):
         sys.stdout.flush()
         yield cast("BinaryIO", _Terminal()) if output.is_terminal() else sys.stdout.buffer
         return
