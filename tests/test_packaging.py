@@ -67,7 +67,7 @@ def test_package_says_that_it_is_typed(distributions: Path) -> None:
 def test_sdist_holds_what_is_needed_to_build_and_test(distributions: Path) -> None:
     with tarfile.open(only(distributions, "*.tar.gz")) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    for part in ("codebatch", "tests", "docs", *DATA):
+    for part in ("codebatch", "tests", "docs", "examples", *DATA):
         assert files_of(REPOSITORY / part) <= names, part
     assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO"} <= names
     assert not {name for name in names if "__pycache__" in name or name.startswith(".git/")}

@@ -19,6 +19,7 @@ ROW_FIELDS = (
     *("change", "kind", "path", "line", "code", "name", "severity", "old", "new"),
     *("old_path", "task_id"),
 )
+SHOWN_FIELDS = ("change", "path", "line", "kind", "code", "name", "old", "new")
 STAT_FIELDS = ("by", "name", ADDED, REMOVED, CHANGED)
 _NOT_SAID = frozenset({"kind", "path", "line", "column", "end_line", "task_id", "shard_id"})
 # What of a record of a kind has a column of its own: its code, and what it is about.

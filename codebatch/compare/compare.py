@@ -19,7 +19,7 @@ from codebatch.compare.diff import (
     regressions,
 )
 from codebatch.compare.renames import Rename, find_renames
-from codebatch.display.displayed import Displayed, card
+from codebatch.display.displayed import Displayed, Rows, card
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from codebatch.model.digest import Document
 else:
     changes = lazy("codebatch.compare.changes")
+
+FINDING_COLUMNS = ("change", "path", "line", "column", "severity", "code", "message")
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,29 +57,29 @@ class Comparison(Displayed):
         """New path by old path."""
         return {rename.old: rename.new for rename in self.renames}
 
-    def regressions(self) -> list[Record]:
+    def regressions(self) -> Rows[Record]:
         """Return the findings of ``b`` that are new since ``a`` or more severe, each with its
         ``change``: ``added`` or ``severity``.
         """
-        return finding_rows(regressions(self.diff))
+        return Rows(finding_rows(regressions(self.diff)), FINDING_COLUMNS)
 
-    def improvements(self) -> list[Record]:
+    def improvements(self) -> Rows[Record]:
         """Return the findings of ``a`` that are gone in ``b``, or less severe there, each with its
         ``change``: ``removed`` or ``severity``.
         """
-        return finding_rows(improvements(self.diff, self.rename_map))
+        return Rows(finding_rows(improvements(self.diff, self.rename_map)), FINDING_COLUMNS)
 
-    def changes(self) -> list[Record]:
+    def changes(self) -> Rows[Record]:
         """Return a row for each record that differs and each renamed file, in the order of paths:
         ``change, kind, path, line, code, name, severity, old, new, old_path, task_id``.
         """
-        return changes.rows_of(changes.list_changes(self))
+        return Rows(changes.rows_of(changes.list_changes(self)), changes.SHOWN_FIELDS)
 
-    def stat(self) -> list[Document]:
+    def stat(self) -> Rows[Document]:
         """Return how many records were ``added``, ``removed`` and ``changed``, a row for each kind,
         code and file: ``by, name, added, removed, changed``.
         """
-        return changes.count_changes(changes.list_changes(self))
+        return Rows(changes.count_changes(changes.list_changes(self)))
 
     def _card(self) -> card.Card:
         files = {"new": len(self.new_files), "gone": len(self.gone_files)}

@@ -149,6 +149,6 @@ def _head(card: Card) -> str:
 
 def _counts_html(counts: Counts) -> str:
     total = sum(counts.numbers.values())
-    parts = [f"{total:,} "] if counts.with_total else []
+    parts = [f"{total:,}"] if counts.with_total else []
     parts += [badge_html(word, said) for word, said in counts.present().items()]
-    return "".join(parts)
+    return " ".join(parts)  # forges leave out the style, and with it the space

@@ -19,25 +19,27 @@ from codebatch.compare.changes import (
     CHANGED,
     RENAMED,
     ROW_FIELDS,
+    SHOWN_FIELDS,
     STAT_FIELDS,
     Change,
     count_changes,
     list_changes,
     rows_of,
 )
-from codebatch.compare.compare import Comparison
+from codebatch.compare.compare import FINDING_COLUMNS, Comparison
 from codebatch.compare.diff import ADDED, REMOVED, place_key, regressions
+from codebatch.display.displayed import Rows
 from codebatch.model.digest import Document
 from codebatch.model.records import Record
 from codebatch.query.fields import record_columns
 
 _BATCHES = (click.argument("a", metavar="A"), click.argument("b", metavar="B"))
 _FAIL_ON = fail_on_option("a finding listed (for diff: a new one)", ANY)
-_DIFF = Columns(("change", "path", "line", "kind", "code", "name", "old", "new"), ROW_FIELDS)
+_DIFF = Columns(SHOWN_FIELDS, ROW_FIELDS)
 _TO_STDOUT = Destination(JSON)
 _STAT = Columns(STAT_FIELDS, STAT_FIELDS)
 _FINDINGS = Columns(
-    ("change", "path", "line", "column", "severity", "code", "message"),
+    FINDING_COLUMNS,
     ("change", *record_columns(["diagnostic"])),
 )
 
@@ -67,7 +69,7 @@ def diff(call: Call, a: str, b: str, stat: bool, kind: str | None, fail_on: str 
 
 
 def _findings_command(
-    name: str, chosen: Callable[[Comparison], list[Record]], summary: str
+    name: str, chosen: Callable[[Comparison], Rows[Record]], summary: str
 ) -> click.Command:
     """Return a command that lists what ``chosen`` finds in the diagnostics of two batches."""
 
