@@ -279,6 +279,7 @@ class Results(Collection):
             chosen,
             task,
             in_order=in_order,
+            batch_id=self.id,
             partitioned=queries.Partitioned(
                 functools.partial(self.to_bag, task=task, **filters),
                 functools.partial(self.to_dask_dataframe, task=task, **filters),

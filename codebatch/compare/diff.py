@@ -93,7 +93,7 @@ class RecordDiff(Displayed):
             "changed": [change.new for change in self.changed],
         }
         counted = {
-            name: card.Counts(Counter(str(one["kind"]) for one in records), with_total=True)
+            name: card.Counts(Counter(sorted(str(one["kind"]) for one in records)), with_total=True)
             for name, records in lists.items()
         }
         return {**counted, "unchanged": self.unchanged, "suppressed": len(self.suppressed) or None}

@@ -24,7 +24,7 @@ _GREEN, _RED, _AMBER, _BLUE, _GREY = (
 )
 _COLORS = {
     **dict.fromkeys(("done", "ok", "fixed", "reuse"), _GREEN),
-    **dict.fromkeys(("failed", "error", "damaged", "new", "added"), _RED),
+    **dict.fromkeys(("failed", "error", "damaged", "new findings", "added"), _RED),
     **dict.fromkeys(("partial", "interrupted", "warning", "changed", "severity"), _AMBER),
     **dict.fromkeys(("info", "running", "compute"), _BLUE),
 }
@@ -39,6 +39,7 @@ display:inline-block;box-sizing:border-box;max-width:100%;overflow-x:auto;paddin
 border:1px solid rgba(128,128,128,.35);border-radius:6px}
 .codebatch-display p{margin:4px 0}
 .codebatch-display .cb-head{font-size:14px;margin:0 0 2px}
+.codebatch-display .cb-title{margin:12px 0 4px}
 .codebatch-display code,.codebatch-display pre{font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,
 Consolas,monospace;color:inherit;background:none;border:0;margin:0;padding:0;white-space:pre}
 .codebatch-display table{border-collapse:collapse;border:0;margin:6px 0 2px;font-size:inherit;
@@ -100,7 +101,8 @@ def table_html(table: Table) -> str:
         f"<tr>{''.join(f'<td{kind}>{value_html(row.get(n), n)}</td>' for n, kind in named)}</tr>"
         for row in table.rows
     )
-    title = f"<p><b>{escape_markup(word_text(table.title))}</b></p>" if table.title else ""
+    name = escape_markup(word_text(table.title))
+    title = f'<p class="cb-title"><b>{name}</b></p>' if name else ""
     more = f'<p class="cb-note">\u2026 {escape(table.more)}</p>' if table.more else ""
     return (
         f'{title}<table class="cb-rows"><thead><tr>{heads}</tr></thead>'

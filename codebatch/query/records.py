@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from codebatch.display.displayed import Displayed, card
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import StoreDamagedError, UsageError
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from codebatch.query import arrow, frames, ordered, tables
+    from codebatch.query import arrow, frames, ordered, preview, tables
 else:
     pa = lazy("pyarrow")
     arrow = lazy("codebatch.query.arrow")
     frames = lazy("codebatch.query.frames")
     ordered = lazy("codebatch.query.ordered")
+    preview = lazy("codebatch.query.preview")
     tables = lazy("codebatch.query.tables")
 
 NO_FILTER = RecordFilter()
@@ -49,7 +51,7 @@ class Partitioned(NamedTuple):
     dataframe: Callable[[], Any]
 
 
-class Records:
+class Records(Displayed):
     r"""Matching records of a batch as it is whenever they are read, and read again each time: as
     dicts by iterating, or as columns that come from the shards as such. Each kind has the same
     columns with the same types in every form, whichever records there are, also none.
@@ -64,7 +66,7 @@ class Records:
     ``\udcXX``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what to read, and how
         self,
         store: StoreDirectory,
         plan: Plan,
@@ -73,6 +75,7 @@ class Records:
         task_id: str | None = None,
         *,
         in_order: bool = False,
+        batch_id: str = "",
         partitioned: Partitioned | None = None,
     ) -> None:
         self._store = store
@@ -81,14 +84,18 @@ class Records:
         self._filters = filters
         self._task_id = task_id
         self._in_order = in_order
+        self._batch_id = batch_id
         self._partitioned = partitioned
 
     def __iter__(self) -> Iterator[Record]:
         read = ordered.ordered_records if self._in_order else iter_records
         return read(self._store, self._batch_status(), self._filters, self._task_id)
 
-    def __repr__(self) -> str:
-        return f"<codebatch.Records {', '.join(column.name for column in self.columns)}>"
+    def _card(self) -> card.Card:
+        return preview.records_card(
+            *(self._store, self._batch_id, self._plan, self._filters, self._task_id),
+            columns=self.columns,
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:

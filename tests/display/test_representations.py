@@ -23,10 +23,10 @@ from codebatch import api
 from codebatch.api.names import NameTable
 from codebatch.display.displayed import Displayed
 
-# Values that a program may make as well: their repr is the call that makes them. The last are what
-# documents of a store say, without a face of their own.
+# Values that a program may make as well: their repr is the call that makes them. The last are parts
+# of what is asked for, and as short.
 VALUES = {"Artifact", "Diagnostic", "Edge", "Metric", "Patch", "Rule", "Skip", "Symbol"}
-VALUES |= {"Counts", "ShardState"}
+VALUES |= {"Column", "Counts", "ShardState"}
 # What the command line watches a tree with.
 INSIDE = {"TreeWatch"}
 
@@ -136,6 +136,12 @@ def displayed(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> dic
         "diagnosis": store.diagnose(),
         "pipelines": codebatch.pipelines(),
         "pipeline": codebatch.pipelines()[0],
+        "records": batch.records(),
+        "findings": later.records(kind="diagnostic"),
+        "metrics": later.outputs(min=0),
+        "symbols": batch.sorted_records(kind="symbol"),
+        "tree": later.tree("a.py"),
+        "drawn": codebatch.pipeline("full"),
         "removal": store.remove_batch(later, dry_run=True),
     }
 
@@ -169,6 +175,37 @@ def test_batch(displayed: dict[str, Any]) -> None:
     )
     assert "[pending]" in displayed["pending"]
     assert "batch.run()" in displayed["pending"]
+
+
+def test_records_are_counted_and_not_read(
+    displayed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, html = shown(displayed["findings"])
+    assert re.sub(r"batch-\w+", "*", text) == (
+        "Records of *\n"
+        "  conditions  kind diagnostic\n"
+        "  columns     kind, path, line, column, severity, code, rule, message, fingerprint, "
+        "task_id, shard_id\n"
+        "  records     3\n"
+        "\n"
+        "  path  line  column  severity  code   rule          message\n"
+        "  c.py     1       5  error     E0001  syntax-error  '(' was never closed\n"
+        "  a.py     1       8  warning   L101   F401          `os` imported but unused\n"
+        "  a.py     2       8  warning   L101   F401          `sys` imported but unused"
+    )
+    assert "3" in html
+    assert "... and perhaps more" in repr(displayed["metrics"])
+    monkeypatch.setattr("codebatch.query.preview._MOST_BYTES", 10)
+    text = repr(displayed["records"])
+    assert "  records  31" in text
+    assert "a.py" not in text
+
+
+def test_records_of_a_batch_that_is_not_done(store: codebatch.Store, scanned: Scanned) -> None:
+    batch = store.batch(store.snapshot(scanned.tree), "full")
+    text = repr(batch.records(kind="symbol"))
+    assert text.startswith(f"Records of {batch.id} [pending]\n")
+    assert "  records     0\n" in text
 
 
 def test_documents_are_dicts(scanned: Scanned) -> None:

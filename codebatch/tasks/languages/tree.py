@@ -14,6 +14,10 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+
+from codebatch.display.displayed import Displayed, card
+from codebatch.display.words import printable
 
 Values = dict[str, object]
 Document = dict[str, object]
@@ -41,7 +45,7 @@ class Columns:
     values: Callable[[int], Values]
 
 
-class SyntaxTree:
+class SyntaxTree(Displayed):
     """A syntax tree. It is iterated over in preorder, and printed with a node on each line."""
 
     def __init__(self, path: str, language: str, stored_format: str, columns: Columns) -> None:
@@ -56,8 +60,12 @@ class SyntaxTree:
     def __iter__(self) -> Iterator[SyntaxNode]:
         return (SyntaxNode(self, index) for index in range(len(self)))
 
-    def __repr__(self) -> str:
-        return f"<codebatch.SyntaxTree {self.path!r}, {len(self):,} nodes>"
+    def _card(self) -> card.Card:
+        lines = list(islice(self.lines(), card.MOST_ROWS))
+        facts = {"language": self.language, "nodes": len(self)}
+        more = len(self) - len(lines)
+        notes = [f"and {more:,} more: print shows all"] if more else []
+        return card.Card("Syntax tree of", self.path, facts=facts, lines=lines, notes=notes)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -167,7 +175,7 @@ class SyntaxNode:
 
     def __repr__(self) -> str:
         where = f" at {self.line}:{self.column}" if self.line is not None else ""
-        return f"<codebatch.SyntaxNode {self.type}{where}>"
+        return f"<codebatch.SyntaxNode {printable(self.type)}{where}>"
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
