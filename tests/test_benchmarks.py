@@ -124,3 +124,12 @@ def test_scale_with_real_files_and_a_cluster(tree: Path, tmp_path: Path) -> None
     names = [cells[0] for cells in table_of(done.stdout)]
     assert names[11] == "`run` on a cluster"
     assert names[-2:] == ["real files, shared", "real files, shipped"]
+
+
+@pytest.mark.slow
+def test_the_page_of_a_report(browser: object) -> None:
+    """``browser`` is there for the test to be skipped where no Chromium is."""
+    done = benchmark("-m", "benchmarks.report", "--findings", 200, "--keys", "va", "--repeat", 1)
+    assert done.returncode == 0, done.stderr
+    assert "written: 200 findings in " in done.stdout
+    assert "\na key press: " in done.stdout

@@ -237,3 +237,67 @@ def test_many_findings_are_few_rows(opened: Opened, large: Path) -> None:
     tab.press(*"value_7_")
     assert count(tab) == f"50 of {MANY:,} findings"
     assert tab.evaluate("document.querySelectorAll('*').length") < 8_000
+
+
+CONTRAST = """(() => {
+  const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const read = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((one) => one / 255)
+      .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const found = read(getComputedStyle(one).backgroundColor);
+      if (found[3] === 255) return found;
+    }
+    return [255, 255, 255, 255];
+  };
+  const poor = {};
+  for (const element of document.querySelectorAll('body *')) {
+    const texts = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
+    if (!texts.length || !element.getClientRects().length || element.closest('script')) continue;
+    const [a, b] = [light(read(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor[`${element.tagName} ${element.className}`] = ratio.toFixed(2);
+  }
+  return poor;
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_texts_stand_out(opened: Opened, small: Path, *, dark: bool) -> None:
+    """By 4.5 to 1, as WCAG asks of AA."""
+    tab = opened(small, dark=dark)
+    assert tab.evaluate(CONTRAST) == {}
+    choose(tab, "#heat", "Findings")
+    assert tab.evaluate(CONTRAST) == {}
+
+
+def test_all_that_is_used_can_be_reached_by_keys(opened: Opened, small: Path) -> None:
+    """And has a name, and shows that it has the focus."""
+    tab = opened(small)
+    seen = []
+    for _ in range(60):
+        tab.press("Tab")
+        described = tab.evaluate(
+            "(() => { const it = document.activeElement; const style = getComputedStyle(it);"
+            " return [it.id || it.className || it.tagName,"
+            " !!(it.ariaLabel || it.textContent.trim() || it.labels?.length),"
+            " style.outlineStyle !== 'none']; })()"
+        )
+        if described[0] == "BODY":
+            break
+        seen.append(described)
+    assert [name for name, is_named, _ in seen if not is_named] == []
+    assert [name for name, _, is_marked in seen if not is_marked] == []
+    names = [name for name, *_ in seen]
+    expected = ["theme", "heat", "search", "path", "code", "task", "state", "reset", "list"]
+    assert [name for name in names if name in expected] == expected
+    assert any(name.startswith("tile") for name in names)
