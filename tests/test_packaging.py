@@ -56,7 +56,7 @@ def test_wheel_holds_the_package_and_its_data(distributions: Path) -> None:
     expected |= {f"codebatch/{name}" for part in DATA for name in files_of(REPOSITORY / part)}
     assert names == expected
     assert {"codebatch/graphs/full.json", "codebatch/schemas/pipeline.schema.json"} <= names
-    assert {f"codebatch/report/page.{suffix}" for suffix in ("css", "html", "js")} <= names
+    assert {f"codebatch/report/{name}" for name in ("page.html", "page.css", "map.js")} <= names
 
 
 def test_package_says_that_it_is_typed(distributions: Path) -> None:

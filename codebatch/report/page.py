@@ -14,12 +14,14 @@ from codebatch.model.version import __version__
 from codebatch.report.tables import script_json, shown
 
 _HERE = files(__package__)
-_STYLE, _SCRIPT = "page.css", "page.js"
+_TEMPLATE, _STYLE = "page.html", "page.css"
+_SCRIPTS = ("common.js", "findings.js", "map.js", "tables.js")
 
 
 def render(context: Mapping[str, object], data: object) -> str:
     """Return the page with a context for its template, and data for its script."""
-    style, script = _text(_STYLE), _text(_SCRIPT)
+    style, parts = _text(_STYLE), "".join(map(_text, _SCRIPTS))
+    script = f'\n"use strict";\n(() => {{\n{parts}}})();\n'
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,
@@ -29,7 +31,7 @@ def render(context: Mapping[str, object], data: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("page.html").render(
+    return environment.get_template(_TEMPLATE).render(
         context,
         policy=f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
         "base-uri 'none'; form-action 'none'",

@@ -205,6 +205,7 @@ class _Report:
             "counts": batch.counts(),
             "findings": self.findings,
             "numbers": self.numbers,
+            "unsized": sum(not row["lines"] for row in self.numbers.files),
             "languages": self.numbers.by_language(),
             "codes": self._frequent_codes(),
             "skipped": reason_counts(self.skipped),

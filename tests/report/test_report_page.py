@@ -176,6 +176,31 @@ def test_the_map_is_entered_and_left(opened: Opened, small: Path) -> None:
     assert "src/" in " ".join(texts(tab, "#rows .place"))
 
 
+def test_very_many_files_are_one_area(opened: Opened, tmp_path: Path) -> None:
+    """And a batch without numbers of lines has a map of bytes."""
+    tree = write_tree(tmp_path / "tree", {f"{n}.txt": "a" * (n % 90 + 1) for n in range(1200)})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", pipeline="parse", scheduler="sync")
+    batch.report(tmp_path / "page.html")
+    tab = opened(tmp_path / "page.html")
+    assert tab.evaluate("document.querySelectorAll('.tile').length") == 1001
+    (rest,) = tab.evaluate(
+        "[...document.querySelectorAll('.tile')].map(one => one.ariaLabel)"
+        ".filter(one => one.includes('smaller'))"
+    )
+    assert rest.startswith("200 smaller ones, ")
+    assert " bytes, 200 files, 0 findings" in rest
+    assert texts(tab, "#heat option") == ["Findings"]
+
+
+def test_a_batch_without_files(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    batch, _ = codebatch.scan(tmp_path / "tree", tmp_path / "store", scheduler="sync")
+    batch.report(tmp_path / "page.html")
+    tab = opened(tmp_path / "page.html")
+    assert texts(tab, "#tiles") == ["Nothing here has a size."]
+    assert texts(tab, "#findings p") == ["There are none."]
+
+
 def test_tables_are_sorted_and_grow(opened: Opened, small: Path) -> None:
     tab = opened(small)
     body = "[data-table=functions] tbody"
