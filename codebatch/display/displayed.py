@@ -5,7 +5,7 @@ Neither fails, whatever the store is like by now: what cannot be shown is said i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, SupportsIndex, TypeVar, overload
 
 from codebatch.model.errors import CodeBatchError
@@ -18,7 +18,7 @@ else:
     html = lazy("codebatch.display.html")
     text = lazy("codebatch.display.text")
 
-__all__ = ["Displayed", "Rows", "card", "shown_card"]  # `card` is what `_card` makes
+__all__ = ["Displayed", "Rows", "card"]  # `card` is what `_card` makes
 
 Row = TypeVar("Row")
 
@@ -29,26 +29,26 @@ class Displayed:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return text.card_text(shown_card(self))
+        return _rendered(self, text.card_text)
 
     def _repr_html_(self) -> str:
-        return html.card_html(shown_card(self))
+        return _rendered(self, html.card_html)
 
     def _card(self) -> card.Card:
         """Return what is shown: little is read for it, and nothing written."""
         return card.card_of_fields(self)
 
 
-def shown_card(displayed: Displayed) -> card.Card:
-    """Return the card of an object; where there is none, one that says why."""
+def _rendered(displayed: Displayed, render: Callable[[card.Card], str]) -> str:
+    """Return what is made of the card of an object; where there is none, of one that says why."""
     try:
-        return displayed._card()  # noqa: SLF001 - its own
+        return render(displayed._card())  # noqa: SLF001 - its own
     except CodeBatchError as error:
         status, note = error.code.lower().replace("_", " "), error.message
     except Exception as error:  # noqa: BLE001 - said below: a repr that fails hides what it is of
         status, note = "cannot be shown", f"{type(error).__name__}: {error}"
-    name = str(getattr(displayed, "id", ""))
-    return card.Card(card.title_of(displayed), name, status, notes=[note])
+    name = getattr(displayed, "id", None) or getattr(displayed, "path", "")
+    return render(card.Card(card.title_of(displayed), str(name), status, notes=[note]))
 
 
 class Rows(Displayed, list[Row]):

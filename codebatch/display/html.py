@@ -51,10 +51,11 @@ font-variant-numeric:tabular-nums}
 .codebatch-display table tr:nth-child(n)>:last-child{padding-right:0}
 .codebatch-display table.cb-rows thead th{font-weight:600;
 border-bottom:1px solid rgba(128,128,128,.35)}
-.codebatch-display table tr:nth-child(n)>.cb-number{text-align:right}
-.codebatch-display table.cb-facts tr:nth-child(n)>th,.codebatch-display .cb-note{opacity:.72}
+.codebatch-display table tr:nth-child(n)>[align=right]{text-align:right}
+.codebatch-display table.cb-facts tr:nth-child(n)>:first-child,
+.codebatch-display .cb-note{opacity:.72}
 .codebatch-display .cb-badge{display:inline-block;padding:0 7px;border-radius:9px;
-margin-right:4px;font-size:12px;line-height:18px}
+font-size:12px;line-height:18px}
 .codebatch-display .cb-bar{display:inline-block;width:140px;height:8px;margin-right:8px;
 border-radius:4px;overflow:hidden;background:rgba(128,128,128,.25);white-space:nowrap;
 font-size:0;vertical-align:middle}
@@ -67,7 +68,7 @@ def card_html(card: Card) -> str:
     parts = [_head(card)]
     if facts := card.present():
         rows = (
-            f"<tr><th>{escape_markup(word_text(name))}</th><td>{value_html(value, name)}</td></tr>"
+            f"<tr><td>{escape_markup(word_text(name))}</td><td>{value_html(value, name)}</td></tr>"
             for name, value in facts.items()
         )
         parts.append(f'<table class="cb-facts"><tbody>{"".join(rows)}</tbody></table>')
@@ -94,11 +95,11 @@ def table_html(table: Table) -> str:
     """Return a table, and below it how many rows are not shown."""
     texts = [[value_text(row.get(name), name) for name in table.columns] for row in table.rows]
     numeric = numeric_columns(texts, len(table.columns))
-    kinds = [' class="cb-number"' if is_number else "" for is_number in numeric]
-    named = list(zip(table.columns, kinds, strict=True))
-    heads = "".join(f"<th{kind}>{escape_markup(head_text(name))}</th>" for name, kind in named)
+    sides = [' align="right"' if is_number else ' align="left"' for is_number in numeric]
+    named = list(zip(table.columns, sides, strict=True))
+    heads = "".join(f"<th{side}>{escape_markup(head_text(name))}</th>" for name, side in named)
     rows = "".join(
-        f"<tr>{''.join(f'<td{kind}>{value_html(row.get(n), n)}</td>' for n, kind in named)}</tr>"
+        f"<tr>{''.join(f'<td{side}>{value_html(row.get(n), n)}</td>' for n, side in named)}</tr>"
         for row in table.rows
     )
     name = escape_markup(word_text(table.title))
@@ -151,6 +152,6 @@ def _head(card: Card) -> str:
 
 def _counts_html(counts: Counts) -> str:
     total = sum(counts.numbers.values())
-    parts = [f"{total:,}"] if counts.with_total else []
-    parts += [badge_html(word, said) for word, said in counts.present().items()]
-    return " ".join(parts)  # forges leave out the style, and with it the space
+    badges = [badge_html(word, said) for word, said in counts.present().items()]
+    sums = [f"{total:,}{':' if badges else ''}"] if counts.with_total else []
+    return " ".join([*sums, *badges])  # forges leave out the style, and with it the space

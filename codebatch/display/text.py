@@ -13,6 +13,7 @@ from codebatch.display.words import cell, numeric_columns, printable
 _WIDEST_VALUE, _WIDEST_CELL, _WIDEST_WORD = 100, 48, 40
 _WIDEST_TABLE = 116
 _LONGEST = 2_000  # of a text that is looked at, before it is cut
+_LONGEST_LIST = 50
 _BAR = 20
 _MARK = "..."
 
@@ -34,6 +35,8 @@ def value_text(value: object, column: str = "", width: int = _WIDEST_VALUE) -> s
         return f"{value:,.6g}"
     if isinstance(value, str):
         value = value[:_LONGEST]
+    if isinstance(value, list | tuple):
+        value = [one[:_LONGEST] if isinstance(one, str) else one for one in value[:_LONGEST_LIST]]
     return shortened(cell(value, column), width, _MARK)
 
 

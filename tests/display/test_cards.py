@@ -153,6 +153,9 @@ def test_what_cannot_be_shown_is_said() -> None:
     damaged = Damaged(StoreDamagedError("the plan of <x> is missing"))
     assert repr(damaged) == "Damaged x-1 [store damaged]\n  the plan of <x> is missing"
     assert "&lt;x&gt; is missing" in damaged._repr_html_()
+    nothing = SmallReport("b-1", "done", {"a": 1}, (), bytes=Bar({"done": "x"}, 1))  # type: ignore[arg-type,dict-item]
+    assert repr(nothing).startswith("Small report [cannot be shown]\n  TypeError: ")
+    assert "TypeError" in nothing._repr_html_()
     assert repr(Damaged(KeyError("x"))) == "Damaged x-1 [cannot be shown]\n  KeyError: 'x'"
 
 
