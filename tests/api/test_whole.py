@@ -9,6 +9,8 @@ import importlib
 import inspect
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import click
 import pytest
 import python_table
-from conftest import Outcome, Scanned, write_tree
+from conftest import REPOSITORY, Outcome, Scanned, write_tree
 
 import codebatch
 from codebatch.cli import cli
@@ -29,6 +31,9 @@ DEMO: dict[str, str | bytes] = {
     "  return prices.length;\n}\n",
     "broken.py": "def broken(:\n    pass\n",
 }
+CONSUMER = REPOSITORY / "tests/typed_consumer.py"
+# Nothing of this repository's settings; errors of the package itself are found elsewhere.
+MYPY_OPTIONS = ("--config-file=", "--follow-imports=silent", "--warn-unreachable")
 PUBLIC = [name for name in codebatch.__all__ if name != "__version__"]
 
 
@@ -193,6 +198,25 @@ def test_each_function_is_described_and_typed() -> None:
         assert signature.return_annotation is not signature.empty, name
         for parameter in [*signature.parameters.values()][1:]:
             assert parameter.annotation is not parameter.empty, (name, parameter)
+
+
+@pytest.mark.slow
+def test_a_program_that_uses_all_names_is_checked(tmp_path: Path) -> None:
+    """By its own settings, and by the types that the package is shipped with."""
+    pytest.importorskip("mypy")
+    assert (Path(codebatch.__file__).parent / "py.typed").is_file()
+    source = CONSUMER.read_text(encoding="utf-8")
+    assert [name for name in codebatch.__all__ if f"codebatch.{name}" not in source] == []
+    program = tmp_path / "program.py"
+    program.write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [*(sys.executable, "-m", "mypy", "--strict"), *MYPY_OPTIONS, program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "Success: no issues found in 1 source file\n")
 
 
 def test_the_package_lists_its_names() -> None:
