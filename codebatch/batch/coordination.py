@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from codebatch.batch.options import OnWait
-from codebatch.model.errors import BatchNotFoundError, StoreError
-from codebatch.model.messages import RunLease, Waiting
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    NotReusedError,
+    ShardFailedError,
+    StoreError,
+)
+from codebatch.model.messages import Receipt, RunLease, Waiting
 from codebatch.model.records import DONE, FAILED, ShardState
-from codebatch.runtime.interrupts import check
+from codebatch.runtime.interrupts import check, deferred
+from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.claims import Claims
@@ -111,7 +117,7 @@ def coordinated(
             finally:
                 moment = _moment(store, lease)
     finally:
-        with contextlib.suppress(StoreError):  # gc removes them
+        with deferred(), contextlib.suppress(StoreError):  # else gc removes them
             if not runs_of(layout, batch_id, moment):
                 remove_tree(store.layout.door, layout.claims(batch_id))
 
@@ -150,6 +156,31 @@ def drop_quarantined(store: StoreDirectory, batch_status: BatchStatus) -> set[st
         for task_id in task_ids:
             store.shards.drop_state(batch_id, task_id, shard_id)
     return {shard_id for shard_id, task_ids in dropped.items() if not anew.isdisjoint(task_ids)}
+
+
+def record_failures(
+    store: StoreDirectory, batch_status: BatchStatus, arrived: Mapping[str, Receipt]
+) -> None:
+    """Give a failed state to every shard that answered with failure but left none.
+
+    One that an earlier run has left says why it failed then, and other runs of the batch do not
+    take it for an outcome of this one.
+    """
+    task_ids = [task.id for task in batch_status.plan.of_files.tasks]
+    for shard_id in batch_status.shard_ids:
+        receipt = arrived.get(shard_id)
+        if receipt is None or batch_status.shard_status(shard_id) == DONE:
+            continue
+        error = receipt.error or {}
+        is_recorded = batch_status.has_failed(shard_id, receipt.attempt)
+        if is_recorded or error.get("code") == NotReusedError.code:
+            continue
+        if error.get("code") == BatchNotFoundError.code:
+            raise BatchNotFoundError(str(error.get("message")))
+        said = error.get("message", "the shard left no valid result in the store")
+        failure = ShardFailedError(str(said), code=error.get("code"))
+        batch_id, attempt = batch_status.batch_id, receipt.attempt
+        commit_failure(store, batch_id, task_ids, shard_id, failure, attempt)
 
 
 def _others(store: StoreDirectory, batch_id: str, lease: Lease) -> list[Lease]:

@@ -12,6 +12,7 @@ from codebatch.model.errors import SnapshotNotFoundError
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import BatchIdentity, check_shards, identify, make_plan, plan_document
 from codebatch.plan.tool_configs import reads_configs, with_config_files
+from codebatch.runtime.interrupts import deferred
 from codebatch.store import Asking, Checkout, StoreDirectory, expecting
 from codebatch.store.leases.leases import hold_lease
 from codebatch.tasks.languages.detect import HEAD_BYTES
@@ -52,7 +53,8 @@ def init_batch(
     batch_id = identity.batch_id
     created = not store.batches.is_whole(batch_id)
     if created:
-        with hold_lease(store.layout, "batch init"), expecting(store.layout, snapshot_id):
+        lease = hold_lease(store.layout, "batch init")
+        with deferred(), lease, expecting(store.layout, snapshot_id):
             _save_plan(store, identity, shards)
     plan = store.batches.load_plan(batch_id)
     checkout = checkout or store.asking_of(snapshot_id).checkout

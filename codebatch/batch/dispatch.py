@@ -288,12 +288,17 @@ def _runners(choice: SchedulerChoice, children: Children, suspects: Container[st
     from codebatch.reduction.tree import claim_of
     from codebatch.shard.run import run_shard
 
+    # The thread that waits for all is interrupted in a node: nothing else ends one.
+    interruptible = allowed if choice.name == "sync" else contextlib.nullcontext
+
     def run(call: ShardCall) -> Receipt:
         is_here = choice.is_this_process and call.shard_id not in suspects
-        return run_shard(call) if is_here else run_guarded(call, children)
+        with interruptible():
+            return run_shard(call) if is_here else run_guarded(call, children)
 
     def run_one(call: NodeCall) -> NodeReceipt:
         is_here = choice.is_this_process and claim_of(call.node.task_id) not in suspects
-        return run_node(call) if is_here else run_node_guarded(call, children)
+        with interruptible():
+            return run_node(call) if is_here else run_node_guarded(call, children)
 
     return Runners(run, run_one)

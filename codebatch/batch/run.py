@@ -15,7 +15,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from codebatch.batch.coordination import Coordination, coordinated, drop_quarantined, retrying
+from codebatch.batch.coordination import (
+    Coordination,
+    coordinated,
+    drop_quarantined,
+    record_failures,
+    retrying,
+)
 from codebatch.batch.create import ask_again
 from codebatch.batch.dispatch import (
     Executor,
@@ -41,17 +47,17 @@ from codebatch.batch.reuse import Reuse
 from codebatch.batch.sharing import SharedResults
 from codebatch.cluster.usage import UsageTally
 from codebatch.model.clock import now, seconds_at
-from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, UsageError
+from codebatch.model.errors import UsageError
 from codebatch.model.messages import Receipt, ReusePolicy, ShardCall
 from codebatch.model.records import BATCH_SCOPE, CLAIMED, DONE, FAILED, ShardState
 from codebatch.plan.plan import check_toolchain
 from codebatch.reduction.messages import NodeCall, NodeReceipt
-from codebatch.runtime.interrupts import allowed
-from codebatch.shard.commit import commit_failure
+from codebatch.runtime.interrupts import allowed, check, deferred, is_interrupted
 from codebatch.status.batch_status import BatchStatus, load_batch_status, without_files
 from codebatch.store import StoreDirectory, check_there
 
 MAX_ROUNDS = 3
+_PATIENCE = 3  # interrupts that are put off; one more is taken wherever it comes
 
 
 def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunReport:
@@ -59,23 +65,25 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
     is named, on Dask's current client, if there is one. An interrupt (Ctrl-C) lets running shards
     commit and raises `RunInterrupted` with the report: ``interrupted``, unless all was done.
     """
-    began = time.monotonic()
-    run = Run(store, batch_id, options)
-    # What cannot be is an error before anything is done.
-    choose_executor(options, run.plan.tasks, run.usage, 0)
-    run.prepare()
-    ask_again(store, batch_id)
-    interrupted = False
-    try:
-        if not run.is_settled():
-            with coordinated(store, batch_id, run.batch_status) as run.coordination:
-                run.run_pending(run.coordination.before)
-    except KeyboardInterrupt:
-        interrupted = True
-    report = run.finish(began, interrupted=interrupted)
-    if interrupted:
-        raise RunInterrupted(report)
-    return run.shared.publish(report)
+    with deferred(*[lambda: None] * _PATIENCE):  # a lease that is not given up would last
+        began = time.monotonic()
+        run = Run(store, batch_id, options)
+        # What cannot be is an error before anything is done.
+        choose_executor(options, run.plan.tasks, run.usage, 0)
+        run.prepare()
+        ask_again(store, batch_id)
+        interrupted = False
+        try:
+            if not run.is_settled():
+                with coordinated(store, batch_id, run.batch_status) as run.coordination:
+                    run.run_pending(run.coordination.before)
+        except KeyboardInterrupt:
+            interrupted = True
+        report = run.finish(began, interrupted=interrupted)
+        if interrupted or is_interrupted():
+            raise RunInterrupted(report)
+        with allowed():
+            return run.shared.publish(report)
 
 
 def finish_run(
@@ -167,7 +175,9 @@ class Run:
 
     def run_pending(self, before: BatchStatus) -> None:
         """Link what can be linked, then run the rest on a scheduler that suits it."""
+        check()
         executor = self.link(before)
+        check()
         if executor is not None:
             with open_executor(executor, self.store) as opened:
                 self.run_rounds(opened)
@@ -190,7 +200,8 @@ class Run:
             self._start_idle(not_done)
             self.journal.watch(self.plan, found.states)
             return None
-        self.shared.fetch(pending, reuse)
+        with allowed():
+            self.shared.fetch(pending, reuse)
         self._new_bytes = reuse.new_bytes(pending)
         work = sum(self._new_bytes.values())
         executor = choose_executor(self.options, self.plan.tasks, self.usage, work)
@@ -252,12 +263,13 @@ class Run:
             calls = self.next_calls()
             if not calls:
                 break
+            check()
             check_toolchain(self.plan.tasks)
             nodes = self.nodes_beside(calls)
             run_calls(calls, executor, self.on_receipt, self.on_start, self.suspects, nodes)
         else:
             run_suspects(self.next_calls(), self.on_receipt, self.journal.on_start, executor.code)
-        self._record_failures()
+        record_failures(self.store, self.batch_status().of_files, self.arrived)
 
     def next_calls(self) -> list[ShardCall]:
         """A call for each shard that is neither done nor failed, nor at work in another run."""
@@ -352,28 +364,6 @@ class Run:
             if state is not None and state.status == DONE:
                 state = self._done[task_id, shard_id] = self._kept(state)
         return state
-
-    def _record_failures(self) -> None:
-        """Give a failed state to every shard that answered with failure but left none.
-
-        One that an earlier run has left says why it failed then, and other runs of the batch do not
-        take it for an outcome of this one.
-        """
-        batch_status = self.batch_status().of_files
-        task_ids = [task.id for task in self.plan.of_files.tasks]
-        for shard_id in batch_status.shard_ids:
-            receipt = self.arrived.get(shard_id)
-            if receipt is None or batch_status.shard_status(shard_id) == DONE:
-                continue
-            error = receipt.error or {}
-            is_recorded = batch_status.has_failed(shard_id, receipt.attempt)
-            if is_recorded or error.get("code") == NotReusedError.code:
-                continue
-            if error.get("code") == BatchNotFoundError.code:
-                raise BatchNotFoundError(str(error.get("message")))
-            said = error.get("message", "the shard left no valid result in the store")
-            failure = ShardFailedError(str(said), code=error.get("code"))
-            commit_failure(self.store, self.batch_id, task_ids, shard_id, failure, receipt.attempt)
 
     def finish(self, began: float, *, interrupted: bool) -> RunReport:
         """Record the end, and report; a finished batch is made durable with its result, once."""

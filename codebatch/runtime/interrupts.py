@@ -14,6 +14,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 
 Action = Callable[[], None]
@@ -28,7 +29,7 @@ class _Deferral:
     """
 
     def __init__(self, earlier: Handler, actions: Iterator[Action]) -> None:
-        self._earlier = earlier
+        self.earlier = earlier
         self._actions = actions
         self._pending = False
 
@@ -36,7 +37,7 @@ class _Deferral:
         action = next(self._actions, None)
         if action is None:  # more interrupts than there are actions
             self._pending = False
-            signal.signal(number, self._earlier)  # it may be too late for the block to do so
+            signal.signal(number, self.earlier)  # it may be too late for the block to do so
             signal.default_int_handler(number, frame)
         else:
             self._pending = True
@@ -101,54 +102,72 @@ def _nothing() -> None:
     """Do nothing at an interrupt."""
 
 
-@contextlib.contextmanager
-def deferred(first: Action = _nothing, *others: Action) -> Iterator[None]:
+def deferred(first: Action = _nothing, *others: Action) -> AbstractContextManager[None]:
     """For a block, put interrupts off to the next `check`, or to its end. Each that comes calls one
     of the actions, in the order given; one more than there are is taken where it meets the block.
 
     In another thread than the main one, these are those of its `Interruption`, if it has one. A
     program that handles interrupts in another way than Python does is left alone.
     """
+    actions = iter((first, *others))
     if (interruption := _own()) is not None:
-        with interruption.acting(iter((first, *others))):
-            yield
-        return
+        return interruption.acting(actions)
     earlier = signal.getsignal(signal.SIGINT)
     is_ours = earlier is signal.default_int_handler or isinstance(earlier, _Deferral)
     if not is_ours or not _is_main():
-        yield
-        return
-    deferral = _Deferral(earlier, iter((first, *others)))
-    signal.signal(signal.SIGINT, deferral)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, earlier)
-        if deferral.take():
+        return contextlib.nullcontext()
+    return _Deferred(_Deferral(earlier, actions))
+
+
+def allowed() -> AbstractContextManager[None]:
+    """For a part of a block in which interrupts are put off, take them where they come."""
+    deferral = _in_force()
+    return contextlib.nullcontext() if deferral is None else _Allowed(deferral)
+
+
+# These two are no generators: an interrupt can keep one from its end, and that comes then at some
+# other time, when it is collected.
+class _Deferred:
+    """Has a deferral handle interrupts for a block."""
+
+    def __init__(self, deferral: _Deferral) -> None:
+        self._deferral = deferral
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGINT, self._deferral)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._deferral.earlier)
+        if self._deferral.take():
             signal.raise_signal(signal.SIGINT)
 
 
-@contextlib.contextmanager
-def allowed() -> Iterator[None]:
-    """For a part of a block in which interrupts are put off, take them where they come."""
-    deferral = _in_force()
-    if deferral is None:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        if deferral.take():
+class _Allowed:
+    """Has Python handle interrupts for a block, and the deferral after it."""
+
+    def __init__(self, deferral: _Deferral) -> None:
+        self._deferral = deferral
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._deferral.take():
+            signal.signal(signal.SIGINT, self._deferral)
             raise KeyboardInterrupt
-        yield
-    finally:
-        signal.signal(signal.SIGINT, deferral)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._deferral)
 
 
 def check() -> None:
     """Raise `KeyboardInterrupt` if an interrupt was put off."""
-    deferral = _own() or _in_force()
-    if deferral is not None and deferral.take():
+    if is_interrupted():
         raise KeyboardInterrupt
+
+
+def is_interrupted() -> bool:
+    """Return whether an interrupt was put off, which is taken by that."""
+    deferral = _own() or _in_force()
+    return deferral is not None and deferral.take()
 
 
 def _own() -> Interruption | None:

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import UsageError
 from codebatch.model.records import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, SkippedFile
+from codebatch.runtime.interrupts import check
 from codebatch.snapshot.git.attributes import ATTRIBUTES_FILE, AttributeRules
 from codebatch.snapshot.git.conversion import (
     LARGEST_CONVERTED,
@@ -294,6 +295,7 @@ class TreeTaking:
         self.size += len(lines)
         self.files += files
         self.bytes += size
+        check()
         if self._progress is not None:
             self._progress(self.files, self.bytes)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from codebatch.model.clock import now_ns
 from codebatch.model.records import path_key
+from codebatch.runtime.interrupts import check
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.snapshot.file_status import (
@@ -153,6 +154,7 @@ class _Walking:
         count = total = 0
         folders = self._taking.tree.folders
         for entry in self._walk.entries():
+            check()
             try:
                 file = self._unread(entry) or writer.take(folders, entry, self._moment)
             except OSError as error:

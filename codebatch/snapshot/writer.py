@@ -19,6 +19,7 @@ from codebatch.display.displayed import Displayed
 from codebatch.model.clock import now
 from codebatch.model.digest import canonical_json, digest_bytes, short_id
 from codebatch.model.records import SkippedFile
+from codebatch.runtime.interrupts import deferred
 from codebatch.snapshot.descriptors import Folders
 from codebatch.snapshot.file_status import UNKNOWN, evidence_of
 from codebatch.snapshot.tree import SourceEntry, read_entry
@@ -159,9 +160,11 @@ def writing_snapshot(
     store: StoreDirectory, root: bytes, *, at_once: bool = False
 ) -> Iterator[SnapshotWriter]:
     """Open a writer for a block; all it wrote is durable at the end. With ``at_once``, objects are
-    secured one by one, so that none can be gone when the snapshot is saved.
+    secured one by one, so that none can be gone when the snapshot is saved. Interrupts are put off
+    to the next `check`: a lease that is not given up would last.
     """
     with (
+        deferred(),
         pinning(store.layout, "snapshot", at_once=at_once) as pins,
         store.group(durable=True, pins=pins) as group,
     ):

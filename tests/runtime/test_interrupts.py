@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
-from conftest import Interrupt, Note
+from conftest import TREE, Interrupt, Note, write_tree
 
+import codebatch
 from codebatch.batch.dispatch import run_suspects
 from codebatch.model.messages import Receipt, ShardCall
 from codebatch.runtime.interrupts import allowed, check, deferred
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
 SEED = os.environ.get("INTERRUPT_SEED", "20261126")
+LINES = int(os.environ.get("INTERRUPT_LINES", "60"))
+PACKAGE = Path(codebatch.__file__).parent
 
 # Runs calls that are refused at once, so that nearly all time goes by between the threads.
 RUNS = """
@@ -189,3 +197,70 @@ def test_other_threads_take_none(interrupt: Interrupt) -> None:
         thread.join()
         taken.append(interrupted(check))
     assert taken == [False, True]
+
+
+class Tracer:
+    """Interrupts this process at a line of the package, or of `contextlib`, by its number."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.lines = 0
+        self.where = ""
+        self._at = at
+
+    def __call__(self, frame: FrameType, _event: str, _argument: object) -> Any:
+        name = frame.f_code.co_filename
+        is_ours = name.startswith(str(PACKAGE)) or name == contextlib.__file__
+        return self._line if is_ours else None
+
+    def _line(self, frame: FrameType, event: str, _argument: object) -> Any:
+        if event in ("line", "return"):
+            self.lines += 1
+            if self.lines == self._at:
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                signal.raise_signal(signal.SIGINT)
+        return self._line
+
+    def trace(self, act: Callable[[], object]) -> BaseException | None:
+        """Do something with this at work; return what has interrupted it."""
+        sys.settrace(self)
+        try:
+            act()
+        except KeyboardInterrupt as error:
+            return error
+        finally:
+            sys.settrace(None)
+        return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+@pytest.mark.usefixtures("interrupt")  # which handles it as Python does
+def test_an_interrupt_at_any_line_leaves_nothing(
+    scheduler: str, tmp_path: Path, note: Note
+) -> None:
+    """No lease, no lock, nothing half: the process goes on, as the kernel of a notebook does."""
+    tree = write_tree(
+        tmp_path / "tree", {name: TREE[name] for name in ("pkg/cart.py", "README.md")}
+    )
+
+    def scan(name: str) -> Callable[[], object]:
+        place = tmp_path / name
+        return lambda: codebatch.scan(tree, place, pipeline="parse", scheduler=scheduler)
+
+    scan("first")()
+    counting = Tracer()
+    counting.trace(scan("traced"))
+    rng = random.Random(SEED)
+    raised = []  # with their tracebacks, which keep alive what they have met
+    for number in range(LINES):
+        tracer = Tracer(rng.randrange(1, counting.lines + 1))
+        raised.append(tracer.trace(scan(f"store-{number}")))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, tracer.where
+        store = codebatch.open_store(tmp_path / f"store-{number}", create=True)
+        assert not [*store.path.glob("leases/*")], tracer.where
+        assert store.verify(read_data=True).ok, tracer.where
+        store.gc(grace=0)
+        scan(f"store-{number}")()
+        assert store.find_batch().status()["status"] == "done", tracer.where
+    note(f"{scheduler}: interrupted at {LINES} of {counting.lines:,} lines, seed {SEED}")
+    assert any(raised)

@@ -28,6 +28,7 @@ from typing import cast
 
 from codebatch.model.digest import Document, compact, unseal
 from codebatch.model.errors import BatchRunningError, StoreError
+from codebatch.runtime.interrupts import deferred
 from codebatch.store.door import Door, Folder
 from codebatch.store.files import create_file, file_status, read_file, remove_file, write_file
 from codebatch.store.layout import SMALL_BYTES, Layout, is_name
@@ -89,20 +90,27 @@ class Lease:
 
 @contextlib.contextmanager
 def hold_lease(layout: Layout, purpose: str, batch_id: str | None = None) -> Iterator[Lease]:
-    """Hold a lease for a block."""
-    lease = _make(layout, purpose, batch_id, this_process())
+    """Hold a lease for a block.
+
+    The process may go on after an interrupt, as the kernel of a notebook does, and a lease that is
+    not given up would last as long: there is no moment in which one is made and not known here.
+    """
+    lease_id = _new_id()
     try:
+        with deferred():  # half of one would be left, too
+            lease = _make(layout, lease_id, purpose, batch_id, this_process())
         with keep_lease(layout, lease):
             yield lease
     finally:
-        drop_lease(layout, lease.lease_id)
+        with deferred():
+            drop_lease(layout, lease_id)
 
 
 def leave_lease(layout: Layout, purpose: str, batch_id: str, address: str) -> Lease:
     """Make a lease that lasts when this process ends, for the cluster at an address, whose workers
     keep it alive; it expires when none is at work for it any more.
     """
-    return _make(layout, purpose, batch_id, cluster_process(address))
+    return _make(layout, _new_id(), purpose, batch_id, cluster_process(address))
 
 
 def cluster_process(address: str) -> Process:
@@ -117,12 +125,15 @@ def keep_lease(layout: Layout, lease: Lease) -> Iterator[Lease]:
         _touch(layout, lease)  # it was perhaps left alone since the last work for it
     ended = threading.Event()
     thread = threading.Thread(target=_keep_alive, args=(layout, lease, ended), daemon=True)
-    thread.start()
     try:
+        with deferred():  # a thread that is not told to end makes the lease anew for ever
+            thread.start()
         yield lease
     finally:
-        ended.set()
-        thread.join()
+        with deferred():
+            ended.set()
+            if thread.ident is not None:
+                thread.join()
 
 
 def drop_lease(layout: Layout, lease_id: str) -> None:
@@ -271,8 +282,13 @@ def is_running(process: Process) -> bool:
     return _started(process.pid) in (None, process.started)
 
 
-def _make(layout: Layout, purpose: str, batch_id: str | None, process: Process) -> Lease:
-    lease_id = os.urandom(8).hex()
+def _new_id() -> str:
+    return os.urandom(8).hex()
+
+
+def _make(
+    layout: Layout, lease_id: str, purpose: str, batch_id: str | None, process: Process
+) -> Lease:
     # It counts from the moment in which others can see it.
     since = create_file(layout.door, layout.lease(lease_id)) or 0
     lease = Lease(lease_id, purpose, batch_id, since, since, process)

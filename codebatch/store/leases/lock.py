@@ -16,6 +16,7 @@ from typing import cast
 
 from codebatch.model.digest import compact, unseal
 from codebatch.model.errors import LockedError, StoreError
+from codebatch.runtime.interrupts import deferred
 from codebatch.store.files import file_status, read_file, remove_file, write_file
 from codebatch.store.layout import SMALL_BYTES, Layout
 from codebatch.store.leases.leases import Process, is_running, parse_process, this_process
@@ -51,7 +52,8 @@ def maintenance_lock(
             status = file_status(layout.door, layout.lock_holder)
             yield 0 if status is None else status.st_mtime_ns
         finally:
-            with contextlib.suppress(StoreError):  # it says nothing while the lock is free
+            # It says nothing while the lock is free.
+            with deferred(), contextlib.suppress(StoreError):
                 remove_file(layout.door, layout.lock_holder)
 
 
@@ -74,7 +76,7 @@ def _locking(layout: Layout, wait_seconds: float) -> Iterator[None]:
             time.sleep(_PAUSE_SECONDS)
         yield
     finally:
-        with reporting_write_errors(layout.root):
+        with deferred(), reporting_write_errors(layout.root):  # held as long as this is open
             os.close(descriptor)
 
 
