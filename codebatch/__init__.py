@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # ``python -m codebatch`` would look for `typing` in the 
 if TYPE_CHECKING:
     from codebatch.api import (
         Batch,
+        ScanResult,
         ScanUpdate,
         Snapshot,
         Store,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         try_vectors,
         watch,
     )
+    from codebatch.api.handle import RunHandle
     from codebatch.api.results import UnfinishedBatchWarning
     from codebatch.batch import RunInterrupted, RunReport
     from codebatch.config import Config, load_config
@@ -56,9 +58,11 @@ __all__ = [
     "Metric",
     "Patch",
     "Rule",
+    "RunHandle",
     "RunInterrupted",
     "RunProgress",
     "RunReport",
+    "ScanResult",
     "ScanUpdate",
     "Skip",
     "Snapshot",
@@ -101,6 +105,7 @@ _HOMES = {
     "Metric": "codebatch.tasks.records",
     "Patch": "codebatch.tasks.records",
     "Rule": "codebatch.tasks.rules",
+    "RunHandle": "codebatch.api.handle",
     "RunInterrupted": "codebatch.batch",
     "RunProgress": "codebatch.status.progress",
     "RunReport": "codebatch.batch",

@@ -25,7 +25,7 @@ from codebatch.api.batch import Batch
 from codebatch.api.given import IdLike, PathLike, named_path
 from codebatch.api.package import diagnose, try_vectors
 from codebatch.api.results import UnfinishedBatchWarning
-from codebatch.api.scanning import Scan, check_scan, open_watch, scan
+from codebatch.api.scanning import Scan, ScanResult, check_scan, open_watch, scan
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import (
     STORE_NAME,
@@ -44,6 +44,7 @@ __all__ = [
     "IdLike",
     "PathLike",
     "Scan",
+    "ScanResult",
     "ScanUpdate",
     "Snapshot",
     "Store",

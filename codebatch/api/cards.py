@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codebatch.display.card import Card, Counts, by_severity, state_bar, table_of
 from codebatch.display.words import counted, moment, revision, size
@@ -20,6 +21,9 @@ from codebatch.snapshot.resolve import newest_asked
 from codebatch.status.batch_status import BatchStatus, peek_batch_status
 from codebatch.store import Asking, Checkout, StoreDirectory
 from codebatch.store.inventory import files_below
+
+if TYPE_CHECKING:
+    from codebatch.batch import RunReport
 
 _MOST_LANGUAGES = 6
 _NEWEST = 5
@@ -87,6 +91,13 @@ def batch_card(store: StoreDirectory, batch_id: str) -> Card:
     }
     tables = [table_of(_task_rows(plan, found))]
     return Card("Batch", batch_id, found.status, facts, tables, notes=[*_notes(found)])
+
+
+def scan_card(store: StoreDirectory, report: RunReport) -> Card:
+    """Return the card of a scan: that of its batch, and what its run has come to."""
+    shown = batch_card(store, report.batch_id)
+    of_run = {"results": Counts(report.files), "seconds": report.seconds}
+    return replace(shown, title="Scan", facts={**(shown.facts or {}), **of_run})
 
 
 def _task_rows(plan: Plan, found: BatchStatus) -> list[Document]:

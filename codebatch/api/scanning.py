@@ -13,6 +13,7 @@ from codebatch.api.given import PathLike, text_of
 from codebatch.api.running import TaskLike, run_options
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, Store, open_store
+from codebatch.display.displayed import Displayed
 from codebatch.model.records import DONE
 from codebatch.runtime.lazy import lazy
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
@@ -20,16 +21,20 @@ from codebatch.store.layout import check_ref
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
+    from codebatch.api import cards
     from codebatch.batch import scheduler as schedulers
     from codebatch.config import Config
+    from codebatch.display.card import Card
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import plan
     from codebatch.plan.policy import Settings
+    from codebatch.query import records as queries
     from codebatch.remote import location as remotes
     from codebatch.snapshot import selection
     from codebatch.snapshot import watching as trees
     from codebatch.tasks.tools import catalogue
 else:
+    cards = lazy("codebatch.api.cards")
     catalogue = lazy("codebatch.tasks.tools.catalogue")
     definitions = lazy("codebatch.plan.pipeline")
     plan = lazy("codebatch.plan.plan")
@@ -49,6 +54,37 @@ class Scan(NamedTuple):
     take: Callable[[Collection[bytes]], Snapshot]
     run: Callable[[Snapshot], tuple[Batch, batches.RunReport]]
     watch: Callable[[], trees.TreeWatch]
+
+
+class _Pair(NamedTuple):
+    batch: Batch
+    report: batches.RunReport
+
+
+class ScanResult(Displayed, _Pair):
+    """What `scan` has made: a pair of the ``batch`` and the ``report`` on its run, and what is at
+    hand by them.
+    """
+
+    __slots__ = ()
+
+    @property
+    def store(self) -> Store:
+        """The store that all of it is in."""
+        return Store(self.batch.directory)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot of the tree."""
+        return Snapshot(self.batch.directory, self.report.snapshot_id)
+
+    @property
+    def findings(self) -> queries.Records:
+        """The findings, by path."""
+        return self.batch.sorted_records(kind="diagnostic")
+
+    def _card(self) -> Card:
+        return cards.scan_card(self.batch.directory, self.report)
 
 
 def check_scan(  # noqa: PLR0913 - as of `scan`
@@ -135,10 +171,11 @@ def scan(  # noqa: PLR0913 - the options of the command
     memo: PathLike | None = None,
     progress: bars.RunShown = None,
     on_notice: Callable[[str], None] | None = None,
-) -> tuple[Batch, batches.RunReport]:
+) -> ScanResult:
     """Snapshot a directory, or several directories and files, plan a pipeline over it and run it:
     everything in one go. Where there is no store yet, one is made. The batch gets the ``name`` once
-    it is done.
+    it is done. What is returned is a pair, ``batch, report = codebatch.scan("src")``, which has a
+    ``store``, a ``snapshot`` and ``findings``, too.
 
     What is taken is said as for `Store.snapshot` (``include``, ``exclude``, ``ignore``,
     ``max_file_bytes``, ``rev``, ``staged``), what is done with it as for `Store.batch`
@@ -176,7 +213,7 @@ def scan(  # noqa: PLR0913 - the options of the command
         progress=progress,
         on_notice=on_notice,
     )
-    return prepared.run(prepared.take(()))
+    return ScanResult(*prepared.run(prepared.take(())))
 
 
 def prepare_scan(  # noqa: PLR0913 - as of `scan`

@@ -80,7 +80,7 @@ def run_batch(store: StoreDirectory, batch_id: str, options: RunOptions) -> RunR
         except KeyboardInterrupt:
             interrupted = True
         report = run.finish(began, interrupted=interrupted)
-        if interrupted or is_interrupted():
+        if is_interrupted() or interrupted:  # it may have come twice
             raise RunInterrupted(report)
         with allowed():
             return run.shared.publish(report)
