@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MOST_LANGUAGES = 6
 _NEWEST = 5
 _MOST_ASKED = 500  # batches, whose documents are read to know which was asked for last
-_MOST_MEASURED = 2_000  # files, whose sizes are added up
+_MOST_MEASURED = 1_000  # files, whose sizes are added up
 _MOST_ERRORS = 3
 
 

@@ -4,20 +4,20 @@ small shards. Nothing else is read.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 
 from codebatch.display.card import Card, table_of
-from codebatch.model.records import DONE, Plan, Record
+from codebatch.model.records import DONE, Plan, Record, ShardState
 from codebatch.query.columns import Column
 from codebatch.query.filters import RecordFilter
-from codebatch.query.records import NO_FILTER, finished_shards, iter_records
+from codebatch.query.records import NO_FILTER, iter_records
 from codebatch.status.batch_status import BatchStatus, peek_batch_status
 from codebatch.store import StoreDirectory
 
 _MOST_ROWS = 5
-_MOST_SHARDS, _MOST_BYTES = 16, 2**20
+_MOST_SHARDS, _MOST_BYTES = 32, 2**20
 _MOST_COLUMNS = 9
 # Of no use to a reader, or the same in many records.
 _HIDDEN = frozenset({"task_id", "shard_id", "object", "fingerprint", "chunked", "id"})
@@ -44,10 +44,9 @@ def records_card(
     if status is None:
         return Card("Records of", batch_id, facts=facts)
     number = _number(status, filters, task_id)
-    chosen = set(_few_shards(status, filters, task_id))
-    part = _part_of(status, chosen)
+    part = _small_part(store, status, filters, task_id)
     rows = list(islice(iter_records(store, part, filters, task_id), _MOST_ROWS))
-    if len(rows) < _MOST_ROWS and len(chosen) == len([*finished_shards(status, filters, task_id)]):
+    if len(rows) < _MOST_ROWS and len([*part.present()]) == len(plan.tasks) * len(plan.shards):
         number = len(rows)
     facts["records"] = number
     shown = _columns(rows, names, with_kind=filters.kinds is None or len(filters.kinds) > 1)
@@ -87,24 +86,24 @@ def _sum_of(numbers: Mapping[str, int], words: str) -> int:
     return sum(numbers.get(word.strip(), 0) for word in words.split(","))
 
 
-def _part_of(status: BatchStatus, chosen: Container[tuple[str, str]]) -> BatchStatus:
-    """Return the batch as if it had no more than these states of a task and a shard."""
-    states = {
-        task: {one: state if (task, one) in chosen else None for one, state in of_task.items()}
-        for task, of_task in status.states.items()
-    }
-    return BatchStatus(status.batch_id, status.plan, states)
-
-
-def _few_shards(
-    status: BatchStatus, filters: RecordFilter, task_id: str | None
-) -> Iterator[tuple[str, str]]:
-    """Yield a few small shards that may match, by task and shard."""
+def _small_part(
+    store: StoreDirectory, status: BatchStatus, filters: RecordFilter, task_id: str | None
+) -> BatchStatus:
+    """Return the batch as if it had no more than a few small shards: some of each task, of which
+    those that may match are small.
+    """
     room = _MOST_BYTES
-    for task, shard, state in islice(finished_shards(status, filters, task_id), _MOST_SHARDS):
-        if state.size <= room:
-            room -= state.size
-            yield task, shard
+    states: dict[str, dict[str, ShardState | None]] = {}
+    for task in status.plan.tasks:
+        of_task = states.setdefault(task.id, {})
+        for shard in status.plan.shards[:_MOST_SHARDS]:
+            state = store.shards.load_state(status.batch_id, task.id, shard.shard_id)
+            if state is not None and task_id in (None, task.id) and filters.may_match(state):
+                room -= state.size
+                if room < 0:
+                    return BatchStatus(status.batch_id, status.plan, states)
+            of_task[shard.shard_id] = state
+    return BatchStatus(status.batch_id, status.plan, states)
 
 
 def _columns(rows: Sequence[Record], names: Sequence[str], *, with_kind: bool) -> list[str]:

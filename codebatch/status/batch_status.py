@@ -16,7 +16,7 @@ from codebatch.model.result_tree import result_digest
 from codebatch.status.totals import TaskTotals, Totals, keep_totals, load_totals
 from codebatch.store import StoreDirectory
 
-_MOST_READ, _MOST_LOOKED_AT = 1_024, 16_384  # about a quarter of a second each
+_MOST_READ, _MOST_LOOKED_AT = 1_024, 8_192  # about a quarter of a second each
 
 States = Mapping[str, Mapping[str, "ShardState | None"]]
 
