@@ -7,14 +7,12 @@ is reused, by a later walk as well as by one that goes on after it was killed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from codebatch.api.batch import Batch
 from codebatch.api.given import PathLike
-from codebatch.api.running import TaskLike, run_options
-from codebatch.batch import run_batch, run_chain
+from codebatch.api.walk import OnStep, Walk
 from codebatch.compare.blame import counterpart, find_finding
 from codebatch.compare.compare import compare_batches
 from codebatch.compare.diff import improvements, regressions
@@ -22,21 +20,16 @@ from codebatch.compare.trend import Measuring, Number, parse_measure
 from codebatch.display.displayed import Displayed, card
 from codebatch.model.clock import moment_at
 from codebatch.model.digest import Document
-from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE, SEVERITIES, Counts, Record
 from codebatch.query.filters import RecordFilter
-from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.snapshot.git.ancestry import CommitInfo
 from codebatch.snapshot.git.history import History as Repository
 from codebatch.snapshot.git.history import open_history
 from codebatch.snapshot.revisions import Chosen, check_chosen, choose, ends_of, tags_by_commit
-from codebatch.status.batch_status import BatchStatus
+from codebatch.status.batch_status import BatchStatus, load_batch_status
 
 if TYPE_CHECKING:
-    from codebatch.api.store import PipelineLike, Store
-    from codebatch.plan.policy import Settings
-
-OnStep = Callable[[str, int, int], None]
+    from codebatch.api.store import Store
 
 SHORT = 10
 # How a search for a finding has ended: at the commit that brought it, or at the oldest there is.
@@ -223,18 +216,18 @@ def history(  # noqa: PLR0913 - which revisions, and what of them
     chosen = Chosen(revs, every, tags, first_parent)
     check_chosen(chosen)
     measuring = Measuring(store.directory, [parse_measure(text) for text in metrics])
-    walk = _Walk(store, root, **options)
+    walk = Walk(store, root, **options)
     with open_history(os.fsencode(root)) as repository:
         commits, names = choose(repository, chosen), tags_by_commit(repository)
         batches = []
         for number, commit in enumerate(commits, 1):
-            batches.append(walk.batch(commit))
+            batches.append(walk.batch(repository, commit))
             progress("plan", number, len(commits))
-    walk.run(batches, progress)
+    totals = walk.run(batches, progress)
     found: list[Revision] = []
     before: BatchStatus | None = None
     for commit, batch in zip(commits, batches, strict=True):
-        status = batch.load_status()
+        status = load_batch_status(store.directory, batch.id, totals=totals.get(batch.id))
         made = _revision(commit, names.get(commit.hash, ()), status)
         made = replace(made, metrics=measuring.values(status))
         if changes and before is not None and {before.status, status.status} == {DONE}:
@@ -254,75 +247,19 @@ def blame(
     From the newest, first parents are looked at until one is without it. Where a merge brought it,
     the search goes on in what was merged. Batches are made and run as `history` does.
     """
-    walk = _Walk(store, root, **options)
+    walk = Walk(store, root, **options)
     with open_history(os.fsencode(root)) as repository:
         old, new = ends_of(repository, revs)
         inside = None if old is None else set(repository.between(old, new))
         newest = repository.commit_info(new)
-        batch = walk.batch(newest)
+        batch = walk.batch(repository, newest)
         found = find_finding(store.directory, walk.done(batch), finding)
         search = _Search(walk, repository, inside, newest, found)
         while (how := search.step()) is None:
             pass
-        walk.batch(newest)  # asked for last, so that it stays the latest
+        walk.batch(repository, newest)  # asked for last, so that it stays the latest
     at = search.status.batch_id, search.origin, search.merge, walk.revisions
     return Blame(found, newest, how, search.commit, *at)
-
-
-class _Walk:
-    """Makes and runs the batches of revisions. State: ``revisions`` counts those that were done."""
-
-    def __init__(  # noqa: PLR0913 - the options of a scan
-        self,
-        store: Store,
-        root: PathLike,
-        *,
-        pipeline: PipelineLike | None = None,
-        tasks: Sequence[TaskLike] = (),
-        settings: Settings | None = None,
-        shards: int | None = None,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        ignore: bool = True,
-        max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
-        **run: Any,
-    ) -> None:
-        self.store = store
-        self.revisions = 0
-        self._root = root
-        self._plan: dict[str, Any] = {"tasks": tasks, "settings": settings, "shards": shards}
-        self._plan["pipeline"] = pipeline
-        self._files: dict[str, Any] = {"include": include, "exclude": exclude, "ignore": ignore}
-        self._files["max_file_bytes"] = max_file_bytes
-        self._options = run_options(**run)
-
-    def batch(self, commit: CommitInfo) -> Batch:
-        """Return the batch of a revision, made if need be."""
-        snapshot = self.store.snapshot(self._root, rev=commit.hash, **self._files)
-        return self.store.batch(snapshot, **self._plan)
-
-    def run(self, batches: Sequence[Batch], progress: OnStep) -> None:
-        """Run batches, each near to the one before."""
-        total = len({batch.id for batch in batches})
-        done: list[str] = []
-
-        def on_done(batch_id: str) -> None:
-            done.append(batch_id)
-            progress("run", len(done), total)
-
-        run_chain(self.store.directory, [one.id for one in batches], self._options, on_done)
-
-    def done(self, batch: Batch, near: Sequence[str] = ()) -> BatchStatus:
-        """Return the states of a batch, which is run; `BatchUnfinishedError` where it fails."""
-        run_batch(self.store.directory, batch.id, replace(self._options, near=tuple(near)))
-        self.revisions += 1
-        status = batch.load_status()
-        if status.status != DONE:
-            raise BatchUnfinishedError(
-                f"{batch.id} is {status.status}: what it would find is not known",
-                hints=[f"see why: codebatch resume --batch {batch.id}"],
-            )
-        return status
 
 
 class _Search:
@@ -332,7 +269,7 @@ class _Search:
 
     def __init__(
         self,
-        walk: _Walk,
+        walk: Walk,
         repository: Repository,
         inside: Container[str] | None,
         commit: CommitInfo,
@@ -342,7 +279,7 @@ class _Search:
         self._repository = repository
         self._inside = inside
         self.commit = commit
-        self.status = walk.batch(commit).load_status()
+        self.status = walk.batch(repository, commit).load_status()
         self.origin = finding
         self.merge: CommitInfo | None = None
 
@@ -354,7 +291,8 @@ class _Search:
             return CUT
         for number, parent in enumerate(self.commit.parents):
             commit = self._repository.commit_info(parent)
-            status = self._walk.done(self._walk.batch(commit), [self.status.batch_id])
+            batch = self._walk.batch(self._repository, commit)
+            status = self._walk.done(batch, [self.status.batch_id])
             origin = counterpart(self._walk.store.directory, status, self.status, self.origin)
             if origin is None:
                 continue

@@ -25,6 +25,7 @@ from codebatch.model.errors import CodeBatchError
 from codebatch.model.limits import Limits
 from codebatch.model.records import DONE
 from codebatch.shard.run import opened_store
+from codebatch.status.totals import Totals, totals_document, totals_from
 from codebatch.store import StoreDirectory
 
 _SPANS_PER_WORKER = 4
@@ -32,15 +33,17 @@ _LEAST_SPAN = 6  # shorter ones are over before another process has begun
 
 _verified: dict[str, States] = {}  # of the batch that a child process has run last
 
-OnDone = Callable[[str], None]
+OnDone = Callable[[str, "Totals | None"], None]
 Link = tuple[str, str]  # a batch, and the one after it that is to be run
+Done = tuple[str, Totals]
 
 
 def run_chain(
     store: StoreDirectory, batch_ids: Sequence[str], options: RunOptions, on_done: OnDone
 ) -> None:
     """Run batches, each near to the one before; ``on_done`` is called with each that is done or has
-    failed, in whatever order that is. An interrupt ends it; what is done stays.
+    failed, in whatever order that is, and the totals of its states. An interrupt ends it; what is
+    done stays.
     """
     ids = list(dict.fromkeys(batch_ids))
     options = replace(options, verified={})
@@ -50,9 +53,9 @@ def run_chain(
         _run(store, batch_id, before, options, on_done)
     left = {batch_id for span in spans for batch_id in span[1:]}
     if len(spans) > 1:
-        for batch_id in _run_spans(store, [list(pairwise(span)) for span in spans], options):
+        for batch_id, totals in _run_spans(store, [list(pairwise(one)) for one in spans], options):
             left.discard(batch_id)
-            on_done(batch_id)
+            on_done(batch_id, totals)
     for before, batch_id in pairwise(ids):
         if batch_id in left:
             _run(store, batch_id, before, options, on_done)
@@ -61,20 +64,20 @@ def run_chain(
 def run_link(
     root: str, store_id: str, link: Link, limits: Sequence[Any], memo: str | None
 ) -> Mapping[str, Any]:
-    """Run a batch in a child process, and return its status."""
+    """Run a batch in a child process, and return its status and totals."""
     before, batch_id = link
     options = RunOptions(
         AUTO, 1, near=(before,), verified=_verified, limits=Limits(*limits), memo=memo
     )
-    return {"status": run_batch(opened_store(root, store_id), batch_id, options).status}
+    report = run_batch(opened_store(root, store_id), batch_id, options)
+    return {"status": report.status, "totals": report.totals and totals_document(report.totals)}
 
 
 def _run(
     store: StoreDirectory, batch_id: str, before: str | None, options: RunOptions, on_done: OnDone
 ) -> None:
     near = options.near if before is None else (before,)
-    run_batch(store, batch_id, replace(options, near=near))
-    on_done(batch_id)
+    on_done(batch_id, run_batch(store, batch_id, replace(options, near=near)).totals)
 
 
 def _workers(options: RunOptions) -> int:
@@ -96,16 +99,16 @@ def _spans(ids: Sequence[str], workers: int) -> list[Sequence[str]]:
 
 def _run_spans(
     store: StoreDirectory, spans: Iterable[Sequence[Link]], options: RunOptions
-) -> Iterator[str]:
-    """Run spans in child processes; yield each batch that is done. A span whose child ends, or
-    cannot finish a batch, is left from there on.
+) -> Iterator[Done]:
+    """Run spans in child processes; yield each batch that is done, and its totals. A span whose
+    child ends, or cannot finish a batch, is left from there on.
     """
     from codebatch.processes.pool import ChildEndedError, Children  # noqa: PLC0415
 
     links = [span for span in spans if span]
     first = store.batches.load_plan(links[0][0][0])
     children = Children(code_of(first.tasks))
-    ended: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
     root = str(store.root.resolve())
     function = (__name__, run_link.__name__)
 
@@ -115,9 +118,10 @@ def _run_spans(
                 for link in span:
                     arguments = [root, store.store_id, link, options.limits, options.memo]
                     child.send({"call": function, "with": arguments, "limits": options.limits})
-                    if child.receive().get("status") != DONE:
+                    answer = child.receive()
+                    if answer.get("status") != DONE:
                         break
-                    ended.put(link[1])
+                    ended.put((link[1], totals_from(answer["totals"])))
         except (ChildEndedError, CodeBatchError, OSError):
             return  # this process runs the rest, and says what is wrong if that does not go
         finally:
@@ -129,11 +133,11 @@ def _run_spans(
             pool.submit(run, span)
         at_work = len(links)
         while at_work:
-            batch_id = ended.get()
-            if batch_id is None:
+            done = ended.get()
+            if done is None:
                 at_work -= 1
             else:
-                yield batch_id
+                yield done
     finally:
         children.close()
         pool.shutdown(cancel_futures=True)

@@ -17,6 +17,7 @@ from codebatch.model.errors import (
 from codebatch.model.messages import Receipt
 from codebatch.model.records import DONE, FAILED, INTERRUPTED, path_key
 from codebatch.status.batch_status import BatchStatus
+from codebatch.status.totals import Totals
 from codebatch.store import StoreDirectory
 from codebatch.tasks.rules import QUARANTINED
 
@@ -27,7 +28,8 @@ class RunReport(Displayed):
     file, and those that are quarantined once more; ``quarantined`` names them with task and code.
     ``seconds`` is wall time. ``cluster`` is what was used of one. ``nodes`` counts the values in
     the trees of batch tasks, which are no files. ``memo`` says what was read from a remote and what
-    was written to it: packs, results and bytes of each; None where nothing was.
+    was written to it: packs, results and bytes of each; None where nothing was. ``totals`` are
+    those of the states of the batch.
     """
 
     batch_id: str
@@ -43,6 +45,7 @@ class RunReport(Displayed):
     nodes: Mapping[str, int] = field(default_factory=dict)
     file_count: int = 0
     memo: Mapping[str, Mapping[str, int]] | None = None
+    totals: Totals | None = field(default=None, repr=False, compare=False)
 
     def _card(self) -> card.Card:
         """Return what is shown: how far it came, what was computed, and what went wrong."""
@@ -148,6 +151,7 @@ def report_run(  # noqa: PLR0913 - all that a report says
         cluster=cluster,
         nodes=nodes,
         file_count=batch_status.plan.files,
+        totals=batch_status.totals,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -74,12 +75,14 @@ def take_tree(  # noqa: PLR0913 - the options of a snapshot
     max_file_bytes: int | None = DEFAULT_MAX_FILE_BYTES,
     use_cache: bool = True,
     progress: Progress | None = None,
+    opened: History | None = None,
 ) -> SnapshotResult:
     """Snapshot a selection of what a tree has at the place of ``root``: of the repository in or
-    above it, which may be a bare one. The arguments are those of `take_snapshot`.
+    above it, which may be a bare one, and may be ``opened`` already: what it has unpacked, another
+    revision needs again. The other arguments are those of `take_snapshot`.
     """
     here = os.path.realpath(os.fsencode(root))
-    with open_history(here) as history:
+    with nullcontext(opened) if opened is not None else open_history(here) as history:
         source = source_of(history)
         options = TreeOptions(_prefix(history, here), selection, ignore, max_file_bytes)
         one = _OneTaking(store, history, source, options, use_cache=use_cache, progress=progress)

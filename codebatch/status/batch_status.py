@@ -130,11 +130,17 @@ class BatchStatus:
 
 
 def load_batch_status(
-    store: StoreDirectory, batch_id: str, *, verify: bool = False, listed: bool = True
+    store: StoreDirectory,
+    batch_id: str,
+    *,
+    verify: bool = False,
+    listed: bool = True,
+    totals: Totals | None = None,
 ) -> BatchStatus:
     """The states of a batch; with ``verify``, outputs must match their digests to count.
 
-    With ``listed`` false, it need not be in the list: its document may be lost.
+    With ``listed`` false, it need not be in the list: its document may be lost. ``totals`` are
+    those of its states, where a run has just told them.
     """
     plan = store.batches.load_plan(batch_id)
     whole = verify and store.batches.is_unfinished(batch_id)
@@ -160,7 +166,7 @@ def load_batch_status(
 
     if verify:
         return BatchStatus(batch_id, plan, read())
-    totals = load_totals(store, batch_id, plan)
+    totals = totals or load_totals(store, batch_id, plan)
     if totals is not None:
         return BatchStatus(batch_id, plan, read, totals)
     return BatchStatus(batch_id, plan, partial(keep_totals, store, batch_id, plan, read_and_total))

@@ -60,7 +60,7 @@ def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | No
         document = json.loads(read_file(store.layout.door, path, DOCUMENT_BYTES) or b"")
         if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan)[0]:
             return None
-        return _parsed(document)
+        return totals_from(document)
     except (StoreError, ValueError, KeyError, TypeError, InvalidIdError, RecursionError):
         return None
 
@@ -82,7 +82,8 @@ def keep_totals(
         made.append(other)
         if newest >= tick or totals.shards["pending"]:
             raise _UnsettledError
-        index.write(json.dumps(_document(stamp, totals)).encode() + b"\n")
+        document = {"layout": _LAYOUT, "stamp": stamp, **totals_document(totals)}
+        index.write(json.dumps(document).encode() + b"\n")
     return made[0] if made else make()[0]
 
 
@@ -116,10 +117,9 @@ def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> tuple[str, int]:
     return digest_bytes(repr(looks).encode()), newest
 
 
-def _document(stamp: str, totals: Totals) -> dict[str, object]:
+def totals_document(totals: Totals) -> dict[str, object]:
+    """Return totals as plain values."""
     return {
-        "layout": _LAYOUT,
-        "stamp": stamp,
         "tasks": {
             task_id: {
                 "shards": dict(task.shards),
@@ -134,7 +134,8 @@ def _document(stamp: str, totals: Totals) -> dict[str, object]:
     }
 
 
-def _parsed(document: Mapping[str, Any]) -> Totals:
+def totals_from(document: Mapping[str, Any]) -> Totals:
+    """Return the totals that `totals_document` has made plain."""
     tasks = {
         task_id: TaskTotals(task["shards"], Counts.from_document(task["counts"]), task["size"])
         for task_id, task in document["tasks"].items()

@@ -21,6 +21,7 @@ from codebatch.store.layout import DOCUMENT_BYTES, INDEX_BYTES, SMALL_BYTES, Lay
 from codebatch.store.write_group import (
     WriteGroup,
     discard,
+    put_file,
     reporting_read_errors,
     reporting_write_errors,
     temporary_name,
@@ -62,33 +63,45 @@ def has_bytes(door: Door, path: Path, data: bytes) -> bool:
         return False
 
 
-def write_file(door: Door, path: Path, data: bytes, *, durable: bool, make: bool = True) -> None:
+def write_file(
+    door: Door, path: StorePath, data: bytes, *, durable: bool, make: bool = True
+) -> None:
     """Put one file into place atomically; with ``durable``, it survives a power cut. Its folder is
     made where ``make`` says so and it is not there.
     """
-    with WriteGroup(door, durable=durable) as group:
-        group.add(path, data, make=make)
+    if durable:
+        with WriteGroup(door, durable=True) as group:
+            group.add(path, data, make=make)
+        return
+    parent, name = os.path.split(path)
+    with reporting_write_errors(Path(door.root)), door.folder(parent, make=make) as folder:
+        put_file(folder, name, data)
 
 
-def link_file(door: Door, source: Path, target: Path) -> None:
+def link_file(door: Door, source: StorePath, target: StorePath) -> None:
     """Make ``target`` the same file as ``source``, atomically; a copy where that cannot be."""
-    temporary = temporary_name()
-    with reporting_write_errors(target.parent), door.folder(target.parent, make=True) as folder:
+    (above, name), (parent, last) = os.path.split(source), os.path.split(target)
+    with reporting_write_errors(Path(parent)), door.folder(parent, make=True) as folder:
+        temporary = ""
         try:
-            with door.folder(source.parent) as there:
-                os.close(there.open(source.name))  # of a link, the link itself would be linked
-                there.link(source.name, temporary, folder)
+            with door.folder(above) as there:
+                os.close(there.open(name))  # of a link, the link itself would be linked
+                try:
+                    there.link(name, last, folder)
+                except FileExistsError:
+                    there.link(name, temporary := temporary_name(), folder)
         except OSError:  # another file system, no hard links, or too many of them
             _copy_file(door, source, target)
             return
-        try:
-            folder.rename(temporary, target.name)
-        finally:
-            # Renaming a file to another name of its own changes nothing.
-            discard(folder, temporary)
+        if temporary:
+            try:
+                folder.rename(temporary, last)
+            finally:
+                # Renaming a file to another name of its own changes nothing.
+                discard(folder, temporary)
 
 
-def _copy_file(door: Door, source: Path, target: Path) -> None:
+def _copy_file(door: Door, source: StorePath, target: StorePath) -> None:
     data = read_file(door, source, INDEX_BYTES)
     if data is None:
         raise StoreReadError(f"cannot read {source}: it is gone")

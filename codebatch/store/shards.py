@@ -112,16 +112,20 @@ class Shards:
 
     def save_outputs(self, batch_id: str, task_id: str, shard_id: str, data: bytes) -> None:
         """Put the records of a shard into place."""
-        path = self._layout.outputs(batch_id, task_id, shard_id)
+        path = f"{self._layout.shard(batch_id, task_id, shard_id)}/{OUTPUTS}"
         write_file(self._door, path, data, durable=False)
 
     def link_outputs(self, source: tuple[str, str, str], target: tuple[str, str, str]) -> None:
         """Give one (batch, task, shard) the outputs of another as the same file, or a copy."""
-        link_file(self._door, self._layout.outputs(*source), self._layout.outputs(*target))
+        link_file(
+            self._door,
+            f"{self._layout.shard(*source)}/{OUTPUTS}",
+            f"{self._layout.shard(*target)}/{OUTPUTS}",
+        )
 
     def save_state(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> None:
         """Put the state of a shard into place; call it after `save_outputs`."""
-        path = self._layout.state(batch_id, task_id, shard_id)
+        path = f"{self._layout.shard(batch_id, task_id, shard_id)}/{STATE}"
         write_file(self._door, path, compact(state.as_document()), durable=False)
 
     def drop_state(self, batch_id: str, task_id: str, shard_id: str) -> None:

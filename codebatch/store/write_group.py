@@ -1,10 +1,10 @@
 """Writing below a store: the only code that makes files there, or syncs.
 
 A file comes into being under a unique temporary name in its own folder, an object in the folder
-of all objects, and is renamed into place, so that a reader sees all of it or nothing. A
-`WriteGroup` writes many files and pays for durability once: all data reaches the disk before the
-first rename, all renames before it ends. Temporary names start with ``.tmp-``; readers never look
-at them.
+of all objects, and is renamed into place, so that a reader sees all of it or nothing. `put_file`
+does that with one. A `WriteGroup` writes many files and pays for durability once: all data reaches
+the disk before the first rename, all renames before it ends. Temporary names start with ``.tmp-``;
+readers never look at them.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class WriteGroup:
         with reporting_write_errors(self._root):
             return self._kept.find(place)
 
-    def add(self, path: str | Path, data: bytes, mode: int = 0o644, *, make: bool = True) -> None:
+    def add(self, path: StorePath, data: bytes, mode: int = 0o644, *, make: bool = True) -> None:
         """Write ``data`` under a temporary name beside ``path``, in a folder that is made where
         ``make`` says so.
         """
@@ -313,6 +313,21 @@ def _replace(source: Folder, temporary: str, target: Folder, name: str) -> None:
         # What stands there is none of ours: it steps aside, under a name that readers ignore.
         target.rename(name, temporary_name())
         source.rename(temporary, name, target)
+
+
+def put_file(folder: Folder, name: str, data: bytes) -> None:
+    """Write a file in a folder under a temporary name, and rename it into place."""
+    temporary = temporary_name()
+    descriptor = folder.create(temporary)
+    try:
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        _replace(folder, temporary, folder, name)
+    except BaseException:
+        discard(folder, temporary)
+        raise
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -19,6 +19,8 @@ from codebatch.model.errors import (
     RevisionNotFoundError,
     UsageError,
 )
+from codebatch.snapshot import take_tree
+from codebatch.status import batch_status
 
 KEPT = "import json\n\n\ndef kept(a, b):\n    if a and b:\n        return json\n    return None\n"
 USED = "import os\nimport re\n\n\ndef use():\n    return os, re\n"
@@ -129,6 +131,19 @@ def test_a_folder_of_the_repository_and_a_selection(
     assert [one.files for one in inside] == [2]
     selected = walk(store, repository, revs="4..5", include=["other.py"])
     assert [one.files for one in selected] == [1]
+
+
+def test_neither_the_repository_nor_states_are_read_again(
+    repository: Repository, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = walk(store, repository, every=1)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(take_tree, "open_history", refuse)
+    monkeypatch.setattr(batch_status, "keep_totals", refuse)
+    assert walk(store, repository, every=1) == expected
 
 
 def test_a_walk_in_several_processes_comes_to_the_same(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def test_what_is_written(door: Door) -> None:
     assert (root / "other/lines").stat().st_nlink == 2
     with pytest.raises(CodeBatchError):
         append_line(door, root / "other/lines", b"elsewhere as well")
+    link_file(door, root / "new/folder/file", root / "other/lines")
+    assert (root / "other/lines").read_bytes() == b"data"
+    assert os.listdir(root / "other") == ["lines"]
     remove_file(door, root / "new/lines")
     remove_file(door, root / "new/lines")
     remove_tree(door, root / "new")
