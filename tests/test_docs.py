@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -33,6 +33,7 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), ROOT / "dep
 COMMANDS_PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 QUICK_START = "## Quick start"
 README_LINES = 250
+SLOW_PAGES = frozenset("findings pipelines reuse steps store tasks tools transforming".split())
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARIABLE = (
@@ -58,8 +59,13 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def having(language: str) -> list[Path]:
-    return [page for page in PAGES if blocks(page.read_text(encoding="utf-8"), language)]
+def having(language: str) -> list[Any]:
+    """The pages with blocks of a language, those whose commands take long marked as slow."""
+    return [
+        pytest.param(page, marks=pytest.mark.slow) if page.stem in SLOW_PAGES else page
+        for page in PAGES
+        if blocks(page.read_text(encoding="utf-8"), language)
+    ]
 
 
 def commands(block: str) -> Iterator[Command]:

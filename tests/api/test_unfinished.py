@@ -125,7 +125,7 @@ def test_an_interrupted_run_raises_with_its_report(
     assert batch.run("threads").status == "done"
 
 
-@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+@pytest.mark.parametrize("scheduler", ["sync", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_loop_over_batches_ends_at_an_interrupt(
     scheduler: str, library: Path, store: codebatch.Store
 ) -> None:

@@ -68,7 +68,7 @@ def test_an_error_that_stdout_does_not_take_is_said_on_stderr(
 
 @full_device
 @pytest.mark.parametrize("broken", ["2>/dev/full", "2>&-", "2>&- <&-"])
-@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+@pytest.mark.parametrize("scheduler", ["sync", pytest.param("processes", marks=pytest.mark.slow)])
 def test_messages_that_are_not_taken_stop_nothing(
     broken: str, scheduler: str, tmp_path: Path
 ) -> None:

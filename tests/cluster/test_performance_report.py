@@ -236,6 +236,7 @@ def test_a_file_that_cannot_be_written_is_an_error_before_work(
 HIDING = "import sys\nsys.modules['bokeh'] = None\n"
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_bokeh(
     batch: codebatch.Batch, tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:

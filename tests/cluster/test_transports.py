@@ -252,6 +252,7 @@ def test_fatal_files_are_quarantined(
 # -- what is sent --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_report_says_what_was_sent_and_to_whom(
     cluster: Cluster, batch: codebatch.Batch, cli: Callable[..., Any]
 ) -> None:
@@ -288,6 +289,7 @@ def test_contents_that_no_task_reads_stay_here(client: Any, tmp_path: Path) -> N
     assert sent(report) < 50_000
 
 
+@pytest.mark.slow
 def test_large_shards_are_sent_in_parts(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

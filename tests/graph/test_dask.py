@@ -60,6 +60,7 @@ print(sorted(batch.__dask_keys__()), batch.__dask_tokenize__())
 """
 
 
+@pytest.mark.slow
 def test_keys_are_equal_in_every_interpreter(batch: codebatch.Batch) -> None:
     said = {
         subprocess.run(
@@ -139,7 +140,7 @@ def test_computing_twice_computes_once(batch: codebatch.Batch) -> None:
     [
         ("status --json", 0),
         ("status --batch none --json", 4),
-        ("api --json", 0),
+        pytest.param("api --json", 0, marks=pytest.mark.slow),
         ("run --scheduler nowhere --json", 2),
     ],
 )
@@ -162,6 +163,7 @@ def test_dask_codebatch_is_codebatch(
 # -- on a cluster --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_command_line_on_a_cluster_by_address_and_by_file(
     cluster: Cluster, scanned: Scanned, tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
@@ -175,7 +177,9 @@ def test_command_line_on_a_cluster_by_address_and_by_file(
         assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["CODEBATCH_SCHEDULER", "DASK_SCHEDULER_ADDRESS"])
+@pytest.mark.parametrize(
+    "name", ["CODEBATCH_SCHEDULER", pytest.param("DASK_SCHEDULER_ADDRESS", marks=pytest.mark.slow)]
+)
 def test_cluster_named_by_the_environment(
     name: str, cluster: Cluster, batch: codebatch.Batch, cli: Callable[..., Outcome]
 ) -> None:

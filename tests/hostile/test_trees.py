@@ -85,7 +85,10 @@ def reasons(batch: codebatch.Batch, name: str) -> set[object]:
 # -- one file -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["one.py", "one.js", "one.txt", "one"])
+@pytest.mark.parametrize(
+    "name",
+    ["one.py", *(pytest.param(n, marks=pytest.mark.slow) for n in ("one.js", "one.txt", "one"))],
+)
 def test_a_line_of_a_hundred_megabytes(name: str, tmp_path: Path, note: Note) -> None:
     content = b"x = '" + b"a" * (100 * MB) + b"'\n"
     done, batch = scan_one(name, content, tmp_path)

@@ -1047,6 +1047,7 @@ def test_snapshot_restores_its_documents(kind: str, how: str, scanned_copy: Scan
 # -- everything together -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_verify_beside_a_run(library: Path, tmp_path: Path) -> None:
     """A store that is being written is never found damaged."""
     store = tmp_path / "store"

@@ -276,7 +276,9 @@ def test_records_that_are_none_are_computed_again(many: Path, store: codebatch.S
     assert (report.status, report.result, report.nodes["computed"]) == ("done", result, 1)
 
 
-@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize(
+    "step", [0, 7, *(pytest.param(step, marks=pytest.mark.slow) for step in range(1, 7))]
+)
 def test_a_run_goes_on_where_another_was_cut(
     step: int, many: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

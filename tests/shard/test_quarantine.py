@@ -204,7 +204,7 @@ def test_edited_file_is_tried_again(world: Poisoned) -> None:
     assert world.deaths() == []
 
 
-@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+@pytest.mark.parametrize("scheduler", ["sync", pytest.param("processes", marks=pytest.mark.slow)])
 def test_tool_that_crashes_on_a_file(scheduler: str, tmp_path: Path) -> None:
     """Ruff, in the midst of others: the file alone is quarantined, and not tried again."""
     world = Poisoned(tmp_path / "w", "tool", number=20, fatal="tool=ruff")

@@ -429,6 +429,7 @@ def test_many_small_segments_become_one(
         assert sum(task.compute for task in forecast.tasks) == 0
 
 
+@pytest.mark.slow
 def test_concurrent_runs_share_a_memo(tmp_path: Path) -> None:
     """Several batches of one store at once, in processes that know nothing of each other."""
     tree = make_tree(tmp_path / "tree")
@@ -526,7 +527,7 @@ def replaced_lines(entry: Any, right: bytes, wrong: bytes) -> Any:
     return (entry[0], entry[1].replace(right, wrong), *entry[2:])
 
 
-@pytest.mark.parametrize("scheduler", ["sync", "processes"])
+@pytest.mark.parametrize("scheduler", ["sync", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_memo_that_lies_is_found_and_forgotten(
     scheduler: str, scanned: Scanned, tmp_path: Path, main: Callable[..., Outcome]
 ) -> None:

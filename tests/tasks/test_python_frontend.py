@@ -202,6 +202,7 @@ def test_warning_filters_are_restored():
     assert warnings.filters == before
 
 
+@pytest.mark.slow
 def test_threads_parse_at_once():
     sources = [WARNS, b"x = (\n", b"def f(a): return a\n", DEEP["attributes"].encode()] * 25
     expected = [(parsed(s).faults, len(list(parsed(s).symbols()))) for s in sources]
@@ -480,6 +481,7 @@ def lines_by_tokenize(lines: list[str]) -> tuple[int, int]:
     return len(code), len(comments - code)
 
 
+@pytest.mark.slow
 def test_lines_of_real_files_agree_with_tokenize():
     for path in real_files(15):
         source = SourceFile(path.read_bytes(), "python")
@@ -496,6 +498,7 @@ def comments_by_tokenize(text: str) -> list[tuple[int, int, str]]:
     return [(token.start[0], token.start[1] + 1, token.string) for token in found]
 
 
+@pytest.mark.slow
 def test_comments_of_real_files_agree_with_tokenize():
     for path in real_files(15):
         source = SourceFile(path.read_bytes(), "python")
@@ -724,6 +727,7 @@ def test_edges_are_in_source_order_at_their_own_lines():
 # --- the whole ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_real_files_give_ordered_answers_inside_the_file():
     for path in real_files(10):
         source = SourceFile(path.read_bytes(), "python")

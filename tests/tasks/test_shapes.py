@@ -154,6 +154,7 @@ def test_functions_nested_thousands_deep_take_linear_time() -> None:
     assert len(found) == 4
 
 
+@pytest.mark.slow
 def test_classes_are_those_of_ast_dump() -> None:
     """Over modules of the standard library, each function and file against its dump."""
     ours, dumps = defaultdict(set), defaultdict(set)
