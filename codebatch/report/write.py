@@ -9,7 +9,7 @@ from typing import BinaryIO
 from codebatch.display.displayed import Displayed
 from codebatch.export.results import ABSENT
 from codebatch.model.digest import Document
-from codebatch.model.records import DONE
+from codebatch.model.records import DONE, PlannedTask
 from codebatch.query.columns import INTEGER, NUMBER, columns_of
 from codebatch.query.fields import own_fields
 from codebatch.query.filters import RecordFilter, has_own_metrics
@@ -201,6 +201,7 @@ class _Report:
             "title": request.title or "CodeBatch report",
             "batch": batch,
             "plan": batch.plan,
+            "tasks": [(task, _tools_of(task)) for task in batch.plan.tasks],
             "base": request.base,
             "counts": batch.counts(),
             "findings": self.findings,
@@ -236,6 +237,13 @@ def _columns(kind: str, batch: BatchStatus) -> list[Column]:
     return [
         Column(one.name, PATH if one.name == "path" else types.get(one.type, TEXT)) for one in found
     ]
+
+
+def _tools_of(task: PlannedTask) -> list[str]:
+    """Return the tools that results of a task depend on, each with its version."""
+    found = task.components.get("toolchain")
+    known = found if isinstance(found, dict) else {}
+    return [f"{name} {known[name]}" for name in sorted(known) if not name.endswith(" limits")]
 
 
 def _skipped_row(row: Document) -> Document:
