@@ -87,6 +87,18 @@ def test_tools(tree: Path) -> None:
 
 
 @pytest.mark.slow
+def test_columns(tmp_path: Path) -> None:
+    done = benchmark(
+        *("-m", "benchmarks.columns", "--records", 1000, "--repeat", 2, "--scratch", tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["records"] == 1080
+    assert len(found["seconds"]) == 2
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
 def test_naive(tree: Path) -> None:
     (tree / "link.py").unlink()
     done = benchmark("benchmarks/naive.py", tree)

@@ -9,6 +9,7 @@ made again. Where the store cannot be written, there are none.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -69,7 +70,9 @@ class ColumnFiles:
         made = self._make(kind, state, read)
         if self._is_kept:
             return path
-        parquet.write_table(pa.Table.from_batches([made]), scratch / path.name)
+        stream = pa.OSFile(os.fspath(scratch / path.name), "wb")
+        with stream:
+            stream.write(_encoded(made))
         return scratch / path.name
 
     def path(self, kind: str, state: ShardState) -> Path:
@@ -118,7 +121,7 @@ def _opened(
 
 def _decoded(found: parquet.ParquetFile, form: ShardColumns) -> pa.RecordBatch | None:
     try:
-        table = found.read(use_threads=False).combine_chunks()
+        table = found.read().combine_chunks()
         table.validate()
     except (pa.ArrowException, OSError, ValueError):
         return None
@@ -127,6 +130,14 @@ def _decoded(found: parquet.ParquetFile, form: ShardColumns) -> pa.RecordBatch |
 
 
 def _encoded(made: pa.RecordBatch) -> bytes:
+    """Return the file: quick to read before small, as very many are read for one table."""
+    repeated = [one.name for one in made.schema if pa.types.is_dictionary(one.type)]
     stream = io.BytesIO()
-    parquet.write_table(pa.Table.from_batches([made]), stream, compression="zstd")
+    parquet.write_table(
+        pa.Table.from_batches([made]),
+        stream,
+        compression="lz4",
+        use_dictionary=[*repeated, "message"],
+        write_statistics=repeated,
+    )
     return stream.getvalue()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from codebatch.display.displayed import Displayed, card
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import StoreDamagedError, UsageError
+from codebatch.model.errors import InvalidIdError, StoreDamagedError, UsageError
 from codebatch.model.records import FAILED, Plan, Record, ShardState
 from codebatch.query.columns import Column, merged_columns
 from codebatch.query.fields import Fields, fields_of
@@ -253,7 +253,7 @@ class Matcher:
                     raise ValueError("one record is a line")
                 if matches(check(record)):
                     yield record
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (InvalidIdError, KeyError, TypeError, ValueError, RecursionError) as error:
             message = f"an index line is not what the format says: {error}"
             raise StoreDamagedError(message) from error
 

@@ -73,6 +73,10 @@ class Tables:
         return rows_to_batch(self._rows(task, shard_id, state), self._columns)
 
     @cached_property
+    def _schema(self) -> pa.Schema:
+        return arrow_schema(self._columns)
+
+    @cached_property
     def _is_plain(self) -> bool:
         """Whether each kind has its columns with the types that these have here."""
         types = {column.name: column.type for column in self._columns}
@@ -90,13 +94,8 @@ class Tables:
         self, found: Mapping[str, pa.RecordBatch], added: Mapping[str, str]
     ) -> pa.RecordBatch:
         """Return the records of several kinds in the order in which they are in the outputs."""
-        schema = arrow_schema(self._columns)
-        parts = [
-            pa.record_batch(
-                [_column(batch, field, {**added, "kind": kind}) for field in schema], schema=schema
-            )
-            for kind, batch in found.items()
-        ]
+        schema = self._schema
+        parts = [_with(batch, {**added, "kind": kind}, schema) for kind, batch in found.items()]
         if len(parts) == 1:
             return parts[0]
         lines = [number for batch in found.values() for number in batch[LINE.name].to_pylist()]
@@ -116,14 +115,19 @@ class Tables:
                 yield {name: record[name] for name in ("kind", "path", "task_id", "shard_id")}
 
 
-def _column(batch: pa.RecordBatch, field: pa.Field, added: Mapping[str, str]) -> pa.Array:
-    """Return a column: what is added is the same in all rows, what the kind lacks is null."""
-    if field.name in added:
-        zeros = pa.repeat(pa.scalar(0, pa.int32()), batch.num_rows)
-        return pa.DictionaryArray.from_arrays(zeros, pa.array([added[field.name]], pa.string()))
-    if field.name in batch.schema.names:
-        return batch.column(field.name)
-    return pa.nulls(batch.num_rows, field.type)
+def _with(batch: pa.RecordBatch, added: Mapping[str, str], schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch with all columns: what is added is the same in all rows, what the kind lacks is
+    null.
+    """
+    zeros = pa.repeat(pa.scalar(0, pa.int32()), batch.num_rows)
+    there = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for name, value in added.items():
+        there[name] = pa.DictionaryArray.from_arrays(zeros, pa.array([value], pa.string()))
+    arrays = [
+        there[one.name] if one.name in there else pa.nulls(batch.num_rows, one.type)
+        for one in schema
+    ]
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:

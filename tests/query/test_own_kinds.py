@@ -21,6 +21,7 @@ import codebatch
 from codebatch.cli.commands.results import outputs
 from codebatch.model.errors import FilterInvalidError
 from codebatch.model.resources import load_schema
+from codebatch.query.fields import flat
 
 Main = Callable[..., Outcome]
 
@@ -321,6 +322,21 @@ def test_data_frame_is_typed(built: Built) -> None:
     empty = built.batch.outputs(kind="todo", name="nothing").to_pandas()
     assert str(empty["effort"].dtype) == "Int64"
     assert list(frame.columns) == list(empty.columns)
+
+
+@pytest.mark.parametrize("kind", ["todo", "todo,metric", None])
+def test_columns_are_the_records(kind: str | None, built: Built) -> None:
+    pytest.importorskip("pyarrow")
+    rows = built.batch.outputs(kind=kind).to_arrow().to_pylist()
+    found = [*map(flat, built.batch.outputs(kind=kind))]
+    assert len(rows) == len(found) > 0
+    for row, record in zip(rows, found, strict=True):
+        there = {name: value for name, value in row.items() if value is not None}
+        expected = {name: value for name, value in record.items() if value is not None}
+        for name in ("seen", "either", "value"):
+            if name in expected and isinstance(there[name], str):
+                there[name] = json.loads(there[name]) if there[name] != "none" else "none"
+        assert there == expected
 
 
 def test_rules_have_title_help_and_link(built: Built, main: Main) -> None:
