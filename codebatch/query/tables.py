@@ -116,7 +116,7 @@ class Tables:
 
 
 def _with(batch: pa.RecordBatch, added: Mapping[str, str], schema: pa.Schema) -> pa.RecordBatch:
-    """Return a batch with all columns: what is added is the same in all rows, what the kind lacks is
+    """Return a batch with all columns: what is added is the same in all rows, what is lacking is
     null.
     """
     zeros = pa.repeat(pa.scalar(0, pa.int32()), batch.num_rows)

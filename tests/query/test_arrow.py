@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Scanned, make_tree
+from conftest import Scanned, write_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -211,19 +211,23 @@ def bare(scanned_copy: Scanned) -> Scanned:
     return scanned_copy
 
 
-def test_equal_shards_share_their_columns(scanned: Scanned, tmp_path: Path) -> None:
-    tree = make_tree(tmp_path / "tree")
-    batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
-    store = codebatch.open_store(batch.path)
+def test_equal_shards_share_their_columns(store: codebatch.Store, tmp_path: Path) -> None:
+    texts = {f"{name}.py": f"def {name}():\n    pass\n" for name in "abcd"}
+    tree = write_tree(tmp_path / "tree", texts)
+    batch = store.batch(store.snapshot(tree), ["symbols"])
+    batch.run("sync")
     first = batch.outputs(kind="symbol").to_arrow()
     kept = {path: path.read_bytes() for path in parquet_files(store)}
-    (tree / "pkg/cart.py").write_text("def added():\n    pass\n")
-    changed = store.batch(store.snapshot(tree), "full")
+    write_tree(tree, {"a.py": "def other():\n    pass\n"})
+    changed = store.batch(store.snapshot(tree), ["symbols"])
     changed.run("sync")
     second = changed.outputs(kind="symbol").to_arrow()
     assert {path: path.read_bytes() for path in kept} == kept
     assert len(parquet_files(store)) - len(kept) in (1, 2)
     assert pa.concat_tables([first, second]).num_rows == len(first) + len(second)
+    usage = {one.kind: one.files for one in store.stats().kinds}
+    assert (usage["indexes: columns"], usage["other"]) == (2 * len(parquet_files(store)), 1)
+    assert store.verify().ok
     store.remove_batch(batch)
     store.gc(grace=0)
     assert changed.outputs(kind="symbol").to_arrow() == second
@@ -305,7 +309,8 @@ def test_frames_have_the_rows_of_the_table(scanned: Scanned) -> None:
         found = scanned.batch.outputs(kind=kind)
         rows = found.to_arrow().to_pylist()
         assert found.to_polars().to_dicts() == rows
-        assert polars.DataFrame(found).to_dicts() == rows
+        if tuple(map(int, polars.__version__.split(".")[:2])) >= (1, 3):
+            assert polars.DataFrame(found).to_dicts() == rows
         frame = found.to_pandas().astype(object)
         assert frame.where(frame.notna(), None).to_dict("records") == rows
         assert str(found.to_pandas()["path"].dtype) == "category"

@@ -45,10 +45,10 @@ def test_types_are_the_same_in_every_form(kind: str | None, scanned: Scanned) ->
     assert list(frame.columns) == arrow.names
     types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert set(types.values()) <= {"category", "int64", "Int64", "bool", "boolean", "str", "object"}
-    lazily = batch.to_dask_dataframe(kind=kind)
-    assert {
-        name: str(dtype).replace("string", "str") for name, dtype in lazily.dtypes.items()
-    } == types
+    lazily = batch.to_dask_dataframe(kind=kind)  # which has a type of its own for text
+    assert [str(dtype).replace("string", "str") for dtype in lazily.dtypes] == [
+        dtype.replace("object", "str") for dtype in types.values()
+    ]
     if kind is None:
         return
     stream = io.BytesIO()
