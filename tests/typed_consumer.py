@@ -43,7 +43,7 @@ def scanned(folder: Path) -> tuple[codebatch.Batch, codebatch.RunReport]:
     """Scan with what a configuration says, and tell how far it is."""
     seen: list[codebatch.RunProgress] = []
     config: codebatch.Config = codebatch.load_config()
-    batch, report = codebatch.scan(
+    result: codebatch.ScanResult = codebatch.scan(
         folder,
         tasks=[todos, codebatch.tool("ruff")],
         settings={"lint": {"select": ["F"]}},
@@ -53,7 +53,10 @@ def scanned(folder: Path) -> tuple[codebatch.Batch, codebatch.RunReport]:
         progress=seen.append,
     )
     tasks: list[codebatch.TaskProgress] = [one for step in seen for one in step.tasks]
+    handle: codebatch.RunHandle = result.batch.run(wait=False)
+    batch, report = result
     assert len(tasks) >= 0
+    assert handle.result() == report
     return batch, report
 
 
