@@ -21,50 +21,48 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
 
 
+@pytest.fixture
+def parsed(scanned: Scanned, store: codebatch.Store) -> codebatch.Batch:
+    """A batch that takes little time."""
+    return store.batch(store.snapshot(scanned.tree, progress=False), "parse")
+
+
 def last_lines(text: str) -> list[str]:
     """The lines of a terminal where each bar was drawn anew."""
     return [line.rpartition("\r")[2] for line in text.split("\n") if line.strip()]
 
 
-def test_a_script_has_none_unless_it_asks(
-    batch: codebatch.Batch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    batch.run("sync")
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_bar_for_each_task(batch: codebatch.Batch, capsys: pytest.CaptureFixture[str]) -> None:
-    batch.run("sync", progress=True)
+def test_a_bar_for_each_task(parsed: codebatch.Batch, capsys: pytest.CaptureFixture[str]) -> None:
+    parsed.run("sync", progress=True)
     lines = "\n".join(last_lines(capsys.readouterr().err))
-    for task in batch.tasks():
+    for task in parsed.tasks():
         assert f"{task['task_id']}: 100%" in lines
 
 
 @pytest.mark.usefixtures("notebook")
 def test_a_notebook_without_widgets_has_one_line(
-    batch: codebatch.Batch, scanned: Scanned, capsys: pytest.CaptureFixture[str]
+    parsed: codebatch.Batch, scanned: Scanned, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = batch.run("sync")
+    report = parsed.run("sync")
     (line,) = last_lines(capsys.readouterr().err)
     files = scanned.report.file_count
     assert line.startswith("run: 100%")
     assert f"{files}/{files}" in line
-    assert report.result == scanned.report.result
+    assert report.status == "done"
     assert not tqdm._instances
 
 
 @pytest.mark.usefixtures("notebook")
 def test_it_can_be_left_out_of_a_notebook(
-    batch: codebatch.Batch, capsys: pytest.CaptureFixture[str]
+    parsed: codebatch.Batch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.run("sync", progress=False)
-    codebatch.scan(batch.source_folder or "", batch.path, scheduler="sync", progress=False)
+    parsed.run("sync", progress=False)
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.usefixtures("notebook")
 def test_bars_are_closed_where_a_run_is_interrupted(
-    batch: codebatch.Batch,
+    parsed: codebatch.Batch,
     interrupt: Interrupt,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +76,7 @@ def test_bars_are_closed_where_a_run_is_interrupted(
 
     monkeypatch.setattr(bars._Bars, "show", show)
     with pytest.raises(codebatch.RunInterrupted):
-        batch.run("sync")
+        parsed.run("sync")
     (line,) = last_lines(capsys.readouterr().err)
     assert line.startswith("run: ")
     assert "100%" not in line
