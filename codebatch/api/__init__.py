@@ -26,6 +26,7 @@ from codebatch.api.given import IdLike, PathLike, named_path
 from codebatch.api.package import diagnose, try_vectors
 from codebatch.api.results import UnfinishedBatchWarning
 from codebatch.api.scanning import Scan, ScanResult, check_scan, open_watch, scan
+from codebatch.api.several import question_about
 from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import (
     STORE_NAME,
@@ -64,6 +65,7 @@ __all__ = [
     "open_watch",
     "pipeline",
     "pipelines",
+    "question_about",
     "scan",
     "try_vectors",
     "watch",

@@ -168,21 +168,25 @@ class Results(Collection):
         return Rows(top.top_rows(self.directory, batch_status, by, chosen, task))
 
     @of_batch
-    def sql(self, statement: str, *, timeout: float | None = None) -> Rows[Document]:
+    def sql(
+        self, statement: str, *, timeout: float | None = None, engine: str = "sqlite"
+    ) -> Rows[Document]:
         """The rows of one SELECT over ``files, diagnostics, symbols, edges, metrics, patches,
         artifacts, records``, and a table for each kind that a task has of its own.
 
         ``timeout`` is how many seconds it may take (default: 60), 0 as long as it likes.
+        ``engine`` is ``sqlite``, or ``duckdb``, which needs the extra ``sql``.
         """
-        result = sql.run_sql(self.directory, self.load_readable(), statement, timeout)
-        return Rows(result.rows)
+        question = sql.Question(self.directory, [self.load_readable()], engine=engine)
+        return Rows(sql.run_sql(question, statement, timeout).rows)
 
     @of_batch
     def sql_schema(self, table: str | None = None) -> Rows[Document]:
         """Return a row for each column of the tables of `sql`, or of one: ``table, rows, column,
         type``; a type is empty where values of several are.
         """
-        return Rows(sql.schema_rows(self.directory, self.load_readable(), table))
+        question = sql.Question(self.directory, [self.load_readable()])
+        return Rows(sql.schema_rows(question, table))
 
     @of_batch
     def inspect(self, path: PathLike, *, at: int | None = None) -> Document:

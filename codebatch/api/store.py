@@ -15,6 +15,7 @@ from codebatch.api.memo import Memo
 from codebatch.api.names import NameTable
 from codebatch.api.results import Paths
 from codebatch.api.running import TaskLike
+from codebatch.api.several import Several
 from codebatch.api.snapshots import Snapshot
 from codebatch.display.displayed import Displayed, Rows
 from codebatch.model.clock import now
@@ -116,7 +117,7 @@ def open_damaged_store(path: PathLike | None = None) -> Store:
     return Store(open_damaged(find_store(path)))
 
 
-class Store(Displayed, Memo):
+class Store(Displayed, Memo, Several):
     """A store: take snapshots into it, make batches from them, find both again.
 
     ``created`` says whether opening it has made it.

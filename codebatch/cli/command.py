@@ -116,8 +116,13 @@ class Call:
         opened = self.open()
         batch = opened.find_batch(self.batch_id)
         self.name_trees(batch, more=_beside(opened, batch, self.batch_id))
-        batch.on_unfinished = functools.cache(lambda text: output.write_note(f"note: {text}"))
+        batch.on_unfinished = self.note_unfinished()
         return batch
+
+    @staticmethod
+    def note_unfinished() -> Callable[[str], None]:
+        """Return what says on stderr, once, that an answer is not the whole one."""
+        return functools.cache(lambda text: output.write_note(f"note: {text}"))
 
     def name_trees(self, *answers: api.Batch | api.Snapshot, more: str = "") -> None:
         """Say on stderr which trees an answer is about, unless a program is to read it."""

@@ -99,6 +99,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "snapshots": ("codebatch snapshots",),
     "sql": (
         'codebatch sql "SELECT target, count(*) FROM edges GROUP BY 1 ORDER BY 2 DESC LIMIT 5"',
+        'codebatch sql --all "SELECT batch, count(*) FROM diagnostics GROUP BY 1"',
     ),
     "status": ("codebatch status", "codebatch status --watch"),
     "store-stats": ("codebatch store-stats",),

@@ -1,4 +1,4 @@
-"""One SQL statement of the user over the index of a batch, read-only and within limits.
+"""One SQL statement of the user over the index of batches, read-only and within limits.
 
 It runs in a process of its own (`query.sql_process`), which is killed when it takes too
 long, and when nobody wants the answer any more.
@@ -8,36 +8,54 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
     CodeBatchError,
     FilterInvalidError,
     MachineExhaustedError,
+    MissingExtraError,
     SqlInvalidError,
     SqlTimeoutError,
     SqlTooLargeError,
 )
 from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
-from codebatch.query.fields import INTEGER, spelled
-from codebatch.query.index import Tables, database_uri, index_file, tables_of
-from codebatch.query.sql_process import DISK, MAX_MEMORY_BYTES, MEMORY
+from codebatch.query.fields import ADDED, check_choice, spelled
+from codebatch.query.index import CONTENT, Asked, Index, database_uri, index_of, tables_in
+from codebatch.query.sql_process import DISK, DUCKDB, MAX_MEMORY_BYTES, MEMORY, SQLITE
+from codebatch.query.sql_tables import BATCH, ID, Tables, View, views_of
+from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
+from codebatch.status.contents import Content
 from codebatch.store import StoreDirectory
 
+if TYPE_CHECKING:
+    from codebatch.query import index_parquet
+else:
+    index_parquet = lazy("codebatch.query.index_parquet")
+
 DEFAULT_TIMEOUT = 60.0
+ENGINES = (SQLITE, DUCKDB)
 SCHEMA_COLUMNS = ("table", "rows", "column", "type")
 _MOST_NEAR = 3
+_MOST_THREADS = 4
 _LONGEST_NAME = 200
 _UNKNOWN = re.compile(r"no such (table|column): (?:.*\.)?(.*)\Z", re.DOTALL)
+_DENIED = re.compile(r"\A(not authorized|authorization denied|access to .* is prohibited)\Z")
 _LONGEST_TIMEOUT = 10**9
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -55,12 +73,36 @@ class SqlResult:
     rows: Iterator[Document]
 
 
-def run_sql(
-    store: StoreDirectory,
-    batch_status: BatchStatus,
-    statement: str,
-    timeout: float | None = None,
-) -> SqlResult:
+@dataclass(frozen=True)
+class Question:
+    """What statements are about: the batches, and with ``several`` a column ``batch`` that tells
+    them apart; and what runs them.
+    """
+
+    store: StoreDirectory
+    statuses: Sequence[BatchStatus]
+    several: bool = False
+    engine: str = SQLITE
+
+    def __post_init__(self) -> None:
+        check_choice("engine", self.engine, ENGINES)
+        missing = self.engine == DUCKDB and not all(map(find_spec, ("duckdb", "pyarrow")))
+        if missing:
+            message = "the engine duckdb needs duckdb and pyarrow, which are not installed"
+            raise MissingExtraError(message, hints=["pip install 'codebatch[sql]'"])
+
+    @cached_property
+    def views(self) -> Mapping[str, View]:
+        """The tables."""
+        return views_of([one.plan for one in self.statuses], several=self.several)
+
+    @property
+    def tables(self) -> Tables:
+        """The columns of each table, with their types."""
+        return {table: view.columns for table, view in self.views.items()}
+
+
+def run_sql(question: Question, statement: str, timeout: float | None = None) -> SqlResult:
     """Run one statement. `SqlInvalidError` where SQLite refuses it.
 
     ``timeout`` is how many seconds to wait for it at most; None is the default, 0 no limit.
@@ -68,7 +110,7 @@ def run_sql(
     timeout = DEFAULT_TIMEOUT if timeout is None else timeout
     if not 0 <= timeout <= _LONGEST_TIMEOUT:
         raise FilterInvalidError("the time limit must be a number of seconds, or 0 for none")
-    answers = _answers(store, batch_status, spelled(statement), timeout)
+    answers = _answers(question, spelled(statement), timeout)
     columns = _unique(cast("Sequence[str]", next(answers)))
     rows = (
         dict(zip(columns, map(_json_value, row), strict=True))
@@ -78,16 +120,34 @@ def run_sql(
     return SqlResult(columns, rows)
 
 
-def _answers(
-    store: StoreDirectory, batch_status: BatchStatus, statement: str, timeout: float
-) -> Iterator[list[Any]]:
+class _SegmentGoneError(Exception):
+    """Another process replaced the segment by a larger one before it was opened."""
+
+
+def _answers(question: Question, statement: str, timeout: float) -> Iterator[list[Any]]:
+    """Yield what `_answers_of_one` does, of the next segment where one is gone."""
+    while True:
+        with contextlib.suppress(_SegmentGoneError):
+            yield from _answers_of_one(question, statement, timeout)
+            return
+
+
+def _answers_of_one(question: Question, statement: str, timeout: float) -> Iterator[list[Any]]:
     """Yield the names of the columns, then rows in portions. The time that the one who reads them
     takes does not count.
     """
     left = timeout or None
-    with index_file(store, batch_status) as path, _started() as (channel, process):
+    asked = Asked.of(question.statuses)
+    with ExitStack() as stack:
+        index = stack.enter_context(index_of(question.store, asked))
+        request = _described(question, asked, index)
+        if question.engine == DUCKDB:
+            scratch = stack.enter_context(TemporaryDirectory(prefix="codebatch-"))
+            request |= _files(question, index, statement, Path(scratch))
+        request |= {"statement": statement, "timeout": timeout}
+        channel, process = stack.enter_context(_started())
         with contextlib.suppress(BrokenChannelError):  # whether it arrives, the answer tells
-            send(channel, {"uri": database_uri(path), "statement": statement, "timeout": timeout})
+            send(channel, request)
         while True:
             began = time.monotonic()
             channel.settimeout(left)
@@ -105,10 +165,68 @@ def _answers(
             if left is not None:
                 left = max(left - (time.monotonic() - began), 0.001)
             if "error" in answer:
-                raise _refusal(answer["error"], answer["kind"], tables_of(batch_status.plan))
+                if answer["kind"] == DISK and not index.path.exists():
+                    raise _SegmentGoneError
+                raise _refusal(answer["error"], answer["kind"], question.tables)
             if "end" in answer:
                 return
             yield answer["columns"] if "columns" in answer else answer["rows"]
+
+
+def _described(question: Question, asked: Asked, index: Index) -> dict[str, object]:
+    """Return what the process has to know: the segment, the views, and which contents batches
+    have, as numbers: of the content, of its task and of its shard, one after the other.
+    """
+    return {
+        "engine": question.engine,
+        "threads": 1,
+        "uri": database_uri(index.path),
+        "content": CONTENT,
+        "views": {
+            table: [
+                list(view.columns),
+                [[part.held, _sources(part.columns)] for part in view.parts],
+            ]
+            for table, view in question.views.items()
+        },
+        "batches": [
+            _held(batch_status, contents, index)
+            for batch_status, contents in zip(asked.statuses, asked.contents, strict=True)
+        ],
+    }
+
+
+def _files(question: Question, index: Index, statement: str, scratch: Path) -> dict[str, object]:
+    """Return what DuckDB has to know besides: the files of the tables that a statement names, which
+    are made if need be, and a folder for temporary files.
+    """
+    words = {*re.findall(r"\w+", statement.lower())}
+    views = [view for table, view in question.views.items() if table.lower() in words]
+    held = {part.held for view in views for part in view.parts}
+    tables = {table: one for table, one in tables_in(index.segment).items() if table in held}
+    files = index_parquet.parquet_files(question.store, index, tables.items(), scratch)
+    return {
+        "files": {table: str(path.absolute()) for table, path in files.items()},
+        "scratch": str(scratch),
+        "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+    }
+
+
+def _sources(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return what a column is taken from: the records, ``r``, or where they belong, ``h``."""
+    places = {name: f"h.{name}" for name in (*ADDED, BATCH)}
+    return {**places, ID: "r.id", **{name: f'r."{held}"' for name, held in columns.items()}}
+
+
+def _held(batch_status: BatchStatus, contents: Iterable[Content], index: Index) -> list[object]:
+    tasks = {"": 0, **{task.id: n for n, task in enumerate(batch_status.plan.tasks, 1)}}
+    shards = {shard_id: n for n, shard_id in enumerate(batch_status.shard_ids)}
+    numbers = [
+        number
+        for one in contents
+        for number in (index.numbers[one.key], tasks[one.task_id], shards[one.shard_id])
+    ]
+    return [batch_status.batch_id, list(tasks), list(shards), numbers]
 
 
 @contextlib.contextmanager
@@ -128,15 +246,14 @@ def _too_slow(timeout: float) -> CodeBatchError:
     return SqlTimeoutError(message, hints=["give it more: --timeout"])
 
 
-def _refusal(reason: str, kind: str, every: Tables) -> CodeBatchError:
+def _refusal(reason: str, kind: str, tables: Tables) -> CodeBatchError:
     if kind == MEMORY:
         most = f"{MAX_MEMORY_BYTES // 2**20} MiB"
         return SqlTooLargeError(f"SQL: the statement needs more than {most} of memory")
     if kind == DISK:
-        return MachineExhaustedError(f"SQL: SQLite cannot use its files: {reason}")
+        return MachineExhaustedError(f"SQL: the database cannot use its files: {reason}")
     # What is not authorised SQLite does not say well.
-    told = "only reading is allowed" if reason == "not authorized" else reason
-    tables = _readable(every)
+    told = "only reading is allowed" if _DENIED.search(reason) else reason
     unknown = _UNKNOWN.match(reason)
     if unknown is None:
         hints = [f"the tables: {', '.join(tables)}"]
@@ -148,11 +265,6 @@ def _refusal(reason: str, kind: str, every: Tables) -> CodeBatchError:
 
 
 _SHOW_COLUMNS = "see their columns: codebatch sql --schema"
-
-
-def _readable(every: Tables) -> Tables:
-    """Return the tables that statements are for."""
-    return {name: {"id": INTEGER, **columns} for name, columns in every.items() if name != "meta"}
 
 
 def _columns_like(name: str, tables: Tables) -> list[str]:
@@ -176,18 +288,16 @@ def _nearest_first(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys((*near, *names)))
 
 
-def schema_rows(
-    store: StoreDirectory, batch_status: BatchStatus, table: str | None = None
-) -> list[Document]:
+def schema_rows(question: Question, table: str | None = None) -> list[Document]:
     """Return a row for each column of the tables, or of one: `SCHEMA_COLUMNS`."""
-    tables = _readable(tables_of(batch_status.plan))
+    tables = question.tables
     if table is not None:
         if table not in tables:
             raise _refusal(f"no such table: {table}", "", tables)
         tables = {table: tables[table]}
     count = 'SELECT count(*) AS "rows" FROM "{}"'  # names are such that nothing has to be escaped
     counts = " UNION ALL ".join(map(count.format, tables))
-    found = run_sql(store, batch_status, counts, timeout=0).rows
+    found = run_sql(question, counts, timeout=0).rows
     return [
         {"table": name, "rows": counted["rows"], "column": column, "type": of_type}
         for (name, columns), counted in zip(tables.items(), found, strict=True)

@@ -219,6 +219,10 @@ def _total_task(states: Mapping[str, ShardState | None]) -> TaskTotals:
         shards=_tally(map(status_of, states.values())),
         counts=Counts.total(state.counts for state in present),
         size=sum(state.size for state in present),
+        outputs=tuple(
+            state.digest if state is not None and state.status == DONE else None
+            for state in states.values()
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple, TypeVar
 
-from codebatch.model.digest import digest_bytes
+from codebatch.model.digest import check_digest, digest_bytes
 from codebatch.model.errors import InvalidIdError, StoreDamagedError, StoreError, StoreWriteError
 from codebatch.model.records import Counts, Plan
 from codebatch.store import StoreDirectory, is_intact, replacing
@@ -30,16 +30,19 @@ from codebatch.store.layout import DOCUMENT_BYTES, OUTPUTS, STATE
 
 T = TypeVar("T")
 
-_LAYOUT = 2
+_LAYOUT = 3
 _LEAST_STATES = 256  # fewer are read as quickly as they are looked at
 
 
 class TaskTotals(NamedTuple):
-    """One task over all shards: how many have which status, their records, bytes of outputs."""
+    """One task over all shards: how many have which status, their records, bytes of outputs, and
+    for each shard of the plan the digest of its outputs, None where it is not done.
+    """
 
     shards: Mapping[str, int]
     counts: Counts
     size: int
+    outputs: tuple[str | None, ...]
 
 
 class Totals(NamedTuple):
@@ -60,7 +63,7 @@ def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | No
         document = json.loads(read_file(store.layout.door, path, DOCUMENT_BYTES) or b"")
         if document["layout"] != _LAYOUT or document["stamp"] != _stamp(store, batch_id, plan)[0]:
             return None
-        return totals_from(document)
+        return _fitting(totals_from(document), plan)
     except (StoreError, ValueError, KeyError, TypeError, InvalidIdError, RecursionError):
         return None
 
@@ -125,6 +128,7 @@ def totals_document(totals: Totals) -> dict[str, object]:
                 "shards": dict(task.shards),
                 "counts": asdict(task.counts),
                 "size": task.size,
+                "outputs": list(task.outputs),
             }
             for task_id, task in totals.tasks.items()
         },
@@ -134,10 +138,22 @@ def totals_document(totals: Totals) -> dict[str, object]:
     }
 
 
+def _fitting(totals: Totals, plan: Plan) -> Totals:
+    """The totals, if they are of all shards of the plan."""
+    if any(len(totals.tasks[task.id].outputs) != len(plan.shards) for task in plan.tasks):
+        raise ValueError("totals have a digest for each shard")
+    return totals
+
+
 def totals_from(document: Mapping[str, Any]) -> Totals:
     """Return the totals that `totals_document` has made plain."""
     tasks = {
-        task_id: TaskTotals(task["shards"], Counts.from_document(task["counts"]), task["size"])
+        task_id: TaskTotals(
+            task["shards"],
+            Counts.from_document(task["counts"]),
+            task["size"],
+            tuple(None if one is None else check_digest(one) for one in task["outputs"]),
+        )
         for task_id, task in document["tasks"].items()
     }
     errors = tuple(document["errors"])

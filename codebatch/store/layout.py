@@ -24,6 +24,7 @@ STORE_DOCUMENT = "store.json"
 COMPRESSED_SUFFIX = ".zst"
 MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
+KEYS_SUFFIX = ".keys"
 PARTIAL_SUFFIX = ".part"
 PACK_SUFFIX = ".parts"
 BATCH, PLAN, INPUTS = "batch.json", "plan.json", "inputs.index.jsonl"
@@ -35,6 +36,7 @@ SMALL_BYTES = 2**20  # store.json, leases, claims, quarantined results, checksum
 DOCUMENT_BYTES = 16 * 2**20  # plans, states, documents of tasks and batches, totals
 SNAPSHOT_BYTES = 16 * 2**20  # with everything that was left out of a tree
 INDEX_BYTES = 2 * 2**30  # manifests, inputs, outputs
+SEGMENT_BYTES = 16 * 2**30  # of the SQL index: to look through more takes longer than to make it
 EVENTS_BYTES = 16 * 2**20  # the last of them
 CACHE_BYTES = 2**29  # what is known of a source tree
 HELD_BYTES = 2**30  # an object of which nothing says how large it is
@@ -130,7 +132,7 @@ class Layout:
     shard_hints = _Below("indexes/shards")  # notes of earlier versions; nothing reads them
     stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
     git_caches = _Below("indexes/git")  # what is known of objects of git
-    sql_indexes = _Below("indexes/sql")  # the records of a batch as an SQLite database
+    sql_indexes = _Below("indexes/sql")  # records of shards as SQLite databases
     columns = _Below("indexes/columns")  # the records of a shard of one kind as Parquet
     all_totals = _Below("indexes/totals")  # the sums over the states of a batch
 
@@ -210,9 +212,17 @@ class Layout:
         """The folder of both; a string, as each run looks for all of them several times."""
         return f"{_task_folder(self, batch_id, task_id)}/shards/{check_shard_id(shard_id)}"
 
-    def sql_index(self, batch_id: str) -> Path:
-        """The records of a batch as an SQLite database."""
-        return self.sql_indexes / f"{check_name(batch_id, 'batch id')}.sqlite"
+    def segment(self, name: str) -> Path:
+        """The records of many shards as an SQLite database."""
+        return self.sql_indexes / f"{check_name(name, 'name of a segment')}.sqlite"
+
+    def segment_keys(self, name: str) -> Path:
+        """The list of what is in it."""
+        return self.sql_indexes / f"{check_name(name, 'name of a segment')}{KEYS_SUFFIX}"
+
+    def segment_table(self, name: str, table: str) -> Path:
+        """A table of it as Parquet."""
+        return self.sql_indexes / f"{check_name(f'{name}.{table}', 'name of a segment')}.parquet"
 
     def column_file(self, digest: str, kind: str, form: str) -> Path:
         """The records of a kind in the outputs of that digest as Parquet, in columns of a form."""

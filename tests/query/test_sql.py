@@ -23,7 +23,7 @@ import codebatch
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import FilterInvalidError, SqlInvalidError, SqlTimeoutError
 from codebatch.model.resources import load_schema
-from codebatch.query import index
+from codebatch.query import sql_tables
 from codebatch.query.fields import FIELDS, FILE_FIELDS, flat
 
 Main = Callable[..., Outcome]
@@ -39,7 +39,9 @@ def queried(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> codeb
 
 
 def index_of(batch: codebatch.Batch) -> Path:
-    return batch.directory.layout.sql_index(batch.id)
+    """The only segment of a store."""
+    (path,) = batch.directory.layout.sql_indexes.glob("*.sqlite")
+    return path
 
 
 # -- tables -----------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def test_table_of_a_kind_holds_its_records(table: str, scanned_copy: Scanned) ->
 
 def test_tables_of_files_and_records(scanned_copy: Scanned) -> None:
     batch = scanned_copy.batch
-    files = batch.sql(f"SELECT {', '.join(FILE_FIELDS)} FROM files ORDER BY id")
+    files = batch.sql(f"SELECT {', '.join(FILE_FIELDS)} FROM files ORDER BY path")
     assert files == batch.files()
     records = batch.sql("SELECT * FROM records ORDER BY id")
     assert set(records[0]) == {"id", "path", "task_id", "shard_id", "kind", "json"}
@@ -112,7 +114,7 @@ def test_csv_of_no_rows_has_its_header(queried: codebatch.Batch, main: Main) -> 
 
 FORBIDDEN = [
     *("DROP TABLE files", "DELETE FROM files", "UPDATE files SET size = 0", "VACUUM", "BEGIN"),
-    *("INSERT INTO meta VALUES (9, 'a', 'b')", "CREATE TABLE t (a)", "CREATE TEMP TABLE t (a)"),
+    *("INSERT INTO files VALUES (9, 'a', 'b')", "CREATE TABLE t (a)", "CREATE TEMP TABLE t (a)"),
     *("ATTACH '{0}' AS other", "ATTACH ':memory:' AS other", "VACUUM INTO '{0}'", "REINDEX"),
     *("PRAGMA user_version", "PRAGMA journal_mode = WAL", "PRAGMA writable_schema = 1"),
     *("SELECT * FROM pragma_database_list", "SELECT load_extension('{0}')", "DETACH main"),
@@ -173,7 +175,7 @@ def test_schema_of_the_tables(queried: codebatch.Batch, main: Main) -> None:
     rows = json.loads(main("sql", "--schema", "--json", *store).stdout)
     assert rows == queried.sql_schema()
     tables = {row["table"] for row in rows}
-    assert tables == index.TABLES.keys() - {"meta"}
+    assert tables == sql_tables.BUILT_IN.keys()
     for table in tables:
         columns = [row["column"] for row in rows if row["table"] == table]
         every = queried.sql(f'SELECT * FROM "{table}"')
@@ -356,20 +358,16 @@ COUNT = "SELECT count(*) AS n FROM records"
 def test_index_is_made_once_and_may_be_deleted(scanned_copy: Scanned) -> None:
     batch = scanned_copy.batch
     first = batch.sql(COUNT)
-    made = index_of(batch).stat()
+    path = index_of(batch)
+    made = path.stat()
     assert batch.sql(COUNT) == first
     assert index_of(batch).stat().st_ino == made.st_ino
-    data = index_of(batch).read_bytes()
+    data = path.read_bytes()
     folder = scanned_copy.path / "indexes" / "sql"
-    assert sorted(path.name for path in folder.rglob("*.*")) == [
-        f"{batch.id}.sqlite",
-        f"{batch.id}.sqlite.sha256",
-    ]
-    subprocess.run(
-        ["sha256sum", "--check", "--quiet", f"{batch.id}.sqlite.sha256"],
-        cwd=folder,
-        check=True,
-    )
+    names = [f"{path.stem}.keys", path.name, f"{path.name}.sha256"]
+    assert sorted(path.name for path in folder.rglob("*.*")) == names
+    assert hashlib.sha256((folder / names[0]).read_bytes()).hexdigest()[:32] == path.stem
+    subprocess.run(["sha256sum", "--check", "--quiet", names[2]], cwd=folder, check=True)
     subprocess.run(["rm", "-r", str(folder)], check=True)
     assert batch.sql(COUNT) == first
     assert index_of(batch).read_bytes() == data
@@ -417,18 +415,17 @@ def test_index_follows_the_states_of_a_batch(tmp_path: Path) -> None:
 
 
 def test_foreign_index_is_not_believed(scanned_copy: Scanned, tmp_path: Path) -> None:
-    """One with a right checksum that was made from something else."""
+    """One with a right checksum of which its list says that it is about something else."""
     tree = write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})
     other, _ = codebatch.scan(tree, scanned_copy.path, scheduler="sync")
     expected = scanned_copy.batch.sql(COUNT)
+    path = index_of(scanned_copy.batch)
     other.sql(COUNT)
-    name = f"{scanned_copy.batch.id}.sqlite"
-    data = index_of(other).read_bytes()
-    index_of(scanned_copy.batch).write_bytes(data)
-    line = index_of(other).with_name(f"{other.id}.sqlite.sha256").read_text()
-    checksum = index_of(scanned_copy.batch).with_name(f"{name}.sha256")
-    checksum.write_text(line.replace(other.id, scanned_copy.batch.id))
+    (foreign,) = {*path.parent.glob("*.sqlite")} - {path}
+    foreign.with_suffix(".keys").write_bytes(path.with_suffix(".keys").read_bytes())
+    path.with_suffix(".keys").unlink()
     assert scanned_copy.batch.sql(COUNT) == expected
+    assert path.with_suffix(".keys").exists()
 
 
 def test_index_of_other_tables_is_not_asked(scanned_copy: Scanned) -> None:
@@ -438,7 +435,7 @@ def test_index_of_other_tables_is_not_asked(scanned_copy: Scanned) -> None:
     path = index_of(batch)
     database = sqlite3.connect(path)
     database.executescript(
-        "ALTER TABLE meta RENAME TO said; CREATE VIEW meta AS WITH RECURSIVE n(x) AS "
+        "ALTER TABLE edges RENAME TO said; CREATE VIEW edges AS WITH RECURSIVE n(x) AS "
         "(SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT s.* FROM said s, n WHERE n.x < 0;"
     )
     database.close()
@@ -468,7 +465,7 @@ def test_index_is_a_database_for_others(scanned_copy: Scanned) -> None:
     expected = scanned_copy.batch.sql(COUNT)
     connection = sqlite3.connect(index_of(scanned_copy.batch))
     try:
-        assert connection.execute(COUNT).fetchall() == [(expected[0]["n"],)]
+        assert connection.execute(COUNT).fetchall() == [(expected[0]["n"],)]  # one batch is in it
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     finally:
         connection.close()

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import click
 
+from codebatch import api
 from codebatch.cli.command import CONDITIONS, ROWS, Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.cli.render.formats import is_for_people, is_streamed
 from codebatch.model.digest import Document
 from codebatch.model.errors import SqlTooLargeError
-from codebatch.query.sql import DEFAULT_TIMEOUT, SCHEMA_COLUMNS, run_sql, schema_rows
+from codebatch.query.sql import (
+    DEFAULT_TIMEOUT,
+    ENGINES,
+    SCHEMA_COLUMNS,
+    Question,
+    run_sql,
+    schema_rows,
+)
 from codebatch.query.top import CHOICES, DEFAULT_FIELD, ranking_of
 
 _TOP_ROWS = 10
@@ -58,9 +67,24 @@ def top(call: Call, by: str) -> None:
     click.argument("statement", metavar="STATEMENT|TABLE", required=False),
     batch_option,
     click.option(
+        "--batches",
+        metavar="ID,ID",
+        help="Several batches, each as with --batch; every table tells the batch then.",
+    ),
+    click.option(
+        "--all", "every", is_flag=True, help="All batches that have records, as with --batches."
+    ),
+    click.option(
         "--schema",
         is_flag=True,
         help="Show the tables, or the one that is named, with columns, types and rows.",
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default=ENGINES[0],
+        show_default=True,
+        help="What runs the statement; duckdb needs pip install 'codebatch[sql]'.",
     ),
     click.option(
         "--timeout",
@@ -72,27 +96,53 @@ def top(call: Call, by: str) -> None:
     ),
     form=ROWS,
 )
-def sql(call: Call, statement: str | None, schema: bool, timeout: float) -> None:
-    """Run one SELECT over the records of a batch.
+def sql(
+    call: Call,
+    statement: str | None,
+    batches: str | None,
+    every: bool,
+    schema: bool,
+    engine: str,
+    timeout: float,
+) -> None:
+    """Run one SELECT over the records of a batch, of several or of all.
 
-    The tables: files, diagnostics, symbols, edges, metrics, patches, artifacts, records, and one
-    for each kind that a task has of its own (todos for the kind todo); sql --schema shows their
-    columns. They are an SQLite index of the batch, made when it is first needed, which may be
-    deleted at any time. Statements can read, nothing else, and use 512 MiB of memory. Results of
+    The tables: files, diagnostics, symbols, edges, metrics, patches, artifacts, suppressions,
+    records, and one for each kind that a task has of its own (todos for the kind todo); sql
+    --schema shows their columns, and with --batches or --all each has the column batch. They are
+    an SQLite index, made when it is first needed, which may be deleted at any time; what batches
+    share is in it once. Statements can read, nothing else, and use 512 MiB of memory. Results of
     any size are written as they come; a table on a terminal, and several forms at once, hold 256
     MiB.
     """
     if statement is None and not schema:
         raise click.UsageError("Missing argument 'STATEMENT': a SELECT, or --schema for the tables")
-    batch, batch_status = call.batch_to_read()
-    if schema:
-        found = schema_rows(batch.directory, batch_status, statement)
-        call.write_rows(found, SCHEMA_COLUMNS, head=output.printable)
+    with _question(call, batches, every, engine) as question:
+        if schema:
+            found = schema_rows(question, statement)
+            call.write_rows(found, SCHEMA_COLUMNS, head=output.printable)
+            return
+        result = run_sql(question, str(statement), timeout)
+        rows = result.rows if is_streamed(call.formats) else _bounded(result.rows)
+        human = partial(output.table_or_records, result.columns)
+        call.write_rows(rows, result.columns, human=human, head=output.printable)
+
+
+@contextmanager
+def _question(call: Call, batches: str | None, every: bool, engine: str) -> Iterator[Question]:
+    """Return what is asked about: the batch, or those that are named, or all."""
+    if sum((call.batch_id is not None, batches is not None, every)) > 1:
+        raise click.UsageError("--batch, --batches and --all say which batches: give one")
+    if batches is None and not every:
+        batch, batch_status = call.batch_to_read()
+        yield Question(batch.directory, [batch_status], engine=engine)
         return
-    result = run_sql(batch.directory, batch_status, str(statement), timeout)
-    rows = result.rows if is_streamed(call.formats) else _bounded(result.rows)
-    human = partial(output.table_or_records, result.columns)
-    call.write_rows(rows, result.columns, human=human, head=output.printable)
+    named = None if batches is None else [one for one in batches.split(",") if one]
+    opened, note = call.open(), call.note_unfinished()
+    with api.question_about(opened.directory, named, note, engine) as question:
+        if call.is_for_people:
+            output.write_note(f"{len(question.statuses):,} batches")
+        yield question
 
 
 def _bounded(rows: Iterator[Document]) -> Iterator[Document]:

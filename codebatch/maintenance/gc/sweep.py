@@ -5,6 +5,7 @@ find it computes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,12 @@ from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS
 from codebatch.model.errors import StoreError
 from codebatch.model.records import PlannedTask
+from codebatch.status.batch_status import load_batch_status
+from codebatch.status.contents import contents_of
 from codebatch.store import BATCH_PREFIX, StoreDirectory
 from codebatch.store.files import remove_file
 from codebatch.store.indexes.memo import MemoStore
+from codebatch.store.indexes.segments import load_segments, needed_segments
 from codebatch.store.indexes.stat_cache import root_of
 from codebatch.store.inventory import (
     ASIDE_PREFIX,
@@ -237,18 +241,19 @@ class Sweep:
                 self._remove("stat_caches", file)
 
     def orphans(self) -> None:
-        """Remove indexes of batches that are not in the store, columns of outputs that no batch
-        has, and what no version writes any more.
+        """Remove totals of batches that are not in the store, segments and columns of outputs that
+        no batch has, and what no version writes any more.
         """
         batches = set(self._store.batches.ids())
-        derived = [
-            folder / name
-            for folder in (self._layout.sql_indexes, self._layout.all_totals)
-            for name in self._door.names(folder)
+        totals = [
+            self._layout.all_totals / name
+            for name in self._door.names(self._layout.all_totals)
             if name.startswith(f"{BATCH_PREFIX}-") and name.partition(".")[0] not in batches
         ]
         hints = files_below(self._door, self._layout.shard_hints)
-        for file in (*self._found(derived), *self._unused_columns(batches), *hints):
+        segments = self._found(self._unused_segments())
+        columns = self._unused_columns(batches)
+        for file in (*self._found(totals), *segments, *columns, *hints):
             self._remove("indexes", file)
 
     def _unused_columns(self, batches: Iterable[str]) -> Iterator[FoundFile]:
@@ -269,6 +274,26 @@ class Sweep:
             state = shards.load_state(batch_id, shard.parents[1].name, shard.name)
             if state is not None:
                 yield state.digest
+
+    def _unused_segments(self) -> Iterator[Path]:
+        """Yield the files of segments that hold nothing of any batch, or nothing that another does
+        not hold, and of those that are none, or of another layout.
+        """
+        folder = self._layout.sql_indexes
+        names = self._door.names(folder)  # before their lists, which are written first
+        needed = needed_segments(load_segments(self._layout), self._keys())
+        for name in names:
+            if name.partition(".")[0] not in needed and not is_temporary(name):
+                yield folder / name
+
+    def _keys(self) -> Iterator[set[str]]:
+        """Yield what each batch holds; of one that cannot be read nothing, which costs time
+        alone.
+        """
+        for batch_id in self._store.batches.ids():
+            with contextlib.suppress(StoreError):
+                found = contents_of(load_batch_status(self._store, batch_id))
+                yield {content.key for content in found}
 
     def leases(self, now_ns: int) -> None:
         """Remove leases whose holders have ended, and the claims of batches that are not run."""

@@ -11,12 +11,14 @@ from codebatch.store import StoreDirectory, is_intact, lacks_checksum
 from codebatch.store.files import read_file
 from codebatch.store.indexes.memo import MOST_BYTES, is_segment
 from codebatch.store.indexes.partials import is_whole
+from codebatch.store.indexes.segments import is_list
 from codebatch.store.layout import (
     CACHE_BYTES,
-    INDEX_BYTES,
+    KEYS_SUFFIX,
     MEMO_SUFFIX,
     PACK_SUFFIX,
     PARTIAL_SUFFIX,
+    SEGMENT_BYTES,
     SMALL_BYTES,
 )
 
@@ -31,17 +33,20 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
     if path.parent == layout.quarantine:
         found = find_document(store, path, SMALL_BYTES)
         return found.document is not None or found.is_missing
-    if path.parent in (layout.sql_indexes, layout.all_totals) or layout.columns in path.parents:
+    is_keys = path.suffix == KEYS_SUFFIX
+    has_sum = path.parent in (layout.sql_indexes, layout.all_totals) and not is_keys
+    if has_sum or layout.columns in path.parents:
         is_kept = path.suffix != ".sha256" and layout.door.is_there(path)
-        return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, INDEX_BYTES)
+        return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, SEGMENT_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX
-    if not is_memo and path.parent not in (layout.stat_caches, layout.git_caches):
+    if not (is_memo or is_keys or path.parent in (layout.stat_caches, layout.git_caches)):
         return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
     try:
         data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
     except StoreError:
         return False
-    if data is None or is_memo:
-        return data is None or is_segment(path.name, data)
+    if data is None or is_memo or is_keys:
+        is_named_so = is_segment if is_memo else is_list
+        return data is None or is_named_so(path.name, data)
     checksum = hashlib.sha256(memoryview(data)[_CHECKSUM_DIGITS:]).hexdigest()
     return checksum.encode() == data[:_CHECKSUM_DIGITS]
