@@ -121,13 +121,12 @@ SAME = [
     "SELECT s.name, r.kind FROM symbols s JOIN records r USING (batch, id) ORDER BY batch, id",
     "SELECT path, line FROM diagnostics WHERE code IN ('L001', 'E0001') ORDER BY 1, 2, batch",
     "SELECT path FROM files EXCEPT SELECT path FROM symbols ORDER BY 1",
-    "SELECT sure, size > 10 AS big, size IS NULL AS none FROM things "
-    "JOIN files USING (batch, path) ORDER BY batch, things.id",
+    "SELECT sure, size > 10 AS big FROM things JOIN files USING (batch, path) ORDER BY 1, 2, size",
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3) SELECT x FROM n",
     "SELECT symbol_type, row_number() OVER (ORDER BY batch, id) AS n FROM symbols ORDER BY n",
     (
-        "SELECT coalesce(alias, '-') AS a, CASE WHEN line > 1 THEN 'b' ELSE 'c' END AS d FROM edges "
-        "ORDER BY batch, id"
+        "SELECT coalesce(alias, '-') AS a, CASE WHEN line > 1 THEN 'b' ELSE 'c' END AS d "
+        "FROM edges ORDER BY batch, id"
     ),
     "SELECT NULL AS a, x'00ff' AS b, 'it''s' AS c, 'é' AS d",
     *("SELECT colour FROM files", "SELECT f.siz FROM files f", "SELECT * FROM symbol"),
