@@ -65,7 +65,8 @@ class ColumnFiles:
         the store cannot be written.
         """
         path, form = self.path(kind, state), self.forms[kind]
-        if _opened(self._store, path, form, state) is not None:
+        found = _opened(self._store, path, form, state)
+        if found is not None and found.schema_arrow.equals(form.schema):
             return path
         made = self._make(kind, state, read)
         if self._is_kept:
@@ -106,14 +107,14 @@ def column_files(
 def _opened(
     store: StoreDirectory, path: Path, form: ShardColumns, state: ShardState
 ) -> parquet.ParquetFile | None:
-    """Return a column file if it is intact, and of what it should be of."""
+    """Return a column file if it is intact and has as many rows as it should."""
     data = read_intact(store.layout, path, _LEAST_BYTES + state.size)
     if data is None:
         return None
     try:
         found = parquet.ParquetFile(pa.BufferReader(data))
         rows = state.counts.by_kind.get(form.kind, 0)
-        is_whole = found.metadata.num_rows == rows and found.schema_arrow.equals(form.schema)
+        is_whole = found.metadata.num_rows == rows
     except (pa.ArrowException, OSError, ValueError):
         return None
     return found if is_whole else None
@@ -121,12 +122,13 @@ def _opened(
 
 def _decoded(found: parquet.ParquetFile, form: ShardColumns) -> pa.RecordBatch | None:
     try:
-        table = found.read().combine_chunks()
-        table.validate()
+        table = found.read()
+        batches = table.to_batches()
+        if len(batches) != 1:
+            batches = table.combine_chunks().to_batches()
     except (pa.ArrowException, OSError, ValueError):
         return None
-    batches = table.to_batches()
-    return batches[0] if batches else form.schema.empty_table().to_batches()[0]
+    return batches[0] if batches and table.schema.equals(form.schema) else None
 
 
 def _encoded(made: pa.RecordBatch) -> bytes:

@@ -122,7 +122,9 @@ def _with(batch: pa.RecordBatch, added: Mapping[str, str], schema: pa.Schema) ->
     zeros = pa.repeat(pa.scalar(0, pa.int32()), batch.num_rows)
     there = dict(zip(batch.schema.names, batch.columns, strict=True))
     for name, value in added.items():
-        there[name] = pa.DictionaryArray.from_arrays(zeros, pa.array([value], pa.string()))
+        there[name] = pa.DictionaryArray.from_arrays(
+            zeros, pa.array([value], pa.string()), safe=False
+        )
     arrays = [
         there[one.name] if one.name in there else pa.nulls(batch.num_rows, one.type)
         for one in schema
