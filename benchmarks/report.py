@@ -84,7 +84,7 @@ def _spread(values: Sequence[float]) -> str:
 def _processor_time(tab: Tab) -> float:
     """Return the milliseconds that the main thread of a page has worked so far."""
     metrics = tab.call("Performance.getMetrics")["metrics"]
-    return next(1000 * one["value"] for one in metrics if one["name"] == "TaskDuration")
+    return next(1000 * float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
 
 
 def _typed(tab: Tab, keys: str) -> list[float]:
