@@ -33,7 +33,9 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), ROOT / "dep
 COMMANDS_PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 QUICK_START = "## Quick start"
 README_LINES = 250
-SLOW_PAGES = frozenset("findings pipelines reuse steps store tasks tools transforming".split())
+SLOW_PAGES = frozenset(
+    "asking comparing findings pipelines reuse steps store tasks tools transforming".split()
+)
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARIABLE = (

@@ -86,7 +86,11 @@ def test_large_shards_start_first(batch: codebatch.Batch) -> None:
         ({"pool": ThreadPoolExecutor}, "threads"),
         ({"scheduler": ThreadPoolExecutor}, "threads"),
         ({"pool": ThreadPool}, "threads"),
-        ({"pool": partial(ProcessPoolExecutor, mp_context=get_context("spawn"))}, "processes"),
+        pytest.param(
+            {"pool": partial(ProcessPoolExecutor, mp_context=get_context("spawn"))},
+            "processes",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_configuration_of_dask_is_obeyed(

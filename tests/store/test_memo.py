@@ -411,6 +411,7 @@ def test_unreadable_other_batch_is_left_alone(
     assert run(store, tree).result == from_scratch(tmp_path, tree).result
 
 
+@pytest.mark.slow
 def test_many_small_segments_become_one(
     few: Path, store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

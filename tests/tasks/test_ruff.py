@@ -149,6 +149,7 @@ def test_the_version_is_the_binarys():
     assert out.decode().split()[1] == RUFF.version()
 
 
+@pytest.mark.slow
 def test_findings_equal_ruffs_own_over_a_tree(tmp_path):
     """Ruff over the files where they stand, against ours by content and role alone."""
     library = Path(sysconfig.get_paths()["stdlib"])

@@ -194,6 +194,7 @@ def library() -> Iterator[tuple[Path, bytes]]:
             yield path, content
 
 
+@pytest.mark.slow
 def test_all_rules_find_by_content_and_facets_what_they_find_in_place(tmp_path: Path) -> None:
     """A rule that looks at anything else differs here, and has to be in `NOT_HERE`."""
     files = dict(library())
