@@ -48,13 +48,17 @@ def to_polars(records: Records) -> pl.DataFrame:
 
 
 def to_duckdb(records: Records, connection: Any) -> duckdb.DuckDBPyRelation:
-    """Return a relation that reads the stream of the records each time that it is executed."""
+    """Return a relation that reads the stream of the records each time that it is executed; before
+    DuckDB 1.5, which reads a stream once, of a table in memory.
+    """
     require_arrow("a relation of DuckDB")
     try:
         import duckdb  # noqa: PLC0415 - an optional package
     except ImportError as error:
         raise _missing("relations of DuckDB", "duckdb", "sql") from error
-    made: duckdb.DuckDBPyRelation = (connection or duckdb).from_arrow(records)
+    reads_again = tuple(map(int, duckdb.__version__.split(".")[:2])) >= (1, 5)
+    source = records if reads_again else records.to_arrow()
+    made: duckdb.DuckDBPyRelation = (connection or duckdb).from_arrow(source)
     return made
 
 

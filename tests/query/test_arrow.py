@@ -314,7 +314,8 @@ def test_frames_have_the_rows_of_the_table(scanned: Scanned) -> None:
         frame = found.to_pandas().astype(object)
         assert frame.where(frame.notna(), None).to_dict("records") == rows
         assert str(found.to_pandas()["path"].dtype) == "category"
-        relation = found.to_duckdb(duckdb.connect())
+        connection = duckdb.connect()
+        relation = found.to_duckdb(connection)
         names = relation.columns
         for _ in range(2):  # a relation is read as often as it is asked
             assert [dict(zip(names, row, strict=True)) for row in relation.fetchall()] == rows
