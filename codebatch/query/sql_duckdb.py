@@ -36,6 +36,7 @@ _REFUSED = re.compile(
     r"has_.*privilege|txid|parse_duckdb|json_(execute_)?(de)?serialize|sleep|shobj|obj_|col_desc|"
     r"version\Z|user\Z|session_user|inet_|arrow_scan|parquet_|sqlite_|iceberg|load_|install"
 )
+_NAMES = "SELECT view_name FROM duckdb_views() UNION ALL SELECT table_name FROM duckdb_tables()"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _UNKNOWN_COLUMN = re.compile(
     r'.*(?:Referenced column "([^"]*)" (?:was )?not found'
@@ -141,6 +142,10 @@ def check(database: duckdb.DuckDBPyConnection, statement: str, views: Mapping[st
     nodes = list(_nodes(tree))
     tables = {view.lower() for view in views}
     expressions = {str(name).lower() for node in nodes for name in _expressions(node)}
+    # Out of its scope such a name would be that of a view which tells of the database.
+    there = database.execute(_NAMES).fetchall()
+    if not expressions.isdisjoint({str(name).lower() for (name,) in there} - tables):
+        raise RefusedError("only reading is allowed")
     for node in nodes:
         _check_node(node, tables | {name for name in expressions if _NAME.match(name)})
 

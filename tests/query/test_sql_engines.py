@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,7 +143,8 @@ def test_both_engines_answer_alike(statement: str, store: codebatch.Store) -> No
     if isinstance(ours, tuple):
         is_unknown = "no such" in ours[1] or "only reading" in ours[1]
         assert ours[0] == other[0] == "SQL_INVALID"
-        assert not is_unknown or ours[1].rpartition(".")[2] == other[1].rpartition(".")[2]
+        ends = [re.split("[ .]", message)[-1] for message in (ours[1], other[1])]
+        assert not is_unknown or ends[0] == ends[1]
         assert not is_unknown or ours[2][0] == other[2][0]
     else:
         assert other == ours
@@ -239,7 +241,6 @@ OUTSIDE = [
     *("SELECT 1 WHERE EXISTS (FROM read_text('{f}'))", "FROM read_text('{f}')", "SUMMARIZE files"),
     "WITH a AS (SELECT * FROM read_text('{f}')) SELECT * FROM a",
     "WITH a AS MATERIALIZED (FROM '{f}') SELECT * FROM a",
-    'WITH "{f}" AS (SELECT 1) SELECT * FROM (WITH b AS (SELECT 1) SELECT * FROM "{f}")',
     'SELECT * FROM (WITH "{p}" AS (SELECT 1) SELECT 1) a, "{p}"',
     "SELECT * FROM (WITH sqlite_master AS (SELECT 1) SELECT 1) a, sqlite_master",
     "SELECT * FROM (WITH duckdb_views AS (SELECT 1) SELECT 1) a, duckdb_views",
