@@ -8,6 +8,7 @@ something to show.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import time
 import warnings
@@ -121,9 +122,12 @@ def _is_wanted(progress: object) -> bool:
 
 def _tqdm() -> Any:
     """Return the bar of tqdm for where this runs: of widgets, or of text where there are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that widgets are missing: their text is as good here
-        from tqdm.auto import tqdm  # noqa: PLC0415 - most runs have none
+    if "tqdm.auto" not in sys.modules:  # `load` was before the thread of a run
+        with warnings.catch_warnings():  # for all threads: what others do to filters is lost
+            warnings.simplefilter("ignore")  # that widgets are missing: text is as good here
+            importlib.import_module("tqdm.auto")
+    from tqdm.auto import tqdm  # noqa: PLC0415 - most runs have none
+
     return tqdm
 
 

@@ -13,6 +13,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Generator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -39,7 +40,7 @@ class RunHandle(Displayed):
 
     ``batch_id`` is that of the batch, ``progress`` how far the run is, a `RunProgress`: None before
     it has looked, and where nothing was to be done. State: ``_report`` or ``_error`` is what it
-    came to, and ``_future`` wakes those who await it.
+    came to, the latter with the ``_traceback`` of the run; ``_future`` wakes those who await it.
     """
 
     def __init__(self, batch_id: str, work: Work) -> None:
@@ -49,6 +50,7 @@ class RunHandle(Displayed):
         self._interruption = Interruption()
         self._report: RunReport | None = None
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._future: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._future.set_running_or_notify_cancel()  # the end of who awaits it is not that of it
         context = contextvars.copy_context()  # Dask's annotations and client, a notebook's cell
@@ -64,7 +66,8 @@ class RunHandle(Displayed):
 
     def result(self, timeout: float | None = None) -> RunReport:
         """Return the report when the run has ended, or raise what it has raised: `RunInterrupted`
-        where it was cancelled. `TimeoutError` after ``timeout`` seconds.
+        where it was cancelled, for which ``await`` has `asyncio.CancelledError`. `TimeoutError`
+        after ``timeout`` seconds.
 
         To interrupt the waiting does not end the run.
         """
@@ -86,7 +89,10 @@ class RunHandle(Displayed):
 
     def __await__(self) -> Generator[Any, None, RunReport]:
         yield from asyncio.wrap_future(self._future).__await__()
-        return self._outcome()
+        try:
+            return self._outcome()
+        except (KeyboardInterrupt, SystemExit) as error:  # of a task, they end the event loop
+            raise asyncio.CancelledError(f"the run of {self.batch_id} was cancelled") from error
 
     def _card(self) -> cards.Card:
         """Return what is shown: how far it is, or what it came to."""
@@ -106,8 +112,10 @@ class RunHandle(Displayed):
         return cards.Card("Run of", self.batch_id, status, facts, notes=notes)
 
     def _outcome(self) -> RunReport:
+        if self._error is not None:  # without the frames of those that it was raised to before
+            raise self._error.with_traceback(self._traceback)
         if self._report is None:
-            raise self._error or RuntimeError("the run has not ended")
+            raise RuntimeError("the run has not ended")
         return self._report
 
     def _run(self) -> None:
@@ -115,7 +123,7 @@ class RunHandle(Displayed):
             with self._interruption.applied():
                 self._report = self._work(self._take)
         except BaseException as error:  # noqa: BLE001 - an interrupt among them: who waits gets it
-            self._error = error
+            self._error, self._traceback = error, error.__traceback__
         self._future.set_result(None)
 
     def _take(self, progress: RunProgress) -> None:

@@ -205,7 +205,7 @@ class Running(Results):
             return await handle
         except asyncio.CancelledError:
             handle.cancel()
-            with contextlib.suppress(Exception, batches.RunInterrupted):  # what became of it
+            with contextlib.suppress(Exception, asyncio.CancelledError):  # what became of it
                 await handle
             raise
 

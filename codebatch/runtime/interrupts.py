@@ -5,7 +5,7 @@ lock held for good, and the threads that want it then wait for ever. So what wor
 defers interrupts (`deferred`), and takes them at points of its choice (`check`).
 
 Python interrupts the main thread alone. Work in another thread has an `Interruption`, by which any
-thread may ask it to end; it is taken at the same points, and nowhere else.
+thread may ask it to end; it is taken by a `check`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Interruption:
         self._actions: list[Iterator[Action]] = []
 
     def interrupt(self) -> None:
-        """Interrupt the work at its next `check`, and do what its block does at an interrupt."""
+        """Interrupt the work at its next `check`, and do what its blocks do at an interrupt."""
         self._pending = True
-        for actions in self._actions[-1:]:
+        for actions in self._actions[::-1]:
             next(actions, _nothing)()
 
     def take(self) -> bool:
@@ -82,8 +82,8 @@ class Interruption:
 
     @contextlib.contextmanager
     def acting(self, actions: Iterator[Action]) -> Iterator[None]:
-        """Have it do the actions for a block, one at each interrupt; one that is pending then is
-        taken at the end, unless the block raises.
+        """Have it do the actions for a block, one at each interrupt. What is pending at its end
+        stays so: work that has come to its end returns what it has.
         """
         self._actions.append(actions)
         if self._pending:
@@ -92,7 +92,6 @@ class Interruption:
             yield
         finally:
             self._actions.pop()
-        check()
 
 
 _of_thread = threading.local()
@@ -106,8 +105,9 @@ def deferred(first: Action = _nothing, *others: Action) -> AbstractContextManage
     """For a block, put interrupts off to the next `check`, or to its end. Each that comes calls one
     of the actions, in the order given; one more than there are is taken where it meets the block.
 
-    In another thread than the main one, these are those of its `Interruption`, if it has one. A
-    program that handles interrupts in another way than Python does is left alone.
+    In another thread than the main one, these are those of its `Interruption`, if it has one, which
+    wait for a `check`. A program that handles interrupts in another way than Python does is left
+    alone.
     """
     actions = iter((first, *others))
     if (interruption := _own()) is not None:

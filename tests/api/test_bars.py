@@ -105,6 +105,13 @@ def test_files_are_counted_where_it_takes_long(
     assert "snapshot: 12 files" in capsys.readouterr().err
 
 
+def test_filters_of_warnings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of all threads, and bars are made in that of a run."""
+    bars.load(progress=True)
+    monkeypatch.delattr(bars.warnings, "catch_warnings")
+    assert bars._tqdm() is tqdm
+
+
 UNUSED = """
 import sys, warnings, codebatch
 batch, report = codebatch.scan(sys.argv[1], sys.argv[2], scheduler="sync")

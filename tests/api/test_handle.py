@@ -13,6 +13,7 @@ import pytest
 from conftest import Interrupt, Scanned, cli_environment
 
 import codebatch
+from codebatch.api import bars
 from codebatch.model.errors import UsageError
 
 
@@ -76,6 +77,63 @@ def test_a_cancelled_run_is_resumed(
     assert batch.run("sync").result == scanned.report.result
 
 
+def test_a_cancelled_run_does_not_end_the_event_loop(parsed: codebatch.Batch) -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        handle = parsed.run("sync", wait=False, progress=gate)
+        task = asyncio.ensure_future(wait(handle))
+        await asyncio.to_thread(gate.reached.wait, 60)
+        handle.cancel()
+        gate.open()
+        found = await asyncio.gather(task, handle, return_exceptions=True)
+        assert [type(one) for one in found] == [asyncio.CancelledError] * 2
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(handle, 60)
+        with pytest.raises(codebatch.RunInterrupted):
+            handle.result()
+
+    async def wait(handle: codebatch.RunHandle) -> codebatch.RunReport:
+        return await handle
+
+    asyncio.run(run())
+
+
+def test_a_task_that_is_cancelled_ends_its_run(parsed: codebatch.Batch) -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        task = asyncio.ensure_future(parsed.run_async("sync", progress=gate))
+        await asyncio.to_thread(gate.reached.wait, 60)
+        task.cancel()
+        gate.open()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert parsed.status()["runs"] == []
+
+    asyncio.run(run())
+
+
+def test_a_run_that_has_ended_is_not_cancelled(
+    parsed: codebatch.Batch,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    closed, handles = bars._Bars.close, list[codebatch.RunHandle]()
+    begun = threading.Event()
+
+    def close(self: bars._Bars) -> None:
+        assert begun.wait(60)
+        handles[0].cancel()
+        closed(self)
+
+    monkeypatch.setattr(bars._Bars, "close", close)
+    handles.append(parsed.run("sync", wait=False, progress=True))
+    begun.set()
+    assert handles[0].result(60).status == "done"
+    assert "100%" in capsys.readouterr().err
+
+
 def test_it_is_awaited_beside_an_event_loop(batch: codebatch.Batch, scanned: Scanned) -> None:
     gate = Gate()
 
@@ -104,9 +162,12 @@ def test_who_stops_awaiting_it_does_not_end_it(parsed: codebatch.Batch) -> None:
 
 def test_what_a_run_raises_is_raised_by_its_result(parsed: codebatch.Batch) -> None:
     handle = parsed.run("sync", wait=False, require_reused=True, retry_quarantined=True)
-    for _ in range(2):
-        with pytest.raises(UsageError, match="require-reused"):
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(UsageError, match="require-reused") as raised:
             handle.result(60)
+        lengths.add(len(raised.traceback))
+    assert len(lengths) == 1
     assert "UsageError" in repr(handle)
 
 

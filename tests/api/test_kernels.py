@@ -146,6 +146,26 @@ batch, report = codebatch.scan({str(scanned.tree)!r}, "store", scheduler="proces
     assert line.rpartition("\r")[2].startswith("run: 100%")
 
 
+def test_a_cancelled_run_leaves_a_kernel(scanned: Scanned, tmp_path: Path) -> None:
+    """A task waits for it: an error of the wrong kind would come out of the loop of the kernel."""
+    code = f"""
+import asyncio, codebatch, threading
+store = codebatch.open_store("store", create=True)
+batch = store.batch(store.snapshot({str(scanned.tree)!r}, progress=False), "full")
+gate = threading.Event()
+handle = batch.run("sync", wait=False, progress=lambda _: gate.wait(60))
+async def wait():
+    return await handle
+task = asyncio.create_task(wait())
+"""
+    with kernel(tmp_path) as opened:
+        assert opened.run(code).error is None
+        assert opened.run("handle.cancel(); gate.set()").error is None
+        assert opened.run("await task").error == "CancelledError"
+        assert opened.run("handle.result()").error == "RunInterrupted"
+        assert opened.run("print(batch.run(progress=False).status)").text == "done\n"
+
+
 CLIENTS = {
     "synchronous": """
 import codebatch, distributed

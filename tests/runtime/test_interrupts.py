@@ -20,7 +20,7 @@ from conftest import TREE, Interrupt, Note, write_tree
 import codebatch
 from codebatch.batch.dispatch import run_suspects
 from codebatch.model.messages import Receipt, ShardCall
-from codebatch.runtime.interrupts import allowed, check, deferred
+from codebatch.runtime.interrupts import Interruption, allowed, check, deferred
 
 # A seed of one's own: INTERRUPT_SEED=1 pytest …
 SEED = os.environ.get("INTERRUPT_SEED", "20261126")
@@ -126,6 +126,25 @@ def test_second_interrupt_of_an_inner_block_is_all_there_is(interrupt: Interrupt
     with deferred():
         assert interrupted(act)
         assert not interrupted(check)
+
+
+def test_blocks_of_another_thread_put_off_to_a_check() -> None:
+    said: list[str] = []
+    interruption = Interruption()
+
+    def work() -> None:
+        with interruption.applied(), deferred(lambda: said.append("outer")):
+            with deferred(lambda: said.append("inner")):
+                interruption.interrupt()
+            said.append("goes on")
+            assert interrupted(check)
+            interruption.interrupt()
+        said.append("end")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert said == ["inner", "outer", "goes on", "end"]
 
 
 Around = Callable[[], None]
