@@ -15,6 +15,7 @@ from codebatch.display.widths import abridged
 from codebatch.display.words import numeric_columns, printable
 
 CLASS = "codebatch-display"
+_NO_MATH = "tex2jax_ignore mathjax_ignore"  # notebooks typeset $…$ elsewhere
 _GREEN, _RED, _AMBER, _BLUE, _GREY = (
     "46,160,67",
     "218,54,51",
@@ -83,7 +84,7 @@ def card_html(card: Card) -> str:
 def element(*parts: str) -> str:
     """Return one element of these parts, which are HTML, with the style that they need."""
     style = _STYLE.replace("\n", "")
-    return f'<div class="{CLASS}"><style>{style}</style>{"".join(parts)}</div>'
+    return f'<div class="{CLASS} {_NO_MATH}"><style>{style}</style>{"".join(parts)}</div>'
 
 
 def escape(text: object) -> str:
