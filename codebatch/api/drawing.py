@@ -9,6 +9,7 @@ from codebatch.api.given import PathLike
 from codebatch.display.card import state_bar
 from codebatch.display.draw import Node, draw_svg, draw_text, scope_note
 from codebatch.display.words import counted, printable
+from codebatch.model.errors import UsageError
 from codebatch.model.records import BATCH_SCOPE, PlannedTask
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store.destination import writing_file
@@ -39,8 +40,11 @@ class Drawing:
         return draw_svg(self.name, self.nodes)
 
     def save(self, path: PathLike) -> None:
-        """Write it to a file as SVG; `OutputError` where that cannot be done."""
-        with writing_file(os.fspath(path)) as stream:
+        """Write it to a file ``*.svg``; `OutputError` where that cannot be done."""
+        name = os.fspath(path)
+        if not name.lower().endswith(".svg"):
+            raise UsageError(f"a drawing is written as SVG, not as {name}", hints=["name it *.svg"])
+        with writing_file(name) as stream:
             stream.write(self.svg().encode())
 
 

@@ -113,7 +113,8 @@ def table_of(
     most: int = MOST_ROWS,
 ) -> Table:
     """Return the table of some rows; without ``columns``, those that have a value in one."""
-    shown = [{name: _short(value) for name, value in row.items()} for row in islice(rows, most)]
+    first = islice(rows, most)
+    shown = [{str(name): _short(value) for name, value in row.items()} for row in first]
     if total is None and isinstance(rows, Sequence):
         total = len(rows)
     names = dict.fromkeys(name for row in shown for name in row)
@@ -150,8 +151,14 @@ def _short(value: object) -> object:
             return value[:_SHORT_DIGEST]
         return moment(value)
     if isinstance(value, Mapping) and value:
-        return state_bar(value) if value.keys() >= {"done", "failed", "total"} else _numbers(value)
+        return state_bar(value) if _is_state(value) else _numbers(value)
     return value
+
+
+def _is_state(value: Mapping[object, object]) -> bool:
+    """Return whether these are the numbers of `state_bar`: in rows of a store, they may be any."""
+    numbers = [value.get(name) for name in ("done", "failed", "total")]
+    return all(isinstance(number, int) and number >= 0 for number in numbers)
 
 
 def findings_table(records: Sequence[Mapping[str, object]], title: str) -> Table:

@@ -62,6 +62,9 @@ class Rows(Displayed, list[Row]):
         super().__init__(rows)
         self.columns = tuple(columns)
 
+    def __reduce__(self) -> tuple[type[Rows[Row]], tuple[list[Row], tuple[str, ...]]]:
+        return type(self), (list(self), self.columns)
+
     def _card(self) -> card.Card:
         rows = [card.row_of(row) for row in self[: card.MOST_ROWS]]
         title = f"{len(self):,} row{'' if len(self) == 1 else 's'}"

@@ -89,8 +89,13 @@ def numeric_columns(table: Sequence[Sequence[str]], number: int) -> list[bool]:
 
 
 def plain(value: object) -> object:
-    """Return the value, a list or a dict as JSON."""
-    return canonical_json(value).decode() if isinstance(value, list | dict) else value
+    """Return the value, a list or a dict as JSON, or as Python has it where it is no JSON."""
+    if not isinstance(value, list | dict):
+        return value
+    try:
+        return canonical_json(value).decode()
+    except (TypeError, ValueError):  # a date in it, a number that is none, names of several types
+        return str(value)
 
 
 def _is_number(cell: str) -> bool:

@@ -83,7 +83,7 @@ def _number(status: BatchStatus, filters: RecordFilter, task_id: str | None) -> 
 
 
 def _sum_of(numbers: Mapping[str, int], words: str) -> int:
-    return sum(numbers.get(word.strip(), 0) for word in words.split(","))
+    return sum(numbers.get(word, 0) for word in {word.strip() for word in words.split(",")})
 
 
 def _small_part(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
 import json
+import pickle
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -138,6 +141,34 @@ def test_rows_are_a_list() -> None:
     assert repr(Rows([{"a": 1}])) == "1 row\n\n  a\n  1"
     assert repr(Rows()) == "0 rows"
     assert "and 10 more" in rows._repr_html_()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_rows_are_copied(protocol: int) -> None:
+    rows = Rows([{"a": 1, "b": 2}], ("b",))
+    for copied in (pickle.loads(pickle.dumps(rows, protocol)), copy.deepcopy(rows)):
+        assert (type(copied), copied, copied.columns) == (Rows, rows, ("b",))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"done": "a", "failed": "b", "total": "c"}, '{"done":"a","failed":"b","total":"c"}'),
+        ({"done": -(10**400), "failed": 0, "total": 1}, "1 total"),
+        ({"done": 2, "failed": 0, "total": 5}, "2 of 5"),
+        ({"at": dt.date(2026, 1, 2)}, "{'at': datetime.date(2026, 1, 2)}"),
+        ([[float("nan")], 1], "[nan], 1"),
+        ({1: "a", "b": None}, "{1: 'a', 'b': None}"),
+    ],
+)
+def test_a_value_of_any_kind_is_shown(value: object, text: str) -> None:
+    rows = Rows([{"x": value, 7: "n"}])
+    assert repr(rows).splitlines()[3].startswith(f"  {text}"[:50])
+    assert [*rows._repr_html_().partition("cannot be shown")][1:] == ["", ""]
+
+
+def test_dollars_are_no_mathematics() -> None:
+    assert 'class="codebatch-display tex2jax_ignore mathjax_ignore"' in card_html(CARD)
 
 
 @dataclass(frozen=True, repr=False)

@@ -22,6 +22,7 @@ import codebatch
 from codebatch import api
 from codebatch.api.names import NameTable
 from codebatch.display.displayed import Displayed
+from codebatch.model.errors import UsageError
 
 # Values that a program may make as well: their repr is the call that makes them. The last are parts
 # of what is asked for, and as short.
@@ -194,6 +195,8 @@ def test_records_are_counted_and_not_read(
         "  a.py     2       8  warning   L101   F401          `sys` imported but unused"
     )
     assert "3" in html
+    twice = displayed["batch"].records(kind="diagnostic, diagnostic")
+    assert "  records     3\n" in repr(twice)
     assert "... and perhaps more" in repr(displayed["metrics"])
     monkeypatch.setattr("codebatch.query.preview._MOST_BYTES", 10)
     text = repr(displayed["records"])
@@ -283,6 +286,9 @@ def test_drawing(displayed: dict[str, Any], tmp_path: Path) -> None:
     drawn.save(tmp_path / "two.svg")
     saved = [(tmp_path / name).read_text() for name in ("one.svg", "two.svg")]
     assert saved == [drawn._repr_svg_()] * 2
+    with pytest.raises(UsageError, match=r"as SVG, not as .*x\.png"):
+        batch.visualize(tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
     with pytest.raises(codebatch.CodeBatchError, match="cannot write"):
         drawn.save(tmp_path / "no" / "folder.svg")
 
