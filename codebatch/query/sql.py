@@ -73,7 +73,7 @@ class SqlResult:
     rows: Iterator[Document]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Question:
     """What statements are about: the batches, and with ``several`` a column ``batch`` that tells
     them apart; and what runs them.
