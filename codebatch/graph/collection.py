@@ -115,7 +115,7 @@ def make_dataframe(reading: Reading, empty: Any) -> Any:
     `MissingExtraError` where pandas or pyarrow is missing.
     """
     try:
-        from dask.dataframe import from_delayed  # noqa: PLC0415 - needs optional packages
+        from dask.dataframe import from_delayed, utils  # noqa: PLC0415 - needs optional packages
     except ImportError as error:
         raise MissingExtraError(
             f"Dask's DataFrames need pandas and pyarrow: {str(error).splitlines()[0]}",
@@ -125,4 +125,7 @@ def make_dataframe(reading: Reading, empty: Any) -> Any:
     count = len(reading.partitions)
     delayed: Any = Delayed
     parts = [delayed((reading.name, n), graph, layer=reading.name) for n in range(count)]
-    return from_delayed(parts, meta=empty, prefix="records", verify_meta=False)
+    # Each partition has categories of its own.
+    clear: Any = utils.clear_known_categories
+    meta = clear(empty)
+    return from_delayed(parts, meta=meta, prefix="records", verify_meta=False)

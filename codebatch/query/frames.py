@@ -33,6 +33,11 @@ def to_pandas(records: Records) -> pd.DataFrame:
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), **texts}
     columns = {}
     for field, column in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_dictionary(field.type) and column.null_count == len(column):
+            # Categories of text, as where there are some: those of two types do not go together.
+            none = pd.Index([], dtype=text)
+            columns[field.name] = pd.Series(pd.Categorical.from_codes([-1] * len(column), none))
+            continue
         mapper = nullable if field.nullable else texts
         columns[field.name] = column.to_pandas(types_mapper=mapper.get)
     return pd.DataFrame(columns)

@@ -88,8 +88,11 @@ class Records(Displayed):
         self._partitioned = partitioned
 
     def __iter__(self) -> Iterator[Record]:
+        return self._read(self._batch_status())
+
+    def _read(self, batch_status: BatchStatus) -> Iterator[Record]:
         read = ordered.ordered_records if self._in_order else iter_records
-        return read(self._store, self._batch_status(), self._filters, self._task_id)
+        return read(self._store, batch_status, self._filters, self._task_id)
 
     def _card(self) -> card.Card:
         return preview.records_card(
@@ -107,17 +110,17 @@ class Records(Displayed):
         return list(self)
 
     def record_batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield them as batches of Arrow, one at a time in memory."""
+        """Return them as batches of Arrow, one at a time in memory."""
         arrow.require_arrow("a table of records")
+        # Asked for here: what reads a stream would make another error of one that is raised in it.
+        batch_status = self._batch_status()
         columns = self.columns
         if self._in_order:
-            found = iter(self)
-            while portion := list(islice(found, _PORTION)):
-                yield arrow.rows_to_batch(portion, columns)
-            return
-        status = self._batch_status()
-        reading = tables.Tables(self._store, status, self._filters, self._task_id, columns)
-        yield from reading.batches()
+            found = self._read(batch_status)
+            portions = iter(lambda: list(islice(found, _PORTION)), [])
+            return (arrow.rows_to_batch(portion, columns) for portion in portions)
+        reading = tables.Tables(self._store, batch_status, self._filters, self._task_id, columns)
+        return reading.batches()
 
     def to_arrow(self) -> pa.Table:
         """A table of Arrow; it needs pyarrow. What repeats, as paths and codes, is a dictionary;
@@ -149,6 +152,7 @@ class Records(Displayed):
         """A relation of DuckDB, of its default connection unless one is given, which reads the
         records each time that it is executed, a shard at a time; it needs duckdb and pyarrow.
         """
+        self._batch_status()  # DuckDB would make another error of the one that is raised here
         return frames.to_duckdb(self, connection)
 
     def to_bag(self) -> Any:

@@ -101,6 +101,28 @@ def test_reading_what_is_not_done_warns_where_it_is_read(
     }
 
 
+def test_streams_of_what_was_never_run_are_the_same_error(
+    store: codebatch.Store, tmp_path: Path
+) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    pytest.importorskip("duckdb", reason="the extra sql is not installed")
+    batch = store.batch(store.snapshot(write_tree(tmp_path / "tree", {"a.py": "x = 1\n"})))
+    found = batch.records()
+    for read in (found.record_batches, found.to_duckdb, lambda: arrow.table(found)):
+        with pytest.raises(BatchUnfinishedError):
+            read()
+    with pytest.raises(BatchUnfinishedError):
+        arrow.table(batch.sorted_records())
+
+
+def test_a_stream_of_what_is_not_done_warns_where_it_is_read(partial: codebatch.Batch) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    found = partial.records()
+    with pytest.warns(codebatch.UnfinishedBatchWarning) as told:
+        arrow.table(found)
+    assert [Path(warning.filename).name for warning in told] == [Path(__file__).name]
+
+
 def test_the_page_about_a_file_tells_where_its_shard_is_not_done(
     partial: codebatch.Batch,
 ) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dask.bag
@@ -84,6 +85,30 @@ def test_a_dataframe_has_the_columns_of_the_kinds(scanned: Scanned) -> None:
         zip(expected["path"], expected["line"], strict=True)
     )
     assert whole["line"].dtype == expected["line"].dtype == "int64"
+
+
+# Dask asks pandas for what a later pandas will not have.
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_dataframes_have_categories_of_text_that_each_partition_has_of_its_own(
+    scanned: Scanned, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas", reason="the extra pandas is not installed")
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    frame = scanned.batch.records().to_dask_dataframe()
+    whole = frame.compute(scheduler="sync")
+    expected = scanned.batch.records().to_pandas()
+    assert len(whole) == len(expected)
+    text = pandas.Series([""]).dtype
+    for name in (name for name, of in expected.dtypes.items() if of == "category"):
+        assert expected[name].cat.categories.dtype == text
+        assert frame[name].cat.known is False
+        assert sorted(whole[name].dropna()) == sorted(expected[name].dropna())
+    none = scanned.batch.outputs(kind="diagnostic", code="L002").to_pandas()
+    assert none["path"].cat.categories.dtype == text
+    with dask.config.set(scheduler="sync"):
+        frame[["kind", "path", "metric"]].to_parquet(tmp_path / "frame")
+    kept = pandas.read_parquet(tmp_path / "frame")
+    assert sorted(kept["path"]) == sorted(expected["path"])
 
 
 def test_a_dataframe_says_what_it_needs(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> None:
