@@ -31,6 +31,7 @@ else:
     parquet = lazy("pyarrow.parquet")
 
 _LEAST_BYTES = 2**16  # of a file, however small the outputs are
+_CODEC = "LZ4"
 
 
 class ColumnFile(NamedTuple):
@@ -57,7 +58,7 @@ class ColumnFiles:
         """Return the records of a kind in the outputs of a shard, which ``read`` gives."""
         form = self.forms[kind]
         found = _opened(self._store, self.path(kind, state), form, state)
-        batch = None if found is None else _decoded(found, form)
+        batch = None if found is None else _decoded(found, form, _most_bytes(state))
         return self._make(kind, state, read) if batch is None else batch
 
     def find(self, kind: str, state: ShardState, read: Callable[[], bytes], scratch: Path) -> Path:
@@ -104,31 +105,48 @@ def column_files(
             yield ColumnFile(task, shard_id, files.find(kind, state, read, scratch))
 
 
+def _most_bytes(state: ShardState) -> int:
+    """Return how many bytes the columns of outputs can take: `1,` in a list is a number of 8."""
+    return _LEAST_BYTES + 8 * state.size
+
+
 def _opened(
     store: StoreDirectory, path: Path, form: ShardColumns, state: ShardState
 ) -> parquet.ParquetFile | None:
-    """Return a column file if it is intact and has as many rows as it should."""
+    """Return a column file if it is intact, has as many rows as it should, and says that it is not
+    larger than it can be.
+    """
     data = read_intact(store.layout, path, _LEAST_BYTES + state.size)
     if data is None:
         return None
     try:
         found = parquet.ParquetFile(pa.BufferReader(data))
-        rows = state.counts.by_kind.get(form.kind, 0)
-        is_whole = found.metadata.num_rows == rows
+        said = found.metadata
+        groups = [said.row_group(number) for number in range(said.num_row_groups)]
+        chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
     except (pa.ArrowException, OSError, ValueError):
         return None
-    return found if is_whole else None
+    # This codec gives at most 255 times of what there is, whatever is said.
+    is_bounded = {one.compression for one in chunks} <= {_CODEC} and sum(
+        one.total_uncompressed_size for one in chunks
+    ) <= _most_bytes(state)
+    is_whole = said.num_rows == state.counts.by_kind.get(form.kind, 0)
+    return found if is_whole and is_bounded else None
 
 
-def _decoded(found: parquet.ParquetFile, form: ShardColumns) -> pa.RecordBatch | None:
+def _decoded(found: parquet.ParquetFile, form: ShardColumns, most: int) -> pa.RecordBatch | None:
+    """Return the records if they are such as Arrow writes, and not larger than they can be."""
     try:
         table = found.read()
+        table.validate(full=True)
+        if not table.schema.equals(form.schema) or table.nbytes > most:
+            return None
         batches = table.to_batches()
         if len(batches) != 1:
             batches = table.combine_chunks().to_batches()
     except (pa.ArrowException, OSError, ValueError):
         return None
-    return batches[0] if batches and table.schema.equals(form.schema) else None
+    return batches[0] if len(batches) == 1 else None
 
 
 def _encoded(made: pa.RecordBatch) -> bytes:
@@ -138,7 +156,7 @@ def _encoded(made: pa.RecordBatch) -> bytes:
     parquet.write_table(
         pa.Table.from_batches([made]),
         stream,
-        compression="lz4",
+        compression=_CODEC,
         use_dictionary=[*repeated, "message"],
         write_statistics=repeated,
     )

@@ -43,10 +43,7 @@ def matching_rows(
             raise UndecidedError
         masks.append(_mask(batch.column(name), test))
     if filters.language is not None:
-        known = languages()
-        masks.append(
-            _mask(batch.column("path"), lambda path: filters.matches_language(known[path]))
-        )
+        masks.append(_mask(batch.column("path"), _language_test(filters, languages())))
     if filters.min is not None or filters.max is not None:
         masks.append(_within(batch.column("value"), filters.min, filters.max))
     whole = reduce(pc.and_, masks) if masks else None
@@ -62,6 +59,15 @@ def _mask(column: pa.Array, test: Callable[[str], bool]) -> pa.Array:
         raise UndecidedError
     kept = pa.array([test(value) for value in values], pa.bool_())
     return pc.fill_null(kept.take(encoded.indices), fill_value=False)
+
+
+def _language_test(filters: RecordFilter, known: Mapping[str, str]) -> Callable[[str], bool]:
+    def test(path: str) -> bool:
+        if path not in known:
+            raise UndecidedError
+        return filters.matches_language(known[path])
+
+    return test
 
 
 def _within(column: pa.Array, least: float | None, most: float | None) -> pa.Array:

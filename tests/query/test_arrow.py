@@ -28,6 +28,8 @@ from codebatch.model.errors import (
 from codebatch.model.records import KINDS
 from codebatch.query import column_files
 from codebatch.query.arrow import arrow_schema, rows_to_batch
+from codebatch.query.filters import RecordFilter
+from codebatch.query.records import Matcher
 from codebatch.query.shard_columns import ShardColumns
 
 pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
@@ -197,6 +199,15 @@ def test_odd_lines_are_read_as_one_by_one(
     assert outcome(form.read, data) == outcome(form.read_slowly, data)
 
 
+def test_a_bad_record_is_damage_however_it_is_read(scanned: Scanned) -> None:
+    form = columns_for("patch", scanned.batch.load_status().plan, number=False)
+    records = Matcher(RecordFilter(path="a"), {}).records
+    bad = canonical_json({"kind": "patch", **BASES["patch"], "object": "no digest"}) + b"\n"
+    for read in (form.read, form.read_slowly, lambda data: list(records(data))):
+        with pytest.raises(StoreDamagedError, match="not a digest"):
+            read(bad)
+
+
 # -- column files ---------------------------------------------------------------------------------
 
 
@@ -264,6 +275,58 @@ def test_a_damaged_or_foreign_column_file_is_made_again(bare: Scanned) -> None:
     again = {path: path.read_bytes() for path in paths if path.is_file()}
     assert again == {path: kept[path] for path in again}
     assert len(again) == len(kept) - 1
+
+
+def rewritten(path: Path, change: Callable[[str, Any], Any], codec: str = "lz4") -> None:
+    """Change the columns of a column file, and seal it."""
+    table, stream = parquet.read_table(path), io.BytesIO()
+    arrays = [
+        change(name, column) for name, column in zip(table.schema.names, table.columns, strict=True)
+    ]
+    made = pa.Table.from_arrays(arrays, schema=table.schema)
+    parquet.write_table(made, stream, compression=codec)
+    sealed(path, stream.getvalue())
+
+
+def all_the_same(text: bytes) -> Callable[[str, Any], Any]:
+    """Make each text of a column this one."""
+
+    def change(_: str, column: Any) -> Any:
+        if pa.types.is_dictionary(column.type):
+            value = pa.array([text], pa.binary()).view(pa.string())
+            zeros = pa.array([0] * len(column), pa.int32())
+            return pa.DictionaryArray.from_arrays(zeros, value)
+        if pa.types.is_string(column.type):
+            return pa.array([text] * len(column), pa.binary()).view(pa.string())
+        return column
+
+    return change
+
+
+CRAFTED: dict[str, Callable[[Path], None]] = {
+    "text that is none": lambda path: rewritten(path, all_the_same(b"\xff\xfe")),
+    "larger than is possible": lambda path: rewritten(path, all_the_same(b"A" * 1_000_000)),
+    "packed by another codec": lambda path: rewritten(path, lambda _, one: one, "zstd"),
+}
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_column_file_is_made_again(name: str, bare: Scanned) -> None:
+    found = bare.batch.outputs(kind="diagnostic")
+    whole = found.to_arrow()
+    kept = {path: path.read_bytes() for path in parquet_files(bare.store)}
+    for path in kept:
+        CRAFTED[name](path)
+    assert found.to_arrow() == whole
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_column_file_with_another_path_is_not_asked_for_languages(bare: Scanned) -> None:
+    found = bare.batch.outputs(kind="diagnostic", language="python")
+    whole = found.to_arrow()
+    for path in parquet_files(bare.store):
+        rewritten(path, all_the_same(b"no-such-file"))
+    assert found.to_arrow().num_rows == whole.num_rows
 
 
 def test_a_store_that_cannot_be_written_has_columns(
