@@ -140,7 +140,8 @@ def pending_work(store: StoreDirectory, batch_status: BatchStatus) -> Pending:
     nodes = open_nodes(batch_status, every[0]._replace(shard_id="")) if every else []
     others = {call.shard_id for call in calls}
     done = [call for call in every if call.shard_id not in others] if nodes else []
-    return Pending(calls, code_of(batch_status.plan.tasks), nodes, done)
+    code = code_of(batch_status.plan.tasks) if calls or nodes else b""  # reading needs none
+    return Pending(calls, code, nodes, done)
 
 
 def code_of(tasks: Sequence[PlannedTask]) -> bytes:

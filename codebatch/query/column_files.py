@@ -2,25 +2,21 @@
 
 A file is named by the digest of the outputs, the kind and the layout of its columns, so that equal
 shards of many batches share one; so it has no task, shard or batch. It is derived: made when it is
-first needed, used where its checksum, its schema and the number of its rows are as expected, else
-made again. Where the store cannot be written, there are none.
+first needed, used where its checksum, its schema, its size and the number of its rows are as can be
+expected, else made again. Where the store cannot be written, there are none.
 """
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
 from codebatch.model.records import Plan, ShardState
-from codebatch.query.records import finished_shards
 from codebatch.query.shard_columns import ShardColumns, forms_of
 from codebatch.runtime.lazy import lazy
-from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory, read_intact, replacing
 
 if TYPE_CHECKING:
@@ -32,14 +28,6 @@ else:
 
 _LEAST_BYTES = 2**16  # of a file, however small the outputs are
 _CODEC = "LZ4"
-
-
-class ColumnFile(NamedTuple):
-    """The records of one kind that a task has in a shard: `LINE` and the fields of the kind."""
-
-    task_id: str
-    shard_id: str
-    path: Path
 
 
 class ColumnFiles:
@@ -61,22 +49,6 @@ class ColumnFiles:
         batch = None if found is None else _decoded(found, form, _most_bytes(state))
         return self._make(kind, state, read) if batch is None else batch
 
-    def find(self, kind: str, state: ShardState, read: Callable[[], bytes], scratch: Path) -> Path:
-        """Return the column file of a shard, made where it is not; in the folder ``scratch`` where
-        the store cannot be written.
-        """
-        path, form = self.path(kind, state), self.forms[kind]
-        found = _opened(self._store, path, form, state)
-        if found is not None and found.schema_arrow.equals(form.schema):
-            return path
-        made = self._make(kind, state, read)
-        if self._is_kept:
-            return path
-        stream = pa.OSFile(os.fspath(scratch / path.name), "wb")
-        with stream:
-            stream.write(_encoded(made))
-        return scratch / path.name
-
     def path(self, kind: str, state: ShardState) -> Path:
         """Return where the column file is, or would be."""
         return self._store.layout.column_file(state.digest, kind, self.forms[kind].form)
@@ -90,19 +62,6 @@ class ColumnFiles:
             except (StoreWriteError, StoreDamagedError):
                 self._is_kept = False
         return made
-
-
-def column_files(
-    store: StoreDirectory, batch_status: BatchStatus, kind: str, scratch: Path
-) -> Iterator[ColumnFile]:
-    """Yield the column file of each shard that has records of a kind, by task and shard; those that
-    are not there are made, in the folder ``scratch`` where the store cannot be written.
-    """
-    files = ColumnFiles(store, batch_status.plan, [kind])
-    for task, shard_id, state in finished_shards(batch_status):
-        if kind in state.counts.by_kind:
-            read = partial(store.shards.read_outputs, batch_status.batch_id, task, shard_id, state)
-            yield ColumnFile(task, shard_id, files.find(kind, state, read, scratch))
 
 
 def _most_bytes(state: ShardState) -> int:

@@ -29,6 +29,7 @@ READERS: dict[str, View] = {
     "sql_schema": lambda batch: batch.sql_schema(),
     "export": lambda batch: batch.export("jsonl", io.BytesIO()),
     "check_outputs": lambda batch: batch.check_outputs(),
+    "report": lambda batch: batch.report(io.BytesIO()),
 }
 # What tells by itself how far the batch is, is about its inputs alone, or runs it.
 OTHERS = {

@@ -330,7 +330,7 @@ def test_a_column_file_with_another_path_is_not_asked_for_languages(bare: Scanne
 
 
 def test_a_store_that_cannot_be_written_has_columns(
-    bare: Scanned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bare: Scanned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreWriteError("read-only")
@@ -340,15 +340,9 @@ def test_a_store_that_cannot_be_written_has_columns(
     found = batch.outputs(kind="diagnostic")
     assert found.to_arrow().to_pylist() == expected(found)
     assert not parquet_files(bare.store)
-    status = batch.load_status()
-    files = [*column_files.column_files(batch.directory, status, "diagnostic", tmp_path)]
-    assert {file.path.parent for file in files} == {tmp_path}
-    rows = [row for file in files for row in parquet.read_table(file.path).to_pylist()]
-    assert [row["message"] for row in rows] == [record["message"] for record in found]
     monkeypatch.undo()
-    files = [*column_files.column_files(batch.directory, status, "diagnostic", tmp_path)]
-    assert [file.path for file in files] != []
-    assert sorted({file.path for file in files}) == parquet_files(bare.store)
+    assert found.to_arrow().to_pylist() == expected(found)
+    assert parquet_files(bare.store)
 
 
 def test_damaged_outputs_are_an_error(bare: Scanned) -> None:

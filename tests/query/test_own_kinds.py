@@ -144,6 +144,13 @@ def refused(main: Main, built: Built, *words: str) -> dict[str, Any]:
     return error
 
 
+def test_collections_of_dask_need_no_code_of_what_is_done(built: Built) -> None:
+    todos = built.batch.records(kind="todo")
+    read = todos.to_bag().compute(scheduler="sync")
+    assert sorted(map(json.dumps, read)) == sorted(map(json.dumps, todos))
+    assert len(read) == 3
+
+
 def test_another_process_reads_them(built: Built, cli: Main) -> None:
     done = cli("errors", "--code", "todo.found", "--batch", built.old, "--store", built.path)
     assert done.code == 0, done
