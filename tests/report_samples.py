@@ -43,6 +43,8 @@ class Note:
     text: str
     items: list[str]
     share: float | None = None
+    zero: int = 0
+    unknown: int | None = None
 
 
 @codebatch.task(version=1, records=[codebatch.Diagnostic, codebatch.Metric, Note], rules=RULES)
@@ -104,3 +106,12 @@ def large_batch(folder: Path, findings: int, files: int = 1000) -> codebatch.Bat
     )
     assert report.status == "done"
     return batch
+
+
+@codebatch.task(version=1, records=[codebatch.Diagnostic])
+def levels(file: codebatch.File):
+    """A finding in the first line, as severe as the second says; files that say so fail."""
+    first, second, *_ = [*file.lines, "", ""]
+    if second == "fail":
+        raise ValueError(first)
+    yield codebatch.Diagnostic("C1", "warning" if second == "worse" else "info", 1, "it is said")

@@ -28,7 +28,7 @@ function findingsList() {
   const list = find("#list"), space = find("#space"), rows = find("#rows"), detail = find("#detail");
   const inputs = { search: find("#search"), path: find("#path"), code: find("#code"), task: find("#task"), state: find("#state") };
   const boxes = new Map();
-  let shown = new Int32Array(0), selected = -1, sort = "severity", way = 1, printing = 0;
+  let shown = new Int32Array(0), selected = -1, sort = "severity", way = 1, printing = 0, placed = "";
 
   const countOf = (values) => {
     const counts = new Map();
@@ -45,7 +45,7 @@ function findingsList() {
   fill(inputs.task, task);
   if (inputs.state) {
     const there = make("option", { value: "there" }, "there now");
-    const of = [["new", "new"], ["known", "as before"], ["fixed", "fixed"]];
+    const of = [["new", "new"], ["changed", "changed"], ["known", "as before"], ["fixed", "fixed"], ["suppressed", "suppressed"], ["unread", "in files not read now"]];
     const counts = countOf(state);
     inputs.state.append(there, ...of.map(([name, said]) =>
       make("option", { value: name }, `${said} (${format(counts.get(strings.indexOf(name)) ?? 0)})`)));
@@ -80,10 +80,10 @@ function findingsList() {
     return orders.get(sort);
   };
 
-  /* For each id of a text, or path, whether it has a word that is searched for. */
-  const matching = (ids, textOf, word, size) => {
+  /* For each id of a text, or path, whether it is one that is searched for. */
+  const matching = (ids, matches, size) => {
     const has = new Uint8Array(size);
-    for (const id of ids) if (textOf(id).includes(word)) has[id] = 1;
+    for (const id of ids) if (matches(id)) has[id] = 1;
     return has;
   };
   /* For each row, whether it fits all that is asked for. */
@@ -96,19 +96,22 @@ function findingsList() {
       keep(values, has);
     };
     for (const word of inputs.search.value.toLowerCase().split(/\s+/).filter(Boolean)) {
-      const inMessage = matching(messages.keys(), (id) => lowerMessages[id], word, messages.length);
-      const inName = matching(names, (id) => strings[id].toLowerCase(), word, strings.length);
-      const inPath = matching(usedPaths, (id) => lowerPaths[id], word, paths.length);
+      const inMessage = matching(messages.keys(), (id) => lowerMessages[id].includes(word), messages.length);
+      const inName = matching(names, (id) => strings[id].toLowerCase().includes(word), strings.length);
+      const inPath = matching(usedPaths, (id) => lowerPaths[id].includes(word), paths.length);
       for (let row = 0; row < fits.length; row++) {
         if (!(inMessage[message[row]] || inPath[path[row]] || inName[code[row]] || inName[task[row]])) fits[row] = 0;
       }
     }
     const within = inputs.path.value.trim().toLowerCase();
-    if (within) keep(path, matching(usedPaths, (id) => `/${lowerPaths[id]}`, within, paths.length));
+    const isWithin = inputs.path.value === placed
+      ? (id) => `/${paths[id]}` === placed || (placed.endsWith("/") && `/${paths[id]}`.startsWith(placed))
+      : (id) => `/${lowerPaths[id]}`.includes(within);
+    if (within) keep(path, matching(usedPaths, isWithin, paths.length));
     if (inputs.code.value) only(code, [Number(inputs.code.value)]);
     if (inputs.task.value) only(task, [Number(inputs.task.value)]);
     if (inputs.state) {
-      const wanted = inputs.state.value === "there" ? ["new", "known"] : [inputs.state.value];
+      const wanted = inputs.state.value === "there" ? ["new", "changed", "known"] : [inputs.state.value];
       only(state, wanted.map((name) => strings.indexOf(name)).filter((id) => id >= 0));
     }
     const chosen = [...boxes].filter(([, box]) => box.checked).map(([id]) => id);
@@ -226,7 +229,9 @@ function findingsList() {
     inputs.search.focus();
   });
   for (const link of document.querySelectorAll("a[data-code]")) {
-    link.addEventListener("click", () => { reset(); inputs.code.value = String(strings.indexOf(link.dataset.code)); apply(); });
+    const id = strings.indexOf(link.dataset.code);
+    if (code.includes(id)) link.addEventListener("click", () => { reset(); inputs.code.value = String(id); apply(); });
+    else link.replaceWith(...link.childNodes);  // of these none is listed
   }
   addEventListener("resize", draw);
   addEventListener("beforeprint", () => {
@@ -238,7 +243,7 @@ function findingsList() {
   mark();
   apply();
   return {
-    byPath(text) { reset(); inputs.path.value = text === "/" ? "" : `/${text}`; apply(); location.hash = ""; location.hash = "findings"; list.focus({ preventScroll: true }); },
+    byPath(text) { reset(); inputs.path.value = placed = text === "/" ? "" : `/${text}`; apply(); location.hash = ""; location.hash = "findings"; list.focus({ preventScroll: true }); },
   };
 }
 

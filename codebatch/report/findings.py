@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
-from codebatch.export.results import ABSENT, NEW, Result, choose, load_results
+from codebatch.compare.compare import Comparison, compare_batches
+from codebatch.compare.diff import improvements
+from codebatch.export.results import ABSENT, NEW, UPDATED, Result, choose, load_results
 from codebatch.export.selection import Selection
 from codebatch.export.text import log_text
 from codebatch.model.digest import Document
@@ -25,7 +26,8 @@ MOST_FINDINGS = 100_000
 MOST_EXCERPTS = 5_000
 AROUND = 2
 _LONGEST_LINE = 240
-_STATES = {NEW: "new", ABSENT: "fixed"}
+_STATES = {NEW: "new", UPDATED: "changed"}
+FIXED, SUPPRESSED, UNREAD = "fixed", "suppressed", "unread"
 # What differs between messages of a rule, most often: what is quoted, and numbers.
 _PART = re.compile("`[^`]*`|'[^']*'|\"[^\"]*\"|[0-9]+")
 FINDING_COLUMNS = (
@@ -45,7 +47,8 @@ EXCERPT_COLUMNS = (Column("finding", NUMBER), Column("first", NUMBER), Column("t
 @dataclass(frozen=True)
 class Findings:
     """The findings that are listed, and what is known of all: ``by_severity`` counts those that are
-    there, ``by_state`` also those that are fixed.
+    there, ``by_state`` also those that are not any more. ``gone`` are the states of these, by the
+    ids of their records.
     """
 
     listed: Sequence[Result]
@@ -53,33 +56,53 @@ class Findings:
     by_state: Mapping[str, int]
     rules: Mapping[str, Rule]
     notes: Sequence[str]
+    gone: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        """How many there are, fixed ones among them."""
+        """How many there are, those among them that were there before."""
         return sum(self.by_state.values())
+
+    def state_of(self, result: Result) -> str:
+        """Return the state against the base; without one, every finding is known."""
+        return _state_of(result, self.gone)
 
 
 def load_findings(store: StoreDirectory, batch: BatchStatus, base: BatchStatus | None) -> Findings:
     """Return the findings, with their states against a base if there is one."""
-    chosen = Selection(store, batch, RecordFilter(kind="diagnostic"), base=base)
+    wanted = RecordFilter(kind="diagnostic")
+    compared = None if base is None else compare_batches(store, base, batch, wanted)
+    gone = {} if compared is None else _states_of_gone(compared)
+    chosen = Selection(store, batch, wanted, base=base, comparison=compared)
     results = load_results(chosen)
     states: Counter[str] = Counter()
     severities: Counter[str] = Counter()
 
     def counted() -> Iterator[Result]:
         for result in results.each:
-            states[state_of(result)] += 1
+            states[_state_of(result, gone)] += 1
             if result.state != ABSENT:
                 severities[str(result.record["severity"])] += 1
             yield result
 
     listed, _ = choose(counted(), MOST_FINDINGS)
-    return Findings(listed, severities, states, results.rules, results.notes)
+    return Findings(listed, severities, states, results.rules, results.notes, gone)
 
 
-def state_of(result: Result) -> str:
-    """Return ``new``, ``fixed`` or ``known``; without a base, every finding is known."""
+def _states_of_gone(compared: Comparison) -> dict[int, str]:
+    """Return of each finding that the base alone has whether it is fixed, or suppressed, by the id
+    of its record. The others are in files that are not read any more.
+    """
+    fixed = improvements(compared.diff, compared.rename_map)
+    return {
+        **{id(one.record): FIXED for one in fixed},
+        **{id(record): SUPPRESSED for record in compared.diff.suppressed},
+    }
+
+
+def _state_of(result: Result, gone: Mapping[int, str]) -> str:
+    if result.state == ABSENT:
+        return gone.get(id(result.record), UNREAD)
     return _STATES.get(result.state or "", "known")
 
 
@@ -92,7 +115,7 @@ def finding_table(findings: Findings, strings: Strings, budget: Budget) -> Table
         record = result.record
         message = shown(record["message"])
         said = {"message": _PART.sub("\n", message), "parts": "\n".join(_PART.findall(message))}
-        table.add({**record, **said, "task": record["task_id"], "state": state_of(result)})
+        table.add({**record, **said, "task": record["task_id"], "state": findings.state_of(result)})
     table.total = findings.total
     return table
 
@@ -152,4 +175,4 @@ def _shown_line(line: str) -> str:
 
 def _web_link(link: str | None) -> str | None:
     """Return a link if it leads to the web: any other could be a script, or a file."""
-    return link if link and urlsplit(link).scheme in ("http", "https") else None
+    return link if link and link.lower().startswith(("http://", "https://")) else None

@@ -147,7 +147,7 @@ function go(node, from) {
 function say(node) {
   saying.replaceChildren(words(node));
   if (!node.findings) return;
-  const button = make("button", { type: "button" }, "Show its findings");
+  const button = make("button", { type: "button" }, node.said ? "Show findings of the folder" : "Show its findings");
   button.addEventListener("click", () => findings.byPath(node.path + (node.file && !node.said ? "" : "/")));
   saying.append(button);
 }

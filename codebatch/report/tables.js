@@ -1,7 +1,7 @@
 /* Other tables: sorted by a click on a head, and as long as one wants. */
 const MORE = 100;
 function drawTable(holder, table) {
-  const columns = table.columns.filter((column) => column.values.some((value) => value !== null && strings[value] !== ""));
+  const columns = table.columns.filter((column) => column.values.some((_, row) => cell(column, row) !== ""));
   let order = [...Array(table.rows).keys()], length = 15, sorted = -1, way = 1;
   const body = make("tbody"), more = make("button", { type: "button", class: "more" });
   const heads = columns.map((column, index) => {

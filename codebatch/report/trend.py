@@ -43,13 +43,19 @@ def load_trend(store: StoreDirectory, batches: Sequence[Named]) -> list[Series]:
     measuring = Measuring(store, [Measure(name) for name in _MEASURES])
     counts = [batch.counts() for _, batch in batches]
     measured = [measuring.values(batch) for _, batch in batches]
+    # A sum of nothing is known to be zero where something was measured.
+    none = [0 if _is_measured(batch) else None for _, batch in batches]
     series = [
         Series("Files", [batch.plan.files for _, batch in batches]),
         *(
-            Series(title, [one[name] or None for one in measured])
+            Series(title, [one[name] or least for one, least in zip(measured, none, strict=True)])
             for name, title in _MEASURES.items()
         ),
         Series("Findings", [one.diagnostics for one in counts]),
         *(Series(title, [one.by_severity.get(n, 0) for one in counts]) for n, title in _SEVERITIES),
     ]
     return [one for one in series if any(one.values)]
+
+
+def _is_measured(batch: BatchStatus) -> bool:
+    return any(task.task == "analyze" for task in batch.plan.tasks)

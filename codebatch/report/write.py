@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from codebatch.display.displayed import Displayed
-from codebatch.export.results import ABSENT
 from codebatch.model.digest import Document
 from codebatch.model.records import DONE, PlannedTask
 from codebatch.query.columns import INTEGER, NUMBER, columns_of
@@ -162,11 +161,10 @@ class _Report:
         return table
 
     def _failures(self) -> Iterator[Document]:
-        """Yield the findings which say that a task failed on a file."""
-        for result in self.findings.listed:
-            record = result.record
-            if record["code"] in FAILURES and result.state != ABSENT:
-                yield {**record, "task": record["task_id"]}
+        """Yield the findings which say that a task failed on a file, listed or not."""
+        chosen = RecordFilter(kind="diagnostic", code=",".join(sorted(FAILURES)))
+        for record in self._records(chosen, None):
+            yield {**record, "task": record["task_id"]}
 
     def _own_kinds(self) -> Iterator[tuple[str, list[Column], RecordFilter, str | None]]:
         """Yield the kinds that tasks have of their own, and tasks with metrics of their own."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from codebatch.model.errors import OutputError
+from codebatch.model.errors import OutputError, UsageError
 
 
 @contextlib.contextmanager
@@ -15,6 +15,8 @@ def writing_file(name: str) -> Iterator[BinaryIO]:
     """A stream to a file that is no part of a store: a device as it is, or a file that appears
     when all of it is written. `OutputError` where that cannot be.
     """
+    if not name:
+        raise UsageError("the name of the file to write is empty")
     real = os.path.realpath(name)
     try:
         if os.path.exists(name) and not os.path.isfile(name):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome, Scanned, write_tree
-from report_samples import HOSTILE, hostile_batch
+from report_samples import HOSTILE, hostile_batch, levels
 
 import codebatch
 from codebatch.model.errors import (
@@ -177,12 +177,28 @@ def test_records_of_kinds_of_tasks_are_tables(hostile: codebatch.Batch) -> None:
 
 def test_only_links_to_the_web_are_kept() -> None:
     """A plan of a store that somebody else has written may say anything."""
-    links = {"A1": "javascript:alert(1)", "A2": "https://a.test/x", "A3": "file:///etc", "A4": None}
+    links = {
+        "A1": "javascript:alert(1)",
+        "A2": "https://a.test/x",
+        "A3": "file:///etc",
+        "A4": None,
+        "A5": "http://[x",
+        "A6": "HTTPS://exa\u2100mple.com",
+        "A7": "http:/x",
+    }
     rules = {code: Rule(code, code, link=link) for code, link in links.items()}
     record = {"rule": "r", "severity": "info"}
     listed = [write.finding.Result({**record, "code": code}, None) for code in links]
     rows = rule_rows(Findings(listed, {}, {}, rules, ()), len(listed))
-    assert [row["link"] for row in rows] == [None, "https://a.test/x", None, None]
+    assert [row["link"] for row in rows] == [
+        None,
+        links["A2"],
+        None,
+        None,
+        links["A5"],
+        links["A6"],
+        None,
+    ]
 
 
 def test_a_base_tells_new_from_fixed(tmp_path: Path) -> None:
@@ -205,6 +221,85 @@ def test_a_base_tells_new_from_fixed(tmp_path: Path) -> None:
     assert next(row["text"] for row in excerpts if row["finding"] == fixed) == "x = 1   "
     assert f"2 batches, from {old.id} to this batch" in page
     assert '<polyline points="0.0,' in page
+
+
+def test_a_base_tells_what_became_of_each_finding(tmp_path: Path) -> None:
+    """As ``check`` and ``diff`` do: of files that no longer parse nothing is known."""
+    old = {
+        "changed.py": "x = 1\n\n",
+        "same.py": "x = 1\n\n",
+        "silenced.py": "import os\n\n",
+        "broken.py": "import os\n\n",
+        "fixed.py": "import os\n",
+    }
+    new = {
+        **old,
+        "changed.py": "x = 1\nworse\n",
+        "silenced.py": "import os  # noqa: F401\n\n",
+        "broken.py": "import os\ndef (:\n",
+        "fixed.py": "\n",
+    }
+    base, head = (
+        codebatch.scan(
+            write_tree(tmp_path / name, tree),
+            tmp_path / "s",
+            tasks=["parse", "lint", levels],
+            scheduler="sync",
+        )[0]
+        for name, tree in (("a", old), ("b", new))
+    )
+    page = page_of(head, base=base)
+    data = data_of(page)
+    found = {
+        (row["path"], row["code"]): row["state"]
+        for row in rows_of(data, data["tables"]["findings"])
+        if row["state"] not in ("new", "known")
+    }
+    assert found == {
+        ("broken.py", "L101"): "unread",
+        ("changed.py", "C1"): "changed",
+        ("fixed.py", "C1"): "fixed",
+        ("fixed.py", "L101"): "fixed",
+        ("silenced.py", "C1"): "fixed",  # its line is another one
+        ("silenced.py", "L101"): "suppressed",
+    }
+    assert "3 fixed, 1 changed, 1 suppressed, 1 in files not read now, 2 as before" in page
+
+
+def test_every_failure_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those for which the list of findings has no room."""
+    monkeypatch.setattr(write.finding, "MOST_FINDINGS", 1)
+    tree = write_tree(tmp_path / "t", {f"{n}.txt": "x\nfail\n" for n in range(3)})
+    batch, _ = codebatch.scan(
+        tree, tmp_path / "s", tasks=[levels], pipeline="parse", scheduler="sync"
+    )
+    data = data_of(page_of(batch))
+    failed = rows_of(data, data["tables"]["quarantined"])
+    assert [(row["path"], row["task"]) for row in failed] == [
+        (f"{n}.txt", "levels") for n in range(3)
+    ]
+
+
+def test_a_zero_is_known_in_the_trend(tmp_path: Path) -> None:
+    """And what no task has measured is not."""
+    trees = {"a": {"a.txt": "x\n"}, "b": {"a.py": "def f(x):\n    return x if x else 1\n"}}
+    unmeasured, empty, last = (
+        codebatch.scan(
+            write_tree(tmp_path / pipeline / name, trees[name]),
+            tmp_path / "s",
+            pipeline=pipeline,
+            scheduler="sync",
+        )[0]
+        for pipeline, name in (("parse", "b"), ("analyze", "a"), ("analyze", "b"))
+    )
+    page = page_of(last, history=[unmeasured, empty])
+    assert 'aria-label="Complexity: 0 at first, 3 at last"' in page
+    rows = re.findall(r'<tr><th scope="row">(?:batch|this).*?</tr>', page)
+    assert [re.findall(r'<td class="n">(.*?)</td>', row)[1:3] for row in rows] == [
+        ["\N{EN DASH}", "\N{EN DASH}"],
+        ["1", "0"],
+        ["2", "3"],
+    ]
 
 
 def test_what_there_is_no_room_for_is_said(
@@ -279,3 +374,5 @@ def test_the_command(main: Main, scanned: Scanned, tmp_path: Path, page: str) ->
     assert (done.code, "Is a directory" in done.err) == (2, True)
     assert main("report", "-o", "-", "--json", *where).code == 2
     assert main("report", *where).code == 2
+    done = main("report", "-o", "", *where)
+    assert (done.code, "the name of the file to write is empty" in done.err) == (2, True)

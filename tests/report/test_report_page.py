@@ -11,6 +11,7 @@ from conftest import write_tree
 from report_samples import CANARY, HOSTILE, hostile_batch, large_batch
 
 import codebatch
+from codebatch.report import findings as finding
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +22,7 @@ TREE = {
     "src/core/other.py": "import re\n" * 20,
     "src/web/app.js": "".join(f"export const f{n} = (a) => a ? 1 : 2;\n" for n in range(30)),
     "src/bad.py": "def broken(:\n",
+    "lib/src/bad.py": "import os\n",
     "docs/read me.md": "a line   \n" * 50,
     "empty.txt": "",
 }
@@ -173,7 +175,33 @@ def test_the_map_is_entered_and_left(opened: Opened, small: Path) -> None:
     choose(tab, "#heat", "Findings")
     assert "per" not in texts(tab, "#legend")[0]
     tab.click("#tile-said button")
-    assert "src/" in " ".join(texts(tab, "#rows .place"))
+    places = texts(tab, "#rows .place")
+    assert places
+    assert all(place.startswith("src/") for place in places)
+    tab.click("#tiles .tile[aria-label^='src/,']")
+    tab.click("#tiles .tile[aria-label^='src/bad.py,']")
+    tab.click("#tile-said button")
+    assert texts(tab, "#rows .place") == ["src/bad.py:1"]
+    tab.click("#path")
+    tab.press("End", "Backspace")
+    assert {place.rpartition(":")[0] for place in texts(tab, "#rows .place")} == {
+        "src/bad.py",
+        "lib/src/bad.py",
+    }
+
+
+def test_codes_of_which_none_is_listed_are_no_links(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree(tmp_path / "tree", {"a.py": "import os\nx = 1   \n"})
+    batch, _ = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
+    monkeypatch.setattr(finding, "MOST_FINDINGS", 1)
+    batch.report(tmp_path / "page.html")
+    tab = opened(tmp_path / "page.html")
+    assert len(texts(tab, "#overview th code")) == 2
+    (code,) = texts(tab, "a[data-code]")
+    tab.click("a[data-code]")
+    assert texts(tab, "#rows code") == [code]
 
 
 def test_very_many_files_are_one_area(opened: Opened, tmp_path: Path) -> None:
@@ -225,6 +253,9 @@ def test_nothing_of_a_hostile_tree_is_run(opened: Opened, tmp_path: Path) -> Non
         tab = opened(page, width=width)
         assert tab.evaluate("document.documentElement.scrollWidth") == width
         assert texts(tab, "h1") == [HOSTILE[2]]
+        heads = texts(tab, "[data-record='0'] th")
+        assert "zero" in heads
+        assert "unknown" not in heads
         tab.evaluate("document.querySelector('#list').focus()")
         for _ in range(40):
             tab.press("ArrowDown")
