@@ -1,7 +1,8 @@
 """The rows of the SQL index: those of one content, as a segment holds them.
 
 A line of outputs is the JSON of its record. From one batch to the next most lines of a shard stay,
-and what was made of a line is used again for the next content of the same task and shard.
+and what was made of a line is used again for the next content of the same task and shard, where
+the kinds of the task have the same fields.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class RowReader:
 
     def __init__(self, store: StoreDirectory) -> None:
         self._store = store
-        self._first_id = -1
+        self._form: object = None  # what, besides a line, its rows depend on
         self._known: dict[str, _Parsed] = {}
 
     def rows(self, batch_status: BatchStatus, content: Content) -> Iterator[tuple[str, Row]]:
@@ -56,11 +57,12 @@ class RowReader:
         data = self._store.shards.read_outputs(
             batch_status.batch_id, content.task_id, content.shard_id, state
         )
-        known = self._known if content.first_id == self._first_id else {}
-        self._first_id, self._known = content.first_id, {}
-        parse = _Parser(batch_status.plan, content.task_id).parse
+        parser = _Parser(batch_status.plan, content.task_id)
+        form = (content.first_id, parser.fields, parser.tables)
+        known = self._known if form == self._form else {}
+        self._form, self._known = form, {}
         for number, line in enumerate(typed(data, _lines, "an index")):
-            parsed = known.get(line) or typed(line, parse, "an index line")
+            parsed = known.get(line) or typed(line, parser.parse, "an index line")
             if number < _MOST_KNOWN:
                 self._known[line] = parsed
             yield RECORDS, (content.first_id + number, *parsed.record)
@@ -95,13 +97,16 @@ def _lines(data: bytes) -> list[str]:
 
 
 class _Parser:
-    """Makes rows of the lines of one task."""
+    """Makes rows of the lines of one task: ``fields`` are those of its own kinds, and ``tables``
+    has the table and columns of each kind.
+    """
 
     def __init__(self, plan: Plan, task_id: str) -> None:
         task = plan.task(task_id)
+        self.fields = task.fields
         self._check = record_check(task.fields)
         own = own_tables(plan) if task.fields else {}
-        self._tables = {
+        self.tables = {
             **{kind: (table, tuple(FIELDS[kind])) for kind, table in TABLE_OF_KIND.items()},
             **{kind: (own[kind][0], tuple(own[kind][1])) for kind in task.fields},
         }
@@ -111,9 +116,9 @@ class _Parser:
         record = self._check(json.loads(line))
         kind = str(record["kind"])
         head = (_stored_value(record["path"]), kind, line)
-        if kind not in self._tables:
+        if kind not in self.tables:
             return _Parsed(head, None, ())
-        table, fields = self._tables[kind]
+        table, fields = self.tables[kind]
         return _Parsed(head, table, _values(record, fields))
 
 
