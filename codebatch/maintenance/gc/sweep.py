@@ -276,8 +276,8 @@ class Sweep:
                 yield state.digest
 
     def _unused_segments(self) -> Iterator[Path]:
-        """Yield the files of segments that hold nothing of any batch, or nothing that another does
-        not hold, and of those that are none, or of another layout.
+        """Yield the files of segments that hold anything that no batch has, or nothing that another
+        does not hold, and of those that are none, or of another layout.
         """
         folder = self._layout.sql_indexes
         names = self._door.names(folder)  # before their lists, which are written first

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from codebatch.model.digest import Document, canonical_json
@@ -86,21 +87,17 @@ def remove_segment(layout: Layout, name: str) -> None:
             remove_file(layout.door, layout.sql_indexes / file)
 
 
-def needed_segments(segments: Iterable[Segment], held: Iterable[Container[str]]) -> set[str]:
-    """Return the names of the segments that have something of what batches hold, which is looked
-    at no further than that takes, and that are not a part of another one.
+def needed_segments(segments: Iterable[Segment], held: Iterable[AbstractSet[str]]) -> set[str]:
+    """Return the names of the segments that have nothing but what batches hold, and that are not a
+    part of another one: what was removed must not stay in one that has also something else.
     """
-    found = list(segments)
-    parts = {one.name for one in found if any({*one.keys} < {*other.keys} for other in found)}
-    pending = [one for one in found if one.name not in parts]
-    needed: set[str] = set()
-    for keys in held if pending else ():
-        alive = {one.name for one in pending if any(key in keys for key in one.keys)}
-        needed |= alive
-        pending = [one for one in pending if one.name not in alive]
-        if not pending:
-            break
-    return needed
+    keys_of = {one.name: frozenset(one.keys) for one in segments}
+    unheld = {name: set(keys) for name, keys in keys_of.items()}
+    for keys in held if unheld else ():
+        for rest in unheld.values():
+            rest.difference_update(keys)
+    whole = {name: keys for name, keys in keys_of.items() if keys and not unheld[name]}
+    return {name for name, keys in whole.items() if not any(keys < one for one in whole.values())}
 
 
 def _name_of(data: bytes) -> str:
