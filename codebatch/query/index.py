@@ -51,6 +51,10 @@ _LEAST_SHARED = 1 / 2
 _LEAST_NEEDED = 1 / 4
 
 
+class SegmentGoneError(Exception):
+    """Another process removed the segment, or put a larger one in its place, before it was read."""
+
+
 class Asked(NamedTuple):
     """The batches that a statement is about, each with what it holds."""
 
@@ -223,9 +227,12 @@ def _made(
 def _copy(store: StoreDirectory, base: Segment | None, index: NewIndex) -> None:
     if base is None:
         return
-    with store.layout.door.stream(store.layout.segment(base.name)) as stream:
-        while portion := stream.read(_COPIED_BYTES):
-            index.write(portion)
+    try:
+        with store.layout.door.stream(store.layout.segment(base.name)) as stream:
+            while portion := stream.read(_COPIED_BYTES):
+                index.write(portion)
+    except FileNotFoundError:
+        raise SegmentGoneError from None
 
 
 def _fill(

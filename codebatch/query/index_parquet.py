@@ -1,7 +1,9 @@
 """The tables of a segment as Parquet, for DuckDB: made of the segment, so that both hold the same.
 
-A table that a statement does not name is not made. Columns have the types of the tables; where one
-has none, or holds numbers that its type cannot, it is of numbers if all its values are, else text.
+A table that a statement does not name is not made. Columns have the types of the tables. One that
+has none is text, whatever its values are, as else a batch would be answered about by what others
+hold; values of metrics alone are numbers. Of integers one that is beyond 64 bits makes the column
+floating.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
-from codebatch.query.fields import INTEGER, REAL, TEXT
-from codebatch.query.index import CONTENT, Index, database_uri
-from codebatch.query.sql_tables import Columns
+from codebatch.query.fields import ANY, INTEGER, REAL
+from codebatch.query.index import CONTENT, Index, SegmentGoneError, database_uri
+from codebatch.query.sql_tables import BUILT_IN, Columns
 from codebatch.runtime.lazy import lazy
 from codebatch.store import StoreDirectory, is_intact, replacing
 from codebatch.store.layout import SEGMENT_BYTES
@@ -44,7 +46,7 @@ def _file_of(
 ) -> Path:
     path = store.layout.segment_table(index.path.stem, table)
     if index.is_kept:
-        if is_intact(store.layout, path, SEGMENT_BYTES):
+        if is_intact(store.layout, path, SEGMENT_BYTES) and _is_of(index, table, columns, path):
             return path
         with contextlib.suppress(StoreWriteError, StoreDamagedError):
             with replacing(store.layout, path) as made:
@@ -54,11 +56,45 @@ def _file_of(
     return scratch / path.name
 
 
+def _is_of(index: Index, table: str, columns: Columns, path: Path) -> bool:
+    """Return True if a file has the columns and as many rows as the table: anybody can make one
+    with a right checksum.
+    """
+    try:
+        with parquet.ParquetFile(path) as found:
+            fields, count = found.schema_arrow, found.metadata.num_rows
+    except (OSError, pa.ArrowException):
+        return False
+    expected = _columns(columns)
+    if fields.names != [*expected]:
+        return False
+    with _reading(index) as database:
+        (rows,) = database.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a checked name
+    types = (field.type in _types(table, expected[field.name]) for field in fields)
+    return bool(count == rows) and all(types)
+
+
+def _columns(columns: Columns) -> Columns:
+    return {CONTENT: INTEGER, "id": INTEGER, **columns}
+
+
+@contextlib.contextmanager
+def _reading(index: Index) -> Iterator[sqlite3.Connection]:
+    """Yield the segment's database; `SegmentGoneError` where it is no more."""
+    try:
+        uri = database_uri(index.path)
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            yield database
+    except sqlite3.OperationalError:
+        if index.path.exists():
+            raise
+        raise SegmentGoneError from None
+
+
 def _write(index: Index, table: str, columns: Columns, path: Path) -> None:
     """Fill a file with the rows of a table, by content and id."""
-    uri = database_uri(index.path)
-    every = {CONTENT: INTEGER, "id": INTEGER, **columns}
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+    every = _columns(columns)
+    with _reading(index) as database:
         schema = pa.schema(
             [(name, _arrow_type(database, table, name, kind)) for name, kind in every.items()]
         )
@@ -81,15 +117,22 @@ def _portions(rows: sqlite3.Cursor) -> Iterator[list[Any]]:
 
 
 def _arrow_type(database: sqlite3.Connection, table: str, column: str, declared: str) -> Any:
-    if declared == TEXT:
-        return pa.string()
+    possible = _types(table, declared)
+    if len(possible) == 1:
+        return possible[0]
     (types,) = database.execute(
         f'SELECT group_concat(DISTINCT typeof("{column}")) FROM "{table}"'  # noqa: S608 - checked names
     ).fetchone()
     found = {*(types or "").split(",")} - {"", "null"}
-    if declared == REAL or (found and found <= {"integer", "real"} and "real" in found):
-        return pa.float64()
-    return pa.int64() if found <= {"integer"} else pa.string()
+    return possible[0] if found <= {"integer"} else possible[1]
+
+
+def _types(table: str, declared: str) -> tuple[Any, ...]:
+    """Return the types that a column may have, the usual one first."""
+    if declared == INTEGER:
+        return pa.int64(), pa.float64()
+    is_number = declared == REAL or (declared == ANY and table in BUILT_IN)
+    return (pa.float64(),) if is_number else (pa.string(),)
 
 
 def _value(column: str, of_type: Any) -> str:

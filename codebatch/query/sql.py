@@ -35,8 +35,16 @@ from codebatch.model.errors import (
 )
 from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
 from codebatch.query.fields import ADDED, check_choice, spelled
-from codebatch.query.index import CONTENT, Asked, Index, database_uri, index_of, tables_in
-from codebatch.query.sql_process import DISK, DUCKDB, MAX_MEMORY_BYTES, MEMORY, SQLITE
+from codebatch.query.index import (
+    CONTENT,
+    Asked,
+    Index,
+    SegmentGoneError,
+    database_uri,
+    index_of,
+    tables_in,
+)
+from codebatch.query.sql_process import DISK, DUCKDB, MEMORY, MEMORY_OF, SQLITE
 from codebatch.query.sql_tables import BATCH, ID, Tables, View, views_of
 from codebatch.runtime.lazy import lazy
 from codebatch.status.batch_status import BatchStatus
@@ -120,14 +128,10 @@ def run_sql(question: Question, statement: str, timeout: float | None = None) ->
     return SqlResult(columns, rows)
 
 
-class _SegmentGoneError(Exception):
-    """Another process replaced the segment by a larger one before it was opened."""
-
-
 def _answers(question: Question, statement: str, timeout: float) -> Iterator[list[Any]]:
     """Yield what `_answers_of_one` does, of the next segment where one is gone."""
     while True:
-        with contextlib.suppress(_SegmentGoneError):
+        with contextlib.suppress(SegmentGoneError):
             yield from _answers_of_one(question, statement, timeout)
             return
 
@@ -140,7 +144,7 @@ def _answers_of_one(question: Question, statement: str, timeout: float) -> Itera
     asked = Asked.of(question.statuses)
     with ExitStack() as stack:
         index = stack.enter_context(index_of(question.store, asked))
-        request = _described(question, asked, index)
+        request: dict[str, Any] = _described(question, asked, index)
         if question.engine == DUCKDB:
             scratch = stack.enter_context(TemporaryDirectory(prefix="codebatch-"))
             request |= _files(question, index, statement, Path(scratch))
@@ -165,9 +169,10 @@ def _answers_of_one(question: Question, statement: str, timeout: float) -> Itera
             if left is not None:
                 left = max(left - (time.monotonic() - began), 0.001)
             if "error" in answer:
-                if answer["kind"] == DISK and not index.path.exists():
-                    raise _SegmentGoneError
-                raise _refusal(answer["error"], answer["kind"], question.tables)
+                files = (index.path, *map(Path, request.get("files", {}).values()))
+                if answer["kind"] == DISK and not all(one.exists() for one in files):
+                    raise SegmentGoneError
+                raise _refusal(answer["error"], answer["kind"], question)
             if "end" in answer:
                 return
             yield answer["columns"] if "columns" in answer else answer["rows"]
@@ -246,9 +251,10 @@ def _too_slow(timeout: float) -> CodeBatchError:
     return SqlTimeoutError(message, hints=["give it more: --timeout"])
 
 
-def _refusal(reason: str, kind: str, tables: Tables) -> CodeBatchError:
+def _refusal(reason: str, kind: str, question: Question) -> CodeBatchError:
+    tables = question.tables
     if kind == MEMORY:
-        most = f"{MAX_MEMORY_BYTES // 2**20} MiB"
+        most = f"{MEMORY_OF[question.engine] // 2**20} MiB"
         return SqlTooLargeError(f"SQL: the statement needs more than {most} of memory")
     if kind == DISK:
         return MachineExhaustedError(f"SQL: the database cannot use its files: {reason}")
@@ -293,7 +299,7 @@ def schema_rows(question: Question, table: str | None = None) -> list[Document]:
     tables = question.tables
     if table is not None:
         if table not in tables:
-            raise _refusal(f"no such table: {table}", "", tables)
+            raise _refusal(f"no such table: {table}", "", question)
         tables = {table: tables[table]}
     count = 'SELECT count(*) AS "rows" FROM "{}"'  # names are such that nothing has to be escaped
     counts = " UNION ALL ".join(map(count.format, tables))

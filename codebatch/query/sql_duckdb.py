@@ -11,6 +11,7 @@ nor bytes is its text.
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import json
 import re
@@ -44,7 +45,10 @@ _UNKNOWN_COLUMN = re.compile(
     r'|Referenced table "([^"]*)" not found)',
     re.DOTALL,
 )
+_NO_MEMORY = re.compile(r"\bbad[ _]alloc")
+_DAMAGED = re.compile(r'Invalid Input Error: Failed to read file "')
 _HEADINGS = {"count_star()": "count(*)"}
+_BY_ZERO = ("error_on_division_by_zero", "ieee_floating_point_ops")  # without: null, as in SQLite
 _INT64 = 2**63
 _ROWS = 1_000
 _MEGABYTE = 2**20
@@ -72,6 +76,9 @@ def open_database(request: Mapping[str, Any], memory: int, disk: int) -> duckdb.
     }
     for name, value in settings.items():
         _set(database, name, value)
+    for name in _BY_ZERO:
+        with contextlib.suppress(duckdb.CatalogException):  # a version that needs only the other
+            _set(database, name, value=False)
     _make_views(database, request)
     _set(database, "allowed_paths", sorted(request["files"].values()))
     _set(database, "enable_external_access", value=False)
@@ -119,7 +126,9 @@ def _fill(database: duckdb.DuckDBPyConnection, table: str, request: Mapping[str,
 
 
 def _scan(path: str) -> str:
-    return f"read_parquet({_literal(path)})"
+    # Folders above a store may be called as those that DuckDB takes values from.
+    options = "hive_partitioning = false, union_by_name = false, filename = false"
+    return f"read_parquet({_literal(path)}, {options})"
 
 
 def _select(columns: Sequence[str], names: Mapping[str, str], tables: str, content: str) -> str:
@@ -216,10 +225,13 @@ def _value_of(value: object) -> object:
 
 def kind_of(error: Exception) -> str:
     """Return what kind of a failure it is, as `query.sql_process` calls them."""
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) or _NO_MEMORY.search(str(error)):
         return "memory"
     is_denied = "disabled" in str(error)
-    return "disk" if isinstance(error, duckdb.IOException) and not is_denied else "invalid"
+    if isinstance(error, duckdb.IOException) and not is_denied:
+        return "disk"
+    # A damaged file has an error of no class, or one that names it.
+    return "disk" if type(error) is duckdb.Error or _DAMAGED.match(str(error)) else "invalid"
 
 
 def reason_of(error: Exception) -> str:

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 from codebatch.processes.channel import BrokenChannelError, receive, send
 
-MAX_MEMORY_BYTES = 512 * 2**20
+_MEMORY_BYTES = 512 * 2**20
+_DUCKDB_BYTES = 2**30  # it holds itself to the above, but for single values, lists and the like
 _MAX_VALUE_BYTES = 64 * 2**20
 _MAX_TEMPORARY_BYTES = 4 * 2**30
 _SPARE_CPU_SECONDS = 10
@@ -49,7 +50,14 @@ _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
 _FUNCTIONS = "SELECT 1 FROM json_each('[]'), json_tree('[]')"
 
 SQLITE, DUCKDB = "sqlite", "duckdb"
+MEMORY_OF = {SQLITE: _MEMORY_BYTES, DUCKDB: _DUCKDB_BYTES}
 INVALID, MEMORY, DISK = "invalid", "memory", "disk"
+# Besides the engine's own: what Python says of a statement that is nested too deep, or of a value
+# that it has no room for.
+_FAILURES = (
+    *(MemoryError, sqlite3.Error, sqlite3.Warning),
+    *(ValueError, OverflowError, RecursionError),
+)
 _DISK_ERRORS = ("disk I/O error", "database or disk is full", "unable to open database")
 
 
@@ -78,7 +86,7 @@ def _answers(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             yield from _ask_duckdb(request)
         yield {"end": True}
-    except (MemoryError, sqlite3.Error, sqlite3.Warning, ValueError) as error:
+    except _FAILURES as error:
         yield {"error": str(error), "kind": _kind(error)}
 
 
@@ -87,7 +95,7 @@ def _ask_sqlite(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         sqlite3.connect(":memory:", uri=True, isolation_level=None)
     ) as database:
         database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        database.execute(f"PRAGMA hard_heap_limit = {MAX_MEMORY_BYTES}")
+        database.execute(f"PRAGMA hard_heap_limit = {_MEMORY_BYTES}")
         _limit(database, _make_views(database, request))
         cursor = database.execute(request["statement"])
         if cursor.description is None:
@@ -102,8 +110,9 @@ def _ask_duckdb(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     from codebatch.query import sql_duckdb as engine  # noqa: PLC0415 - it needs that
 
+    _set_limit(resource.RLIMIT_DATA, _DUCKDB_BYTES)
     try:
-        with engine.open_database(request, MAX_MEMORY_BYTES, _MAX_TEMPORARY_BYTES) as database:
+        with engine.open_database(request, _MEMORY_BYTES, _MAX_TEMPORARY_BYTES) as database:
             engine.check(database, request["statement"], request["views"])
             cursor = database.execute(request["statement"])
             yield {"columns": engine.headings(cursor.description or ())}
@@ -169,9 +178,13 @@ def _limit_process(timeout: float, threads: int) -> None:
     if timeout:
         limits[resource.RLIMIT_CPU] = int(timeout) * threads + _SPARE_CPU_SECONDS
     for kind, most in limits.items():
-        _, hard = resource.getrlimit(kind)
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (soft, hard))
+        _set_limit(kind, most)
+
+
+def _set_limit(kind: int, most: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (soft, hard))
 
 
 def _limit(database: sqlite3.Connection, names: _Names) -> None:

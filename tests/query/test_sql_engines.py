@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,9 +23,11 @@ import codebatch
 from codebatch.model.errors import (
     CodeBatchError,
     FilterInvalidError,
+    MachineExhaustedError,
     MissingExtraError,
     SqlInvalidError,
     SqlTimeoutError,
+    SqlTooLargeError,
 )
 from codebatch.query import sql as module
 from codebatch.store.indexes.segments import load_segments
@@ -31,6 +36,8 @@ Main = Callable[..., Outcome]
 ENGINES = ("sqlite", "duckdb")
 
 pytest.importorskip("duckdb")
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,18 @@ def things(file: codebatch.SourceFile) -> Iterator[Thing | codebatch.Metric]:
         many = [text, '"', "é"][:number]
         yield Thing(number, text, number / 2, many, number > 1, either, 3**20 * number, None)
         yield codebatch.Metric("share", number / 3)
+
+
+@dataclass(frozen=True)
+class Size:
+    size: int | str
+
+
+@codebatch.task(version=1, records=[Size])
+def sizes(file: codebatch.SourceFile) -> Iterator[Size]:
+    """Give each line, as a number where it is one."""
+    for line in file.text.splitlines():
+        yield Size(int(line) if line.isdigit() else line)
 
 
 FILES = {
@@ -109,6 +128,7 @@ SAME = [
         "ORDER BY batch, id"
     ),
     "SELECT 7 / 2 AS a, -7 / 2 AS b, 7 % 3 AS c, 7 / 2.0 AS d, 1.5 AS e, 1e3 AS f",
+    "SELECT 5 / 0 AS a, 5 % 0 AS b, 5.0 / 0 AS c",
     "SELECT value FROM metrics WHERE metric = 'share' ORDER BY value",
     "SELECT name, alias FROM edges ORDER BY alias, name, batch, id",
     "SELECT name, alias FROM edges ORDER BY alias DESC, name, batch, id",
@@ -157,6 +177,8 @@ def test_engines_answer_alike(store: codebatch.Store) -> None:
     assert [[*row.values()] for row in ours] == [[*row.values()] for row in other]
     ours, other = answers(store, "SELECT colour FROM files")
     assert ours == other
+    ours, other = answers(store, "SELECT 5 / 0 AS a, 5 % 0 AS b, 5.0 / 0 AS c")
+    assert ours == other == [{"a": None, "b": None, "c": None}]
     with pytest.raises(FilterInvalidError):
         store.sql("SELECT 1", engine="postgres")
 
@@ -174,6 +196,22 @@ def test_a_column_of_no_type_is_text_where_it_is_not_of_numbers(store: codebatch
     ours, other = answers(store, statement)
     assert [row["either"] for row in ours] == [1, "Ä = 'grün'", 3]
     assert [row["either"] for row in other] == ["1", "Ä = 'grün'", "3"]
+
+
+@pytest.mark.slow
+def test_an_answer_does_not_depend_on_what_else_is_in_the_index(tmp_path: Path) -> None:
+    store = codebatch.open_store(tmp_path / "s", create=True)
+    batches = []
+    for name, text in (("numbers", "1\n2\n"), ("texts", "many\n")):
+        snapshot = store.snapshot(write_tree(tmp_path / name, {f"{name}.txt": text}))
+        batches.append(store.batch(snapshot, [sizes]))
+        batches[-1].run("sync")
+    statement = "SELECT size, typeof(size) AS t FROM sizes ORDER BY id"
+    alone = batches[0].sql(statement, engine="duckdb")
+    assert alone == [{"size": "1", "t": "VARCHAR"}, {"size": "2", "t": "VARCHAR"}]
+    assert len(store.sql(statement, engine="duckdb")) == 3
+    assert batches[0].sql(statement, engine="duckdb") == alone
+    assert [row["size"] for row in batches[0].sql(statement)] == [1, 2]
 
 
 def test_without_duckdb(store: codebatch.Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +241,97 @@ def test_a_damaged_file_is_made_again(damage: str, store: codebatch.Store, tmp_p
     assert copy.verify(read_data=True).ok or damage != "gone"
     assert copy.sql(statement, engine="duckdb") == expected
     assert path.read_bytes() == data
+
+
+def forge(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change a file, and its checksum so that it is right."""
+    data = change(path.read_bytes())
+    beside = path.with_name(f"{path.name}.sha256")
+    beside.write_text(f"{hashlib.sha256(data).hexdigest()}{beside.read_text()[64:]}")
+    path.write_bytes(data)
+
+
+def table_of_one(data: bytes) -> bytes:
+    """Return a table of the same columns and of its first row."""
+    return as_file(parquet.read_table(io.BytesIO(data)).slice(0, 1))
+
+
+def as_file(table: Any) -> bytes:
+    stream = io.BytesIO()
+    parquet.write_table(table, stream)
+    return stream.getvalue()
+
+
+FORGED: dict[str, Callable[[bytes], bytes]] = {
+    "text": lambda data: b"not a table",
+    "columns": lambda data: as_file(pa.table({"a": [1]})),
+    "rows": table_of_one,
+    "types": lambda data: as_file(
+        pa.table(
+            [column.cast("string") for column in parquet.read_table(io.BytesIO(data)).columns],
+            names=parquet.read_schema(io.BytesIO(data)).names,
+        )
+    ),
+}
+
+
+@pytest.fixture
+def copy(store: codebatch.Store, tmp_path: Path) -> codebatch.Store:
+    """A copy of the store in a folder whose name looks like a column and its value, indexed."""
+    shutil.copytree(store.path, tmp_path / "path=zzz" / "s")
+    copied = codebatch.open_store(tmp_path / "path=zzz" / "s")
+    shutil.rmtree(copied.path / "indexes" / "sql", ignore_errors=True)
+    copied.sql("SELECT count(*) FROM edges", engine="duckdb")
+    return copied
+
+
+@pytest.mark.slow
+def test_a_forged_file_is_made_again(copy: codebatch.Store) -> None:
+    statement = "SELECT * FROM edges ORDER BY batch, id"
+    expected = copy.sql(statement)
+    (path,) = copy.path.glob("indexes/sql/*.edges.parquet")
+    data = path.read_bytes()
+    for change in FORGED.values():
+        forge(path, change)
+        assert copy.sql(statement, engine="duckdb") == expected
+        assert path.read_bytes() == data
+
+
+@pytest.mark.slow
+def test_an_error_of_a_file_is_not_one_of_the_statement(copy: codebatch.Store) -> None:
+    (path,) = copy.path.glob("indexes/sql/*.edges.parquet")
+    forge(path, lambda data: data[:4] + bytes(len(data) // 8) + data[4 + len(data) // 8 :])
+    with pytest.raises(MachineExhaustedError):
+        copy.sql("SELECT * FROM edges", engine="duckdb")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["*", "*.edges.*"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_files_that_another_process_removes(
+    gone: str, when: str, copy: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the files of tables are looked for, or after."""
+    expected = copy.sql("SELECT count(*) AS n FROM edges")
+    files, calls = module._files, []
+
+    def remove() -> None:
+        for path in copy.path.glob(f"indexes/sql/{gone}"):
+            path.unlink()
+
+    def interfered(*words: Any) -> dict[str, object]:
+        calls.append(words)
+        if len(calls) == 1 and when == "before":
+            remove()
+        found = files(*words)
+        if len(calls) == 1 and when == "after":
+            remove()
+        return found
+
+    monkeypatch.setattr(module, "_files", interfered)
+    assert copy.sql("SELECT count(*) AS n FROM edges", engine="duckdb") == expected
+    is_asked_again = when == "after" or gone == "*"
+    assert len(calls) == (2 if is_asked_again else 1)
 
 
 def test_a_store_that_cannot_be_written(store: codebatch.Store, tmp_path: Path) -> None:
@@ -243,6 +372,10 @@ OUTSIDE = [
     "WITH a AS MATERIALIZED (FROM '{f}') SELECT * FROM a",
     'SELECT * FROM (WITH "{p}" AS (SELECT 1) SELECT 1) a, "{p}"',
     "SELECT * FROM (WITH sqlite_master AS (SELECT 1) SELECT 1) a, sqlite_master",
+    *(
+        f"SELECT b.* FROM (WITH {name} AS (SELECT 1) SELECT 1) a, {name} b"
+        for name in ("pg_settings", "duckdb_tables", "pragma_database_list", "duckdb_logs")
+    ),
     "SELECT * FROM (WITH duckdb_views AS (SELECT 1) SELECT 1) a, duckdb_views",
     "SELECT * FROM files, LATERAL (SELECT * FROM read_text(files.path))",
     "SELECT path FROM files UNION ALL SELECT content FROM read_text('{f}')",
@@ -450,3 +583,26 @@ def test_a_statement_that_would_take_everything(statement: str, store: codebatch
     with pytest.raises(CodeBatchError) as raised:
         store.sql(statement, engine="duckdb", timeout=20)
     assert raised.value.code in ("SQL_TIMEOUT", "SQL_TOO_LARGE", "SQL_INVALID", "MACHINE_EXHAUSTED")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT length(repeat('x', 1200000000))",
+        "SELECT len(range(100000000))",
+        "SELECT string_agg(path, repeat('y', 20000000)) FROM records",
+    ],
+)
+def test_a_value_that_would_take_more_memory(statement: str, store: codebatch.Store) -> None:
+    with pytest.raises(SqlTooLargeError, match="1024 MiB"):
+        store.sql(statement, engine="duckdb")
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1200 * 2**10
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT interval 100000000 years", f"SELECT {'(' * 5000}1{')' * 5000}"]
+)
+def test_what_python_cannot_hold_is_refused(statement: str, store: codebatch.Store) -> None:
+    with pytest.raises(SqlInvalidError):
+        store.sql(statement, engine="duckdb")

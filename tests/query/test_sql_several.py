@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from codebatch.model.errors import (
     SqlInvalidError,
     UsageError,
 )
-from codebatch.store.indexes.segments import load_segments
+from codebatch.query import index
+from codebatch.store.indexes.segments import load_segments, remove_segment
 
 Main = Callable[..., Outcome]
 
@@ -156,7 +158,12 @@ def test_gc_drops_what_no_batch_has(several: Several, main: Main) -> None:
     store.gc(grace=0)
     assert load_segments(store.directory.layout) == kept
     assert not (sql_indexes / f"{batches[0].id}.sqlite").exists()
-    for batch in batches:
+    store.sql(COUNTS)
+    store.remove_batch(batches[2].id)
+    store.gc(grace=0)
+    assert not list(sql_indexes.iterdir())  # what was removed is in no segment any more
+    assert len(store.sql(COUNTS)) == 2
+    for batch in batches[:2]:
         store.remove_batch(batch.id)
     store.gc(grace=0)
     assert not list(sql_indexes.iterdir())
@@ -177,7 +184,7 @@ def test_commands(several: Several, main: Main) -> None:
     where = ("--store", store.path, "--json")
     every = json.loads(main("sql", "--all", COUNTS, *where).stdout)
     assert every == store.sql(COUNTS)
-    named = f"{batches[0].id},{batches[1].id}"
+    named = f"{batches[0].id}, {batches[1].id} "
     some = json.loads(main("sql", "--batches", named, COUNTS, *where).stdout)
     assert {row["batch"] for row in some} == {batches[0].id, batches[1].id}
     schema = json.loads(main("sql", "--schema", "--all", "edges", *where).stdout)
@@ -224,6 +231,48 @@ def test_kinds_of_tasks_in_several_forms(tmp_path: Path) -> None:
     names = ("id", "batch", "path", "name", "batch_2", "size", "task_id", "shard_id")
     assert sorted(types) == sorted(names)
     assert [name for name in names if types[name] == "INTEGER"] == ["id", "batch_2"]
+
+
+def test_types_of_fields_in_several_forms(tmp_path: Path) -> None:
+    """The lines of outputs are the same, the tables they belong to are not."""
+    store = codebatch.open_store(tmp_path / "s", create=True)
+    snapshot = store.snapshot(write_tree(tmp_path / "t", {"a.py": "x = 1\n"}))
+    batches = [store.batch(snapshot, [task]) for task in (of_numbers(int), of_numbers(int | str))]
+    for batch in batches:
+        batch.run("sync")
+    count = "SELECT count(*) AS n, sum(number) AS s FROM numbers"
+    assert store.sql(count) == [{"n": 2, "s": 14}]
+    assert [batch.sql(count) for batch in batches] == [[{"n": 1, "s": 7}]] * 2
+
+
+def of_numbers(of_type: Any) -> Any:
+    """Return a task that gives the same records whatever the type of their field is."""
+    number = dataclasses.make_dataclass("Number", [("number", of_type)], frozen=True)
+
+    @codebatch.task(version=1, records=[number])
+    def numbers(file: codebatch.SourceFile) -> Iterator[Any]:
+        yield number(7)
+
+    return numbers
+
+
+@pytest.mark.slow
+def test_a_start_that_another_process_removes(
+    several: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, batches = several
+    batches[0].sql("SELECT 1")
+    copy, removed = index._copy, []
+
+    def interfered(store_: Any, base: Any, made: Any) -> None:
+        if base is not None and not removed:
+            removed.append(base)
+            remove_segment(store.directory.layout, base.name)
+        copy(store_, base, made)
+
+    monkeypatch.setattr(index, "_copy", interfered)
+    assert len(store.sql(COUNTS)) == 3
+    assert removed
 
 
 @pytest.fixture(scope="module")

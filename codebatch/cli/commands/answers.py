@@ -111,9 +111,9 @@ def sql(
     records, and one for each kind that a task has of its own (todos for the kind todo); sql
     --schema shows their columns, and with --batches or --all each has the column batch. They are
     an SQLite index, made when it is first needed, which may be deleted at any time; what batches
-    share is in it once. Statements can read, nothing else, and use 512 MiB of memory. Results of
-    any size are written as they come; a table on a terminal, and several forms at once, hold 256
-    MiB.
+    share is in it once. Statements can read, nothing else, and use 512 MiB of memory, with duckdb
+    1 GiB. Rows have no order without ORDER BY. Results of any size are written as they come; a
+    table on a terminal, and several forms at once, hold 256 MiB.
     """
     if statement is None and not schema:
         raise click.UsageError("Missing argument 'STATEMENT': a SELECT, or --schema for the tables")
@@ -137,7 +137,7 @@ def _question(call: Call, batches: str | None, every: bool, engine: str) -> Iter
         batch, batch_status = call.batch_to_read()
         yield Question(batch.directory, [batch_status], engine=engine)
         return
-    named = None if batches is None else [one for one in batches.split(",") if one]
+    named = None if batches is None else [*filter(None, map(str.strip, batches.split(",")))]
     opened, note = call.open(), call.note_unfinished()
     with api.question_about(opened.directory, named, note, engine) as question:
         if call.is_for_people:
