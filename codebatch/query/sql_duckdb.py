@@ -80,7 +80,8 @@ def open_database(request: Mapping[str, Any], memory: int, disk: int) -> duckdb.
         with contextlib.suppress(duckdb.CatalogException):  # a version that needs only the other
             _set(database, name, value=False)
     _make_views(database, request)
-    _set(database, "allowed_paths", sorted(request["files"].values()))
+    files = request["files"].values()
+    _set(database, "allowed_paths", sorted({*files, *map(_pattern, files)}))
     _set(database, "enable_external_access", value=False)
     _set(database, "lock_configuration", value=True)
     return database
@@ -128,7 +129,12 @@ def _fill(database: duckdb.DuckDBPyConnection, table: str, request: Mapping[str,
 def _scan(path: str) -> str:
     # Folders above a store may be called as those that DuckDB takes values from.
     options = "hive_partitioning = false, union_by_name = false, filename = false"
-    return f"read_parquet({_literal(path)}, {options})"
+    return f"read_parquet({_literal(_pattern(path))}, {options})"
+
+
+def _pattern(path: str) -> str:
+    """Return the pattern that a path alone matches."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _select(columns: Sequence[str], names: Mapping[str, str], tables: str, content: str) -> str:

@@ -277,9 +277,11 @@ FORGED: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture
 def copy(store: codebatch.Store, tmp_path: Path) -> codebatch.Store:
-    """A copy of the store in a folder whose name looks like a column and its value, indexed."""
-    shutil.copytree(store.path, tmp_path / "path=zzz" / "s")
-    copied = codebatch.open_store(tmp_path / "path=zzz" / "s")
+    """A copy of the store, indexed, in a folder whose name looks like a column and its value, and
+    as a pattern of its neighbour's.
+    """
+    shutil.copytree(store.path, tmp_path / "path=[z]?" / "s")
+    copied = codebatch.open_store(tmp_path / "path=[z]?" / "s")
     shutil.rmtree(copied.path / "indexes" / "sql", ignore_errors=True)
     copied.sql("SELECT count(*) FROM edges", engine="duckdb")
     return copied
