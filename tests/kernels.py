@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import pytest
 from conftest import cli_environment
+
+pytest.importorskip("ipykernel", reason="kernels need ipykernel, which is not installed")
+
 from jupyter_client.manager import KernelManager
 
 MARK = "CODEBATCH_TEST_KERNEL"

@@ -107,6 +107,11 @@ def _batches(ctx: click.Context, _: str) -> Iterator[str | CompletionItem]:
     yield _LATEST
 
 
+def _batch_ids(ctx: click.Context) -> Iterator[str]:
+    for one in _batches(ctx, ""):
+        yield one if isinstance(one, str) else str(one.value)
+
+
 def _snapshots(ctx: click.Context, _: str) -> Iterator[str | CompletionItem]:
     store = _store(ctx)
     yield from _listed_ids(store.snapshots(), "snapshot_id")
@@ -251,12 +256,14 @@ OPTIONS: Mapping[str, Offers] = {
     "--base": _batches,
     "--baseline": _paths("file"),
     "--batch": _batches,
+    "--batches": _listed(_batch_ids),
     "--by": _rankings,
     "--code": _listed(_codes),
     "--edge-type": _words(EDGE_TYPES),
     "--exclude": _paths("file"),
     "--file": _files,
     "--format": _formats,
+    "--history": _listed(_batch_ids),
     "--include": _paths("file"),
     "--kind": _listed(_kinds),
     "--language": _languages,

@@ -23,6 +23,7 @@ WORDS = {
         "by",
         "code",
         "digest",
+        "engine",
         "exclude",
         "finding",
         "format",
@@ -43,6 +44,7 @@ WORDS = {
         "subset",
         "table",
         "task",
+        "title",
         "transport",
     ),
 }
@@ -88,6 +90,12 @@ def exported(on: Any, base: Any) -> bytes:
     return stream.getvalue()
 
 
+def reported(on: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    on.batch.report(stream, **options)
+    return stream.getvalue()
+
+
 def named(on: Any, one: Any) -> str:
     on.store.names["x"] = one
     return str(on.store.names.pop("x"))
@@ -95,6 +103,8 @@ def named(on: Any, one: Any) -> str:
 
 USES: dict[str, Use] = {
     "Batch.export.base": exported,
+    "Batch.report.base": lambda on, one: reported(on, base=one),
+    "Batch.report.history": lambda on, one: reported(on, history=[one]),
     "NameTable.__setitem__.value": named,
     "NameTable.point.value": lambda on, one: (on.store.names.point("x", one), named(on, one)),
     "Store.batch.snapshot": lambda on, one: on.store.batch(one).id,

@@ -31,7 +31,8 @@ FREE = {
         "--name",
     ),
     *("--every", "--max-new", "--rev", "--revs", "--rounds", "--seed"),
-    *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--wait"),
+    *("--sample", "--select", "--shards", "--subset", "--target", "--timeout", "--title"),
+    "--wait",
     "--workers",
 }
 

@@ -33,6 +33,7 @@ VIEWS: dict[str, list[list[str]]] = {
     "diff": [["diff", "OLD", "latest"]],
     "errors": [["errors"], ["errors", "--language", "python"]],
     "export": [["export", "--format", "sarif", "--base", "OLD"]],
+    "report": [["report", "-o", "-", "--base", "OLD", "--history", "OLD"]],
     "files": [["files"]],
     "explain": [["explain", "--task", "lint", "--file", "pkg/cart.py"]],
     "improvements": [["improvements", "OLD", "latest"]],

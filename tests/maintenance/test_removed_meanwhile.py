@@ -81,7 +81,7 @@ def test_a_batch_that_goes_when_its_plan_was_read(
 
 
 def test_a_batch_that_goes_while_records_are_read(scanned_copy: Scanned) -> None:
-    found = scanned_copy.batch.records()
+    found = iter(scanned_copy.batch.records())
     next(found)
     remove(scanned_copy.batch)
     with pytest.raises(BatchNotFoundError, match="was removed meanwhile"):
