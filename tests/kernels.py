@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,8 +98,10 @@ class Kernel:
 def kernel(folder: Path, **environment: str) -> Iterator[Kernel]:
     """Yield a kernel that works in a folder; it has ended after the block."""
     mark = secrets.token_hex(8)
-    # Sockets in a folder: on a port, a kernel warns of those who may listen.
-    manager: Any = KernelManager(transport="ipc", ip=str(folder / f"kernel-{mark}"))
+    # Sockets in a folder: on a port, a kernel warns of those who may listen. Their names are short
+    # wherever temporary files are: the system takes some hundred characters.
+    sockets = tempfile.mkdtemp(prefix="kernel-", dir="/tmp")
+    manager: Any = KernelManager(transport="ipc", ip=f"{sockets}/socket")
     manager.start_kernel(cwd=str(folder), env=cli_environment(**{MARK: mark}, **environment))
     client = manager.blocking_client()
     client.start_channels()
@@ -109,6 +113,7 @@ def kernel(folder: Path, **environment: str) -> Iterator[Kernel]:
         if manager.is_alive():
             manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+        shutil.rmtree(sockets)
 
 
 def _marked(mark: str) -> list[psutil.Process]:
