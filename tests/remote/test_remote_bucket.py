@@ -187,4 +187,4 @@ def test_a_server_that_is_away(few: Path, tmp_path: Path, bucket: Bucket) -> Non
     )
     words = [sys.executable, "-c", code, few, tmp_path / "a"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-    assert "status='done'" in done.stdout
+    assert "[done]" in done.stdout
