@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from codebatch.cluster.usage import ClusterUsage
@@ -46,6 +46,12 @@ class RunReport(Displayed):
     file_count: int = 0
     memo: Mapping[str, Mapping[str, int]] | None = None
     totals: Totals | None = field(default=None, repr=False, compare=False)
+
+    def as_document(self) -> dict[str, object]:
+        """Return what ``codebatch run --json`` prints: all but the totals."""
+        document = asdict(replace(self, totals=None))
+        del document["totals"]
+        return document
 
     def _card(self) -> card.Card:
         """Return what is shown: how far it came, what was computed, and what went wrong."""

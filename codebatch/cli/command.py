@@ -10,8 +10,8 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -137,7 +137,8 @@ class Call:
     def write(self, document: object, lines: Iterable[str], short: str = "") -> None:
         """Write the document with ``--json``, ``short`` with ``--quiet``, else the lines."""
         if self.as_json:
-            output.write_document(_plain(document))
+            is_value = is_dataclass(document) and not isinstance(document, type)
+            output.write_document(asdict(cast("Any", document)) if is_value else document)
         elif self.quiet:
             output.write_line(short)
         else:
@@ -173,14 +174,6 @@ class Call:
     def next(self, *commands: str) -> Iterator[str]:
         """Yield the lines that name commands which make sense now, on the same store."""
         return output.next_lines(*commands, store=self.given_store)
-
-
-def _plain(document: object) -> object:
-    """Return what is written of a report: the fields that it shows."""
-    if not is_dataclass(document) or isinstance(document, type):
-        return document
-    hidden = {one.name for one in fields(document) if not one.repr}
-    return {name: value for name, value in asdict(document).items() if name not in hidden}
 
 
 def _tree_of(one: api.Batch | api.Snapshot) -> str:

@@ -235,7 +235,7 @@ def finish(
     was found.
     """
     by_severity = _severities(batch, fail_on) if report.status == DONE else {}
-    call.write(report, report_lines(call, batch, report, skipped), report.batch_id)
+    call.write(report.as_document(), report_lines(call, batch, report, skipped), report.batch_id)
     check_gate(fail_on, by_severity)
     sys.exit(_EXIT_CODES[report.status])
 

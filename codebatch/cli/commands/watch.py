@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
@@ -110,7 +109,7 @@ def _document(update: api.ScanUpdate) -> object:
     if update.error is not None:
         return update.error.as_document()
     return {
-        **asdict(_report(update)),
+        **_report(update).as_document(),
         "base": update.base and update.base.id,
         "new": update.new,
         "fixed": update.fixed,
