@@ -134,7 +134,8 @@ class Browser:
             pass
 
     async def _next(self) -> str | bytes | None:
-        return await self._socket.read_message()
+        message: str | bytes | None = await self._socket.read_message()
+        return message
 
     async def _send(self, text: str) -> None:
         await self._socket.write_message(text)

@@ -506,5 +506,5 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def connected_client(cluster: Cluster) -> Iterator[Any]:
     """A client of the fixture ``cluster``, to be made a fixture."""
-    with distributed.Client(cluster.address, set_as_default=False) as connected:
+    with distributed.Client(cluster.address, set_as_default=False) as connected:  # type: ignore[no-untyped-call]
         yield connected

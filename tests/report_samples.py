@@ -7,6 +7,7 @@ variable `CANARY` of the page if any browser takes it for more than text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Note:
 
 
 @codebatch.task(version=1, records=[codebatch.Diagnostic, codebatch.Metric, Note], rules=RULES)
-def remarks(file: codebatch.File):
+def remarks(file: codebatch.File) -> Iterator[codebatch.Diagnostic | Note | codebatch.Metric]:
     """Findings, notes and metrics of what each line says."""
     for number, text in enumerate(file.text.split("\0"), 1):
         severity = ("error", "warning", "info")[number % 3]
@@ -79,7 +80,7 @@ def hostile_batch(folder: Path) -> codebatch.Batch:
 
 
 @codebatch.task(version=1)
-def many(file: codebatch.File):
+def many(file: codebatch.File) -> Iterator[codebatch.Diagnostic]:
     """A finding for each line, of one of 25 codes, with a message of its own."""
     for number, line in enumerate(file.lines, 1):
         severity = ("error", "warning", "info", "info")[number % 4]
@@ -109,7 +110,7 @@ def large_batch(folder: Path, findings: int, files: int = 1000) -> codebatch.Bat
 
 
 @codebatch.task(version=1, records=[codebatch.Diagnostic])
-def levels(file: codebatch.File):
+def levels(file: codebatch.File) -> Iterator[codebatch.Diagnostic]:
     """A finding in the first line, as severe as the second says; files that say so fail."""
     first, second, *_ = [*file.lines, "", ""]
     if second == "fail":
