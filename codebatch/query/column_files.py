@@ -1,4 +1,7 @@
-"""The columns of the outputs of shards, kept as Parquet below ``indexes/columns``.
+"""The columns of the outputs of shards, kept below ``indexes/columns``.
+
+A file is a stream of Arrow, packed as a whole by LZ4: very many are read for one table, and this
+takes a quarter of the time of Parquet.
 
 A file is named by the digest of the outputs, the kind and the layout of its columns, so that equal
 shards of many batches share one; so it has no task, shard or batch. It is derived: made when it is
@@ -8,7 +11,7 @@ expected, else made again. Where the store cannot be written, there are none.
 
 from __future__ import annotations
 
-import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +24,13 @@ from codebatch.store import StoreDirectory, read_intact, replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow import parquet
 else:
     pa = lazy("pyarrow")
-    parquet = lazy("pyarrow.parquet")
 
 _LEAST_BYTES = 2**16  # of a file, however small the outputs are
-_CODEC = "LZ4"
+_CODEC = "lz4"
+# Places of fields in the tables of Arrow's Message.fbs, from which a message is read.
+_HEADER, _DATA, _COMPRESSION = 2, 1, 3
 
 
 class ColumnFiles:
@@ -44,9 +47,8 @@ class ColumnFiles:
 
     def load(self, kind: str, state: ShardState, read: Callable[[], bytes]) -> pa.RecordBatch:
         """Return the records of a kind in the outputs of a shard, which ``read`` gives."""
-        form = self.forms[kind]
-        found = _opened(self._store, self.path(kind, state), form, state)
-        batch = None if found is None else _decoded(found, form, _most_bytes(state))
+        data = read_intact(self._store.layout, self.path(kind, state), _most_bytes(state))
+        batch = None if data is None else _decoded(data, self.forms[kind], state)
         return self._make(kind, state, read) if batch is None else batch
 
     def path(self, kind: str, state: ShardState) -> Path:
@@ -69,54 +71,62 @@ def _most_bytes(state: ShardState) -> int:
     return _LEAST_BYTES + 8 * state.size
 
 
-def _opened(
-    store: StoreDirectory, path: Path, form: ShardColumns, state: ShardState
-) -> parquet.ParquetFile | None:
-    """Return a column file if it is intact, has as many rows as it should, and says that it is not
-    larger than it can be.
+def _decoded(data: bytes, form: ShardColumns, state: ShardState) -> pa.RecordBatch | None:
+    """Return the records in a file if they are such as Arrow writes, as many as there should be,
+    and not larger than they can be: whatever the file says, no more memory than that is taken.
     """
-    data = read_intact(store.layout, path, _LEAST_BYTES + state.size)
-    if data is None:
-        return None
+    most = _most_bytes(state)
     try:
-        found = parquet.ParquetFile(pa.BufferReader(data))
-        said = found.metadata
-        groups = [said.row_group(number) for number in range(said.num_row_groups)]
-        chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
-    except (pa.ArrowException, OSError, ValueError):
-        return None
-    # This codec gives at most 255 times of what there is, whatever is said.
-    is_bounded = {one.compression for one in chunks} <= {_CODEC} and sum(
-        one.total_uncompressed_size for one in chunks
-    ) <= _most_bytes(state)
-    is_whole = said.num_rows == state.counts.by_kind.get(form.kind, 0)
-    return found if is_whole and is_bounded else None
-
-
-def _decoded(found: parquet.ParquetFile, form: ShardColumns, most: int) -> pa.RecordBatch | None:
-    """Return the records if they are such as Arrow writes, and not larger than they can be."""
-    try:
-        table = found.read()
-        table.validate(full=True)
-        if not table.schema.equals(form.schema) or table.nbytes > most:
+        with pa.CompressedInputStream(pa.BufferReader(data), _CODEC) as packed:
+            stream = packed.read_buffer(most + 1)
+        if len(stream) > most or not _is_unpacked(stream):
             return None
-        batches = table.to_batches()
-        if len(batches) != 1:
-            batches = table.combine_chunks().to_batches()
-    except (pa.ArrowException, OSError, ValueError):
+        reader = pa.ipc.open_stream(stream)
+        if not reader.schema.equals(form.schema):
+            return None
+        batch = reader.read_next_batch()
+        batch.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, StopIteration, struct.error):
         return None
-    return batches[0] if len(batches) == 1 else None
+    return batch if batch.num_rows == state.counts.by_kind.get(form.kind, 0) else None
 
 
-def _encoded(made: pa.RecordBatch) -> bytes:
-    """Return the file: quick to read before small, as very many are read for one table."""
-    repeated = [one.name for one in made.schema if pa.types.is_dictionary(one.type)]
-    stream = io.BytesIO()
-    parquet.write_table(
-        pa.Table.from_batches([made]),
-        stream,
-        compression=_CODEC,
-        use_dictionary=[*repeated, "message"],
-        write_statistics=repeated,
-    )
+def _is_unpacked(stream: pa.Buffer) -> bool:
+    """Return True if no message has a body that is packed in itself: it could become any size."""
+    for message in pa.ipc.MessageReader.open_stream(stream):
+        if message.type == "schema":
+            continue
+        data = message.metadata
+        header = _pointed(data, _place(data, _pointed(data, 0), _HEADER))
+        if message.type == "dictionary":
+            header = _pointed(data, _place(data, header, _DATA))
+        elif message.type != "record batch":
+            return False
+        if _place(data, header, _COMPRESSION):
+            return False
+    return True
+
+
+def _pointed(data: pa.Buffer, place: int) -> int:
+    """Return the place to which one in a flatbuffer points."""
+    return place + int(struct.unpack_from("<I", data, place)[0])
+
+
+def _place(data: pa.Buffer, table: int, field: int) -> int:
+    """Return where a field of a table is in a flatbuffer, 0 where the table has none."""
+    offsets = table - int(struct.unpack_from("<i", data, table)[0])
+    entry = 4 + 2 * field
+    if entry >= struct.unpack_from("<H", data, offsets)[0]:
+        return 0
+    offset = int(struct.unpack_from("<H", data, offsets + entry)[0])
+    return table + offset if offset else 0
+
+
+def _encoded(made: pa.RecordBatch) -> pa.Buffer:
+    stream = pa.BufferOutputStream()
+    with (
+        pa.CompressedOutputStream(stream, _CODEC) as packed,
+        pa.ipc.new_stream(packed, made.schema) as writer,
+    ):
+        writer.write_batch(made)
     return stream.getvalue()

@@ -133,7 +133,7 @@ class Layout:
     stat_caches = _Below("indexes/stat")  # source trees when their last snapshots were taken
     git_caches = _Below("indexes/git")  # what is known of objects of git
     sql_indexes = _Below("indexes/sql")  # records of shards as SQLite databases
-    columns = _Below("indexes/columns")  # the records of a shard of one kind as Parquet
+    columns = _Below("indexes/columns")  # the records of a shard of one kind as columns
     all_totals = _Below("indexes/totals")  # the sums over the states of a batch
 
     @cached_property
@@ -225,10 +225,10 @@ class Layout:
         return self.sql_indexes / f"{check_name(f'{name}.{table}', 'name of a segment')}.parquet"
 
     def column_file(self, digest: str, kind: str, form: str) -> Path:
-        """The records of a kind in the outputs of that digest as Parquet, in columns of a form."""
+        """The records of a kind in the outputs of that digest in columns of a form."""
         name = check_digest(digest)[len(DIGEST_PREFIX) :]
         folder = self.columns / name[:2]
-        return folder / f"{name}.{check_name(kind, 'kind')}.{check_name(form, 'form')}.parquet"
+        return folder / f"{name}.{check_name(kind, 'kind')}.{check_name(form, 'form')}.arrows.lz4"
 
     def totals(self, batch_id: str) -> Path:
         """The sums over the states of a batch."""

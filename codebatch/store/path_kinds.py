@@ -42,7 +42,7 @@ _DERIVED = (
     rf"(sql/({_ID}|[0-9a-f]{{32}})\.sqlite|totals/{_ID}\.json)(\.sha256)?"
     r"|sql/[0-9a-f]{32}(\.keys|\.[A-Za-z0-9_]+\.parquet(\.sha256)?)|(stat|git)/[0-9a-f]+"
     r"|columns/(?P<half>[0-9a-f]{2})/(?P=half)[0-9a-f]{62}\.[a-z][a-z0-9_]{0,63}"
-    r"\.[0-9a-f]{16}\.parquet(\.sha256)?"
+    r"\.[0-9a-f]{16}\.arrows\.lz4(\.sha256)?"
     r"|quarantine/[0-9a-f]{64}\.json|shards/[0-9a-f]{2}/[0-9a-f]{62}"
     r"|memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo"
     r"|partials/[0-9a-f]{16}/(values/[0-9a-f]{2}/[0-9a-f]{64}\.part"

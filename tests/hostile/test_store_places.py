@@ -38,7 +38,7 @@ PLACES = (
     *("indexes", "indexes/memo", "indexes/memo/?", "indexes/memo/?/*.memo"),
     *("indexes/shards", "indexes/shards/??", "indexes/shards/??/*"),
     *("indexes/stat", "indexes/stat/*", "indexes/sql", "indexes/sql/*.sqlite"),
-    *("indexes/columns", "indexes/columns/??", "indexes/columns/??/*.parquet"),
+    *("indexes/columns", "indexes/columns/??", "indexes/columns/??/*.lz4"),
     *("indexes/sql/*.sha256", "indexes/totals", "indexes/quarantine", "leases"),
     *("names", "names/main"),
     *("leases/batch-0123456789abcdef", "leases/0123.json"),

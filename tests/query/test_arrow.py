@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import sys
@@ -211,8 +210,8 @@ def test_a_bad_record_is_damage_however_it_is_read(scanned: Scanned) -> None:
 # -- column files ---------------------------------------------------------------------------------
 
 
-def parquet_files(store: codebatch.Store) -> list[Path]:
-    return sorted(store.path.glob("indexes/columns/*/*.parquet"))
+def column_paths(store: codebatch.Store) -> list[Path]:
+    return sorted(store.path.glob("indexes/columns/*/*.arrows.lz4"))
 
 
 @pytest.fixture
@@ -228,24 +227,24 @@ def test_equal_shards_share_their_columns(store: codebatch.Store, tmp_path: Path
     batch = store.batch(store.snapshot(tree), ["symbols"])
     batch.run("sync")
     first = batch.outputs(kind="symbol").to_arrow()
-    kept = {path: path.read_bytes() for path in parquet_files(store)}
+    kept = {path: path.read_bytes() for path in column_paths(store)}
     write_tree(tree, {"a.py": "def other():\n    pass\n"})
     changed = store.batch(store.snapshot(tree), ["symbols"])
     changed.run("sync")
     second = changed.outputs(kind="symbol").to_arrow()
     assert {path: path.read_bytes() for path in kept} == kept
-    assert len(parquet_files(store)) - len(kept) in (1, 2)
+    assert len(column_paths(store)) - len(kept) in (1, 2)
     assert pa.concat_tables([first, second]).num_rows == len(first) + len(second)
     usage = {one.kind: one.files for one in store.stats().kinds}
-    assert (usage["indexes: columns"], usage["other"]) == (2 * len(parquet_files(store)), 1)
+    assert (usage["indexes: columns"], usage["other"]) == (2 * len(column_paths(store)), 1)
     assert store.verify().ok
     store.remove_batch(batch)
     store.gc(grace=0)
     assert changed.outputs(kind="symbol").to_arrow() == second
-    assert len(parquet_files(store)) < len(kept) + 2
+    assert len(column_paths(store)) < len(kept) + 2
     store.remove_batch(changed)
     store.gc(grace=0)
-    assert not parquet_files(store)
+    assert not column_paths(store)
 
 
 def sealed(path: Path, data: bytes) -> None:
@@ -258,16 +257,12 @@ def sealed(path: Path, data: bytes) -> None:
 def test_a_damaged_or_foreign_column_file_is_made_again(bare: Scanned) -> None:
     found = bare.batch.outputs(kind="symbol")
     whole = found.to_arrow()
-    kept = {path: path.read_bytes() for path in parquet_files(bare.store)}
+    kept = {path: path.read_bytes() for path in column_paths(bare.store)}
     paths = list(kept)
-    foreign = io.BytesIO()
-    parquet.write_table(pa.table({"id": [1]}), foreign)
-    fewer = io.BytesIO()
-    parquet.write_table(parquet.read_table(paths[1]).slice(1), fewer)
     paths[0].write_bytes(kept[paths[0]][:-9] + b"x" * 9)
-    sealed(paths[1], fewer.getvalue())
-    sealed(paths[2], foreign.getvalue())
-    sealed(paths[3], b"PAR1 no such PAR1")
+    sealed(paths[1], packed(table_in(paths[1]).slice(1)))
+    sealed(paths[2], packed(pa.table({"id": [1]})))
+    sealed(paths[3], b"no such file")
     sealed(paths[4], kept[paths[4]][:40] + b"\xff" * 60 + kept[paths[4]][100:])
     paths[5].unlink()
     paths[5].mkdir()
@@ -277,15 +272,45 @@ def test_a_damaged_or_foreign_column_file_is_made_again(bare: Scanned) -> None:
     assert len(again) == len(kept) - 1
 
 
-def rewritten(path: Path, change: Callable[[str, Any], Any], codec: str = "lz4") -> None:
+def table_in(path: Path) -> Any:
+    """The table in a column file."""
+    with pa.input_stream(path, compression="lz4") as stream:
+        return pa.ipc.open_stream(stream).read_all()
+
+
+def packed(table: Any, codec: str = "lz4", **options: Any) -> bytes:
+    """A column file of a table; ``options`` are those of the stream of Arrow."""
+    sink = pa.BufferOutputStream()
+    with (
+        pa.CompressedOutputStream(sink, codec) as stream,
+        pa.ipc.new_stream(
+            stream, table.schema, options=pa.ipc.IpcWriteOptions(**options)
+        ) as writer,
+    ):
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def rewritten(path: Path, change: Callable[[str, Any], Any], **options: Any) -> None:
     """Change the columns of a column file, and seal it."""
-    table, stream = parquet.read_table(path), io.BytesIO()
+    table = table_in(path)
     arrays = [
         change(name, column) for name, column in zip(table.schema.names, table.columns, strict=True)
     ]
-    made = pa.Table.from_arrays(arrays, schema=table.schema)
-    parquet.write_table(made, stream, compression=codec)
-    sealed(path, stream.getvalue())
+    sealed(path, packed(pa.Table.from_arrays(arrays, schema=table.schema), **options))
+
+
+def as_it_is(_: str, column: Any) -> Any:
+    return column
+
+
+def indexes_beyond(_: str, column: Any) -> Any:
+    """Make each category the millionth of those there are."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    wrong = pa.array([1_000_000] * len(column), pa.int32())
+    texts = column.combine_chunks().dictionary
+    return pa.DictionaryArray.from_arrays(wrong, texts, safe=False)
 
 
 def all_the_same(text: bytes) -> Callable[[str, Any], Any]:
@@ -303,10 +328,31 @@ def all_the_same(text: bytes) -> Callable[[str, Any], Any]:
     return change
 
 
+def long_categories(_: str, column: Any) -> Any:
+    """Add a text to the categories that a packed stream holds in a few bytes."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    one = column.combine_chunks()
+    texts = pa.concat_arrays([one.dictionary, pa.array(["A" * 10_000_000])])
+    return pa.DictionaryArray.from_arrays(one.indices, texts)
+
+
+def packed_bytes(data: bytes) -> bytes:
+    return bytes(pa.compress(data, codec="lz4", asbytes=True))
+
+
 CRAFTED: dict[str, Callable[[Path], None]] = {
     "text that is none": lambda path: rewritten(path, all_the_same(b"\xff\xfe")),
     "larger than is possible": lambda path: rewritten(path, all_the_same(b"A" * 1_000_000)),
-    "packed by another codec": lambda path: rewritten(path, lambda _, one: one, "zstd"),
+    "packed by another codec": lambda path: rewritten(path, as_it_is, codec="zstd"),
+    "without a batch": lambda path: sealed(path, packed(table_in(path).slice(0, 0))),
+    "a category that is none": lambda path: rewritten(path, indexes_beyond),
+    "packed twice": lambda path: rewritten(path, as_it_is, compression="lz4"),
+    "packed to any size": lambda path: rewritten(
+        path, all_the_same(b"A" * 10_000_000), compression="lz4"
+    ),
+    "packed categories": lambda path: rewritten(path, long_categories, compression="zstd"),
+    "long after unpacking": lambda path: sealed(path, packed_bytes(b"\0" * 2**30)),
 }
 
 
@@ -314,7 +360,7 @@ CRAFTED: dict[str, Callable[[Path], None]] = {
 def test_a_crafted_column_file_is_made_again(name: str, bare: Scanned) -> None:
     found = bare.batch.outputs(kind="diagnostic")
     whole = found.to_arrow()
-    kept = {path: path.read_bytes() for path in parquet_files(bare.store)}
+    kept = {path: path.read_bytes() for path in column_paths(bare.store)}
     for path in kept:
         CRAFTED[name](path)
     assert found.to_arrow() == whole
@@ -324,7 +370,7 @@ def test_a_crafted_column_file_is_made_again(name: str, bare: Scanned) -> None:
 def test_a_column_file_with_another_path_is_not_asked_for_languages(bare: Scanned) -> None:
     found = bare.batch.outputs(kind="diagnostic", language="python")
     whole = found.to_arrow()
-    for path in parquet_files(bare.store):
+    for path in column_paths(bare.store):
         rewritten(path, all_the_same(b"no-such-file"))
     assert found.to_arrow().num_rows == whole.num_rows
 
@@ -339,10 +385,10 @@ def test_a_store_that_cannot_be_written_has_columns(
     batch = bare.batch
     found = batch.outputs(kind="diagnostic")
     assert found.to_arrow().to_pylist() == expected(found)
-    assert not parquet_files(bare.store)
+    assert not column_paths(bare.store)
     monkeypatch.undo()
     assert found.to_arrow().to_pylist() == expected(found)
-    assert parquet_files(bare.store)
+    assert column_paths(bare.store)
 
 
 def test_damaged_outputs_are_an_error(bare: Scanned) -> None:
