@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,18 @@ def finished(process: subprocess.Popen[bytes], seconds: float, out: Any, err: An
         tail = err.read().decode("utf-8", "replace")[-2000:]
         raise BenchmarkError(f"exit code {process.returncode}: {words}\n{tail}")
     return Run(seconds, out.read())
+
+
+def costs(command: Sequence[str]) -> tuple[float, float]:
+    """Run a command; return its wall time, and the processor time of it and its children."""
+    before = _processor_seconds()
+    seconds = run(command).seconds
+    return seconds, _processor_seconds() - before
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def codebatch(*arguments: object) -> list[str]:

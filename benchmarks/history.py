@@ -13,14 +13,13 @@ commands, in turns.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.commands import codebatch, run, settle
+from benchmarks.commands import codebatch, costs, settle
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 import histories
@@ -58,26 +57,14 @@ def _measure(folder: Path, package: str, commits: int, repeat: int) -> None:
     for turn in range(repeat):
         walk = ("history", repository.folder, "--every", "1", "--format", f"csv:{folder}/trend.csv")
         settle()
-        ours = _costs(*walk, "--store", folder / f"history-{turn}")
+        ours = costs(codebatch(*walk, "--store", folder / f"history-{turn}"))
         settle()
-        theirs = _costs("scan", other, "--quiet", "--store", folder / f"scan-{turn}")
+        theirs = costs(codebatch("scan", other, "--quiet", "--store", folder / f"scan-{turn}"))
         ratios.append([one / two for one, two in zip(ours, theirs, strict=True)])
         words = (f"{wall:.1f} s ({cpu:.1f} s of processor)" for wall, cpu in (ours, theirs))
         print(" / ".join(words))
     wall, cpu = (median(one) for one in zip(*ratios, strict=True))
     print(f"history / {what}: {wall:.2f} (processor: {cpu:.2f})")
-
-
-def _costs(*words: object) -> tuple[float, float]:
-    """Return the wall time and the processor time of a command."""
-    before = _processor()
-    seconds = run(codebatch(*words)).seconds
-    return seconds, _processor() - before
-
-
-def _processor() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _blobs(folder: Path, found: Sequence[histories.Release]) -> Path:

@@ -12,7 +12,6 @@ is the difference; wanted is at most 3 times as much for all as for one.
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import codebatch as package
-from benchmarks.commands import codebatch, run, settle
+from benchmarks.commands import codebatch, costs, settle
 from benchmarks.corpus import copy_tree, edited, python_files
 
 _SHARDS = 256
@@ -69,7 +68,8 @@ def _ratios(store: Path, first: str, engine: str) -> tuple[float, float]:
     made = []
     for name, which in (("one", ("--batch", first)), ("all", ("--all",))):
         shutil.rmtree(store / "indexes" / "sql", ignore_errors=True)
-        without, there = (_timed(store, engine, which) for _ in range(2))
+        command = codebatch("sql", _STATEMENT, *which, "--engine", engine, "--store", store)
+        without, there = costs(command), costs(command)
         made.append([a - b for a, b in zip(without, there, strict=True)])
         print(
             f"{name}: {without[0]:.2f} s ({without[1]:.2f} s of processors), "
@@ -77,18 +77,6 @@ def _ratios(store: Path, first: str, engine: str) -> tuple[float, float]:
             flush=True,
         )
     return made[1][0] / made[0][0], made[1][1] / made[0][1]
-
-
-def _timed(store: Path, engine: str, which: Sequence[str]) -> tuple[float, float]:
-    """Return the seconds of a statement: of the clock, and of processors."""
-    before = _processor_seconds()
-    done = run(codebatch("sql", _STATEMENT, *which, "--engine", engine, "--store", store))
-    return done.seconds, _processor_seconds() - before
-
-
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class ColumnFiles:
 
     def load(self, kind: str, state: ShardState, read: Callable[[], bytes]) -> pa.RecordBatch:
         """Return the records of a kind in the outputs of a shard, which ``read`` gives."""
-        data = read_intact(self._store.layout, self.path(kind, state), _most_bytes(state))
+        most = _LEAST_BYTES + state.size
+        data = read_intact(self._store.layout, self.path(kind, state), most)
         batch = None if data is None else _decoded(data, self.forms[kind], state)
         return self._make(kind, state, read) if batch is None else batch
 

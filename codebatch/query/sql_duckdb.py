@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import glob
 import json
 import re
 import secrets
@@ -81,7 +82,7 @@ def open_database(request: Mapping[str, Any], memory: int, disk: int) -> duckdb.
             _set(database, name, value=False)
     _make_views(database, request)
     files = request["files"].values()
-    _set(database, "allowed_paths", sorted({*files, *map(_pattern, files)}))
+    _set(database, "allowed_paths", sorted({*files, *map(glob.escape, files)}))
     _set(database, "enable_external_access", value=False)
     _set(database, "lock_configuration", value=True)
     return database
@@ -129,12 +130,7 @@ def _fill(database: duckdb.DuckDBPyConnection, table: str, request: Mapping[str,
 def _scan(path: str) -> str:
     # Folders above a store may be called as those that DuckDB takes values from.
     options = "hive_partitioning = false, union_by_name = false, filename = false"
-    return f"read_parquet({_literal(_pattern(path))}, {options})"
-
-
-def _pattern(path: str) -> str:
-    """Return the pattern that a path alone matches."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+    return f"read_parquet({_literal(glob.escape(path))}, {options})"
 
 
 def _select(columns: Sequence[str], names: Mapping[str, str], tables: str, content: str) -> str:
