@@ -18,6 +18,8 @@ from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS, check_digest
 from codebatch.model.errors import InvalidIdError
 from codebatch.store.door import Door
 
+VERSIONS = (1, 2)  # of the format that are read and written
+VERSION = VERSIONS[-1]  # of new stores
 SNAPSHOT_PREFIX = "snap"
 BATCH_PREFIX = "batch"
 STORE_DOCUMENT = "store.json"
@@ -113,9 +115,12 @@ class _Below:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths below one store root. Ids and digests are validated before they become a path."""
+    """Paths below one store root, in a version of the format. Ids and digests are validated before
+    they become a path.
+    """
 
     root: Path
+    version: int = VERSION
 
     store_document = _Below(STORE_DOCUMENT)  # whose presence makes the directory a store
     gitignore = _Below(".gitignore")  # keeps a store inside a work tree out of git

@@ -8,11 +8,12 @@ is damaged or half-written is an error where it is needed and absent where absen
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from codebatch.model.digest import Document, damaged_document, seal, unseal
 from codebatch.model.errors import (
@@ -29,7 +30,14 @@ from codebatch.store.batches import Batches
 from codebatch.store.documents import pretty
 from codebatch.store.door import TEMPORARY_PREFIX
 from codebatch.store.files import read_file, write_file
-from codebatch.store.layout import BATCH_PREFIX, SMALL_BYTES, SNAPSHOT_PREFIX, Layout
+from codebatch.store.layout import (
+    BATCH_PREFIX,
+    SMALL_BYTES,
+    SNAPSHOT_PREFIX,
+    VERSION,
+    VERSIONS,
+    Layout,
+)
 from codebatch.store.leases.leases import Pins
 from codebatch.store.names import Names
 from codebatch.store.objects.cas import ObjectStore
@@ -38,12 +46,12 @@ from codebatch.store.snapshots import Snapshots
 from codebatch.store.write_group import WriteGroup, reporting_write_errors
 
 FORMAT = "codebatch-store"
-FORMAT_VERSION = 1
 IGNORE_LINE = b"*\n"
 
+_KNOWN = " or ".join(map(str, VERSIONS))
 _STORE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _STORED_ID = re.compile(rb'"store_id":\s*"([0-9a-f]{32})"')
-_STORED_VERSION = re.compile(rb'"version":\s*([0-9]+)')
+_STORED_VERSION = re.compile(rb'"version":\s*([0-9]{1,9})')
 _KEYS = {"digest", "format", "store_id", "version"}
 
 
@@ -58,6 +66,11 @@ class StoreDirectory:
         self.batches = Batches(layout)
         self.names = Names(layout)
         self.shards = Shards(layout, self.objects)
+
+    @property
+    def version(self) -> int:
+        """The version of the store's format: in it all is read and written."""
+        return self.layout.version
 
     @property
     def root(self) -> Path:
@@ -109,11 +122,11 @@ def init_store(root: Path) -> OpenedStore:
             f"{root} is not empty and not a store",
             hints=["name a new or an empty directory"],
         )
-    document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": os.urandom(16).hex()}
+    document = _document(VERSION, os.urandom(16).hex())
     with reporting_write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
     write_file(layout.door, layout.gitignore, IGNORE_LINE, durable=False)
-    write_file(layout.door, layout.store_document, pretty(seal(document)), durable=True)
+    write_file(layout.door, layout.store_document, pretty(document), durable=True)
     return OpenedStore(open_store(root), created=True)
 
 
@@ -136,14 +149,15 @@ def open_store(root: Path) -> StoreDirectory:
             raise damaged_document(f"{root}/store.json", "names no format")
         raise StoreFormatError(f"{root} is not a CodeBatch store: store.json names another format")
     document = unseal(data, f"{root}/store.json")
-    if not _is_version(document.get("version")):
+    version = document.get("version")
+    if not _is_version(version):
         raise StoreFormatError(
-            f"{root} has store format {document.get('version')}, not {FORMAT_VERSION}",
+            f"{root} has store format {version}, not {_KNOWN}",
             hints=["use the version of codebatch that wrote the store, or a newer one"],
         )
     if not is_own_document(document):
         raise damaged_document(f"{root}/store.json", "it is not what the format says")
-    return StoreDirectory(layout, str(document["store_id"]))
+    return _opened(layout, version, str(document["store_id"]))
 
 
 def open_damaged_store(root: Path) -> StoreDirectory:
@@ -159,11 +173,11 @@ def open_damaged_store(root: Path) -> StoreDirectory:
         data = _legible_document(layout)
         if _is_of_another_format(data):
             raise
-        return StoreDirectory(layout, _stated_id(data))
+        return _opened(layout, _stated_version(data), _stated_id(data))
 
 
 def is_own_document(document: Document | None) -> bool:
-    """Return True if this is all that a whole ``store.json`` of this version says."""
+    """Return True if this is all that a whole ``store.json`` says."""
     return (
         document is not None
         and document.keys() == _KEYS
@@ -173,8 +187,12 @@ def is_own_document(document: Document | None) -> bool:
     )
 
 
-def _is_version(value: object) -> bool:
-    return type(value) is int and value == FORMAT_VERSION  # which True is not, though it equals 1
+def _is_version(value: object) -> TypeGuard[int]:
+    return type(value) is int and value in VERSIONS  # which True is not, though it equals 1
+
+
+def _document(version: int, store_id: str) -> Document:
+    return seal({"format": FORMAT, "version": version, "store_id": store_id})
 
 
 def restore_identity(store: StoreDirectory) -> bool:
@@ -183,14 +201,13 @@ def restore_identity(store: StoreDirectory) -> bool:
     """
     path = store.layout.store_document
     data = _legible_document(store.layout)
-    document = {"format": FORMAT, "version": FORMAT_VERSION, "store_id": _stated_id(data)}
-    sealed = seal(document)
-    version = _STORED_VERSION.search(data)
-    is_certain = str(sealed["digest"]).encode() in data
-    if version is not None and int(version[1]) != FORMAT_VERSION and not is_certain:
+    document = _document(store.version, _stated_id(data))
+    stated = _STORED_VERSION.search(data)
+    is_certain = str(document["digest"]).encode() in data
+    if stated is not None and int(stated[1]) != store.version and not is_certain:
         return False
-    write_file(store.layout.door, path, pretty(sealed), durable=True)
-    store.store_id = str(sealed["store_id"])
+    write_file(store.layout.door, path, pretty(document), durable=True)
+    store.store_id = str(document["store_id"])
     return True
 
 
@@ -203,12 +220,28 @@ def _layout(root: Path) -> Layout:
     return Layout(Path(os.path.abspath(root)))  # a process may change its folder
 
 
+def _opened(layout: Layout, version: int, store_id: str) -> StoreDirectory:
+    return StoreDirectory(dataclasses.replace(layout, version=version), store_id)
+
+
 def _legible_document(layout: Layout) -> bytes:
     """Return what is in ``store.json``; nothing where that cannot be read: the check says so."""
     try:
         return read_file(layout.door, layout.store_document, SMALL_BYTES) or b""
     except StoreError:
         return b""
+
+
+def _stated_version(data: bytes) -> int:
+    """Return the version of a damaged document: the one that it has the digest of, else the one
+    that it names.
+    """
+    for version in VERSIONS:
+        if str(_document(version, _stated_id(data))["digest"]).encode() in data:
+            return version
+    match = _STORED_VERSION.search(data)
+    stated = VERSION if match is None else int(match[1])
+    return stated if stated in VERSIONS else VERSION
 
 
 def _stated_id(data: bytes) -> str:
@@ -237,4 +270,4 @@ def _is_of_another_format(data: bytes) -> bool:
     except (StoreDamagedError, ValueError, RecursionError):
         return False
     version = document.get("version")
-    return document.get("format") != FORMAT or (type(version) is int and version != FORMAT_VERSION)
+    return document.get("format") != FORMAT or (type(version) is int and version not in VERSIONS)

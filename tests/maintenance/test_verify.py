@@ -814,7 +814,7 @@ def test_what_is_no_store(tmp_path: Path, main: Main, scanned_copy: Scanned) -> 
     for path in (tmp_path / "nowhere", tmp_path / "empty", scanned_copy.tree):
         assert main("verify", "--store", path).code == 4
     document = json.loads((scanned_copy.path / "store.json").read_bytes())
-    newer = pretty(seal({**document, "version": 2}))
+    newer = pretty(seal({**document, "version": 3}))
     for content in (newer, b'{"format": "something else"}\n', b"[]"):
         overwrite(scanned_copy.path / "store.json", content)
         done = main("verify", "--repair", "--store", scanned_copy.path, "--json")
@@ -832,7 +832,7 @@ def test_a_store_document_keeps_its_identity(small: Path, tmp_path: Path) -> Non
         flip(path, index)
         assert the_problem(check(store, repair=True)).action == "rewritten", index
         after = json.loads(path.read_bytes())
-        assert after["version"] == 1
+        assert after["version"] == 2
         start = before.index(b'"store_id"')
         if not start <= index < start + 50:  # else it is not legible any more
             assert path.read_bytes() == before
@@ -846,7 +846,7 @@ def test_a_store_document_keeps_its_identity(small: Path, tmp_path: Path) -> Non
 def test_another_version_in_a_damaged_document_is_left(scanned_copy: Scanned) -> None:
     path = scanned_copy.path / "store.json"
     document = json.loads(path.read_bytes())
-    written = pretty(seal({**document, "version": 2})).replace(
+    written = pretty(seal({**document, "version": 3})).replace(
         b'"digest": "sha256:', b'"digest": "'
     )
     overwrite(path, written)
