@@ -94,7 +94,8 @@ def take_snapshot(  # noqa: PLR0913 - the options of a snapshot
         elif progress is not None:
             progress(taken.result.file_count, taken.result.total_bytes)
         if taken.tree is not known:
-            cache.save(taken.tree)
+            locations = store.objects.settled(taken.tree.locations)
+            cache.save(taken.tree._replace(locations=locations))
     return replace(taken.result, source=os.path.abspath(root), **head._asdict())
 
 

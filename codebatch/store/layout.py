@@ -28,7 +28,8 @@ MEMO_SUFFIX = ".memo"
 QUARANTINE_SUFFIX = ".json"
 KEYS_SUFFIX = ".keys"
 PARTIAL_SUFFIX = ".part"
-PACK_SUFFIX = ".parts"
+PARTS_SUFFIX = ".parts"
+PACK_SUFFIX, INDEX_SUFFIX = ".pack", ".idx"
 BATCH, PLAN, INPUTS = "batch.json", "plan.json", "inputs.index.jsonl"
 MANIFEST = "files.index.jsonl"
 STATE, OUTPUTS = "state.json", "outputs.index.jsonl"
@@ -151,6 +152,11 @@ class Layout:
         """The content-addressed objects; a string, as what follows: there are very many."""
         return os.path.join(self.root, "objects", "sha256")
 
+    @cached_property
+    def packs(self) -> str:
+        """The objects that were born together."""
+        return os.path.join(self.root, "objects", "packs")
+
     def object(self, digest: str) -> str:
         """The path of the raw bytes, if they are stored as they are."""
         name = check_digest(digest)[len(DIGEST_PREFIX) :]
@@ -159,6 +165,14 @@ class Layout:
     def compressed_object(self, digest: str) -> str:
         """The path of the bytes, if they are compressed at rest."""
         return self.object(digest) + COMPRESSED_SUFFIX
+
+    def pack(self, name: str) -> str:
+        """The objects of a pack."""
+        return f"{self.packs}/{check_name(name, 'name of a pack')}{PACK_SUFFIX}"
+
+    def pack_index(self, name: str) -> str:
+        """Where each of them is in it."""
+        return f"{self.packs}/{check_name(name, 'name of a pack')}{INDEX_SUFFIX}"
 
     def snapshot_document(self, snapshot_id: str) -> Path:
         """Facts about the taking of a snapshot; written last."""

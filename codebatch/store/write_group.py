@@ -14,22 +14,20 @@ import errno
 import functools
 import itertools
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
 from codebatch.runtime.lazy import lazy
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath
+from codebatch.store.kept_folders import KeptFolders
 
 if TYPE_CHECKING:
     import ctypes
 else:
     ctypes = lazy("ctypes")
 
-# Objects come in no order, and their folders are in one of 256.
-_MOST_OPEN = 260
 _GROUP_FILES = 4096
 _GROUP_BYTES = 256 * 2**20
 _FREE_OR_PERMIT = "free space or restore the permission, then run the same command again"
@@ -69,59 +67,6 @@ def reporting_read_errors(path: StorePath) -> Iterator[None]:
         ) from error
 
 
-class KeptFolders:
-    """Folders that are opened from the one above and kept open, those that were asked for last.
-
-    One that is kept is the folder it was when it was opened, wherever it is by now: a link that
-    takes its place leads nowhere. In one that was removed nothing can be made any more
-    (FileNotFoundError): `close` and ask again. State: ``_open`` holds them by place, in the order
-    in which they were asked for.
-    """
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._open: dict[str, Folder] = {}
-        self._most = max(4, min(_MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
-
-    def at(self, place: str, *, make: bool = False) -> Folder:
-        """Return the folder at a place, for at least one more question."""
-        folder = self._open.pop(place, None)
-        if folder is None:
-            folder = self._entered(place, make=make) if place else self._door.folder_at(place)
-            if len(self._open) >= self._most:
-                self._open.pop(next(iter(self._open))).close()
-        self._open[place] = folder
-        return folder
-
-    def find(self, place: str) -> Folder | None:
-        """Open a folder that is not to be kept, from the one above; None where it is not there."""
-        parent, _, name = place.rpartition("/")
-        try:
-            above = self.at(parent)
-            return above.enter(name) if above.has(name) else None
-        except FileNotFoundError:
-            return None
-
-    def make(self, place: str) -> Folder:
-        """Open a folder that is not to be kept, and that most likely is not there yet."""
-        parent, _, name = place.rpartition("/")
-        above = self.at(parent, make=True)
-        above.make(name)
-        return above.enter(name)
-
-    def _entered(self, place: str, *, make: bool) -> Folder:
-        parent, _, name = place.rpartition("/")
-        above = self.at(parent, make=make)
-        if make and not above.has(name):
-            above.make(name)
-        return above.enter(name)
-
-    def close(self) -> None:
-        """Give all of them back."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-
 class StreamedFile:
     """A file while it is written in portions.
 
@@ -140,20 +85,32 @@ class StreamedFile:
             self.size += self._stream.write(data)
 
 
+class Gathering(Protocol):
+    """What is added to a group and becomes files when the group makes them appear."""
+
+    def finish(self) -> None:
+        """Add the files."""
+
+    def discard(self) -> str:
+        """Forget what was gathered; return the place of a temporary file, if there is one."""
+
+
 class WriteGroup:
     """Files that appear together at the end of a ``with`` block, or earlier in large portions.
 
     What was flushed is durable before anything that is added later appears. ``before_writing``
     is called before anything is. State: ``_pending`` holds, by final place, where data is written
     but not renamed, ``_bytes`` the size of it all; ``_renamed`` says that names in place are
-    still to be synced. On an exception the pending files are removed, never renamed.
+    still to be synced; ``gathering`` has what is no file yet. On an exception the pending files are
+    removed, never renamed.
     """
 
     def __init__(
         self, door: Door, *, durable: bool, before_writing: Callable[[], object] = lambda: None
     ) -> None:
         self._door = door
-        self._root = Path(door.root)
+        self.root = Path(door.root)
+        self.gathering: Gathering | None = None
         self._durable = durable
         self._before_writing = before_writing
         self._pending: dict[str, str] = {}
@@ -173,14 +130,14 @@ class WriteGroup:
                 return
             self.flush()
             if self._renamed and self._durable:
-                with reporting_write_errors(self._root):
-                    sync_file_system(self._root)
+                with reporting_write_errors(self.root):
+                    sync_file_system(self.root)
         finally:
             self._kept.close()
 
     def folder(self, place: str) -> Folder | None:
         """Open a folder to see what is in it; None where it is not there."""
-        with reporting_write_errors(self._root):
+        with reporting_write_errors(self.root):
             return self._kept.find(place)
 
     def add(self, path: StorePath, data: bytes, mode: int = 0o644, *, make: bool = True) -> None:
@@ -189,7 +146,7 @@ class WriteGroup:
         """
         self._before_writing()
         parent, name = os.path.split(path)
-        with reporting_write_errors(self._root), self._door.folder(parent, make=make) as folder:
+        with reporting_write_errors(self.root), self._door.folder(parent, make=make) as folder:
             self._write(folder, folder.at(name), data, mode)
 
     def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
@@ -197,7 +154,7 @@ class WriteGroup:
         will be, in a folder of a folder: both are places in the store.
         """
         self._before_writing()
-        with reporting_write_errors(self._root):
+        with reporting_write_errors(self.root):
             # It is kept from here on: to ask in vain for what is in one that is absent costs more.
             self._kept.at(place.rsplit("/", 2)[0], make=True)
             self._write(self._kept.at(above, make=True), place, data, mode)
@@ -215,22 +172,56 @@ class WriteGroup:
         self._bytes += len(data)
         self._written(folder.at(temporary), place)
 
+    def create_temporary(self, path: str, mode: int = 0o644) -> tuple[int, str]:
+        """Make a file in a folder, to be filled and given to `put_first`: a descriptor, and its
+        place.
+        """
+        self._before_writing()
+        temporary = f"{self._temporary}-{next(self._number)}"
+        with reporting_write_errors(self.root):
+            folder = self._kept.at(self._door.place(path), make=True)
+            return folder.create(temporary, mode), folder.at(temporary)
+
+    def write_temporary(self, path: str, data: bytes, mode: int = 0o644) -> str:
+        """Do so with a file of these bytes; return its place."""
+        descriptor, place = self.create_temporary(path, mode)
+        try:
+            with reporting_write_errors(self.root):
+                write_all(descriptor, data)
+        except BaseException:
+            self._remove(place)
+            raise
+        finally:
+            os.close(descriptor)
+        return place
+
+    def put_first(self, files: Mapping[str, str]) -> None:
+        """Have temporary files appear before all that was added: their places by final path."""
+        places = {self._door.place(path): temporary for path, temporary in files.items()}
+        self._pending = {**places, **self._pending}
+
+    def count(self, size: int) -> None:
+        """Note that so many bytes were gathered."""
+        self._bytes += size
+        if self._bytes >= _GROUP_BYTES:
+            self.flush()
+
     @contextlib.contextmanager
     def stream(self, path: str, mode: int = 0o644) -> Iterator[StreamedFile]:
         """A file to be written in portions below a folder; the block sets its final path."""
         self._before_writing()
         temporary = f"{self._temporary}-{next(self._number)}"
-        with reporting_write_errors(self._root):
+        with reporting_write_errors(self.root):
             folder = self._door.folder(path, make=True)
         with folder:
-            with reporting_write_errors(self._root):
+            with reporting_write_errors(self.root):
                 stream = os.fdopen(folder.create(temporary, mode), "wb")
-            file = StreamedFile(stream, self._root)
+            file = StreamedFile(stream, self.root)
             try:
                 with stream:
                     # What the caller reads meanwhile may fail too, and that is no write error.
                     yield file
-                    with reporting_write_errors(self._root):
+                    with reporting_write_errors(self.root):
                         stream.flush()
             except BaseException:
                 discard(folder, temporary)
@@ -255,11 +246,17 @@ class WriteGroup:
 
     def flush(self) -> None:
         """Sync the written data, rename everything into place."""
+        if self.gathering is not None:
+            try:
+                self.gathering.finish()
+            except BaseException:
+                self._discard()
+                raise
         if not self._pending:
             return
-        with reporting_write_errors(self._root):
+        with reporting_write_errors(self.root):
             if self._durable:
-                sync_file_system(self._root)  # with the names of the previous flush
+                sync_file_system(self.root)  # with the names of the previous flush
             try:
                 # In the order of adding: a document added last never appears before its data.
                 for place, temporary in self._pending.items():
@@ -291,6 +288,8 @@ class WriteGroup:
             _replace(self._kept.at(above), written, folder, name)
 
     def _discard(self) -> None:
+        if self.gathering is not None and (place := self.gathering.discard()):
+            self._remove(place)
         for temporary in self._pending.values():
             self._remove(temporary)
         self._pending.clear()

@@ -42,8 +42,8 @@ from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import (
     INDEX_BYTES,
     MEMO_SUFFIX,
-    PACK_SUFFIX,
     PARTIAL_SUFFIX,
+    PARTS_SUFFIX,
     SMALL_BYTES,
     SNAPSHOT_BYTES,
 )
@@ -293,7 +293,7 @@ def _check_indexes(findings: Findings, helpers: Helpers) -> None:
             continue
         if entry.path.endswith(MEMO_SUFFIX):
             findings.add("MEMO_DAMAGED", "a segment is not what its name says", entry.path)
-        elif entry.path.endswith((PARTIAL_SUFFIX, PACK_SUFFIX)):
+        elif entry.path.endswith((PARTIAL_SUFFIX, PARTS_SUFFIX)):
             findings.add("INDEX_DAMAGED", "a partial value is not what its name says", entry.path)
         else:
             findings.add("INDEX_DAMAGED", "an index does not match its checksum", entry.path)

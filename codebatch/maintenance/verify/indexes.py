@@ -16,8 +16,8 @@ from codebatch.store.layout import (
     CACHE_BYTES,
     KEYS_SUFFIX,
     MEMO_SUFFIX,
-    PACK_SUFFIX,
     PARTIAL_SUFFIX,
+    PARTS_SUFFIX,
     SEGMENT_BYTES,
     SMALL_BYTES,
 )
@@ -40,7 +40,7 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
         return not is_kept or lacks_checksum(layout, path) or is_intact(layout, path, SEGMENT_BYTES)
     is_memo = path.suffix == MEMO_SUFFIX
     if not (is_memo or is_keys or path.parent in (layout.stat_caches, layout.git_caches)):
-        return path.suffix not in (PARTIAL_SUFFIX, PACK_SUFFIX) or is_whole(layout.door, path)
+        return path.suffix not in (PARTIAL_SUFFIX, PARTS_SUFFIX) or is_whole(layout.door, path)
     try:
         data = read_file(layout.door, path, MOST_BYTES if is_memo else CACHE_BYTES)
     except StoreError:

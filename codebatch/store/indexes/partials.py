@@ -27,14 +27,14 @@ from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreError
 from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
-from codebatch.store.layout import PACK_SUFFIX, Layout
+from codebatch.store.layout import PARTS_SUFFIX, Layout
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 from codebatch.store.removal import remove_tree
 
 MOST_BYTES = 2**30
 _DIGEST_BYTES = 32
 _HEX_DIGITS = frozenset("0123456789abcdef")
-_PACK = re.compile(rf"[0-9a-f]{{64}}{re.escape(PACK_SUFFIX)}\Z")
+_PACK = re.compile(rf"[0-9a-f]{{64}}{re.escape(PARTS_SUFFIX)}\Z")
 _SMALL_PACKS = 32
 _SMALL_BYTES = 2**20
 _FRESH_NS = 24 * 3600 * 10**9
@@ -135,7 +135,7 @@ class PartialStore:
     def _write_pack(self, folder: Path, partials: Mapping[str, Partial]) -> Path:
         header = msgpack.Packer().pack_array_header(len(partials))
         data = compress(header + b"".join(_packed(key, partials[key]) for key in sorted(partials)))
-        path = folder / f"{hashlib.sha256(data).hexdigest()}{PACK_SUFFIX}"
+        path = folder / f"{hashlib.sha256(data).hexdigest()}{PARTS_SUFFIX}"
         write_file(self._door, path, data, durable=False)
         return path
 
@@ -160,7 +160,7 @@ def is_whole(door: Door, path: Path) -> bool:
         return False
     if data is None:
         return True
-    if path.suffix == PACK_SUFFIX:
+    if path.suffix == PARTS_SUFFIX:
         entries = _parse_pack(path.name, data)
         return bool(entries) and all(one.target or _is_readable(one) for one in entries.values())
     found = parse_partial(data)
@@ -210,7 +210,7 @@ def load_pack(door: Door, path: Path) -> dict[str, Partial]:
 
 
 def _parse_pack(name: str, data: bytes) -> dict[str, Partial]:
-    if hashlib.sha256(data).hexdigest() + PACK_SUFFIX != name:
+    if hashlib.sha256(data).hexdigest() + PARTS_SUFFIX != name:
         return {}
     try:
         entries = msgpack.unpackb(decompress(data, MOST_BYTES), use_list=False)

@@ -27,9 +27,9 @@ _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64
 _FRESH_NS = 24 * 3600 * 10**9
 _LOCATION = re.compile(
-    rb"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})(?:"
+    rb"([0-9a-f]{2})/([0-9a-f]{2})/(?P<name>\1\2[0-9a-f]{60})(?:"
     + re.escape(COMPRESSED_SUFFIX.encode())
-    + rb")?"
+    + rb")?|(?P<packed>[0-9a-f]{64})@[0-9a-f]{64}"
 )
 
 
@@ -52,7 +52,7 @@ class CachedTree(NamedTuple):
     def digest(self, index: int) -> str | None:
         """The digest of a file's object; None where its location is none."""
         match = _LOCATION.fullmatch(self.locations[index])
-        return match and DIGEST_PREFIX + match[3].decode()
+        return match and DIGEST_PREFIX + (match["name"] or match["packed"]).decode()
 
 
 class StatCache:

@@ -9,113 +9,137 @@ damaged, whatever stands in their place.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import io
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
-from codebatch.model.errors import ObjectNotFoundError, StoreDamagedError, StoreError
-from codebatch.store.door import ABSENT, Door, Folder
-from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
-from codebatch.store.leases.leases import Pins, kept_in
-from codebatch.store.objects.compression import (
-    COMPRESSION_LEVEL,
-    CompressionError,
-    FrameReader,
-    FrameWriter,
-    with_checksum,
-    zstd,
+from codebatch.model.errors import ObjectNotFoundError, StoreError
+from codebatch.store.door import ABSENT, Folder
+from codebatch.store.layout import (
+    CHUNK_BYTES,
+    COMPRESSED_SUFFIX,
+    HELD_BYTES,
+    OBJECT_BYTES,
+    Layout,
 )
+from codebatch.store.leases.leases import Pins, kept_in
+from codebatch.store.objects.compression import CompressionError, FrameReader, FrameWriter
+from codebatch.store.objects.forms import (
+    Found,
+    StoredBytes,
+    StoredForm,
+    check_object,
+    damaged,
+    forms,
+    frame,
+    missing,
+    new_form,
+    open_stored,
+    opened,
+    raw_portions,
+)
+from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
+from codebatch.store.objects.packs import Packs, index_names, part_of
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
-OBJECT_MODE = 0o444
 _WORTH_COMPRESSING = 128
 _PORTION = 2**20
 
 
-class StoredForm(NamedTuple):
-    """How an object lies in the store: its bytes there, and whether they are compressed."""
-
-    size: int
-    compressed: bool
-
-
 class StoredObject(NamedTuple):
-    """An object in the store: ``size`` is of the raw bytes, ``location`` below all objects."""
+    """An object in the store: ``size`` is of the raw bytes, ``location`` as `location` gives it,
+    without a pack where it is to be in one that does not exist yet.
+    """
 
     digest: str
     size: int
     location: str
 
 
-class StoredBytes(NamedTuple):
-    """An object as it lies in the store, unchecked; `open_stored` gives the raw bytes."""
-
-    digest: str
-    compressed: bool
-    data: bytes
-
-
-class ObjectCheck(NamedTuple):
-    """A stored object that is whole: its raw size; whether damage to its form would show."""
-
-    size: int
-    has_checksum: bool
-
-
 class ObjectStore:
-    """Reads and writes the objects of one store."""
+    """Reads and writes the objects of one store; with ``packing``, new ones go into packs."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, packing: bool = True) -> None:
+        self.packs = Packs(layout)
         self._layout = layout
         self._door = layout.door
         self._place = layout.door.place(layout.objects)
+        self._packing = packing
 
     def location(self, digest: str) -> str | None:
-        """Return the path relative to the folder of all objects; None where it is not there."""
-        path = self._find(digest)
-        return None if path is None else self._location(path)
+        """Return where an object is: the path of its file relative to the folder of such files, or
+        its digits, ``@`` and the name of the pack; None where it is not there.
+        """
+        found = self._find(digest)
+        return None if found is None else self._location(digest, found)
 
     def are_at(self, locations: Iterable[bytes]) -> bool:
         """Return True if there is an object at each of these places, whatever its bytes."""
+        parts = [location.partition(b"@") for location in locations]
+        packs = {pack.decode("ascii", "replace") for _, at, pack in parts if at}
+        if not packs <= {*index_names(self._layout)}:
+            return False
+        files = [place for place, at, _ in parts if not at]
+        if not files:
+            return True
         try:
             folder = self._door.folder(self._layout.objects)
         except (OSError, StoreError):
-            return not any(True for _ in locations)
+            return False
         with folder:
             # Very many at once, to spare reading their sources: whoever reads one of them looks
             # closer, and whoever lists them in a snapshot relies on the bytes alone.
-            return all(os.access(place, os.F_OK, dir_fd=folder.descriptor) for place in locations)
+            return all(os.access(place, os.F_OK, dir_fd=folder.descriptor) for place in files)
 
     def has(self, digest: str) -> bool:
         """Return True if there is such an object, not empty; its bytes are not looked at."""
-        return self._any_form(digest, lambda folder, name: folder.status(name).st_size > 0)
+        return self._is_there(digest, lambda folder, name: folder.status(name).st_size > 0)
 
     def is_kept(self, digest: str, since_ns: int | None) -> bool:
         """Return True if `has` does and `gc` keeps it for a writer with a lease since then."""
         if since_ns is None:
             return self.has(digest)
-        return self._any_form(digest, lambda folder, name: bool(kept_in(folder, name, since_ns)))
+        return self._is_there(digest, lambda folder, name: bool(kept_in(folder, name, since_ns)))
 
-    def _any_form(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
-        """Return True if that holds of a form that is there, tried in the order of readers."""
+    def _is_there(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
+        """Return True if that holds of a file in which the object is, in the order of readers."""
         parent, name = os.path.split(self._layout.object(digest))
-        try:
-            with self._door.folder(parent) as folder:
-                forms = (form for form in _forms(name) if folder.has(form))
-                return any(holds(folder, form) for form in forms)
-        except (OSError, StoreError):
+        with contextlib.suppress(OSError, StoreError), self._door.folder(parent) as folder:
+            if any(holds(folder, form) for form in forms(name) if folder.has(form)):
+                return True
+        packed = self.packs.find(_digits(digest))
+        if packed is None:
             return False
+        with contextlib.suppress(OSError, StoreError):
+            above, name = self._door.above(self._layout.pack(packed.pack))
+            with above:
+                return holds(above, name)
+        return False
+
+    def settled(self, locations: Iterable[bytes]) -> list[bytes]:
+        """Return locations with the packs that did not exist when they were given."""
+        self.packs.refresh()
+        return [self._settled(one) if one.endswith(b"@") else one for one in locations]
+
+    def _settled(self, location: bytes) -> bytes:
+        digits = location[:-1].decode()
+        packed = self.packs.find(digits, fresh=False)
+        if packed is not None:
+            return location + packed.pack.encode()
+        return (self.location(DIGEST_PREFIX + digits) or "").encode()
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""
-        path = self._find(digest)
+        found = self._find(digest)
+        return found is not None and self._is_whole(found, digest, limit)
+
+    def _is_whole(self, found: Found, digest: str, limit: int) -> bool:
         try:
-            return path is not None and check_object(self._door, path, digest, limit) is not None
+            return check_object(self._door, found.path, digest, limit, found.packed) is not None
         except (StoreError, FileNotFoundError, NotADirectoryError, CompressionError):
             return False
 
@@ -125,23 +149,53 @@ class ObjectStore:
         Without ``pins`` they may be gone at any time after.
         """
         digest = digest_bytes(data)
+        digits = _digits(digest)
+        writer = self._writer(group)
+        if writer is not None and digits in writer:
+            return StoredObject(digest, len(data), f"{digits}@")
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
         form, is_whole = _form_of(parent, name, data, group)
         place = f"{parent}/{form}"
-        if (
-            form is None
-            or not is_whole
-            or not (group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"))
-        ):
-            form, stored = _new_form(name, data, form)
-            place = f"{parent}/{form}"
-            group.add_below(self._place, place, stored, OBJECT_MODE)
-        return StoredObject(digest, len(data), place[len(self._place) + 1 :])
+        if form is not None and is_whole:
+            if group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"):
+                return StoredObject(digest, len(data), place[len(self._place) + 1 :])
+        elif form is None:
+            packed = self.packs.find(digits, fresh=False)
+            if packed is None and writer is not None and len(data) <= CHUNK_BYTES:
+                writer.add(digits, data)
+                return StoredObject(digest, len(data), f"{digits}@")
+            if packed is not None:
+                found = Found(self._layout.pack(packed.pack), packed)
+                if self._is_whole(found, digest, len(data)) and _pin(pins, found.path):
+                    return StoredObject(digest, len(data), self._location(digest, found))
+        return StoredObject(digest, len(data), self._add_file(group, digits, data, form))
+
+    def _add_file(
+        self, group: WriteGroup, digits: str, data: bytes, damaged: str | None = None
+    ) -> str:
+        """Write an object into a file of its own; return its location."""
+        location = f"{digits[:2]}/{digits[2:4]}"
+        form, stored = new_form(digits, data, damaged)
+        group.add_below(self._place, f"{self._place}/{location}/{form}", stored, OBJECT_MODE)
+        return f"{location}/{form}"
+
+    def _writer(self, group: WriteGroup) -> PackWriter | None:
+        if not self._packing:
+            return None
+        if not isinstance(group.gathering, PackWriter):
+            self.packs.refresh()
+            group.gathering = PackWriter(
+                self._layout,
+                group,
+                frame,
+                partial(self._add_file, group),
+            )
+        return group.gathering
 
     def pin(self, digest: str, pins: Pins) -> bool:
         """Pin an object; return False where it is not there."""
-        path = self._find(digest)
-        return path is not None and pins.add(path)
+        found = self._find(digest)
+        return found is not None and pins.add(found.path)
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
@@ -157,10 +211,13 @@ class ObjectStore:
                 file.write(compressor.compress(portion))
             file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
-            path = self._find(digest) if self.is_intact(digest, size) else None
-            if path is None or not _pin(pins, path):
-                path = file.path = self._layout.compressed_object(digest)
-        return StoredObject(digest, size, self._location(path))
+            found = self._find(digest)
+            if found is None or not (
+                self._is_whole(found, digest, size) and _pin(pins, found.path)
+            ):
+                file.path = self._layout.compressed_object(digest)
+                found = Found(file.path)
+        return StoredObject(digest, size, self._location(digest, found))
 
     def read(self, digest: str, limit: int = HELD_BYTES) -> bytes:
         """The raw bytes, checked against the digest; an object of more than so many is damaged."""
@@ -169,15 +226,33 @@ class ObjectStore:
     def read_stored(self, digest: str, limit: int = HELD_BYTES) -> StoredBytes:
         """The bytes as they lie in the store, of an object that has at most so many."""
         parent, name = os.path.split(self._layout.object(digest))
-        try:
-            with reporting_read_errors(parent), self._door.folder(parent) as folder:
-                for form in _forms(name):
-                    with contextlib.suppress(FileNotFoundError):
-                        stored = folder.read(form, limit + _around(limit))
-                        return StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
-        except ABSENT:
-            pass
-        raise _missing(digest)
+        most = limit + _around(limit)
+        with (
+            contextlib.suppress(*ABSENT),
+            reporting_read_errors(parent),
+            self._door.folder(parent) as folder,
+        ):
+            for form in forms(name):
+                with contextlib.suppress(FileNotFoundError):
+                    stored = folder.read(form, most)
+                    return StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
+        for _ in range(2):  # gc may put a pack in the place of others meanwhile
+            packed = self.packs.find(_digits(digest))
+            if packed is None:
+                break
+            if packed.size > most:
+                raise damaged(digest)
+            path = self._layout.pack(packed.pack)
+            with (
+                contextlib.suppress(*ABSENT),
+                reporting_read_errors(path),
+                self._door.stream(path) as stream,
+            ):
+                return StoredBytes(
+                    digest, compressed=True, data=part_of(stream, packed)(packed.size)
+                )
+            self.packs.refresh()
+        raise missing(digest)
 
     def read_head(self, digest: str, size: int) -> bytes:
         """The first bytes, checked as `read` checks; an object of any length is not held."""
@@ -194,92 +269,62 @@ class ObjectStore:
         """The raw bytes in portions. Whether they match the digest is known at the end: nothing
         may be made of them before.
         """
-        path = self._find(digest)
-        if path is None:
-            raise _missing(digest)
+        found = self._find(digest)
+        if found is None:
+            raise missing(digest)
         hasher = hashlib.sha256()
         try:
-            with reporting_read_errors(path), self._door.stream(path) as stream:
-                for portion in _raw_portions(path, stream.read, OBJECT_BYTES):
+            with reporting_read_errors(found.path), opened(self._door, found) as read:
+                for portion in raw_portions(found, read, OBJECT_BYTES):
                     hasher.update(portion)
                     yield portion
         except ABSENT:
-            raise _missing(digest) from None
+            raise missing(digest) from None
         except CompressionError as error:
-            raise _damaged(digest) from error
+            raise damaged(digest) from error
         if DIGEST_PREFIX + hasher.hexdigest() != digest:
-            raise _damaged(digest)
+            raise damaged(digest)
 
     def find(self, digits: str) -> list[str]:
         """The digests that start with these hex digits (lower case, at least four), sorted."""
         names = self._door.names(f"{self._layout.objects}/{digits[:2]}/{digits[2:4]}")
         found = {name.removesuffix(COMPRESSED_SUFFIX) for name in names if name.startswith(digits)}
+        for index in self.packs.all():
+            found.update(name for name, _ in index.starting_with(digits.encode()))
         return sorted(DIGEST_PREFIX + name for name in found)
 
     def stored_form(self, digest: str) -> StoredForm:
         """Return the form in which the object is stored; `ObjectNotFoundError` where it is not."""
-        path = self._find(digest)
-        if path is None:
+        found = self._find(digest)
+        if found is None:
             raise ObjectNotFoundError(f"no object {digest} in the store")
-        status = self._door.status(path)
+        if found.packed is not None:
+            return StoredForm(found.packed.size, compressed=True)
+        status = self._door.status(found.path)
         size = 0 if status is None else status.st_size
-        return StoredForm(size, path.endswith(COMPRESSED_SUFFIX))
+        return StoredForm(size, found.is_frame)
 
-    def _find(self, digest: str) -> str | None:
+    def _find(self, digest: str) -> Found | None:
         parent, name = os.path.split(self._layout.object(digest))
-        try:
-            with reporting_read_errors(parent), self._door.folder(parent) as folder:
-                found = next((form for form in _forms(name) if folder.has(form)), None)
-        except ABSENT:
-            return None
-        return None if found is None else f"{parent}/{found}"
+        with (
+            contextlib.suppress(*ABSENT),
+            reporting_read_errors(parent),
+            self._door.folder(parent) as folder,
+        ):
+            for form in forms(name):
+                if folder.has(form):
+                    return Found(f"{parent}/{form}")
+        packed = self.packs.find(name)
+        return None if packed is None else Found(self._layout.pack(packed.pack), packed)
 
-    def _location(self, path: str) -> str:
-        return path[len(self._layout.objects) + 1 :]
-
-
-def measure(portions: Iterable[bytes]) -> tuple[str, int]:
-    """The digest of bytes that come in portions, and how many they are."""
-    hasher = hashlib.sha256()
-    size = 0
-    for portion in portions:
-        hasher.update(portion)
-        size += len(portion)
-    return DIGEST_PREFIX + hasher.hexdigest(), size
+    def _location(self, digest: str, found: Found) -> str:
+        if found.packed is not None:
+            return f"{_digits(digest)}@{found.packed.pack}"
+        return found.path[len(self._layout.objects) + 1 :]
 
 
-def open_stored(stored: StoredBytes, limit: int = HELD_BYTES) -> bytes:
-    """The raw bytes of an object, checked against its digest; at most so many."""
-    data = stored.data
-    if stored.compressed:
-        try:
-            data = b"".join(FrameReader(io.BytesIO(data).read, limit))
-        except CompressionError as error:
-            raise _damaged(stored.digest) from error
-    if len(data) > limit or digest_bytes(data) != stored.digest:
-        raise _damaged(stored.digest)
-    return data
-
-
-def check_object(
-    door: Door, path: str, digest: str, limit: int = OBJECT_BYTES
-) -> ObjectCheck | None:
-    """Read a stored form of an object; None where its bytes are not what the digest says.
-
-    `CompressionError` where it is not stored as it should be, `StoreError` where it cannot be
-    read.
-    """
-    with reporting_read_errors(path), door.stream(path) as stream:
-        portions = _raw_portions(path, stream.read, limit)
-        found, size = measure(portions)
-    has_checksum = not isinstance(portions, FrameReader) or portions.has_checksum
-    return ObjectCheck(size, has_checksum) if found == digest else None
-
-
-def _raw_portions(path: str, read: Callable[[int], bytes], limit: int) -> Iterable[bytes]:
-    if path.endswith(COMPRESSED_SUFFIX):
-        return FrameReader(read, limit)
-    return iter(lambda: read(_PORTION), b"")
+def _digits(digest: str) -> str:
+    return digest[len(DIGEST_PREFIX) :]
 
 
 def _around(limit: int) -> int:
@@ -287,39 +332,21 @@ def _around(limit: int) -> int:
     return limit // 128 + 2**10
 
 
-def _forms(name: str) -> tuple[str, str]:
-    """The names that an object may have in its folder, in the order in which readers try them."""
-    return name + COMPRESSED_SUFFIX, name
-
-
 def _form_of(parent: str, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
     """The name under which these bytes are in a folder, or are about to be, None where they are
     not; and whether what is there is whole.
     """
-    for form in _forms(name):
+    for form in forms(name):
         if group.is_pending(f"{parent}/{form}"):
             return form, True
     folder = group.folder(parent)
     if folder is not None:
         with folder:
-            for form in _forms(name):
+            for form in forms(name):
                 if folder.has(form):
                     # The form that readers find first has to be right.
                     return form, _holds(folder, form, data)
     return None, False
-
-
-def _new_form(name: str, data: bytes, damaged: str | None) -> tuple[str, bytes]:
-    """Under what name an object is written, and as what: one that is damaged in the form it has,
-    so that no reader finds the damaged one first.
-    """
-    compressed, _ = _forms(name)
-    if damaged == name:
-        return name, data
-    stored = _compress(data)
-    if stored is None and damaged == compressed:
-        stored = _frame(data)
-    return (name, data) if stored is None else (compressed, stored)
 
 
 def _pin(pins: Pins | None, path: str) -> bool:
@@ -335,41 +362,3 @@ def _holds(folder: Folder, form: str, data: bytes) -> bool:
     except (OSError, StoreError, CompressionError):
         return False
     return stored == data
-
-
-class _Compressor(threading.local):
-    """A compressor for each thread: to make one costs more than to compress a source file."""
-
-    def __init__(self) -> None:
-        self.zstd = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
-
-
-@functools.cache
-def _compressor() -> _Compressor:
-    return _Compressor()
-
-
-def _frame(data: bytes) -> bytes:
-    zstd_of_thread = _compressor().zstd
-    return with_checksum(zstd_of_thread.compress(data, mode=zstd.ZstdCompressor.FLUSH_FRAME))
-
-
-def _compress(data: bytes) -> bytes | None:
-    """The compressed form, or None where it would save less than an eighth."""
-    if len(data) < _WORTH_COMPRESSING:
-        return None
-    compressed = _frame(data)
-    return compressed if len(compressed) < len(data) - len(data) // 8 else None
-
-
-def _missing(digest: str) -> StoreDamagedError:
-    return StoreDamagedError(
-        f"object {digest} is missing", hints=["take the snapshot again to restore it"]
-    )
-
-
-def _damaged(digest: str) -> StoreDamagedError:
-    return StoreDamagedError(
-        f"object {digest} is damaged: its bytes do not match its name",
-        hints=["take the snapshot again with --no-cache, or resume the batch, to restore it"],
-    )

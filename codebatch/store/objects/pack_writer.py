@@ -1,0 +1,98 @@
+"""The new objects of a write group: many become a pack, a few become files of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import BinaryIO
+
+from codebatch.store.layout import Layout
+from codebatch.store.objects.packs import index_name, index_of
+from codebatch.store.write_group import WriteGroup, reporting_write_errors
+
+OBJECT_MODE = 0o444
+LEAST_OBJECTS = 32  # of a pack: a change of a few files makes a few files
+_LEAST_BYTES = 8 * 2**20  # or of what is held until it is known
+
+
+class PackWriter:
+    """Gathers objects until the group makes them appear.
+
+    ``frame`` makes of raw bytes what is stored in a pack, ``write`` puts an object into a file of
+    its own. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is the
+    pack as soon as they are more, ``_frames`` what is in it.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        group: WriteGroup,
+        frame: Callable[[bytes], bytes],
+        write: Callable[[str, bytes], object],
+    ) -> None:
+        self._layout = layout
+        self._group = group
+        self._frame = frame
+        self._write = write
+        self._held: dict[str, bytes] = {}
+        self._held_bytes = 0
+        self._file: BinaryIO | None = None
+        self._temporary = ""
+        self._frames: dict[str, tuple[int, int]] = {}
+        self._end = 0
+
+    def __contains__(self, digits: str) -> bool:
+        return digits in self._held or digits in self._frames
+
+    def add(self, digits: str, data: bytes) -> None:
+        """Take an object that is new."""
+        self._held[digits] = data
+        self._held_bytes += len(data)
+        if (
+            self._file is not None
+            or len(self._held) >= LEAST_OBJECTS
+            or self._held_bytes >= _LEAST_BYTES
+        ):
+            self._pack()
+
+    def finish(self) -> None:
+        """Have the group make what was gathered appear with its next files, and before them."""
+        held, self._held, self._held_bytes = self._held, {}, 0
+        for digits, data in held.items():
+            self._write(digits, data)
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with reporting_write_errors(self._group.root), file:
+            file.flush()
+        frames = self._frames.items()
+        data = index_of((digits, offset, size) for digits, (offset, size) in frames)
+        name = index_name(data)
+        index = self._group.write_temporary(self._layout.packs, data, OBJECT_MODE)
+        packed, self._temporary, self._frames, self._end = self._temporary, "", {}, 0
+        self._group.put_first(
+            {self._layout.pack(name): packed, self._layout.pack_index(name): index}
+        )
+
+    def discard(self) -> str:
+        """Forget what was gathered; return the place of the file it was written to, if any."""
+        if self._file is not None:
+            self._file.close()
+        place, self._temporary, self._file = self._temporary, "", None
+        self._held, self._held_bytes, self._frames, self._end = {}, 0, {}, 0
+        return place
+
+    def _pack(self) -> None:
+        held, self._held, self._held_bytes = self._held, {}, 0
+        if self._file is None:
+            descriptor, self._temporary = self._group.create_temporary(
+                self._layout.packs, OBJECT_MODE
+            )
+            self._file = os.fdopen(descriptor, "wb", buffering=2**20)
+        with reporting_write_errors(self._group.root):
+            for digits, data in held.items():
+                frame = self._frame(data)
+                self._file.write(frame)
+                self._frames[digits] = self._end, len(frame)
+                self._end += len(frame)
+        self._group.count(sum(map(len, held.values())))

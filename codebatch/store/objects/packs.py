@@ -1,0 +1,183 @@
+"""Packs: objects that were born together, in one file, and how one of them is found.
+
+A pack has the stored frames of its objects one after the other, nothing else. Its index has a line
+for each, in the order of digests and all of one length, so that one is found by bisection: the
+digest, where its frame starts, how many bytes it has. Pack and index are named by the SHA-256 of
+the index, written once and never changed. The pack is put into place first: what has an index is
+whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import BinaryIO, NamedTuple
+
+from codebatch.model.errors import StoreDamagedError, StoreError
+from codebatch.store.files import read_file
+from codebatch.store.layout import CACHE_BYTES, INDEX_SUFFIX, Layout
+
+HEX_DIGITS = 64
+_LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
+_WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
+
+
+class Packed(NamedTuple):
+    """Where the frame of an object is: the name of the pack, the first byte, how many bytes."""
+
+    pack: str
+    offset: int
+    size: int
+
+
+class PackIndex(NamedTuple):
+    """The index of one pack."""
+
+    name: str
+    lines: bytes
+
+    def __len__(self) -> int:
+        return len(self.lines) // _WIDTH
+
+    def find(self, digits: bytes) -> Packed | None:
+        """Return where the object is whose digest has these 64 digits; None where it is not."""
+        place = self._first(digits) * _WIDTH
+        line = self.lines[place : place + _WIDTH]
+        return self._parsed(line)[1] if line.startswith(digits) else None
+
+    def starting_with(self, digits: bytes) -> Iterator[tuple[str, Packed]]:
+        """Yield the digits of each object that begin with some, and where it is, by digest."""
+        for number in range(self._first(digits), len(self)):
+            line = self.lines[number * _WIDTH : (number + 1) * _WIDTH]
+            if not line.startswith(digits):
+                return
+            yield self._parsed(line)
+
+    def is_contiguous(self, size: int) -> bool:
+        """Return True if the frames are all that there is in a pack of so many bytes."""
+        end = 0
+        for _, packed in sorted(self.starting_with(b""), key=lambda found: found[1].offset):
+            if packed.offset != end:
+                return False
+            end += packed.size
+        return end == size
+
+    def _first(self, digits: bytes) -> int:
+        lines, length = self.lines, len(digits)
+        return bisect_left(
+            range(len(self)), digits, key=lambda n: lines[n * _WIDTH : n * _WIDTH + length]
+        )
+
+    def _parsed(self, line: bytes) -> tuple[str, Packed]:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise StoreDamagedError(
+                f"the index of the pack {self.name} is not what the format says"
+            )
+        return match[1].decode(), Packed(self.name, int(match[2]), int(match[3]))
+
+
+class Packs:
+    """The packs of a store, as far as they were looked for.
+
+    State: ``_names`` are those that were seen, ``_indexes`` the indexes of those that are whole,
+    ``_last`` is the one in which an object was found last: what is read together was mostly written
+    together.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._names: list[str] = []
+        self._indexes: dict[str, PackIndex] = {}
+        self._last: PackIndex | None = None
+
+    def find(self, digits: str, *, fresh: bool = True) -> Packed | None:
+        """Return where an object is; None where it is not. Unless ``fresh``, only packs that are
+        known are looked into.
+        """
+        sought = digits.encode()
+        found = self._find(sought)
+        return self._find(sought) if found is None and fresh and self.refresh() else found
+
+    def all(self) -> Iterator[PackIndex]:
+        """Yield the packs there are, by name, but for those whose index is damaged."""
+        self.refresh()
+        yield from self._indexes.values()
+
+    def refresh(self) -> bool:
+        """Look for packs; return True if any has come or gone."""
+        names = index_names(self._layout)
+        if names == self._names:
+            return False
+        known = self._indexes
+        found = (known.get(name) or load_index(self._layout, name) for name in names)
+        self._indexes = {one.name: one for one in found if one is not None}
+        self._names, self._last = names, None
+        return True
+
+    def _find(self, digits: bytes) -> Packed | None:
+        last = self._last
+        found = last.find(digits) if last is not None else None
+        if found is not None:
+            return found
+        for index in self._indexes.values():
+            found = index.find(digits)
+            if found is not None:
+                self._last = index
+                return found
+        return None
+
+
+def index_names(layout: Layout) -> list[str]:
+    """Return the names of the packs that have an index, sorted."""
+    names = layout.door.names(layout.packs)
+    return [one.removesuffix(INDEX_SUFFIX) for one in names if one.endswith(INDEX_SUFFIX)]
+
+
+def load_index(layout: Layout, name: str) -> PackIndex | None:
+    """Return the index of that name; None where it is damaged or not there."""
+    try:
+        data = read_file(layout.door, layout.pack_index(name), CACHE_BYTES)
+    except StoreError:
+        return None
+    if data is None or index_name(data) != name:
+        return None
+    return PackIndex(name, data)
+
+
+def index_of(frames: Iterable[tuple[str, int, int]]) -> bytes:
+    """Return the index of frames: the digits of each digest, the first byte, how many bytes."""
+    lines = (f"{name} {offset:012d} {size:010d}\n" for name, offset, size in sorted(frames))
+    return "".join(lines).encode()
+
+
+def index_name(data: bytes) -> str:
+    """Return the name of a pack with such an index."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_index(data: bytes) -> bool:
+    """Return True if these are lines of an index, in order."""
+    names = [match[1] for match in _LINE.finditer(data)]
+    is_whole = len(names) * _WIDTH == len(data)
+    return is_whole and all(a < b for a, b in pairwise(names))
+
+
+def part_of(stream: BinaryIO, packed: Packed) -> Callable[[int], bytes]:
+    """Return what reads the next bytes of one frame of an opened pack, as far as it goes."""
+    stream.seek(packed.offset)
+    left = packed.size
+
+    def read(size: int) -> bytes:
+        nonlocal left
+        portions = []
+        while (wanted := min(size, left)) and (data := stream.read(wanted)):
+            left -= len(data)
+            size -= len(data)
+            portions.append(data)
+        return b"".join(portions)
+
+    return read
