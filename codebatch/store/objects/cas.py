@@ -60,15 +60,18 @@ class StoredObject(NamedTuple):
     location: str
 
 
-class ObjectStore:
-    """Reads and writes the objects of one store; with ``packing``, new ones go into packs."""
+PACKED_VERSION = 2  # of the format, the first that has packs
 
-    def __init__(self, layout: Layout, *, packing: bool = True) -> None:
+
+class ObjectStore:
+    """Reads and writes the objects of one store."""
+
+    def __init__(self, layout: Layout) -> None:
         self.packs = Packs(layout)
         self._layout = layout
         self._door = layout.door
         self._place = layout.door.place(layout.objects)
-        self._packing = packing
+        self._packing = layout.version >= PACKED_VERSION
 
     def location(self, digest: str) -> str | None:
         """Return where an object is: the path of its file relative to the folder of such files, or
