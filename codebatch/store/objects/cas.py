@@ -27,7 +27,12 @@ from codebatch.store.layout import (
     Layout,
 )
 from codebatch.store.leases.leases import Pins, kept_in
-from codebatch.store.objects.compression import CompressionError, FrameReader, FrameWriter
+from codebatch.store.objects.compression import (
+    CompressionError,
+    FrameReader,
+    FrameWriter,
+    has_sound_frame,
+)
 from codebatch.store.objects.forms import (
     Found,
     StoredBytes,
@@ -43,7 +48,7 @@ from codebatch.store.objects.forms import (
     raw_portions,
 )
 from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
-from codebatch.store.objects.packs import Packs, index_names, part_of
+from codebatch.store.objects.packs import Packs, index_names
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 _WORTH_COMPRESSING = 128
@@ -228,8 +233,11 @@ class ObjectStore:
 
     def read_stored(self, digest: str, limit: int = HELD_BYTES) -> StoredBytes:
         """The bytes as they lie in the store, of an object that has at most so many."""
-        parent, name = os.path.split(self._layout.object(digest))
         most = limit + _around(limit)
+        packed = self._read_packed(digest, most, fresh=False)
+        if packed is not None and has_sound_frame(packed.data):
+            return packed
+        parent, name = os.path.split(self._layout.object(digest))
         with (
             contextlib.suppress(*ABSENT),
             reporting_read_errors(parent),
@@ -239,23 +247,24 @@ class ObjectStore:
                 with contextlib.suppress(FileNotFoundError):
                     stored = folder.read(form, most)
                     return StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
-        for _ in range(2):  # gc may put a pack in the place of others meanwhile
-            packed = self.packs.find(_digits(digest))
-            if packed is None:
-                break
+        packed = packed or self._read_packed(digest, most, fresh=True)
+        if packed is None:
+            raise missing(digest)
+        return packed
+
+    def _read_packed(self, digest: str, most: int, *, fresh: bool) -> StoredBytes | None:
+        """Return the frame of an object in a pack, None where none has it: `gc` may put a pack in
+        the place of others meanwhile.
+        """
+        while (packed := self.packs.find(_digits(digest), fresh=fresh)) is not None:
             if packed.size > most:
                 raise damaged(digest)
-            path = self._layout.pack(packed.pack)
-            with (
-                contextlib.suppress(*ABSENT),
-                reporting_read_errors(path),
-                self._door.stream(path) as stream,
-            ):
-                return StoredBytes(
-                    digest, compressed=True, data=part_of(stream, packed)(packed.size)
-                )
-            self.packs.refresh()
-        raise missing(digest)
+            data = self.packs.read(packed)
+            if data is not None:
+                return StoredBytes(digest, compressed=True, data=data)
+            if not self.packs.refresh():
+                break
+        return None
 
     def read_head(self, digest: str, size: int) -> bytes:
         """The first bytes, checked as `read` checks; an object of any length is not held."""

@@ -22,6 +22,7 @@ else:
     zstd = lazy("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 __all__ = [
+    "CHECKSUM_BYTES",
     "COMPRESSION_LEVEL",
     "CompressionError",
     "FrameReader",
@@ -29,6 +30,7 @@ __all__ = [
     "compress",
     "declared_size",
     "decompress",
+    "has_sound_frame",
     "with_checksum",
     "zstd",
 ]
@@ -38,6 +40,7 @@ _MAGIC = b"\x28\xb5\x2f\xfd"
 _DESCRIPTOR = len(_MAGIC)
 _NEVER_SET = 0b0001_1011  # the unused and the reserved bit, and those of a dictionary
 _CHECKSUM = struct.Struct("<III")  # magic number of a skippable frame, its length, the CRC-32
+CHECKSUM_BYTES = _CHECKSUM.size
 _CHECKSUM_MAGIC = 0x184D2A5C
 _PORTION = 2**20
 
@@ -70,6 +73,12 @@ def declared_size(data: bytes) -> int | None:
     except zstd.ZstdError:
         return None
     return size
+
+
+def has_sound_frame(stored: bytes) -> bool:
+    """Return True if the bytes end with the checksum of those before."""
+    frame = memoryview(stored)[:-CHECKSUM_BYTES]
+    return stored.endswith(_checksum(zlib.crc32(frame)))
 
 
 def with_checksum(frame: bytes) -> bytes:

@@ -18,9 +18,12 @@ from codebatch.model.errors import StoreDamagedError
 from codebatch.store.door import Door
 from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES
 from codebatch.store.objects.compression import (
+    CHECKSUM_BYTES,
     COMPRESSION_LEVEL,
     CompressionError,
     FrameReader,
+    decompress,
+    has_sound_frame,
     with_checksum,
     zstd,
 )
@@ -80,7 +83,10 @@ def open_stored(stored: StoredBytes, limit: int = HELD_BYTES) -> bytes:
     data = stored.data
     if stored.compressed:
         try:
-            data = b"".join(FrameReader(io.BytesIO(data).read, limit))
+            if has_sound_frame(data):
+                data = decompress(data[:-CHECKSUM_BYTES], limit + 1)
+            else:
+                data = b"".join(FrameReader(io.BytesIO(data).read, limit))
         except CompressionError as error:
             raise damaged(stored.digest) from error
     if len(data) > limit or digest_bytes(data) != stored.digest:

@@ -10,6 +10,7 @@ whole.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +18,10 @@ from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 from codebatch.model.errors import StoreDamagedError, StoreError
+from codebatch.store.door import ABSENT
 from codebatch.store.files import read_file
 from codebatch.store.layout import CACHE_BYTES, INDEX_SUFFIX, Layout
+from codebatch.store.write_group import reporting_read_errors
 
 HEX_DIGITS = 64
 _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
@@ -80,17 +83,30 @@ class PackIndex(NamedTuple):
         return match[1].decode(), Packed(self.name, int(match[2]), int(match[3]))
 
 
+class _OpenPack:
+    """A pack that is open as long as anybody refers to this."""
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = name
+        self.descriptor = descriptor
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.descriptor)
+
+
 class Packs:
     """The packs of a store, as far as they were looked for.
 
     State: ``_names`` are those that were seen, ``_indexes`` the indexes of those that are whole,
     ``_last`` is the one in which an object was found last: what is read together was mostly written
-    together.
+    together. So the pack that was read last stays open, as ``_open``; ``_names`` is None before
+    any was looked for.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._names: list[str] = []
+        self._names: list[str] | None = None
+        self._open: _OpenPack | None = None
         self._indexes: dict[str, PackIndex] = {}
         self._last: PackIndex | None = None
 
@@ -100,7 +116,20 @@ class Packs:
         """
         sought = digits.encode()
         found = self._find(sought)
-        return self._find(sought) if found is None and fresh and self.refresh() else found
+        is_stale = found is None and (fresh or self._names is None)
+        return self._find(sought) if is_stale and self.refresh() else found
+
+    def read(self, packed: Packed) -> bytes | None:
+        """Return a stored frame, shorter where the pack is; None where there is no such pack."""
+        opened = self._open  # which another thread may replace
+        path = self._layout.pack(packed.pack)
+        try:
+            with reporting_read_errors(path):
+                if opened is None or opened.name != packed.pack:
+                    self._open = opened = _OpenPack(packed.pack, self._layout.door.open(path))
+                return os.pread(opened.descriptor, packed.size, packed.offset)
+        except ABSENT:
+            return None
 
     def all(self) -> Iterator[PackIndex]:
         """Yield the packs there are, by name, but for those whose index is damaged."""
@@ -115,7 +144,7 @@ class Packs:
         known = self._indexes
         found = (known.get(name) or load_index(self._layout, name) for name in names)
         self._indexes = {one.name: one for one in found if one is not None}
-        self._names, self._last = names, None
+        self._names, self._last, self._open = names, None, None
         return True
 
     def _find(self, digits: bytes) -> Packed | None:
