@@ -162,7 +162,9 @@ class ObjectStore:
         if writer is not None and digits in writer:
             return StoredObject(digest, len(data), f"{digits}@")
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
-        form, is_whole = _form_of(parent, name, data, group)
+        form, is_whole = None, False
+        if writer is None or name[:2] in writer.parts:
+            form, is_whole = _form_of(parent, name, data, group)
         place = f"{parent}/{form}"
         if form is not None and is_whole:
             if group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"):
@@ -195,6 +197,7 @@ class ObjectStore:
             group.gathering = PackWriter(
                 self._layout,
                 group,
+                frozenset(self._door.names(self._layout.objects)),
                 frame,
                 partial(self._add_file, group),
             )

@@ -18,18 +18,22 @@ _LEAST_BYTES = 8 * 2**20  # or of what is held until it is known
 class PackWriter:
     """Gathers objects until the group makes them appear.
 
-    ``frame`` makes of raw bytes what is stored in a pack, ``write`` puts an object into a file of
-    its own. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is the
-    pack as soon as they are more, ``_frames`` what is in it.
+    ``parts`` are the folders of files of objects that were there when this began: in no other does
+    one of another writer have to be looked for. ``frame`` makes of raw bytes what is stored in a
+    pack, ``write`` puts an object into a file of its own. State: ``_held`` are the objects by
+    digits as long as they are few; ``_file`` is the pack as soon as they are more, ``_frames`` what
+    is in it.
     """
 
     def __init__(
         self,
         layout: Layout,
         group: WriteGroup,
+        parts: frozenset[str],
         frame: Callable[[bytes], bytes],
         write: Callable[[str, bytes], object],
     ) -> None:
+        self.parts = parts
         self._layout = layout
         self._group = group
         self._frame = frame
