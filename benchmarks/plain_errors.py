@@ -11,7 +11,12 @@ import json
 import os
 import sys
 
-OUTPUTS = "outputs.index.jsonl"
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+OUTPUTS = "outputs.index.jsonl.zst"
 
 
 def main() -> None:
@@ -21,7 +26,7 @@ def main() -> None:
     for folder, _, names in os.walk(batch):
         if OUTPUTS not in names:
             continue
-        with open(os.path.join(folder, OUTPUTS), encoding="utf-8") as lines:
+        with zstd.open(os.path.join(folder, OUTPUTS), "rt", encoding="utf-8") as lines:
             for line in lines:
                 records += 1
                 record = json.loads(line)

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 import codebatch
 from codebatch.maintenance.self_test import Laboratory
+from codebatch.store.objects.compression import compress, open_frame, with_checksum
 from codebatch.tasks import registry
 
 if TYPE_CHECKING:
@@ -101,6 +102,16 @@ def write_tree(root: Path, files: Mapping[str, str | bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     return root
+
+
+def read_outputs(path: Path) -> bytes:
+    """The records in a file of outputs."""
+    return open_frame(path.read_bytes(), 2**30)
+
+
+def write_outputs(path: Path, records: bytes) -> None:
+    """Give a file of outputs other records; it stays the same file."""
+    path.write_bytes(with_checksum(compress(records)))
 
 
 def make_tree(root: Path) -> Path:

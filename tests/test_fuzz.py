@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Note, Outcome, write_tree
+from conftest import Note, Outcome, read_outputs, write_outputs, write_tree
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from verifier import sha256, short, verify_store
@@ -230,8 +230,9 @@ def change_document(draw: Callable[..., Any], scene: Scene) -> str:
 
 def change_lines(draw: Callable[..., Any], scene: Scene) -> str:
     """Lines of an index, with the digests that cover them made right again."""
-    path = draw(st.sampled_from(sorted(scene.root.rglob("*.index.jsonl"))))
-    lines = path.read_bytes().splitlines()
+    path = draw(st.sampled_from(sorted(scene.root.rglob("*.index.jsonl*"))))
+    is_compressed = path.suffix == ".zst"
+    lines = (read_outputs(path) if is_compressed else path.read_bytes()).splitlines()
     how = draw(st.sampled_from(["line", "line", "line", "line", "twice", "swap", "gone", "junk"]))
     number = draw(st.integers(0, max(0, len(lines) - 1)))
     if how == "junk" or not lines:
@@ -247,14 +248,14 @@ def change_lines(draw: Callable[..., Any], scene: Scene) -> str:
         del lines[number]
     data = b"".join(line + b"\n" for line in lines)
     path.unlink()
-    path.write_bytes(data)
+    (write_outputs if is_compressed else Path.write_bytes)(path, data)
     _cover(path, data, scene)
     return f"{path.name}: {how}"
 
 
 def _cover(path: Path, data: bytes, scene: Scene) -> None:
     """Make the digests right that cover an index."""
-    if path.name == "outputs.index.jsonl":
+    if path.name == "outputs.index.jsonl.zst":
         state = path.with_name("state.json")
         document = {**json.loads(state.read_bytes()), "outputs": sha256(data), "size": len(data)}
         state.unlink()

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, read_outputs
 from faults import Server
 from repositories import git, git_init
 
@@ -261,9 +261,7 @@ def test_output_of_an_error(tree: Tree, arguments: list[str], code: int) -> None
 
 def test_documents_of_a_store(tree: Tree) -> None:
     found = set()
-    for path in sorted(tree.store.rglob("*.json*")):
-        if path.name == "outputs.index.jsonl":
-            continue
+    for path in sorted([*tree.store.rglob("*.json"), *tree.store.rglob("*.jsonl")]):
         found.add(path.name)
         data = path.read_bytes()
         for text in data.splitlines() if path.suffix == ".jsonl" else [data]:
@@ -274,8 +272,8 @@ def test_documents_of_a_store(tree: Tree) -> None:
 def test_records_of_a_store(tree: Tree) -> None:
     """Every stored record; those of the tree have each kind, and every form of a metric."""
     seen: set[tuple[str, object]] = set()
-    for path in tree.store.rglob("outputs.index.jsonl"):
-        for line in path.read_bytes().splitlines():
+    for path in tree.store.rglob("outputs.index.jsonl.zst"):
+        for line in read_outputs(path).splitlines():
             record = json.loads(line)
             check(record, f"record.{record['kind']}")
             names = ("kind", "metric", *(["reason"] if record["kind"] == "skip" else []))

@@ -306,7 +306,7 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
         rf"batches/{batch}/(inputs\.index|events)\.jsonl": store.lines,
         rf"batches/{batch}/tasks/\w+/task\.json": store.sealed,
         rf"{shard}/state\.json": store.sealed,
-        rf"{shard}/outputs\.index\.jsonl": store.lines,
+        rf"{shard}/outputs\.index\.jsonl(\.zst)?": store.lines,
         r"indexes/memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo": lambda name: _segment(store, name),
         r"indexes/shards/../[0-9a-f]{62}": lambda _: None,  # of an earlier version, and ignored
         r"names/main": store.sealed,
@@ -398,8 +398,8 @@ def test_trees_of_batch_tasks(folder: Path, shards: str) -> None:
     assert (target, entries.keys()) == ("", {*used, finish})
     outputs = [
         json.loads(line)
-        for path in (store.root / batch / "tasks" / task["id"]).rglob("outputs.index.jsonl")
-        for line in path.read_bytes().splitlines()
+        for path in (store.root / batch / "tasks" / task["id"]).rglob("outputs.index.jsonl*")
+        for line in store.data(str(path.relative_to(store.root))).splitlines()
     ]
     packed = {path: msgpack.unpackb(records) for path, records in msgpack.unpackb(finished)}
     assert {record["path"] for record in outputs} == packed.keys()
@@ -435,7 +435,7 @@ def test_finding_fingerprints(store: Verifier, summary: dict[str, Any]) -> None:
     manifest = store.lines(f"snapshots/{summary['snapshot_id']}/files.index.jsonl")
     objects = {file["path"]: file["object"] for file in manifest}
     checked = 0
-    for path in (store.root / batch / "tasks").glob("*/shards/*/outputs.index.jsonl"):
+    for path in (store.root / batch / "tasks").glob("*/shards/*/outputs.index.jsonl*"):
         seen: Counter[tuple[str, str, str]] = Counter()
         for record in store.lines(str(path.relative_to(store.root))):
             if record["kind"] != "diagnostic":
@@ -463,7 +463,7 @@ def _tree_of(
 ) -> tuple[dict[str, Any], int]:
     """The tree of a file, and how many nodes its record says it has."""
     batch = f"batches/{summary['batch_id']}"
-    for outputs in (store.root / batch / "tasks" / "parse").glob("shards/*/outputs.index.jsonl"):
+    for outputs in (store.root / batch / "tasks" / "parse").glob("shards/*/outputs.index.jsonl*"):
         for record in store.lines(str(outputs.relative_to(store.root))):
             if record["kind"] == "ast" and record["path"] == path:
                 assert record["format"] == form

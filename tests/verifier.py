@@ -47,10 +47,24 @@ class Verifier:
         assert sha256(data) == digest
         return data
 
+    def data(self, name: str) -> bytes:
+        """The bytes of a file, which is compressed if its name says so."""
+        path = self.root / name
+        return frame_content(path) if path.suffix == ".zst" else path.read_bytes()
+
+    def outputs(self, shard: str, size: int) -> str:
+        """The outputs in the folder of a shard; a store of version 2 has none of no records."""
+        plain = f"{shard}/outputs.index.jsonl"
+        if self.sealed("store.json")["version"] == 1:
+            return plain
+        assert not (self.root / plain).exists()
+        assert (self.root / f"{plain}.zst").exists() == (size > 0)
+        return f"{plain}.zst" if size else "/dev/null"
+
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The documents of an index, each line of which must be canonical."""
         documents = []
-        for line in (self.root / name).read_bytes().splitlines(keepends=True):
+        for line in self.data(name).splitlines(keepends=True):
             documents.append(json.loads(line))
             assert line == canonical(documents[-1]) + b"\n"
         return documents
@@ -138,8 +152,8 @@ def check_shard(
     """Check outputs and state of a shard; the leaves of the result tree that it holds."""
     name = f"{task}/shards/{shard_id}"
     state = store.sealed(f"{name}/state.json")
-    data = (store.root / name / "outputs.index.jsonl").read_bytes()
-    records = store.lines(f"{name}/outputs.index.jsonl")
+    outputs = store.outputs(name, state["size"])
+    data, records = store.data(outputs), store.lines(outputs)
     assert state["status"] == "done"
     assert (state["outputs"], state["size"]) == (sha256(data), len(data))
     members = sorted(members, key=lambda file: name_bytes(file["path"]))

@@ -2,23 +2,25 @@
 ordered them.
 
 The manifest says which file is next and in which shard it is, the states how many lines each file
-has there. So the first record is there as soon as the shard of its file is read, and of shards that
-are read no more than `HELD_BYTES` are held: of others only where the lines of each file are, and
-their digests.
+has there. So the first record is there as soon as the shard of its file is read. Of shards that are
+read `HELD_BYTES` are held in memory; more are kept in a temporary file.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from itertools import accumulate
+from pathlib import Path
 
-from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
+from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.model.records import FAILED, Plan, Record, ShardState, path_key
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import NO_FILTER, FileLanguages, Matcher
 from codebatch.status.batch_status import BatchStatus
-from codebatch.store import StoreDirectory
+from codebatch.store import StoreDirectory, reporting_write_errors
 
 HELD_BYTES = 64 * 2**20
 
@@ -35,8 +37,8 @@ def ordered_records(
 
 
 class _Reading:
-    """State: ``_outputs`` are the outputs that were read so far by task and shard, ``_held`` the
-    number of their bytes that are held.
+    """State: ``_lines_read`` has the outputs that were read so far, ``_ends`` where in it the lines
+    of each file are, by task and shard.
     """
 
     def __init__(
@@ -55,11 +57,15 @@ class _Reading:
             for task in batch_status.plan.tasks
             if task_id in (None, task.id)
         }
-        self._outputs: dict[tuple[str, str], _Outputs] = {}
-        self._held = 0
+        self._ends: dict[tuple[str, str], list[int]] = {}
+        self._lines_read = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 - see `records`
 
     def records(self) -> Iterator[Record]:
         """Yield the records file by file."""
+        with self._lines_read:
+            yield from self._records()
+
+    def _records(self) -> Iterator[Record]:
         states = {task: self._batch_status.states[task] for task in self._matchers}
         for path, shard_id, number in _files_in_order(self._store, self._batch_status):
             if not self._filters.matches_path(path):
@@ -87,57 +93,25 @@ class _Reading:
                 yield record
 
     def _lines(self, task: str, shard_id: str, state: ShardState, number: int) -> bytes:
-        """Return the lines of the file of that number in a shard, checked."""
-        batch_id = self._batch_status.batch_id
-        outputs = self._outputs.get((task, shard_id))
-        if outputs is None:
-            data = self._store.shards.read_outputs(batch_id, task, shard_id, state)
-            is_held = self._held + len(data) <= HELD_BYTES
-            self._held += len(data) if is_held else 0
-            outputs = self._outputs[task, shard_id] = _Outputs(data, state, is_held=is_held)
-            if outputs.size != len(data):
-                raise _unlike(shard_id, task)
-            return outputs.lines(data, number)
-        if outputs.data is not None:
-            return outputs.lines(outputs.data, number)
-        lines = self._store.shards.read_part(batch_id, task, shard_id, *outputs.place(number))
-        return outputs.checked(lines, number) or self._again(task, shard_id, state, number)
+        """Return the lines of the file of that number in a shard."""
+        ends = self._ends.get((task, shard_id))
+        if ends is None:
+            ends = self._ends[task, shard_id] = self._added(task, shard_id, state)
+        self._lines_read.seek(ends[number])
+        return self._lines_read.read(ends[number + 1] - ends[number])
 
-    def _again(self, task: str, shard_id: str, state: ShardState, number: int) -> bytes:
-        """Read the outputs whole, which says what is wrong with them."""
+    def _added(self, task: str, shard_id: str, state: ShardState) -> list[int]:
+        """Read the outputs of a shard; where the lines of each file begin and the last ones end."""
         data = self._store.shards.read_outputs(self._batch_status.batch_id, task, shard_id, state)
-        return self._outputs[task, shard_id].lines(data, number)
-
-
-class _Outputs:
-    """Where the lines of each file are in the outputs of a shard: these themselves, where they are
-    held, or else a digest for each file.
-    """
-
-    def __init__(self, data: bytes, state: ShardState, *, is_held: bool) -> None:
         ends = [0, *accumulate(map(len, data.splitlines(keepends=True)))]
-        counts = accumulate(records for records, _ in state.per_file)
-        self._ends = [0, *(ends[min(count, len(ends) - 1)] for count in counts)]
-        self.size = self._ends[-1]
-        self.data = data if is_held else None
-        numbers = range(0 if is_held else len(state.per_file))
-        self._digests = [_digest(self.lines(data, number)) for number in numbers]
-
-    def place(self, number: int) -> tuple[int, int]:
-        """Return where the lines of a file begin, and how many bytes they are."""
-        return self._ends[number], self._ends[number + 1] - self._ends[number]
-
-    def lines(self, data: bytes, number: int) -> bytes:
-        """Return the lines of a file in the outputs."""
-        return data[self._ends[number] : self._ends[number + 1]]
-
-    def checked(self, lines: bytes, number: int) -> bytes:
-        """Return the lines of a file, if they are those that were there; else nothing."""
-        return lines if _digest(lines) == self._digests[number] else b""
-
-
-def _digest(lines: bytes) -> bytes:
-    return bytes.fromhex(digest_bytes(lines)[len(DIGEST_PREFIX) :])
+        counts = accumulate((records for records, _ in state.per_file), initial=0)
+        start = self._lines_read.seek(0, os.SEEK_END)
+        found = [start + ends[min(count, len(ends) - 1)] for count in counts]
+        if found[-1] != start + len(data):
+            raise _unlike(shard_id, task)
+        with reporting_write_errors(Path(tempfile.gettempdir())):
+            self._lines_read.write(data)
+        return found
 
 
 def _files_in_order(

@@ -82,7 +82,7 @@ def commit_link(
 ) -> ShardState:
     """Give one (batch, task, shard) the outputs and the finished state of another, equal one."""
     at = now()
-    store.shards.link_outputs(source, target)
+    store.shards.link_outputs(source, target, state.size)
     linked = replace(
         state,
         computed=0,

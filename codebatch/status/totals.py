@@ -26,11 +26,11 @@ from codebatch.model.errors import InvalidIdError, StoreDamagedError, StoreError
 from codebatch.model.records import Counts, Plan
 from codebatch.store import StoreDirectory, is_intact, replacing
 from codebatch.store.files import read_file
-from codebatch.store.layout import DOCUMENT_BYTES, OUTPUTS, STATE
+from codebatch.store.layout import DOCUMENT_BYTES, STATE
 
 T = TypeVar("T")
 
-_LAYOUT = 3
+_LAYOUT = 4
 _LEAST_STATES = 256  # fewer are read as quickly as they are looked at
 
 
@@ -107,11 +107,12 @@ def _stamp(store: StoreDirectory, batch_id: str, plan: Plan) -> tuple[str, int]:
     """
     looks: list[object] = [batch_id, [task.id for task in plan.tasks]]
     newest = 0
+    names = (STATE, *store.layout.outputs_names)
     for task in plan.tasks:
         example = store.layout.state(batch_id, task.id, plan.shards[0].shard_id)
         shards = os.fspath(example.parent.parent)
         for shard in plan.shards:
-            for found in store.layout.door.statuses(f"{shards}/{shard.shard_id}", (STATE, OUTPUTS)):
+            for found in store.layout.door.statuses(f"{shards}/{shard.shard_id}", names):
                 if found is None:
                     looks.append(None)
                     continue

@@ -29,7 +29,12 @@ from codebatch.store.store import (
     restore_identity,
     restore_ignore_file,
 )
-from codebatch.store.write_group import WriteGroup, reporting_read_errors, sync_file_system
+from codebatch.store.write_group import (
+    WriteGroup,
+    reporting_read_errors,
+    reporting_write_errors,
+    sync_file_system,
+)
 
 __all__ = [
     "ABSENT",
@@ -71,6 +76,7 @@ __all__ = [
     "removal_of",
     "replacing",
     "reporting_read_errors",
+    "reporting_write_errors",
     "restore_identity",
     "restore_ignore_file",
     "sync_file_system",

@@ -199,12 +199,13 @@ class Layout:
         """The document that says which id a name holds."""
         return self.names / check_ref(name)
 
-    def in_shards(self, folder: Path, name: str) -> Iterator[Path]:
-        """The paths of that name in the shards of a folder that is, or was, that of a batch."""
+    def in_shards(self, folder: Path, *names: str) -> Iterator[Path]:
+        """The paths of these names in the shards of a folder that is, or was, that of a batch."""
         tasks = folder / "tasks"
         for task in self.door.names(tasks):
             shards = tasks / task / "shards"
-            yield from (shards / shard / name for shard in self.door.names(shards))
+            found = self.door.names(shards)
+            yield from (shards / shard / name for shard in found for name in names)
 
     def inputs(self, batch_id: str) -> Path:
         """The files of the batch ordered by object, so that a shard is one range of lines."""
@@ -223,9 +224,15 @@ class Layout:
         """The outcome of one task on one shard; written after the outputs."""
         return Path(f"{self.shard(batch_id, task_id, shard_id)}/{STATE}")
 
+    @property
+    def outputs_names(self) -> tuple[str, str]:
+        """The names that outputs may have: that in which they are written first."""
+        compressed = OUTPUTS + COMPRESSED_SUFFIX
+        return (OUTPUTS, compressed) if self.version == VERSIONS[0] else (compressed, OUTPUTS)
+
     def outputs(self, batch_id: str, task_id: str, shard_id: str) -> Path:
-        """The records of one task on one shard."""
-        return Path(f"{self.shard(batch_id, task_id, shard_id)}/{OUTPUTS}")
+        """The records of one task on one shard, as they are written."""
+        return Path(f"{self.shard(batch_id, task_id, shard_id)}/{self.outputs_names[0]}")
 
     def shard(self, batch_id: str, task_id: str, shard_id: str) -> str:
         """The folder of both; a string, as each run looks for all of them several times."""

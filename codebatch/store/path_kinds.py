@@ -15,7 +15,7 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, form_of
-from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, is_name, is_ref
+from codebatch.store.layout import BATCH_PREFIX, COMPRESSED_SUFFIX, SNAPSHOT_PREFIX, is_name, is_ref
 from codebatch.store.openat import LISTED, open_in
 from codebatch.store.write_group import reporting_read_errors
 
@@ -66,7 +66,7 @@ _FILES = {
     rf"(?P<owner>({SNAPSHOT_PREFIX}|{BATCH_PREFIX})-[0-9a-f]{{16}})/asked\.json",
     TASK: rf"{_TASK}/task\.json",
     STATE: rf"{_SHARD}/state\.json",
-    OUTPUTS: rf"{_SHARD}/outputs\.index\.jsonl",
+    OUTPUTS: rf"{_SHARD}/outputs\.index\.jsonl(\.zst)?",
     NAME: r"names/(?P<owner>[A-Za-z0-9_.-]+)",
     DERIVED: rf"indexes/({_DERIVED})",
     LEASE: rf"leases/([0-9a-f]+\.json|{_ID}/([0-9a-f]{{1,3}}|nodes-[A-Za-z0-9_-]+)"
@@ -84,7 +84,7 @@ _FOLDERS = re.compile(
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _FILES.items()}
 # Most of what lies in a store: the file's name tells the kind, so that few patterns are tried.
 _BY_NAME = {
-    pattern.rpartition("/")[2].replace("\\", ""): kind
+    pattern.rpartition("/")[2].replace("\\", "").removesuffix(f"({COMPRESSED_SUFFIX})?"): kind
     for kind, pattern in _FILES.items()
     if kind not in (OBJECT, NAME, DERIVED, LEASE)
 }
@@ -125,7 +125,8 @@ class Entry(NamedTuple):
 
 def place_of(path: str) -> Place | None:
     """The place of that path, relative to the store; None where the format has none."""
-    kind = _BY_START.get(path.partition("/")[0]) or _BY_NAME.get(path.rpartition("/")[2], OBJECT)
+    name = path.rpartition("/")[2].removesuffix(COMPRESSED_SUFFIX)
+    kind = _BY_START.get(path.partition("/")[0]) or _BY_NAME.get(name, OBJECT)
     match = _PATTERNS[kind].fullmatch(path)
     if match is None:
         return None

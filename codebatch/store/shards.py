@@ -15,9 +15,11 @@ from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.model.records import FAILED, OBJECT_KINDS, PlannedTask, Record, ShardState
 from codebatch.store.documents import check_there, parse_line, removal_of, typed
 from codebatch.store.door import ABSENT
-from codebatch.store.files import link_file, read_file, remove_file, write_file
-from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, INDEX_BYTES, OUTPUTS, STATE, Layout
+from codebatch.store.files import remove_file, write_file
+from codebatch.store.layout import CHUNK_BYTES, DOCUMENT_BYTES, STATE, Layout
 from codebatch.store.objects.cas import ObjectStore
+from codebatch.store.objects.compression import CompressionError
+from codebatch.store.outputs import link_records, read_records, size_in, write_records
 from codebatch.store.write_group import reporting_read_errors
 
 _OBJECT = re.compile(
@@ -48,18 +50,18 @@ class Shards:
             state = check_state(ShardState.from_document(unseal(data, "state.json")))
         except (StoreError, KeyError, TypeError, ValueError):
             return None
-        return state if state.status == FAILED or size == state.size else None
+        is_there = state.status == FAILED or state.size in (0, size)
+        return state if is_there else None
 
-    def _look_at(self, place: str) -> tuple[bytes | None, int]:
+    def _look_at(self, place: str) -> tuple[bytes | None, int | None]:
         """The bytes of a state, and the size of the outputs beside it; None where there is no
         state, or something else in its place.
         """
         try:
             with reporting_read_errors(f"{place}/{STATE}"), self._door.folder(place) as folder:
-                data = folder.read(STATE, DOCUMENT_BYTES)
-                return data, folder.status(OUTPUTS).st_size if folder.has(OUTPUTS) else -1
+                return folder.read(STATE, DOCUMENT_BYTES), size_in(self._layout, folder)
         except (*ABSENT, StoreDamagedError):
-            return None, -1
+            return None, None
 
     def load_verified_state(
         self, batch_id: str, task_id: str, shard_id: str, *, whole: bool = False
@@ -93,35 +95,32 @@ class Shards:
             )
         return data
 
-    def read_part(self, batch_id: str, task_id: str, shard_id: str, start: int, size: int) -> bytes:
-        """Return so many bytes of the outputs of a shard, unchecked; fewer where it has fewer."""
-        path = self._layout.outputs(batch_id, task_id, shard_id)
-        try:
-            with reporting_read_errors(path), self._door.stream(path) as stream:
-                stream.seek(start)
-                return stream.read(size)
-        except ABSENT:
-            return b""
-
     def _outputs(
         self, batch_id: str, task_id: str, shard_id: str, state: ShardState
     ) -> bytes | None:
-        path = f"{self._layout.shard(batch_id, task_id, shard_id)}/{OUTPUTS}"
-        data = read_file(self._door, path, min(state.size, INDEX_BYTES))
+        data: bytes | None = b""
+        if state.size:
+            place = self._layout.shard(batch_id, task_id, shard_id)
+            try:
+                data = read_records(self._layout, place, state.size)
+            except (CompressionError, StoreDamagedError):
+                return None
         return data if data is not None and digest_bytes(data) == state.digest else None
 
     def save_outputs(self, batch_id: str, task_id: str, shard_id: str, data: bytes) -> None:
         """Put the records of a shard into place."""
-        path = f"{self._layout.shard(batch_id, task_id, shard_id)}/{OUTPUTS}"
-        write_file(self._door, path, data, durable=False)
+        write_records(self._layout, self._layout.shard(batch_id, task_id, shard_id), data)
 
-    def link_outputs(self, source: tuple[str, str, str], target: tuple[str, str, str]) -> None:
-        """Give one (batch, task, shard) the outputs of another as the same file, or a copy."""
-        link_file(
-            self._door,
-            f"{self._layout.shard(*source)}/{OUTPUTS}",
-            f"{self._layout.shard(*target)}/{OUTPUTS}",
-        )
+    def link_outputs(
+        self, source: tuple[str, str, str], target: tuple[str, str, str], size: int
+    ) -> None:
+        """Give one (batch, task, shard) the outputs of another, of so many bytes of records, as
+        the same file, or a copy.
+        """
+        if size:
+            link_records(self._layout, self._layout.shard(*source), self._layout.shard(*target))
+        else:
+            self.save_outputs(*target, b"")
 
     def save_state(self, batch_id: str, task_id: str, shard_id: str, state: ShardState) -> None:
         """Put the state of a shard into place; call it after `save_outputs`."""

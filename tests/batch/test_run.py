@@ -27,6 +27,7 @@ from conftest import (
     cli_command,
     cli_environment,
     make_tree,
+    read_outputs,
     replace_task,
     write_tree,
 )
@@ -108,7 +109,7 @@ def check_determinism(runs: Sequence[tuple[Any, ...]], base: Path, cli: Callable
         width = () if shards is None else ("--shards", shards)
         words = (base / copy / "tree", "--store", store, "--scheduler", scheduler, *width)
         document = scan_json(cli, *words, env={"PYTHONHASHSEED": seed})
-        outputs = (line for path in outputs_of(store) for line in path.read_bytes().splitlines())
+        outputs = (line for path in outputs_of(store) for line in read_outputs(path).splitlines())
         key = (document["snapshot_id"], document["batch_id"], document["result"])
         found[scheduler, shards, seed, copy] = (*key, sorted(outputs))
     first = found[runs[0]]
@@ -116,7 +117,7 @@ def check_determinism(runs: Sequence[tuple[Any, ...]], base: Path, cli: Callable
 
 
 def outputs_of(store: Path) -> list[Path]:
-    return sorted(store.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl"))
+    return sorted(store.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl.zst"))
 
 
 def test_pairs_cover_every_pair() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Outcome, Scanned, cli_command, cli_environment, write_tree
+from conftest import Outcome, Scanned, cli_command, cli_environment, read_outputs, write_tree
 
 import codebatch
 from codebatch.cli.render.output import ago
@@ -173,8 +173,8 @@ def test_batches_have_sizes_and_results(main: Main, scanned: Scanned) -> None:
     assert row["file_count"] == len(scanned.batch.files())
     assert row["total_bytes"] == sum(int(str(f["size"])) for f in scanned.batch.files())
     assert row["records"] == len(list(scanned.batch.records()))
-    outputs = scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl")
-    assert row["output_bytes"] == sum(path.stat().st_size for path in outputs)
+    outputs = scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl.zst")
+    assert row["output_bytes"] == sum(len(read_outputs(path)) for path in outputs)
     heads, line = main("batches", "--store", scanned.path).out.splitlines()
     assert heads.split()[:2] == ["batch", "id"]
     assert scanned.batch.id in line

@@ -65,7 +65,7 @@ class Source:
 
 def outputs(store: Path) -> dict[str, bytes]:
     """The records of each task and shard of the only batch, as they are on disk."""
-    found = store.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl")
+    found = store.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl.zst")
     return {str(path.parent.relative_to(store)): path.read_bytes() for path in found}
 
 

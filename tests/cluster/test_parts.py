@@ -82,7 +82,7 @@ def test_files_of_a_store_are_the_same(
         found = sorted(of.path.glob(pattern))
         return {str(path.relative_to(of.path)): path.read_bytes() for path in found}
 
-    outputs = "batches/*/tasks/**/outputs.index.jsonl"
+    outputs = "batches/*/tasks/**/outputs.index.jsonl.zst"
     assert files(batch, outputs) == files(scanned.batch, outputs)
     assert files(batch, "objects/sha256/??/??/*").keys() == (
         files(scanned.batch, "objects/sha256/??/??/*").keys()

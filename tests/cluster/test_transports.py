@@ -69,7 +69,7 @@ def test_files_of_a_store_are_the_same(run: Run, batch: codebatch.Batch, scanned
 
     def outputs(of: codebatch.Batch) -> dict[str, bytes]:
         root = of.path / "batches" / of.id / "tasks"
-        found = sorted(root.rglob("outputs.index.jsonl"))
+        found = sorted(root.rglob("outputs.index.jsonl.zst"))
         return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
     def objects(of: codebatch.Batch) -> set[str]:

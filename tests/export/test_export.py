@@ -20,7 +20,16 @@ from urllib.parse import unquote_to_bytes
 
 import jsonschema
 import pytest
-from conftest import REPOSITORY, Outcome, Scanned, cli_command, cli_environment, write_tree
+from conftest import (
+    REPOSITORY,
+    Outcome,
+    Scanned,
+    cli_command,
+    cli_environment,
+    read_outputs,
+    write_outputs,
+    write_tree,
+)
 from official import official_schema
 
 import codebatch
@@ -604,8 +613,8 @@ def test_output_file(scanned: Scanned, main: Main, tmp_path: Path, name: str) ->
 def test_a_failed_export_leaves_the_file_as_it_was(
     scanned_copy: Scanned, main: Main, tmp_path: Path
 ) -> None:
-    for outputs in scanned_copy.path.rglob("outputs.index.jsonl"):
-        outputs.write_bytes(outputs.read_bytes()[::-1])
+    for outputs in scanned_copy.path.rglob("outputs.index.jsonl.zst"):
+        write_outputs(outputs, read_outputs(outputs)[::-1])
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "a.jsonl").write_text("old")

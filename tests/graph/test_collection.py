@@ -149,7 +149,7 @@ class SeenTasks(SchedulerPlugin):  # type: ignore[misc]
 
 def damage(batch: codebatch.Batch) -> Path:
     """Delete some outputs of a batch, and what the store remembers of them; return the place."""
-    path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
+    path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl.zst"))
     path.unlink()
     shutil.rmtree(batch.path / "indexes")
     return path

@@ -217,7 +217,7 @@ def test_client_computes_a_batch(client: Any, batch: codebatch.Batch, scanned: S
 def test_damage_after_a_cluster_run_is_computed_again(client: Any, batch: codebatch.Batch) -> None:
     """The scheduler may still know the old result; the store decides."""
     first = batch.run(client=client)
-    path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
+    path = next(batch.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl.zst"))
     for forget in (False, True):
         path.unlink()
         if forget:

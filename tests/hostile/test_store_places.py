@@ -34,7 +34,7 @@ PLACES = (
     *("batches/*/tasks", "batches/*/tasks/lint", "batches/*/tasks/lint/task.json"),
     *("batches/*/tasks/lint/shards", "batches/*/tasks/lint/shards/?"),
     *("batches/*/tasks/lint/shards/?/state.json",),
-    *("batches/*/tasks/lint/shards/?/outputs.index.jsonl",),
+    *("batches/*/tasks/lint/shards/?/outputs.index.jsonl.zst",),
     *("indexes", "indexes/memo", "indexes/memo/?", "indexes/memo/?/*.memo"),
     *("indexes/shards", "indexes/shards/??", "indexes/shards/??/*"),
     *("indexes/stat", "indexes/stat/*", "indexes/sql", "indexes/sql/*.sqlite"),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Outcome, Scanned, write_tree
+from conftest import Outcome, Scanned, read_outputs, write_outputs, write_tree
 
 import codebatch
 from codebatch.maintenance.stats import StoreStats, Usage
@@ -30,7 +30,7 @@ def test_every_byte_is_counted_once(scanned: Scanned) -> None:
     files = [path for path in scanned.path.rglob("*") if path.is_file()]
     assert stats.total.files == len(files) == sum(one.files for one in stats.kinds)
     assert stats.total.bytes == size_of(files)
-    outputs = [path for path in files if path.name == "outputs.index.jsonl"]
+    outputs = [path for path in files if path.name == "outputs.index.jsonl.zst"]
     assert usage(stats, "outputs").bytes == size_of(outputs)
     assert usage(stats, "unreferenced objects").files == 0
     assert usage(stats, "other").files == 1  # .gitignore
@@ -90,9 +90,9 @@ def test_the_largest_objects_have_paths(store: codebatch.Store, tmp_path: Path, 
     ]
     assert ("a.py",) in [one.paths for one in store.stats().largest if one.kind[0] == "d"]
     assert store.stats(largest=0).largest == ()
-    found = store.path.rglob("outputs.index.jsonl")
-    outputs = next(path for path in found if b'"object"' in path.read_bytes())
-    outputs.write_bytes(outputs.read_bytes().replace(b'"kind":', b'"kind"')[:-1])
+    found = store.path.rglob("outputs.index.jsonl.zst")
+    outputs = next(path for path in found if b'"object"' in read_outputs(path))
+    write_outputs(outputs, read_outputs(outputs).replace(b'"kind":', b'"kind"')[:-1])
     assert (5000, 2) in [(one.bytes, one.path_count) for one in store.stats().largest]
     done = main("store-stats", "--store", store.path)
     assert "big and 1 more" in done.out

@@ -271,7 +271,7 @@ KINDS: dict[str, tuple[str, str, bool, bool]] = {
     "inputs": (f"{BATCH}inputs.index.jsonl", "INPUTS_DAMAGED", False, True),
     "task document": (f"{BATCH}tasks/lint/task.json", "TASK_DAMAGED", False, True),
     "state": (f"{SHARD}state.json", "STATE_DAMAGED", False, True),
-    "outputs": (f"{SHARD}outputs.index.jsonl", "OUTPUTS_DAMAGED", False, True),
+    "outputs": (f"{SHARD}outputs.index.jsonl.zst", "OUTPUTS_DAMAGED", False, True),
     "memo": ("indexes/memo/**/*.memo", "MEMO_DAMAGED", False, False),
     "stat cache": ("indexes/stat/*", "INDEX_DAMAGED", False, False),
 }
@@ -592,7 +592,7 @@ def test_missing_parts_of_a_batch_and_its_snapshot(scanned_copy: Scanned, snapsh
     assert check(scanned_copy.path, read_data=True).ok
 
 
-@pytest.mark.parametrize("name", ["state.json", "outputs.index.jsonl"])
+@pytest.mark.parametrize("name", ["state.json", "outputs.index.jsonl.zst"])
 def test_a_missing_part_of_a_finished_shard(name: str, scanned_copy: Scanned) -> None:
     path = one(scanned_copy.path, f"{SHARD}{name}")
     path.unlink()
@@ -1148,7 +1148,7 @@ def test_a_batch_that_another_one_shares_results_with(scanned_copy: Scanned) -> 
     batch, report = codebatch.scan(tree, scanned_copy.path, scheduler="sync")
     path = next(
         path
-        for path in sorted(scanned_copy.path.glob(f"{SHARD}outputs.index.jsonl"))
+        for path in sorted(scanned_copy.path.glob(f"{SHARD}outputs.index.jsonl.zst"))
         if path.stat().st_nlink > 1 and path.stat().st_size
     )
     with path.open("r+b") as stream:

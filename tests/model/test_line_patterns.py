@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 
-from conftest import Scanned
+from conftest import Scanned, read_outputs
 
 from codebatch.model.checks import REQUIRED, check_record
 from codebatch.model.digest import canonical_json
@@ -17,8 +17,8 @@ TEXTS = ("", "a", 'q"\\', "\t\n", "é\u2028", "\udc80", "/", '","path":"x')
 
 
 def lines_of(scanned: Scanned) -> Iterator[bytes]:
-    for path in sorted(scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl")):
-        yield from path.read_bytes().splitlines(keepends=True)
+    for path in sorted(scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl.zst")):
+        yield from read_outputs(path).splitlines(keepends=True)
 
 
 def made() -> Iterator[bytes]:

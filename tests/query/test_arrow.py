@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Scanned, write_tree
+from conftest import Scanned, read_outputs, write_outputs, write_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -393,8 +393,8 @@ def test_a_store_that_cannot_be_written_has_columns(
 
 def test_damaged_outputs_are_an_error(bare: Scanned) -> None:
     batch = bare.batch
-    for path in bare.path.glob("batches/*/tasks/symbols/shards/*/outputs.index.jsonl"):
-        path.write_bytes(path.read_bytes().replace(b"symbol", b"sYmbol"))
+    for path in bare.path.glob("batches/*/tasks/symbols/shards/*/outputs.index.jsonl.zst"):
+        write_outputs(path, read_outputs(path).replace(b"symbol", b"sYmbol"))
     with pytest.raises(StoreDamagedError):
         list(batch.outputs(kind="symbol"))
     with pytest.raises(StoreDamagedError):

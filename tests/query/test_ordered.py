@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Scanned
+from conftest import Scanned, read_outputs, write_outputs
 
 import codebatch
-from codebatch.model.errors import StoreDamagedError
+from codebatch.model.errors import StoreDamagedError, StoreWriteError
 from codebatch.model.records import Record, path_key
 from codebatch.query import ordered
 from codebatch.store.shards import Shards
@@ -34,9 +38,9 @@ def expected(batch: codebatch.Batch, **filters: Any) -> list[Record]:
     )
 
 
-@pytest.fixture(params=[0, 3_000, ordered.HELD_BYTES], ids=["nothing", "some", "all"])
+@pytest.fixture(params=[1, 3_000, ordered.HELD_BYTES], ids=["nothing", "some", "all"])
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How much of the outputs is held."""
+    """How much of the outputs is held in memory."""
     monkeypatch.setattr(ordered, "HELD_BYTES", request.param)
 
 
@@ -66,35 +70,50 @@ def test_the_first_record_takes_the_shard_of_its_file(
 
 def outputs_of(scanned: Scanned, record: Record) -> Path:
     place = f"tasks/{record['task_id']}/shards/{record['shard_id']}"
-    return scanned.path / "batches" / scanned.batch.id / place / "outputs.index.jsonl"
+    return scanned.path / "batches" / scanned.batch.id / place / "outputs.index.jsonl.zst"
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-30]),
-    "changed": lambda path: path.write_bytes(path.read_bytes().replace(b'"line":', b'"lime":')),
+    "changed": lambda path: write_outputs(path, read_outputs(path)[:-9]),
 }
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_what_changes_after_it_was_checked_is_damage(
-    how: str, scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ordered, "HELD_BYTES", 0)
+def test_what_changes_after_it_was_read_does_not_matter(how: str, scanned_copy: Scanned) -> None:
     every = scanned_copy.batch.sorted_records(kind="symbol").to_list()
     places = [outputs_of(scanned_copy, one) for one in every]
     again = next(place for place in places if place != places[-1] and places.count(place) > 1)
     found = iter(scanned_copy.batch.sorted_records(kind="symbol"))
-    for place in places:
-        next(found)
-        if place == again:
-            break
-    data = again.read_bytes()
-    again.unlink()
-    again.write_bytes(data)
+    first = [next(found) for _ in range(places.index(again) + 1)]
     CHANGES[how](again)
+    assert [*first, *found] == every
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_what_changes_before_it_is_read_is_damage(how: str, scanned_copy: Scanned) -> None:
+    found = scanned_copy.batch.sorted_records(kind="symbol")
+    last = found.to_list()[-1]
+    reading = iter(found)
+    next(reading)
+    CHANGES[how](outputs_of(scanned_copy, last))
     with pytest.raises(StoreDamagedError, match="damaged"):
-        list(found)
+        list(reading)
+
+
+def test_no_room_for_what_is_not_held(
+    scanned: Scanned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Full(tempfile.SpooledTemporaryFile[bytes]):
+        def rollover(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ordered, "HELD_BYTES", 1)
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(StoreWriteError, match=re.escape(str(tmp_path))):
+        scanned.batch.sorted_records().to_list()
 
 
 def test_a_lost_manifest_is_done_without(scanned_copy: Scanned) -> None:

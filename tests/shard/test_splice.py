@@ -113,7 +113,7 @@ def test_equal_files_are_computed_once_though_one_is_new(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["outputs.index.jsonl", "state.json", "inputs.index.jsonl"])
+@pytest.mark.parametrize("damage", ["outputs.index.jsonl.zst", "state.json", "inputs.index.jsonl"])
 def test_a_damaged_batch_is_left_alone(damage: str, tree: Path, store: codebatch.Store) -> None:
     first = run(store, tree)
     for path in (store.path / "batches" / first.batch_id).rglob(damage):

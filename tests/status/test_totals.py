@@ -94,8 +94,8 @@ def flip(path: Path) -> None:
         ("state.json", remove),
         ("state.json", truncate),
         ("state.json", flip),
-        ("outputs.index.jsonl", remove),
-        ("outputs.index.jsonl", truncate),
+        ("outputs.index.jsonl.zst", remove),
+        ("outputs.index.jsonl.zst", truncate),
     ],
 )
 def test_a_changed_file_is_noticed(

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OBEYING_PERMISSIONS, Outcome, Scanned, make_tree, write_tree
+from conftest import (
+    OBEYING_PERMISSIONS,
+    Outcome,
+    Scanned,
+    make_tree,
+    read_outputs,
+    write_outputs,
+    write_tree,
+)
 
 import codebatch
 from codebatch import CodeBatchError
@@ -245,10 +253,10 @@ def test_documents_are_plain_json(scanned: Scanned) -> None:
 
 
 def test_outputs_are_canonical_sorted_and_free_of_circumstances(scanned: Scanned) -> None:
-    outputs = sorted(scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl"))
+    outputs = sorted(scanned.path.glob("batches/*/tasks/*/shards/*/outputs.index.jsonl.zst"))
     assert outputs
     for path in outputs:
-        lines = path.read_bytes().splitlines()
+        lines = read_outputs(path).splitlines()
         records = [json.loads(line) for line in lines]
         assert [canonical(record) for record in records] == lines
         order = [os.fsencode(record["path"]) for record in records]
@@ -261,7 +269,9 @@ def test_outputs_are_canonical_sorted_and_free_of_circumstances(scanned: Scanned
 def test_states_cover_their_outputs(scanned: Scanned) -> None:
     for path in scanned.path.glob("batches/*/tasks/*/shards/*/state.json"):
         state = json.loads(path.read_bytes())
-        outputs = path.with_name("outputs.index.jsonl").read_bytes()
+        stored = path.with_name("outputs.index.jsonl.zst")
+        assert stored.exists() == (state["size"] > 0)
+        outputs = read_outputs(stored) if stored.exists() else b""
         assert state["outputs"] == f"sha256:{hashlib.sha256(outputs).hexdigest()}"
         assert state["size"] == len(outputs)
         assert state["counts"]["records"] == len(outputs.splitlines())
@@ -302,7 +312,7 @@ KINDS = {
     "events": "batches/*/events.jsonl",
     "task document": "batches/*/tasks/*/task.json",
     "state": "batches/*/tasks/*/shards/*/state.json",
-    "outputs": "batches/*/tasks/*/shards/*/outputs.index.jsonl",
+    "outputs": "batches/*/tasks/*/shards/*/outputs.index.jsonl.zst",
     "askings": "*/*/asked.json",
     "ignore file": ".gitignore",
 }
@@ -482,10 +492,12 @@ def test_another_content_under_a_committed_key_is_reported_not_written(
     scanned_copy: Scanned,
 ) -> None:
     """A state that vouches for other bytes, with those bytes in place, is never overwritten."""
-    outputs = sorted(scanned_copy.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl"))
-    path = next(path for path in outputs if path.read_bytes().count(b"\n") > 1)
-    other = path.read_bytes().splitlines(keepends=True)[0]
-    path.write_bytes(other)
+    outputs = sorted(
+        scanned_copy.path.glob("batches/*/tasks/parse/shards/*/outputs.index.jsonl.zst")
+    )
+    path = next(path for path in outputs if read_outputs(path).count(b"\n") > 1)
+    other = read_outputs(path).splitlines(keepends=True)[0]
+    write_outputs(path, other)
     state = json.loads(path.with_name("state.json").read_bytes())
     state["outputs"] = f"sha256:{hashlib.sha256(other).hexdigest()}"
     state["size"] = len(other)
@@ -497,7 +509,7 @@ def test_another_content_under_a_committed_key_is_reported_not_written(
     )
     sibling.unlink()  # so that it is computed again, and what it builds on
     report = scanned_copy.batch.run("sync")
-    assert path.read_bytes() == other
+    assert read_outputs(path) == other
     assert [error["code"] for error in report.errors] == ["NON_DETERMINISTIC"]
 
 

@@ -11,14 +11,17 @@ import json
 import os
 import re
 from binascii import unhexlify
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import CodeBatchError
 from codebatch.store import ABSENT, StoreDirectory, parse_chunks, reporting_read_errors, too_large
 from codebatch.store.inventory import batch_folders, find_file, snapshot_folders
-from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, OUTPUTS, PLAN
+from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES, INPUTS, MANIFEST, PLAN
+from codebatch.store.objects.compression import CompressionError, FrameReader
+from codebatch.store.outputs import is_compressed
 
 _OBJECT = re.compile(rb'"object":"sha256:([0-9a-f]{64})"')
 _OBJECT_START = b'"object":"sha256:'
@@ -82,7 +85,7 @@ def batch_data(store: StoreDirectory, folders: Iterable[Path]) -> Iterator[bytes
     for folder in folders:
         yield from _lines_of(store, folder / PLAN)  # its settings may name objects
         yield from _lines_of(store, folder / INPUTS)
-        for path in store.layout.in_shards(folder, OUTPUTS):
+        for path in store.layout.in_shards(folder, *store.layout.outputs_names):
             file = find_file(store.layout.door, path)
             if file is None or file.inode in seen:
                 continue
@@ -99,7 +102,7 @@ def _lines_of(store: StoreDirectory, path: Path) -> Iterator[bytes]:
             if size > INDEX_BYTES:
                 raise too_large(store.layout.door.place(path), size, INDEX_BYTES)
             rest = b""
-            while data := stream.read(_PORTION):
+            for data in _portions_of(path, stream.read):
                 lines, end, rest = (rest + data).rpartition(b"\n")
                 yield lines + end
                 if len(rest) > _LONGEST_LINE:  # no reference is as long as what is kept of it
@@ -108,6 +111,15 @@ def _lines_of(store: StoreDirectory, path: Path) -> Iterator[bytes]:
             yield rest
     except ABSENT:
         return
+
+
+def _portions_of(path: Path, read: Callable[[int], bytes]) -> Iterator[bytes]:
+    if not is_compressed(path):
+        yield from iter(partial(read, _PORTION), b"")
+        return
+    # No reader takes what is damaged for outputs, so what it refers to is not needed.
+    with contextlib.suppress(CompressionError):
+        yield from FrameReader(read, INDEX_BYTES)
 
 
 def digests_in(data: bytes) -> set[bytes]:

@@ -27,7 +27,7 @@ from codebatch.maintenance.self_test.scene import (
     socket_at,
     sparse,
 )
-from codebatch.store.objects.compression import zstd
+from codebatch.store.objects.compression import with_checksum, zstd
 
 _SCAN = commands("scan {tree}", codes=DONE)
 _SNAPSHOT = commands("snapshot {tree}", codes=DONE)
@@ -215,25 +215,31 @@ _SOURCES = {
     "open.js": ("[", 16_000_000),
     "spaces.txt": ("  \n", 5_000_000),
 }
+_STORED_OUTPUTS = "batches/{batch}/tasks/lint/shards/*/outputs.index.jsonl.zst"
 _STORED = (
     *("store.json", "snapshots/{snapshot}/snapshot.json", "snapshots/{snapshot}/files.index.jsonl"),
     *("batches/{batch}/batch.json", "batches/{batch}/plan.json", "batches/{batch}/events.jsonl"),
     *("batches/{batch}/inputs.index.jsonl", "batches/{batch}/tasks/lint/task.json"),
     "batches/{batch}/tasks/lint/shards/*/state.json",
-    "batches/{batch}/tasks/lint/shards/*/outputs.index.jsonl",
+    _STORED_OUTPUTS,
     *("objects/sha256/*/*/*", "indexes/stat/*", "indexes/memo/*/*"),
 )
 
 
-def _bomb(scene: Scene, place: Path) -> None:
-    """Put a frame that unpacks to 4 GiB in the place of the object of a file."""
+def _bomb(_: Scene, place: Path) -> None:
+    """Put a frame there that unpacks to 4 GiB."""
     compressor = zstd.ZstdCompressor(level=1)
     portion = bytes(2**24)
     frame = b"".join([compressor.compress(portion) for _ in range(256)] + [compressor.flush()])
+    place.write_bytes(with_checksum(frame))
+
+
+def _bomb_of_object(scene: Scene, place: Path) -> None:
+    """Put such a frame in the place of the object of a file."""
     digest = hashlib.sha256((scene.root / "tree/a.py").read_bytes()).hexdigest()
     stored = place.parent / digest[:2] / digest[2:4] / digest
     stored.unlink(missing_ok=True)
-    stored.with_name(f"{digest}.zst").write_bytes(frame)
+    _bomb(scene, stored.with_name(f"{digest}.zst"))
 
 
 def _memo(_: Scene, place: Path) -> None:
@@ -268,8 +274,16 @@ SIZES = (
     Vector(
         "sizes",
         "an object unpacks to 4 GiB",
-        {"store/objects/sha256/bomb": _bomb},
+        {"store/objects/sha256/bomb": _bomb_of_object},
         commands("inspect a.py --batch {batch}", "verify --read-data", "run --batch {batch}"),
+    ),
+    Vector(
+        "sizes",
+        "outputs unpack to 4 GiB",
+        {f"store/{_STORED_OUTPUTS}": _bomb},
+        commands(
+            "errors --batch {batch}", "verify --read-data", "gc --dry-run", "run --batch {batch}"
+        ),
     ),
     Vector(
         "sizes",

@@ -20,6 +20,7 @@ from codebatch.store import StoreDirectory, check_asking, pretty, typed
 from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
 from codebatch.store.layout import DOCUMENT_BYTES, SMALL_BYTES, Layout
+from codebatch.store.objects.compression import CompressionError
 from codebatch.store.path_kinds import Entry, Place
 
 _FOREIGN = Place("foreign")
@@ -88,10 +89,17 @@ class Found(NamedTuple):
 
 def find_bytes(store: StoreDirectory, path: Path, limit: int = DOCUMENT_BYTES) -> Found:
     """The bytes of a file; what is wrong where there are none, more than so many, or no file."""
+    return found_by(partial(read_file, store.layout.door, path, limit))
+
+
+def found_by(read: Callable[[], bytes | None]) -> Found:
+    """The bytes that a reader gives; what is wrong where it gives none, or finds damage."""
     try:
-        data = read_file(store.layout.door, path, limit)
+        data = read()
     except StoreDamagedError as error:
         return Found(wrong=error.message)
+    except CompressionError as error:
+        return Found(wrong=str(error))
     except StoreError as error:
         return Found(wrong=error.message, is_unreadable=True)
     return Found(wrong=_MISSING) if data is None else Found(data)
@@ -214,11 +222,18 @@ class Findings:
         elif entry.place is None:
             message = f"the format has no place for this {entry.form}: move it away or delete it"
             self.add("FOREIGN_FILE", message, entry.path)
-        elif entry.place.kind in _UNCHECKED and entry.form != kinds.FILE:
+        elif entry.form != kinds.FILE and self._is_unchecked(entry):
             self.add("FOREIGN_FILE", f"a {entry.form} stands in its place", entry.path)
         else:
             return False
         return True
+
+    def _is_unchecked(self, entry: Entry) -> bool:
+        """Return True for what may be in a file in a place, and for outputs in the form that the
+        store is not written in.
+        """
+        is_other = entry.path.endswith(f"/{self.store.layout.outputs_names[1]}")
+        return is_other or (entry.place is not None and entry.place.kind in _UNCHECKED)
 
     def note_object(self, digest: str) -> None:
         """Note that there is something in the file of an object."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
-from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
+from codebatch.maintenance.verify.findings import Findings, found_by
 from codebatch.model.checks import check_state, record_check
 from codebatch.model.digest import EMPTY, Document, canonical_json, digest_bytes
 from codebatch.model.errors import CodeBatchError, StoreDamagedError
@@ -25,7 +25,8 @@ from codebatch.model.records import (
 )
 from codebatch.model.result_tree import shard_node
 from codebatch.store import parse_chunks, parse_lines
-from codebatch.store.layout import CHUNK_BYTES, INDEX_BYTES
+from codebatch.store.layout import CHUNK_BYTES
+from codebatch.store.outputs import read_records
 from codebatch.store.path_kinds import OUTPUTS, Place
 
 _CHUNKED = b'"chunked":true'
@@ -92,8 +93,11 @@ def _checked_state(document: Document) -> ShardState:
 
 
 def _outputs_of(findings: Findings, place: Place, state: ShardState) -> bytes | None:
-    path = path_of(findings.store.layout, place)
-    found = find_bytes(findings.store, path, min(state.size, INDEX_BYTES))
+    layout = findings.store.layout
+    shard = layout.shard(place.owner, place.task_id, place.shard_id)
+    found = found_by(partial(read_records, layout, shard, state.size))
+    if found.is_missing and not state.size:
+        return b""
     wrong = found.wrong
     if found.data is not None and len(found.data) != state.size:
         wrong = f"it has {len(found.data)} bytes, its state says {state.size}"

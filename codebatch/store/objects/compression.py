@@ -8,6 +8,7 @@ without one are read as ever; of them, what a decoder ignores in the header is c
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import zlib
@@ -31,6 +32,9 @@ __all__ = [
     "declared_size",
     "decompress",
     "has_sound_frame",
+    "open_frame",
+    "stated_size",
+    "stored_limit",
     "with_checksum",
     "zstd",
 ]
@@ -42,6 +46,8 @@ _NEVER_SET = 0b0001_1011  # the unused and the reserved bit, and those of a dict
 _CHECKSUM = struct.Struct("<III")  # magic number of a skippable frame, its length, the CRC-32
 CHECKSUM_BYTES = _CHECKSUM.size
 _CHECKSUM_MAGIC = 0x184D2A5C
+_CHECKSUM_START = struct.pack("<II", _CHECKSUM_MAGIC, _CHECKSUM.size - 8)
+_HEADER_BYTES = 18
 _PORTION = 2**20
 
 
@@ -84,6 +90,29 @@ def has_sound_frame(stored: bytes) -> bool:
 def with_checksum(frame: bytes) -> bytes:
     """A frame as it is stored."""
     return frame + _checksum(zlib.crc32(frame))
+
+
+def open_frame(stored: bytes, limit: int) -> bytes:
+    """Return the raw bytes, at most so many, of a stored frame that has its checksum."""
+    _check_header(stored)
+    if not has_sound_frame(stored):
+        raise CompressionError("the compressed bytes do not match their checksum")
+    return decompress(stored[:-CHECKSUM_BYTES], limit)
+
+
+def stated_size(descriptor: int) -> int | None:
+    """Return how many raw bytes the frame in a file says that it has; None where it says nothing,
+    or has no checksum at its end, as one that is cut off.
+    """
+    end = os.fstat(descriptor).st_size - CHECKSUM_BYTES
+    if not os.pread(descriptor, CHECKSUM_BYTES, max(end, 0)).startswith(_CHECKSUM_START):
+        return None
+    return declared_size(os.pread(descriptor, _HEADER_BYTES, 0))
+
+
+def stored_limit(size: int) -> int:
+    """Return how many bytes a stored frame of so many raw ones has at most."""
+    return size + size // 128 + 2**10
 
 
 class FrameWriter:
