@@ -32,6 +32,7 @@ from codebatch.store.objects.compression import (
     FrameReader,
     FrameWriter,
     has_sound_frame,
+    stored_limit,
 )
 from codebatch.store.objects.forms import (
     Found,
@@ -236,7 +237,7 @@ class ObjectStore:
 
     def read_stored(self, digest: str, limit: int = HELD_BYTES) -> StoredBytes:
         """The bytes as they lie in the store, of an object that has at most so many."""
-        most = limit + _around(limit)
+        most = stored_limit(limit)
         packed = self._read_packed(digest, most, fresh=False)
         if packed is not None and has_sound_frame(packed.data):
             return packed
@@ -342,11 +343,6 @@ def _digits(digest: str) -> str:
     return digest[len(DIGEST_PREFIX) :]
 
 
-def _around(limit: int) -> int:
-    """Return how many bytes more a frame of incompressible bytes may have."""
-    return limit // 128 + 2**10
-
-
 def _form_of(parent: str, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
     """The name under which these bytes are in a folder, or are about to be, None where they are
     not; and whether what is there is whole.
@@ -371,7 +367,7 @@ def _pin(pins: Pins | None, path: str) -> bool:
 def _holds(folder: Folder, form: str, data: bytes) -> bool:
     """Return True if the stored object has these bytes."""
     try:
-        stored = folder.read(form, len(data) + _around(len(data)))
+        stored = folder.read(form, stored_limit(len(data)))
         if form.endswith(COMPRESSED_SUFFIX):
             return b"".join(FrameReader(io.BytesIO(stored).read, len(data))) == data
     except (OSError, StoreError, CompressionError):
