@@ -16,7 +16,13 @@ from codebatch.store.door import ABSENT, Door, too_large
 from codebatch.store.files import is_intact, lacks_checksum, read_intact, replacing
 from codebatch.store.layout import BATCH_PREFIX, SNAPSHOT_PREFIX, STORE_DOCUMENT, check_name
 from codebatch.store.names import Name, Names, check_named
-from codebatch.store.objects.forms import StoredBytes, check_object, measure, open_stored
+from codebatch.store.objects.forms import (
+    StoredBytes,
+    check_object,
+    measure,
+    open_stored,
+    whole_frame,
+)
 from codebatch.store.shards import has_objects_of, parse_chunks
 from codebatch.store.store import (
     IGNORE_LINE,
@@ -82,4 +88,5 @@ __all__ = [
     "sync_file_system",
     "too_large",
     "typed",
+    "whole_frame",
 ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from codebatch.model.errors import StoreWriteError
 from codebatch.store.door import ABSENT, Door, Folder
 from codebatch.store.inventory import ASIDE_PREFIX, REMOVED_PREFIX, files_below
+from codebatch.store.layout import INDEX_SUFFIX, Layout
 from codebatch.store.write_group import reporting_write_errors, temporary_name
 
 
@@ -37,6 +38,27 @@ def remove_if_old(door: Door, path: str, before_ns: int) -> bool:
             return True
         folder.rename(aside, name)
         return False
+
+
+def remove_pack(layout: Layout, name: str, before_ns: int) -> bool:
+    """Remove a pack and its index, unless the pack was modified since.
+
+    The index goes first: so a reader finds the pack that has taken its place. One that relies on
+    what it knew touches the pack, which then comes back.
+    """
+    index = f"{name}{INDEX_SUFFIX}"
+    path = Path(layout.packs)
+    with reporting_write_errors(path), layout.door.folder(path) as folder:
+        try:
+            folder.rename(index, ASIDE_PREFIX + index)
+        except FileNotFoundError:
+            return False
+        is_removed = remove_if_old(layout.door, layout.pack(name), before_ns)
+        if is_removed:
+            folder.unlink(ASIDE_PREFIX + index)
+        else:
+            folder.rename(ASIDE_PREFIX + index, index)
+    return is_removed
 
 
 def remove_empty_folder(door: Door, path: str) -> None:

@@ -182,12 +182,16 @@ class WriteGroup:
             folder = self._kept.at(self._door.place(path), make=True)
             return folder.create(temporary, mode), folder.at(temporary)
 
-    def write_temporary(self, path: str, data: bytes, mode: int = 0o644) -> str:
-        """Do so with a file of these bytes; return its place."""
+    def write_temporary(
+        self, path: str, data: bytes, mode: int = 0o644, modified_ns: int | None = None
+    ) -> str:
+        """Do so with a file of these bytes, as new as is told; return its place."""
         descriptor, place = self.create_temporary(path, mode)
         try:
             with reporting_write_errors(self.root):
                 write_all(descriptor, data)
+                if modified_ns is not None:
+                    os.utime(descriptor, ns=(modified_ns, modified_ns))
         except BaseException:
             self._remove(place)
             raise

@@ -33,6 +33,7 @@ _UNREPAIRABLE = frozenset(
 )
 _GARBAGE = {
     "objects": "objects",
+    "packs": "packs, gone or written anew",
     "memo": "memo segments",
     "partials": "partial values of batch tasks",
     "indexes": "indexes of batches that are gone",

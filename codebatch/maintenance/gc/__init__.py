@@ -11,7 +11,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from codebatch.maintenance.gc.marks import mark_objects
-from codebatch.maintenance.gc.sweep import GarbageReport, Sweep
+from codebatch.maintenance.gc.report import GarbageReport, Tally
+from codebatch.maintenance.gc.sweep import Sweep
 from codebatch.model.clock import now, now_ns
 from codebatch.store import StoreDirectory
 from codebatch.store.inventory import removed_folders
@@ -24,6 +25,9 @@ __all__ = ["GarbageReport", "collect_garbage"]
 
 _DAY = 24 * 3600
 GRACE_SECONDS = 14 * _DAY
+# Somebody relies on a pack as long as on any object in it: those that are in use are touched by
+# each run, so their age counts from when they were written, and what touched them lately is spared.
+TOUCH_SECONDS = 3600
 MEMO_BYTES = 2 * 2**30
 UNUSED_DAYS = 90
 
@@ -50,7 +54,9 @@ def collect_garbage(
     with nullcontext(now_ns()) if dry_run else locked as moment:
         # The order is what it is safe by: leases, then marks, then removal.
         leases = live_leases(layout, moment)
-        before = min([moment - int(grace * 10**9), *(one.since_ns for one in leases)])
+        began = min([moment, *(one.since_ns for one in leases)])
+        before = min(began, moment - int(grace * 10**9))
+        touched = min(began, moment - int(min(grace, TOUCH_SECONDS) * 10**9))
         removed = removed_folders(layout)
         relied_on = [
             folder
@@ -58,7 +64,8 @@ def collect_garbage(
             if any(one.since_ns <= removed_at_ns(layout.door, folder) for one in leases)
         ]
         marks = mark_objects(store, relied_on)
-        sweep = Sweep(store, before, dry_run=dry_run)
+        tally = Tally()
+        sweep = Sweep(store, before, touched, tally, dry_run=dry_run)
         sweep.objects(marks)
         sweep.discarded(folder for folder in removed if folder not in relied_on)
         sweep.unfinished()
@@ -69,4 +76,4 @@ def collect_garbage(
         sweep.orphans()
         sweep.leases(moment)
     names = (f"{one.purpose} ({one.process})" for one in leases)
-    return sweep.report(names, misplaced_folders(layout.door))
+    return tally.report(names, misplaced_folders(layout.door), dry_run=dry_run)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from codebatch.display.displayed import Displayed, card
 from codebatch.maintenance.gc.marks import DigestSet
+from codebatch.maintenance.gc.packs import Loose, PackSweep
+from codebatch.maintenance.gc.report import Tally
 from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS
 from codebatch.model.errors import StoreError
 from codebatch.model.records import PlannedTask
@@ -50,94 +49,57 @@ from codebatch.store.removal import (
     set_aside,
 )
 
-_KINDS = (
-    *("objects", "memo", "partials", "indexes", "stat_caches"),
-    *("temporaries", "unfinished", "discarded", "leases"),
-)
-
-_KEPT = ("objects", "memo")
-
-
-@dataclass(frozen=True, repr=False)
-class GarbageReport(Displayed):
-    """What was removed, or would be.
-
-    ``removed`` and ``removed_bytes`` have: objects, segments of the memo, partial values, indexes
-    of batches that are gone, stat caches, temporary files, folders of snapshots and batches that
-    were never finished, folders of those that were removed, and expired leases. ``protected_by``
-    are the commands at work whose leases made objects stay; ``left`` are links and the like in
-    the places of folders, which were not looked into, relative to the store.
-    """
-
-    dry_run: bool
-    removed: dict[str, int]
-    removed_bytes: dict[str, int]
-    kept: dict[str, int]
-    kept_bytes: dict[str, int]
-    protected_by: tuple[str, ...]
-    left: tuple[str, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of everything removed."""
-        return sum(self.removed_bytes.values())
-
-    def _card(self) -> card.Card:
-        facts = {
-            "removed": card.Counts(self.removed, with_total=True),
-            "bytes": self.bytes,
-            "kept": card.Counts(self.kept),
-            "kept bytes": sum(self.kept_bytes.values()),
-            "protected by": ", ".join(self.protected_by) or None,
-            "left": ", ".join(self.left) or None,
-        }
-        return card.Card("Garbage collection", "", "dry run" if self.dry_run else "done", facts)
-
 
 class Sweep:
     """Removes one kind of thing after the other, or in a dry run only counts.
 
-    What was modified since ``before_ns`` stays, but in folders that were removed. State: the
-    numbers and bytes of files removed and kept, by kind.
+    What was modified since ``before_ns`` stays, but in folders that were removed; so does a pack
+    that was touched since ``touched_ns``. ``tally`` is what counts.
     """
 
-    def __init__(self, store: StoreDirectory, before_ns: int, *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        store: StoreDirectory,
+        before_ns: int,
+        touched_ns: int,
+        tally: Tally,
+        *,
+        dry_run: bool,
+    ) -> None:
         self._store = store
         self._layout = store.layout
         self._door = store.layout.door
         self._before_ns = before_ns
         self._dry_run = dry_run
-        self._removed: Counter[str] = Counter()
-        self._removed_bytes: Counter[str] = Counter()
-        self._kept: Counter[str] = Counter()
-        self._kept_bytes: Counter[str] = Counter()
-
-    def report(self, protected_by: Iterable[str], left: Iterable[str]) -> GarbageReport:
-        """The report on what was removed so far."""
-        return GarbageReport(
-            self._dry_run,
-            {kind: self._removed[kind] for kind in _KINDS},
-            {kind: self._removed_bytes[kind] for kind in _KINDS},
-            {kind: self._kept[kind] for kind in _KEPT},
-            {kind: self._kept_bytes[kind] for kind in _KEPT},
-            tuple(protected_by),
-            tuple(left),
-        )
+        self._touched_ns = touched_ns
+        self._tally = tally
 
     def objects(self, marks: DigestSet) -> None:
-        """Remove those that are neither marked nor young. One that an earlier `gc` set aside and
-        did not remove is given its name again first.
+        """Remove those that are neither marked nor young; pack those that are marked and old. One
+        that an earlier `gc` set aside and did not remove is given its name again first.
         """
+        packs = PackSweep(
+            self._store, self._before_ns, self._touched_ns, self._tally, dry_run=self._dry_run
+        )
+        packs.write(self._loose(marks, packs))
+
+    def _loose(self, marks: DigestSet, packs: PackSweep) -> Iterator[Loose]:
+        """Remove objects in files of their own; yield those that stay, and are old."""
         for prefix in OBJECT_PREFIXES:
             needed = marks.starting_with(int(prefix, 16))
+            packs.survey(prefix, needed)
             for folder in object_folders(self._layout, prefix):
                 if not self._dry_run:
                     self._restore(folder, needed)
                 for digest, file in folder.objects:
-                    if digest in needed or file.modified_ns >= self._before_ns:
-                        self._keep("objects", file)
-                    elif self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
-                        self._count("objects", file)
+                    is_old = file.modified_ns < self._before_ns
+                    if is_old and (digest not in needed or packs.have(digest, file)):
+                        if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
+                            self._tally.remove_file("objects", file)
+                        continue
+                    self._tally.keep("objects", 1, file.size)
+                    if is_old:
+                        yield digest.hex(), file
                 is_left = not folder.is_empty or folder.modified_ns >= self._before_ns
                 if not is_left and not self._dry_run:
                     remove_empty_folder(self._door, folder.path)
@@ -200,7 +162,7 @@ class Sweep:
         for file in sorted(segments, key=lambda file: (-file.modified_ns, file.path)):
             size += file.size
             if size <= max_bytes and file.modified_ns >= oldest_ns:
-                self._keep("memo", file)
+                self._tally.keep("memo", 1, file.size)
             else:
                 self._remove("memo", file)
 
@@ -310,26 +272,16 @@ class Sweep:
                 self._remove_tree("leases", folder, number=0)
 
     def _remove(self, kind: str, file: FoundFile) -> None:
-        self._count(kind, file)
+        self._tally.remove_file(kind, file)
         if not self._dry_run:
             remove_file(self._door, Path(file.path))
 
     def _remove_tree(self, kind: str, folder: Path, number: int = 1) -> None:
         for file in files_below(self._door, folder):
-            self._count(kind, file, 0)
-        self._removed[kind] += number
+            self._tally.remove_file(kind, file, 0)
+        self._tally.remove(kind, number, 0)
         if not self._dry_run:
             remove_tree(self._door, folder)
-
-    def _count(self, kind: str, file: FoundFile, number: int = 1) -> None:
-        """Count a file that goes, as so many things."""
-        self._removed[kind] += number
-        # A file with other names takes its room until the last of them goes.
-        self._removed_bytes[kind] += file.size if file.links == 1 else 0
-
-    def _keep(self, kind: str, file: FoundFile) -> None:
-        self._kept[kind] += 1
-        self._kept_bytes[kind] += file.size
 
     def _found(self, paths: Iterable[Path]) -> Iterator[FoundFile]:
         """The regular files there are: another gc may have been here."""

@@ -49,7 +49,7 @@ from codebatch.store.objects.forms import (
     raw_portions,
 )
 from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
-from codebatch.store.objects.packs import Packs, index_names
+from codebatch.store.objects.packs import Packed, Packs, index_names
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 _WORTH_COMPRESSING = 128
@@ -77,7 +77,7 @@ class ObjectStore:
         self._layout = layout
         self._door = layout.door
         self._place = layout.door.place(layout.objects)
-        self._packing = layout.version >= PACKED_VERSION
+        self.packing = layout.version >= PACKED_VERSION
 
     def location(self, digest: str) -> str | None:
         """Return where an object is: the path of its file relative to the folder of such files, or
@@ -120,13 +120,12 @@ class ObjectStore:
         with contextlib.suppress(OSError, StoreError), self._door.folder(parent) as folder:
             if any(holds(folder, form) for form in forms(name) if folder.has(form)):
                 return True
-        packed = self.packs.find(_digits(digest))
-        if packed is None:
-            return False
-        with contextlib.suppress(OSError, StoreError):
-            above, name = self._door.above(self._layout.pack(packed.pack))
-            with above:
-                return holds(above, name)
+        for packed in self._packed(name):
+            with contextlib.suppress(OSError, StoreError):
+                above, pack = self._door.above(self._layout.pack(packed.pack))
+                with above:
+                    if holds(above, pack):
+                        return True
         return False
 
     def settled(self, locations: Iterable[bytes]) -> list[bytes]:
@@ -143,13 +142,16 @@ class ObjectStore:
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""
-        found = self._find(digest)
-        return found is not None and self._is_whole(found, digest, limit)
+        checks = (self._is_whole(found, digest, limit) for found in self._places(digest))
+        return next((is_whole for is_whole in checks if is_whole is not None), False)
 
-    def _is_whole(self, found: Found, digest: str, limit: int) -> bool:
+    def _is_whole(self, found: Found, digest: str, limit: int) -> bool | None:
+        """Return whether what is there is the object; None where nothing is there any more."""
         try:
             return check_object(self._door, found.path, digest, limit, found.packed) is not None
-        except (StoreError, FileNotFoundError, NotADirectoryError, CompressionError):
+        except ABSENT:
+            return None
+        except (StoreError, CompressionError):
             return False
 
     def put(self, data: bytes, group: WriteGroup, pins: Pins | None = None) -> StoredObject:
@@ -159,7 +161,7 @@ class ObjectStore:
         """
         digest = digest_bytes(data)
         digits = _digits(digest)
-        writer = self._writer(group)
+        writer = self.pack_writer(group) if self.packing else None
         if writer is not None and digits in writer:
             return StoredObject(digest, len(data), f"{digits}@")
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
@@ -190,9 +192,8 @@ class ObjectStore:
         group.add_below(self._place, f"{self._place}/{location}/{form}", stored, OBJECT_MODE)
         return f"{location}/{form}"
 
-    def _writer(self, group: WriteGroup) -> PackWriter | None:
-        if not self._packing:
-            return None
+    def pack_writer(self, group: WriteGroup) -> PackWriter:
+        """Return what gathers new objects for a group."""
         if not isinstance(group.gathering, PackWriter):
             self.packs.refresh()
             group.gathering = PackWriter(
@@ -206,8 +207,7 @@ class ObjectStore:
 
     def pin(self, digest: str, pins: Pins) -> bool:
         """Pin an object; return False where it is not there."""
-        found = self._find(digest)
-        return found is not None and pins.add(found.path)
+        return any(pins.add(found.path) for found in self._places(digest))
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
@@ -257,17 +257,13 @@ class ObjectStore:
         return packed
 
     def _read_packed(self, digest: str, most: int, *, fresh: bool) -> StoredBytes | None:
-        """Return the frame of an object in a pack, None where none has it: `gc` may put a pack in
-        the place of others meanwhile.
-        """
-        while (packed := self.packs.find(_digits(digest), fresh=fresh)) is not None:
+        """Return the frame of an object in a pack, None where none has it."""
+        for packed in self._packed(_digits(digest), fresh=fresh):
             if packed.size > most:
                 raise damaged(digest)
             data = self.packs.read(packed)
             if data is not None:
                 return StoredBytes(digest, compressed=True, data=data)
-            if not self.packs.refresh():
-                break
         return None
 
     def read_head(self, digest: str, size: int) -> bytes:
@@ -285,21 +281,26 @@ class ObjectStore:
         """The raw bytes in portions. Whether they match the digest is known at the end: nothing
         may be made of them before.
         """
-        found = self._find(digest)
-        if found is None:
-            raise missing(digest)
         hasher = hashlib.sha256()
-        try:
-            with reporting_read_errors(found.path), opened(self._door, found) as read:
-                for portion in raw_portions(found, read, OBJECT_BYTES):
-                    hasher.update(portion)
-                    yield portion
-        except ABSENT:
-            raise missing(digest) from None
-        except CompressionError as error:
-            raise damaged(digest) from error
+        with contextlib.ExitStack() as stack:
+            found, read = self._open(digest, stack)
+            try:
+                with reporting_read_errors(found.path):
+                    for portion in raw_portions(found, read, OBJECT_BYTES):
+                        hasher.update(portion)
+                        yield portion
+            except CompressionError as error:
+                raise damaged(digest) from error
         if DIGEST_PREFIX + hasher.hexdigest() != digest:
             raise damaged(digest)
+
+    def _open(
+        self, digest: str, stack: contextlib.ExitStack
+    ) -> tuple[Found, Callable[[int], bytes]]:
+        for found in self._places(digest):
+            with contextlib.suppress(*ABSENT), reporting_read_errors(found.path):
+                return found, stack.enter_context(opened(self._door, found))
+        raise missing(digest)
 
     def find(self, digits: str) -> list[str]:
         """The digests that start with these hex digits (lower case, at least four), sorted."""
@@ -321,17 +322,35 @@ class ObjectStore:
         return StoredForm(size, found.is_frame)
 
     def _find(self, digest: str) -> Found | None:
+        return next(self._places(digest), None)
+
+    def _places(self, digest: str) -> Iterator[Found]:
+        """Yield where an object is, in the order of readers: the next one is for whoever finds that
+        the one before is gone.
+        """
         parent, name = os.path.split(self._layout.object(digest))
+        found = []
         with (
             contextlib.suppress(*ABSENT),
             reporting_read_errors(parent),
             self._door.folder(parent) as folder,
         ):
-            for form in forms(name):
-                if folder.has(form):
-                    return Found(f"{parent}/{form}")
-        packed = self.packs.find(name)
-        return None if packed is None else Found(self._layout.pack(packed.pack), packed)
+            found = [Found(f"{parent}/{form}") for form in forms(name) if folder.has(form)]
+        yield from found
+        for packed in self._packed(name):
+            yield Found(self._layout.pack(packed.pack), packed)
+
+    def _packed(self, digits: str, *, fresh: bool = True) -> Iterator[Packed]:
+        """Yield where it is in a pack; then where it is now, as `gc` may have put another pack in
+        the place of that one.
+        """
+        packed = self.packs.find(digits, fresh=fresh)
+        if packed is not None:
+            yield packed
+            self.packs.refresh()
+            other = self.packs.find(digits)
+            if other not in (None, packed):
+                yield other
 
     def _location(self, digest: str, found: Found) -> str:
         if found.packed is not None:

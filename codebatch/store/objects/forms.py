@@ -115,6 +115,22 @@ def check_object(
     return ObjectCheck(size, has_checksum) if digest_found == digest else None
 
 
+def whole_frame(stored: StoredBytes) -> bytes | None:
+    """Return the frame of an object as a pack has it, with its checksum; None where the stored
+    bytes are damaged.
+    """
+    if not stored.compressed:
+        return frame(stored.data) if digest_bytes(stored.data) == stored.digest else None
+    reader = FrameReader(io.BytesIO(stored.data).read, OBJECT_BYTES)
+    try:
+        digest, _ = measure(reader)
+    except CompressionError:
+        return None
+    if digest != stored.digest:
+        return None
+    return stored.data if reader.has_checksum else with_checksum(stored.data)
+
+
 @contextlib.contextmanager
 def opened(door: Door, found: Found) -> Iterator[Callable[[int], bytes]]:
     """Yield what reads the next bytes of an object's stored form, for a block."""

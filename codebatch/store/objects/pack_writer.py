@@ -20,9 +20,9 @@ class PackWriter:
 
     ``parts`` are the folders of files of objects that were there when this began: in no other does
     one of another writer have to be looked for. ``frame`` makes of raw bytes what is stored in a
-    pack, ``write`` puts an object into a file of its own. State: ``_held`` are the objects by
-    digits as long as they are few; ``_file`` is the pack as soon as they are more, ``_frames`` what
-    is in it.
+    pack, ``write`` puts an object into a file of its own. A pack is as new as ``modified_ns``, where
+    that is told. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is
+    the pack as soon as they are more, ``_frames`` what is in it.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class PackWriter:
         write: Callable[[str, bytes], object],
     ) -> None:
         self.parts = parts
+        self.modified_ns: int | None = None
         self._layout = layout
         self._group = group
         self._frame = frame
@@ -59,6 +60,11 @@ class PackWriter:
         ):
             self._pack()
 
+    def add_frame(self, digits: str, frame: bytes) -> None:
+        """Take the frame of an object into a pack, however few there are."""
+        with reporting_write_errors(self._group.root):
+            self._append(self._opened(), digits, frame)
+
     def finish(self) -> None:
         """Have the group make what was gathered appear with its next files, and before them."""
         held, self._held, self._held_bytes = self._held, {}, 0
@@ -69,10 +75,12 @@ class PackWriter:
         file, self._file = self._file, None
         with reporting_write_errors(self._group.root), file:
             file.flush()
+            if self.modified_ns is not None:
+                os.utime(file.fileno(), ns=(self.modified_ns, self.modified_ns))
         frames = self._frames.items()
         data = index_of((digits, offset, size) for digits, (offset, size) in frames)
         name = index_name(data)
-        index = self._group.write_temporary(self._layout.packs, data, OBJECT_MODE)
+        index = self._group.write_temporary(self._layout.packs, data, OBJECT_MODE, self.modified_ns)
         packed, self._temporary, self._frames, self._end = self._temporary, "", {}, 0
         self._group.put_first(
             {self._layout.pack(name): packed, self._layout.pack_index(name): index}
@@ -88,15 +96,21 @@ class PackWriter:
 
     def _pack(self) -> None:
         held, self._held, self._held_bytes = self._held, {}, 0
+        file = self._opened()
+        with reporting_write_errors(self._group.root):
+            for digits, data in held.items():
+                self._append(file, digits, self._frame(data))
+        self._group.count(sum(map(len, held.values())))
+
+    def _opened(self) -> BinaryIO:
         if self._file is None:
             descriptor, self._temporary = self._group.create_temporary(
                 self._layout.packs, OBJECT_MODE
             )
             self._file = os.fdopen(descriptor, "wb", buffering=2**20)
-        with reporting_write_errors(self._group.root):
-            for digits, data in held.items():
-                frame = self._frame(data)
-                self._file.write(frame)
-                self._frames[digits] = self._end, len(frame)
-                self._end += len(frame)
-        self._group.count(sum(map(len, held.values())))
+        return self._file
+
+    def _append(self, file: BinaryIO, digits: str, frame: bytes) -> None:
+        file.write(frame)
+        self._frames[digits] = self._end, len(frame)
+        self._end += len(frame)

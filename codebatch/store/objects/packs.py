@@ -148,11 +148,11 @@ class Packs:
         return True
 
     def _find(self, digits: bytes) -> Packed | None:
-        last = self._last
-        found = last.find(digits) if last is not None else None
-        if found is not None:
+        last, indexes = self._last, self._indexes
+        # Another thread may have found that it is gone since.
+        if last is not None and indexes.get(last.name) is last and (found := last.find(digits)):
             return found
-        for index in self._indexes.values():
+        for index in indexes.values():
             found = index.find(digits)
             if found is not None:
                 self._last = index
