@@ -33,7 +33,7 @@ from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX,
 from codebatch.store.objects import pack_writer
 from codebatch.store.objects.compression import CompressionError
 from codebatch.store.objects.pack_writer import PackWriter
-from codebatch.store.objects.packs import Packed, PackIndex, is_index, part_of
+from codebatch.store.objects.packs import Packed, PackIndex, Packs, is_index, part_of
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
 
 Loose = tuple[str, FoundFile]  # the digits of an object, and the file of its own that it is in
@@ -131,7 +131,7 @@ class PackSweep:
         self._orphans(files)
         self._packs = [
             _Pack(one, files[one.name + PACK_SUFFIX], files[one.name + INDEX_SUFFIX].modified_ns)
-            for one in store.objects.packs.all()
+            for one in Packs(self._layout).all()
             if {one.name + PACK_SUFFIX, one.name + INDEX_SUFFIX} <= files.keys()
             and is_index(one.lines)
         ]

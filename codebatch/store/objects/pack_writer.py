@@ -20,8 +20,8 @@ class PackWriter:
 
     ``parts`` are the folders of files of objects that were there when this began: in no other does
     one of another writer have to be looked for. ``frame`` makes of raw bytes what is stored in a
-    pack, ``write`` puts an object into a file of its own. A pack is as new as ``modified_ns``, where
-    that is told. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is
+    pack, ``write`` puts an object into a file of its own. A pack is as new as ``modified_ns`` says,
+    if it does. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is
     the pack as soon as they are more, ``_frames`` what is in it.
     """
 

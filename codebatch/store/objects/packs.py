@@ -24,6 +24,7 @@ from codebatch.store.layout import CACHE_BYTES, INDEX_SUFFIX, Layout
 from codebatch.store.write_group import reporting_read_errors
 
 HEX_DIGITS = 64
+_INDEX = re.compile(rf"([0-9a-f]{{64}}){re.escape(INDEX_SUFFIX)}")
 _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
 _WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
 
@@ -162,8 +163,8 @@ class Packs:
 
 def index_names(layout: Layout) -> list[str]:
     """Return the names of the packs that have an index, sorted."""
-    names = layout.door.names(layout.packs)
-    return [one.removesuffix(INDEX_SUFFIX) for one in names if one.endswith(INDEX_SUFFIX)]
+    found = map(_INDEX.fullmatch, layout.door.names(layout.packs))
+    return [match[1] for match in found if match is not None]
 
 
 def load_index(layout: Layout, name: str) -> PackIndex | None:
