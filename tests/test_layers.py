@@ -433,9 +433,14 @@ def test_nothing_that_is_read_can_name_code() -> None:
     assert not violations(ways_from_data_to_code)
 
 
-def test_a_run_imports_dask_where_there_is_work(tree: Path, tmp_path: Path) -> None:
-    words = ["scan", tree, "--store", tmp_path / "store", "--scheduler", "threads", "-q"]
-    for heavy in (["dask", "tree_sitter"], []):
+@pytest.mark.parametrize(
+    ("scheduler", "needed"), [("threads", ["dask", "tree_sitter"]), ("sync", ["tree_sitter"])]
+)
+def test_a_run_imports_dask_where_it_schedules(
+    scheduler: str, needed: list[str], tree: Path, tmp_path: Path
+) -> None:
+    words = ["scan", tree, "--store", tmp_path / "store", "--scheduler", scheduler, "-q"]
+    for heavy in (needed, []):
         done = subprocess.run(
             [sys.executable, "-c", LOADED, *map(str, words)],
             env=cli_environment(),

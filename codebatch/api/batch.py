@@ -20,8 +20,10 @@ from codebatch.store import Asking, StoreDirectory
 if TYPE_CHECKING:
     from codebatch import batch as batches
     from codebatch.api import baselines, cards
+    from codebatch.batch import detached
     from codebatch.batch import explain as explanations
     from codebatch.batch import forecast as forecasts
+    from codebatch.batch import recheck as rechecks
     from codebatch.batch import sarif as logs
     from codebatch.compare import compare as comparisons
     from codebatch.compare.baseline import BaselineReport
@@ -32,10 +34,12 @@ else:
     baselines = lazy("codebatch.api.baselines")
     batches = lazy("codebatch.batch")
     cards = lazy("codebatch.api.cards")
+    detached = lazy("codebatch.batch.detached")
     comparisons = lazy("codebatch.compare.compare")
     explanations = lazy("codebatch.batch.explain")
     forecasts = lazy("codebatch.batch.forecast")
     logs = lazy("codebatch.batch.sarif")
+    rechecks = lazy("codebatch.batch.recheck")
     patches = lazy("codebatch.patches.apply")
     inspect = lazy("codebatch.query.inspect")
 
@@ -80,7 +84,7 @@ class Batch(Displayed, Running):
         require_reused: bool = False,
         retry_quarantined: bool = False,
         on_notice: Callable[[str], None] | None = None,
-    ) -> batches.Submission:
+    ) -> detached.Submission:
         """Leave what is not done to a cluster whose workers open the store: it goes on when this
         process ends, and `status` says how far it is. The parameters are those of `run`.
         """
@@ -93,7 +97,7 @@ class Batch(Displayed, Running):
             limits=choose_limits(file_timeout, memory_limit),
             cluster=choose_cluster_settings(None, cluster_timeout, None, on_notice),
         )
-        return batches.submit_batch(self.directory, self.id, options)
+        return detached.submit_batch(self.directory, self.id, options)
 
     @of_batch
     def recheck(  # noqa: PLR0913 - as of `run`
@@ -128,8 +132,8 @@ class Batch(Displayed, Running):
             ),
         )
         directory = self.directory
-        report = batches.recheck_batch(directory, self.id, round(sample * 10_000), options)
-        return batches.replace_differing(directory, report, options) if replace else report
+        report = rechecks.recheck_batch(directory, self.id, round(sample * 10_000), options)
+        return rechecks.replace_differing(directory, report, options) if replace else report
 
     @of_batch
     def import_sarif(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,8 @@ from codebatch.model.limits import choose_limits
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
+    import asyncio
+
     from codebatch import batch as batches
     from codebatch.api import handle as handles
     from codebatch.batch import scheduler as schedulers
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from codebatch.status.progress import RunProgress
     from codebatch.tasks import registry
 else:
+    asyncio = lazy("asyncio")  # a tenth of what a snapshot imports
     batches = lazy("codebatch.batch")
     handles = lazy("codebatch.api.handle")
     schedulers = lazy("codebatch.batch.scheduler")

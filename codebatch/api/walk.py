@@ -11,7 +11,8 @@ from codebatch.api.batch import Batch
 from codebatch.api.given import PathLike
 from codebatch.api.running import TaskLike, run_options
 from codebatch.api.snapshots import Snapshot
-from codebatch.batch import run_batch, run_chain
+from codebatch.batch import run_batch
+from codebatch.batch.chain import run_chain
 from codebatch.model.clock import now
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE

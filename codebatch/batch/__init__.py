@@ -1,11 +1,11 @@
-"""Batches: made from a snapshot and a pipeline, run until done, and what a run came to."""
+"""Batches: made from a snapshot and a pipeline, run until done, and what a run came to.
 
-from codebatch.batch.chain import run_chain
+Other uses of them are in modules that their callers import: `chain`, `detached`, `recheck`.
+"""
+
 from codebatch.batch.create import BatchResult, init_batch
-from codebatch.batch.detached import Submission, submit_batch
 from codebatch.batch.dispatch import all_calls, pending_calls, pending_work
 from codebatch.batch.options import OnWait, Progress, RunOptions
-from codebatch.batch.recheck import recheck_batch, replace_differing
 from codebatch.batch.report import RecheckReport, RunInterrupted, RunReport
 from codebatch.batch.run import finish_run, run_batch
 
@@ -17,15 +17,10 @@ __all__ = [
     "RunInterrupted",
     "RunOptions",
     "RunReport",
-    "Submission",
     "all_calls",
     "finish_run",
     "init_batch",
     "pending_calls",
     "pending_work",
-    "recheck_batch",
-    "replace_differing",
     "run_batch",
-    "run_chain",
-    "submit_batch",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -246,9 +247,13 @@ def run_locally(
     """Run the graph of the calls and of ``nodes`` of batch tasks on this machine; receipts arrive
     as they come. ``code`` is that of users' tasks.
 
-    Except by ``sync``, an interrupt lets the shards that are running finish their commit, and drops
+    By ``sync``, they run as one call (`shard.together`), unless callbacks of Dask are to see them.
+    Else an interrupt lets the shards that are running finish their commit, and drops
     the others; a second one ends children, and is taken where it comes in this process.
     """
+    if choice.name == "sync" and not nodes and not _is_observed():
+        _run_here(calls, on_receipt, on_start, suspects, code)
+        return
     from codebatch.processes.pool import Children, start_server
 
     if not choice.is_this_process:
@@ -278,6 +283,36 @@ def run_locally(
             run_graph(graph, outputs, lane, lambda _, receipt: on_receipt(receipt), start)
     finally:
         children.close()
+
+
+def _is_observed() -> bool:
+    """Return whether callbacks of Dask are to see a run."""
+    loaded = sys.modules.get("dask.callbacks")
+    return loaded is not None and bool(loaded.Callback.active)
+
+
+def _run_here(
+    calls: Sequence[ShardCall],
+    on_receipt: OnReceipt,
+    on_start: OnStart,
+    suspects: Container[str],
+    code: bytes,
+) -> None:
+    """Run the calls in this process as one, without Dask: to import it takes as long as a small run
+    does. An interrupt is taken wherever it comes.
+    """
+    from codebatch.shard.together import run_together
+
+    run_suspects([call for call in calls if call.shard_id in suspects], on_receipt, on_start, code)
+    others = [call for call in calls if call.shard_id not in suspects]
+    with contextlib.closing(run_together(others, on_start)) as receipts:
+        while True:
+            with allowed():
+                receipt = next(receipts, None)
+            if receipt is None:
+                break
+            check()
+            on_receipt(receipt)
 
 
 def _runners(choice: SchedulerChoice, children: Children, suspects: Container[str]) -> Runners:

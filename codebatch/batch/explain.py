@@ -26,7 +26,7 @@ from codebatch.model.records import (
 from codebatch.plan.plan import shard_of
 from codebatch.reduction.sources import NotReadyError, Sources
 from codebatch.reduction.tree import value_preimage
-from codebatch.shard.compute import groups_of_equals
+from codebatch.shard.files import groups_of_equals
 from codebatch.shard.outputs import lines_by_file
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import MemoStore

@@ -32,7 +32,7 @@ from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, Planned
 from codebatch.plan.pipeline import Pipeline
 from codebatch.plan.plan import make_plan
 from codebatch.reduction.sources import count_nodes
-from codebatch.shard.compute import groups_of_equals, memo_hits
+from codebatch.shard.files import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from codebatch.batch.dispatch import Executor, run_nodes
 from codebatch.batch.journal import Journal
@@ -21,13 +22,18 @@ from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFail
 from codebatch.model.messages import Receipt, ShardCall, Waiting
 from codebatch.model.records import CLAIMED, DONE, FAILED, Plan, PlannedTask
 from codebatch.reduction.messages import NodeCall, NodeReceipt
-from codebatch.reduction.sources import count_nodes
 from codebatch.reduction.tree import claim_of, nodes_of
 from codebatch.runtime.interrupts import check
+from codebatch.runtime.lazy import lazy
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.claims import Claims
+
+if TYPE_CHECKING:
+    from codebatch.reduction import sources
+else:
+    sources = lazy("codebatch.reduction.sources")
 
 _MAX_ROUNDS = 3
 _FIRST_POLL_SECONDS = 0.05
@@ -89,7 +95,7 @@ class Reductions:
         """
         found = self.look()
         done = [task.id for task in self.plan.batch_tasks if found.task_status(task.id) == DONE]
-        each = count_nodes(self.store, batch_id, self.plan) if done else 0
+        each = sources.count_nodes(self.store, batch_id, self.plan) if done else 0
         computed = sum(self.computed[task_id] for task_id in done)
         return {"computed": computed, "reused": max(0, each * len(done) - computed)}
 

@@ -19,7 +19,7 @@ from codebatch.model.errors import RemoteDamagedError, RemoteError, StoreError
 from codebatch.model.record_lines import FileLines, entry_key
 from codebatch.model.records import Plan, PlannedShard
 from codebatch.runtime.lazy import lazy
-from codebatch.shard.compute import groups_of_equals, memo_hits
+from codebatch.shard.files import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import groupby
-from operator import attrgetter
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import (
@@ -26,7 +24,8 @@ from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record
 from codebatch.model.shortage import shortage_of
 from codebatch.runtime.gc_paused import collect_young
-from codebatch.tasks.base import Preparation, Task, ToolCrashedError
+from codebatch.shard.files import Lookup, ReadObject, ShardFiles, UnreadableObjectError
+from codebatch.tasks.base import Task, ToolCrashedError
 from codebatch.tasks.file import File
 from codebatch.tasks.findings import failure_record
 from codebatch.tasks.levels import FACET, with_levels
@@ -42,9 +41,7 @@ _QUARANTINED = {
     TASK_OUT_OF_MEMORY: "quarantined: the task exceeds the memory limit on this file",
 }
 
-ReadObject = Callable[[str, int], bytes]
 PutObject = Callable[[bytes], str]
-Lookup = Callable[[str], "FileLines | None"]
 Compute = Callable[["Computation"], FileLines]
 Quarantine = Callable[["Computation", str], FileLines]
 Change = Callable[["ShardContext"], "ShardContext"]
@@ -62,7 +59,8 @@ class ShardContext:
     Where ``memory_is_limited``, memory that runs out is a `MemoryError`, which the file at hand may
     be to blame for; elsewhere it is a `MemoryExhaustedError`, for which the shard fails.
     ``compute`` runs a task on a file elsewhere; None is here. ``quarantine`` gives the lines of one
-    over which a tool has crashed; with it comes what it is quarantined under.
+    over which a tool has crashed; with it comes what it is quarantined under. ``files`` are those
+    of the shard, where tools may be at work on them already.
     """
 
     read: ReadObject
@@ -73,6 +71,7 @@ class ShardContext:
     watch: Callable[[int], None] = lambda _: None
     memory_is_limited: bool = False
     compute: Compute | None = None
+    files: ShardFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ def compute_files(
     lines on these, and where they come from. What is computed is put into ``computed``, by key, and
     why a task has no lines on any further file into ``failed``, by its id.
     """
-    work = _ShardWork(tasks, list(groups_of_equals(inputs)), context, computed, failed)
+    files = context.files or ShardFiles(tasks, inputs, context.read, context.lookup)
+    work = _ShardWork(files, context, computed, failed)
     try:
         work.prepare()
         yield from work.results()
@@ -119,87 +119,51 @@ def compute_files(
         context.watch(0)
 
 
-class UnreadableObjectError(Exception):
-    """The store could not give an object; a task that looks into a file may meet this."""
-
-    def __init__(self, reason: CodeBatchError) -> None:
-        super().__init__(reason.message)
-        self.reason = reason
-
-
-def _read(read: ReadObject, digest: str, size: int) -> bytes:
-    try:
-        return read(digest, size)
-    except CodeBatchError as error:
-        raise UnreadableObjectError(error) from error
-
-
 class _ShardWork:
     """The files of a shard still to be worked on, each group of equal ones as one.
 
-    State: ``_sources`` holds the sources not yet taken and ``_known`` what the memo has of
-    them, by the group's index; ``_preparations`` the tools at work for tasks, ``_prepared`` what
-    they said, by index, once one file needed it; ``_computed`` what was computed, by key;
-    ``_failed`` why a task is over, by its id.
+    State: ``_prepared`` is what the tools at work said, by index, once one file needed it;
+    ``_computed`` what was computed, by key; ``_failed`` why a task is over, by its id.
     """
 
     def __init__(
         self,
-        tasks: Sequence[PlannedTask],
-        groups: Sequence[Sequence[InputFile]],
+        files: ShardFiles,
         context: ShardContext,
         computed: dict[str, FileLines],
         failed: dict[str, TaskFailedError],
     ) -> None:
-        self._tasks = tasks
-        self._groups = groups
+        self._files = files
         self._context = context
         self._computed = computed
         self._failed = failed
-        self._sources = {
-            index: SourceFile.stored(
-                partial(_read, context.read, file.object, file.size),
-                file.size,
-                file.language,
-                file.facets,
-            )
-            for index, (file, *_) in enumerate(groups)
-        }
-        self._known = {
-            index: memo_hits(tasks, group[0], context.lookup) for index, group in enumerate(groups)
-        }
-        self._preparations: dict[str, tuple[list[int], Preparation]] = {}
         self._prepared: dict[str, Mapping[int, object]] = {}
 
     def prepare(self) -> None:
         """Start the tools that look at many files at once, at those that may need them."""
         if not self._context.may_compute or self._context.compute is not None:
             return
-        for task in reversed(self._tasks):  # what `lint` asks a tool holds what `parse` needs
-            prepare = task_of(task).prepare
-            wanted = self._unknown(task)
-            if prepare is not None and wanted:
+        for task in reversed(self._files.tasks):  # what `lint` asks a tool holds what `parse` needs
+            wanted = self._files.unknown(task)
+            if wanted and task.id not in self._files.started:
                 self._watch(task, len(wanted))
                 try:
-                    preparation = prepare([self._sources[index] for index in wanted], task.config)
+                    self._files.start(task, wanted)
                 except TaskFailedError as error:
                     self._failed[task.id] = error
-                    continue
-                looked_at = [wanted[place] for place in preparation.places]
-                self._preparations[task.id] = looked_at, preparation
 
     def close(self) -> None:
         """End the tools whose results were not needed."""
-        for _, preparation in self._preparations.values():
-            preparation.cancel()
+        self._files.cancel()
 
     def results(self) -> Iterator[tuple[str, Sequence[InputFile], FileLines, str]]:
         """Yield what `compute_files` does; last the files that tools are at work on."""
-        awaited = {index for indexes, _ in self._preparations.values() for index in indexes}
-        for index in sorted(range(len(self._groups)), key=awaited.__contains__):
-            known = self._known.pop(index)
+        files = self._files
+        awaited = {index for started in files.started.values() for index in started.indexes}
+        for index in sorted(range(len(files.groups)), key=awaited.__contains__):
+            known = files.known.pop(index)
             found: dict[str, FileLines] = {}
-            for task in self._tasks:
+            for task in files.tasks:
                 lines, origin = known[task.id], MEMO_HIT
                 without = next((self._failed[i] for i in task.needs if i in self._failed), None)
                 if without is not None:
@@ -213,8 +177,8 @@ class _ShardWork:
                         self._failed[task.id] = error
                         continue
                 found[task.id] = lines
-                yield task.id, self._groups[index], lines, origin
-            source = self._sources.pop(index)
+                yield task.id, files.groups[index], lines, origin
+            source = files.sources.pop(index)
             source.drop_tree()
             if source.tree_was_read:
                 collect_young()
@@ -223,7 +187,7 @@ class _ShardWork:
         self, task: PlannedTask, index: int, found: Mapping[str, FileLines]
     ) -> tuple[FileLines, str]:
         """Return the lines of a task on a file that were not known at first, and their origin."""
-        file = self._groups[index][0]
+        file = self._files.groups[index][0]
         # What it needs has come out by now, perhaps as it did before.
         key = file_key(task, file, found)
         lines = self._computed.get(key) or self._context.lookup(key)
@@ -233,7 +197,7 @@ class _ShardWork:
             raise NotReusedError(f"task {task.id} was never run on {file.path}")
         upstream = {need: found[need] for need in task.needs}
         later = partial(self._later, task)
-        work = Computation(task, key, file, self._sources[index], upstream, later)
+        work = Computation(task, key, file, self._files.sources[index], upstream, later)
         compute = self._context.compute
         try:
             lines = self._run(work, index) if compute is None else compute(work)
@@ -253,17 +217,17 @@ class _ShardWork:
 
     def _prepared_for(self, task: PlannedTask, index: int) -> object:
         """Return what the task has prepared for a group; None where it did not look at it."""
-        if task.id not in self._preparations:
+        started = self._files.started.get(task.id)
+        if started is None:
             return None
         if task.id not in self._prepared:
-            indexes, preparation = self._preparations[task.id]
-            self._watch(task, len(indexes))
+            self._watch(task, started.files)
             try:
-                values = preparation.values()
+                values = started.preparation.values()
             except ToolCrashedError:
-                sources = [self._sources[i] for i in indexes]
+                sources = [self._files.sources[i] for i in started.indexes]
                 values = task_of(task).prepare_apart(sources, task.config)
-            self._prepared[task.id] = dict(zip(indexes, values, strict=True))
+            self._prepared[task.id] = dict(zip(started.indexes, values, strict=True))
         return self._prepared[task.id].get(index)
 
     def _watch(self, task: PlannedTask, files: int) -> None:
@@ -271,11 +235,8 @@ class _ShardWork:
         self._context.watch(0 if task_of(task).keeps_time else files)
 
     def _later(self, task: PlannedTask) -> list[tuple[InputFile, SourceFile]]:
-        return [(self._groups[i][0], self._sources[i]) for i in self._unknown(task)]
-
-    def _unknown(self, task: PlannedTask) -> list[int]:
-        """Return the groups to come for which the task may have to run."""
-        return [index for index, known in self._known.items() if known[task.id] is None]
+        files = self._files
+        return [(files.groups[i][0], files.sources[i]) for i in files.unknown(task)]
 
 
 def run_task(
@@ -339,34 +300,6 @@ def _stored(record: Record, put: PutObject) -> Record:
     chunks = [put(data[start : start + MAX_OBJECT_BYTES]) for start in portions]
     manifest = canonical_json({"chunks": chunks, "size": len(data)})
     return {**reference, "object": put(manifest), "chunked": True}
-
-
-def memo_hits(
-    tasks: Sequence[PlannedTask], file: InputFile, lookup: Lookup
-) -> dict[str, FileLines | None]:
-    """Return the memo entries of a file, by task id, in the order of the tasks.
-
-    A task whose upstream is not in the memo has no key yet, and counts as not in it.
-    """
-    found: dict[str, FileLines | None] = {}
-    for task in tasks:
-        upstream = {need: lines for need in task.needs if (lines := found[need]) is not None}
-        known = len(upstream) == len(task.needs)
-        if known:
-            found[task.id] = lookup(file_key(task, file, upstream))
-        else:
-            found[task.id] = None
-    return found
-
-
-def groups_of_equals(inputs: Sequence[InputFile]) -> Iterator[list[InputFile]]:
-    """The inputs of a shard, ordered by object, in groups that no task can tell apart."""
-    for _, files in groupby(inputs, key=attrgetter("object")):
-        groups: dict[tuple[object, ...], list[InputFile]] = {}
-        for file in files:
-            known = file.language, tuple(sorted(file.facets.items()))
-            groups.setdefault(known, []).append(file)
-        yield from groups.values()
 
 
 @lru_cache(maxsize=len(_QUARANTINED))

@@ -33,7 +33,7 @@ from codebatch.model.records import (
     path_key,
 )
 from codebatch.model.result_tree import shard_node
-from codebatch.shard.compute import groups_of_equals
+from codebatch.shard.files import groups_of_equals
 from codebatch.store import StoreDirectory
 from codebatch.store.files import file_stamp
 from codebatch.tasks.rules import FAILURES

@@ -29,11 +29,11 @@ from codebatch.plan.plan import check_toolchain
 from codebatch.shard.compute import (
     Change,
     Computation,
-    ReadObject,
     ShardContext,
     compute_files,
     quarantined_lines,
 )
+from codebatch.shard.files import ReadObject
 from codebatch.store import StoredBytes, open_stored
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 

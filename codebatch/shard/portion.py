@@ -14,7 +14,8 @@ from itertools import starmap
 from codebatch.model.messages import Receipt
 from codebatch.model.record_lines import FileLines, to_entry
 from codebatch.model.records import InputFile
-from codebatch.shard.compute import Change, Computation, ShardContext, groups_of_equals, memo_hits
+from codebatch.shard.compute import Change, Computation, ShardContext
+from codebatch.shard.files import groups_of_equals, memo_hits
 from codebatch.shard.parcel import Parcel, Results, merged, parcel_file, received, task_bytes
 from codebatch.shard.run import OpenShard, finish_shard
 

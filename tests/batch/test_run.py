@@ -694,7 +694,7 @@ def test_events_tell_the_story(tree: Path, store: codebatch.Store) -> None:
     (path,) = store.path.glob("batches/*/events.jsonl")
     events = [json.loads(line) for line in path.read_text().splitlines()]
     names = [event["event"] for event in events]
-    done = ["shard-started", "shard-done"] * report.shards["total"]
+    done = [name for name in ("shard-started", "shard-done") for _ in range(report.shards["total"])]
     assert names == ["run-started", *done, "run-finished"]
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
 

@@ -37,8 +37,9 @@ from codebatch.runtime.lazy import lazy
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
-    from codebatch.batch import RecheckReport, RunReport, Submission
+    from codebatch.batch import RecheckReport, RunReport
     from codebatch.batch import report as reports
+    from codebatch.batch.detached import Submission
     from codebatch.model.messages import Waiting
 else:
     reports = lazy("codebatch.batch.report")
