@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 import zlib
 from collections import Counter
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,40 +43,14 @@ class Verifier:
         name = digest.removeprefix("sha256:")
         path = self.root / "objects" / "sha256" / name[:2] / name[2:4] / name
         compressed = path.with_name(name + ".zst")
-        if name in self.packed and not path.exists() and not compressed.exists():
-            pack, start, size = self.packed[name]
-            with pack.open("rb") as stream:
-                stream.seek(start)
-                data = frame_content(stream.read(size))
-        else:
-            data = self.data(str(compressed if compressed.exists() else path))
+        data = frame_content(compressed) if compressed.exists() else path.read_bytes()
         assert sha256(data) == digest
         return data
-
-    @cached_property
-    def packed(self) -> dict[str, tuple[Path, int, int]]:
-        """The objects in packs: which one, where in it, how many bytes."""
-        found = {}
-        for index in sorted((self.root / "objects" / "packs").glob("[0-9a-f]*.idx")):
-            data, pack = index.read_bytes(), index.with_suffix(".pack")
-            assert sha256(data) == f"sha256:{index.stem}"
-            lines = [data[at : at + 89].decode() for at in range(0, len(data), 89)]
-            assert all(re.fullmatch(r"[0-9a-f]{64} \d{12} \d{10}\n", line) for line in lines)
-            assert lines == sorted({line[:64]: line for line in lines}.values())
-            places = {name: (int(start), int(size)) for name, start, size in map(str.split, lines)}
-            end = 0
-            for start, size in sorted(places.values()):
-                assert start == end
-                end += size
-            assert end == pack.stat().st_size
-            found.update({name: (pack, *place) for name, place in places.items()})
-        return found
 
     def data(self, name: str) -> bytes:
         """The bytes of a file, which is compressed if its name says so."""
         path = self.root / name
-        stored = path.read_bytes()
-        return frame_content(stored) if path.suffix == ".zst" else stored
+        return frame_content(path) if path.suffix == ".zst" else path.read_bytes()
 
     def outputs(self, shard: str, size: int) -> str:
         """The outputs in the folder of a shard; a store of version 2 has none of no records."""
@@ -98,8 +70,9 @@ class Verifier:
         return documents
 
 
-def frame_content(stored: bytes) -> bytes:
+def frame_content(path: Path) -> bytes:
     """What a compressed object holds: one frame, and nothing but its checksum behind it."""
+    stored = path.read_bytes()
     decompressor = zstd.ZstdDecompressor()
     data: bytes = decompressor.decompress(stored)
     assert decompressor.eof
@@ -228,9 +201,6 @@ def verify_store(root: Path) -> Counter[str]:
     for path in sorted((root / "objects" / "sha256").glob("*/*/[0-9a-f]*")):
         store.object(f"sha256:{path.name.removesuffix('.zst')}")
         checked["objects"] += 1
-    for name in store.packed:
-        store.object(f"sha256:{name}")
-        checked["packed objects"] += 1
     for path in sorted((root / "names").glob("*")):
         named = store.sealed(f"names/{path.name}")
         assert named.keys() == {"digest", "id", "name", "set"}

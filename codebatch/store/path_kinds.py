@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from codebatch.model.digest import DIGEST_PREFIX, EMPTY
+from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, form_of
-from codebatch.store.layout import BATCH_PREFIX, COMPRESSED_SUFFIX, SNAPSHOT_PREFIX, is_name, is_ref
-from codebatch.store.openat import LISTED, open_in
+from codebatch.store.layout import (
+    BATCH_PREFIX,
+    COMPRESSED_SUFFIX,
+    INDEX_SUFFIX,
+    PACK_SUFFIX,
+    SNAPSHOT_PREFIX,
+    is_name,
+    is_ref,
+)
 from codebatch.store.write_group import reporting_read_errors
 
 STORE, IGNORE, OBJECT = "store", "ignore", "object"
+PACK, PACK_INDEX = "pack", "pack-index"
 LOCK, HOLDER = "lock", "holder"
 SNAPSHOT, MANIFEST = "snapshot", "manifest"
 BATCH, PLAN, INPUTS, EVENTS, TASK = "batch", "plan", "inputs", "events", "task"
@@ -56,6 +63,8 @@ _FILES = {
     HOLDER: r"maintenance\.json",
     IGNORE: r"\.gitignore",
     OBJECT: rf"{_OBJECT}(\.zst)?",
+    PACK: r"objects/packs/(?P<owner>[0-9a-f]{64})\.pack",
+    PACK_INDEX: r"objects/packs/(?P<owner>[0-9a-f]{64})\.idx",
     SNAPSHOT: rf"{_SNAPSHOT}/snapshot\.json",
     MANIFEST: rf"{_SNAPSHOT}/files\.index\.jsonl",
     BATCH: rf"{_BATCH}/batch\.json",
@@ -73,7 +82,7 @@ _FILES = {
     r"(\.[A-Za-z0-9_.-]+)?)",
 }
 _FOLDERS = re.compile(
-    r"objects(/sha256(/[0-9a-f]{2}){0,2})?"
+    r"objects(/packs|/sha256(/[0-9a-f]{2}){0,2})?"
     rf"|snapshots(/{SNAPSHOT_PREFIX}-[0-9a-f]{{16}})?"
     rf"|batches(/{BATCH_PREFIX}-[0-9a-f]{{16}}"
     r"(/tasks(/[A-Za-z0-9_.-]+(/shards(/[0-9a-f]{1,3})?)?)?)?)?"
@@ -86,12 +95,10 @@ _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _FILES.items()}
 _BY_NAME = {
     pattern.rpartition("/")[2].replace("\\", "").removesuffix(f"({COMPRESSED_SUFFIX})?"): kind
     for kind, pattern in _FILES.items()
-    if kind not in (OBJECT, NAME, DERIVED, LEASE)
+    if kind not in (OBJECT, PACK, PACK_INDEX, NAME, DERIVED, LEASE)
 }
 _BY_START = {"indexes": DERIVED, "leases": LEASE, "names": NAME}
-_DIGITS = 64
-_PART = re.compile(r"[0-9a-f]{2}\Z")
-_OBJECT_NAME = re.compile(r"[0-9a-f]{64}(\.zst)?\Z")
+_BY_SUFFIX = {PACK_SUFFIX: PACK, INDEX_SUFFIX: PACK_INDEX}
 OBJECTS, SNAPSHOTS, BATCHES, NAMES = "objects", "snapshots", "batches", "names"
 INDEXES_FOLDER, LEASES_FOLDER = "indexes", "leases"
 OBJECT_PARTS = f"{OBJECTS}/sha256"
@@ -99,7 +106,7 @@ OBJECT_PARTS = f"{OBJECTS}/sha256"
 
 class Place(NamedTuple):
     """What a file is by where it lies: its kind, the snapshot or batch, task and shard it belongs
-    to, and of an object its digest.
+    to, or the pack, and of an object its digest.
     """
 
     kind: str
@@ -126,7 +133,8 @@ class Entry(NamedTuple):
 def place_of(path: str) -> Place | None:
     """The place of that path, relative to the store; None where the format has none."""
     name = path.rpartition("/")[2].removesuffix(COMPRESSED_SUFFIX)
-    kind = _BY_START.get(path.partition("/")[0]) or _BY_NAME.get(name, OBJECT)
+    kind = _BY_START.get(path.partition("/")[0]) or _BY_NAME.get(name)
+    kind = kind or _BY_SUFFIX.get(os.path.splitext(path)[1], OBJECT)
     match = _PATTERNS[kind].fullmatch(path)
     if match is None:
         return None
@@ -157,40 +165,12 @@ def walk_store(door: Door, start: str = "", *, depth: int | None = None) -> Iter
             pending += reversed(below)
 
 
-def plain_objects(door: Door, part: str) -> list[str] | None:
-    """Return the digest of each file in a folder of `OBJECT_PARTS`; None where anything there is
-    not a file in its place with something in it, but for the empty object.
-    """
-    found: list[str] = []
-    with door.folder_at(f"{OBJECT_PARTS}/{part}") as folder:
-        for name in folder.names():
-            if not _PART.match(name):
-                return None
-            descriptor = open_in(folder.descriptor, name, LISTED)
-            try:
-                names = os.listdir(descriptor)
-                if not all(_is_plain_object(descriptor, one, part + name) for one in names):
-                    return None
-            finally:
-                os.close(descriptor)
-            found += (DIGEST_PREFIX + one[:_DIGITS] for one in names)
-    return found
-
-
-def _is_plain_object(folder: int, name: str, start: str) -> bool:
-    if not name.startswith(start) or not _OBJECT_NAME.match(name):
-        return False
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    is_empty_object = DIGEST_PREFIX + name == EMPTY
-    return stat.S_ISREG(status.st_mode) and (status.st_size > 0 or is_empty_object)
-
-
 def misplaced_folders(door: Door) -> list[str]:
     """Return the places of the first levels where a folder belongs and something else stands."""
     starts = (
         "",
         "objects",
-        "objects/sha256",
+        OBJECT_PARTS,
         INDEXES_FOLDER,
         f"{INDEXES_FOLDER}/memo",
         LEASES_FOLDER,

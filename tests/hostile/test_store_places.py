@@ -13,11 +13,13 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from conftest import Outcome, Scanned
+from conftest import Outcome, Scanned, write_tree
 
 from codebatch.model.errors import EXIT_USAGE
+from codebatch.store.objects import pack_writer
 
 SEED = 12
 SAMPLE = 8
@@ -28,6 +30,7 @@ DAY = 24 * 3600
 PLACES = (
     *("store.json", ".gitignore", "maintenance.lock", "maintenance.json"),
     *("objects", "objects/sha256", "objects/sha256/??", "objects/sha256/??/??"),
+    *("objects/packs", "objects/packs/*.pack", "objects/packs/*.idx"),
     *("objects/sha256/??/??/*", "snapshots", "snapshots/*", "snapshots/*/snapshot.json"),
     *("snapshots/*/files.index.jsonl", "batches", "batches/*", "batches/*/batch.json"),
     *("batches/*/plan.json", "batches/*/inputs.index.jsonl", "batches/*/events.jsonl"),
@@ -110,6 +113,9 @@ def check(
     outside.mkdir()
     (outside / "canary").write_text("outside")
     main("sql", "--store", scanned.path, "--batch", scanned.batch.id, "SELECT 1")  # an index
+    with mock.patch.object(pack_writer, "LEAST_OBJECTS", 1):  # and a pack
+        tree = write_tree(folder / "other", {"other.py": "other = 1\n", "more.py": "more = 2\n"})
+        main("snapshot", tree, "--store", scanned.path)
     plant(place_in(scanned.path, glob), shape, outside)
     for path in [*outside.rglob("*"), outside]:
         os.utime(path, (path.stat().st_mtime - 100 * DAY,) * 2)

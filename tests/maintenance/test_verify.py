@@ -24,8 +24,8 @@ import codebatch.maintenance.verify.batches
 import codebatch.shard.compute
 from codebatch.api import open_damaged_store
 from codebatch.maintenance.verify import Problem, Step, VerifyReport, helpers
-from codebatch.maintenance.verify.check import parse_subset
 from codebatch.maintenance.verify.repair import HANDLERS
+from codebatch.maintenance.verify.selection import parse_subset
 from codebatch.model.digest import compact, seal
 from codebatch.store import StoreDirectory, pretty
 from codebatch.store.layout import Layout

@@ -118,7 +118,7 @@ PROGRAMS = (
 # -- links: links inside a store that lead out of it ---------------------------------------------
 
 _FOLDERS = (
-    *("objects", "objects/sha256", "snapshots", "snapshots/{snapshot}", "batches"),
+    *("objects", "objects/sha256", "objects/packs", "snapshots", "snapshots/{snapshot}", "batches"),
     *("batches/{batch}", "batches/{batch}/tasks", "batches/{batch}/tasks/lint/shards"),
     *("leases", "leases/{batch}", "indexes", "indexes/stat", "indexes/shards", "indexes/memo"),
     *("indexes/quarantine", "indexes/totals", "indexes/sql"),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codebatch.maintenance.verify.check import ALL, NONE, Progress, check_store, parse_subset
+from codebatch.maintenance.verify.check import Progress, check_store
 from codebatch.maintenance.verify.problems import Problem, Step, VerifyReport
+from codebatch.maintenance.verify.selection import ALL, NONE, parse_subset
 from codebatch.model.clock import now
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.lock import maintenance_lock

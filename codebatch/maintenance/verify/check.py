@@ -7,10 +7,10 @@ that none is ever held.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
+from itertools import compress
+from operator import not_
 from pathlib import Path
 
 from codebatch.maintenance.verify.batches import check_batches
@@ -19,17 +19,18 @@ from codebatch.maintenance.verify.findings import (
     find_bytes,
     path_of,
 )
-from codebatch.maintenance.verify.helpers import Answer, Helpers
+from codebatch.maintenance.verify.helpers import Answer, Helpers, look
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.manifests import parse_manifest
+from codebatch.maintenance.verify.packs import check_packs
 from codebatch.maintenance.verify.problems import Step
+from codebatch.maintenance.verify.selection import NONE, Selection
 from codebatch.model.checks import check_snapshot
 from codebatch.model.digest import (
-    DIGEST_PREFIX,
     EMPTY,
     Document,
 )
-from codebatch.model.errors import StoreError, UsageError
+from codebatch.model.errors import StoreError
 from codebatch.store import (
     IGNORE_LINE,
     StoreDirectory,
@@ -52,51 +53,10 @@ from codebatch.store.path_kinds import Entry, Place, folders_in, walk_store
 
 Progress = Callable[[Step], object]
 
-_PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})\Z")
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%\Z")
-_DIGITS = 8
-_WHOLE = 16**_DIGITS
-_SCALE = 10**6
-_CHECKSUM_DIGITS = 64
 _SEGMENT_BYTES = 2**17
 # To look at an object takes as long as to check so many bytes.
 _LOOK_BYTES = 2**12
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Objects whose last digits, as a number modulo ``period``, are from ``first`` up to before
-    ``end``; the same ones every time.
-    """
-
-    period: int
-    first: int
-    end: int
-
-    def takes(self, digest: str) -> bool:
-        """Return True if an object is to be read."""
-        number = int(digest[len(DIGEST_PREFIX) :][-_DIGITS:], 16)
-        return self.first <= number % self.period < self.end
-
-
-ALL = Selection(1, 0, 1)
-NONE = Selection(1, 0, 0)
-
-
-def parse_subset(text: str) -> Selection:
-    """``10%``, or ``2/5`` for the second of five parts that together are all objects."""
-    if match := _PART.match(text):
-        part, parts = int(match[1]), int(match[2])
-        if 1 <= part <= parts:
-            return Selection(parts, part - 1, part)
-    if match := _PERCENT.match(text):
-        share = round(float(match[1]) * _SCALE)
-        if 0 < share <= 100 * _SCALE:
-            return Selection(_WHOLE, 0, -(-_WHOLE * share // (100 * _SCALE)))
-    raise UsageError(
-        f"not a part of the objects: {text!r}",
-        hints=["give a share as 10%, or the second of five parts as 2/5"],
-    )
+_READ_BYTES = 2**14  # and to read it
 
 
 def check_store(
@@ -151,16 +111,23 @@ def _check_names(findings: Findings) -> None:
 def _check_objects(findings: Findings, helpers: Helpers, selection: Selection) -> None:
     """Look at every form of every object, and read those of the selection."""
     door = findings.store.layout.door
-    _check_forms(findings, walk_store(door, kinds.OBJECTS, depth=2), selection)
+    entries = [*walk_store(door, kinds.OBJECTS, depth=2)]
+    is_packed = [one.place is not None and one.place.kind != kinds.OBJECT for one in entries]
+    _check_forms(findings, compress(entries, map(not_, is_packed)), selection)
+    check_packs(findings, helpers, selection, compress(entries, is_packed))
     parts = folders_in(door, kinds.OBJECT_PARTS)
-    answers: Iterable[Answer] = ({} for _ in parts)
-    if selection is NONE and parts:
+    size = 0
+    if parts:
         number = len(folders_in(door, f"{kinds.OBJECT_PARTS}/{parts[0]}")) * len(parts)
-        answers = helpers.ask(({"part": part} for part in parts), number * _LOOK_BYTES)
-    for part, answer in zip(parts, answers, strict=True):
+        size = number * (_LOOK_BYTES if selection == NONE else _READ_BYTES)
+    jobs = [{"part": part, "selection": selection} for part in parts]
+    for part, job, told in zip(parts, jobs, helpers.ask(jobs, size), strict=True):
+        answer = told or look(findings.store, job)
         if "objects" in answer:
             findings.checked.objects += findings.note_objects(answer["objects"])
-            findings.tell(Step("object", findings.checked.objects))
+            findings.add_read(*answer["read"])
+            checked = findings.checked
+            findings.tell(Step("object", checked.objects, bytes=checked.bytes))
         else:
             _check_forms(findings, walk_store(door, f"{kinds.OBJECT_PARTS}/{part}"), selection)
 
@@ -209,9 +176,7 @@ def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | No
         return "OBJECT_DAMAGED", str(error)
     if found is None:
         return "OBJECT_DAMAGED", "its bytes do not match its name"
-    findings.checked.read += 1
-    findings.checked.bytes += found.size
-    findings.notes.objects_without_checksum += not found.has_checksum
+    findings.add_read(1, found.size, not found.has_checksum)
     return None
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from codebatch.maintenance.verify.objects import DIGEST_BYTES, split_digests
-from codebatch.maintenance.verify.problems import Checked, Notes, Problem, Step
+from codebatch.maintenance.verify.problems import Checked, Notes, Problem, Step, merged
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import StoreDirectory, check_asking, pretty, typed
@@ -21,6 +21,7 @@ from codebatch.store import path_kinds as kinds
 from codebatch.store.files import read_file
 from codebatch.store.layout import DOCUMENT_BYTES, SMALL_BYTES, Layout
 from codebatch.store.objects.compression import CompressionError
+from codebatch.store.objects.pack_walk import walk_pack
 from codebatch.store.path_kinds import Entry, Place
 
 _FOREIGN = Place("foreign")
@@ -59,6 +60,14 @@ _KINDS = {
     ),
     kinds.ASKED: _Kind("ASKED_DAMAGED", "when {0.owner} was asked for", Layout.asked),
     kinds.NAME: _Kind("NAME_DAMAGED", "the name {0.owner}", Layout.name),
+    kinds.PACK: _Kind(
+        "PACK_DAMAGED", "the pack {0.owner:.12}", lambda layout, name: Path(layout.pack(name))
+    ),
+    kinds.PACK_INDEX: _Kind(
+        "PACK_INDEX_DAMAGED",
+        "the index of the pack {0.owner:.12}",
+        lambda layout, name: Path(layout.pack_index(name)),
+    ),
     kinds.STATE: _Kind("STATE_DAMAGED", f"the state {_OF_SHARD}", Layout.state),
     kinds.OUTPUTS: _Kind("OUTPUTS_DAMAGED", f"the outputs {_OF_SHARD}", Layout.outputs),
 }
@@ -140,7 +149,8 @@ class Findings:
     """State: ``problems`` but those of objects, which are in ``objects`` by digest;
     ``batches_of`` the batches of each snapshot; ``is_complete`` says that all snapshots could be
     read, so that what no snapshot refers to is referred to by none; ``numbers_of`` has what
-    `number_of` gives for the files of a snapshot; ``_there`` has the bytes of the digests of
+    `number_of` gives for the files of a snapshot; ``unindexed`` has a problem for each pack
+    without an index that is whole, noted or not; ``_there`` has the bytes of the digests of
     objects in whose files there is something.
     """
 
@@ -156,6 +166,7 @@ class Findings:
         self.batches_of: dict[str, set[str]] = {}
         self.is_complete = True
         self.numbers_of: dict[str, int] = {}
+        self.unindexed: list[Problem] = []
         self._there: set[bytes] = set()
 
     def is_there(self, place: Place) -> bool:
@@ -191,8 +202,16 @@ class Findings:
 
     def blame(
         self, place: Place, wrong: str, found: Found | None = None, code: str | None = None
-    ) -> None:
-        """Note what is wrong with the file in a place."""
+    ) -> Problem:
+        """Note what is wrong with the file in a place, and return it."""
+        problem = self.problem(place, wrong, found, code)
+        self.problems.append(problem)
+        return problem
+
+    def problem(
+        self, place: Place, wrong: str, found: Found | None = None, code: str | None = None
+    ) -> Problem:
+        """Return a problem with the file in a place, which is not noted yet."""
         kind = _KINDS[place.kind]
         code = code or kind.code
         path = self.store.layout.door.place(path_of(self.store.layout, place))
@@ -203,7 +222,7 @@ class Findings:
             message += f"; {_AGAIN}"
         elif place.kind == kinds.NAME:
             message += f"; set it again, or remove it: name rm {place.owner}"
-        self.add(code, message, path, place)
+        return Problem(code, message, path, place)
 
     def add(self, code: str, message: str, path: str, place: Place = _FOREIGN) -> None:
         """Note a problem at a path relative to the store."""
@@ -252,8 +271,17 @@ class Findings:
 
     def add_form(self, digest: str, code: str, message: str, path: str) -> None:
         """Note that a stored form of an object is damaged, or cannot be read."""
-        problem = Problem(code, message, path, Place(kinds.OBJECT, digest=digest))
-        self.objects.setdefault(digest, ObjectTrouble()).forms[path] = problem
+        self.lose(digest, Problem(code, message, path, Place(kinds.OBJECT, digest=digest)))
+
+    def lose(self, digest: str, problem: Problem) -> None:
+        """Note that an object is damaged where there is this problem, with it or its pack."""
+        self.objects.setdefault(digest, ObjectTrouble()).forms[problem.path] = problem
+
+    def add_read(self, number: int, size: int, without_checksum: int) -> None:
+        """Note that so many objects of so many bytes were read and are whole."""
+        self.checked.read += number
+        self.checked.bytes += size
+        self.notes.objects_without_checksum += without_checksum
 
     def refer_from_snapshot(self, digest: str, snapshot_id: str, path: str) -> None:
         """Note that a snapshot has a file with that object."""
@@ -281,7 +309,21 @@ class Findings:
         is_there = known is not None or _short(digest) in self._there or objects.has(digest)
         if not is_there and not (digest == EMPTY and objects.location(digest) is not None):
             known = self.objects[digest] = ObjectTrouble()
+            problem = self._found_without_index.get(digest)
+            if problem is not None:
+                known.forms[problem.path] = problem
         return known
+
+    @cached_property
+    def _found_without_index(self) -> dict[str, Problem]:
+        """Objects in packs that have no index, or a damaged one, with that problem."""
+        layout = self.store.layout
+        found = ((one, layout.pack(one.place.owner)) for one in self.unindexed)
+        return {
+            DIGEST_PREFIX + frame.digits: problem
+            for problem, path in found
+            for frame in walk_pack(layout.door, path).frames
+        }
 
     def forget_since(self, number: int, document: Place) -> None:
         """Forget the problems after the first so many, if the document of what they are about is
@@ -302,7 +344,7 @@ class Findings:
             trouble.plans = {b for b in trouble.plans if self.is_there(Place(kinds.PLAN, b))}
             if trouble.forms or trouble.snapshots or trouble.shards or trouble.plans:
                 found += self._of_object(digest, trouble)
-        return sorted(found, key=lambda problem: (problem.path, problem.code))
+        return sorted(merged(found), key=lambda problem: (problem.path, problem.code))
 
     def _touching(self, problem: Problem) -> Problem:
         """Return the problem with the batch or snapshot in whose folder it is, and with the
@@ -334,12 +376,17 @@ class Findings:
         return [
             replace(
                 problem,
-                message=f"{what}: {problem.message}",
+                message=_about(what, problem),
                 batches=tuple(sorted(batches)),
                 snapshots=tuple(sorted(trouble.snapshots)),
             )
             for problem in trouble.forms.values() or [missing]
         ]
+
+
+def _about(what: str, problem: Problem) -> str:
+    is_own = problem.place.kind == kinds.OBJECT
+    return f"{what}: {problem.message}" if is_own else problem.message
 
 
 def _short(digest: str) -> bytes:

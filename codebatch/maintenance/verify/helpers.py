@@ -20,12 +20,16 @@ from codebatch.maintenance.verify.findings import Findings
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.manifests import load_whole_manifest, number_of
 from codebatch.maintenance.verify.objects import pack_digests
+from codebatch.maintenance.verify.selection import Selection
 from codebatch.maintenance.verify.shards import look_at_shard
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import Plan, path_key
 from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
 from codebatch.store import StoreDirectory, open_store
-from codebatch.store.path_kinds import STATE, Place, plain_objects
+from codebatch.store.objects.bulk import whole_files, whole_frames
+from codebatch.store.objects.compression import CompressionError
+from codebatch.store.objects.packs import Frame
+from codebatch.store.path_kinds import STATE, Place
 
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -103,27 +107,43 @@ def main(descriptor: int) -> None:
     with contextlib.suppress(BrokenChannelError):
         while True:
             job = receive(channel)
-            try:
-                answer = next(look(job) for key, look in _LOOKS.items() if key in job)
-            except (CodeBatchError, OSError, MemoryError):
-                answer = {}  # which is looked into where it is reported
-            send(channel, answer)
+            send(channel, look(_opened(job["store"]), job))
 
 
-def _index(job: Job) -> Answer:
+def look(store: StoreDirectory, job: Job) -> Answer:
+    """Return the answer to a job; nothing where anything is wrong, which is looked into where it
+    is reported.
+    """
+    try:
+        return next(answer(store, job) for key, answer in _LOOKS.items() if key in job)
+    except (CodeBatchError, CompressionError, OSError, MemoryError):
+        return {}
+
+
+def _index(store: StoreDirectory, job: Job) -> Answer:
     """Return whether a derived file is whole."""
-    return {"is_whole": is_whole_index(_opened(job["store"]), Path(job["path"]))}
+    return {"is_whole": is_whole_index(store, Path(job["path"]))}
 
 
-def _part(job: Job) -> Answer:
-    """Return the objects of a part of all, where all of them are plain files."""
-    found = plain_objects(_opened(job["store"]).layout.door, job["part"])
-    return {} if found is None else {"objects": pack_digests(found)}
+def _part(store: StoreDirectory, job: Job) -> Answer:
+    """Return the objects of a part of all that are files, where all of them are plain, and what
+    those of the selection sum up to, which are read.
+    """
+    found = whole_files(store.layout.door, job["part"], Selection(*job["selection"]).takes)
+    return {} if found is None else {"objects": pack_digests(found.digests), "read": found.sums}
 
 
-def _snapshot(job: Job) -> Answer:
+def _frames(store: StoreDirectory, job: Job) -> Answer:
+    """Return what frames of the selection, some of a pack, sum up to, where all are whole."""
+    layout, takes = store.layout, Selection(*job["selection"]).takes
+    frames = (Frame(*one) for one in job["frames"])
+    found = whole_frames(layout.door, layout.pack(job["pack"]), frames, takes)
+    return {} if found is None else {"read": found.sums}
+
+
+def _snapshot(store: StoreDirectory, job: Job) -> Answer:
     """Return what the files of a manifest sum up to, and their objects, where it is whole."""
-    data = _opened(job["store"]).snapshots.read_manifest(job["snapshot"])
+    data = store.snapshots.read_manifest(job["snapshot"])
     files = load_whole_manifest(job["snapshot"], data)
     return {
         "files": len(files),
@@ -133,11 +153,11 @@ def _snapshot(job: Job) -> Answer:
     }
 
 
-def _shard(job: Job) -> Answer:
+def _shard(store: StoreDirectory, job: Job) -> Answer:
     """Return of each task whose results on a shard are whole its node and its objects; and what the
     files of the shard sum up to.
     """
-    store, batch_id, shard_id = _opened(job["store"]), job["batch"], job["shard"]
+    batch_id, shard_id = job["batch"], job["shard"]
     plan = _plan_of(job["store"], batch_id)
     files = store.batches.load_inputs(batch_id, plan.shard(shard_id))
     files.sort(key=lambda file: path_key(file.path))
@@ -151,9 +171,10 @@ def _shard(job: Job) -> Answer:
     return {"results": whole, "number": f"{number_of(files):x}", "languages": dict(languages)}
 
 
-_LOOKS: Mapping[str, Callable[[Job], Answer]] = {
+_LOOKS: Mapping[str, Callable[[StoreDirectory, Job], Answer]] = {
     "path": _index,
     "part": _part,
+    "frames": _frames,
     "snapshot": _snapshot,
     "shard": _shard,
 }

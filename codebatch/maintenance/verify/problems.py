@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from codebatch.display.displayed import Displayed, card
@@ -36,6 +37,19 @@ class Problem(Displayed):
     def is_derived(self) -> bool:
         """Return True if what is damaged can be computed again."""
         return self.code in _DERIVED
+
+
+def merged(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Return the problems, each once, with all that they touch."""
+    found: dict[tuple[str, str, Place], Problem] = {}
+    for one in problems:
+        key = (one.path, one.code, one.place)
+        same = found.get(key, one)
+        batches, snapshots = {*same.batches, *one.batches}, {*same.snapshots, *one.snapshots}
+        found[key] = replace(
+            one, batches=tuple(sorted(batches)), snapshots=tuple(sorted(snapshots))
+        )
+    return found.values()
 
 
 class Step(NamedTuple):

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from codebatch.maintenance.verify.check import Progress, Selection, check_store
+from codebatch.maintenance.verify.check import Progress, check_store
 from codebatch.maintenance.verify.findings import Findings, ObjectTrouble, find_document, path_of
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.problems import DROPPED, NO_ACTION, RESTORED, REWRITTEN, Problem
+from codebatch.maintenance.verify.repack import is_elsewhere, rebuild_index, rewrite_pack
+from codebatch.maintenance.verify.selection import Selection
 from codebatch.maintenance.verify.shards import check_shard
 from codebatch.maintenance.verify.source import SourceTree
 from codebatch.model.clock import moment_at, now
@@ -28,8 +30,9 @@ from codebatch.store import StoreDirectory, check_object, restore_identity, rest
 from codebatch.store import path_kinds as kinds
 from codebatch.store.askings import load_asking
 from codebatch.store.files import file_status
-from codebatch.store.layout import SNAPSHOT_BYTES
+from codebatch.store.layout import PACK_SUFFIX, SNAPSHOT_BYTES
 from codebatch.store.objects.compression import CompressionError
+from codebatch.store.objects.packs import is_index, load_index
 from codebatch.store.path_kinds import Place
 from codebatch.store.removal import drop_file
 
@@ -46,14 +49,14 @@ def repair_store(
 ) -> tuple[Findings, list[Problem]]:
     """Check and repair; the last check, and every problem with what was done about it."""
     tree = None if source is None else SourceTree(store, source)
-    handled: dict[tuple[str, str], Problem] = {}
+    handled: dict[tuple[str, str, Place], Problem] = {}
     dropped: set[Place] = set()
 
     def is_known(problem: Problem) -> bool:
         """Return True if an earlier round saw to a problem, or left it by seeing to another."""
         if problem.code == "STATE_MISSING" and problem.place in dropped:
             return True
-        before = handled.get((problem.code, problem.path))
+        before = handled.get((problem.code, problem.path, problem.place))
         return before is not None and before.action != NO_ACTION
 
     order = list(HANDLERS)
@@ -63,7 +66,8 @@ def repair_store(
         fresh = [problem for problem in findings.all_problems() if not is_known(problem)]
         fresh.sort(key=lambda problem: (order.index(problem.code), problem.path))
         done = [replace(one, action=HANDLERS[one.code](repair, one)) for one in fresh]
-        handled.update({(problem.code, problem.path): problem for problem in done})
+        handled.update({(one.code, one.path, one.place): one for one in done})
+        repair.rewrite_packs()
         if not any(problem.action in _REVEALING for problem in done):
             break
     return findings, sorted(handled.values(), key=lambda problem: (problem.path, problem.code))
@@ -71,7 +75,8 @@ def repair_store(
 
 class _Repair:
     """One round. Each method named after a kind of damage does what can be done about a problem
-    and says what that was. State: ``dropped`` has the places of the states that were dropped.
+    and says what that was. State: ``dropped`` has the places of the states that were dropped,
+    ``packs`` what was done about each damaged object in a pack, by the path of the pack.
     """
 
     def __init__(self, findings: Findings, source: SourceTree | None, dropped: set[Place]) -> None:
@@ -79,6 +84,7 @@ class _Repair:
         self.store = findings.store
         self.source = source
         self.dropped = dropped
+        self.packs: dict[str, list[str]] = {}
 
     def leave(self, _: Problem) -> str:
         """Leave what only a run can see to, or nothing can."""
@@ -120,6 +126,10 @@ class _Repair:
         """Drop a form beside one that is whole, restore what a snapshot needs, drop the rest."""
         digest, path = problem.place.digest, os.fspath(self.store.root / problem.path)
         trouble = self.findings.objects[digest]
+        if path.endswith(PACK_SUFFIX):
+            actions = self.packs.setdefault(path, [])
+            actions.append(self._see_to(digest, trouble, path))
+            return actions[-1]
         is_back = not trouble.forms and self.store.objects.is_intact(digest)
         if is_back or self._is_whole_object(path, digest):
             return RESTORED  # with its snapshot, or by someone else
@@ -129,7 +139,37 @@ class _Repair:
             return self._drop_object(path, digest)
         if trouble.snapshots:
             return self._restore_object(digest)
-        return self._drop_derived(digest, trouble, path)
+        return self._drop_derived(digest, trouble, lambda: self._drop_object(path, digest))
+
+    def _see_to(self, digest: str, trouble: ObjectTrouble, pack: str) -> str:
+        """Restore an object that is damaged in a pack, or give it up with what builds on it."""
+        if is_elsewhere(self.store, digest, pack):
+            return RESTORED
+        if trouble.snapshots:
+            return self._restore_object(digest)
+        return self._drop_derived(digest, trouble, lambda: DROPPED)
+
+    def rewrite_packs(self) -> None:
+        """Write packs anew without the damaged objects that were seen to, where that is all."""
+        for path, actions in self.packs.items():
+            if NO_ACTION not in actions:
+                rewrite_pack(self.store, Path(path).stem)
+
+    def pack(self, problem: Problem) -> str:
+        """See to every object that is damaged in a pack, and write it anew with the others."""
+        path = os.fspath(self.store.root / problem.path)
+        objects = self.findings.objects.items()
+        damaged = [(one, trouble) for one, trouble in objects if problem.path in trouble.forms]
+        if NO_ACTION in [self._see_to(one, trouble, path) for one, trouble in damaged]:
+            return NO_ACTION
+        return REWRITTEN if rewrite_pack(self.store, problem.place.owner) else DROPPED
+
+    def pack_index(self, problem: Problem) -> str:
+        """Make it from the pack."""
+        index = load_index(self.store.layout, problem.place.owner)
+        if index is not None and is_index(index.lines):
+            return RESTORED  # by its writer
+        return REWRITTEN if rebuild_index(self.store, problem.place.owner) else DROPPED
 
     def unreadable(self, problem: Problem) -> str:
         """Replace a source object alone: what cannot be read may be whole."""
@@ -140,11 +180,11 @@ class _Repair:
         is_back = self.source is not None and self.source.restore_object(digest)
         return RESTORED if is_back else NO_ACTION
 
-    def _drop_derived(self, digest: str, trouble: ObjectTrouble, path: str) -> str:
+    def _drop_derived(self, digest: str, trouble: ObjectTrouble, drop: Callable[[], str]) -> str:
         """Drop what only results refer to, and these; they are computed again together."""
         if not trouble.shards and not self.findings.is_complete:
             return NO_ACTION  # a snapshot that cannot be read may refer to it
-        was_there = self._drop_object(path, digest) == DROPPED
+        was_there = drop() == DROPPED
         if self.store.objects.is_intact(digest):
             return RESTORED  # by a run that is under way
         for shard in sorted(trouble.shards):
@@ -225,8 +265,10 @@ HANDLERS: Mapping[str, Callable[[_Repair, Problem], str]] = {
     "MANIFEST_DAMAGED": _Repair.manifest,
     "SNAPSHOT_MISSING": _Repair.snapshot,
     "SNAPSHOT_DAMAGED": _Repair.snapshot,
+    "PACK_INDEX_DAMAGED": _Repair.pack_index,
     "OBJECT_DAMAGED": _Repair.object,
     "OBJECT_MISSING": _Repair.object,
+    "PACK_DAMAGED": _Repair.pack,
     "PLAN_DAMAGED": _Repair.leave,
     "INPUTS_DAMAGED": _Repair.leave,
     "TASK_DAMAGED": _Repair.task,

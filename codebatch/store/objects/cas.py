@@ -142,10 +142,10 @@ class ObjectStore:
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""
-        checks = (self._is_whole(found, digest, limit) for found in self._places(digest))
+        checks = (self.is_whole(found, digest, limit) for found in self._places(digest))
         return next((is_whole for is_whole in checks if is_whole is not None), False)
 
-    def _is_whole(self, found: Found, digest: str, limit: int) -> bool | None:
+    def is_whole(self, found: Found, digest: str, limit: int = OBJECT_BYTES) -> bool | None:
         """Return whether what is there is the object; None where nothing is there any more."""
         try:
             return check_object(self._door, found.path, digest, limit, found.packed) is not None
@@ -179,9 +179,16 @@ class ObjectStore:
                 return StoredObject(digest, len(data), f"{digits}@")
             if packed is not None:
                 found = Found(self._layout.pack(packed.pack), packed)
-                if self._is_whole(found, digest, len(data)) and _pin(pins, found.path):
+                if self.is_whole(found, digest, len(data)) and _pin(pins, found.path):
                     return StoredObject(digest, len(data), self._location(digest, found))
         return StoredObject(digest, len(data), self._add_file(group, digits, data, form))
+
+    def put_anew(self, digits: str, data: bytes, group: WriteGroup) -> None:
+        """Add an object as if it was not there; durable when the group is."""
+        if not self.packing:
+            self._add_file(group, digits, data)
+        elif digits not in (writer := self.pack_writer(group)):
+            writer.add(digits, data)
 
     def _add_file(
         self, group: WriteGroup, digits: str, data: bytes, damaged: str | None = None
@@ -224,9 +231,7 @@ class ObjectStore:
             file.write(compressor.finish())
             digest = DIGEST_PREFIX + hasher.hexdigest()
             found = self._find(digest)
-            if found is None or not (
-                self._is_whole(found, digest, size) and _pin(pins, found.path)
-            ):
+            if found is None or not (self.is_whole(found, digest, size) and _pin(pins, found.path)):
                 file.path = self._layout.compressed_object(digest)
                 found = Found(file.path)
         return StoredObject(digest, size, self._location(digest, found))

@@ -24,6 +24,7 @@ else:
 
 __all__ = [
     "CHECKSUM_BYTES",
+    "CHECKSUM_START",
     "COMPRESSION_LEVEL",
     "CompressionError",
     "FrameReader",
@@ -46,7 +47,7 @@ _NEVER_SET = 0b0001_1011  # the unused and the reserved bit, and those of a dict
 _CHECKSUM = struct.Struct("<III")  # magic number of a skippable frame, its length, the CRC-32
 CHECKSUM_BYTES = _CHECKSUM.size
 _CHECKSUM_MAGIC = 0x184D2A5C
-_CHECKSUM_START = struct.pack("<II", _CHECKSUM_MAGIC, _CHECKSUM.size - 8)
+CHECKSUM_START = struct.pack("<II", _CHECKSUM_MAGIC, _CHECKSUM.size - 8)
 _HEADER_BYTES = 18
 _PORTION = 2**20
 
@@ -105,7 +106,7 @@ def stated_size(descriptor: int) -> int | None:
     or has no checksum at its end, as one that is cut off.
     """
     end = os.fstat(descriptor).st_size - CHECKSUM_BYTES
-    if not os.pread(descriptor, CHECKSUM_BYTES, max(end, 0)).startswith(_CHECKSUM_START):
+    if not os.pread(descriptor, CHECKSUM_BYTES, max(end, 0)).startswith(CHECKSUM_START):
         return None
     return declared_size(os.pread(descriptor, _HEADER_BYTES, 0))
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
-from codebatch.model.errors import StoreDamagedError, StoreError
+from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT
 from codebatch.store.files import read_file
 from codebatch.store.layout import CACHE_BYTES, INDEX_SUFFIX, Layout
@@ -37,6 +37,14 @@ class Packed(NamedTuple):
     size: int
 
 
+class Frame(NamedTuple):
+    """A frame in a pack: the first byte, how many bytes, and the digits of its object."""
+
+    offset: int
+    size: int
+    digits: str
+
+
 class PackIndex(NamedTuple):
     """The index of one pack."""
 
@@ -50,7 +58,8 @@ class PackIndex(NamedTuple):
         """Return where the object is whose digest has these 64 digits; None where it is not."""
         place = self._first(digits) * _WIDTH
         line = self.lines[place : place + _WIDTH]
-        return self._parsed(line)[1] if line.startswith(digits) else None
+        match = _LINE.fullmatch(line) if line.startswith(digits) else None
+        return match and Packed(self.name, int(match[2]), int(match[3]))
 
     def starting_with(self, digits: bytes) -> Iterator[tuple[str, Packed]]:
         """Yield the digits of each object that begin with some, and where it is, by digest."""
@@ -58,30 +67,24 @@ class PackIndex(NamedTuple):
             line = self.lines[number * _WIDTH : (number + 1) * _WIDTH]
             if not line.startswith(digits):
                 return
-            yield self._parsed(line)
+            match = _LINE.fullmatch(line)
+            if match is not None:
+                yield match[1].decode(), Packed(self.name, int(match[2]), int(match[3]))
+
+    def frames(self) -> list[Frame]:
+        """Return the frames in the order in which they lie in the pack."""
+        found = _LINE.findall(self.lines)
+        return sorted(Frame(int(start), int(size), name.decode()) for name, start, size in found)
 
     def is_contiguous(self, size: int) -> bool:
         """Return True if the frames are all that there is in a pack of so many bytes."""
-        end = 0
-        for _, packed in sorted(self.starting_with(b""), key=lambda found: found[1].offset):
-            if packed.offset != end:
-                return False
-            end += packed.size
-        return end == size
+        return are_contiguous(self.frames(), size)
 
     def _first(self, digits: bytes) -> int:
         lines, length = self.lines, len(digits)
         return bisect_left(
             range(len(self)), digits, key=lambda n: lines[n * _WIDTH : n * _WIDTH + length]
         )
-
-    def _parsed(self, line: bytes) -> tuple[str, Packed]:
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise StoreDamagedError(
-                f"the index of the pack {self.name} is not what the format says"
-            )
-        return match[1].decode(), Packed(self.name, int(match[2]), int(match[3]))
 
 
 class _OpenPack:
@@ -194,6 +197,16 @@ def is_index(data: bytes) -> bool:
     names = [match[1] for match in _LINE.finditer(data)]
     is_whole = len(names) * _WIDTH == len(data)
     return is_whole and all(a < b for a, b in pairwise(names))
+
+
+def are_contiguous(frames: Iterable[Frame], size: int) -> bool:
+    """Return True if the frames, in their order, are all that there is in so many bytes."""
+    end = 0
+    for frame in frames:
+        if frame.offset != end:
+            return False
+        end += frame.size
+    return end == size
 
 
 def part_of(stream: BinaryIO, packed: Packed) -> Callable[[int], bytes]:

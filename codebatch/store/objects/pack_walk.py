@@ -1,0 +1,92 @@
+"""A pack without its index: its frames are found by their ends, their digests from their bytes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from codebatch.model.digest import digest_bytes
+from codebatch.model.errors import StoreError
+from codebatch.store.door import ABSENT, Door
+from codebatch.store.layout import CHUNK_BYTES
+from codebatch.store.objects.compression import (
+    CHECKSUM_BYTES,
+    CHECKSUM_START,
+    CompressionError,
+    open_frame,
+    zstd,
+)
+from codebatch.store.objects.packs import HEX_DIGITS, Frame
+from codebatch.store.write_group import reporting_read_errors
+
+_PORTION = 2**16
+_MOST_GAPS = 1000  # of a pack: a hostile one may have very many, each of which takes long
+
+
+class Walk(NamedTuple):
+    """The whole frames of a pack, as they lie in it; whether there is nothing else."""
+
+    frames: list[Frame]
+    is_whole: bool
+
+
+def walk_pack(door: Door, path: str) -> Walk:
+    """Read a pack from the first frame to the last; no frame where it cannot be read. What is
+    damaged is left out, up to where a checksum ends.
+    """
+    frames: list[Frame] = []
+    offset = gaps = 0
+    with (
+        contextlib.suppress(StoreError, *ABSENT),
+        reporting_read_errors(path),
+        door.stream(path) as stream,
+    ):
+        size = stream.seek(0, 2)
+        while offset < size and gaps < _MOST_GAPS:
+            frame = _frame_at(stream, offset)
+            if frame is not None:
+                frames.append(frame)
+                offset += frame.size
+            else:
+                gaps += 1
+                offset = _next_end(stream, offset, size)
+        return Walk(frames, is_whole=offset == size and not gaps)
+    return Walk([], is_whole=False)
+
+
+def _frame_at(stream: BinaryIO, offset: int) -> Frame | None:
+    """Return the frame that starts at a byte, if it is whole."""
+    stream.seek(offset)
+    try:
+        size = sum(_parts_of_frame(stream)) + CHECKSUM_BYTES
+        stream.seek(offset)
+        stored = stream.read(size)
+        raw = open_frame(stored, CHUNK_BYTES + 1)
+    except (CompressionError, zstd.ZstdError):
+        return None
+    return Frame(offset, size, digest_bytes(raw)[-HEX_DIGITS:])
+
+
+def _parts_of_frame(stream: BinaryIO) -> Iterator[int]:
+    """Yield how many bytes of each portion are of the compressed frame that starts here."""
+    decompressor = zstd.ZstdDecompressor()
+    left = CHUNK_BYTES
+    while not decompressor.eof:
+        is_hungry = decompressor.needs_input
+        portion = stream.read(_PORTION) if is_hungry else b""
+        left -= len(decompressor.decompress(portion, max_length=_PORTION))
+        if left < 0 or (is_hungry and not portion):
+            raise CompressionError("the frame is cut off, or of too many bytes")
+        yield len(portion) - len(decompressor.unused_data)
+
+
+def _next_end(stream: BinaryIO, offset: int, size: int) -> int:
+    """Return where the next checksum ends; the size of the pack where there is none."""
+    while offset < size:
+        stream.seek(offset)
+        found = stream.read(_PORTION + CHECKSUM_BYTES).find(CHECKSUM_START)
+        if found >= 0:
+            return offset + found + CHECKSUM_BYTES
+        offset += _PORTION
+    return size
