@@ -88,6 +88,7 @@ EQUIVALENTS: Mapping[str, str] = {
     "snapshots": "store.snapshots()",
     "sql": "batch.sql(statement); batch.sql_schema(); store.sql(statement); store.sql_schema()",
     "status": "batch.status()",
+    "store upgrade": "store.upgrade()",
     "store-stats": "store.stats()",
     "summary": "batch.summary()",
     "task list": "codebatch.list_tasks()",

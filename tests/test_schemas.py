@@ -114,6 +114,7 @@ COMMANDS = [
     ("cli.sql", ["sql", "SELECT * FROM files"]),
     ("cli.status", ["status"]),
     ("cli.store-stats", ["store-stats"]),
+    ("cli.store-upgrade", ["store", "upgrade"]),
     ("cli.summary", ["summary"]),
     ("cli.tasks", ["tasks"]),
     ("cli.top", ["top"]),

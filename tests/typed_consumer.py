@@ -102,6 +102,7 @@ def keep(store: codebatch.Store) -> bool:
     """Verify, shrink, remove."""
     report = store.verify(read_data=True, subset="10%")
     freed: int = store.gc(dry_run=True, grace=0).bytes
+    freed += store.upgrade().version
     store.remove_batch("latest", dry_run=True)
     stats: int = store.stats(largest=3).files
     return report.ok and freed + stats >= 0

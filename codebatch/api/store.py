@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from codebatch.maintenance import gc as garbage
     from codebatch.maintenance import remove as removal
     from codebatch.maintenance import stats as statistics
+    from codebatch.maintenance import upgrade as upgrades
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import policy as policies
@@ -70,6 +71,7 @@ else:
     stored = lazy("codebatch.query.show")
     views = lazy("codebatch.query.views")
     statistics = lazy("codebatch.maintenance.stats")
+    upgrades = lazy("codebatch.maintenance.upgrade")
     verification = lazy("codebatch.maintenance.verify")
 
 STORE_NAME = ".codebatch"
@@ -317,8 +319,7 @@ class Store(Displayed, Memo, Several):
         """Remove objects that nothing refers to and what is left of killed commands, where they
         are older than ``grace`` seconds (default: two weeks); trim the memo and other indexes.
 
-        It is safe beside commands at work. ``wait`` is how many seconds to wait for another that
-        removes or repairs something in the store.
+        It is safe beside commands at work. Another that removes is waited for ``wait`` seconds.
         """
         return garbage.collect_garbage(
             self.directory,
@@ -358,6 +359,12 @@ class Store(Displayed, Memo, Several):
             progress=progress,
             wait_seconds=wait,
         )
+
+    def upgrade(self, *, wait: float = 0) -> upgrades.UpgradeReport:
+        """Rewrite a store of an earlier format in place as one of the present format."""
+        report = upgrades.upgrade_store(self.directory, wait_seconds=wait)
+        self.directory = open_directory(self.path)
+        return report
 
     def stats(self, largest: int = 10) -> statistics.StoreStats:
         """Return what takes room: bytes by kind, what each batch added, the largest objects."""

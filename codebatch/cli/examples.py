@@ -103,6 +103,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "status": ("codebatch status", "codebatch status --watch"),
     "store-stats": ("codebatch store-stats",),
+    "store upgrade": ("codebatch store upgrade",),
     "summary": ("codebatch summary",),
     "task list": ("codebatch task list",),
     "task new": ("codebatch task new todos",),

@@ -78,6 +78,7 @@ SECTIONS = {
         "gc": "keep:gc",
         "memo": "keep:memo_group",
         "store-stats": "keep:store_stats",
+        "store": "upgrade:store_group",
         "diagnose": "diagnose:diagnose",
         "config": "config:config_group",
         "api": "describe:api_command",

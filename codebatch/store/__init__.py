@@ -32,6 +32,7 @@ from codebatch.store.store import (
     is_store_document,
     open_damaged_store,
     open_store,
+    raise_version,
     restore_identity,
     restore_ignore_file,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "parse_lines",
     "parse_plan",
     "pretty",
+    "raise_version",
     "read_intact",
     "removal_of",
     "replacing",

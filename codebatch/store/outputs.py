@@ -66,6 +66,16 @@ def write_records(layout: Layout, folder: str, data: bytes, *, durable: bool = F
         remove_file(layout.door, Path(path))
 
 
+def is_spare(layout: Layout, path: str, size: int) -> bool:
+    """Return True for a file of so many bytes that no reader takes for outputs, as those in the
+    form of the store are beside it, or it has none.
+    """
+    own, other = layout.outputs_names
+    folder, name = os.path.split(path)
+    is_needless = size == 0 and is_compressed(own)
+    return name == other and (is_needless or layout.door.is_file(f"{folder}/{own}"))
+
+
 def link_records(layout: Layout, source: str, target: str) -> None:
     """Give the folder of a shard the outputs in that of another, as the same file or a copy."""
     names = layout.outputs_names

@@ -211,6 +211,14 @@ def restore_identity(store: StoreDirectory) -> bool:
     return True
 
 
+def raise_version(store: StoreDirectory) -> None:
+    """Write durably that a store is of the present version; whoever has it open stays with the
+    other.
+    """
+    document = _document(VERSION, store.store_id)
+    write_file(store.layout.door, store.layout.store_document, pretty(document), durable=True)
+
+
 def restore_ignore_file(store: StoreDirectory) -> None:
     """Write ``.gitignore`` anew."""
     write_file(store.layout.door, store.layout.gitignore, IGNORE_LINE, durable=False)

@@ -64,6 +64,7 @@ VIEWS: dict[str, list[list[str]]] = {
 # Commands that change a store, or need none.
 OTHERS = {
     *("api", "apply", "batch init", "batch rm", "config show", "gc", "init", "memo import"),
+    "store upgrade",
     *("baseline create", "baseline prune", "baseline update", "check", "memo pull"),
     *("blame", "history", "name rm", "name set"),
     *("pipeline", "pipeline validate", "pipelines", "task list", "task new", "task run"),
@@ -193,6 +194,7 @@ def test_api_says_what_a_parameter_takes() -> None:
         ("run", {1, 3, 4, 5, 6}),
         ("scan", {1, 3, 4, 6}),
         ("snapshot rm", {4, 5}),
+        ("store upgrade", {4, 5}),
         ("summary", {4}),
         ("verify", {1, 4, 5}),
     ],

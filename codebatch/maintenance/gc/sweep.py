@@ -40,6 +40,7 @@ from codebatch.store.inventory import (
 )
 from codebatch.store.layout import STATE
 from codebatch.store.leases.leases import read_leases
+from codebatch.store.outputs import is_spare
 from codebatch.store.removal import (
     newest_ns,
     put_back,
@@ -146,10 +147,13 @@ class Sweep:
         return [folder for folder in folders if not users[folder.name]]
 
     def temporaries(self) -> None:
-        """Remove files that were begun to be written and are old."""
+        """Remove files that were begun to be written and are old, and outputs in a form that is
+        not read.
+        """
         for file in files_below(self._door, self._layout.root):
             name = os.path.basename(file.path)
             is_left = is_temporary(name) and not name.startswith(ASIDE_PREFIX)
+            is_left = is_left or is_spare(self._layout, file.path, file.size)
             if is_left and not is_removed(file.path) and file.modified_ns < self._before_ns:
                 self._remove("temporaries", file)
 
