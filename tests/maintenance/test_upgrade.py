@@ -72,6 +72,7 @@ def test_both_formats_give_the_same(of_format_1: Path, tmp_path: Path) -> None:
     codebatch.scan(
         of_format_1.parent / "tree", tmp_path / "new", pipeline="analyze", scheduler="sync"
     )
+    place = tmp_path / "new"
     new = codebatch.open_store(place)
     assert (new.directory.version, names(place)) == (2, {COMPRESSED})
     one, other = (store.find_batch("latest") for store in (old, new))
