@@ -81,6 +81,7 @@ SCENES = (
     "import of a memo",
     "first query in SQL",
     "gc",
+    "upgrade",
 )
 
 
