@@ -277,6 +277,16 @@ def test_states_cover_their_outputs(scanned: Scanned) -> None:
         assert state["counts"]["records"] == len(outputs.splitlines())
 
 
+@pytest.mark.skipif(not shutil.which("zstdcat"), reason="needs the zstd program")
+def test_outputs_verify_with_plain_tools(scanned: Scanned) -> None:
+    for path in scanned.path.glob("batches/*/tasks/lint/shards/*/outputs.index.jsonl.zst"):
+        done = subprocess.run(
+            f"zstdcat {path} | sha256sum", shell=True, check=True, capture_output=True, text=True
+        )
+        state = json.loads(path.with_name("state.json").read_bytes())
+        assert state["outputs"] == f"sha256:{done.stdout.split()[0]}"
+
+
 def test_no_temporary_files_are_left(scanned: Scanned) -> None:
     assert not [path for path in files_of(scanned.path) if path.name.startswith(".tmp")]
 
