@@ -9,7 +9,7 @@ from codebatch.maintenance.verify.findings import find_document
 from codebatch.model.errors import StoreError
 from codebatch.store import StoreDirectory, is_intact, lacks_checksum
 from codebatch.store.files import read_file
-from codebatch.store.indexes.memo import MOST_BYTES, is_segment
+from codebatch.store.indexes.memo import MOST_BYTES, entries_in
 from codebatch.store.indexes.partials import is_whole
 from codebatch.store.indexes.segments import is_list
 from codebatch.store.layout import (
@@ -46,7 +46,8 @@ def is_whole_index(store: StoreDirectory, path: Path) -> bool:
     except StoreError:
         return False
     if data is None or is_memo or is_keys:
-        is_named_so = is_segment if is_memo else is_list
-        return data is None or is_named_so(path.name, data)
+        # What is in an entry is checked when it is recalled.
+        is_named_so = entries_in if is_memo else is_list
+        return data is None or bool(is_named_so(path.name, data))
     checksum = hashlib.sha256(memoryview(data)[_CHECKSUM_DIGITS:]).hexdigest()
     return checksum.encode() == data[:_CHECKSUM_DIGITS]

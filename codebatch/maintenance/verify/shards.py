@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 
@@ -29,6 +29,7 @@ from codebatch.store.layout import CHUNK_BYTES
 from codebatch.store.outputs import read_records
 from codebatch.store.path_kinds import OUTPUTS, Place
 
+_FEW = 6
 _CHUNKED = b'"chunked":true'
 _DIAGNOSTIC = b'"kind":"diagnostic"'
 _OBJECT = re.compile(rb'"object":"(sha256:[0-9a-f]{64})"')
@@ -196,17 +197,26 @@ def _counts_of(data: bytes, said: Counts) -> Counts:
     *kinds, last = said.by_kind or ("",)
     by_kind = {kind: data.count(b'"kind":%s' % canonical_json(kind)) for kind in kinds}
     by_kind[last] = said.records - sum(by_kind.values())
+    tally = partial(_tally, data, is_shared="suppression" in by_kind)
     is_found, is_skipped = "diagnostic" in by_kind, "skip" in by_kind
     return Counts(
         records=said.records,
         by_kind=by_kind if last else {},
-        by_severity=_tally(b"severity", data) if is_found else {},
-        by_code=_tally(b"code", data) if is_found else {},
-        by_skip_reason=_tally(b"reason", data) if is_skipped else {},
+        by_severity=tally(b"severity", said.by_severity) if is_found else {},
+        by_code=tally(b"code", said.by_code) if is_found else {},
+        by_skip_reason=tally(b"reason", said.by_skip_reason) if is_skipped else {},
     )
 
 
-def _tally(field: bytes, data: bytes) -> dict[str, int]:
+def _tally(
+    data: bytes, field: bytes, said: Mapping[str, int], *, is_shared: bool
+) -> dict[str, int]:
+    """Return how often a field has each value; of a field that kinds do not share, how often it
+    has each of a few that are said, which is sooner: their sum tells whether there are others.
+    """
+    if not is_shared and len(said) <= _FEW:
+        numbers = {v: data.count(b'"%s":%s' % (field, canonical_json(v))) for v in said}
+        return {value: number for value, number in numbers.items() if number}
     values = re.findall(rb'"%s":"([^"\\]*)"' % field, data)
     return {value.decode(): number for value, number in Counter(values).items()}
 
