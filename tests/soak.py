@@ -30,7 +30,17 @@ VIEWS = [
 LISTS = ["batches", "snapshots", "store-stats", "diagnose"]
 COMPARISONS = ["diff", "regressions", "improvements"]
 
+_MANY = 36  # files, whose objects make a pack
+
 Step = Callable[[random.Random, int], object]
+
+
+def changing(value: int) -> dict[str, str | bytes]:
+    """A state of a tree: of its many small files, half are those of all other states."""
+    many = {
+        f"many/{number}.txt": f"{value if number % 2 else 0} {number}\n" for number in range(_MANY)
+    }
+    return {"changing.py": f"value = {value}\n", **many}
 
 
 class Soak:
@@ -91,9 +101,7 @@ class Soak:
 
     def _change(self, number: int, chance: random.Random) -> Path:
         """A few states in turns: what one needs, the other has made unreferenced before."""
-        return write_tree(
-            self.trees[number], {"changing.py": f"value = {number} - {chance.randrange(3)}\n"}
-        )
+        return write_tree(self.trees[number], changing(10 * number + chance.randrange(3)))
 
     def _note(self, report: Any) -> None:
         if report is not None:

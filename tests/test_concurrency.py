@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Note, cli_command, cli_environment, make_tree, run_cli, write_tree
-from soak import Soak
+from soak import Soak, changing
 
 import codebatch
 
@@ -53,7 +53,7 @@ class Worker:
     def _start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         if words[0] == "scan" and self.tree is not None:
             # Two states in turns: what one needs, the other has made unreferenced before.
-            write_tree(self.tree, {"changing.py": f"value = {self.rounds % 2}\n"})
+            write_tree(self.tree, changing(self.rounds % 2))
         names = {"TREE": str(self.tree), "BATCH": self.batch_id}
         words = [names.get(word, word) for word in words]
         return subprocess.Popen(
@@ -100,7 +100,7 @@ def check_whole(store: codebatch.Store, results: set[tuple[str, str]], base: Pat
             store.read_object(str(record["object"]))
     for number in range(2):
         tree = make_tree(base / f"again{number}")
-        write_tree(tree, {"own.py": "own = 0\n", "changing.py": f"value = {number}\n"})
+        write_tree(tree, {"own.py": "own = 0\n", **changing(number)})
         batch, report = codebatch.scan(tree, base / "again", scheduler="sync")
         assert listed[batch.id] == report.result
 
@@ -157,12 +157,21 @@ def remove_and_take_again(base: Path, seconds: float) -> None:
     assert store.stats().kinds[0].kind != "source objects"
 
 
-def test_snapshots_and_batches_come_and_go(tmp_path: Path) -> None:
+LEAST_OBJECTS = "codebatch.store.objects.pack_writer.LEAST_OBJECTS"
+
+
+def test_snapshots_and_batches_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LEAST_OBJECTS, 2)
     remove_and_take_again(tmp_path, 3)
 
 
 @pytest.mark.slow
-def test_snapshots_and_batches_come_and_go_for_long(tmp_path: Path) -> None:
+@pytest.mark.parametrize("least", [2, 1000])
+def test_snapshots_and_batches_come_and_go_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    """With packs, and with objects in files of their own."""
+    monkeypatch.setattr(LEAST_OBJECTS, least)
     remove_and_take_again(tmp_path, 40)
 
 

@@ -111,6 +111,21 @@ class Theatre:
         self._done("scan", tree, "--store", self.base / "many", "--shards", "4096")
         time.sleep(0.2)  # totals of files as young as the clock's tick are not kept
 
+    def _pack_and_forget(self) -> None:
+        """A store with packs that are written anew and that stay, and with objects in files of
+        their own that become one.
+        """
+        self._done("init", self.base / "packed")
+        tree = self.base / "changing"
+        kept = {f"{number}.txt": f"{number} \n" for number in range(12)}
+        for start, number in ((100, 40), (200, 40), (300, 20), (400, 20)):
+            files = {f"{one}.txt": f"{one} \n" for one in range(start, start + number)}
+            shutil.rmtree(tree, ignore_errors=True)
+            write_tree(tree, {**kept, **files})
+            self._done("snapshot", tree, "--store", self.base / "packed")
+            if start == 100:
+                self._done("snapshot", "rm", "latest", "--store", self.base / "packed")
+
     def copy(self, scene: Scene, name: str) -> Path:
         """The scene's store once more, to be harmed."""
         return _copy(scene.store, self.base / name)
@@ -130,11 +145,15 @@ class Theatre:
             "status of many shards": ("many", ("status",)),
             "gc": ("second", ("gc", "--max-memo-days", "0")),
             "upgrade": ("golden", ("store", "upgrade")),
+            "scan of many files": (None, ("scan", self.base / "many-files")),
+            "gc of packs": ("packed", ("gc", "--grace", "0s")),
         }[name]
-        if store == "many":
+        if store == "many" or name == "scan of many files":
             self._scan_many()
         elif store == "golden":
             unpack(self.base / "old").rename(self.base / store)
+        elif store == "packed":
+            self._pack_and_forget()
         place = self.base / name.replace(" ", "-")
         if store is not None:
             shutil.copytree(self.base / store, place)
@@ -145,6 +164,10 @@ class Theatre:
         command = (*command, "--json")
         done = self.server.run(*command, *_options(command), "--store", copy, root=copy)
         assert done.code == 0, done
+        if store == "packed":
+            before = {name: data for name, data in before.items() if "objects/" not in name}
+            assert done.json["removed"]["packs"] > 0
+            assert len(list(copy.glob("objects/packs/*.pack"))) > 0
         if files_of(copy).keys() - before.keys():
             seen = {step.kind for step in done.steps}
             assert seen >= {"create", "write", "replace"}, "files appear that no step has made"
@@ -189,6 +212,8 @@ SCENES = (
     "first query in SQL",
     "gc",
     "upgrade",
+    "scan of many files",
+    "gc of packs",
 )
 
 

@@ -207,10 +207,10 @@ def verify_store(root: Path) -> Counter[str]:
         kind = "snapshots" if named["id"].startswith("snap-") else "batches"
         assert list((root / kind / named["id"]).glob("*.json")), named
         checked["names"] += 1
-    for path in sorted((root / "snapshots").glob("*/snapshot.json")):
+    for path in sorted((root / "snapshots").glob("snap-*/snapshot.json")):
         _verify_snapshot(store, path.parent.name)
         checked["snapshots"] += 1
-    for path in sorted((root / "batches").glob("*/batch.json")):
+    for path in sorted((root / "batches").glob("batch-*/batch.json")):
         checked["batches"] += 1
         checked["states"] += _verify_batch(store, path.parent.name)
     return checked
