@@ -16,6 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.maintenance.gc.report import Tally
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError, StoreError
@@ -23,7 +24,6 @@ from codebatch.store import (
     ABSENT,
     StoredBytes,
     StoreDirectory,
-    check_object,
     reporting_read_errors,
     whole_frame,
 )
@@ -31,9 +31,11 @@ from codebatch.store.files import read_file, remove_file
 from codebatch.store.inventory import ASIDE_PREFIX, FoundFile, files_below
 from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, PACK_SUFFIX
 from codebatch.store.objects import pack_writer
-from codebatch.store.objects.compression import CompressionError
+from codebatch.store.objects.compression import stored_limit
+from codebatch.store.objects.forms import Found
+from codebatch.store.objects.pack_walk import walk_pack
 from codebatch.store.objects.pack_writer import PackWriter
-from codebatch.store.objects.packs import Packed, PackIndex, Packs, is_index, part_of
+from codebatch.store.objects.packs import Frame, Packed, PackIndex, Packs, is_index, part_of
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
 
 Loose = tuple[str, FoundFile]  # the digits of an object, and the file of its own that it is in
@@ -49,7 +51,6 @@ WASTE = 4
 SMALL_BYTES = 32 * 2**20
 LEAST_PACKS = 8
 
-_MOST_FRAME = CHUNK_BYTES + CHUNK_BYTES // 16
 _DEAD, _NEEDED, _ELSEWHERE = range(3)
 
 
@@ -115,9 +116,17 @@ class PackSweep:
     """
 
     def __init__(
-        self, store: StoreDirectory, before_ns: int, touched_ns: int, tally: Tally, *, dry_run: bool
+        self,
+        store: StoreDirectory,
+        marks: DigestSet,
+        before_ns: int,
+        touched_ns: int,
+        tally: Tally,
+        *,
+        dry_run: bool,
     ) -> None:
         self._store = store
+        self._marks = marks
         self._layout = store.layout
         self._door = store.layout.door
         self._before_ns = before_ns
@@ -155,15 +164,24 @@ class PackSweep:
                 remove_file(self._door, Path(files[name].path))
 
     def _orphans(self, files: dict[str, FoundFile]) -> None:
-        """Remove packs of writers that were killed before they wrote the index."""
+        """Remove packs of writers that were killed before they wrote the index, but for one that
+        alone has something needed: `verify` gives it an index.
+        """
         for name, file in files.items():
             stem, suffix = os.path.splitext(name)
             index = stem + INDEX_SUFFIX
             if suffix != PACK_SUFFIX or {index, ASIDE_PREFIX + index} & files.keys():
                 continue
             is_old = file.modified_ns < self._before_ns and not name.startswith(ASIDE_PREFIX)
-            if is_old and (self._dry_run or remove_if_old(self._door, file.path, self._before_ns)):
+            if not is_old or any(map(self._is_wanted, walk_pack(self._door, file.path).frames)):
+                continue
+            if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
                 self._tally.remove_file("packs", file)
+
+    def _is_wanted(self, frame: Frame) -> bool:
+        digest = bytes.fromhex(frame.digits)
+        is_needed = digest in self._marks.starting_with(digest[0])
+        return is_needed and not self._store.objects.is_intact(DIGEST_PREFIX + frame.digits)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -189,20 +207,18 @@ class PackSweep:
             return False
         pack, number, packed = self._homes[digest]
         name = DIGEST_PREFIX + digest.hex()
-        if self._is_whole(name, self._layout.pack(packed.pack), packed):
+        if self._is_whole(name, packed):
             return True
-        if not self._is_whole(name, file.path):
+        if not self._store.objects.is_whole(Found(file.path), name):
             pack.is_left = True  # nobody has it: what there is of it stays for `verify`
         elif pack.uses[number] == _NEEDED:
             pack.uses[number] = _DEAD
             pack.needed_bytes -= packed.size
         return False
 
-    def _is_whole(self, digest: str, path: str, packed: Packed | None = None) -> bool:
-        try:
-            return check_object(self._door, path, digest, packed=packed) is not None
-        except (*ABSENT, StoreError, CompressionError):
-            return False
+    def _is_whole(self, digest: str, packed: Packed) -> bool:
+        found = Found(self._layout.pack(packed.pack), packed)
+        return self._store.objects.is_whole(found, digest) is True
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -336,9 +352,7 @@ class PackSweep:
         """Return True if the first pack that has an object has it whole."""
         others = (one.index.find(digits.encode()) for one in self._packs if one is not pack)
         packed = next((one for one in others if one is not None), None)
-        return packed is not None and self._is_whole(
-            DIGEST_PREFIX + digits, self._layout.pack(packed.pack), packed
-        )
+        return packed is not None and self._is_whole(DIGEST_PREFIX + digits, packed)
 
     def _copied(self, pack: _Pack) -> Iterator[_Frame]:
         """Yield what is needed of a pack that was sound."""
@@ -356,7 +370,7 @@ class PackSweep:
 
 def _frame(stream: BinaryIO, digits: str, packed: Packed) -> bytes | None:
     """Return the frame of an object in a pack; None where it is damaged, or too large to be one."""
-    if packed.size > _MOST_FRAME:
+    if packed.size > stored_limit(CHUNK_BYTES):
         return None
     data = part_of(stream, packed)(packed.size)
     return whole_frame(StoredBytes(DIGEST_PREFIX + digits, compressed=True, data=data))

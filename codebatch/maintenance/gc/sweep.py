@@ -80,7 +80,12 @@ class Sweep:
         that an earlier `gc` set aside and did not remove is given its name again first.
         """
         packs = PackSweep(
-            self._store, self._before_ns, self._touched_ns, self._tally, dry_run=self._dry_run
+            self._store,
+            marks,
+            self._before_ns,
+            self._touched_ns,
+            self._tally,
+            dry_run=self._dry_run,
         )
         packs.write(self._loose(marks, packs))
 
