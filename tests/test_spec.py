@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -33,6 +34,7 @@ from verifier import (
     sha256,
     short,
     tagged,
+    verify_store,
 )
 
 from codebatch.model.resources import load_schema
@@ -179,6 +181,23 @@ def test_every_object_bears_the_digest_of_its_raw_bytes(store: Verifier) -> None
     assert forms[".zst"]
 
 
+def test_an_object_is_taken_out_of_a_pack_by_hand(tmp_path: Path) -> None:
+    if not all(map(shutil.which, ("zstd", "awk", "sha256sum"))):
+        pytest.skip("a program is not there")
+    (tmp_path / "tree").mkdir()
+    for number in range(40):
+        (tmp_path / "tree" / f"{number}.py").write_text(f"value = {number}\n")
+    codebatch(tmp_path, "init", ".codebatch")
+    codebatch(tmp_path, "snapshot", "tree", "--store", ".codebatch")
+    assert verify_store(tmp_path / ".codebatch")["packed objects"] == 40
+    (script,) = re.findall(r"^```sh\n(.*?)^```$", SPEC, re.MULTILINE | re.DOTALL)
+    text = b"value = 23\n"
+    script = f"digits={hashlib.sha256(text).hexdigest()}\n{script}"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == b"object: OK\n"
+    assert (tmp_path / "object").read_bytes() == text
+
+
 def test_snapshot(store: Verifier, summary: dict[str, Any]) -> None:
     snapshot_id = summary["snapshot_id"]
     name = f"snapshots/{snapshot_id}/files.index.jsonl"
@@ -309,6 +328,9 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
         rf"{shard}/outputs\.index\.jsonl(\.zst)?": store.lines,
         r"indexes/memo(/[0-9a-f]){1,3}/[0-9a-f]{64}\.memo": lambda name: _segment(store, name),
         r"indexes/shards/../[0-9a-f]{62}": lambda _: None,  # of an earlier version, and ignored
+        r"objects/packs/[0-9a-f]{64}\.(idx|pack)": lambda _: all(
+            map(store.object, (f"sha256:{name}" for name in store.packed))
+        ),
         r"names/main": store.sealed,
         r"indexes/stat/\w+": lambda name: _stat_cache(store, name),
     }
@@ -324,6 +346,7 @@ def test_every_file_is_accounted_for(store: Verifier, summary: dict[str, Any]) -
         rf"(snapshots/{snapshot}|batches/{batch})/asked\.json",  # of earlier versions there is none
         r"indexes/stat/\w+",
         r"names/main",
+        r"objects/packs/[0-9a-f]{64}\.(idx|pack)",
         r"indexes/shards/../[0-9a-f]{62}",
     }
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import zlib
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +45,40 @@ class Verifier:
         name = digest.removeprefix("sha256:")
         path = self.root / "objects" / "sha256" / name[:2] / name[2:4] / name
         compressed = path.with_name(name + ".zst")
-        data = frame_content(compressed) if compressed.exists() else path.read_bytes()
+        if name in self.packed and not path.exists() and not compressed.exists():
+            pack, start, size = self.packed[name]
+            with pack.open("rb") as stream:
+                stream.seek(start)
+                data = frame_content(stream.read(size))
+        else:
+            data = self.data(str(compressed if compressed.exists() else path))
         assert sha256(data) == digest
         return data
+
+    @cached_property
+    def packed(self) -> dict[str, tuple[Path, int, int]]:
+        """The objects in packs: which one, where in it, how many bytes."""
+        found = {}
+        for index in sorted((self.root / "objects" / "packs").glob("[0-9a-f]*.idx")):
+            data, pack = index.read_bytes(), index.with_suffix(".pack")
+            assert sha256(data) == f"sha256:{index.stem}"
+            lines = [data[at : at + 89].decode() for at in range(0, len(data), 89)]
+            assert all(re.fullmatch(r"[0-9a-f]{64} \d{12} \d{10}\n", line) for line in lines)
+            assert lines == sorted({line[:64]: line for line in lines}.values())
+            places = {name: (int(start), int(size)) for name, start, size in map(str.split, lines)}
+            end = 0
+            for start, size in sorted(places.values()):
+                assert start == end
+                end += size
+            assert end == pack.stat().st_size
+            found.update({name: (pack, *place) for name, place in places.items()})
+        return found
 
     def data(self, name: str) -> bytes:
         """The bytes of a file, which is compressed if its name says so."""
         path = self.root / name
-        return frame_content(path) if path.suffix == ".zst" else path.read_bytes()
+        stored = path.read_bytes()
+        return frame_content(stored) if path.suffix == ".zst" else stored
 
     def outputs(self, shard: str, size: int) -> str:
         """The outputs in the folder of a shard; a store of version 2 has none of no records."""
@@ -69,9 +97,8 @@ class Verifier:
         return documents
 
 
-def frame_content(path: Path) -> bytes:
+def frame_content(stored: bytes) -> bytes:
     """What a compressed object holds: one frame, and nothing but its checksum behind it."""
-    stored = path.read_bytes()
     decompressor = zstd.ZstdDecompressor()
     data: bytes = decompressor.decompress(stored)
     assert decompressor.eof
@@ -200,6 +227,9 @@ def verify_store(root: Path) -> Counter[str]:
     for path in sorted((root / "objects" / "sha256").glob("*/*/[0-9a-f]*")):
         store.object(f"sha256:{path.name.removesuffix('.zst')}")
         checked["objects"] += 1
+    for name in store.packed:
+        store.object(f"sha256:{name}")
+        checked["packed objects"] += 1
     for path in sorted((root / "names").glob("*")):
         named = store.sealed(f"names/{path.name}")
         assert named.keys() == {"digest", "id", "name", "set"}

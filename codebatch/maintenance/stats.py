@@ -29,9 +29,11 @@ from codebatch.store.inventory import (
     is_temporary,
     object_folders,
 )
+from codebatch.store.layout import INDEX_SUFFIX, PACK_SUFFIX
+from codebatch.store.objects.packs import Packs, is_index
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
-REMOVED, TEMPORARY, OTHER = "removed", "temporaries", "other"
+PACKS, REMOVED, TEMPORARY, OTHER = "packs", "removed", "temporaries", "other"
 _KINDS = {
     path_kinds.STORE: "store",
     path_kinds.SNAPSHOT: "snapshots",
@@ -48,17 +50,21 @@ _KINDS = {
 }
 _OWN_INDEXES = ("memo", "partials", "quarantine")
 _PATHS = 5
-_SUMMED = ("files", "bytes", "disk_bytes")
+_SUMMED = ("files", "bytes", "disk_bytes", "objects")
 
 
 @dataclass
 class Usage:
-    """Files of one kind: how many names, how many bytes, and how many on disk."""
+    """Files of one kind: how many names, how many bytes, and how many on disk; how many objects.
+
+    The bytes of objects are theirs wherever they are: those of packs are what there is besides.
+    """
 
     kind: str
     files: int = 0
     bytes: int = 0
     disk_bytes: int = 0
+    objects: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,10 +168,12 @@ class _Counting:
         batches = [(batch_id, self._referred(batch_id)) for batch_id in ids]
         self.derived.update(*(referred for _, referred in batches))
         self._add_objects()
+        self._add_packs()
         growth = tuple(self._growth(batches))
         layout = self.store.layout
         for file in files_below(layout.door, layout.root, skip=layout.objects):
-            self._add(self._kind_of_file(file.path), file)
+            if not file.path.startswith(layout.packs):
+                self._add(self._kind_of_file(file.path), file)
         kinds = tuple(self.usage.values())
         total = Usage("total", *(sum(getattr(one, name) for one in kinds) for name in _SUMMED))
         return StoreStats(
@@ -204,9 +212,30 @@ class _Counting:
             for folder in object_folders(self.store.layout, prefix):
                 for digest, file in folder.objects:
                     self.stored[digest] = file.size
-                    self._add(self._kind(digest), file)
+                    self._add(self._kind(digest), file).objects += 1
                 for file in (*folder.temporaries, *(file for _, file in folder.aside)):
                     self._add(TEMPORARY, file)
+
+    def _add_packs(self) -> None:
+        """Count the objects of packs, and what the files of packs have besides."""
+        layout = self.store.layout
+        found = {file.path: file for file in files_below(layout.door, layout.packs)}
+        packs = self._usage(PACKS) if found else Usage(PACKS)
+        for index in Packs(layout).all():
+            pack = found.get(layout.pack(index.name))
+            if pack is None or not (is_index(index.lines) and index.is_contiguous(pack.size)):
+                continue
+            for digits, packed in index.starting_with(b""):
+                digest, disk = bytes.fromhex(digits), packed.size * pack.disk // max(1, pack.size)
+                self.stored[digest] = packed.size
+                for usage, sign in ((self._usage(self._kind(digest)), 1), (packs, -1)):
+                    usage.bytes += sign * packed.size
+                    usage.disk_bytes += sign * disk
+                self._usage(self._kind(digest)).objects += 1
+        for file in found.values():
+            is_part = os.path.basename(file.path).endswith((PACK_SUFFIX, INDEX_SUFFIX))
+            is_pack = is_part and not is_temporary(file.path)
+            self._add(PACKS if is_pack else self._kind_of_file(file.path), file)
 
     def _kind(self, digest: bytes) -> str:
         if digest in self.sources:
@@ -227,14 +256,18 @@ class _Counting:
         folder = place.split("/")[1]
         return folder if folder in _OWN_INDEXES else f"indexes: {folder}"
 
-    def _add(self, kind: str, file: FoundFile) -> None:
-        usage = self.usage.setdefault(kind, Usage(kind))
+    def _usage(self, kind: str) -> Usage:
+        return self.usage.setdefault(kind, Usage(kind))
+
+    def _add(self, kind: str, file: FoundFile) -> Usage:
+        usage = self._usage(kind)
         usage.files += 1
         if file.inode not in self.seen:
             usage.bytes += file.size
             usage.disk_bytes += file.disk
         if file.links > 1:
             self.seen.add(file.inode)
+        return usage
 
     def _growth(self, batches: Iterable[tuple[str, set[bytes]]]) -> Iterator[Growth]:
         known: set[bytes] = set()

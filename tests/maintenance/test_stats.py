@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,37 @@ def test_what_equal_files_and_compression_save(store: codebatch.Store, tmp_path:
     assert stats.saving > 80
     empty = codebatch.open_store(tmp_path / "empty", create=True).stats()
     assert (empty.deduplication, empty.compression, empty.saving) == (None, None, None)
+
+
+def test_packs_and_their_objects(store: codebatch.Store, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {f"{one}.py": f"value = {one}\n" for one in range(40)})
+    store.snapshot(tree)
+    store.snapshot(write_tree(tree, {"alone.py": "alone = 1\n"}))
+    stats = store.stats()
+    objects = [path for path in (store.path / "objects").rglob("*") if path.is_file()]
+    (index,) = (path for path in objects if path.suffix == ".idx")
+    sources, packs = usage(stats, "source objects"), usage(stats, "packs")
+    assert (sources.files, sources.objects) == (1, 41)
+    assert (packs.files, packs.objects, packs.bytes) == (2, 0, index.stat().st_size)
+    assert sources.bytes + packs.bytes == size_of(objects)
+    assert sources.bytes == stats.stored_bytes
+    assert min(sources.disk_bytes, packs.disk_bytes) >= 0
+    assert stats.total.objects == 41
+    assert len(stats.largest) == 10
+    shutil.rmtree(store.path / "snapshots")
+    assert usage(store.stats(), "unreferenced objects").objects == 41
+
+
+def test_a_pack_that_is_not_what_its_index_says(store: codebatch.Store, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {f"{one}.py": f"value = {one}\n" for one in range(40)})
+    store.snapshot(tree)
+    (pack,) = store.path.glob("objects/packs/*.pack")
+    pack.chmod(0o644)
+    pack.write_bytes(b"")
+    stats = store.stats()
+    assert stats.stored_bytes == 0
+    assert usage(stats, "packs").files == 2
+    assert stats.total.bytes == size_of([path for path in store.path.rglob("*") if path.is_file()])
 
 
 def test_what_each_batch_added(scanned_copy: Scanned, tree: Path) -> None:

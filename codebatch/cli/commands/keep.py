@@ -56,6 +56,7 @@ _SHORT_DIGEST = len("sha256:") + 12
 _KINDS: output.Columns = {
     "kind": lambda usage: usage.kind,
     "files": lambda usage: usage.files,
+    "objects": lambda usage: usage.objects or "",
     "size": lambda usage: size(usage.bytes),
     "on disk": lambda usage: size(usage.disk_bytes),
 }

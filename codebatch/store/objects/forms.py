@@ -16,7 +16,7 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import StoreDamagedError
 from codebatch.store.door import Door
-from codebatch.store.layout import COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES
+from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES
 from codebatch.store.objects.compression import (
     CHECKSUM_BYTES,
     COMPRESSION_LEVEL,
@@ -117,11 +117,11 @@ def check_object(
 
 def whole_frame(stored: StoredBytes) -> bytes | None:
     """Return the frame of an object as a pack has it, with its checksum; None where the stored
-    bytes are damaged.
+    bytes are damaged, or stand for more than an object of a pack has.
     """
     if not stored.compressed:
         return frame(stored.data) if digest_bytes(stored.data) == stored.digest else None
-    reader = FrameReader(io.BytesIO(stored.data).read, OBJECT_BYTES)
+    reader = FrameReader(io.BytesIO(stored.data).read, CHUNK_BYTES)
     try:
         digest, _ = measure(reader)
     except CompressionError:
