@@ -366,6 +366,20 @@ def test_a_pack_without_an_index_goes_when_it_is_old(half: codebatch.Store) -> N
     assert not orphan.exists()
 
 
+def test_a_pack_that_lost_its_index_stays_for_what_is_needed(half: codebatch.Store) -> None:
+    (pack,) = packs(half)
+    pack.with_suffix(".idx").unlink()
+    assert half.gc().removed["packs"] == 0
+    assert half.verify(repair=True).ok
+    assert is_whole(half, range(20))
+    copy = pack.with_name(f"{'0' * 64}.pack")
+    shutil.copy2(pack, copy)
+    age(half)
+    half.gc()
+    assert not copy.exists()
+    assert is_whole(half, range(20))
+
+
 @pytest.mark.parametrize("suffixes", [[".idx"], [".idx", ".pack"]])
 def test_a_pack_set_aside_by_a_gc_that_was_killed(
     store: codebatch.Store, suffixes: list[str]

@@ -136,6 +136,7 @@ class PackSweep:
         self._homes: dict[bytes, tuple[_Pack, int, Packed]] = {}
         if not dry_run:
             self._restore()
+        store.objects.packs.refresh()
         files = self._files()
         self._orphans(files)
         self._packs = [
