@@ -247,12 +247,17 @@ def run_locally(
     """Run the graph of the calls and of ``nodes`` of batch tasks on this machine; receipts arrive
     as they come. ``code`` is that of users' tasks.
 
-    By ``sync``, they run as one call (`shard.together`), unless callbacks of Dask are to see them.
-    Else an interrupt lets the shards that are running finish their commit, and drops
+    By ``sync`` and by ``processes``, shards without nodes run several as one call and without a
+    graph (`shard.together`), unless callbacks of Dask are to see them.
+    Except by ``sync``, an interrupt lets the shards that are running finish their commit, and drops
     the others; a second one ends children, and is taken where it comes in this process.
     """
-    if choice.name == "sync" and not nodes and not _is_observed():
+    needs_graph = nodes or choice.pool is not None or _is_observed()
+    if choice.name == "sync" and not needs_graph:
         _run_here(calls, on_receipt, on_start, suspects, code)
+        return
+    if choice.name == "processes" and not needs_graph:
+        _run_in_children(calls, choice.workers, on_receipt, code)
         return
     from codebatch.processes.pool import Children, start_server
 
@@ -313,6 +318,23 @@ def _run_here(
                 break
             check()
             on_receipt(receipt)
+
+
+def _run_in_children(
+    calls: Sequence[ShardCall], workers: int, on_receipt: OnReceipt, code: bytes
+) -> None:
+    """Run the calls in child processes, several in each as one call, without Dask."""
+    from codebatch.processes.pool import Children, start_server
+
+    start_server()  # it loads its modules while this process loads those it needs
+    from codebatch.processes.groups import run_groups
+
+    children = Children(code)
+    try:
+        with deferred(children.stop, children.kill):
+            run_groups(calls, workers, children, on_receipt)
+    finally:
+        children.close()
 
 
 def _runners(choice: SchedulerChoice, children: Children, suspects: Container[str]) -> Runners:

@@ -20,7 +20,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -45,7 +45,7 @@ from codebatch.shard.parcel import (
     reader_of,
     task_from,
 )
-from codebatch.shard.run import run_shard
+from codebatch.shard.together import run_group
 from codebatch.tasks.base import Task, ToolCrashedError
 from codebatch.tasks.code.carry import adopt
 from codebatch.tasks.registry import task_of
@@ -71,14 +71,16 @@ def serve(channel: socket.socket) -> None:
         while not serving.exhausted:
             message = receive(channel)
             before = _used().cpu_seconds
-            answer, used = serving.answer(message), _used()
-            used = used._replace(cpu_seconds=round(used.cpu_seconds - before, 6))
-            send(channel, {**answer, "used": used})
+            for answer in serving.answers(message):
+                used = _used()
+                spent, before = used.cpu_seconds - before, used.cpu_seconds
+                send(channel, {**answer, "used": used._replace(cpu_seconds=round(spent, 6))})
 
 
 class _Serving:
     """Answers ``{"adopt": code}`` once, before all else, with the code of users' tasks;
-    ``{"run": call}`` with ``{"receipt": …}``, ``{"node": call}`` with ``{"node": …}``,
+    ``{"run": calls}`` with a ``{"receipt": …}`` of each, after which it waits for whether to go on,
+    but for the last; ``{"node": call}`` with ``{"node": …}``,
     ``{"call": (module, name), "with": arguments}`` with what that function of ours returns,
     ``{"parcel": …}`` with what is in an `Answer` that is not empty; and ``{"compute": …}``, which
     holds what a task on a file depends on, with its lines, or with the rule under which a tool has
@@ -97,8 +99,19 @@ class _Serving:
         self._source = SourceFile(b"", "")
         self._prepared: dict[bytes, dict[object, object]] = {}
 
-    def answer(self, message: Message) -> Message:
-        """The answer to one message."""
+    def answers(self, message: Message) -> Iterator[Message]:
+        """The answers to one message."""
+        if "run" not in message:
+            yield self._answer(message)
+            return
+        calls = [call_from(one) for one in message["run"]]
+        answers = self._working(message, lambda watch: self._run(calls, watch))
+        for left, answer in zip(range(len(calls))[::-1], answers, strict=False):
+            yield answer
+            if "receipt" not in answer or (left and not receive(self._channel)):
+                break
+
+    def _answer(self, message: Message) -> Message:
         if "adopt" not in message:
             return self._work(message)
         os.environb.clear()
@@ -107,24 +120,31 @@ class _Serving:
 
     def _work(self, message: Message) -> Message:
         """The answer to a message that asks for a result."""
+        (answer,) = self._working(message, lambda watch: iter([self._act(message, watch)]))
+        return answer
+
+    def _working(
+        self, message: Message, act: Callable[[Watch], Iterator[Message]]
+    ) -> Iterator[Message]:
+        """Yield what is answered under the limits of a message; what goes wrong is the last."""
         limits = Limits(*message["limits"])
         watch = _watch(limits)
         try:
             limit_memory(limits)
-            return self._act(message, watch)
+            yield from act(watch)
         except MemoryError:
             self.exhausted = True
-            return {"exhausted": True}
+            yield {"exhausted": True}
+        except BrokenChannelError:
+            raise
         except CodeBatchError as error:
-            return {"failed": error.message}
+            yield {"failed": error.message}
         except Exception as error:  # noqa: BLE001 - said to the owner, who knows what it means
-            return {"failed": f"{type(error).__name__}: {error}"}
+            yield {"failed": f"{type(error).__name__}: {error}"}
         finally:
             watch(0)
 
     def _act(self, message: Message, watch: Watch) -> Message:
-        if "run" in message:
-            return self._run(call_from(message["run"]), watch)
         if "node" in message:
             return self._run_node(NodeCall.from_wire(message["node"]), watch)
         if "call" in message:
@@ -135,11 +155,11 @@ class _Serving:
             return self._serve(parcel_from(message["parcel"]), watch)
         return self._compute(message["compute"], watch)
 
-    def _run(self, call: ShardCall, watch: Watch) -> Message:
+    def _run(self, calls: Sequence[ShardCall], watch: Watch) -> Iterator[Message]:
         limited = partial(replace, watch=watch, memory_is_limited=True)
-        receipt = run_shard(call, limited)
-        self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
-        return {"exhausted": True} if self.exhausted else {"receipt": receipt}
+        for receipt in run_group(calls, limited, watch):
+            self.exhausted = (receipt.error or {}).get("code") == MemoryExhaustedError.code
+            yield {"exhausted": True} if self.exhausted else {"receipt": receipt}
 
     def _run_node(self, call: NodeCall, watch: Watch) -> Message:
         receipt = run_node(call, watch=watch)

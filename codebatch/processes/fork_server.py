@@ -23,6 +23,7 @@ from pathlib import Path
 
 import codebatch.processes.preload  # noqa: F401 - what children share
 from codebatch.processes.child import serve
+from codebatch.runtime.scratch import memory_folder
 
 STATUS = struct.Struct("!i")
 
@@ -36,7 +37,7 @@ def main(descriptor: int) -> None:
     status = _SERVER_FAILED
     try:
         _adopt_orphans()
-        with tempfile.TemporaryDirectory(prefix="codebatch-") as folder:
+        with tempfile.TemporaryDirectory(prefix="codebatch-") as folder, memory_folder():
             tempfile.tempdir = folder  # what children that die leave behind goes with it
             _Server(socket.socket(fileno=descriptor)).run()
         status = 0

@@ -65,7 +65,7 @@ class _ChildDiedError(Exception):
 def run_guarded(call: ShardCall, children: Children) -> Receipt:
     """Run a shard in a child; a file that ends it is quarantined, all others are computed."""
     try:
-        answer = ask_child(children, {"run": call, "limits": call.limits})
+        answer = ask_child(children, {"run": [call], "limits": call.limits})
         if answer is not None and "receipt" in answer:
             return receipt_from(answer["receipt"])._replace(used=Used(*answer["used"]))
         with isolated(call.limits, children) as change:

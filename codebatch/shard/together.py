@@ -9,7 +9,7 @@ over the files of several shards is asked again by each of these, which finds th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,30 +30,33 @@ Place = tuple[int, int]  # a shard, and a group of equal files in it
 
 
 def run_together(
-    calls: Iterable[ShardCall],
+    calls: Sequence[ShardCall],
     on_start: Callable[[ShardCall], None] = lambda _: None,
     change: Change = lambda context: context,
 ) -> Generator[Receipt, None, None]:
     """Run shards in their order, and yield the receipt of each; ``on_start`` is called with those
     that are opened next. ``change`` is applied to the context in which results are computed.
     """
-    for group in _groups(calls):
+    for group in groups_of(calls):
         for call in group:
             on_start(call)
-        if len(group) == 1:
-            yield run_shard(group[0], change)
-        else:
-            yield from _run_group(group, change)
+        yield from run_group(group, change)
 
 
-def _groups(calls: Iterable[ShardCall]) -> Iterator[list[ShardCall]]:
-    """Yield the calls of shards that are opened together."""
+def groups_of(calls: Sequence[ShardCall], workers: int = 0) -> Iterator[list[ShardCall]]:
+    """Yield the calls of shards that are opened together; where other ``workers`` beside this one
+    share them, less and less at a time, so that all end at about the same time.
+    """
     group: list[ShardCall] = []
+    left = sum(call.new_bytes for call in calls)
+    most = min(_MOST_BYTES, left // (workers + 1))
     for call in calls:
-        size = sum(one.new_bytes for one in group) + call.new_bytes
-        is_full = len(group) == _MOST_SHARDS or size > _MOST_BYTES
+        size = sum(one.new_bytes for one in group)
+        is_full = len(group) == _MOST_SHARDS or size + call.new_bytes > most
         if group and (is_full or not (_may_wait(group[0]) and _may_wait(call))):
             yield group
+            left -= size
+            most = min(_MOST_BYTES, left // (workers + 1))
             group = []
         group.append(call)
     if group:
@@ -68,11 +71,17 @@ def _may_wait(call: ShardCall) -> bool:
     return has_lease and call.recheck is None and call.new_bytes > 0 and not call.reuse.required
 
 
-def _run_group(group: Sequence[ShardCall], change: Change) -> Iterator[Receipt]:
+def run_group(
+    group: Sequence[ShardCall], change: Change, watch: Callable[[int], None] = lambda _: None
+) -> Iterator[Receipt]:
+    """Run shards that are opened together, and yield the receipt of each, in their order."""
+    if len(group) == 1:
+        yield run_shard(group[0], change)
+        return
     with contextlib.ExitStack() as stack:
         opened = [open_shard(call) for call in group]
         files = [_files_of(shard) for shard in opened]
-        for shared in _started(files):
+        for shared in _started(files, watch):
             stack.callback(shared.cancel)
         for shard, own in zip(opened, files, strict=True):
             if isinstance(shard, Receipt):
@@ -91,7 +100,7 @@ def _files_of(shard: OpenShard | Receipt) -> ShardFiles:
     return ShardFiles(shard.tasks, shard.files, shard.store.objects.read, shard.memo.lookup)
 
 
-def _started(shards: Sequence[ShardFiles]) -> Iterator[_Shared]:
+def _started(shards: Sequence[ShardFiles], watch: Callable[[int], None]) -> Iterator[_Shared]:
     """Start each tool on the new files of all shards that have some; yield those at work."""
     longest = max((files.tasks for files in shards), key=len, default=())
     for task in reversed(longest):
@@ -107,10 +116,13 @@ def _started(shards: Sequence[ShardFiles]) -> Iterator[_Shared]:
             continue
         try:
             sources = [shards[number].sources[index] for number, index in wanted]
+            watch(0 if task_of(task).keeps_time else len(sources))
             with collector_held():
                 shared = _Shared(prepare(sources, task.config), wanted)
         except Exception:  # noqa: BLE001, S112 - each shard tries on its own, and says what is wrong
             continue
+        finally:
+            watch(0)
         yield shared
         for number in numbers:
             share = _Share(shared, number)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
 
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
+from codebatch.runtime.scratch import folder_for
 from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.languages.versions import metadata_folder, package_version
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
@@ -142,7 +143,12 @@ class ToolRun:
         in addition to what every tool is given. ``arguments`` may be a function of the folder, in
         which the files ``beside`` are as well; ``prefix`` is a command that starts another one.
         """
-        self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-"))
+        # A tool of others may look for its configuration in the folders above: these are checked.
+        is_ours = isinstance(tool, NativeTool)
+        above = folder_for(sum(map(len, files.values()))) if is_ours else None
+        self.folder = os.path.realpath(
+            tempfile.mkdtemp(prefix=f"codebatch-{tool.name}-", dir=above)
+        )
         self.exit_code = 0
         self._tool = tool
         self._process: subprocess.Popen[bytes] | None = None

@@ -312,7 +312,7 @@ def test_runs_do_not_wait_for_what_each_has_failed_at_again(
     met = threading.Barrier(2)
     found: list[codebatch.RunReport] = []
     both = [
-        threading.Thread(target=lambda: found.append(batch.run("sync")), daemon=True)
+        threading.Thread(target=lambda: found.append(batch.run("threads", workers=1)), daemon=True)
         for _ in range(2)
     ]
     for one in both:

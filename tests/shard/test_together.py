@@ -9,7 +9,9 @@ import pytest
 from conftest import write_tree
 
 import codebatch
+from codebatch.model.messages import RunLease, ShardCall
 from codebatch.shard import run as shard_run
+from codebatch.shard.together import groups_of
 from codebatch.tasks.languages.python import ruff
 
 
@@ -84,3 +86,28 @@ def test_what_was_committed_before_an_interrupt_stays(
     assert starts != [24]
     assert len(starts) == 1
     assert report.result == scan(many, tmp_path / "other", scheduler="threads").result
+
+
+def call(shard_id: str, new_bytes: int) -> ShardCall:
+    lease = RunLease("lease", 1)
+    return ShardCall("", "", "batch-0", shard_id, "0", lease=lease, new_bytes=new_bytes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "workers", "groups"),
+    [
+        ([100] * 16, 2, [5, 3, 2, 2, 1, 1, 1, 1]),  # all workers end at about the same time
+        ([100] * 20, 0, [16, 4]),
+        ([2**24] * 5, 0, [2, 2, 1]),  # 32 MiB of sources are open at a time
+        ([2**26, 1, 1], 0, [1, 2]),
+        ([100, 0, 100, 100], 0, [1, 1, 2]),  # nobody knows how much there is to do
+        ([], 2, []),
+    ],
+)
+def test_how_many_shards_are_run_as_one_call(
+    sizes: list[int], workers: int, groups: list[int]
+) -> None:
+    calls = [call(str(number), size) for number, size in enumerate(sizes)]
+    found = list(groups_of(calls, workers))
+    assert [len(group) for group in found] == groups
+    assert [one for group in found for one in group] == calls
