@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codebatch.maintenance.verify.findings import Findings, Found, path_of
 from codebatch.maintenance.verify.helpers import Answer, Helpers
@@ -23,11 +23,16 @@ from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.keys import fingerprint
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, path_key
 from codebatch.model.result_tree import result_digest
+from codebatch.runtime.lazy import lazy
 from codebatch.store import BATCH_PREFIX, parse_plan
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import Place, folders_in, walk_store
-from codebatch.tasks.sarif import object_of
+
+if TYPE_CHECKING:
+    from codebatch.tasks import sarif
+else:
+    sarif = lazy("codebatch.tasks.sarif")  # which a helper needs not
 
 
 def check_batches(findings: Findings, helpers: Helpers) -> None:
@@ -73,7 +78,7 @@ def _check_batch(
         findings.is_complete = False
         return
     _check_places(findings, plan, batch_id, present)
-    for digest in filter(None, map(object_of, plan.tasks)):
+    for digest in filter(None, map(sarif.object_of, plan.tasks)):
         findings.refer_from_plan(digest, batch_id)
     for task in cast("list[Document]", plan_found.document["tasks"]):
         task_place = Place(kinds.TASK, batch_id, str(task["id"]))

@@ -123,11 +123,14 @@ def _objects_in(
     pattern = _pattern_of(state, data, task)
     if pattern is None or files is None or state.files != len(files):
         return None
-    has_findings = state.counts.diagnostics > 0
+    has_others = state.counts.diagnostics not in (0, state.counts.records)
     digests, start = [], 0
     for file, (number, diagnostics) in zip(files, state.per_file, strict=True):
         end = _end_of_lines(pattern, data, start, number, file.path)
-        if end < 0 or (has_findings and data.count(_DIAGNOSTIC, start, end) != diagnostics):
+        found = number if state.counts.diagnostics else 0
+        if has_others:
+            found = data.count(_DIAGNOSTIC, start, end)
+        if end < 0 or found != diagnostics:
             return None
         lines = digest_bytes(data[start:end]) if number else EMPTY
         digests.append((file.path, file.object, lines))
