@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 import codebatch
 from codebatch.maintenance.self_test import Laboratory
+from codebatch.store import open_store
 from codebatch.store.objects.compression import compress, open_frame, with_checksum
 from codebatch.tasks import registry
 
@@ -93,6 +94,20 @@ TREE: dict[str, str | bytes] = {
     "bin/run": "#!/usr/bin/env python3\nimport json\nprint('hi')\n",
     "d\u00e9j\u00e0/na\u00efve \u540d.py": "value = 1\n",
 }
+
+
+def damage_object(root: Path, digest: str) -> None:
+    """Change a byte of an object of a store, wherever it is."""
+    objects = open_store(root).objects
+    packed = objects.packs.find(digest.removeprefix("sha256:"))
+    if packed is None:
+        path, place = root / "objects/sha256" / str(objects.location(digest)), 0
+    else:
+        path, place = root / f"objects/packs/{packed.pack}.pack", packed.offset
+    data = bytearray(path.read_bytes())
+    data[place + (packed.size if packed else len(data)) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
 
 
 def write_tree(root: Path, files: Mapping[str, str | bytes]) -> Path:

@@ -8,11 +8,13 @@ read `HELD_BYTES` are held in memory; more are kept in a temporary file.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import IO
 
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError, StoreError
@@ -58,11 +60,11 @@ class _Reading:
             if task_id in (None, task.id)
         }
         self._ends: dict[tuple[str, str], list[int]] = {}
-        self._lines_read = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 - see `records`
+        self._lines_read: IO[bytes] = io.BytesIO()
 
     def records(self) -> Iterator[Record]:
         """Yield the records file by file."""
-        with self._lines_read:
+        with tempfile.SpooledTemporaryFile(HELD_BYTES) as self._lines_read:
             yield from self._records()
 
     def _records(self) -> Iterator[Record]:
