@@ -133,6 +133,7 @@ class WriteGroup:
                 with reporting_write_errors(self.root):
                     sync_file_system(self.root)
         finally:
+            self.gathering = None  # which refers to this
             self._kept.close()
 
     def folder(self, place: str) -> Folder | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from clusters import Cluster, connected_client, two_workers, wait_for, with_other_ruff
-from conftest import Interrupt, Scanned, write_tree
+from conftest import Interrupt, Scanned, damage_object, write_tree
 from poisoned import LIMITS, QUARANTINED, Poisoned
 from verifier import verify_store
 
@@ -123,11 +123,7 @@ def test_damaged_source_fails_its_shard_alone(
     files = {f"m{n}.py": f"x = {os.urandom(90).hex()!r}\n" for n in range(40)}
     batch = store.batch(store.snapshot(write_tree(tmp_path / "t", files)), "full")
     digest = codebatch.open_store(batch.path).find_snapshot("latest").files[7].object
-    path = next(batch.path.glob(f"objects/sha256/??/??/{digest[7:]}*"))
-    path.chmod(0o644)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    damage_object(batch.path, digest)
     report = run(batch)
     assert (report.status, report.shards["failed"]) == ("failed", 1)
     assert [error["code"] for error in report.errors] == ["STORE_DAMAGED"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, Scanned
+from conftest import Outcome, Scanned, read_outputs, write_outputs
 from verifier import canonical, sha256, short, tagged
 
 import codebatch
@@ -182,17 +182,17 @@ def test_record_that_is_none(
     """Its outputs, and the state over them, have the digests that belong to it."""
     outputs = next(
         path
-        for path in sorted(scanned_copy.path.glob("batches/*/tasks/lint/shards/*/*.jsonl"))
-        if b'"diagnostic"' in path.read_bytes()
+        for path in sorted(scanned_copy.path.glob("batches/*/tasks/lint/shards/*/*.jsonl.zst"))
+        if b'"diagnostic"' in read_outputs(path)
     )
-    lines = outputs.read_bytes().splitlines()
+    lines = read_outputs(outputs).splitlines()
     place = next(n for n, line in enumerate(lines) if b'"kind":"diagnostic"' in line)
     record = json.loads(lines[place])
     RECORDS[name](record)
     lines[place] = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
     data = b"".join(line + b"\n" for line in lines)
     outputs.unlink()
-    outputs.write_bytes(data)
+    write_outputs(outputs, data)
     state = outputs.with_name("state.json")
     seal_again(state, lambda d: d.update(outputs=sha256(data), size=len(data)))
     words = [*command.split(), *(["--format", "jsonl"] if command == "export" else ["--json"])]

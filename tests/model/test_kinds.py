@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, Scanned
+from conftest import Outcome, Scanned, read_outputs, write_outputs
 from hypothesis import given
 from hypothesis import strategies as st
 from test_checks import seal_again
@@ -234,16 +234,14 @@ def declared(scanned_copy: Scanned) -> codebatch.Batch:
 def add_records(batch: codebatch.Batch, *records: dict[str, object]) -> None:
     """Put records of the first file of a shard behind those it has."""
     path = next(
-        one
-        for one in sorted(batch.path.glob("batches/*/tasks/parse/shards/*/*.jsonl"))
-        if one.stat().st_size
+        one for one in sorted(batch.path.glob("batches/*/tasks/parse/shards/*/*.jsonl.zst"))
     )
-    lines = path.read_bytes().splitlines()
+    lines = read_outputs(path).splitlines()
     first = json.loads(lines[-1])["path"]
     lines += [canonical({"path": first, **record}) for record in records]
     data = b"".join(line + b"\n" for line in lines)
     path.unlink()
-    path.write_bytes(data)
+    write_outputs(path, data)
 
     def recount(d: dict[str, Any]) -> None:
         d.update(outputs=sha256(data), size=len(data))
