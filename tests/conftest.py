@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sampling import pytest_collection_modifyitems, pytest_report_header  # noqa: F401 - hooks
 
 import codebatch
 from codebatch.maintenance.self_test import Laboratory

@@ -1,6 +1,6 @@
 """A process that dies at any instant, or a machine that loses its power, costs no result.
 
-A sample of the write steps of a command, or with ``CRASH_STEPS=all`` every one of them, are places
+A sample of the write steps of a command, or with ``SAMPLE=all`` every one of them, are places
 to die (`faults`): the store is then read by the verifier that knows `SPEC.md` alone, what was there
 before is compared byte for byte, and the command is given again and must come to what an
 undisturbed one comes to.
@@ -25,6 +25,7 @@ import jsonschema
 import pytest
 from conftest import Note, cli_command, cli_environment, write_tree
 from faults import Done, Server, Step
+from sampling import ALL
 from test_golden import unpack
 from verifier import verify_store
 
@@ -39,7 +40,6 @@ FILES = {
 EDITS = {"cart.py": "import sys\n" + FILES["cart.py"], "new.js": "let x = 1;\n"}
 # A seed of one's own: CRASH_SEED=1 pytest …
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
-ALL_STEPS = os.environ.get("CRASH_STEPS") == "all"  # which takes hours
 
 
 def check_store(store: Path, harmless: tuple[str, ...] = ()) -> None:
@@ -277,16 +277,11 @@ def die_at_steps(name: str, action: str, every: int, theatre: Theatre, note: Not
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENES)
-def test_death_after_some_steps(name: str, theatre: Theatre, note: Note) -> None:
-    die_at_steps(name, "tear", 43, theatre, note)
-
-
-@pytest.mark.slow
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("action", ["kill", "tear"])
 @pytest.mark.parametrize("name", [*SCENES, "status of many shards"])
 def test_death_after_many_steps(name: str, action: str, theatre: Theatre, note: Note) -> None:
-    die_at_steps(name, action, 1 if ALL_STEPS else 41, theatre, note)
+    die_at_steps(name, action, 1 if ALL else 41, theatre, note)
 
 
 # -- writing to a file that is no part of a store -------------------------------------------------
@@ -384,14 +379,8 @@ POWER_SCENES = ("scan from nothing", "scan of an edited tree", "import of a memo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", POWER_SCENES)
-def test_power_cuts(name: str, theatre: Theatre, note: Note) -> None:
-    cut_power_at_random(name, 8, theatre, note)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", POWER_SCENES)
 def test_many_power_cuts(name: str, theatre: Theatre, note: Note) -> None:
-    cut_power_at_random(name, 200 if ALL_STEPS else 20, theatre, note)
+    cut_power_at_random(name, 200 if ALL else 20, theatre, note)
 
 
 # -- a real package, worker processes, any moment ------------------------------------------------
@@ -474,4 +463,4 @@ def kill_at_random(times: int, package: Package, base: Path, note: Note) -> None
 
 @pytest.mark.slow
 def test_death_of_all_processes_at_any_moment(package: Package, tmp_path: Path, note: Note) -> None:
-    kill_at_random(200 if ALL_STEPS else 40, package, tmp_path, note)
+    kill_at_random(200 if ALL else 12, package, tmp_path, note)

@@ -2,21 +2,20 @@
 
 By default every third vector is tried, in the process of each command, and the slow tests try
 the others, and every third one with worker threads, worker processes and a cluster.
-``HOSTILE_VECTORS=all`` has the slow tests try all of them with each.
+``SAMPLE=all`` has the slow tests try all of them with each.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from sampling import ALL
 
 from codebatch.maintenance.self_test import Laboratory, Vector
 
 _OFTEN = 3
-_ALL = os.environ.get("HOSTILE_VECTORS") == "all"
 _RUNNING = ("scan", "run", "resume")
 
 
@@ -31,7 +30,7 @@ def trials_of(vectors: Sequence[Vector]) -> tuple[Callable[..., None], Callable[
     running = [vector for vector in vectors if _runs(vector)]
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("vector", running if _ALL else running[1::_OFTEN], ids=str)
+    @pytest.mark.parametrize("vector", running if ALL else running[1::_OFTEN], ids=str)
     def test_is_held_off_elsewhere(vector: Vector, laboratory_elsewhere: Laboratory) -> None:
         assert laboratory_elsewhere.run(vector).problems == ()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import OBEYING_PERMISSIONS, REPOSITORY, Note, Outcome, Scanned, run_cli, write_tree
-from test_crash import ALL_STEPS
+from sampling import ALL
 
 import codebatch
 import codebatch.maintenance.verify.batches
@@ -688,7 +688,7 @@ def sampled_flips(data: bytes) -> list[tuple[int, int]]:
 
 
 def flips_of_each_byte(data: bytes) -> list[tuple[int, int]]:
-    if ALL_STEPS:
+    if ALL:
         return all_flips(data)
     chance = random.Random(SEED)
     return [(index, chance.choice(VALUES)) for index in range(len(data))]
