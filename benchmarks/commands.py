@@ -1,7 +1,8 @@
 """Start whole commands, time them, and refuse to go on where one failed.
 
-Every time is wall time of processes of their own, start-up included. What a command prints goes
-to a file, so that no reader takes part in the race.
+Every time is that of processes of their own, start-up included: wall time, or processor time of a
+command and of all that it starts, where that is what was asked for. What a command prints goes to a
+file, so that no reader takes part in the race.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from typing import Any
 PYTHON = sys.executable
 _HERE = Path(__file__).parent
 _STEERING = ("CODEBATCH_", "DASK_", "GIT_", "PYTHON", "RUFF_", "RAYON_")
+
+
+_clocks: list[Callable[[], float]] = [time.perf_counter]
 
 
 class BenchmarkError(Exception):
@@ -49,13 +53,23 @@ def environment() -> dict[str, str]:
     return {**kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
+def use_processor_time() -> None:
+    """Time what runs from now on by what processors were used for, whoever else uses them."""
+    _clocks[:] = [_processor_seconds]
+
+
+def now() -> float:
+    """Return the seconds of the clock that commands are timed by, which have ended by then."""
+    return _clocks[0]()
+
+
 def run(command: Sequence[str], cwd: Path | None = None) -> Run:
     """Run a command to its end; `BenchmarkError` unless it exits with 0."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        began = time.perf_counter()
+        began = now()
         process = start(command, out, err, cwd)
         process.wait()
-        return finished(process, time.perf_counter() - began, out, err)
+        return finished(process, now() - began, out, err)
 
 
 def start(command: Sequence[str], out: Any, err: Any, cwd: Path | None) -> subprocess.Popen[bytes]:
@@ -78,9 +92,9 @@ def finished(process: subprocess.Popen[bytes], seconds: float, out: Any, err: An
 
 def costs(command: Sequence[str]) -> tuple[float, float]:
     """Run a command; return its wall time, and the processor time of it and its children."""
-    before = _processor_seconds()
-    seconds = run(command).seconds
-    return seconds, _processor_seconds() - before
+    before, began = _processor_seconds(), time.perf_counter()
+    run(command)
+    return time.perf_counter() - began, _processor_seconds() - before
 
 
 def _processor_seconds() -> float:
@@ -88,9 +102,10 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def codebatch(*arguments: object) -> list[str]:
-    """The command line of CodeBatch."""
-    return [PYTHON, "-m", "codebatch", *map(str, arguments)]
+def codebatch(*arguments: object, of: Path | None = None) -> list[str]:
+    """The command line of CodeBatch, or of that of another checkout, in the same interpreter."""
+    words = [PYTHON, "-m", "codebatch", *map(str, arguments)]
+    return ["env", "-C", str(of), f"PYTHONPATH={of}", *words] if of else words
 
 
 def script(name: str, *arguments: object) -> list[str]:

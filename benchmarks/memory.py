@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.commands import Run, finished, start
+from benchmarks.commands import Run, finished, now, start
 
 _INTERVAL_SECONDS = 0.1
 _KIBIBYTE = 1024
@@ -22,7 +21,7 @@ def run_watched(command: Sequence[str]) -> tuple[Run, int]:
     """
     peak = 0
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        began = time.perf_counter()
+        began = now()
         process = start(command, out, err, None)
         while True:
             peak = max(peak, *map(peak_bytes, _family(process.pid)))
@@ -31,7 +30,7 @@ def run_watched(command: Sequence[str]) -> tuple[Run, int]:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        return finished(process, time.perf_counter() - began, out, err), peak
+        return finished(process, now() - began, out, err), peak
 
 
 def _family(root: int) -> Iterator[int]:

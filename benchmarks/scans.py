@@ -26,14 +26,25 @@ from benchmarks.table import Result, Row, ratio_result
 from codebatch.plan.pipeline import load_pipeline
 from codebatch.tasks.languages.python.ruff import RUFF_RULES
 
-COLD = Row("cold", "cold `scan`, Django / floor", 1.5)
-LIBRARY = Row("cold-library", "cold `scan`, standard library / floor", 1.3)
-ONE_FILE = Row("one-file", "`scan` after one file changed / cold", 0.12)
-AGAIN = Row("again", "`scan` with nothing changed / cold", 0.06)
-BRANCH = Row("branch", "`scan` of a branch, 2 % of the files differ / cold", 0.2)
+COLD = Row("cold", "cold `scan`, Django / floor", 1.6)
+LIBRARY = Row("cold-library", "cold `scan`, standard library / floor", 1)
+_ONE_FILE = "`scan` after one file changed / cold"
+_AGAIN = "`scan` with nothing changed / cold"
+_BRANCH = "`scan` of a branch, 2 % of the files differ / cold"
+ONE_FILE = Row("one-file", _ONE_FILE, 0.12)
+AGAIN = Row("again", _AGAIN, 0.06)
+BRANCH = Row("branch", _BRANCH, 0.2)
 REMOTE = Row("remote", "cold `scan` of what a remote in a folder has / without it", 0.5)
-SIZE = Row("size", "store after `scan`, bytes / input bytes", 2.2)
-ROWS = (COLD, LIBRARY, ONE_FILE, AGAIN, BRANCH, REMOTE, SIZE)
+SIZE = Row("size", "store after `scan`, bytes / input bytes", 0.9)
+FILES = Row("files", "files in the store after `scan`", 200, "files")
+# The same scans as above, over a cold scan by the CodeBatch of before.
+OLD = {
+    COLD: Row("cold-before", "cold `scan`, Django / before", 1, needs=("before",)),
+    ONE_FILE: Row("one-file-before", f"{_ONE_FILE} before", 0.08, needs=("before",)),
+    AGAIN: Row("again-before", f"{_AGAIN} before", 0.045, needs=("before",)),
+    BRANCH: Row("branch-before", f"{_BRANCH} before", 0.2, needs=("before",)),
+}
+ROWS = (COLD, LIBRARY, ONE_FILE, AGAIN, BRANCH, REMOTE, SIZE, FILES, *OLD.values())
 
 _BRANCH_SHARE = 0.02
 _MEGABYTE = 1e6
@@ -47,11 +58,16 @@ class _Rounds:
     computed: dict[str, set[int]] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     stored: tuple[int, int, int] = (0, 0, 0)
+    before: float = 0.0
 
     def add(self, row: Row, ours: Run, other: float) -> None:
-        """Take a scan with the seconds it is compared to; its result must be that of before."""
+        """Take a scan with the seconds it is compared to, and those of before where there are some;
+        its result must be that of the round before.
+        """
         report = ours.document()
         self.pairs.setdefault(row.name, []).append((ours.seconds, other))
+        if self.before and row in OLD:
+            self.pairs.setdefault(OLD[row].name, []).append((ours.seconds, self.before))
         self.computed.setdefault(row.name, set()).add(report["files"]["computed"])
         self.same(row.name, report["result"])
 
@@ -80,12 +96,14 @@ def _measure_tree(settings: Settings, folder: Path) -> Iterator[Result]:
     size = read_all(tree)
     rounds = _Rounds()
     for index in range(settings.repeat):
+        if settings.wants(*(row.name for row in OLD.values())):
+            _scan_before(settings, rounds, tree, folder / "before")
         cold = _against_floor(rounds, COLD, tree, store)
         rounds.stored = stored_size(store)
         if settings.wants(REMOTE.name):
             _with_remote(rounds, tree, folder, cold.seconds)
         _incremental(settings, rounds, tree, store, cold.seconds)
-        if index == 0 and settings.wants(BRANCH.name):
+        if index == 0 and _is_wanted(settings, BRANCH):
             _check_branch(rounds, tree, folder / "other")
     yield from _results(settings, rounds, tree, size)
 
@@ -104,15 +122,28 @@ def _against_floor(rounds: _Rounds, row: Row, tree: Path, store: Path) -> Run:
     return cold
 
 
+def _scan_before(settings: Settings, rounds: _Rounds, tree: Path, store: Path) -> None:
+    """A cold scan of the same tree by the CodeBatch of before, which gives the same result."""
+    remove(store)
+    settle()
+    done = _scan(tree, store, of=settings.before)
+    rounds.before = done.seconds
+    rounds.same(COLD.name, done.document()["result"])
+
+
 def _incremental(settings: Settings, rounds: _Rounds, tree: Path, store: Path, cold: float) -> None:
     """Scans of the same tree, of one with one edit, and of one with many, in a filled store."""
-    if settings.wants(AGAIN.name):
+    if _is_wanted(settings, AGAIN):
         rounds.add(AGAIN, _settled_scan(tree, store), cold)
         rounds.same(COLD.name, rounds.results[AGAIN.name])
     for row, files in ((ONE_FILE, python_files(tree)[:1]), (BRANCH, _branch_files(tree))):
-        if settings.wants(row.name):
+        if _is_wanted(settings, row):
             with edited(files, _mark(row)):
                 rounds.add(row, _settled_scan(tree, store), cold)
+
+
+def _is_wanted(settings: Settings, row: Row) -> bool:
+    return settings.wants(row.name, OLD[row].name)
 
 
 def _with_remote(rounds: _Rounds, tree: Path, folder: Path, cold: float) -> None:
@@ -145,8 +176,8 @@ def _mark(row: Row) -> str:
     return f"edit_{row.name.replace('-', '_')}"
 
 
-def _scan(tree: Path, store: Path, *options: object) -> Run:
-    done = run(codebatch("scan", tree, "--store", store, "--json", *options))
+def _scan(tree: Path, store: Path, *options: object, of: Path | None = None) -> Run:
+    done = run(codebatch("scan", tree, "--store", store, "--json", *options, of=of))
     require(done.document()["status"] == "done", "the scan is not done")
     return done
 
@@ -165,17 +196,28 @@ def _results(settings: Settings, rounds: _Rounds, tree: Path, size: int) -> Iter
     for row, number in expected.items():
         if settings.wants(row.name):
             yield _incremental_result(row, rounds, number)
+    files, total, disk = rounds.stored
     if settings.wants(SIZE.name):
-        files, total, disk = rounds.stored
         note = f"{total / _MEGABYTE:.1f} MB in {files:,} files; on disk {disk / size:.2f}"
         yield Result(SIZE, [total / size], note)
+    if settings.wants(FILES.name):
+        yield Result(FILES, [files], _size_words(tree, size))
+    for row, old in OLD.items():
+        if settings.wants(old.name):
+            words = _computed_words(rounds, row)
+            yield ratio_result(old, rounds.pairs[old.name], words)
 
 
 def _incremental_result(row: Row, rounds: _Rounds, expected: int) -> Result:
-    computed = rounds.computed[row.name]
-    words = " or ".join(f"{number:,}" for number in sorted(computed))
-    faults = [] if computed == {expected} else [f"{words} results computed, not {expected:,}"]
-    return ratio_result(row, rounds.pairs[row.name], f"{words} computed", faults)
+    words = _computed_words(rounds, row)
+    is_right = rounds.computed[row.name] == {expected}
+    faults = [] if is_right else [f"{words}, not {expected:,}"]
+    return ratio_result(row, rounds.pairs[row.name], words, faults)
+
+
+def _computed_words(rounds: _Rounds, row: Row) -> str:
+    numbers = " or ".join(f"{number:,}" for number in sorted(rounds.computed[row.name]))
+    return f"{numbers} computed"
 
 
 def _size_words(tree: Path, size: int) -> str:

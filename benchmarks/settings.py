@@ -15,7 +15,8 @@ class Settings:
 
     ``files`` are the sizes of the corpora that growth is measured over, smallest first, and
     ``records`` how many records the batch has that the viewing commands are measured on.
-    ``rows`` names what is wanted.
+    ``rows`` names what is wanted. ``large`` and ``typescript`` are trees of some rows, ``before`` a
+    checkout of the commit that some rows are held against; None where these rows are not wanted.
     """
 
     tree: Path
@@ -25,6 +26,9 @@ class Settings:
     files: tuple[int, ...]
     records: int
     rows: frozenset[str]
+    large: Path | None = None
+    typescript: Path | None = None
+    before: Path | None = None
 
     def wants(self, *names: str) -> bool:
         """Whether one of the rows is wanted."""

@@ -15,9 +15,9 @@ from benchmarks.corpus import copy_tree, edited, files_below, python_files, read
 from benchmarks.settings import Settings
 from benchmarks.table import Result, Row, ratio_result
 
-NEW = Row("snapshot", "`snapshot` of a new tree / `git add -A && git write-tree`", 0.8)
-SAME = Row("unchanged", "`snapshot` of an unchanged git work tree / `git status`", 2)
-PLAIN = Row("unchanged-plain", "`snapshot` of the same tree without `.git` / `git status`", 2)
+NEW = Row("snapshot", "`snapshot` of a new tree / `git add -A && git write-tree`", 0.3)
+SAME = Row("unchanged", "`snapshot` of an unchanged git work tree / `git status`", 2.5)
+PLAIN = Row("unchanged-plain", "`snapshot` of the same tree without `.git` / `git status`", 2.5)
 REVISION = Row("revision", "`snapshot --rev`, one file other than in a known revision / cold", 0.15)
 ROWS = (NEW, SAME, PLAIN, REVISION)
 

@@ -12,12 +12,15 @@ _HEADS = ("work", "median", "min to max", "runs", "target", "note")
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured. ``target`` is the most it should be: a ratio, or in ``unit``."""
+    """What is measured. ``target`` is the most it should be, a ratio, or in ``unit``; None where it
+    is stated only. ``needs`` are options without which it is not measured.
+    """
 
     name: str
     work: str
-    target: float
+    target: float | None
     unit: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         _number(statistics.median(values), row.unit),
         f"{_number(min(values), row.unit)} to {_number(max(values), row.unit)}",
         str(len(values)),
-        _number(row.target, row.unit),
+        "" if row.target is None else _number(row.target, row.unit),
         result.note,
     )
 

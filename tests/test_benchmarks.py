@@ -15,6 +15,12 @@ ROWS = {
     *("check", "check-one-file", "watch"),
     *("snapshot", "unchanged", "unchanged-plain", "revision"),
     *("growth", "memory", "summary", "status", "errors", "cluster", "shipped"),
+    *("files", "stored-files", "verify", "verify-stored", "typescript"),
+}
+# Rows that another commit of this repository is needed for.
+ROWS_BEFORE = {
+    *("large", "cold-before", "one-file-before", "again-before", "branch-before"),
+    *("query-before", "errors-before", "sql-before"),
 }
 
 
@@ -42,14 +48,18 @@ def test_all_rows(tree: Path, tmp_path: Path) -> None:
     library, scratch = make_tree(tmp_path / "library"), tmp_path / "scratch"
     scratch.mkdir()
     written = tmp_path / "rows.json"
+    is_checkout = (REPOSITORY / ".git").exists()
     done = benchmark(
         *("-m", "benchmarks", "--tree", tree, "--library", library, "--scratch", scratch),
         *("--repeat", 1, "--files", "3,6,9", "--records", 200, "--json", written),
+        *("--typescript", tree, "--large", tree),
+        *(("--before", "HEAD") if is_checkout else ()),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(written.read_text())
     names = [row["name"] for row in document["rows"]]
-    assert sorted(names) == sorted([*ROWS, "growth"]), "a row of growth for each larger corpus"
+    wanted = [*ROWS, "growth", *(ROWS_BEFORE if is_checkout else ())]
+    assert sorted(names) == sorted(wanted), "a row of growth for each larger corpus"
     assert [cells[0] for cells in table_of(done.stdout)] == [r["work"] for r in document["rows"]]
     assert all(row["values"] and min(row["values"]) > 0 for row in document["rows"])
     for word in ("processor", "cores", "python", "git", "file system"):
@@ -59,9 +69,11 @@ def test_all_rows(tree: Path, tmp_path: Path) -> None:
 
 def test_one_row(tree: Path) -> None:
     before = {path: path.read_bytes() for path in tree.rglob("*.py")}
-    done = benchmark("-m", "benchmarks", "--tree", tree, "--only", "size", "cold", "--quick")
+    chosen = ("--only", "size", "cold", "--quick", "--processor")
+    done = benchmark("-m", "benchmarks", "--tree", tree, *chosen)
     assert done.returncode == 0, done.stderr
     assert len(table_of(done.stdout)) == 2
+    assert "times: of processors\n" in done.stdout
     assert {path: path.read_bytes() for path in tree.rglob("*.py")} == before
 
 
@@ -69,6 +81,12 @@ def test_unknown_row(tree: Path) -> None:
     done = benchmark("-m", "benchmarks", "--tree", tree, "--only", "nothing")
     assert done.returncode == 2
     assert "invalid choice: 'nothing'" in done.stderr
+
+
+def test_a_row_that_needs_an_option(tree: Path) -> None:
+    done = benchmark("-m", "benchmarks", "--tree", tree, "--large", tree, "--only", "cold", "large")
+    assert done.returncode == 2
+    assert "large needs --large and --before" in done.stderr
 
 
 def test_profile(tree: Path) -> None:
