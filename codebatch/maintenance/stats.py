@@ -225,8 +225,9 @@ class _Counting:
             pack = found.get(layout.pack(index.name))
             if pack is None or not (is_index(index.lines) and index.is_contiguous(pack.size)):
                 continue
-            for digits, packed in index.starting_with(b""):
-                digest, disk = bytes.fromhex(digits), packed.size * pack.disk // max(1, pack.size)
+            for packed in index.frames():
+                digest = bytes.fromhex(packed.digits)
+                disk = packed.size * pack.disk // max(1, pack.size)
                 self.stored[digest] = packed.size
                 for usage, sign in ((self._usage(self._kind(digest)), 1), (packs, -1)):
                     usage.bytes += sign * packed.size

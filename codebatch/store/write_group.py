@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
 from codebatch.runtime.lazy import lazy
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath
-from codebatch.store.kept_folders import KeptFolders
 
 if TYPE_CHECKING:
     import ctypes
@@ -118,7 +117,6 @@ class WriteGroup:
         self._renamed = False
         self._temporary = temporary_name()
         self._number = itertools.count()
-        self._kept = KeptFolders(door)
 
     def __enter__(self) -> WriteGroup:
         return self
@@ -134,60 +132,46 @@ class WriteGroup:
                     sync_file_system(self.root)
         finally:
             self.gathering = None  # which refers to this
-            self._kept.close()
 
-    def folder(self, place: str) -> Folder | None:
-        """Open a folder to see what is in it; None where it is not there."""
-        with reporting_write_errors(self.root):
-            return self._kept.find(place)
-
-    def add(self, path: StorePath, data: bytes, mode: int = 0o644, *, make: bool = True) -> None:
-        """Write ``data`` under a temporary name beside ``path``, in a folder that is made where
-        ``make`` says so.
+    def add(
+        self,
+        path: StorePath,
+        data: bytes,
+        mode: int = 0o644,
+        *,
+        make: bool = True,
+        above: StorePath | None = None,
+    ) -> None:
+        """Write ``data`` under a temporary name beside ``path``, or in a folder ``above`` it, which
+        is made where ``make`` says so.
         """
-        self._before_writing()
-        parent, name = os.path.split(path)
-        with reporting_write_errors(self.root), self._door.folder(parent, make=make) as folder:
-            self._write(folder, folder.at(name), data, mode)
-
-    def add_below(self, above: str, place: str, data: bytes, mode: int = 0o644) -> None:
-        """Write ``data`` under a temporary name in a folder that is ``above`` the place where it
-        will be, in a folder of a folder: both are places in the store.
-        """
-        self._before_writing()
-        with reporting_write_errors(self.root):
-            # It is kept from here on: to ask in vain for what is in one that is absent costs more.
-            self._kept.at(place.rsplit("/", 2)[0], make=True)
-            self._write(self._kept.at(above, make=True), place, data, mode)
-
-    def _write(self, folder: Folder, place: str, data: bytes, mode: int) -> None:
-        temporary = f"{self._temporary}-{next(self._number)}"
-        descriptor = folder.create(temporary, mode)
-        try:
-            write_all(descriptor, data)
-        except BaseException:
-            discard(folder, temporary)
-            raise
-        finally:
-            os.close(descriptor)
+        folder = os.path.dirname(path) if above is None else above
+        temporary = self.write_temporary(folder, data, mode, make=make)
         self._bytes += len(data)
-        self._written(folder.at(temporary), place)
+        self._written(temporary, self._door.place(path))
 
-    def create_temporary(self, path: str, mode: int = 0o644) -> tuple[int, str]:
+    def create_temporary(
+        self, path: StorePath, mode: int = 0o644, *, make: bool = True
+    ) -> tuple[int, str]:
         """Make a file in a folder, to be filled and given to `put_first`: a descriptor, and its
         place.
         """
         self._before_writing()
         temporary = f"{self._temporary}-{next(self._number)}"
-        with reporting_write_errors(self.root):
-            folder = self._kept.at(self._door.place(path), make=True)
+        with reporting_write_errors(self.root), self._door.folder(path, make=make) as folder:
             return folder.create(temporary, mode), folder.at(temporary)
 
     def write_temporary(
-        self, path: str, data: bytes, mode: int = 0o644, modified_ns: int | None = None
+        self,
+        path: StorePath,
+        data: bytes,
+        mode: int = 0o644,
+        modified_ns: int | None = None,
+        *,
+        make: bool = True,
     ) -> str:
         """Do so with a file of these bytes, as new as is told; return its place."""
-        descriptor, place = self.create_temporary(path, mode)
+        descriptor, place = self.create_temporary(path, mode, make=make)
         try:
             with reporting_write_errors(self.root):
                 write_all(descriptor, data)
@@ -214,28 +198,23 @@ class WriteGroup:
     @contextlib.contextmanager
     def stream(self, path: str, mode: int = 0o644) -> Iterator[StreamedFile]:
         """A file to be written in portions below a folder; the block sets its final path."""
-        self._before_writing()
-        temporary = f"{self._temporary}-{next(self._number)}"
-        with reporting_write_errors(self.root):
-            folder = self._door.folder(path, make=True)
-        with folder:
-            with reporting_write_errors(self.root):
-                stream = os.fdopen(folder.create(temporary, mode), "wb")
-            file = StreamedFile(stream, self.root)
-            try:
-                with stream:
-                    # What the caller reads meanwhile may fail too, and that is no write error.
-                    yield file
-                    with reporting_write_errors(self.root):
-                        stream.flush()
-            except BaseException:
-                discard(folder, temporary)
-                raise
-            if file.path is None:
-                discard(folder, temporary)
-            else:
-                self._bytes += file.size
-                self._written(folder.at(temporary), self._door.place(file.path))
+        descriptor, temporary = self.create_temporary(path, mode)
+        stream = os.fdopen(descriptor, "wb")
+        file = StreamedFile(stream, self.root)
+        try:
+            with stream:
+                # What the caller reads meanwhile may fail too, and that is no write error.
+                yield file
+                with reporting_write_errors(self.root):
+                    stream.flush()
+        except BaseException:
+            self._remove(temporary)
+            raise
+        if file.path is None:
+            self._remove(temporary)
+        else:
+            self._bytes += file.size
+            self._written(temporary, self._door.place(file.path))
 
     def is_pending(self, place: str) -> bool:
         """Return True if a file was added that is still to appear at a place of the store."""
@@ -274,23 +253,19 @@ class WriteGroup:
         self._renamed = True
 
     def _put_in_place(self, temporary: str, place: str) -> None:
-        parent, _, name = place.rpartition("/")
-        above, _, written = temporary.rpartition("/")
-        if parent == above:
-            with self._door.folder_at(parent) as folder:
-                _replace(folder, written, folder, name)
-            return
         try:
-            self._move(above, written, parent, name)
-        except FileNotFoundError:
-            # `gc` removes a folder that it finds empty: a kept one, or the one just made.
-            self._kept.close()
-            self._move(above, written, parent, name)
+            self._move(temporary, place)
+        except FileNotFoundError:  # `gc` removes a folder that it finds empty: the one just made
+            self._move(temporary, place)
 
-    def _move(self, above: str, written: str, parent: str, name: str) -> None:
-        """Give a file its name in a folder below the one in which it was written."""
-        with self._kept.make(parent) as folder:
-            _replace(self._kept.at(above), written, folder, name)
+    def _move(self, temporary: str, place: str) -> None:
+        above, _, written = temporary.rpartition("/")
+        parent, _, name = place.rpartition("/")
+        with (
+            self._door.folder_at(above) as source,
+            self._door.folder_at(parent, make=True) as target,
+        ):
+            _replace(source, written, target, name)
 
     def _discard(self) -> None:
         if self.gathering is not None and (place := self.gathering.discard()):
@@ -301,8 +276,8 @@ class WriteGroup:
 
     def _remove(self, temporary: str) -> None:
         above, _, name = temporary.rpartition("/")
-        with contextlib.suppress(OSError, StoreError):
-            discard(self._kept.at(above), name)
+        with contextlib.suppress(OSError, StoreError), self._door.folder_at(above) as folder:
+            discard(folder, name)
 
 
 def temporary_name() -> str:

@@ -15,7 +15,7 @@ from codebatch.store import openat
 from codebatch.store.door import Door
 from codebatch.store.files import append_line, create_file, link_file, remove_file, write_file
 from codebatch.store.removal import remove_tree
-from codebatch.store.write_group import KeptFolders, WriteGroup
+from codebatch.store.write_group import WriteGroup
 
 
 @pytest.fixture(params=["kernel", "walk"])
@@ -116,7 +116,7 @@ def test_a_link_is_followed_by_nothing(door: Door, act: str, place: str) -> None
 def test_a_link_that_is_put_in_the_way_of_a_group(door: Door) -> None:
     def write() -> None:
         with WriteGroup(door, durable=False) as group:
-            group.add_below("", "a/b/new", b"data")
+            group.add(f"{door.root}/a/b/new", b"data", above=door.root)
             lead_out(door, "a/b")
 
     before = outside(door)
@@ -127,36 +127,11 @@ def test_a_link_that_is_put_in_the_way_of_a_group(door: Door) -> None:
     assert not list(Path(door.root).rglob(".tmp-*"))
 
 
-def test_a_link_in_the_place_of_a_kept_folder_leads_nowhere(door: Door) -> None:
-    before = outside(door)
+def test_folders_that_are_removed_meanwhile_are_made_again(door: Door) -> None:
     with WriteGroup(door, durable=False) as group:
-        folder = group.folder("a/b")
-        assert folder is not None
-        folder.close()
-        lead_out(door, "a")
-        group.add_below("", "a/b/new", b"data")
-    assert outside(door) == before
-    assert (Path(door.root) / "moved/b/new").read_bytes() == b"data"
-
-
-def test_kept_folders_that_are_removed_meanwhile_are_made_again(door: Door) -> None:
-    with WriteGroup(door, durable=False) as group:
-        assert group.folder("a/b/new/one") is None
-        group.add_below("", "a/b/new/one", b"data")
+        group.add(f"{door.root}/a/b/new/one", b"data", above=door.root)
         remove_tree(door, Path(door.root) / "a")
     assert (Path(door.root) / "a/b/new/one").read_bytes() == b"data"
-
-
-def test_no_more_folders_are_kept_open_than_may_be(door: Door) -> None:
-    for number in range(600):
-        (Path(door.root) / f"f{number}").mkdir()
-    kept = KeptFolders(door)
-    before = len(os.listdir("/dev/fd"))
-    for number in range(600):
-        kept.at(f"f{number}")
-    assert len(os.listdir("/dev/fd")) - before <= 260
-    kept.close()
-    assert len(os.listdir("/dev/fd")) == before
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])

@@ -35,9 +35,7 @@ def objects(store: codebatch.Store) -> dict[str, Path]:
     """The objects by digest, each with the file or the pack that it is in."""
     layout = store.directory.layout
     found = {
-        digits: Path(layout.pack(one.name))
-        for one in Packs(layout).all()
-        for digits, _ in one.starting_with(b"")
+        found.digits: Path(found.path) for one in Packs(layout).all() for found in one.frames()
     }
     files = (store.path / "objects/sha256").rglob("*")
     return found | {one.name[:64]: one for one in files if len(one.name.partition(".")[0]) == 64}

@@ -69,7 +69,7 @@ def packs(store: codebatch.Store) -> list[Path]:
 def packed(store: codebatch.Store) -> list[str]:
     """The objects that are in packs, one for each place."""
     indexes = Packs(store.directory.layout).all()
-    return sorted(f"sha256:{digits}" for one in indexes for digits, _ in one.starting_with(b""))
+    return sorted(f"sha256:{found.digits}" for one in indexes for found in one.frames())
 
 
 def is_whole(store: codebatch.Store, numbers: Iterable[int]) -> bool:
@@ -232,7 +232,7 @@ def test_an_object_that_is_in_several_packs(store: codebatch.Store) -> None:
     (pack,) = packs(store)
     data = pack.read_bytes()
     (index,) = Packs(store.directory.layout).all()
-    entries = [(digits, *place[1:]) for digits, place in index.starting_with(b"")]
+    entries = [(one.digits, one.offset, one.size) for one in index.frames()]
     half = [one for one in entries if one[1] < len(data) // 2]
     size = sum(one[2] for one in half)
     lines = index_of(half)
@@ -255,9 +255,7 @@ def test_packs_of_the_same_objects(store: codebatch.Store, monkeypatch: pytest.M
     (pack,) = packs(store)
     data = pack.read_bytes()
     (index,) = Packs(store.directory.layout).all()
-    frames = [
-        (digits, data[place.offset :][: place.size]) for digits, place in index.starting_with(b"")
-    ]
+    frames = [(one.digits, data[one.offset :][: one.size]) for one in index.starting_with(b"")]
     ends = [sum(len(frame) for _, frame in frames[:number]) for number in range(len(frames))]
     lines = index_of(
         (digits, end, len(frame)) for (digits, frame), end in zip(frames, ends, strict=True)

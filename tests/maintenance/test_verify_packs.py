@@ -34,7 +34,7 @@ from codebatch.maintenance.verify import Problem
 from codebatch.store.layout import CHUNK_BYTES
 from codebatch.store.objects import pack_writer
 from codebatch.store.objects.forms import frame
-from codebatch.store.objects.packs import Frame, PackIndex, index_name, index_of
+from codebatch.store.objects.packs import Found, PackIndex, index_name, index_of
 
 __all__ = ["snapshot_id"]
 
@@ -66,14 +66,16 @@ def packed(packed_once: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def indexes(store: Path) -> list[PackIndex]:
     paths = sorted(store.glob("objects/packs/*.idx"))
-    return [PackIndex(path.stem, path.read_bytes()) for path in paths]
+    return [
+        PackIndex(path.stem, str(path.with_suffix(".pack")), path.read_bytes()) for path in paths
+    ]
 
 
 def pack_path(store: Path, name: str) -> Path:
     return store / "objects" / "packs" / f"{name}.pack"
 
 
-def place_of(store: Path, digest: str) -> tuple[Path, Frame]:
+def place_of(store: Path, digest: str) -> tuple[Path, Found]:
     """The pack of an object, and its frame there."""
     (found,) = [
         (pack_path(store, index.name), one)

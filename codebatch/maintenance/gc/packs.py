@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.maintenance.gc.report import Tally
@@ -28,17 +27,17 @@ from codebatch.store import (
     whole_frame,
 )
 from codebatch.store.files import read_file, remove_file
-from codebatch.store.inventory import ASIDE_PREFIX, FoundFile, files_below
+from codebatch.store.inventory import ASIDE_PREFIX, FoundFile, files_below, find_file
 from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, PACK_SUFFIX
 from codebatch.store.objects import pack_writer
-from codebatch.store.objects.compression import stored_limit
-from codebatch.store.objects.forms import Found
+from codebatch.store.objects.forms import read_frame
 from codebatch.store.objects.pack_walk import walk_pack
 from codebatch.store.objects.pack_writer import PackWriter
-from codebatch.store.objects.packs import Frame, Packed, PackIndex, Packs, is_index, part_of
+from codebatch.store.objects.packs import Found, PackIndex, Packs, is_index
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
 
 Loose = tuple[str, FoundFile]  # the digits of an object, and the file of its own that it is in
+_Frame = tuple[str, bytes, int]  # for a new pack: digits, bytes, and when they were written
 
 # Of a pack written here; nothing in it is larger than a sixteenth.
 MOST_BYTES = 240 * 2**20
@@ -67,11 +66,10 @@ class _Pack:
     needed_bytes: int = 0
     is_left: bool = False
 
-    def frames(self) -> Iterator[tuple[int, str, Packed]]:
-        """Yield the use of each object, its digits and its place, in the order of places."""
+    def frames(self) -> list[tuple[int, Found]]:
+        """Return the use and the place of each object, in the order of places."""
         entries = zip(self.uses, self.index.starting_with(b""), strict=True)
-        for use, (digits, packed) in sorted(entries, key=lambda entry: entry[1][1].offset):
-            yield use, digits, packed
+        return sorted(entries, key=lambda entry: entry[1].offset)
 
     @property
     def needed(self) -> int:
@@ -84,35 +82,13 @@ class _Pack:
         return (self.file.size - self.needed_bytes) * WASTE >= self.file.size
 
 
-class _Frame(NamedTuple):
-    """A frame for a new pack, from where, and whether it is the last one from there."""
-
-    digits: str
-    data: bytes
-    source: FoundFile | _Pack
-    is_last: bool
-
-    @property
-    def modified_ns(self) -> int:
-        """When that was written."""
-        source = self.source
-        return source.written_ns if isinstance(source, _Pack) else source.modified_ns
-
-
-class _NothingNewError(Exception):
-    """A new pack would be what this one is."""
-
-    def __init__(self, pack: _Pack) -> None:
-        super().__init__()
-        self.pack = pack
-
-
 class PackSweep:
     """Looks through packs and removes what is old; in a dry run only counts.
 
     What was written since ``before_ns`` stays, and a pack that was touched since ``touched_ns``.
     State: ``_packs`` are all that can be read, in the order of readers; ``_homes`` says for each
-    needed object of the part that is looked through which of them has it, and as which.
+    needed object of the part that is looked through which of them has it, and as which;
+    ``_written`` has the files and packs that are wholly in new ones, once these are in place.
     """
 
     def __init__(
@@ -133,7 +109,8 @@ class PackSweep:
         self._touched_ns = touched_ns
         self._tally = tally
         self._dry_run = dry_run
-        self._homes: dict[bytes, tuple[_Pack, int, Packed]] = {}
+        self._homes: dict[bytes, tuple[_Pack, int, Found]] = {}
+        self._written: list[Loose | _Pack] = []
         if not dry_run:
             self._restore()
         store.objects.packs.refresh()
@@ -174,24 +151,22 @@ class PackSweep:
             if suffix != PACK_SUFFIX or {index, ASIDE_PREFIX + index} & files.keys():
                 continue
             is_old = file.modified_ns < self._before_ns and not name.startswith(ASIDE_PREFIX)
-            if not is_old or any(map(self._is_wanted, walk_pack(self._door, file.path).frames)):
+            if not is_old or any(map(self._is_wanted, walk_pack(self._layout, stem).frames)):
                 continue
             if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
                 self._tally.remove_file("packs", file)
 
-    def _is_wanted(self, frame: Frame) -> bool:
+    def _is_wanted(self, frame: Found) -> bool:
         digest = bytes.fromhex(frame.digits)
         is_needed = digest in self._marks.starting_with(digest[0])
         return is_needed and not self._store.objects.is_intact(DIGEST_PREFIX + frame.digits)
-
-    # -- looking ---------------------------------------------------------------------------------
 
     def survey(self, prefix: str, needed: frozenset[bytes]) -> None:
         """Look through the objects of a prefix: all of them, one after the other, in order."""
         self._homes = homes = {}
         for pack in self._packs:
-            for digits, packed in pack.index.starting_with(prefix.encode()):
-                digest = bytes.fromhex(digits)
+            for packed in pack.index.starting_with(prefix.encode()):
+                digest = bytes.fromhex(packed.digits)
                 use = _DEAD
                 if digest in needed:
                     use = _ELSEWHERE if digest in homes else _NEEDED
@@ -208,7 +183,7 @@ class PackSweep:
             return False
         pack, number, packed = self._homes[digest]
         name = DIGEST_PREFIX + digest.hex()
-        if self._is_whole(name, packed):
+        if self._store.objects.is_whole(packed, name):
             return True
         if not self._store.objects.is_whole(Found(file.path), name):
             pack.is_left = True  # nobody has it: what there is of it stays for `verify`
@@ -216,12 +191,6 @@ class PackSweep:
             pack.uses[number] = _DEAD
             pack.needed_bytes -= packed.size
         return False
-
-    def _is_whole(self, digest: str, packed: Packed) -> bool:
-        found = Found(self._layout.pack(packed.pack), packed)
-        return self._store.objects.is_whole(found, digest) is True
-
-    # -- writing ---------------------------------------------------------------------------------
 
     def write(self, loose: Iterator[Loose]) -> None:
         """Write new packs of loose objects, where these are many, and of what is needed of packs
@@ -235,50 +204,77 @@ class PackSweep:
             few = []
         frames = chain(self._of_files(chain(few, loose)), self._of_packs())
         for first in frames:
-            self._write(chain([first], frames))
-
-    def _write(self, frames: Iterable[_Frame]) -> None:
-        """Write one pack of the next frames, and remove what is wholly in new ones by then."""
-        try:
             with self._store.group(durable=True) as group:
-                sources = self._fill(self._store.objects.pack_writer(group), frames)
-        except _NothingNewError as error:
-            self._keep(error.pack)
-        else:
-            self._remove(sources)
+                self._fill(self._store.objects.pack_writer(group), chain([first], frames))
+            self._remove_written()
+        self._remove_written()
 
-    def _fill(self, writer: PackWriter, frames: Iterable[_Frame]) -> list[FoundFile | _Pack]:
-        """Write frames until a pack is full; return what was wholly written by then."""
-        sources: list[FoundFile | _Pack] = []
-        written: set[str] = set()
-        size = modified = 0
-        for frame in frames:
-            if frame.digits not in written:
-                writer.add_frame(frame.digits, frame.data)
-                written.add(frame.digits)
-                size += len(frame.data)
-            writer.modified_ns = modified = max(modified, frame.modified_ns)
-            if frame.is_last:
-                sources.append(frame.source)
-            if size >= MOST_BYTES or len(written) >= MOST_OBJECTS:
+    def _fill(self, writer: PackWriter, frames: Iterable[_Frame]) -> None:
+        """Write the next frames until a pack is full."""
+        size = number = modified = 0
+        for digits, data, modified_ns in frames:
+            if digits not in writer:
+                writer.add_frame(digits, data)
+                size, number = size + len(data), number + 1
+            writer.modified_ns = modified = max(modified, modified_ns)
+            if size >= MOST_BYTES or number >= MOST_OBJECTS:
                 break
-        only = sources[0] if len(sources) == 1 else None
-        if isinstance(only, _Pack) and len(only.index) == len(written):
-            raise _NothingNewError(only)
-        return sources
 
-    def _remove(self, sources: Iterable[FoundFile | _Pack]) -> None:
+    def _of_files(self, files: Iterable[Loose]) -> Iterator[_Frame]:
+        for digits, file in files:
+            with contextlib.suppress(StoreError):
+                data = read_file(self._door, file.path, CHUNK_BYTES)
+                is_frame = file.path.endswith(COMPRESSED_SUFFIX)
+                frame = data and whole_frame(StoredBytes(DIGEST_PREFIX + digits, is_frame, data))
+                if frame:  # else it stays, for `verify`
+                    yield digits, frame, file.modified_ns
+                    self._written.append((digits, file))
+
+    def _of_packs(self) -> Iterator[_Frame]:
+        chosen = self._chosen()
+        for pack in self._packs:
+            if pack not in chosen:
+                self._keep(pack)
+        for pack in chosen:
+            if self._dry_run:
+                self._count(pack)
+                continue
+            if pack.needed:
+                yield from self._copied(pack)
+            self._written.append(pack)
+
+    def _copied(self, pack: _Pack) -> Iterator[_Frame]:
+        """Yield what is needed of a pack that was sound."""
+        path = pack.index.path
+        with reporting_read_errors(path), self._door.stream(path) as stream:
+            for use, found in pack.frames():
+                if use == _NEEDED:
+                    data = read_frame(stream, found)
+                    if data is None:
+                        raise StoreDamagedError(f"the pack {path} has changed while it was read")
+                    yield found.digits, data, pack.written_ns
+
+    def _remove_written(self) -> None:
+        """Remove what is wholly in new packs, or of which nothing is needed."""
+        written, self._written = self._written, []
         folders = set()
-        for source in sources:
+        for source in written:
             if not isinstance(source, _Pack):
-                remove_if_old(self._door, source.path, self._before_ns)
-                folders.add(os.path.dirname(source.path))
-            elif remove_pack(self._layout, source.index.name, self._touched_ns):
+                remove_if_old(self._door, source[1].path, self._before_ns)
+                folders.add(os.path.dirname(source[1].path))
+            elif self._is_as_found(source) and remove_pack(
+                self._layout, source.index.name, self._touched_ns
+            ):
                 self._count(source)
             else:
                 self._keep(source)
         for folder in sorted(folders):
             remove_empty_folder(self._door, folder)
+
+    def _is_as_found(self, pack: _Pack) -> bool:
+        """Return True unless a new pack has taken the place of this one: it would hold the same."""
+        found = find_file(self._door, Path(pack.index.path))
+        return found is not None and found.inode == pack.file.inode
 
     def _count(self, pack: _Pack) -> None:
         """Count a pack that goes, and what of it does not."""
@@ -289,30 +285,6 @@ class PackSweep:
 
     def _keep(self, pack: _Pack) -> None:
         self._tally.keep("objects", len(pack.index), pack.file.size)
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def _of_files(self, files: Iterable[Loose]) -> Iterator[_Frame]:
-        for digits, file in files:
-            with contextlib.suppress(StoreError):
-                data = read_file(self._door, file.path, CHUNK_BYTES)
-                is_frame = file.path.endswith(COMPRESSED_SUFFIX)
-                frame = data and whole_frame(StoredBytes(DIGEST_PREFIX + digits, is_frame, data))
-                if frame:  # else it stays, for `verify`
-                    yield _Frame(digits, frame, file, is_last=True)
-
-    def _of_packs(self) -> Iterator[_Frame]:
-        chosen = self._chosen()
-        for pack in self._packs:
-            if pack not in chosen:
-                self._keep(pack)
-        for pack in chosen:
-            if self._dry_run:
-                self._count(pack)
-            elif pack.needed:
-                yield from self._copied(pack)
-            else:
-                self._remove([pack])
 
     def _chosen(self) -> list[_Pack]:
         """Return the packs that go: those of which nothing is needed, and those to be written
@@ -341,10 +313,10 @@ class PackSweep:
         try:
             with reporting_read_errors(path), self._door.stream(path) as stream:
                 return all(
-                    self._is_elsewhere(pack, digits)
+                    self._is_elsewhere(pack, found.digits)
                     if use == _ELSEWHERE
-                    else use == _DEAD or _frame(stream, digits, packed) is not None
-                    for use, digits, packed in pack.frames()
+                    else use == _DEAD or read_frame(stream, found) is not None
+                    for use, found in pack.frames()
                 )
         except (*ABSENT, StoreError):
             return False
@@ -353,25 +325,5 @@ class PackSweep:
         """Return True if the first pack that has an object has it whole."""
         others = (one.index.find(digits.encode()) for one in self._packs if one is not pack)
         packed = next((one for one in others if one is not None), None)
-        return packed is not None and self._is_whole(DIGEST_PREFIX + digits, packed)
-
-    def _copied(self, pack: _Pack) -> Iterator[_Frame]:
-        """Yield what is needed of a pack that was sound."""
-        path = self._layout.pack(pack.index.name)
-        left = pack.needed
-        with reporting_read_errors(path), self._door.stream(path) as stream:
-            for use, digits, packed in pack.frames():
-                if use == _NEEDED:
-                    left -= 1
-                    data = _frame(stream, digits, packed)
-                    if data is None:
-                        raise StoreDamagedError(f"the pack {path} has changed while it was read")
-                    yield _Frame(digits, data, pack, is_last=left == 0)
-
-
-def _frame(stream: BinaryIO, digits: str, packed: Packed) -> bytes | None:
-    """Return the frame of an object in a pack; None where it is damaged, or too large to be one."""
-    if packed.size > stored_limit(CHUNK_BYTES):
-        return None
-    data = part_of(stream, packed)(packed.size)
-    return whole_frame(StoredBytes(DIGEST_PREFIX + digits, compressed=True, data=data))
+        is_whole = self._store.objects.is_whole
+        return packed is not None and is_whole(packed, DIGEST_PREFIX + digits) is True

@@ -7,7 +7,7 @@ that none is ever held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import compress
 from operator import not_
@@ -19,6 +19,7 @@ from codebatch.maintenance.verify.findings import (
     find_bytes,
     path_of,
 )
+from codebatch.maintenance.verify.forms import check_files
 from codebatch.maintenance.verify.helpers import Answer, Helpers, look
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.manifests import parse_manifest
@@ -26,16 +27,11 @@ from codebatch.maintenance.verify.packs import check_packs
 from codebatch.maintenance.verify.problems import Step
 from codebatch.maintenance.verify.selection import NONE, Selection
 from codebatch.model.checks import check_snapshot
-from codebatch.model.digest import (
-    EMPTY,
-    Document,
-)
-from codebatch.model.errors import StoreError
+from codebatch.model.digest import Document
 from codebatch.store import (
     IGNORE_LINE,
     StoreDirectory,
     check_named,
-    check_object,
     is_own_document,
     removal_of,
 )
@@ -48,8 +44,7 @@ from codebatch.store.layout import (
     SMALL_BYTES,
     SNAPSHOT_BYTES,
 )
-from codebatch.store.objects.compression import CompressionError
-from codebatch.store.path_kinds import Entry, Place, folders_in, walk_store
+from codebatch.store.path_kinds import Place, folders_in, walk_store
 
 Progress = Callable[[Step], object]
 
@@ -113,7 +108,7 @@ def _check_objects(findings: Findings, helpers: Helpers, selection: Selection) -
     door = findings.store.layout.door
     entries = [*walk_store(door, kinds.OBJECTS, depth=2)]
     is_packed = [one.place is not None and one.place.kind != kinds.OBJECT for one in entries]
-    _check_forms(findings, compress(entries, map(not_, is_packed)), selection)
+    check_files(findings, compress(entries, map(not_, is_packed)), selection)
     check_packs(findings, helpers, selection, compress(entries, is_packed))
     parts = folders_in(door, kinds.OBJECT_PARTS)
     size = 0
@@ -124,60 +119,12 @@ def _check_objects(findings: Findings, helpers: Helpers, selection: Selection) -
     for part, job, told in zip(parts, jobs, helpers.ask(jobs, size), strict=True):
         answer = told or look(findings.store, job)
         if "objects" in answer:
-            findings.checked.objects += findings.note_objects(answer["objects"])
+            findings.checked.objects += answer["number"]
+            findings.note_objects(answer["objects"])
             findings.add_read(*answer["read"])
-            checked = findings.checked
-            findings.tell(Step("object", checked.objects, bytes=checked.bytes))
+            findings.tell_objects()
         else:
-            _check_forms(findings, walk_store(door, f"{kinds.OBJECT_PARTS}/{part}"), selection)
-
-
-def _check_forms(findings: Findings, entries: Iterable[Entry], selection: Selection) -> None:
-    for entry in entries:
-        if findings.add_stray(entry) or entry.place is None:
-            continue
-        digest = entry.place.digest
-        findings.checked.objects += 1
-        if entry.form != kinds.FILE:
-            wrong: tuple[str, str] | None = (
-                "OBJECT_DAMAGED",
-                f"a {entry.form} stands in its place",
-            )
-        elif selection.takes(digest):
-            wrong = _read(findings, entry, digest)
-        else:
-            wrong = _look(entry, digest)
-        if wrong is not None:
-            findings.add_form(digest, *wrong, entry.path)
-        elif entry.size:
-            findings.note_object(digest)
-        checked = findings.checked
-        findings.tell(Step("object", checked.objects, bytes=checked.bytes))
-
-
-def _look(entry: Entry, digest: str) -> tuple[str, str] | None:
-    """Return what shows without reading: an empty file is no object but the empty one."""
-    is_empty_object = digest == EMPTY and entry.path.endswith(digest[-64:])
-    if entry.size != 0 or is_empty_object:
-        return None
-    return "OBJECT_DAMAGED", "the file is empty"
-
-
-def _read(findings: Findings, entry: Entry, digest: str) -> tuple[str, str] | None:
-    """Return the code of what is wrong with the bytes of an object, and what that is."""
-    door = findings.store.layout.door
-    try:
-        found = check_object(door, f"{door.root}/{entry.path}", digest)
-    except FileNotFoundError:
-        return None  # removed meanwhile: if something refers to it, that is noticed there
-    except StoreError as error:
-        return "UNREADABLE", error.message
-    except CompressionError as error:
-        return "OBJECT_DAMAGED", str(error)
-    if found is None:
-        return "OBJECT_DAMAGED", "its bytes do not match its name"
-    findings.add_read(1, found.size, not found.has_checksum)
-    return None
+            check_files(findings, walk_store(door, f"{kinds.OBJECT_PARTS}/{part}"), selection)
 
 
 def _check_snapshots(findings: Findings, helpers: Helpers) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from codebatch.maintenance.verify.objects import DIGEST_BYTES, split_digests
+from codebatch.maintenance.verify.objects import split_digests
 from codebatch.maintenance.verify.problems import Checked, Notes, Problem, Step, merged
 from codebatch.model.digest import DIGEST_PREFIX, EMPTY, Document, compact, seal, unseal
 from codebatch.model.errors import StoreDamagedError, StoreError
@@ -258,20 +258,15 @@ class Findings:
         """Note that there is something in the file of an object."""
         self._there.add(_short(digest))
 
-    def note_objects(self, packed: bytes) -> int:
-        """Note that of each of these objects, and return how many they are."""
+    def note_objects(self, packed: bytes) -> None:
+        """Note that of each of these objects."""
         self._there.update(split_digests(packed))
-        return len(packed) // DIGEST_BYTES
 
     def are_there(self, packed: bytes) -> bool:
         """Return True if there is something in the file of each of these objects, and nothing is
         known to be wrong with any object.
         """
         return not self.objects and self._there.issuperset(split_digests(packed))
-
-    def add_form(self, digest: str, code: str, message: str, path: str) -> None:
-        """Note that a stored form of an object is damaged, or cannot be read."""
-        self.lose(digest, Problem(code, message, path, Place(kinds.OBJECT, digest=digest)))
 
     def lose(self, digest: str, problem: Problem) -> None:
         """Note that an object is damaged where there is this problem, with it or its pack."""
@@ -282,6 +277,19 @@ class Findings:
         self.checked.read += number
         self.checked.bytes += size
         self.notes.objects_without_checksum += without_checksum
+
+    def tell_objects(self) -> None:
+        """Tell how many objects were looked at so far."""
+        self.tell(Step("object", self.checked.objects, bytes=self.checked.bytes))
+
+    def objects_alone(self) -> dict[str, object]:
+        """Return the objects in whose files there is something, and what those that were read sum
+        up to; nothing where anything else was found.
+        """
+        if self.objects or self.problems or self.notes.temporary_files:
+            return {}
+        sums = self.checked.read, self.checked.bytes, self.notes.objects_without_checksum
+        return {"objects": b"".join(self._there), "number": self.checked.objects, "read": sums}
 
     def refer_from_snapshot(self, digest: str, snapshot_id: str, path: str) -> None:
         """Note that a snapshot has a file with that object."""
@@ -318,11 +326,10 @@ class Findings:
     def _found_without_index(self) -> dict[str, Problem]:
         """Objects in packs that have no index, or a damaged one, with that problem."""
         layout = self.store.layout
-        found = ((one, layout.pack(one.place.owner)) for one in self.unindexed)
         return {
             DIGEST_PREFIX + frame.digits: problem
-            for problem, path in found
-            for frame in walk_pack(layout.door, path).frames
+            for problem in self.unindexed
+            for frame in walk_pack(layout, problem.place.owner).frames
         }
 
     def forget_since(self, number: int, document: Place) -> None:

@@ -17,19 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from codebatch.maintenance.verify.findings import Findings
+from codebatch.maintenance.verify.forms import check_files
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.manifests import load_whole_manifest, number_of
 from codebatch.maintenance.verify.objects import pack_digests
 from codebatch.maintenance.verify.selection import Selection
 from codebatch.maintenance.verify.shards import look_at_shard
+from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import Plan, path_key
 from codebatch.processes.channel import BrokenChannelError, receive, send, start_process
 from codebatch.store import StoreDirectory, open_store
-from codebatch.store.objects.bulk import whole_files, whole_frames
-from codebatch.store.objects.compression import CompressionError
-from codebatch.store.objects.packs import Frame
-from codebatch.store.path_kinds import STATE, Place
+from codebatch.store.layout import CHUNK_BYTES
+from codebatch.store.objects.compression import CompressionError, open_frame
+from codebatch.store.objects.forms import FRAME_BYTES
+from codebatch.store.objects.packs import Found, part_of
+from codebatch.store.path_kinds import OBJECT_PARTS, STATE, Place, walk_store
 
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -126,19 +129,29 @@ def _index(store: StoreDirectory, job: Job) -> Answer:
 
 
 def _part(store: StoreDirectory, job: Job) -> Answer:
-    """Return the objects of a part of all that are files, where all of them are plain, and what
-    those of the selection sum up to, which are read.
+    """Return the objects of a part of all that are files, and what those of the selection sum up
+    to, which are read; where nothing else is there.
     """
-    found = whole_files(store.layout.door, job["part"], Selection(*job["selection"]).takes)
-    return {} if found is None else {"objects": pack_digests(found.digests), "read": found.sums}
+    findings = Findings(store)
+    entries = walk_store(store.layout.door, f"{OBJECT_PARTS}/{job['part']}")
+    check_files(findings, entries, Selection(*job["selection"]))
+    return findings.objects_alone()
 
 
 def _frames(store: StoreDirectory, job: Job) -> Answer:
     """Return what frames of the selection, some of a pack, sum up to, where all are whole."""
-    layout, takes = store.layout, Selection(*job["selection"]).takes
-    frames = (Frame(*one) for one in job["frames"])
-    found = whole_frames(layout.door, layout.pack(job["pack"]), frames, takes)
-    return {} if found is None else {"read": found.sums}
+    takes, read, size = Selection(*job["selection"]).takes, 0, 0
+    frames = [Found(*one) for one in job["frames"]]
+    with store.layout.door.stream(frames[0].path) as stream:
+        for frame in frames:
+            digest = DIGEST_PREFIX + frame.digits
+            if takes(digest):
+                stored = part_of(stream, frame)(min(frame.size, FRAME_BYTES))
+                data = open_frame(stored, CHUNK_BYTES + 1)
+                if len(data) > CHUNK_BYTES or digest_bytes(data) != digest:
+                    return {}
+                read, size = read + 1, size + len(data)
+    return {"read": (read, size, 0)}
 
 
 def _snapshot(store: StoreDirectory, job: Job) -> Answer:

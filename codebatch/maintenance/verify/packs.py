@@ -7,25 +7,18 @@ has a file of its own that is whole, which readers take then.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
+from codebatch.maintenance.verify.forms import read_frames
 from codebatch.maintenance.verify.helpers import Helpers, Job, look
 from codebatch.maintenance.verify.objects import pack_digests
-from codebatch.maintenance.verify.problems import Problem, Step
 from codebatch.maintenance.verify.selection import ALL, NONE, Selection
 from codebatch.model.digest import DIGEST_PREFIX
-from codebatch.model.errors import StoreError
-from codebatch.store import StoreDirectory, check_object
 from codebatch.store import path_kinds as kinds
-from codebatch.store.layout import CACHE_BYTES, CHUNK_BYTES
-from codebatch.store.objects.bulk import FRAME_BYTES
-from codebatch.store.objects.compression import CompressionError
-from codebatch.store.objects.forms import Found
+from codebatch.store.layout import CACHE_BYTES
 from codebatch.store.objects.packs import (
-    Frame,
-    Packed,
+    Found,
     PackIndex,
     are_contiguous,
     index_name,
@@ -34,9 +27,6 @@ from codebatch.store.objects.packs import (
 from codebatch.store.path_kinds import Entry, Place
 
 _JOB_BYTES = 2**22
-_OTHER_BYTES = "its bytes do not match its name"
-
-Pack = tuple[str, Sequence[Frame]]
 
 
 def check_packs(
@@ -60,18 +50,18 @@ def check_packs(
         if "read" in answer:
             findings.add_read(*answer["read"])
         else:
-            _read_frames(findings, *portion, selection)
-        checked = findings.checked
-        findings.tell(Step("object", checked.objects, bytes=checked.bytes))
+            read_frames(findings, portion, selection)
+        findings.tell_objects()
 
 
-def _job(portion: Pack, selection: Selection) -> Job:
-    name, frames = portion
-    return {"pack": name, "frames": frames, "selection": selection}
+def _job(portion: Sequence[Found], selection: Selection) -> Job:
+    return {"frames": portion, "selection": selection}
 
 
-def _whole_packs(findings: Findings, found: dict[str, dict[str, Entry]]) -> Iterator[Pack]:
-    """Yield the packs that are what their indexes say, with their frames; report the others."""
+def _whole_packs(
+    findings: Findings, found: dict[str, dict[str, Entry]]
+) -> Iterator[Sequence[Found]]:
+    """Yield the frames of the packs that are what their indexes say; report the others."""
     for name, entries in sorted(found.items()):
         pack = entries.get(kinds.PACK)
         index = _index_of(findings, name, entries.get(kinds.PACK_INDEX), pack)
@@ -82,10 +72,10 @@ def _whole_packs(findings: Findings, found: dict[str, dict[str, Entry]]) -> Iter
         wrong = _wrong_with(pack, frames)
         if wrong is None:
             findings.note_objects(pack_digests(DIGEST_PREFIX + one.digits for one in frames))
-            yield name, frames
+            yield frames
         elif findings.is_there(Place(kinds.PACK_INDEX, name)):  # it is no pack that has just gone
             problem = findings.blame(Place(kinds.PACK, name), wrong)
-            _read_frames(findings, name, frames, ALL, problem)
+            read_frames(findings, frames, ALL, problem)
 
 
 def _index_of(
@@ -112,12 +102,12 @@ def _index_of(
     elif found.data is not None and not is_index(found.data):
         wrong = "it holds something else than lines of an index, in order"
     elif found.data is not None:
-        return PackIndex(name, found.data)
+        return PackIndex(name, findings.store.layout.pack(name), found.data)
     findings.unindexed.append(findings.blame(place, str(wrong), found))
     return None
 
 
-def _wrong_with(entry: Entry | None, frames: Sequence[Frame]) -> str | None:
+def _wrong_with(entry: Entry | None, frames: Sequence[Found]) -> str | None:
     """Return how a pack, unread, differs from what its index says; None where it does not."""
     if entry is None or (entry.form == kinds.FILE and entry.size is None):
         return "it is missing"
@@ -129,66 +119,12 @@ def _wrong_with(entry: Entry | None, frames: Sequence[Frame]) -> str | None:
     return None if are_contiguous(frames, size) else "its index leaves out some of its bytes"
 
 
-def _portions(packs: Iterable[Pack]) -> Iterator[Pack]:
+def _portions(packs: Iterable[Sequence[Found]]) -> Iterator[Sequence[Found]]:
     """Yield the frames of packs in portions of some bytes."""
-    for name, frames in packs:
+    for frames in packs:
         start = size = 0
         for number, frame in enumerate(frames, 1):
             size += frame.size
             if size >= _JOB_BYTES or number == len(frames):
-                yield name, frames[start:number]
+                yield frames[start:number]
                 start, size = number, 0
-
-
-def _read_frames(
-    findings: Findings,
-    name: str,
-    frames: Iterable[Frame],
-    selection: Selection,
-    problem: Problem | None = None,
-) -> None:
-    """Read frames of the selection one by one, and note what is wrong with them, as a part of one
-    problem with the pack where there is one.
-    """
-    for frame in frames:
-        digest = DIGEST_PREFIX + frame.digits
-        if selection.takes(digest):
-            wrong = problem_with(findings, name, frame)
-            if wrong is None:
-                findings.note_object(digest)
-            elif not _is_in_a_file(findings.store, digest):
-                findings.lose(digest, problem or wrong)
-
-
-def problem_with(findings: Findings, name: str, frame: Frame) -> Problem | None:
-    """Read a frame of a pack, and return what is wrong with it."""
-    layout, digest = findings.store.layout, DIGEST_PREFIX + frame.digits
-    packed = Packed(name, frame.offset, frame.size)
-    code, place, wrong = "OBJECT_DAMAGED", Place(kinds.OBJECT, digest=digest), _OTHER_BYTES
-    try:
-        if frame.size <= FRAME_BYTES:
-            checked = check_object(layout.door, layout.pack(name), digest, CHUNK_BYTES, packed)
-            if checked is not None:
-                findings.add_read(1, checked.size, not checked.has_checksum)
-                return None
-    except (FileNotFoundError, NotADirectoryError):
-        if not findings.is_there(Place(kinds.PACK_INDEX, name)):
-            return None  # gone meanwhile: if something refers to it, that is noticed there
-        wrong = "its pack is missing"
-    except StoreError as error:  # as all frames of the pack, which is one problem
-        code, place, wrong = "UNREADABLE", Place(kinds.PACK, name), error.message
-    except CompressionError as error:
-        wrong = str(error)
-    return Problem(code, wrong, layout.door.place(layout.pack(name)), place)
-
-
-def _is_in_a_file(store: StoreDirectory, digest: str) -> bool:
-    """Return True if an object has a file of its own that is whole, and is what readers find."""
-    layout = store.layout
-    files = (layout.compressed_object(digest), layout.object(digest))
-    if not any(store.objects.is_whole(Found(path), digest) for path in files):
-        return False
-    with contextlib.suppress(StoreError):
-        store.objects.read(digest, CHUNK_BYTES)
-        return True
-    return False

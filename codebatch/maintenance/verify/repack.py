@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError
-from codebatch.store import ABSENT, StoreDirectory, open_stored, reporting_read_errors
+from codebatch.store import ABSENT, StoreDirectory, reporting_read_errors
 from codebatch.store.files import file_stamp
-from codebatch.store.layout import CHUNK_BYTES
-from codebatch.store.objects.forms import Found, StoredBytes
+from codebatch.store.objects.forms import read_frame
 from codebatch.store.objects.pack_walk import walk_pack
 from codebatch.store.objects.pack_writer import OBJECT_MODE
-from codebatch.store.objects.packs import Packed, index_name, index_of, load_index, part_of
+from codebatch.store.objects.packs import Found, index_name, index_of, load_index
 from codebatch.store.removal import drop_file
 
 
@@ -21,15 +22,14 @@ def rebuild_index(store: StoreDirectory, name: str) -> bool:
     give the index that was there, they become a pack of another name.
     """
     layout = store.layout
-    walk = walk_pack(layout.door, layout.pack(name))
+    walk = walk_pack(layout, name)
     data = index_of((frame.digits, frame.offset, frame.size) for frame in walk.frames)
     if index_name(data) == name:
         with store.group(durable=True) as group:
             group.add(layout.pack_index(name), data, OBJECT_MODE)
         return True
-    places = {one.digits: Packed(name, one.offset, one.size) for one in walk.frames}
     # What is left of a pack that is not all read may be of use to somebody: it stays.
-    return _write_anew(store, name, places, drop=walk.is_whole)
+    return _write_anew(store, name, walk.frames, drop=walk.is_whole)
 
 
 def rewrite_pack(store: StoreDirectory, name: str) -> bool:
@@ -37,8 +37,7 @@ def rewrite_pack(store: StoreDirectory, name: str) -> bool:
     index = load_index(store.layout, name)
     if index is None and store.layout.door.is_file(store.layout.pack(name)):
         return False  # its index is gone meanwhile
-    places = {} if index is None else dict(index.starting_with(b""))
-    return _write_anew(store, name, places)
+    return _write_anew(store, name, [] if index is None else index.frames())
 
 
 def is_elsewhere(store: StoreDirectory, digest: str, path: str) -> bool:
@@ -47,40 +46,34 @@ def is_elsewhere(store: StoreDirectory, digest: str, path: str) -> bool:
     found = [Found(layout.compressed_object(digest)), Found(layout.object(digest))]
     for index in store.objects.packs.all():
         packed = index.find(digits.encode())
-        if packed is not None and layout.pack(index.name) != path:
-            found.append(Found(layout.pack(index.name), packed))
+        if packed is not None and packed.path != path:
+            found.append(packed)
     return any(store.objects.is_whole(one, digest) for one in found)
 
 
 def _write_anew(
-    store: StoreDirectory, name: str, places: dict[str, Packed], *, drop: bool = True
+    store: StoreDirectory, name: str, frames: Iterable[Found], *, drop: bool = True
 ) -> bool:
+    """Write what is whole of frames into a new pack; `StoreReadError` where that cannot be told, so
+    that theirs stays.
+    """
     layout = store.layout
     pack, index = Path(layout.pack(name)), Path(layout.pack_index(name))
     before, written = file_stamp(layout.door, pack), 0
     with store.group(durable=True) as group:
-        for digits, packed in sorted(places.items(), key=lambda one: one[1].offset):
-            data = _raw(store, digits, packed)
-            if data is not None:
-                store.objects.put_anew(digits, data, group)
-                written += 1
+        writer = store.objects.pack_writer(group)
+        with (
+            contextlib.suppress(StoreDamagedError, *ABSENT),
+            reporting_read_errors(pack),
+            layout.door.stream(pack) as stream,
+        ):
+            for found in frames:
+                frame = read_frame(stream, found)
+                if frame is not None and found.digits not in writer:
+                    writer.add_frame(found.digits, frame)
+                    written += 1
     if file_stamp(layout.door, pack) == before:  # else it has been written under the same name
         drop_file(layout.door, index, lambda _: False)
         if drop:
             drop_file(layout.door, pack, lambda _: False)
     return written > 0
-
-
-def _raw(store: StoreDirectory, digits: str, packed: Packed) -> bytes | None:
-    """Return an object in a pack, None where it is damaged; `StoreReadError` where that cannot be
-    told, so that its pack stays.
-    """
-    path = store.layout.pack(packed.pack)
-    try:
-        with reporting_read_errors(path), store.layout.door.stream(path) as stream:
-            stored = part_of(stream, packed)(packed.size)
-        return open_stored(
-            StoredBytes(DIGEST_PREFIX + digits, compressed=True, data=stored), CHUNK_BYTES
-        )
-    except (StoreDamagedError, *ABSENT):
-        return None

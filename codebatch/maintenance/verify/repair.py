@@ -26,13 +26,12 @@ from codebatch.model.digest import Document
 from codebatch.model.errors import StoreError
 from codebatch.model.records import path_key
 from codebatch.status.batch_status import load_batch_status
-from codebatch.store import StoreDirectory, check_object, restore_identity, restore_ignore_file
+from codebatch.store import StoreDirectory, restore_identity, restore_ignore_file
 from codebatch.store import path_kinds as kinds
 from codebatch.store.askings import load_asking
 from codebatch.store.files import file_status
 from codebatch.store.layout import PACK_SUFFIX, SNAPSHOT_BYTES
-from codebatch.store.objects.compression import CompressionError
-from codebatch.store.objects.packs import is_index, load_index
+from codebatch.store.objects.packs import Found, is_index, load_index
 from codebatch.store.path_kinds import Place
 from codebatch.store.removal import drop_file
 
@@ -196,10 +195,7 @@ class _Repair:
 
     def _is_whole_object(self, path: str, digest: str) -> bool:
         """Return True if a file is the object, in the form that its ending says."""
-        try:
-            return check_object(self.store.layout.door, path, digest) is not None
-        except (StoreError, CompressionError, OSError):
-            return False
+        return self.store.objects.is_whole(Found(path), digest) is True
 
     def task(self, problem: Problem) -> str:
         """Write the document of a task as a whole plan has it."""

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from itertools import islice
 
 from codebatch.maintenance.verify.findings import Findings, found_by
+from codebatch.maintenance.verify.problems import Problem
 from codebatch.model.checks import check_state, record_check
 from codebatch.model.digest import EMPTY, Document, canonical_json, digest_bytes
 from codebatch.model.errors import CodeBatchError, StoreDamagedError
@@ -28,7 +29,7 @@ from codebatch.model.result_tree import shard_node
 from codebatch.store import parse_chunks, parse_lines
 from codebatch.store.layout import CHUNK_BYTES
 from codebatch.store.outputs import read_records
-from codebatch.store.path_kinds import OUTPUTS, Place
+from codebatch.store.path_kinds import OBJECT, OUTPUTS, Place
 
 _FEW = 6
 _CHUNKED = b'"chunked":true'
@@ -291,7 +292,8 @@ def _chunks_of(findings: Findings, digest: str) -> list[str]:
     except CodeBatchError:
         location = findings.store.objects.location(digest) or ""
         objects = findings.store.layout.door.place(findings.store.layout.objects)
-        message = "its bytes do not match its name"
-        findings.add_form(digest, "OBJECT_DAMAGED", message, f"{objects}/{location}")
+        message, path = "its bytes do not match its name", f"{objects}/{location}"
+        place = Place(OBJECT, digest=digest)
+        findings.lose(digest, Problem("OBJECT_DAMAGED", message, path, place))
         return []
     return parse_chunks(data)

@@ -35,7 +35,6 @@ from codebatch.store.objects.compression import (
     stored_limit,
 )
 from codebatch.store.objects.forms import (
-    Found,
     StoredBytes,
     StoredForm,
     check_object,
@@ -49,7 +48,7 @@ from codebatch.store.objects.forms import (
     raw_portions,
 )
 from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
-from codebatch.store.objects.packs import Packed, Packs, index_names
+from codebatch.store.objects.packs import Found, Packs, index_names
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 _WORTH_COMPRESSING = 128
@@ -84,7 +83,7 @@ class ObjectStore:
         its digits, ``@`` and the name of the pack; None where it is not there.
         """
         found = self._find(digest)
-        return None if found is None else self._location(digest, found)
+        return None if found is None else self._location(found)
 
     def are_at(self, locations: Iterable[bytes]) -> bool:
         """Return True if there is an object at each of these places, whatever its bytes."""
@@ -122,7 +121,7 @@ class ObjectStore:
                 return True
         for packed in self._packed(name):
             with contextlib.suppress(OSError, StoreError):
-                above, pack = self._door.above(self._layout.pack(packed.pack))
+                above, pack = self._door.above(packed.path)
                 with above:
                     if holds(above, pack):
                         return True
@@ -148,7 +147,7 @@ class ObjectStore:
     def is_whole(self, found: Found, digest: str, limit: int = OBJECT_BYTES) -> bool | None:
         """Return whether what is there is the object; None where nothing is there any more."""
         try:
-            return check_object(self._door, found.path, digest, limit, found.packed) is not None
+            return check_object(self._door, found, digest, limit) is not None
         except ABSENT:
             return None
         except (StoreError, CompressionError):
@@ -167,7 +166,7 @@ class ObjectStore:
         parent, name = os.path.split(self._door.place(self._layout.object(digest)))
         form, is_whole = None, False
         if writer is None or name[:2] in writer.parts:
-            form, is_whole = _form_of(parent, name, data, group)
+            form, is_whole = self._form_of(parent, name, data, group)
         place = f"{parent}/{form}"
         if form is not None and is_whole:
             if group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"):
@@ -177,27 +176,38 @@ class ObjectStore:
             if packed is None and writer is not None and len(data) <= CHUNK_BYTES:
                 writer.add(digits, data)
                 return StoredObject(digest, len(data), f"{digits}@")
-            if packed is not None:
-                found = Found(self._layout.pack(packed.pack), packed)
-                if self.is_whole(found, digest, len(data)) and _pin(pins, found.path):
-                    return StoredObject(digest, len(data), self._location(digest, found))
+            if packed and self.is_whole(packed, digest, len(data)) and _pin(pins, packed.path):
+                return StoredObject(digest, len(data), self._location(packed))
         return StoredObject(digest, len(data), self._add_file(group, digits, data, form))
 
-    def put_anew(self, digits: str, data: bytes, group: WriteGroup) -> None:
-        """Add an object as if it was not there; durable when the group is."""
-        if not self.packing:
-            self._add_file(group, digits, data)
-        elif digits not in (writer := self.pack_writer(group)):
-            writer.add(digits, data)
+    def _form_of(
+        self, parent: str, name: str, data: bytes, group: WriteGroup
+    ) -> tuple[str | None, bool]:
+        """The name under which these bytes are in a folder, or are about to be, None where they are
+        not; and whether what is there is whole.
+        """
+        for form in forms(name):
+            if group.is_pending(f"{parent}/{form}"):
+                return form, True
+        with (
+            contextlib.suppress(*ABSENT),
+            reporting_read_errors(parent),
+            self._door.folder_at(parent) as folder,
+        ):
+            for form in forms(name):
+                if folder.has(form):
+                    # The form that readers find first has to be right.
+                    return form, _holds(folder, form, data)
+        return None, False
 
     def _add_file(
         self, group: WriteGroup, digits: str, data: bytes, damaged: str | None = None
     ) -> str:
         """Write an object into a file of its own; return its location."""
-        location = f"{digits[:2]}/{digits[2:4]}"
         form, stored = new_form(digits, data, damaged)
-        group.add_below(self._place, f"{self._place}/{location}/{form}", stored, OBJECT_MODE)
-        return f"{location}/{form}"
+        location, objects = f"{digits[:2]}/{digits[2:4]}/{form}", self._layout.objects
+        group.add(f"{objects}/{location}", stored, OBJECT_MODE, above=objects)
+        return location
 
     def pack_writer(self, group: WriteGroup) -> PackWriter:
         """Return what gathers new objects for a group."""
@@ -234,7 +244,7 @@ class ObjectStore:
             if found is None or not (self.is_whole(found, digest, size) and _pin(pins, found.path)):
                 file.path = self._layout.compressed_object(digest)
                 found = Found(file.path)
-        return StoredObject(digest, size, self._location(digest, found))
+        return StoredObject(digest, size, self._location(found))
 
     def read(self, digest: str, limit: int = HELD_BYTES) -> bytes:
         """The raw bytes, checked against the digest; an object of more than so many is damaged."""
@@ -312,7 +322,7 @@ class ObjectStore:
         names = self._door.names(f"{self._layout.objects}/{digits[:2]}/{digits[2:4]}")
         found = {name.removesuffix(COMPRESSED_SUFFIX) for name in names if name.startswith(digits)}
         for index in self.packs.all():
-            found.update(name for name, _ in index.starting_with(digits.encode()))
+            found.update(one.digits for one in index.starting_with(digits.encode()))
         return sorted(DIGEST_PREFIX + name for name in found)
 
     def stored_form(self, digest: str) -> StoredForm:
@@ -320,8 +330,8 @@ class ObjectStore:
         found = self._find(digest)
         if found is None:
             raise ObjectNotFoundError(f"no object {digest} in the store")
-        if found.packed is not None:
-            return StoredForm(found.packed.size, compressed=True)
+        if found.pack:
+            return StoredForm(found.size, compressed=True)
         status = self._door.status(found.path)
         size = 0 if status is None else status.st_size
         return StoredForm(size, found.is_frame)
@@ -342,10 +352,9 @@ class ObjectStore:
         ):
             found = [Found(f"{parent}/{form}") for form in forms(name) if folder.has(form)]
         yield from found
-        for packed in self._packed(name):
-            yield Found(self._layout.pack(packed.pack), packed)
+        yield from self._packed(name)
 
-    def _packed(self, digits: str, *, fresh: bool = True) -> Iterator[Packed]:
+    def _packed(self, digits: str, *, fresh: bool = True) -> Iterator[Found]:
         """Yield where it is in a pack; then where it is now, as `gc` may have put another pack in
         the place of that one.
         """
@@ -357,31 +366,14 @@ class ObjectStore:
             if other not in (None, packed):
                 yield other
 
-    def _location(self, digest: str, found: Found) -> str:
-        if found.packed is not None:
-            return f"{_digits(digest)}@{found.packed.pack}"
+    def _location(self, found: Found) -> str:
+        if found.pack:
+            return f"{found.digits}@{found.pack}"
         return found.path[len(self._layout.objects) + 1 :]
 
 
 def _digits(digest: str) -> str:
     return digest[len(DIGEST_PREFIX) :]
-
-
-def _form_of(parent: str, name: str, data: bytes, group: WriteGroup) -> tuple[str | None, bool]:
-    """The name under which these bytes are in a folder, or are about to be, None where they are
-    not; and whether what is there is whole.
-    """
-    for form in forms(name):
-        if group.is_pending(f"{parent}/{form}"):
-            return form, True
-    folder = group.folder(parent)
-    if folder is not None:
-        with folder:
-            for form in forms(name):
-                if folder.has(form):
-                    # The form that readers find first has to be right.
-                    return form, _holds(folder, form, data)
-    return None, False
 
 
 def _pin(pins: Pins | None, path: str) -> bool:

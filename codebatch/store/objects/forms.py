@@ -11,7 +11,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import StoreDamagedError
@@ -24,26 +24,16 @@ from codebatch.store.objects.compression import (
     FrameReader,
     decompress,
     has_sound_frame,
+    stored_limit,
     with_checksum,
     zstd,
 )
-from codebatch.store.objects.packs import Packed, part_of
+from codebatch.store.objects.packs import Found, part_of
 from codebatch.store.write_group import reporting_read_errors
 
 _WORTH_COMPRESSING = 128
 _PORTION = 2**20
-
-
-class Found(NamedTuple):
-    """Where an object is: its file, or which bytes of a pack."""
-
-    path: str
-    packed: Packed | None = None
-
-    @property
-    def is_frame(self) -> bool:
-        """Whether what is there is compressed."""
-        return self.packed is not None or self.path.endswith(COMPRESSED_SUFFIX)
+FRAME_BYTES = stored_limit(CHUNK_BYTES)  # of an object in a pack
 
 
 class StoredForm(NamedTuple):
@@ -95,24 +85,26 @@ def open_stored(stored: StoredBytes, limit: int = HELD_BYTES) -> bytes:
 
 
 def check_object(
-    door: Door,
-    path: str,
-    digest: str,
-    limit: int = OBJECT_BYTES,
-    packed: Packed | None = None,
+    door: Door, found: Found, digest: str, limit: int = OBJECT_BYTES
 ) -> ObjectCheck | None:
-    """Read a stored form of an object, in a file or a pack; None where its bytes are not what the
-    digest says.
+    """Read a stored form of an object; None where its bytes are not what the digest says.
 
     `CompressionError` where it is not stored as it should be, `StoreError` where it cannot be
     read.
     """
-    found = Found(path, packed)
-    with reporting_read_errors(path), opened(door, found) as read:
+    with reporting_read_errors(found.path), opened(door, found) as read:
         portions = raw_portions(found, read, limit)
         digest_found, size = measure(portions)
     has_checksum = not isinstance(portions, FrameReader) or portions.has_checksum
     return ObjectCheck(size, has_checksum) if digest_found == digest else None
+
+
+def read_frame(stream: BinaryIO, found: Found) -> bytes | None:
+    """Return the frame of an object in an opened pack; None where it is damaged, or too large."""
+    if found.size > FRAME_BYTES:
+        return None
+    data = part_of(stream, found)(found.size)
+    return whole_frame(StoredBytes(DIGEST_PREFIX + found.digits, compressed=True, data=data))
 
 
 def whole_frame(stored: StoredBytes) -> bytes | None:
@@ -135,10 +127,7 @@ def whole_frame(stored: StoredBytes) -> bytes | None:
 def opened(door: Door, found: Found) -> Iterator[Callable[[int], bytes]]:
     """Yield what reads the next bytes of an object's stored form, for a block."""
     with door.stream(found.path) as stream:
-        if found.packed is None:
-            yield stream.read
-        else:
-            yield part_of(stream, found.packed)
+        yield part_of(stream, found) if found.pack else stream.read
 
 
 def raw_portions(found: Found, read: Callable[[int], bytes], limit: int) -> Iterable[bytes]:

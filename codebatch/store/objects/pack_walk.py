@@ -8,8 +8,8 @@ from typing import BinaryIO, NamedTuple
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import StoreError
-from codebatch.store.door import ABSENT, Door
-from codebatch.store.layout import CHUNK_BYTES
+from codebatch.store.door import ABSENT
+from codebatch.store.layout import CHUNK_BYTES, Layout
 from codebatch.store.objects.compression import (
     CHECKSUM_BYTES,
     CHECKSUM_START,
@@ -17,7 +17,7 @@ from codebatch.store.objects.compression import (
     open_frame,
     zstd,
 )
-from codebatch.store.objects.packs import HEX_DIGITS, Frame
+from codebatch.store.objects.packs import HEX_DIGITS, Found
 from codebatch.store.write_group import reporting_read_errors
 
 _PORTION = 2**16
@@ -27,24 +27,25 @@ _MOST_GAPS = 1000  # of a pack: a hostile one may have very many, each of which 
 class Walk(NamedTuple):
     """The whole frames of a pack, as they lie in it; whether there is nothing else."""
 
-    frames: list[Frame]
+    frames: list[Found]
     is_whole: bool
 
 
-def walk_pack(door: Door, path: str) -> Walk:
+def walk_pack(layout: Layout, name: str) -> Walk:
     """Read a pack from the first frame to the last; no frame where it cannot be read. What is
     damaged is left out, up to where a checksum ends.
     """
-    frames: list[Frame] = []
+    frames: list[Found] = []
+    path = layout.pack(name)
     offset = gaps = 0
     with (
         contextlib.suppress(StoreError, *ABSENT),
         reporting_read_errors(path),
-        door.stream(path) as stream,
+        layout.door.stream(path) as stream,
     ):
         size = stream.seek(0, 2)
         while offset < size and gaps < _MOST_GAPS:
-            frame = _frame_at(stream, offset)
+            frame = _frame_at(stream, Found(path, pack=name, offset=offset))
             if frame is not None:
                 frames.append(frame)
                 offset += frame.size
@@ -55,17 +56,17 @@ def walk_pack(door: Door, path: str) -> Walk:
     return Walk([], is_whole=False)
 
 
-def _frame_at(stream: BinaryIO, offset: int) -> Frame | None:
-    """Return the frame that starts at a byte, if it is whole."""
-    stream.seek(offset)
+def _frame_at(stream: BinaryIO, found: Found) -> Found | None:
+    """Return the frame that starts at a byte, if it is whole, with its size and its object."""
+    stream.seek(found.offset)
     try:
         size = sum(_parts_of_frame(stream)) + CHECKSUM_BYTES
-        stream.seek(offset)
+        stream.seek(found.offset)
         stored = stream.read(size)
         raw = open_frame(stored, CHUNK_BYTES + 1)
     except (CompressionError, zstd.ZstdError):
         return None
-    return Frame(offset, size, digest_bytes(raw)[-HEX_DIGITS:])
+    return found._replace(size=size, digits=digest_bytes(raw)[-HEX_DIGITS:])
 
 
 def _parts_of_frame(stream: BinaryIO) -> Iterator[int]:

@@ -15,12 +15,13 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT
 from codebatch.store.files import read_file
-from codebatch.store.layout import CACHE_BYTES, INDEX_SUFFIX, Layout
+from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, Layout
 from codebatch.store.write_group import reporting_read_errors
 
 HEX_DIGITS = 64
@@ -29,56 +30,56 @@ _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
 _WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
 
 
-class Packed(NamedTuple):
-    """Where the frame of an object is: the name of the pack, the first byte, how many bytes."""
+class Found(NamedTuple):
+    """Where an object is: a file of its own, or a pack, from which byte on and how many."""
 
-    pack: str
-    offset: int
-    size: int
+    path: str
+    digits: str = ""
+    pack: str = ""
+    offset: int = 0
+    size: int = 0
 
-
-class Frame(NamedTuple):
-    """A frame in a pack: the first byte, how many bytes, and the digits of its object."""
-
-    offset: int
-    size: int
-    digits: str
+    @property
+    def is_frame(self) -> bool:
+        """Whether what is there is compressed."""
+        return self.pack != "" or self.path.endswith(COMPRESSED_SUFFIX)
 
 
 class PackIndex(NamedTuple):
-    """The index of one pack."""
+    """The index of one pack, whose path is given."""
 
     name: str
+    path: str
     lines: bytes
 
     def __len__(self) -> int:
         return len(self.lines) // _WIDTH
 
-    def find(self, digits: bytes) -> Packed | None:
+    def find(self, digits: bytes) -> Found | None:
         """Return where the object is whose digest has these 64 digits; None where it is not."""
-        place = self._first(digits) * _WIDTH
-        line = self.lines[place : place + _WIDTH]
-        match = _LINE.fullmatch(line) if line.startswith(digits) else None
-        return match and Packed(self.name, int(match[2]), int(match[3]))
+        return next(self.starting_with(digits), None)
 
-    def starting_with(self, digits: bytes) -> Iterator[tuple[str, Packed]]:
-        """Yield the digits of each object that begin with some, and where it is, by digest."""
-        for number in range(self._first(digits), len(self)):
-            line = self.lines[number * _WIDTH : (number + 1) * _WIDTH]
+    def starting_with(self, digits: bytes) -> Iterator[Found]:
+        """Yield where each object is whose digits begin with some, by digest."""
+        for place in range(self._first(digits) * _WIDTH, len(self.lines), _WIDTH):
+            line = self.lines[place : place + _WIDTH]
             if not line.startswith(digits):
                 return
             match = _LINE.fullmatch(line)
             if match is not None:
-                yield match[1].decode(), Packed(self.name, int(match[2]), int(match[3]))
+                yield self._found(match)
 
-    def frames(self) -> list[Frame]:
-        """Return the frames in the order in which they lie in the pack."""
-        found = _LINE.findall(self.lines)
-        return sorted(Frame(int(start), int(size), name.decode()) for name, start, size in found)
+    def frames(self) -> list[Found]:
+        """Return the objects in the order in which they lie in the pack."""
+        found = map(self._found, _LINE.finditer(self.lines))
+        return sorted(found, key=attrgetter("offset", "size", "digits"))
 
     def is_contiguous(self, size: int) -> bool:
         """Return True if the frames are all that there is in a pack of so many bytes."""
         return are_contiguous(self.frames(), size)
+
+    def _found(self, line: re.Match[bytes]) -> Found:
+        return Found(self.path, line[1].decode(), self.name, int(line[2]), int(line[3]))
 
     def _first(self, digits: bytes) -> int:
         lines, length = self.lines, len(digits)
@@ -114,7 +115,7 @@ class Packs:
         self._indexes: dict[str, PackIndex] = {}
         self._last: PackIndex | None = None
 
-    def find(self, digits: str, *, fresh: bool = True) -> Packed | None:
+    def find(self, digits: str, *, fresh: bool = True) -> Found | None:
         """Return where an object is; None where it is not. Unless ``fresh``, only packs that are
         known are looked into.
         """
@@ -123,15 +124,14 @@ class Packs:
         is_stale = found is None and (fresh or self._names is None)
         return self._find(sought) if is_stale and self.refresh() else found
 
-    def read(self, packed: Packed) -> bytes | None:
+    def read(self, found: Found) -> bytes | None:
         """Return a stored frame, shorter where the pack is; None where there is no such pack."""
         opened = self._open  # which another thread may replace
-        path = self._layout.pack(packed.pack)
         try:
-            with reporting_read_errors(path):
-                if opened is None or opened.name != packed.pack:
-                    self._open = opened = _OpenPack(packed.pack, self._layout.door.open(path))
-                return os.pread(opened.descriptor, packed.size, packed.offset)
+            with reporting_read_errors(found.path):
+                if opened is None or opened.name != found.pack:
+                    self._open = opened = _OpenPack(found.pack, self._layout.door.open(found.path))
+                return os.pread(opened.descriptor, found.size, found.offset)
         except ABSENT:
             return None
 
@@ -151,7 +151,7 @@ class Packs:
         self._names, self._last, self._open = names, None, None
         return True
 
-    def _find(self, digits: bytes) -> Packed | None:
+    def _find(self, digits: bytes) -> Found | None:
         last, indexes = self._last, self._indexes
         # Another thread may have found that it is gone since.
         if last is not None and indexes.get(last.name) is last and (found := last.find(digits)):
@@ -178,7 +178,7 @@ def load_index(layout: Layout, name: str) -> PackIndex | None:
         return None
     if data is None or index_name(data) != name:
         return None
-    return PackIndex(name, data)
+    return PackIndex(name, layout.pack(name), data)
 
 
 def index_of(frames: Iterable[tuple[str, int, int]]) -> bytes:
@@ -199,7 +199,7 @@ def is_index(data: bytes) -> bool:
     return is_whole and all(a < b for a, b in pairwise(names))
 
 
-def are_contiguous(frames: Iterable[Frame], size: int) -> bool:
+def are_contiguous(frames: Iterable[Found], size: int) -> bool:
     """Return True if the frames, in their order, are all that there is in so many bytes."""
     end = 0
     for frame in frames:
@@ -209,10 +209,10 @@ def are_contiguous(frames: Iterable[Frame], size: int) -> bool:
     return end == size
 
 
-def part_of(stream: BinaryIO, packed: Packed) -> Callable[[int], bytes]:
+def part_of(stream: BinaryIO, found: Found) -> Callable[[int], bytes]:
     """Return what reads the next bytes of one frame of an opened pack, as far as it goes."""
-    stream.seek(packed.offset)
-    left = packed.size
+    stream.seek(found.offset)
+    left = found.size
 
     def read(size: int) -> bytes:
         nonlocal left
