@@ -40,7 +40,7 @@ class _Deferral:
             signal.signal(number, self.earlier)  # it may be too late for the block to do so
             signal.default_int_handler(number, frame)
         else:
-            self._pending = True
+            self._pending = _came[0] = True
             action()
 
     def take(self) -> bool:
@@ -62,7 +62,7 @@ class Interruption:
 
     def interrupt(self) -> None:
         """Interrupt the work at its next `check`, and do what its blocks do at an interrupt."""
-        self._pending = True
+        self._pending = _came[0] = True
         for actions in self._actions[::-1]:
             next(actions, _nothing)()
 
@@ -95,6 +95,7 @@ class Interruption:
 
 
 _of_thread = threading.local()
+_came = [False]  # whether any interrupt has: to ask what is in force costs much, for each file
 
 
 def _nothing() -> None:
@@ -166,7 +167,7 @@ def check() -> None:
 
 def is_interrupted() -> bool:
     """Return whether an interrupt was put off, which is taken by that."""
-    deferral = _own() or _in_force()
+    deferral = (_own() or _in_force()) if _came[0] else None
     return deferral is not None and deferral.take()
 
 

@@ -110,7 +110,7 @@ class WriteGroup:
         self._door = door
         self.root = Path(door.root)
         self.gathering: Gathering | None = None
-        self._durable = durable
+        self.durable = durable
         self._before_writing = before_writing
         self._pending: dict[str, str] = {}
         self._bytes = 0
@@ -127,7 +127,7 @@ class WriteGroup:
                 self._discard()
                 return
             self.flush()
-            if self._renamed and self._durable:
+            if self._renamed and self.durable:
                 with reporting_write_errors(self.root):
                     sync_file_system(self.root)
         finally:
@@ -239,7 +239,7 @@ class WriteGroup:
         if not self._pending:
             return
         with reporting_write_errors(self.root):
-            if self._durable:
+            if self.durable:
                 sync_file_system(self.root)  # with the names of the previous flush
             try:
                 # In the order of adding: a document added last never appears before its data.

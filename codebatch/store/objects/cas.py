@@ -163,12 +163,12 @@ class ObjectStore:
         writer = self.pack_writer(group) if self.packing else None
         if writer is not None and digits in writer:
             return StoredObject(digest, len(data), f"{digits}@")
-        parent, name = os.path.split(self._door.place(self._layout.object(digest)))
         form, is_whole = None, False
-        if writer is None or name[:2] in writer.parts:
-            form, is_whole = self._form_of(parent, name, data, group)
-        place = f"{parent}/{form}"
+        if writer is None or digits[:2] in writer.parts:
+            parent = os.path.dirname(self._door.place(self._layout.object(digest)))
+            form, is_whole = self._form_of(parent, digits, data, group)
         if form is not None and is_whole:
+            place = f"{parent}/{form}"
             if group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"):
                 return StoredObject(digest, len(data), place[len(self._place) + 1 :])
         elif form is None:
