@@ -14,9 +14,6 @@ may take a hundred times as much.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -33,11 +30,10 @@ from codebatch.model.record_lines import (
 )
 from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.indexes.shard_folders import ShardFolders, freshen, name_of
 from codebatch.store.layout import MEMO_SUFFIX, Layout
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 
-_SEGMENT = re.compile(rf"[0-9a-f]{{64}}{re.escape(MEMO_SUFFIX)}\Z")
-_DIGITS = frozenset("0123456789abcdef")
 _SEGMENT_BYTES = 64 * 2**20
 MOST_BYTES = 2 * _SEGMENT_BYTES
 # How an entry begins, an array of five with 32 bytes first, and where these and the lines are.
@@ -46,7 +42,6 @@ _SIZES_OF_LINES = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # of the length of bytes, by its 
 _AROUND_LINES_BYTES = 2**20  # counts, names of objects: no entry of ours has so much
 _SMALL_BYTES = 256 * 2**10
 _SMALL_SEGMENTS = 48
-_FRESH_NS = 24 * 3600 * 10**9
 
 
 class Memo:
@@ -78,11 +73,7 @@ class Memo:
     def freshen(self, now_ns: int) -> None:
         """Note on each segment that was of use when that was: `gc` trims by age of use."""
         for path in sorted(self._used):
-            # It may be deleted meanwhile, or not ours to change.
-            with contextlib.suppress(OSError, StoreError):
-                status = self._door.status(path)
-                if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
-                    self._door.touch(path, now_ns)
+            freshen(self._door, path, now_ns)
 
 
 class MemoStore:
@@ -91,10 +82,11 @@ class MemoStore:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._door = layout.door
+        self._folders = ShardFolders(layout.door, layout.memo_folder, MEMO_SUFFIX)
 
     def open(self, shard_id: str) -> Memo:
         """All memo entries of the files of a shard."""
-        return Memo(self._door, self._segments_for(shard_id))
+        return Memo(self._door, sorted(self._folders.files_for(shard_id)))
 
     def add(self, shard_id: str, results: Mapping[str, FileLines]) -> None:
         """Remember results, by key."""
@@ -107,7 +99,7 @@ class MemoStore:
 
     def forget(self, shard_id: str) -> None:
         """Forget everything about the files of a shard."""
-        for path in self._segments_for(shard_id):
+        for path in self._folders.files_for(shard_id):
             remove_file(self._door, path)
 
     def add_segment(self, prefix: str, name: str, data: bytes) -> bool:
@@ -122,22 +114,12 @@ class MemoStore:
         root = self._layout.memo
         return sorted(
             ("".join(path.parent.relative_to(root).parts), path)
-            for path in _below(self._door, root, 3)
+            for path in self._folders.files_in(root, 3)
         )
-
-    def _segments_for(self, shard_id: str) -> list[Path]:
-        above = [
-            path
-            for length in range(1, len(shard_id))
-            for path in _below(self._door, self._layout.memo_folder(shard_id[:length]), 0)
-        ]
-        folder = self._layout.memo_folder(shard_id)
-        return sorted([*above, *_below(self._door, folder, 3 - len(shard_id))])
 
     def _merge_small(self, folder: Path) -> None:
         """Many small segments, of many runs after small changes, become one."""
-        door = self._door
-        small = [path for path in _below(door, folder, 0) if _size(door, path) <= _SMALL_BYTES]
+        door, small = self._door, self._folders.small_files(folder, _SMALL_BYTES)
         if len(small) < _SMALL_SEGMENTS:
             return
         entries = {key_in(e): e for path in sorted(small) for e in load_segment(door, path)}
@@ -171,13 +153,13 @@ def load_segment(door: Door, path: Path) -> tuple[bytes, ...]:
 
 def entries_in(name: str, data: bytes) -> tuple[bytes, ...]:
     """Return what `load_segment` does for the bytes of a segment of that name."""
-    return _packed_entries(data) if _name(data) == name else ()
+    return _packed_entries(data) if name_of(data, MEMO_SUFFIX) == name else ()
 
 
 def make_segment(packed: Sequence[bytes]) -> tuple[str, bytes]:
     """Return the name and the bytes of a segment of these entries, which are ordered by key."""
     data = compress(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
-    return _name(data), data
+    return name_of(data, MEMO_SUFFIX), data
 
 
 def key_in(packed: bytes) -> bytes:
@@ -212,10 +194,6 @@ def _write_one(door: Door, folder: Path, packed: list[bytes]) -> Path:
     name, data = make_segment(packed)
     write_file(door, folder / name, data, durable=False)
     return folder / name
-
-
-def _name(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest() + MEMO_SUFFIX
 
 
 def _packed_entries(data: bytes) -> tuple[bytes, ...]:
@@ -254,26 +232,3 @@ def unpack_entry(packed: bytes) -> Entry | None:
     except ValueError:
         return None
     return entry if is_entry(entry) else None
-
-
-def _below(door: Door, folder: Path, digits: int) -> list[Path]:
-    """The segments of a folder and of those up to so many digits below it; none where it cannot
-    be looked into.
-    """
-    try:
-        names = door.names(folder)
-    except (OSError, StoreError):
-        return []
-    found = [folder / name for name in names if _SEGMENT.match(name)]
-    for name in names if digits > 0 else ():
-        if name in _DIGITS:
-            found += _below(door, folder / name, digits - 1)
-    return found
-
-
-def _size(door: Door, path: Path) -> int:
-    try:
-        status = door.status(path)
-    except (OSError, StoreError):
-        return 0
-    return 0 if status is None else status.st_size

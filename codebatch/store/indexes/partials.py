@@ -14,10 +14,9 @@ is no MessagePack. Anyone may delete any of it at any time.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,17 +26,15 @@ from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreError
 from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
+from codebatch.store.indexes.shard_folders import ShardFolders, freshen, name_of
 from codebatch.store.layout import PARTS_SUFFIX, Layout
 from codebatch.store.objects.compression import CompressionError, compress, decompress
 from codebatch.store.removal import remove_tree
 
 MOST_BYTES = 2**30
 _DIGEST_BYTES = 32
-_HEX_DIGITS = frozenset("0123456789abcdef")
-_PACK = re.compile(rf"[0-9a-f]{{64}}{re.escape(PARTS_SUFFIX)}\Z")
 _SMALL_PACKS = 32
 _SMALL_BYTES = 2**20
-_FRESH_NS = 24 * 3600 * 10**9
 
 
 class Partial(NamedTuple):
@@ -58,6 +55,8 @@ class PartialStore:
         self._layout = layout
         self._door = layout.door
         self._fingerprint = fingerprint
+        folder_of = partial(layout.partial_packs, fingerprint)
+        self._folders = ShardFolders(layout.door, folder_of, PARTS_SUFFIX)
 
     def is_empty(self) -> bool:
         """Return whether nothing was kept of the task yet."""
@@ -87,19 +86,15 @@ class PartialStore:
 
     def save(self, partials: Mapping[str, Partial]) -> None:
         """Keep values that are passed on, by key."""
-        for key, partial in partials.items():
-            frame = compress(_packed(key, partial))
+        for key, one in partials.items():
+            frame = compress(_packed(key, one))
             path = self._layout.partial(self._fingerprint, key)
             write_file(self._door, path, hashlib.sha256(frame).digest() + frame, durable=False)
 
     def freshen(self, keys: Iterable[str], now_ns: int) -> None:
         """Note that values were of use now: `gc` removes those that were not for long."""
         for key in keys:
-            path = self._layout.partial(self._fingerprint, key)
-            with contextlib.suppress(OSError, StoreError):
-                status = self._door.status(path)
-                if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
-                    self._door.touch(path, now_ns)
+            freshen(self._door, self._layout.partial(self._fingerprint, key), now_ns)
 
     def load_packs(
         self, prefix: str, now_ns: int | None = None, *, below: bool = True
@@ -108,11 +103,11 @@ class PartialStore:
         ``below``, below it: other batches had other widths.
         """
         found: dict[str, Partial] = {}
-        for path in self._packs_for(prefix, 2 if below else 0):
+        for path in self._folders.files_for(prefix, below=below):
             entries = load_pack(self._door, path)
             found.update(entries)
             if now_ns is not None and entries:
-                _freshen(self._door, path, now_ns)
+                freshen(self._door, path, now_ns)
         return found
 
     def add_pack(self, prefix: str, partials: Mapping[str, Partial]) -> None:
@@ -120,7 +115,7 @@ class PartialStore:
         if not partials:
             return
         folder = self._layout.partial_packs(self._fingerprint, prefix)
-        small = [p for p in _packs_in(self._door, folder, 0) if _size(self._door, p) < _SMALL_BYTES]
+        small = self._folders.small_files(folder, _SMALL_BYTES)
         kept = dict(partials)
         if len(small) >= _SMALL_PACKS:
             for path in small:
@@ -135,21 +130,13 @@ class PartialStore:
     def _write_pack(self, folder: Path, partials: Mapping[str, Partial]) -> Path:
         header = msgpack.Packer().pack_array_header(len(partials))
         data = compress(header + b"".join(_packed(key, partials[key]) for key in sorted(partials)))
-        path = folder / f"{hashlib.sha256(data).hexdigest()}{PARTS_SUFFIX}"
+        path = folder / name_of(data, PARTS_SUFFIX)
         write_file(self._door, path, data, durable=False)
         return path
 
     def forget(self) -> None:
         """Forget all values of the task."""
         remove_tree(self._door, self._layout.partials_of(self._fingerprint))
-
-    def _packs_for(self, prefix: str, digits: int) -> list[Path]:
-        folders = [
-            self._layout.partial_packs(self._fingerprint, prefix[:n]) for n in range(1, len(prefix))
-        ]
-        own = self._layout.partial_packs(self._fingerprint, prefix)
-        above = [path for folder in folders for path in _packs_in(self._door, folder, 0)]
-        return [*above, *_packs_in(self._door, own, digits)]
 
 
 def is_whole(door: Door, path: Path) -> bool:
@@ -210,7 +197,7 @@ def load_pack(door: Door, path: Path) -> dict[str, Partial]:
 
 
 def _parse_pack(name: str, data: bytes) -> dict[str, Partial]:
-    if hashlib.sha256(data).hexdigest() + PARTS_SUFFIX != name:
+    if name_of(data, PARTS_SUFFIX) != name:
         return {}
     try:
         entries = msgpack.unpackb(decompress(data, MOST_BYTES), use_list=False)
@@ -241,30 +228,3 @@ def _raw(digest: str) -> bytes:
 
 def _digest(raw: bytes) -> str:
     return DIGEST_PREFIX + raw.hex()
-
-
-def _packs_in(door: Door, folder: Path, digits: int) -> Iterator[Path]:
-    """The packs of a folder and of those up to so many digits below it, in order."""
-    try:
-        names = door.names(folder)
-    except (OSError, StoreError):
-        return
-    yield from (folder / name for name in names if _PACK.match(name))
-    for name in names if digits else ():
-        if name in _HEX_DIGITS:
-            yield from _packs_in(door, folder / name, digits - 1)
-
-
-def _size(door: Door, path: Path) -> int:
-    try:
-        status = door.status(path)
-    except (OSError, StoreError):
-        return 0
-    return 0 if status is None else status.st_size
-
-
-def _freshen(door: Door, path: Path, now_ns: int) -> None:
-    with contextlib.suppress(OSError, StoreError):
-        status = door.status(path)
-        if status is not None and now_ns - status.st_mtime_ns > _FRESH_NS:
-            door.touch(path, now_ns)

@@ -9,7 +9,6 @@ it stores them, a fixed number of bytes for each path.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -20,12 +19,12 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX, Document, canonical_json
 from codebatch.model.errors import StoreError
 from codebatch.store.door import Door
-from codebatch.store.files import file_status, has_bytes, read_file, write_file
+from codebatch.store.files import has_bytes, read_file, write_file
+from codebatch.store.indexes.shard_folders import freshen
 from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, Layout
 
 _FORMAT = "codebatch-stat-cache/1"
 _CHECKSUM_BYTES = 64
-_FRESH_NS = 24 * 3600 * 10**9
 _LOCATION = re.compile(
     rb"([0-9a-f]{2})/([0-9a-f]{2})/(?P<name>\1\2[0-9a-f]{60})(?:"
     + re.escape(COMPRESSED_SUFFIX.encode())
@@ -66,14 +65,9 @@ class StatCache:
     def load(self, now_ns: int) -> CachedTree | None:
         """Return the tree saved last, if it is whole; note now and then that it is used."""
         try:
-            status = file_status(self._door, self._path)
-            if status is None:
-                return None
-            if now_ns - status.st_mtime_ns > _FRESH_NS:
-                with contextlib.suppress(OSError):  # not ours to change
-                    self._door.touch(self._path)
+            freshen(self._door, self._path, now_ns)
             data = read_file(self._door, self._path, CACHE_BYTES)
-        except (OSError, StoreError):
+        except StoreError:
             return None  # not to be read: as good as not there
         return None if data is None else _parse(data, self._status_bytes)
 
