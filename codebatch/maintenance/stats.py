@@ -22,12 +22,10 @@ from codebatch.model.errors import SnapshotNotFoundError, StoreError
 from codebatch.model.records import FileRecord
 from codebatch.store import StoreDirectory, path_kinds
 from codebatch.store.inventory import (
-    OBJECT_PREFIXES,
     FoundFile,
     files_below,
     is_removed,
     is_temporary,
-    object_folders,
 )
 from codebatch.store.layout import INDEX_SUFFIX, PACK_SUFFIX
 from codebatch.store.objects.packs import Packs, is_index
@@ -208,13 +206,15 @@ class _Counting:
         return {digest for data in lines for digest in digests_in(data)}
 
     def _add_objects(self) -> None:
-        for prefix in OBJECT_PREFIXES:
-            for folder in object_folders(self.store.layout, prefix):
-                for digest, file in folder.objects:
-                    self.stored[digest] = file.size
-                    self._add(self._kind(digest), file).objects += 1
-                for file in (*folder.temporaries, *(file for _, file in folder.aside)):
-                    self._add(TEMPORARY, file)
+        layout = self.store.layout
+        for file in files_below(layout.door, layout.objects):
+            place = path_kinds.place_of(layout.door.place(file.path))
+            if place is None:
+                self._add(self._kind_of_file(file.path), file)
+                continue
+            digest = bytes.fromhex(place.digest[len(DIGEST_PREFIX) :])
+            self.stored[digest] = file.size
+            self._add(self._kind(digest), file).objects += 1
 
     def _add_packs(self) -> None:
         """Count the objects of packs, and what the files of packs have besides."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from codebatch.maintenance.gc.marks import mark_objects
-from codebatch.maintenance.gc.report import GarbageReport, Tally
+from codebatch.maintenance.gc.report import Collection, GarbageReport
 from codebatch.maintenance.gc.sweep import Sweep
 from codebatch.model.clock import now, now_ns
 from codebatch.store import StoreDirectory
@@ -64,8 +64,8 @@ def collect_garbage(
             if any(one.since_ns <= removed_at_ns(layout.door, folder) for one in leases)
         ]
         marks = mark_objects(store, relied_on)
-        tally = Tally()
-        sweep = Sweep(store, before, touched, tally, dry_run=dry_run)
+        collection = Collection(store, before, touched, dry_run)
+        sweep = Sweep(collection)
         sweep.objects(marks)
         sweep.discarded(folder for folder in removed if folder not in relied_on)
         sweep.unfinished()
@@ -76,4 +76,4 @@ def collect_garbage(
         sweep.orphans()
         sweep.leases(moment)
     names = (f"{one.purpose} ({one.process})" for one in leases)
-    return tally.report(names, misplaced_folders(layout.door), dry_run=dry_run)
+    return collection.report(names, misplaced_folders(layout.door))

@@ -16,13 +16,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 from codebatch.maintenance.gc.marks import DigestSet
-from codebatch.maintenance.gc.report import Tally
+from codebatch.maintenance.gc.report import Collection
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError, StoreError
 from codebatch.store import (
     ABSENT,
     StoredBytes,
-    StoreDirectory,
     reporting_read_errors,
     whole_frame,
 )
@@ -85,33 +84,23 @@ class _Pack:
 class PackSweep:
     """Looks through packs and removes what is old; in a dry run only counts.
 
-    What was written since ``before_ns`` stays, and a pack that was touched since ``touched_ns``.
     State: ``_packs`` are all that can be read, in the order of readers; ``_homes`` says for each
     needed object of the part that is looked through which of them has it, and as which;
     ``_written`` has the files and packs that are wholly in new ones, once these are in place.
     """
 
-    def __init__(
-        self,
-        store: StoreDirectory,
-        marks: DigestSet,
-        before_ns: int,
-        touched_ns: int,
-        tally: Tally,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._store = store
+    def __init__(self, collection: Collection, marks: DigestSet) -> None:
+        self._collection = collection
+        self._store = store = collection.store
         self._marks = marks
         self._layout = store.layout
         self._door = store.layout.door
-        self._before_ns = before_ns
-        self._touched_ns = touched_ns
-        self._tally = tally
-        self._dry_run = dry_run
+        self._before_ns = collection.before_ns
+        self._touched_ns = collection.touched_ns
+        self._dry_run = collection.dry_run
         self._homes: dict[bytes, tuple[_Pack, int, Found]] = {}
         self._written: list[Loose | _Pack] = []
-        if not dry_run:
+        if not self._dry_run:
             self._restore()
         store.objects.packs.refresh()
         files = self._files()
@@ -154,7 +143,7 @@ class PackSweep:
             if not is_old or any(map(self._is_wanted, walk_pack(self._layout, stem).frames)):
                 continue
             if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
-                self._tally.remove_file("packs", file)
+                self._collection.remove_file("packs", file)
 
     def _is_wanted(self, frame: Found) -> bool:
         digest = bytes.fromhex(frame.digits)
@@ -279,12 +268,12 @@ class PackSweep:
     def _count(self, pack: _Pack) -> None:
         """Count a pack that goes, and what of it does not."""
         needed, size = pack.needed, pack.needed_bytes
-        self._tally.remove("objects", len(pack.index) - needed, pack.file.size - size)
-        self._tally.keep("objects", needed, size)
-        self._tally.remove("packs", 1, 0 if needed else len(pack.index.lines))
+        self._collection.remove("objects", len(pack.index) - needed, pack.file.size - size)
+        self._collection.keep("objects", needed, size)
+        self._collection.remove("packs", 1, 0 if needed else len(pack.index.lines))
 
     def _keep(self, pack: _Pack) -> None:
-        self._tally.keep("objects", len(pack.index), pack.file.size)
+        self._collection.keep("objects", len(pack.index), pack.file.size)
 
     def _chosen(self) -> list[_Pack]:
         """Return the packs that go: those of which nothing is needed, and those to be written

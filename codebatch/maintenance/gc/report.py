@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from codebatch.display.displayed import Displayed, card
+from codebatch.store import StoreDirectory
 from codebatch.store.inventory import FoundFile
 
 _KINDS = (
@@ -55,8 +56,16 @@ class GarbageReport(Displayed):
 
 
 @dataclass
-class Tally:
-    """The numbers and bytes of what was removed and kept so far, by kind."""
+class Collection:
+    """A `gc` of a store: what was modified since ``before_ns`` stays, but in folders that were
+    removed, and so does a pack that was touched since ``touched_ns``; a dry run only counts. State:
+    the numbers and bytes of what was removed and kept so far, by kind.
+    """
+
+    store: StoreDirectory
+    before_ns: int
+    touched_ns: int
+    dry_run: bool
 
     removed: Counter[str] = field(default_factory=Counter)
     removed_bytes: Counter[str] = field(default_factory=Counter)
@@ -78,12 +87,10 @@ class Tally:
         self.kept[kind] += number
         self.kept_bytes[kind] += size
 
-    def report(
-        self, protected_by: Iterable[str], left: Iterable[str], *, dry_run: bool
-    ) -> GarbageReport:
+    def report(self, protected_by: Iterable[str], left: Iterable[str]) -> GarbageReport:
         """Return the report on it."""
         return GarbageReport(
-            dry_run,
+            self.dry_run,
             {kind: self.removed[kind] for kind in _KINDS},
             {kind: self.removed_bytes[kind] for kind in _KINDS},
             {kind: self.kept[kind] for kind in _KEPT},

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.maintenance.gc.packs import Loose, PackSweep
-from codebatch.maintenance.gc.report import Tally
+from codebatch.maintenance.gc.report import Collection
 from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS
 from codebatch.model.errors import StoreError
 from codebatch.model.records import PlannedTask
 from codebatch.status.batch_status import load_batch_status
 from codebatch.status.contents import contents_of
-from codebatch.store import BATCH_PREFIX, StoreDirectory
+from codebatch.store import BATCH_PREFIX
 from codebatch.store.files import remove_file
 from codebatch.store.indexes.memo import MemoStore
 from codebatch.store.indexes.segments import load_segments, needed_segments
@@ -52,41 +52,21 @@ from codebatch.store.removal import (
 
 
 class Sweep:
-    """Removes one kind of thing after the other, or in a dry run only counts.
+    """Removes one kind of thing after the other, or in a dry run only counts."""
 
-    What was modified since ``before_ns`` stays, but in folders that were removed; so does a pack
-    that was touched since ``touched_ns``. ``tally`` is what counts.
-    """
-
-    def __init__(
-        self,
-        store: StoreDirectory,
-        before_ns: int,
-        touched_ns: int,
-        tally: Tally,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._store = store
-        self._layout = store.layout
-        self._door = store.layout.door
-        self._before_ns = before_ns
-        self._dry_run = dry_run
-        self._touched_ns = touched_ns
-        self._tally = tally
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._store = collection.store
+        self._layout = collection.store.layout
+        self._door = collection.store.layout.door
+        self._before_ns = collection.before_ns
+        self._dry_run = collection.dry_run
 
     def objects(self, marks: DigestSet) -> None:
         """Remove those that are neither marked nor young; pack those that are marked and old. One
         that an earlier `gc` set aside and did not remove is given its name again first.
         """
-        packs = PackSweep(
-            self._store,
-            marks,
-            self._before_ns,
-            self._touched_ns,
-            self._tally,
-            dry_run=self._dry_run,
-        )
+        packs = PackSweep(self._collection, marks)
         packs.write(self._loose(marks, packs))
 
     def _loose(self, marks: DigestSet, packs: PackSweep) -> Iterator[Loose]:
@@ -101,9 +81,9 @@ class Sweep:
                     is_old = file.modified_ns < self._before_ns
                     if is_old and (digest not in needed or packs.have(digest, file)):
                         if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
-                            self._tally.remove_file("objects", file)
+                            self._collection.remove_file("objects", file)
                         continue
-                    self._tally.keep("objects", 1, file.size)
+                    self._collection.keep("objects", 1, file.size)
                     if is_old:
                         yield digest.hex(), file
                 is_left = not folder.is_empty or folder.modified_ns >= self._before_ns
@@ -171,7 +151,7 @@ class Sweep:
         for file in sorted(segments, key=lambda file: (-file.modified_ns, file.path)):
             size += file.size
             if size <= max_bytes and file.modified_ns >= oldest_ns:
-                self._tally.keep("memo", 1, file.size)
+                self._collection.keep("memo", 1, file.size)
             else:
                 self._remove("memo", file)
 
@@ -281,14 +261,14 @@ class Sweep:
                 self._remove_tree("leases", folder, number=0)
 
     def _remove(self, kind: str, file: FoundFile) -> None:
-        self._tally.remove_file(kind, file)
+        self._collection.remove_file(kind, file)
         if not self._dry_run:
             remove_file(self._door, Path(file.path))
 
     def _remove_tree(self, kind: str, folder: Path, number: int = 1) -> None:
         for file in files_below(self._door, folder):
-            self._tally.remove_file(kind, file, 0)
-        self._tally.remove(kind, number, 0)
+            self._collection.remove_file(kind, file, 0)
+        self._collection.remove(kind, number, 0)
         if not self._dry_run:
             remove_tree(self._door, folder)
 

@@ -115,16 +115,13 @@ class ObjectStore:
 
     def _is_there(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
         """Return True if that holds of a file in which the object is, in the order of readers."""
-        parent, name = os.path.split(self._layout.object(digest))
-        with contextlib.suppress(OSError, StoreError), self._door.folder(parent) as folder:
-            if any(holds(folder, form) for form in forms(name) if folder.has(form)):
-                return True
-        for packed in self._packed(name):
-            with contextlib.suppress(OSError, StoreError):
-                above, pack = self._door.above(packed.path)
-                with above:
-                    if holds(above, pack):
-                        return True
+        with contextlib.suppress(StoreError):
+            for found in self._places(digest):
+                with contextlib.suppress(OSError, StoreError):
+                    folder, name = self._door.above(found.path)
+                    with folder:
+                        if holds(folder, name):
+                            return True
         return False
 
     def settled(self, locations: Iterable[bytes]) -> list[bytes]:
