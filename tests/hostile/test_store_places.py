@@ -142,6 +142,7 @@ def test_what_stands_in_a_place_of_a_store(
 
 
 @pytest.mark.slow
+@pytest.mark.sample(60)
 @pytest.mark.parametrize(("glob", "shape"), [case for case in CASES if case not in CHOSEN])
 @pytest.mark.usefixtures("in_time")
 def test_what_stands_in_any_place_of_a_store(

@@ -1,8 +1,7 @@
 """Tests of the vectors of `maintenance.self_test`; each module beside this one is about one kind.
 
 By default every third vector is tried, in the process of each command, and the slow tests try
-the others, and every third one with worker threads, worker processes and a cluster.
-``SAMPLE=all`` has the slow tests try all of them with each.
+the others, and a sample of all with worker threads, worker processes and a cluster.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sampling import ALL
 
 from codebatch.maintenance.self_test import Laboratory, Vector
 
@@ -30,7 +28,8 @@ def trials_of(vectors: Sequence[Vector]) -> tuple[Callable[..., None], Callable[
     running = [vector for vector in vectors if _runs(vector)]
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("vector", running if ALL else running[1::_OFTEN], ids=str)
+    @pytest.mark.sample(9)
+    @pytest.mark.parametrize("vector", running, ids=str)
     def test_is_held_off_elsewhere(vector: Vector, laboratory_elsewhere: Laboratory) -> None:
         assert laboratory_elsewhere.run(vector).problems == ()
 

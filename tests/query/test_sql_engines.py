@@ -461,6 +461,7 @@ OUTSIDE = [
 
 
 @pytest.mark.slow
+@pytest.mark.sample(60)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("statement", OUTSIDE)
 def test_nothing_outside_is_read_or_written(

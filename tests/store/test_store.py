@@ -381,6 +381,7 @@ DAMAGE_CODES = {
 
 
 @pytest.mark.slow
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_to_a_finished_batch_is_found_or_harmless(
@@ -402,6 +403,7 @@ def test_damage_to_a_finished_batch_is_found_or_harmless(
 
 
 @pytest.mark.slow
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "store document"])
 def test_damage_to_a_finished_batch_is_repaired_by_doing_it_again(
