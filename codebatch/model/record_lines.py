@@ -11,10 +11,12 @@ bytes of each object that the lines refer to; and the id of the batch that compu
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, starmap
 from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -27,9 +29,10 @@ Entry = tuple[Any, ...]
 _OPEN = b"\0"
 
 
-@dataclass(frozen=True)
+@dataclass
 class FileLines:
-    """The lines that one task yields about one file, with the path open.
+    """The lines that one task yields about one file, with the path open. Never changed, though to
+    have that checked takes too long: there are several for each file.
 
     ``objects`` are the digests of what the lines refer to, ``batch_id`` names the batch that
     computed them.
@@ -82,14 +85,16 @@ class LineWriter:
 
     def lines(self, records: Iterable[Record]) -> bytes:
         """One line a record, path open; b"" for no records."""
-        known, lines = self._forms.get, []
-        for record in records:
-            form = known(tuple(record)) or self._new_form(record)
+        lines: list[str] = []
+        for names, alike in groupby(records, tuple):
+            rows = [*alike]
+            form = self._forms.get(names) or self._new_form(rows[0])
             try:
-                texts = [w[type(v)](v) for w, v in zip(form.writers, form.values(record))]  # noqa: B905
+                columns = zip(form.writers, zip(*map(form.values, rows)))  # noqa: B905
+                texts = [*zip(*starmap(_texts, columns))]  # noqa: B905
             except KeyError:
-                texts = self._first_texts(form, record)
-            lines.append(form.template % tuple(texts))
+                texts = [tuple(self._texts(form, record)) for record in rows]
+            lines += map(form.template.__mod__, texts)
         return "".join(lines).encode("utf-8", "backslashreplace")
 
     def _new_form(self, record: Record) -> _Form:
@@ -98,8 +103,10 @@ class LineWriter:
         form = self._forms[tuple(record)] = _form_of(record)
         return form
 
-    def _first_texts(self, form: _Form, record: Record) -> list[str]:
-        """Return the texts of the values of a record which is the first one with such."""
+    def _texts(self, form: _Form, record: Record) -> list[str]:
+        """Return the texts of the values of a record, which may be the first one with such."""
+        with contextlib.suppress(KeyError):
+            return [w[type(v)](v) for w, v in zip(form.writers, form.values(record), strict=True)]
         self._check(record)
         for name, writer in zip(form.names, form.writers, strict=True):
             value = record[name]
@@ -108,6 +115,14 @@ class LineWriter:
             else:
                 writer.setdefault(type(value), _WRITERS.get(type(value), _text_of))
         return [w[type(v)](v) for w, v in zip(form.writers, form.values(record), strict=True)]
+
+
+def _texts(writer: dict[type, Callable[[Any], str]], column: Sequence[object]) -> list[str]:
+    """Return the texts of the values of one field of several records."""
+    types = {*map(type, column)}
+    if len(types) == 1:
+        return [*map(writer[types.pop()], column)]
+    return [writer[type(value)](value) for value in column]
 
 
 def _form_of(record: Record) -> _Form:

@@ -246,7 +246,7 @@ class Plan:
         return {shard.shard_id: shard for shard in self.shards}
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: there are several for each file
 class Counts:
     """The numbers of records, in total and by kind, severity and code (of diagnostics)."""
 
@@ -354,10 +354,10 @@ _kind_of = itemgetter("kind")
 
 
 def _tally(keys: Sequence[object]) -> dict[str, int]:
-    """Return the number of each key, in order; most often there is none, or one."""
-    if len(keys) < 2:
-        return {str(key): 1 for key in keys}
-    return dict(sorted((str(key), number) for key, number in Counter(keys).items()))
+    """Return the number of each key, in order; most often they are few."""
+    different = sorted({*keys}, key=str)
+    count = keys.count if len(different) < 4 else Counter(keys).__getitem__
+    return {str(key): count(key) for key in different}
 
 
 # What is made of a value in a document, by the type that a field is declared with.

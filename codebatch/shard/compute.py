@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import (
@@ -74,8 +75,7 @@ class ShardContext:
     files: ShardFiles | None = None
 
 
-@dataclass(frozen=True)
-class Computation:
+class Computation(NamedTuple):
     """A task to run on a file, with all that its lines depend on.
 
     ``later`` gives the files after it which the task may have to look at as well.

@@ -151,10 +151,11 @@ class Task:
         """Return records with those suppressed that comments say. Only a task that declares rules
         knows what it has looked for, if it has; `lint` asks for itself.
         """
+        if not (self.classes or self.definition):
+            return records
         kinds = {record["kind"] for record in records}
         judged = {rule.code for rule in self.rules} if "skip" not in kinds else ()
-        is_asked = "diagnostic" in kinds or judged
-        if not is_asked or not (self.classes or self.definition) or not source.suppressions:
+        if not ("diagnostic" in kinds or judged) or not source.suppressions:
             return records
         return suppressed(records, source, judged)
 
