@@ -19,6 +19,7 @@ from codebatch.maintenance.gc.report import GarbageReport
 from codebatch.model.digest import digest_bytes, seal
 from codebatch.model.errors import StoreDamagedError
 from codebatch.store.leases.leases import hold_lease, pinning
+from codebatch.store.objects import pack_writer
 from codebatch.store.objects.pack_writer import LEAST_OBJECTS
 from codebatch.store.objects.packs import Packs, index_name, index_of
 from codebatch.store.removal import remove_pack
@@ -199,9 +200,11 @@ def test_a_store_of_format_1_gets_no_packs(store: codebatch.Store) -> None:
 
 
 def test_packs_are_of_limited_size(half: codebatch.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc_packs, "MOST_OBJECTS", 8)
+    monkeypatch.setattr(pack_writer, "MOST_OBJECTS", 8)
+    monkeypatch.setattr(gc_packs, "LEAST_PACKS", 2)
     half.gc()
     assert len(packs(half)) == 3
+    assert half.gc().removed["packs"] == 0, "full ones are not small, however few bytes they have"
     assert packed(half) == sorted(map(digest, range(20)))
     assert is_whole(half, range(20))
 

@@ -179,10 +179,12 @@ def test_nothing_is_left_of_a_group_that_fails(store: StoreDirectory) -> None:
     assert files(store) == []
 
 
+@pytest.mark.parametrize("limit", ["write_group._GROUP_BYTES", "objects.pack_writer.MOST_OBJECTS"])
 def test_large_groups_are_several_packs(
-    store: StoreDirectory, monkeypatch: pytest.MonkeyPatch
+    store: StoreDirectory, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr("codebatch.store.write_group._GROUP_BYTES", 1000)
+    monkeypatch.setattr("codebatch.store.objects.pack_writer._BATCH_OBJECTS", 8)
+    monkeypatch.setattr(f"codebatch.store.{limit}", 50)
     add(store, TEXTS)
     assert files(store).count(".pack") > 1
     assert [store.objects.read(digest) for digest in DIGESTS] == TEXTS

@@ -40,7 +40,6 @@ _Frame = tuple[str, bytes, int]  # for a new pack: digits, bytes, and when they 
 
 # Of a pack written here; nothing in it is larger than a sixteenth.
 MOST_BYTES = 240 * 2**20
-MOST_OBJECTS = 2**17
 # A pack is written anew as soon as one part in so many is of no use: a store takes at most a third
 # more than what is needed, and three bytes are copied at most for each that is freed.
 WASTE = 4
@@ -69,6 +68,12 @@ class _Pack:
         """Return the use and the place of each object, in the order of places."""
         entries = zip(self.uses, self.index.starting_with(b""), strict=True)
         return sorted(entries, key=lambda entry: entry[1].offset)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is far from full, in bytes and objects."""
+        is_short = len(self.index) <= pack_writer.MOST_OBJECTS // 2
+        return is_short and self.file.size < SMALL_BYTES
 
     @property
     def needed(self) -> int:
@@ -206,7 +211,7 @@ class PackSweep:
                 writer.add_frame(digits, data)
                 size, number = size + len(data), number + 1
             writer.modified_ns = modified = max(modified, modified_ns)
-            if size >= MOST_BYTES or number >= MOST_OBJECTS:
+            if size >= MOST_BYTES or number >= pack_writer.MOST_OBJECTS:
                 break
 
     def _of_files(self, files: Iterable[Loose]) -> Iterator[_Frame]:
@@ -285,7 +290,7 @@ class PackSweep:
             if pack.written_ns < self._before_ns and pack.file.modified_ns < self._touched_ns
         ]
         used = [pack for pack in old if any(pack.uses)]
-        small = [pack for pack in used if pack.file.size < SMALL_BYTES]
+        small = [pack for pack in used if pack.is_small]
         merged = small if len(small) >= LEAST_PACKS else []
         anew = [pack for pack in used if pack.is_wasteful or pack in merged]
         is_packing = self._store.objects.packing

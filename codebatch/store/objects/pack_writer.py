@@ -14,6 +14,7 @@ from codebatch.store.write_group import WriteGroup, reporting_write_errors
 
 OBJECT_MODE = 0o444
 LEAST_OBJECTS = 32  # of a pack: a change of a few files makes a few files
+MOST_OBJECTS = 2**16  # all of which are held by name until it is whole; and an index has a limit
 _LEAST_BYTES = 8 * 2**20  # or of what is held until it is known
 _BATCH_OBJECTS = 128  # that go into a pack together
 _BATCH_BYTES = 2**20
@@ -69,6 +70,8 @@ class PackWriter:
             size = self._held_bytes
             self._pack()
             self._group.count(size)
+            if len(self._frames) >= MOST_OBJECTS:
+                self._group.flush()
 
     def add_frame(self, digits: str, frame: bytes) -> None:
         """Take the frame of an object into a pack, however few there are."""
