@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike
 from codebatch.api.running import TaskLike
@@ -16,11 +15,11 @@ from codebatch.display.documents import PipelineDocument
 from codebatch.model import resources
 from codebatch.model.digest import Document
 from codebatch.model.errors import OutputError, PipelineInvalidError, ToolImportError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot.descriptors import Folder, read_file
 from codebatch.store.destination import new_file
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.api import drawing
     from codebatch.display import draw
     from codebatch.plan import document as documents
@@ -29,16 +28,6 @@ if TYPE_CHECKING:
     from codebatch.tasks import registry
     from codebatch.tasks.tools import imports, program
     from codebatch.testing import template
-else:
-    definitions = lazy("codebatch.plan.pipeline")
-    documents = lazy("codebatch.plan.document")
-    draw = lazy("codebatch.display.draw")
-    drawing = lazy("codebatch.api.drawing")
-    imports = lazy("codebatch.tasks.tools.imports")
-    places = lazy("codebatch.plan.places")
-    program = lazy("codebatch.tasks.tools.program")
-    registry = lazy("codebatch.tasks.registry")
-    template = lazy("codebatch.testing.template")
 
 _MAX_BYTES = 2**20
 _LINTERS = "linters"

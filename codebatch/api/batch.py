@@ -14,10 +14,14 @@ from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.display.displayed import Displayed
 from codebatch.model.digest import Document
 from codebatch.model.limits import choose_limits
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
+    from codebatch.compare.baseline import BaselineReport
+    from codebatch.display.card import Card
+
+with lazily():
     from codebatch import batch as batches
     from codebatch.api import baselines, cards
     from codebatch.batch import detached
@@ -25,23 +29,8 @@ if TYPE_CHECKING:
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import recheck as rechecks
     from codebatch.batch import sarif as logs
-    from codebatch.compare import compare as comparisons
-    from codebatch.compare.baseline import BaselineReport
-    from codebatch.display.card import Card
     from codebatch.patches import apply as patches
     from codebatch.query import inspect
-else:
-    baselines = lazy("codebatch.api.baselines")
-    batches = lazy("codebatch.batch")
-    cards = lazy("codebatch.api.cards")
-    detached = lazy("codebatch.batch.detached")
-    comparisons = lazy("codebatch.compare.compare")
-    explanations = lazy("codebatch.batch.explain")
-    forecasts = lazy("codebatch.batch.forecast")
-    logs = lazy("codebatch.batch.sarif")
-    rechecks = lazy("codebatch.batch.recheck")
-    patches = lazy("codebatch.patches.apply")
-    inspect = lazy("codebatch.query.inspect")
 
 
 class Batch(Displayed, Running):

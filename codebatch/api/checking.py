@@ -35,26 +35,21 @@ from codebatch.model.errors import (
 from codebatch.model.records import DONE, SEVERITIES
 from codebatch.plan.policy import Policy
 from codebatch.query.filters import RecordFilter
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, part, resolve
 from codebatch.store import BATCH_PREFIX, LATEST, SNAPSHOT_PREFIX, expecting
 
 if TYPE_CHECKING:
-    from codebatch import export as exports
     from codebatch.api.store import PipelineLike, Store
+    from codebatch.plan.policy import Settings
+
+with lazily():
+    from codebatch import export as exports
     from codebatch.compare import compare as comparisons
     from codebatch.export import links
-    from codebatch.plan.policy import Settings
     from codebatch.snapshot import selection
     from codebatch.snapshot.git import base as bases
     from codebatch.snapshot.git import history
-else:
-    bases = lazy("codebatch.snapshot.git.base")
-    comparisons = lazy("codebatch.compare.compare")
-    exports = lazy("codebatch.export")
-    links = lazy("codebatch.export.links")
-    history = lazy("codebatch.snapshot.git.history")
-    selection = lazy("codebatch.snapshot.selection")
 
 _DIAGNOSTIC = "diagnostic"
 # Options of what of a tree is taken; the others are those of a run.

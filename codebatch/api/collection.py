@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from codebatch.api.given import PathLike
 from codebatch.model import clock
 from codebatch.model.errors import StoreNotFoundError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, open_store
 
 if TYPE_CHECKING:
+    from codebatch.model import messages
+
+with lazily():
     from codebatch import batch as batches
     from codebatch.api import drawing
     from codebatch.batch import scheduler as schedulers
@@ -28,22 +31,9 @@ if TYPE_CHECKING:
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
     from codebatch.graph import effort, keys
-    from codebatch.model import messages
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import partitions
-else:
-    batches = lazy("codebatch.batch")
-    drawing = lazy("codebatch.api.drawing")
-    schedulers = lazy("codebatch.batch.scheduler")
-    dasks = lazy("codebatch.graph.collection")
-    graph = lazy("codebatch.graph.compile")
-    home = lazy("codebatch.cluster.home")
-    keys = lazy("codebatch.graph.keys")
-    conditions = lazy("codebatch.query.filters")
-    partitions = lazy("codebatch.query.partitions")
-    pools = lazy("codebatch.processes.pool")
-    effort = lazy("codebatch.graph.effort")
 
 C = TypeVar("C", bound="Collection")
 

@@ -19,14 +19,14 @@ from weakref import WeakSet
 
 from codebatch.display.displayed import Displayed
 from codebatch.runtime.interrupts import Interruption
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from codebatch.batch import Progress, RunReport
-    from codebatch.display import card as cards
     from codebatch.status.progress import RunProgress
-else:
-    cards = lazy("codebatch.display.card")
+
+with lazily():
+    from codebatch.display import card as cards
 
 _FIRST_POLL_SECONDS = 0.001
 _LAST_POLL_SECONDS = 0.05

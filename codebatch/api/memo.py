@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike, named_path
 from codebatch.model.errors import RemoteInvalidError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import StoreDirectory
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.remote import location, shared
     from codebatch.store.indexes import memo_archive as archives
-else:
-    archives = lazy("codebatch.store.indexes.memo_archive")
-    location = lazy("codebatch.remote.location")
-    shared = lazy("codebatch.remote.shared")
 
 Notice = Callable[[str], None]
 

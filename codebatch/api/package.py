@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from codebatch.api.given import PathLike, text_of
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from codebatch.api.store import Store
+
+with lazily():
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import self_test
-else:
-    diagnoses = lazy("codebatch.maintenance.diagnose")
-    self_test = lazy("codebatch.maintenance.self_test")
 
 
 def diagnose(store: Store | None = None, scheduler: PathLike | None = None) -> diagnoses.Diagnosis:

@@ -22,33 +22,22 @@ from codebatch.display.documents import StatusDocument, SummaryDocument
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import DONE, PENDING, Record
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import resolve
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import StoreDirectory, expecting
 from codebatch.store.destination import writing_file
 
 if TYPE_CHECKING:
+    from codebatch.tasks.languages.tree import SyntaxTree
+
+with lazily():
     from codebatch import export as exports
     from codebatch import report as reports
     from codebatch.query import filters as conditions
     from codebatch.query import inspect, skipped, sql, syntax, top, values, views
     from codebatch.query import records as queries
     from codebatch.status import activity as activities
-    from codebatch.tasks.languages.tree import SyntaxTree
-else:
-    activities = lazy("codebatch.status.activity")
-    exports = lazy("codebatch.export")
-    conditions = lazy("codebatch.query.filters")
-    inspect = lazy("codebatch.query.inspect")
-    queries = lazy("codebatch.query.records")
-    reports = lazy("codebatch.report")
-    skipped = lazy("codebatch.query.skipped")
-    sql = lazy("codebatch.query.sql")
-    syntax = lazy("codebatch.query.syntax")
-    top = lazy("codebatch.query.top")
-    values = lazy("codebatch.query.values")
-    views = lazy("codebatch.query.views")
 
 Paths = PathLike | Sequence[PathLike]  # folders, files, globs
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,26 +12,20 @@ from codebatch.api.given import PathLike, text_of
 from codebatch.api.results import Results, of_batch
 from codebatch.cluster.settings import choose_cluster_settings
 from codebatch.model.limits import choose_limits
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
-    import asyncio
+    from codebatch.status.progress import RunProgress
+
+with lazily():
+    import asyncio  # a tenth of what a snapshot imports
 
     from codebatch import batch as batches
     from codebatch.api import handle as handles
     from codebatch.batch import scheduler as schedulers
     from codebatch.cluster.connect import beside
     from codebatch.remote import location as remotes
-    from codebatch.status.progress import RunProgress
     from codebatch.tasks import registry
-else:
-    asyncio = lazy("asyncio")  # a tenth of what a snapshot imports
-    batches = lazy("codebatch.batch")
-    handles = lazy("codebatch.api.handle")
-    schedulers = lazy("codebatch.batch.scheduler")
-    beside = lazy("codebatch.cluster.connect.beside")
-    remotes = lazy("codebatch.remote.location")
-    registry = lazy("codebatch.tasks.registry")
 
 TaskLike = Any  # a task, or what names one: its name, ``FILE.py:NAME``, ``module:NAME``
 

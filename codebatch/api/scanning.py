@@ -15,33 +15,26 @@ from codebatch.api.snapshots import Snapshot
 from codebatch.api.store import STORE_VARIABLE, PipelineLike, Roots, Store, open_store
 from codebatch.display.displayed import Displayed
 from codebatch.model.records import DONE
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.store.layout import check_ref
 
 if TYPE_CHECKING:
     from codebatch import batch as batches
-    from codebatch.api import cards
-    from codebatch.batch import scheduler as schedulers
     from codebatch.config import Config
     from codebatch.display.card import Card
-    from codebatch.plan import pipeline as definitions
-    from codebatch.plan import plan
     from codebatch.plan.policy import Settings
     from codebatch.query import records as queries
+
+with lazily():
+    from codebatch.api import cards
+    from codebatch.batch import scheduler as schedulers
+    from codebatch.plan import pipeline as definitions
+    from codebatch.plan import plan
     from codebatch.remote import location as remotes
     from codebatch.snapshot import selection
     from codebatch.snapshot import watching as trees
     from codebatch.tasks.tools import catalogue
-else:
-    cards = lazy("codebatch.api.cards")
-    catalogue = lazy("codebatch.tasks.tools.catalogue")
-    definitions = lazy("codebatch.plan.pipeline")
-    plan = lazy("codebatch.plan.plan")
-    remotes = lazy("codebatch.remote.location")
-    schedulers = lazy("codebatch.batch.scheduler")
-    selection = lazy("codebatch.snapshot.selection")
-    trees = lazy("codebatch.snapshot.watching")
 
 
 class Scan(NamedTuple):

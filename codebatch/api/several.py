@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from codebatch.api.given import IdLike, id_of
 from codebatch.api.results import Results, warn_unfinished
 from codebatch.display.displayed import Rows
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchNotFoundError, BatchUnfinishedError, UsageError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import resolve
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory, expecting
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.query import sql
-else:
-    sql = lazy("codebatch.query.sql")
 
 ALL = "all"
 

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from codebatch.api.given import PathLike
 from codebatch.display.displayed import Displayed
 from codebatch.model.records import FileRecord
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import Asking, StoreDirectory
 
 if TYPE_CHECKING:
-    from codebatch.api import cards
-    from codebatch.batch import sarif as logs
     from codebatch.display.card import Card
     from codebatch.snapshot import writer
-else:
-    cards = lazy("codebatch.api.cards")
-    logs = lazy("codebatch.batch.sarif")
+
+with lazily():
+    from codebatch.api import cards
+    from codebatch.batch import sarif as logs
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,13 +21,18 @@ from codebatch.display.displayed import Displayed, Rows
 from codebatch.model.clock import now
 from codebatch.model.digest import Document
 from codebatch.model.errors import SourceNotFoundError, StoreNotFoundError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES, resolve
 from codebatch.store import LATEST, Asking, StoreDirectory, expecting, init_store
 from codebatch.store import open_damaged_store as open_damaged
 from codebatch.store import open_store as open_directory
 
 if TYPE_CHECKING:
+    from codebatch.display.card import Card
+    from codebatch.plan.policy import Settings
+    from codebatch.snapshot import writer
+
+with lazily():
     from codebatch import batch as batches
     from codebatch.api import cards
     from codebatch.api import checking as checks
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
     from codebatch.batch import forecast as forecasts
     from codebatch.batch import scheduler as schedulers
     from codebatch.compare import compare as comparisons
-    from codebatch.display.card import Card
     from codebatch.maintenance import diagnose as diagnoses
     from codebatch.maintenance import gc as garbage
     from codebatch.maintenance import remove as removal
@@ -44,35 +48,11 @@ if TYPE_CHECKING:
     from codebatch.maintenance import verify as verification
     from codebatch.plan import pipeline as definitions
     from codebatch.plan import policy as policies
-    from codebatch.plan.policy import Settings
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import show as stored
     from codebatch.query import views
-    from codebatch.snapshot import selection, take, take_tree, writer
-else:
-    batches = lazy("codebatch.batch")
-    cards = lazy("codebatch.api.cards")
-    checks = lazy("codebatch.api.checking")
-    comparisons = lazy("codebatch.compare.compare")
-    diagnoses = lazy("codebatch.maintenance.diagnose")
-    histories = lazy("codebatch.api.history")
-    forecasts = lazy("codebatch.batch.forecast")
-    garbage = lazy("codebatch.maintenance.gc")
-    pools = lazy("codebatch.processes.pool")
-    removal = lazy("codebatch.maintenance.remove")
-    schedulers = lazy("codebatch.batch.scheduler")
-    definitions = lazy("codebatch.plan.pipeline")
-    policies = lazy("codebatch.plan.policy")
-    selection = lazy("codebatch.snapshot.selection")
-    take = lazy("codebatch.snapshot.take")
-    take_tree = lazy("codebatch.snapshot.take_tree")
-    conditions = lazy("codebatch.query.filters")
-    stored = lazy("codebatch.query.show")
-    views = lazy("codebatch.query.views")
-    statistics = lazy("codebatch.maintenance.stats")
-    upgrades = lazy("codebatch.maintenance.upgrade")
-    verification = lazy("codebatch.maintenance.verify")
+    from codebatch.snapshot import selection, take, take_tree
 
 STORE_NAME = ".codebatch"
 STORE_VARIABLE = "CODEBATCH_STORE"

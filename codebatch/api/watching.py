@@ -26,18 +26,15 @@ from codebatch.model.errors import (
 )
 from codebatch.model.records import DONE, Record
 from codebatch.runtime.gc_paused import collector_held
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from codebatch.batch import RunReport
     from codebatch.compare import compare as comparisons
+
+with lazily():
     from codebatch.maintenance import remove as removal
-    from codebatch.snapshot import selection
     from codebatch.snapshot import watching as trees
-else:
-    removal = lazy("codebatch.maintenance.remove")
-    selection = lazy("codebatch.snapshot.selection")
-    trees = lazy("codebatch.snapshot.watching")
 
 _WANTED_OR_GONE = (NamedError, SnapshotInUseError, BatchNotFoundError, SnapshotNotFoundError)
 

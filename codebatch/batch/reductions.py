@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from codebatch.batch.dispatch import Executor, run_nodes
 from codebatch.batch.journal import Journal
@@ -24,16 +23,14 @@ from codebatch.model.records import CLAIMED, DONE, FAILED, Plan, PlannedTask
 from codebatch.reduction.messages import NodeCall, NodeReceipt
 from codebatch.reduction.tree import claim_of, nodes_of
 from codebatch.runtime.interrupts import check
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.shard.commit import commit_failure
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 from codebatch.store.leases.claims import Claims
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.reduction import sources
-else:
-    sources = lazy("codebatch.reduction.sources")
 
 _MAX_ROUNDS = 3
 _FIRST_POLL_SECONDS = 0.05

@@ -15,18 +15,15 @@ import site
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.model.errors import SchedulerInvalidError, UsageError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store.destination import check_writable
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.cluster.connect import configuration
     from codebatch.graph import configured
-else:
-    configuration = lazy("codebatch.cluster.connect.configuration")
-    configured = lazy("codebatch.graph.configured")
 
 AUTO = "auto"
 LOCAL = ("sync", "threads", "processes")

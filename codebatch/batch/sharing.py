@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from codebatch.batch.options import RunOptions
 from codebatch.batch.report import RunReport
@@ -18,7 +17,7 @@ from codebatch.batch.reuse import Reuse
 from codebatch.model.errors import RemoteDamagedError, RemoteError, StoreError
 from codebatch.model.record_lines import FileLines, entry_key
 from codebatch.model.records import Plan, PlannedShard
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.shard.files import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
@@ -26,10 +25,8 @@ from codebatch.store.indexes.memo import Memo, MemoStore
 from codebatch.store.indexes.memo_packs import head_of
 from codebatch.store.indexes.quarantine import QuarantineIndex
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.remote import shared
-else:
-    shared = lazy("codebatch.remote.shared")
 
 
 _MOST_SECONDS = 300.0  # to read packs: a run would rather compute then

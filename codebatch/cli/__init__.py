@@ -11,14 +11,14 @@ import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.runtime.programs import leave_current_folder
 
 if TYPE_CHECKING:
-    from codebatch.cli import root
     from codebatch.cli.root import cli
-else:
-    root = lazy("codebatch.cli.root")
+
+with lazily():
+    from codebatch.cli import root
 
 __all__ = ["cli", "main"]
 

@@ -28,14 +28,14 @@ from codebatch.cli.options import (
 from codebatch.cli.render import formats, output
 from codebatch.cli.render.formats import JSON, Destination, Human, Row, format_option
 from codebatch.model.clock import seconds_since
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import LATEST
 
 if TYPE_CHECKING:
     from codebatch.status.batch_status import BatchStatus
+
+with lazily():
     from codebatch.tasks.tools import catalogue
-else:
-    catalogue = lazy("codebatch.tasks.tools.catalogue")
 
 C = TypeVar("C", bound=OnceCommand)
 

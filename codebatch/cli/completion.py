@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,21 +21,15 @@ from codebatch.cli.render.formats import FORMATS, REPORT_FORMATS
 from codebatch.cli.render.output import printable
 from codebatch.model.errors import CodeBatchError
 from codebatch.model.records import KINDS, SEVERITIES
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import BATCH_PREFIX, SNAPSHOT_PREFIX
 from codebatch.tasks.vocabulary import EDGE_TYPES, METRICS, SYMBOL_TYPES
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch import api
     from codebatch.model import resources
     from codebatch.query import fields, top
     from codebatch.tasks import registry
-else:
-    api = lazy("codebatch.api")
-    fields = lazy("codebatch.query.fields")
-    registry = lazy("codebatch.tasks.registry")
-    resources = lazy("codebatch.model.resources")
-    top = lazy("codebatch.query.top")
 
 Offers = Callable[[click.Context, str], Iterable[str | CompletionItem]]
 

@@ -11,7 +11,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 
@@ -27,19 +27,13 @@ from codebatch.model.errors import (
     UsageError,
 )
 from codebatch.model.shortage import shortage_of
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import traceback
 
     from codebatch.cli import completion, config, help_text
     from codebatch.cli.render import output
-else:
-    completion = lazy("codebatch.cli.completion")
-    config = lazy("codebatch.cli.config")
-    help_text = lazy("codebatch.cli.help_text")
-    output = lazy("codebatch.cli.render.output")
-    traceback = lazy("traceback")
 
 _MISNAMED = {errno.ELOOP, errno.ENAMETOOLONG}
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}

@@ -25,15 +25,15 @@ from codebatch.model.keys import changed_components
 from codebatch.model.records import DONE, InputFile, Record
 from codebatch.query.fields import own_fields
 from codebatch.query.filters import RecordFilter, filters_for
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
 if TYPE_CHECKING:
-    from codebatch.compare import changes
     from codebatch.model.digest import Document
-else:
-    changes = lazy("codebatch.compare.changes")
+
+with lazily():
+    from codebatch.compare import changes
 
 FINDING_COLUMNS = ("change", "path", "line", "column", "severity", "code", "message")
 

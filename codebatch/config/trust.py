@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.model.resources import list_pipelines
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.tasks import registry
-else:
-    registry = lazy("codebatch.tasks.registry")
 
 _OUTSIDE = "it is outside of the folder of the file"
 _RUNS = "it would run code or programs that the tree names"

@@ -6,17 +6,13 @@ Neither fails, whatever the store is like by now: what cannot be shown is said i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, SupportsIndex, TypeVar, overload
+from typing import SupportsIndex, TypeVar, overload
 
 from codebatch.model.errors import CodeBatchError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.display import card, html, text
-else:
-    card = lazy("codebatch.display.card")
-    html = lazy("codebatch.display.html")
-    text = lazy("codebatch.display.text")
 
 __all__ = ["Displayed", "Rows", "card"]  # `card` is what `_card` makes
 

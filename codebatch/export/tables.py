@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from codebatch.export.selection import ExportReport, Selection
 from codebatch.model.errors import UsageError
@@ -25,17 +25,13 @@ from codebatch.model.records import KINDS
 from codebatch.query import arrow
 from codebatch.query.columns import columns_of
 from codebatch.query.fields import fields_of, flat
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
     from pyarrow import parquet
 
     from codebatch.query import tables
-else:
-    pa = lazy("pyarrow")
-    parquet = lazy("pyarrow.parquet")
-    tables = lazy("codebatch.query.tables")
 
 ROW_GROUP = 65_536
 

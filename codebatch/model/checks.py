@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from codebatch.model.clock import is_time
 from codebatch.model.digest import Document, check_digest
@@ -40,13 +40,10 @@ from codebatch.model.records import (
     ShardState,
     path_key,
 )
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.model import field_types, kinds
-else:
-    field_types = lazy("codebatch.model.field_types")
-    kinds = lazy("codebatch.model.kinds")
 
 # An empty component, `.` or `..`, or a NUL byte; so also a leading or a trailing slash. A lone
 # surrogate other than those that stand for a byte is no part of any name.

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import MissingExtraError, StoreDamagedError
 from codebatch.model.records import Record
 from codebatch.query.columns import ARRAY, BOOLEAN, INTEGER, NUMBER, STRING, Column
 from codebatch.query.fields import flat, spelled
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
-else:
-    pa = lazy("pyarrow")
 
 _ALIASES = {STRING: "string", BOOLEAN: "bool", INTEGER: "int64", NUMBER: "double"}
 _TYPES: Mapping[str, type] = {BOOLEAN: bool, INTEGER: int}

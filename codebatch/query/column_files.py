@@ -14,18 +14,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
 from codebatch.model.records import Plan, ShardState
 from codebatch.query.shard_columns import ShardColumns, forms_of
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import StoreDirectory, read_intact, replacing
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
-else:
-    pa = lazy("pyarrow")
 
 _LEAST_BYTES = 2**16  # of a file, however small the outputs are
 _CODEC = "lz4"

@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from codebatch.query.filters import RecordFilter
 from codebatch.query.shard_columns import ShardColumns
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
     import pyarrow.compute as pc
-else:
-    pa = lazy("pyarrow")
-    pc = lazy("pyarrow.compute")
 
 _SPELLED = "\\ud"  # how the text of a lone surrogate begins in a column
 _EXACT = 2.0**53  # integers below are what they were as doubles

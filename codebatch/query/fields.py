@@ -7,18 +7,15 @@ reader wants. The fields of kinds that tasks have of their own are in the plan o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import FilterInvalidError
 from codebatch.model.records import Plan, PlannedTask
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.model import field_types, kinds
-else:
-    field_types = lazy("codebatch.model.field_types")
-    kinds = lazy("codebatch.model.kinds")
 
 TEXT = "TEXT"
 INTEGER = "INTEGER"

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from codebatch.model.errors import MissingExtraError
 from codebatch.query.arrow import require_arrow
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
     from codebatch.query.records import Records
-else:
-    pa = lazy("pyarrow")
+
+with lazily():
+    import pyarrow as pa
 
 
 def to_pandas(records: Records) -> pd.DataFrame:

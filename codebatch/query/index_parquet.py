@@ -12,22 +12,19 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codebatch.model.errors import StoreDamagedError, StoreWriteError
 from codebatch.query.fields import ANY, INTEGER, REAL
 from codebatch.query.index import CONTENT, Index, SegmentGoneError, database_uri
 from codebatch.query.sql_tables import BUILT_IN, Columns
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import StoreDirectory, is_intact, replacing
 from codebatch.store.layout import SEGMENT_BYTES
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
     from pyarrow import parquet
-else:
-    pa = lazy("pyarrow")
-    parquet = lazy("pyarrow.parquet")
 
 _GROUP_ROWS = 50_000
 

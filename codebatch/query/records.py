@@ -21,7 +21,7 @@ from codebatch.model.records import FAILED, Plan, Record, ShardState
 from codebatch.query.columns import Column, merged_columns
 from codebatch.query.fields import Fields, fields_of
 from codebatch.query.filters import RecordFilter
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
@@ -29,16 +29,11 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
     import polars as pl
+
+with lazily():
     import pyarrow as pa
 
     from codebatch.query import arrow, frames, ordered, preview, tables
-else:
-    pa = lazy("pyarrow")
-    arrow = lazy("codebatch.query.arrow")
-    frames = lazy("codebatch.query.frames")
-    ordered = lazy("codebatch.query.ordered")
-    preview = lazy("codebatch.query.preview")
-    tables = lazy("codebatch.query.tables")
 
 NO_FILTER = RecordFilter()
 _PORTION = 65_536  # records in a batch where they are looked at one by one

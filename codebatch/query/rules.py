@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from codebatch.model.records import Plan, PlannedTask, Record
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.levels import with_levels
 from codebatch.tasks.rules import FAILURES, RULES, SYNTAX_ERROR, Rule
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.tasks.languages.python import ruff_rules
-else:
-    ruff_rules = lazy("codebatch.tasks.languages.python.ruff_rules")
 
 _LINT = "lint"
 _BUILT_IN = ("parse", _LINT)

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from codebatch.model.checks import check_count, text_check
 from codebatch.model.digest import DIGEST_PREFIX, ID_HEX_DIGITS, canonical_json, digest_document
@@ -24,16 +23,12 @@ from codebatch.query.columns import ARRAY, INTEGER, NUMBER, STRING, Column, colu
 from codebatch.query.fields import ADDED, VALUE_TEXT, own_fields, types_in
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import Matcher
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import json as arrow_json
-else:
-    pa = lazy("pyarrow")
-    pc = lazy("pyarrow.compute")
-    arrow_json = lazy("pyarrow.json")
 
 LINE = Column("id", INTEGER, required=True)  # the number of the line in the outputs
 _LAYOUT = 1

@@ -21,7 +21,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from codebatch.model.digest import Document
 from codebatch.model.errors import (
@@ -46,15 +46,13 @@ from codebatch.query.index import (
 )
 from codebatch.query.sql_process import DISK, DUCKDB, MEMORY, MEMORY_OF, SQLITE
 from codebatch.query.sql_tables import BATCH, ID, Tables, View, views_of
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import BatchStatus
 from codebatch.status.contents import Content
 from codebatch.store import StoreDirectory
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.query import index_parquet
-else:
-    index_parquet = lazy("codebatch.query.index_parquet")
 
 DEFAULT_TIMEOUT = 60.0
 ENGINES = (SQLITE, DUCKDB)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 from codebatch.model.errors import StoreDamagedError
 from codebatch.model.records import Record, ShardState
@@ -21,16 +20,13 @@ from codebatch.query.fields import fields_of
 from codebatch.query.filters import RecordFilter
 from codebatch.query.records import FileLanguages, finished_shards, iter_records
 from codebatch.query.shard_columns import LINE
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
-if TYPE_CHECKING:
+with lazily():
     import pyarrow as pa
     import pyarrow.compute as pc
-else:
-    pa = lazy("pyarrow")
-    pc = lazy("pyarrow.compute")
 
 
 class Tables:

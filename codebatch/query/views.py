@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, cast
 from codebatch.model.digest import Document
 from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreError
 from codebatch.model.records import path_key
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot.resolve import newest_asked
 from codebatch.status.batch_status import BatchStatus, load_batch_status
 from codebatch.store import Documents, StoreDirectory
 
 if TYPE_CHECKING:
+    from codebatch.query.filters import RecordFilter
+
+with lazily():
     from codebatch.query import filters
     from codebatch.query import records as readers
-    from codebatch.query.filters import RecordFilter
-else:
-    filters = lazy("codebatch.query.filters")
-    readers = lazy("codebatch.query.records")
 
 _TAKEN = ("snapshot_id", "taken", "file_count", "total_bytes")
 _ASKED = ("asked", "source", "branch", "commit", "names")

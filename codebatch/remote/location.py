@@ -9,18 +9,14 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from codebatch.model.errors import MissingExtraError, RemoteInvalidError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.remote import bucket, folder, server
-else:
-    bucket = lazy("codebatch.remote.bucket")
-    folder = lazy("codebatch.remote.folder")
-    server = lazy("codebatch.remote.server")
 
 VARIABLE = "CODEBATCH_MEMO"
 TIMEOUT_VARIABLE = "CODEBATCH_MEMO_TIMEOUT"

@@ -1,14 +1,21 @@
 """Modules that are imported when they are first used: a command pays for what it needs.
 
-A module that needs another only on some of its paths names it twice: for the type checker by an
-ordinary import, at run time by `lazy` under the same name. The test of the architecture takes
-both for imports and compares them.
+What a module needs on some of its paths alone, it imports in a block ``with lazily():``, which may
+import whole modules and nothing else. To the type checker that is an import as any other.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
+
+_replacing = threading.RLock()  # the function that imports, which all threads have in common
 
 
 class _LazyModule(ModuleType):
@@ -23,6 +30,36 @@ class _LazyModule(ModuleType):
         return value
 
 
+class _LazyPackage(ModuleType):
+    """Stands for the package of its name, of which modules are asked alone."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        return lazy(f"{self.__name__}.{name}")
+
+
 def lazy(name: str) -> ModuleType:
     """The module of that full name, imported on first use."""
     return _LazyModule(name)
+
+
+@contextmanager
+def lazily() -> Iterator[None]:
+    """Have what the caller imports in a block imported on first use."""
+    caller = sys._getframe(2).f_globals  # noqa: SLF001 - above `contextmanager`
+
+    def import_lazily(name: str, *arguments: Any, **named: Any) -> ModuleType:
+        if not arguments or arguments[0] is not caller:  # what another thread imports meanwhile
+            found: ModuleType = usual(name, *arguments, **named)
+            return found
+        package, dot, _ = name.partition(".")
+        if arguments[2]:  # the names of what is imported from it
+            return _LazyPackage(name)
+        return _LazyPackage(package) if dot else lazy(name)
+
+    with _replacing:
+        usual = builtins.__import__
+        builtins.__import__ = import_lazily
+        try:
+            yield
+        finally:
+            builtins.__import__ = usual

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from codebatch.model.clock import seconds
 from codebatch.model.errors import (
@@ -19,15 +18,12 @@ from codebatch.model.errors import (
     SnapshotNotFoundError,
     StoreError,
 )
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import BATCH_PREFIX, LATEST, Documents, StoreDirectory, removal_of
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.snapshot import of_commit
     from codebatch.snapshot.git import history
-else:
-    history = lazy("codebatch.snapshot.git.history")
-    of_commit = lazy("codebatch.snapshot.of_commit")
 
 _NAMED = 5
 

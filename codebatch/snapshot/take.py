@@ -16,12 +16,11 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codebatch.model.clock import now_ns
 from codebatch.model.records import path_key
 from codebatch.runtime.interrupts import check
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
 from codebatch.snapshot.file_status import (
     STATUS_BYTES,
@@ -43,10 +42,8 @@ from codebatch.snapshot.writer import (
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.stat_cache import CachedTree, StatCache
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.snapshot import walk as walks
-else:
-    walks = lazy("codebatch.snapshot.walk")
 
 _CHANGED = "changed into something else while being read"
 

@@ -15,14 +15,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     import ctypes
-else:
-    ctypes = lazy("ctypes")
 
 # O_PATH is enough of a folder to work relative to it, whatever its permissions to be listed.
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)

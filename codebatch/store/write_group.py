@@ -16,16 +16,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from codebatch.model.errors import StoreError, StoreReadError, StoreWriteError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store.door import ABSENT, TEMPORARY_PREFIX, Door, Folder, StorePath
 
-if TYPE_CHECKING:
+with lazily():
     import ctypes
-else:
-    ctypes = lazy("ctypes")
 
 _GROUP_FILES = 4096
 _GROUP_BYTES = 256 * 2**20

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.records import Record
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.records import MisfitError, Patch, checked_bytes
 from codebatch.tasks.source import SourceFile
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.model import unified
-else:
-    unified = lazy("codebatch.model.unified")
 
 
 def with_patches(records: Iterable[Record], source: SourceFile) -> list[Record]:

@@ -12,20 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from codebatch.model.checks import check_path
 from codebatch.model.field_types import MOST_CHARACTERS, fits, has_type
 from codebatch.model.record_lines import LineWriter
 from codebatch.model.records import CODE, SEVERITIES, Record
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.findings import Finding, diagnostic_records
 from codebatch.tasks.vocabulary import EDGE_TYPES, SYMBOL_TYPES
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.model import unified
-else:
-    unified = lazy("codebatch.model.unified")
 
 Convert = Callable[[Any], Record]
 _Check = Callable[[object], "str | None"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from codebatch.model.digest import digest_bytes
 from codebatch.model.errors import SourceNotFoundError, TaskInvalidError
 from codebatch.model.record_lines import FileLines, decode_lines, encode_lines
 from codebatch.model.records import FILE_SCOPE, Record
 from codebatch.plan.pipeline import PipelineTask, resolve_pipeline, with_config
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.shard.compute import Computation, ShardContext, quarantined_lines
 from codebatch.shard.compute import run_task as compute
 from codebatch.tasks.base import Task, ToolCrashedError
@@ -20,12 +20,9 @@ from codebatch.tasks.languages.detect import HEAD_BYTES, detect_language, facet_
 from codebatch.tasks.registry import find_task
 from codebatch.tasks.source import SourceFile
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.testing import files as given_files
     from codebatch.testing import reduce as reduction
-else:
-    given_files = lazy("codebatch.testing.files")
-    reduction = lazy("codebatch.testing.reduce")
 
 EXAMPLE = "example.py"
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,19 +20,13 @@ from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.source import diff_lines
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
 from codebatch.query.fields import ADDED, record_columns
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.rules import FAILURES
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.tasks import registry
     from codebatch.testing import files as given_files
     from codebatch.testing import run as trials
-    from codebatch.testing import template
-else:
-    given_files = lazy("codebatch.testing.files")
-    registry = lazy("codebatch.tasks.registry")
-    template = lazy("codebatch.testing.template")
-    trials = lazy("codebatch.testing.run")
 
 
 @click.group("task", cls=ReportingGroup)

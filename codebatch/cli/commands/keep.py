@@ -17,16 +17,17 @@ from codebatch.cli.render.output import counted, printable, size
 from codebatch.cli.render.progress import Display, Row, Word, count_row
 from codebatch.model.digest import Document
 from codebatch.model.errors import EXIT_GATE, EXIT_OK, UsageError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from codebatch.maintenance.gc import GarbageReport
     from codebatch.maintenance.stats import StoreStats
-    from codebatch.maintenance.verify import VerifyReport, problems
+    from codebatch.maintenance.verify import VerifyReport
     from codebatch.remote.shared import PullReport, PushReport
     from codebatch.store.indexes.memo_archive import ArchiveReport
-else:
-    problems = lazy("codebatch.maintenance.verify.problems")
+
+with lazily():
+    from codebatch.maintenance.verify import problems
 
 _UNREPAIRABLE = frozenset(
     {"FOREIGN_FILE", "INPUTS_DAMAGED", "NAME_DAMAGED", "NAME_DANGLING", "PLAN_DAMAGED"}

@@ -33,16 +33,16 @@ from codebatch.model.errors import (
     UsageError,
 )
 from codebatch.model.records import DONE, FAILED, INTERRUPTED
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.rules import QUARANTINED, RULES
 
 if TYPE_CHECKING:
     from codebatch.batch import RecheckReport, RunReport
-    from codebatch.batch import report as reports
     from codebatch.batch.detached import Submission
     from codebatch.model.messages import Waiting
-else:
-    reports = lazy("codebatch.batch.report")
+
+with lazily():
+    from codebatch.batch import report as reports
 
 _MOST_NAMED = 10
 _EXIT_CODES = {DONE: EXIT_OK, FAILED: EXIT_SHARDS_FAILED, INTERRUPTED: EXIT_INTERRUPTED}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,14 +17,11 @@ from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import Display
 from codebatch.model.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SHARDS_FAILED, UsageError
 from codebatch.model.records import DONE, INTERRUPTED
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.batch import report as reports
     from codebatch.batch import sarif as logs
-else:
-    logs = lazy("codebatch.batch.sarif")
-    reports = lazy("codebatch.batch.report")
 
 _MOST_NAMED = 10
 

@@ -14,15 +14,14 @@ from codebatch.cli.command import Call, command
 from codebatch.cli.options import batch_option
 from codebatch.cli.render import output
 from codebatch.model.errors import FilterInvalidError, UsageError
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
-    from codebatch.query import inspect, syntax
     from codebatch.tasks.languages.tree import SyntaxNode, SyntaxTree
     from codebatch.tasks.source import SourceFile
-else:
-    inspect = lazy("codebatch.query.inspect")
-    syntax = lazy("codebatch.query.syntax")
+
+with lazily():
+    from codebatch.query import inspect, syntax
 
 _LINES = re.compile(r"(\d{1,9})?(:)?(\d{1,9})?")
 _TAB = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,19 +16,12 @@ from codebatch.cli.options import read_configs_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.model.errors import EXIT_GATE, EXIT_OK
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.tools.description import SIBLINGS
 
-if TYPE_CHECKING:
-    from codebatch.model import resources
-    from codebatch.tasks.tools import imports, listing, program
+with lazily():
+    from codebatch.tasks.tools import listing
     from codebatch.testing import certify as certifying
-else:
-    certifying = lazy("codebatch.testing.certify")
-    imports = lazy("codebatch.tasks.tools.imports")
-    listing = lazy("codebatch.tasks.tools.listing")
-    program = lazy("codebatch.tasks.tools.program")
-    resources = lazy("codebatch.model.resources")
 
 _MAX_BYTES = 2**20
 _LINTERS = "linters"

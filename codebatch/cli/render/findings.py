@@ -19,13 +19,13 @@ from codebatch.cli.render.output import printable
 from codebatch.cli.render.source import with_caret
 from codebatch.model.errors import StoreDamagedError
 from codebatch.model.records import SEVERITIES, path_key
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from codebatch import api
+
+with lazily():
     from codebatch.query import sources
-else:
-    sources = lazy("codebatch.query.sources")
 
 Row = Mapping[str, Any]
 Source = Callable[[Row], Sequence[str]]  # the lines of the file of a finding

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,13 +24,11 @@ from codebatch.display.widths import first_rows
 from codebatch.model.digest import canonical_json
 from codebatch.model.errors import OutputError
 from codebatch.query.fields import VALUE_TEXT, flat
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store.destination import writing_file
 
-if TYPE_CHECKING:
+with lazily():
     import csv
-else:
-    csv = lazy("csv")
 
 Row = Mapping[str, object]
 Human = Callable[[Any], Iterable[str]]  # of rows, in a list where they are not streamed

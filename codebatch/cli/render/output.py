@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -29,15 +29,12 @@ from codebatch.display.words import (
 )
 from codebatch.model.records import SEVERITIES
 from codebatch.model.unseen import UNSEEN
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
-    import shutil
+with lazily():
+    import shutil  # 2 ms of every command, with bz2 and lzma
 
     from codebatch.cli.render import pager
-else:
-    shutil = lazy("shutil")  # 2 ms of every command, with bz2 and lzma
-    pager = lazy("codebatch.cli.render.pager")
 
 # Words that notebooks use as well.
 __all__ = ["ago", "cell", "counted", "numeric_columns", "printable", "revision", "size"]

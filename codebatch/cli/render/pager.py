@@ -14,20 +14,17 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 import click
 
 from codebatch.display.widths import text_width
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.runtime.programs import find_program
 
-if TYPE_CHECKING:
+with lazily():
     import shutil
     import subprocess
-else:
-    shutil = lazy("shutil")
-    subprocess = lazy("subprocess")
 
 NO_PAGER = "codebatch.no_pager"  # in the context of the root command
 _DEFAULT = "less"

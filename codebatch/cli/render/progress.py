@@ -18,21 +18,15 @@ import click
 
 from codebatch.cli.render.output import counted, is_terminal, printable, size
 from codebatch.runtime.interrupts import deferred
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich import cells, console, live, progress_bar, table, text
-
     from codebatch.status.progress import RunProgress, TaskProgress
-else:
-    cells = lazy("rich.cells")
-    console = lazy("rich.console")
-    live = lazy("rich.live")
-    progress_bar = lazy("rich.progress_bar")
-    table = lazy("rich.table")
-    text = lazy("rich.text")
+
+with lazily():
+    from rich import cells, console, live, progress_bar, table, text
 
 FIRST_SECONDS = 0.3  # what is done by then is not drawn
 _TERMINAL_SECONDS = 0.1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from codebatch.maintenance.verify.findings import Findings, Found, path_of
 from codebatch.maintenance.verify.helpers import Answer, Helpers
@@ -23,16 +23,14 @@ from codebatch.model.errors import CodeBatchError, StoreError
 from codebatch.model.keys import fingerprint
 from codebatch.model.records import DONE, InputFile, Plan, PlannedShard, path_key
 from codebatch.model.result_tree import result_digest
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.store import BATCH_PREFIX, parse_plan
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import is_name
 from codebatch.store.path_kinds import Place, folders_in, walk_store
 
-if TYPE_CHECKING:
-    from codebatch.tasks import sarif
-else:
-    sarif = lazy("codebatch.tasks.sarif")  # which a helper needs not
+with lazily():
+    from codebatch.tasks import sarif  # which a helper needs not
 
 
 def check_batches(findings: Findings, helpers: Helpers) -> None:

@@ -8,14 +8,11 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
-    from importlib import metadata
-else:
-    metadata = lazy("importlib.metadata")  # 10 ms, for users' tasks alone
+with lazily():
+    from importlib import metadata  # 10 ms, for users' tasks alone
 
 MISSING = ""  # the version of what is not there
 

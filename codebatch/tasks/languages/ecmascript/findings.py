@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.base import Config, reason_to_skip
 from codebatch.tasks.languages.base import NameFinding, Source, SyntaxFault
 from codebatch.tasks.languages.dialects import reason_not_to_parse
@@ -25,10 +25,10 @@ from codebatch.tasks.languages.ecmascript.places import places
 from codebatch.tasks.source import SourceFile
 
 if TYPE_CHECKING:
-    from codebatch.tasks.languages.ecmascript import readings
     from codebatch.tasks.languages.ecmascript.grammars import FlatTree
-else:
-    readings = lazy("codebatch.tasks.languages.ecmascript.readings")
+
+with lazily():
+    from codebatch.tasks.languages.ecmascript import readings
 
 _MOST_FAULTS = 20  # of a file
 _ASSIGNED = "Cannot assign to this expression"

@@ -17,16 +17,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from codebatch.runtime.lazy import lazy
+from codebatch.runtime.lazy import lazily
 from codebatch.tasks.languages.base import Source
 from codebatch.tasks.native_tool import NativeTool, ToolError, ToolRun
 
-if TYPE_CHECKING:
+with lazily():
     from codebatch.tasks.languages.ecmascript import readings
-else:
-    readings = lazy("codebatch.tasks.languages.ecmascript.readings")
 
 # It ends with 1 where it has found an error in a file.
 OXLINT = NativeTool("oxlint", ends_well=(0, 1))
