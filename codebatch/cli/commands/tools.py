@@ -23,8 +23,6 @@ with lazily():
     from codebatch.tasks.tools import listing
     from codebatch.testing import certify as certifying
 
-_MAX_BYTES = 2**20
-_LINTERS = "linters"
 _MOST_DIFFERENCES = 5
 _HERE: output.Columns = {
     "name": lambda row: row["name"],

@@ -57,11 +57,6 @@ class Pack:
                 os.close(descriptor)
         self._index = self._pack = -1
 
-    @property
-    def is_open(self) -> bool:
-        """True if it holds a descriptor."""
-        return self._index >= 0 or self._pack >= 0
-
     def offset(self, name: bytes) -> int | None:
         """Return where the object of this name is in the pack; None where it is not in it."""
         place, found = self._first_from(name)

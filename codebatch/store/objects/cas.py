@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -29,7 +28,6 @@ from codebatch.store.layout import (
 from codebatch.store.leases.leases import Pins, kept_in
 from codebatch.store.objects.compression import (
     CompressionError,
-    FrameReader,
     FrameWriter,
     has_sound_frame,
     stored_limit,
@@ -50,9 +48,6 @@ from codebatch.store.objects.forms import (
 from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
 from codebatch.store.objects.packs import Found, Packs, index_names
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
-
-_WORTH_COMPRESSING = 128
-_PORTION = 2**20
 
 
 class StoredObject(NamedTuple):
@@ -75,7 +70,6 @@ class ObjectStore:
         self.packs = Packs(layout)
         self._layout = layout
         self._door = layout.door
-        self._place = layout.door.place(layout.objects)
         self.packing = layout.version >= PACKED_VERSION
 
     def location(self, digest: str) -> str | None:
@@ -160,42 +154,21 @@ class ObjectStore:
         writer = self.pack_writer(group) if self.packing else None
         if writer is not None and digits in writer:
             return StoredObject(digest, len(data), f"{digits}@")
-        form, is_whole = None, False
+        found = None
         if writer is None or digits[:2] in writer.parts:
-            parent = os.path.dirname(self._door.place(self._layout.object(digest)))
-            form, is_whole = self._form_of(parent, digits, data, group)
-        if form is not None and is_whole:
-            place = f"{parent}/{form}"
-            if group.is_pending(place) or _pin(pins, f"{self._door.root}/{place}"):
-                return StoredObject(digest, len(data), place[len(self._place) + 1 :])
-        elif form is None:
-            packed = self.packs.find(digits, fresh=False)
-            if packed is None and writer is not None and len(data) <= CHUNK_BYTES:
-                writer.add(digits, data)
-                return StoredObject(digest, len(data), f"{digits}@")
-            if packed and self.is_whole(packed, digest, len(data)) and _pin(pins, packed.path):
-                return StoredObject(digest, len(data), self._location(packed))
-        return StoredObject(digest, len(data), self._add_file(group, digits, data, form))
-
-    def _form_of(
-        self, parent: str, name: str, data: bytes, group: WriteGroup
-    ) -> tuple[str | None, bool]:
-        """The name under which these bytes are in a folder, or are about to be, None where they are
-        not; and whether what is there is whole.
-        """
-        for form in forms(name):
-            if group.is_pending(f"{parent}/{form}"):
-                return form, True
-        with (
-            contextlib.suppress(*ABSENT),
-            reporting_read_errors(parent),
-            self._door.folder_at(parent) as folder,
-        ):
-            for form in forms(name):
-                if folder.has(form):
-                    # The form that readers find first has to be right.
-                    return form, _holds(folder, form, data)
-        return None, False
+            for path in forms(self._layout.object(digest)):
+                if group.is_pending(self._door.place(path)):
+                    return StoredObject(digest, len(data), self._location(Found(path)))
+            # The form that readers find first has to be right.
+            found = next(iter(self._files(digest)), None)
+        found = found or self.packs.find(digits, fresh=False)
+        if found is None and writer is not None and len(data) <= CHUNK_BYTES:
+            writer.add(digits, data)
+            return StoredObject(digest, len(data), f"{digits}@")
+        if found and self.is_whole(found, digest, len(data)) and _pin(pins, found.path):
+            return StoredObject(digest, len(data), self._location(found))
+        damaged = os.path.basename(found.path) if found and not found.pack else None
+        return StoredObject(digest, len(data), self._add_file(group, digits, data, damaged))
 
     def _add_file(
         self, group: WriteGroup, digits: str, data: bytes, damaged: str | None = None
@@ -340,16 +313,19 @@ class ObjectStore:
         """Yield where an object is, in the order of readers: the next one is for whoever finds that
         the one before is gone.
         """
+        yield from self._files(digest)
+        yield from self._packed(_digits(digest))
+
+    def _files(self, digest: str) -> list[Found]:
+        """Return the files of an object, in the order of readers."""
         parent, name = os.path.split(self._layout.object(digest))
-        found = []
         with (
             contextlib.suppress(*ABSENT),
             reporting_read_errors(parent),
             self._door.folder(parent) as folder,
         ):
-            found = [Found(f"{parent}/{form}") for form in forms(name) if folder.has(form)]
-        yield from found
-        yield from self._packed(name)
+            return [Found(f"{parent}/{form}") for form in forms(name) if folder.has(form)]
+        return []
 
     def _packed(self, digits: str, *, fresh: bool = True) -> Iterator[Found]:
         """Yield where it is in a pack; then where it is now, as `gc` may have put another pack in
@@ -375,14 +351,3 @@ def _digits(digest: str) -> str:
 
 def _pin(pins: Pins | None, path: str) -> bool:
     return pins is None or pins.add(path)
-
-
-def _holds(folder: Folder, form: str, data: bytes) -> bool:
-    """Return True if the stored object has these bytes."""
-    try:
-        stored = folder.read(form, stored_limit(len(data)))
-        if form.endswith(COMPRESSED_SUFFIX):
-            return b"".join(FrameReader(io.BytesIO(stored).read, len(data))) == data
-    except (OSError, StoreError, CompressionError):
-        return False
-    return stored == data

@@ -18,27 +18,9 @@ from typing import TYPE_CHECKING
 from codebatch.runtime.lazy import lazy
 
 if TYPE_CHECKING:
-    from backports import zstd
+    from backports import zstd as zstd  # noqa: PLC0414 - for other modules as well
 else:
     zstd = lazy("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-
-__all__ = [
-    "CHECKSUM_BYTES",
-    "CHECKSUM_START",
-    "COMPRESSION_LEVEL",
-    "CompressionError",
-    "FrameReader",
-    "FrameWriter",
-    "compress",
-    "declared_size",
-    "decompress",
-    "has_sound_frame",
-    "open_frame",
-    "stated_size",
-    "stored_limit",
-    "with_checksum",
-    "zstd",
-]
 
 COMPRESSION_LEVEL = 1
 _MAGIC = b"\x28\xb5\x2f\xfd"

@@ -25,7 +25,7 @@ from codebatch.tasks.tools.imports.patterns import globs_of
 from codebatch.tasks.tools.imports.yaml_text import read_yaml
 
 PRECOMMIT_FILE = ".pre-commit-config.yaml"
-_LOCAL, _META = "local", "meta"
+_META = "meta"
 _NOTHING = "^$"
 # Languages in which the entry is a program; it is looked for where all programs are.
 _INSTALLED = {
