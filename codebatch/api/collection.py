@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from codebatch.api.given import PathLike
 from codebatch.model import clock
@@ -19,9 +19,6 @@ from codebatch.model.errors import StoreNotFoundError
 from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import load_batch_status
 from codebatch.store import StoreDirectory, open_store
-
-if TYPE_CHECKING:
-    from codebatch.model import messages
 
 with lazily():
     from codebatch import batch as batches
@@ -31,6 +28,7 @@ with lazily():
     from codebatch.graph import collection as dasks
     from codebatch.graph import compile as graph
     from codebatch.graph import effort, keys
+    from codebatch.model import messages
     from codebatch.processes import pool as pools
     from codebatch.query import filters as conditions
     from codebatch.query import partitions

@@ -13,12 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from codebatch.batch.options import OnWait
-from codebatch.model.errors import (
-    BatchNotFoundError,
-    NotReusedError,
-    ShardFailedError,
-    StoreError,
-)
+from codebatch.model.errors import BatchNotFoundError, NotReusedError, ShardFailedError, StoreError
 from codebatch.model.messages import Receipt, RunLease, Waiting
 from codebatch.model.records import DONE, FAILED, ShardState
 from codebatch.runtime.interrupts import check, deferred

@@ -18,13 +18,7 @@ import click
 from codebatch import api
 from codebatch.cli import config
 from codebatch.cli.group import OnceCommand
-from codebatch.cli.options import (
-    SELECTION,
-    Option,
-    json_option,
-    quiet_option,
-    store_option,
-)
+from codebatch.cli.options import SELECTION, Option, json_option, quiet_option, store_option
 from codebatch.cli.render import formats, output
 from codebatch.cli.render.formats import JSON, Destination, Human, Row, format_option
 from codebatch.model.clock import seconds_since

@@ -21,14 +21,9 @@ from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import SnapshotNotFoundError, StoreError
 from codebatch.model.records import FileRecord
 from codebatch.store import StoreDirectory, path_kinds
-from codebatch.store.inventory import (
-    FoundFile,
-    files_below,
-    is_removed,
-    is_temporary,
-)
+from codebatch.store.inventory import FoundFile, files_below, is_removed, is_temporary
 from codebatch.store.layout import INDEX_SUFFIX, PACK_SUFFIX
-from codebatch.store.objects.packs import Packs, is_index
+from codebatch.store.objects.packs import Packs, are_contiguous, is_index
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 PACKS, REMOVED, TEMPORARY, OTHER = "packs", "removed", "temporaries", "other"
@@ -223,9 +218,10 @@ class _Counting:
         packs = self._usage(PACKS) if found else Usage(PACKS)
         for index in Packs(layout).all():
             pack = found.get(layout.pack(index.name))
-            if pack is None or not (is_index(index.lines) and index.is_contiguous(pack.size)):
+            frames = index.frames() if is_index(index.lines) else []
+            if pack is None or not are_contiguous(frames, pack.size):
                 continue
-            for packed in index.frames():
+            for packed in frames:
                 digest = bytes.fromhex(packed.digits)
                 disk = packed.size * pack.disk // max(1, pack.size)
                 self.stored[digest] = packed.size

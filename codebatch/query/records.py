@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from codebatch.display.displayed import Displayed, card
 from codebatch.model.checks import record_check
@@ -25,12 +25,10 @@ from codebatch.runtime.lazy import lazily
 from codebatch.status.batch_status import BatchStatus
 from codebatch.store import StoreDirectory
 
-if TYPE_CHECKING:
+with lazily():
     import duckdb
     import pandas as pd
     import polars as pl
-
-with lazily():
     import pyarrow as pa
 
     from codebatch.query import arrow, frames, ordered, preview, tables

@@ -14,15 +14,7 @@ from typing import NamedTuple
 
 from codebatch.model.digest import canonical_json, digest_bytes
 from codebatch.model.records import Plan
-from codebatch.query.fields import (
-    ADDED,
-    ANY,
-    FIELDS,
-    FILE_FIELDS,
-    INTEGER,
-    TEXT,
-    fields_of,
-)
+from codebatch.query.fields import ADDED, ANY, FIELDS, FILE_FIELDS, INTEGER, TEXT, fields_of
 
 FILES, RECORDS = "files", "records"
 ID, BATCH = "id", "batch"

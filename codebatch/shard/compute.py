@@ -15,11 +15,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import (
-    CodeBatchError,
-    NotReusedError,
-    TaskFailedError,
-)
+from codebatch.model.errors import CodeBatchError, NotReusedError, TaskFailedError
 from codebatch.model.keys import file_key
 from codebatch.model.record_lines import FileLines, encode_lines
 from codebatch.model.records import COMPUTED, MEMO_HIT, Counts, InputFile, PlannedTask, Record

@@ -22,12 +22,7 @@ from codebatch.model.records import path_key
 from codebatch.runtime.interrupts import check
 from codebatch.runtime.lazy import lazily
 from codebatch.snapshot import DEFAULT_MAX_FILE_BYTES
-from codebatch.snapshot.file_status import (
-    STATUS_BYTES,
-    evidence_of,
-    is_evident,
-    reader_of_files,
-)
+from codebatch.snapshot.file_status import STATUS_BYTES, evidence_of, is_evident, reader_of_files
 from codebatch.snapshot.git.history import find_head
 from codebatch.snapshot.known_tree import Taken, Taking, answer_of, take_known
 from codebatch.snapshot.selection import EVERYTHING, Selection

@@ -19,14 +19,7 @@ from codebatch.model.records import SkippedFile
 from codebatch.snapshot.ignore import GIT_IGNORE_FILE, OWN_IGNORE_FILE
 from codebatch.snapshot.selection import Selection
 from codebatch.snapshot.tree import open_tree
-from codebatch.snapshot.walk import (
-    EXCLUDED,
-    GIT_METADATA,
-    IGNORED,
-    NOT_INCLUDED,
-    STORE,
-    TreeWalk,
-)
+from codebatch.snapshot.walk import EXCLUDED, GIT_METADATA, IGNORED, NOT_INCLUDED, STORE, TreeWalk
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify

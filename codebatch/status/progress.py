@@ -16,13 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codebatch.display.displayed import Displayed, card
-from codebatch.model.records import (
-    DONE,
-    FILE_SCOPE,
-    Plan,
-    PlannedShard,
-    ShardState,
-)
+from codebatch.model.records import DONE, FILE_SCOPE, Plan, PlannedShard, ShardState
 from codebatch.tasks.rules import QUARANTINED
 
 WINDOW_SECONDS = 30.0

@@ -14,12 +14,7 @@ from codebatch import api
 from codebatch.cli.command import ID, Call, command, libraries_silenced
 from codebatch.cli.commands.apply import commands_to_apply
 from codebatch.cli.gate import check_gate, fail_on_option
-from codebatch.cli.options import (
-    PERCENT,
-    RUN_OPTIONS,
-    batch_option,
-    given_tasks_option,
-)
+from codebatch.cli.options import PERCENT, RUN_OPTIONS, batch_option, given_tasks_option
 from codebatch.cli.render import output
 from codebatch.cli.render.output import counted, printable
 from codebatch.cli.render.progress import Display

@@ -10,7 +10,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,10 +21,8 @@ from codebatch.model.errors import StoreDamagedError
 from codebatch.model.records import SEVERITIES, path_key
 from codebatch.runtime.lazy import lazily
 
-if TYPE_CHECKING:
-    from codebatch import api
-
 with lazily():
+    from codebatch import api
     from codebatch.query import sources
 
 Row = Mapping[str, Any]

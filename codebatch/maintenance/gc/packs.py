@@ -19,12 +19,7 @@ from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.maintenance.gc.report import Collection
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.model.errors import StoreDamagedError, StoreError
-from codebatch.store import (
-    ABSENT,
-    StoredBytes,
-    reporting_read_errors,
-    whole_frame,
-)
+from codebatch.store import ABSENT, StoredBytes, reporting_read_errors, whole_frame
 from codebatch.store.files import read_file, remove_file
 from codebatch.store.inventory import ASIDE_PREFIX, FoundFile, files_below, find_file
 from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, PACK_SUFFIX
@@ -32,7 +27,7 @@ from codebatch.store.objects import pack_writer
 from codebatch.store.objects.forms import read_frame
 from codebatch.store.objects.pack_walk import walk_pack
 from codebatch.store.objects.pack_writer import PackWriter
-from codebatch.store.objects.packs import Found, PackIndex, Packs, is_index
+from codebatch.store.objects.packs import Found, PackIndex, Packs, are_contiguous, is_index
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
 
 Loose = tuple[str, FoundFile]  # the digits of an object, and the file of its own that it is in
@@ -302,7 +297,7 @@ class PackSweep:
     def _is_sound(self, pack: _Pack) -> bool:
         """Return True if all that is needed of a pack can be had without it."""
         path = self._layout.pack(pack.index.name)
-        if pack.is_left or not pack.index.is_contiguous(pack.file.size):
+        if pack.is_left or not are_contiguous(pack.index.frames(), pack.file.size):
             return False
         try:
             with reporting_read_errors(path), self._door.stream(path) as stream:

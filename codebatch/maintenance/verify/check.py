@@ -14,11 +14,7 @@ from operator import not_
 from pathlib import Path
 
 from codebatch.maintenance.verify.batches import check_batches
-from codebatch.maintenance.verify.findings import (
-    Findings,
-    find_bytes,
-    path_of,
-)
+from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
 from codebatch.maintenance.verify.forms import check_files
 from codebatch.maintenance.verify.helpers import Answer, Helpers, look
 from codebatch.maintenance.verify.indexes import is_whole_index
@@ -28,13 +24,7 @@ from codebatch.maintenance.verify.problems import Step
 from codebatch.maintenance.verify.selection import NONE, Selection
 from codebatch.model.checks import check_snapshot
 from codebatch.model.digest import Document
-from codebatch.store import (
-    IGNORE_LINE,
-    StoreDirectory,
-    check_named,
-    is_own_document,
-    removal_of,
-)
+from codebatch.store import IGNORE_LINE, StoreDirectory, check_named, is_own_document, removal_of
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import (
     INDEX_BYTES,

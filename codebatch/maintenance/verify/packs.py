@@ -17,13 +17,7 @@ from codebatch.maintenance.verify.selection import ALL, NONE, Selection
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import CACHE_BYTES
-from codebatch.store.objects.packs import (
-    Found,
-    PackIndex,
-    are_contiguous,
-    index_name,
-    is_index,
-)
+from codebatch.store.objects.packs import Found, PackIndex, are_contiguous, index_name, is_index
 from codebatch.store.path_kinds import Entry, Place
 
 _JOB_BYTES = 2**22

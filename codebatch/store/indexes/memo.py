@@ -20,14 +20,7 @@ from pathlib import Path
 import msgpack
 
 from codebatch.model.errors import StoreError
-from codebatch.model.record_lines import (
-    Entry,
-    FileLines,
-    entry_key,
-    from_entry,
-    is_entry,
-    to_entry,
-)
+from codebatch.model.record_lines import Entry, FileLines, entry_key, from_entry, is_entry, to_entry
 from codebatch.store.door import Door
 from codebatch.store.files import read_file, remove_file, write_file
 from codebatch.store.indexes.shard_folders import ShardFolders, freshen, name_of

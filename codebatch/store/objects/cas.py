@@ -18,13 +18,7 @@ from typing import NamedTuple
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
 from codebatch.model.errors import ObjectNotFoundError, StoreError
 from codebatch.store.door import ABSENT, Folder
-from codebatch.store.layout import (
-    CHUNK_BYTES,
-    COMPRESSED_SUFFIX,
-    HELD_BYTES,
-    OBJECT_BYTES,
-    Layout,
-)
+from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
 from codebatch.store.leases.leases import Pins, kept_in
 from codebatch.store.objects.compression import (
     CompressionError,

@@ -74,10 +74,6 @@ class PackIndex(NamedTuple):
         found = map(self._found, _LINE.finditer(self.lines))
         return sorted(found, key=attrgetter("offset", "size", "digits"))
 
-    def is_contiguous(self, size: int) -> bool:
-        """Return True if the frames are all that there is in a pack of so many bytes."""
-        return are_contiguous(self.frames(), size)
-
     def _found(self, line: re.Match[bytes]) -> Found:
         return Found(self.path, line[1].decode(), self.name, int(line[2]), int(line[3]))
 

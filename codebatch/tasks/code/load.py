@@ -16,12 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from codebatch.model.errors import (
-    CodeBatchError,
-    TaskCodeError,
-    TaskLoadError,
-    TaskNotFoundError,
-)
+from codebatch.model.errors import CodeBatchError, TaskCodeError, TaskLoadError, TaskNotFoundError
 from codebatch.model.resources import nearest_of
 from codebatch.tasks.code.distributions import is_installed
 from codebatch.tasks.code.importer import ModuleSource, held_source, hold, is_held

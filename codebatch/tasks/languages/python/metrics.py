@@ -23,13 +23,7 @@ from typing import Any, NamedTuple
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, CodeMetrics, FunctionCount
 from codebatch.tasks.languages.python.lines import count_lines
-from codebatch.tasks.languages.python.nodes import (
-    FlatTree,
-    Opened,
-    make_steps,
-    nested,
-    walk_blocks,
-)
+from codebatch.tasks.languages.python.nodes import FlatTree, Opened, make_steps, nested, walk_blocks
 from codebatch.tasks.languages.python.places import line_at
 
 

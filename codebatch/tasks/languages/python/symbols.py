@@ -29,13 +29,7 @@ from operator import itemgetter
 from typing import Any
 
 from codebatch.tasks.languages.base import MODULE_SCOPE, Edge, Symbol
-from codebatch.tasks.languages.python.nodes import (
-    FlatTree,
-    Opened,
-    make_steps,
-    nested,
-    walk_blocks,
-)
+from codebatch.tasks.languages.python.nodes import FlatTree, Opened, make_steps, nested, walk_blocks
 
 _FIRST_ONLY = frozenset({"variable", "import", "export"})
 

@@ -23,11 +23,7 @@ from codebatch.tasks.tools.imports.found import (
     texts,
     words,
 )
-from codebatch.tasks.tools.imports.outputs import (
-    TRUNK_OUTPUTS,
-    TRUNK_SEVERITIES,
-    line_pattern,
-)
+from codebatch.tasks.tools.imports.outputs import TRUNK_OUTPUTS, TRUNK_SEVERITIES, line_pattern
 from codebatch.tasks.tools.imports.patterns import globs_of
 from codebatch.tasks.tools.imports.yaml_text import read_yaml
 
