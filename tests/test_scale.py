@@ -28,6 +28,8 @@ from codebatch.plan.plan import BatchIdentity, identify, make_plan
 from codebatch.store import layout
 from codebatch.store.batches import Batches
 from codebatch.store.indexes import memo
+from codebatch.store.objects import pack_writer
+from codebatch.store.objects.packs import index_of
 
 FILES = 10_000
 
@@ -233,8 +235,7 @@ def test_a_snapshot_holds_few_bytes_of_a_file_and_fewer_after(
 TASKS = 4
 REPOSITORIES, FILES_OF_ONE = 10_000, 100_000
 OBJECTS_OF_A_FILE = 1.2
-FOLDERS, FOLDERS_ABOVE = 256**2, 256
-MARK_BYTES = 40
+INDEX_BYTES, MARK_BYTES = 89, 40
 
 
 @pytest.fixture(scope="module")
@@ -286,13 +287,11 @@ def test_stores_of_the_text(text: str) -> None:
         assert repositories * stores == REPOSITORIES
         assert files == repositories * FILES_OF_ONE
         objects = OBJECTS_OF_A_FILE * files
-        used = FOLDERS * (1 - math.exp(-objects / FOLDERS)) + FOLDERS_ABOVE
-        assert row[3:] == [
-            f"{objects / FOLDERS:,.1f}",
-            f"{used * stores / 1e6:,.1f} million",
-            size(MARK_BYTES * objects),
-        ]
-    assert f"10⁹ distinct sources alone are {round(1e9 / FOLDERS):,} a folder" in text
+        assert row[3:] == [size(INDEX_BYTES * objects), size(MARK_BYTES * objects)]
+    line = index_of([("0" * 64, 0, 1)])
+    assert f"has {len(line)} bytes an object" in text
+    assert len(line) == INDEX_BYTES
+    assert f"packs of up to {pack_writer.MOST_OBJECTS:,} objects" in text
 
 
 def test_an_object_lies_as_deep_as_the_text_says(store: codebatch.Store) -> None:
