@@ -16,7 +16,7 @@ from pathlib import Path
 from codebatch.maintenance.verify.batches import check_batches
 from codebatch.maintenance.verify.findings import Findings, find_bytes, path_of
 from codebatch.maintenance.verify.forms import check_files
-from codebatch.maintenance.verify.helpers import Answer, Helpers, look
+from codebatch.maintenance.verify.helpers import Answer, Helpers
 from codebatch.maintenance.verify.indexes import is_whole_index
 from codebatch.maintenance.verify.manifests import parse_manifest
 from codebatch.maintenance.verify.packs import check_packs
@@ -105,10 +105,9 @@ def _check_objects(findings: Findings, helpers: Helpers, selection: Selection) -
     if parts:
         number = len(folders_in(door, f"{kinds.OBJECT_PARTS}/{parts[0]}")) * len(parts)
         size = number * (_LOOK_BYTES if selection == NONE else _READ_BYTES)
-    jobs = [{"part": part, "selection": selection} for part in parts]
-    for part, job, told in zip(parts, jobs, helpers.ask(jobs, size), strict=True):
-        answer = told or look(findings.store, job)
-        if "objects" in answer:
+    jobs = ({"part": part, "selection": selection} for part in parts)
+    for part, answer in zip(parts, helpers.ask(jobs, size), strict=True):
+        if answer:
             findings.checked.objects += answer["number"]
             findings.note_objects(answer["objects"])
             findings.add_read(*answer["read"])
