@@ -83,6 +83,10 @@ class Folder:
         """Return what the system says of an entry, of a link itself."""
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
+    def is_filled(self, name: str) -> bool:
+        """True if an entry has any bytes."""
+        return self.status(name).st_size > 0
+
     def has(self, name: str) -> bool:
         """True if there is an entry, of whatever kind."""
         # Not by `status`, which makes an error for each of very many that are absent.

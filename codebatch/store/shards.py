@@ -149,19 +149,20 @@ def has_objects_of(objects: ObjectStore, lines: bytes, *, whole: bool) -> bool:
     With ``whole``, they are read; a list of chunks always is.
     """
 
-    def found(digest: str) -> bool:
+    def are_there(digests: list[str]) -> bool:
         # An empty file may be what a power cut has left of another object.
-        is_read = whole or digest == EMPTY
-        return objects.is_intact(digest, CHUNK_BYTES) if is_read else objects.has(digest)
+        read = {*digests} if whole else {EMPTY}.intersection(digests)
+        others = (digest for digest in digests if digest not in read)
+        return all(objects.is_intact(one, CHUNK_BYTES) for one in read) and objects.has_all(others)
 
-    if not all(found(digest.decode()) for digest in _OBJECT.findall(lines)):
+    if not are_there([digest.decode() for digest in _OBJECT.findall(lines)]):
         return False
     for digest in _CHUNKED.findall(lines):
         try:
             chunks = parse_chunks(objects.read(digest.decode(), CHUNK_BYTES))
         except StoreError:
             return False
-        if not all(map(found, chunks)):
+        if not are_there(chunks):
             return False
     return True
 

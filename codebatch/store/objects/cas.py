@@ -93,7 +93,18 @@ class ObjectStore:
 
     def has(self, digest: str) -> bool:
         """Return True if there is such an object, not empty; its bytes are not looked at."""
-        return self._is_there(digest, lambda folder, name: folder.status(name).st_size > 0)
+        return self._is_there(digest, Folder.is_filled)
+
+    def has_all(self, digests: Iterable[str]) -> bool:
+        """Return True if `has` does of each; a pack is looked at once for all that it has."""
+        packs: dict[str, bool] = {}
+        for digest in digests:
+            found = self.packs.find(_digits(digest), fresh=False)
+            if found is not None and found.path not in packs:
+                packs[found.path] = self._holds(found.path, Folder.is_filled)
+            if not (found and packs[found.path]) and not self.has(digest):
+                return False
+        return True
 
     def is_kept(self, digest: str, since_ns: int | None) -> bool:
         """Return True if `has` does and `gc` keeps it for a writer with a lease since then."""
@@ -104,12 +115,14 @@ class ObjectStore:
     def _is_there(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
         """Return True if that holds of a file in which the object is, in the order of readers."""
         with contextlib.suppress(StoreError):
-            for found in self._places(digest):
-                with contextlib.suppress(OSError, StoreError):
-                    folder, name = self._door.above(found.path)
-                    with folder:
-                        if holds(folder, name):
-                            return True
+            return any(self._holds(found.path, holds) for found in self._places(digest))
+        return False
+
+    def _holds(self, path: str, holds: Callable[[Folder, str], bool]) -> bool:
+        with contextlib.suppress(OSError, StoreError):
+            folder, name = self._door.above(path)
+            with folder:
+                return holds(folder, name)
         return False
 
     def settled(self, locations: Iterable[bytes]) -> list[bytes]:
