@@ -22,11 +22,11 @@ from codebatch.shard.files import groups_of_equals, memo_hits
 from codebatch.shard.memo_reader import lookup_quarantined
 from codebatch.store import StoreDirectory
 from codebatch.store.indexes.memo import Memo, MemoStore
-from codebatch.store.indexes.memo_packs import head_of
 from codebatch.store.indexes.quarantine import QuarantineIndex
 
 with lazily():
     from codebatch.remote import shared
+    from codebatch.store.indexes import memo_packs
 
 
 _MOST_SECONDS = 300.0  # to read packs: a run would rather compute then
@@ -95,7 +95,7 @@ class SharedResults:
             if found is None and not self._retries:
                 found = lookup_quarantined(quarantine, key)
             if found is None:
-                missing.add(head_of(shard_id, entry_key(key)))
+                missing.add(memo_packs.head_of(shard_id, entry_key(key)))
             return found
 
         for shard in shards:

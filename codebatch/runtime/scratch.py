@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
+
+from codebatch.runtime.lazy import lazily
+
+with lazily():
+    import tempfile
 
 _MEMORY = "/dev/shm"  # noqa: S108 - folders in it are private
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")

@@ -13,19 +13,22 @@ import contextlib
 import os
 import re
 import resource
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol
 
 from codebatch.model.errors import CodeBatchError, MemoryExhaustedError, WorkerLostError
+from codebatch.runtime.lazy import lazily
 from codebatch.runtime.scratch import folder_for
 from codebatch.tasks.base import ToolCrashedError
 from codebatch.tasks.languages.versions import metadata_folder, package_version
 from codebatch.tasks.rules import TASK_CRASHED, TASK_OUT_OF_MEMORY, TASK_TIMED_OUT
+
+with lazily():
+    import shutil
+    import subprocess
+    import tempfile
 
 _KIB, _BLOCK = 1024, 512
 _ROOM_BYTES = 2**20
