@@ -47,7 +47,7 @@ def evidence_of(status: Status, moment: int) -> bytes:
     """Return the status as `STATUS_BYTES` bytes; as that of `UNKNOWN` if a change after
     ``moment`` (ns since 1970) might not show in it, or if a number does not fit.
     """
-    *_, modified, changed = status
+    modified, changed = status[4:]
     tick = _TICK_NS if changed % _COARSE_UNIT_NS else _COARSE_TICK_NS
     try:
         return _PACKED.pack(*(status if max(modified, changed) + tick < moment else UNKNOWN))

@@ -42,9 +42,9 @@ class TakenFile(NamedTuple):
 
     def line(self) -> bytes:
         """Return the line as it stands in the manifest."""
-        path = self.path.decode("utf-8", "surrogateescape")
-        record = {"mode": self.mode, "object": self.digest, "path": path, "size": self.size}
-        return canonical_json(record) + b"\n"
+        path = canonical_json(self.path.decode("utf-8", "surrogateescape"))
+        values = self.mode.encode(), self.digest.encode(), path, self.size
+        return b'{"mode":"%b","object":"%b","path":%b,"size":%d}\n' % values
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +104,7 @@ class SnapshotWriter:
         # A file that another one replaced, or that has more bytes than it says, is read again.
         status = seen if seen == entry.status and size == entry.size else UNKNOWN
         evidence = evidence_of(status, moment)
-        return TakenFile(entry.path, digest, size, entry.mode, evidence, os.fsencode(location))
+        return TakenFile(entry.path, digest, size, entry.mode, evidence, location.encode())
 
     def put(self, data: bytes) -> tuple[str, int]:
         """Store bytes; return digest and size."""
