@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import random
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from faults import REFUSED, VARIABLE, Done, Fault, Server
 from sampling import ALL
 from test_crash import SEED, Scene, Theatre, answer_of, check_store, files_of
 
+import codebatch
+from codebatch.model.errors import StoreWriteError
 from codebatch.store.inventory import ASIDE_PREFIX
 
 
@@ -154,6 +157,60 @@ def test_disk_that_gets_full_in_a_worker_process(
     again = cli("resume", "--store", store, "--json")
     assert (again.code, json.loads(again.stdout)["result"]) == (0, scene.answer[1])  # type: ignore[index]
     check_store(store)
+
+
+@contextlib.contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """No file gets larger than that in a block: one that does is refused as by a full disk."""
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def noise(number: int, size: int = 2**15) -> bytes:
+    return random.Random(number).randbytes(size)
+
+
+@codebatch.task
+def noisy(file: codebatch.File) -> Iterator[codebatch.Artifact]:
+    """Values of 1.25 MiB that cannot be compressed."""
+    yield from (codebatch.Artifact(f"{number}", noise(number)) for number in range(40))
+
+
+def take_noise(store: codebatch.Store) -> object:
+    files = {f"{number}.txt": noise(number).hex().encode() for number in range(40)}
+    return store.snapshot(write_tree(store.path.parent / "tree", {**files}))
+
+
+def scan_noisily(store: codebatch.Store) -> object:
+    tree = write_tree(store.path.parent / "tree", {"a.py": "a = 1\n"})
+    return codebatch.scan(tree, store.path, tasks=[noisy], scheduler="sync")
+
+
+def stream_noise(store: codebatch.Store) -> object:
+    portions = (noise(number, 1000) for number in range(700))
+    with store.directory.group(durable=True) as group:
+        return store.directory.objects.put_stream(portions, group)
+
+
+@pytest.mark.parametrize(
+    "act", [take_noise, stream_noise, pytest.param(scan_noisily, marks=pytest.mark.slow)]
+)
+def test_no_room_for_what_is_held_back(
+    act: Callable[[codebatch.Store], object], store: codebatch.Store
+) -> None:
+    """What a buffer still holds is refused again when the file is closed: that is no other error,
+    nothing stays of the file, and no shard has failed.
+    """
+    with limited_files(2**19), pytest.raises(StoreWriteError, match="File too large"):
+        act(store)
+    assert list(store.path.rglob(".tmp-*")) == []
+    assert list(store.path.rglob("state.json")) == []
+    assert act(store)
+    assert codebatch.open_store(store.path).verify(read_data=True).ok
 
 
 @contextlib.contextmanager

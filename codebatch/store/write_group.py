@@ -200,11 +200,12 @@ class WriteGroup:
         stream = os.fdopen(descriptor, "wb")
         file = StreamedFile(stream, self.root)
         try:
-            with stream:
+            try:
                 # What the caller reads meanwhile may fail too, and that is no write error.
                 yield file
+            finally:
                 with reporting_write_errors(self.root):
-                    stream.flush()
+                    stream.close()  # which writes what it still holds back
         except BaseException:
             self._remove(temporary)
             raise
@@ -266,11 +267,13 @@ class WriteGroup:
             _replace(source, written, target, name)
 
     def _discard(self) -> None:
-        if self.gathering is not None and (place := self.gathering.discard()):
-            self._remove(place)
-        for temporary in self._pending.values():
-            self._remove(temporary)
-        self._pending.clear()
+        try:
+            if self.gathering is not None and (place := self.gathering.discard()):
+                self._remove(place)
+        finally:
+            for temporary in self._pending.values():
+                self._remove(temporary)
+            self._pending.clear()
 
     def _remove(self, temporary: str) -> None:
         above, _, name = temporary.rpartition("/")

@@ -107,10 +107,13 @@ class PackWriter:
         if self._thread is not None:
             self._thread.join()
         self._thread = self._error = None
-        if self._file is not None:
-            self._file.close()
-        place, self._temporary, self._file = self._temporary, "", None
+        place, self._temporary = self._temporary, ""
+        file, self._file = self._file, None
         self._held, self._held_bytes, self._frames, self._end = {}, 0, {}, 0
+        if file is not None:
+            # What it still holds back a full disk refuses once more; it is closed all the same.
+            with contextlib.suppress(OSError):
+                file.close()
         return place
 
     def _pack(self) -> None:
