@@ -16,17 +16,19 @@ from functools import partial
 from typing import NamedTuple
 
 from codebatch.model.digest import DIGEST_PREFIX, digest_bytes
-from codebatch.model.errors import ObjectNotFoundError, StoreError
+from codebatch.model.errors import ObjectNotFoundError, StoreDamagedError, StoreError
 from codebatch.store.door import ABSENT, Folder
 from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, HELD_BYTES, OBJECT_BYTES, Layout
 from codebatch.store.leases.leases import Pins, kept_in
 from codebatch.store.objects.compression import (
     CompressionError,
     FrameWriter,
+    declared_size,
     has_sound_frame,
     stored_limit,
 )
 from codebatch.store.objects.forms import (
+    FRAME_BYTES,
     StoredBytes,
     StoredForm,
     check_object,
@@ -40,7 +42,7 @@ from codebatch.store.objects.forms import (
     raw_portions,
 )
 from codebatch.store.objects.pack_writer import OBJECT_MODE, PackWriter
-from codebatch.store.objects.packs import Found, Packs, index_names
+from codebatch.store.objects.packs import Found, Packs, pack_names
 from codebatch.store.write_group import WriteGroup, reporting_read_errors
 
 
@@ -77,7 +79,7 @@ class ObjectStore:
         """Return True if there is an object at each of these places, whatever its bytes."""
         parts = [location.partition(b"@") for location in locations]
         packs = {pack.decode("ascii", "replace") for _, at, pack in parts if at}
-        if not packs <= {*index_names(self._layout)}:
+        if not packs <= pack_names(self._layout):
             return False
         files = [place for place, at, _ in parts if not at]
         if not files:
@@ -139,8 +141,7 @@ class ObjectStore:
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""
-        checks = (self.is_whole(found, digest, limit) for found in self._places(digest))
-        return next((is_whole for is_whole in checks if is_whole is not None), False)
+        return any(self.is_whole(found, digest, limit) for found in self._places(digest))
 
     def is_whole(self, found: Found, digest: str, limit: int = OBJECT_BYTES) -> bool | None:
         """Return whether what is there is the object; None where nothing is there any more."""
@@ -225,14 +226,34 @@ class ObjectStore:
 
     def read(self, digest: str, limit: int = HELD_BYTES) -> bytes:
         """The raw bytes, checked against the digest; an object of more than so many is damaged."""
-        return open_stored(self.read_stored(digest, limit), limit)
+        try:
+            return open_stored(self.read_stored(digest, limit), limit)
+        except StoreDamagedError:
+            for copy in self._copies(digest, stored_limit(limit)):
+                with contextlib.suppress(StoreDamagedError):
+                    return open_stored(copy, limit)
+            raise
 
     def read_stored(self, digest: str, limit: int = HELD_BYTES) -> StoredBytes:
-        """The bytes as they lie in the store, of an object that has at most so many."""
-        most = stored_limit(limit)
-        packed = self._read_packed(digest, most, fresh=False)
-        if packed is not None and has_sound_frame(packed.data):
-            return packed
+        """The bytes as they lie in the store, of an object that has at most so many; of several
+        copies the first that is not seen to be damaged.
+        """
+        first = None
+        for copy in self._copies(digest, stored_limit(limit)):
+            if not copy.compressed or has_sound_frame(copy.data):
+                return copy
+            first = first or copy
+        if first is None:
+            raise missing(digest)
+        return first
+
+    def _copies(self, digest: str, most: int) -> Iterator[StoredBytes]:
+        """Yield what is stored of an object, at most so many bytes of each copy: what is in packs
+        that are known, as most are, in files, and in packs that were not known.
+        """
+        digits = _digits(digest)
+        known = self.packs.places(digits, fresh=False)
+        yield from self._packed_copies(digest, known, most)
         parent, name = os.path.split(self._layout.object(digest))
         with (
             contextlib.suppress(*ABSENT),
@@ -242,21 +263,24 @@ class ObjectStore:
             for form in forms(name):
                 with contextlib.suppress(FileNotFoundError):
                     stored = folder.read(form, most)
-                    return StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
-        packed = packed or self._read_packed(digest, most, fresh=True)
-        if packed is None:
-            raise missing(digest)
-        return packed
+                    yield StoredBytes(digest, form.endswith(COMPRESSED_SUFFIX), stored)
+        self.packs.refresh()
+        others = [one for one in self.packs.places(digits, fresh=False) if one not in known]
+        yield from self._packed_copies(digest, others, most)
 
-    def _read_packed(self, digest: str, most: int, *, fresh: bool) -> StoredBytes | None:
-        """Return the frame of an object in a pack, None where none has it."""
-        for packed in self._packed(_digits(digest), fresh=fresh):
-            if packed.size > most:
-                raise damaged(digest)
-            data = self.packs.read(packed)
+    def _packed_copies(
+        self, digest: str, places: Iterable[Found], most: int
+    ) -> Iterator[StoredBytes]:
+        for found in places:
+            if found.size > min(most, FRAME_BYTES):
+                data: bytes | None = b""
+            else:
+                data = self.packs.read(found)
+                if data is not None and not has_sound_frame(data):
+                    data = self.packs.read_again(found)
             if data is not None:
-                return StoredBytes(digest, compressed=True, data=data)
-        return None
+                is_small = 0 <= (declared_size(data) or 0) <= CHUNK_BYTES
+                yield StoredBytes(digest, compressed=True, data=data if is_small else b"")
 
     def read_head(self, digest: str, size: int) -> bytes:
         """The first bytes, checked as `read` checks; an object of any length is not held."""
@@ -273,9 +297,22 @@ class ObjectStore:
         """The raw bytes in portions. Whether they match the digest is known at the end: nothing
         may be made of them before.
         """
+        files = self._files(digest)
+        if not files or self.packs.places(_digits(digest), fresh=False):
+            try:
+                data = self.read(digest, CHUNK_BYTES)
+            except StoreDamagedError:
+                if not files:
+                    raise
+            else:
+                yield data
+                return
+        yield from self._portions(digest, files)
+
+    def _portions(self, digest: str, files: Iterable[Found]) -> Iterator[bytes]:
         hasher = hashlib.sha256()
         with contextlib.ExitStack() as stack:
-            found, read = self._open(digest, stack)
+            found, read = self._open(digest, files, stack)
             try:
                 with reporting_read_errors(found.path):
                     for portion in raw_portions(found, read, OBJECT_BYTES):
@@ -287,9 +324,9 @@ class ObjectStore:
             raise damaged(digest)
 
     def _open(
-        self, digest: str, stack: contextlib.ExitStack
+        self, digest: str, files: Iterable[Found], stack: contextlib.ExitStack
     ) -> tuple[Found, Callable[[int], bytes]]:
-        for found in self._places(digest):
+        for found in files:
             with contextlib.suppress(*ABSENT), reporting_read_errors(found.path):
                 return found, stack.enter_context(opened(self._door, found))
         raise missing(digest)
@@ -334,17 +371,15 @@ class ObjectStore:
             return [Found(f"{parent}/{form}") for form in forms(name) if folder.has(form)]
         return []
 
-    def _packed(self, digits: str, *, fresh: bool = True) -> Iterator[Found]:
-        """Yield where it is in a pack; then where it is now, as `gc` may have put another pack in
-        the place of that one.
+    def _packed(self, digits: str) -> Iterator[Found]:
+        """Yield where it is in packs; then where it is now, as `gc` may have put another pack in
+        the place of one.
         """
-        packed = self.packs.find(digits, fresh=fresh)
-        if packed is not None:
-            yield packed
+        packed = self.packs.places(digits)
+        yield from packed
+        if packed:
             self.packs.refresh()
-            other = self.packs.find(digits)
-            if other not in (None, packed):
-                yield other
+            yield from (one for one in self.packs.places(digits) if one not in packed)
 
     def _location(self, found: Found) -> str:
         if found.pack:

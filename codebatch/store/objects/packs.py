@@ -20,14 +20,16 @@ from typing import BinaryIO, NamedTuple
 
 from codebatch.model.errors import StoreError
 from codebatch.store.door import ABSENT
-from codebatch.store.files import read_file
-from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, Layout
+from codebatch.store.layout import CACHE_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, PACK_SUFFIX, Layout
 from codebatch.store.write_group import reporting_read_errors
 
 HEX_DIGITS = 64
 _INDEX = re.compile(rf"([0-9a-f]{{64}}){re.escape(INDEX_SUFFIX)}")
 _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
 _WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
+_NUMBER = 8
+_ENTRY = _WIDTH + _NUMBER
+_MANY_LINES = 2**16  # of an index that is searched by itself
 
 
 class Found(NamedTuple):
@@ -61,10 +63,7 @@ class PackIndex(NamedTuple):
 
     def starting_with(self, digits: bytes) -> Iterator[Found]:
         """Yield where each object is whose digits begin with some, by digest."""
-        for place in range(self._first(digits) * _WIDTH, len(self.lines), _WIDTH):
-            line = self.lines[place : place + _WIDTH]
-            if not line.startswith(digits):
-                return
+        for line in _starting_with(self.lines, _WIDTH, digits):
             match = _LINE.fullmatch(line)
             if match is not None:
                 yield self._found(match)
@@ -77,11 +76,47 @@ class PackIndex(NamedTuple):
     def _found(self, line: re.Match[bytes]) -> Found:
         return Found(self.path, line[1].decode(), self.name, int(line[2]), int(line[3]))
 
-    def _first(self, digits: bytes) -> int:
-        lines, length = self.lines, len(digits)
-        return bisect_left(
-            range(len(self)), digits, key=lambda n: lines[n * _WIDTH : n * _WIDTH + length]
-        )
+
+class _Run(NamedTuple):
+    """Sorted lines of one index; or of several, each with the number of its pack behind it."""
+
+    lines: bytes
+    pack: int | None = None
+
+    def find(self, digits: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of an object, each with the number of its pack."""
+        width = _WIDTH + (_NUMBER if self.pack is None else 0)
+        for line in _starting_with(self.lines, width, digits):
+            yield int(line[_WIDTH:]) if self.pack is None else self.pack, line[:_WIDTH]
+
+
+class _Known(NamedTuple):
+    """The packs that were found in a folder whose packs had some names: those whose index is whole,
+    numbered, and their lines.
+    """
+
+    names: frozenset[str] = frozenset()
+    packs: tuple[str, ...] = ()
+    runs: tuple[_Run, ...] = ()
+
+    def with_packs(self, names: frozenset[str], found: Iterable[PackIndex]) -> _Known:
+        """Return these and others. Those of few lines are merged: it takes a look at each of a few
+        runs to say that an object is nowhere, not one at each pack.
+        """
+        packs, large, lines = [*self.packs], [], []
+        for index in found:
+            if len(index) < _MANY_LINES:
+                lines += [line + b"%08d" % len(packs) for line in _split(index.lines, _WIDTH)]
+            else:
+                large.append(_Run(index.lines, len(packs)))
+            packs.append(index.name)
+        merged = [run for run in self.runs if run.pack is None]
+        while merged and len(merged[-1].lines) < 2 * len(lines) * _ENTRY:
+            lines += _split(merged.pop().lines, _ENTRY)
+        if lines:
+            merged.append(_Run(b"".join(sorted(lines))))
+        kept = [run for run in self.runs if run.pack is not None]
+        return _Known(names, tuple(packs), (*kept, *large, *merged))
 
 
 class _OpenPack:
@@ -98,27 +133,31 @@ class _OpenPack:
 class Packs:
     """The packs of a store, as far as they were looked for.
 
-    State: ``_names`` are those that were seen, ``_indexes`` the indexes of those that are whole,
-    ``_last`` is the one in which an object was found last: what is read together was mostly written
-    together. So the pack that was read last stays open, as ``_open``; ``_names`` is None before
-    any was looked for.
+    State: ``_known`` are those that were found, None before any was looked for; it is replaced,
+    never changed, as threads share it. What is read together was mostly written together: the pack
+    that was read last stays open, as ``_open``.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._names: list[str] | None = None
+        self._known: _Known | None = None
         self._open: _OpenPack | None = None
-        self._indexes: dict[str, PackIndex] = {}
-        self._last: PackIndex | None = None
 
-    def find(self, digits: str, *, fresh: bool = True) -> Found | None:
-        """Return where an object is; None where it is not. Unless ``fresh``, only packs that are
+    def places(self, digits: str, *, fresh: bool = True) -> list[Found]:
+        """Return where an object is, once for each pack. Unless ``fresh``, only packs that are
         known are looked into.
         """
-        sought = digits.encode()
-        found = self._find(sought)
-        is_stale = found is None and (fresh or self._names is None)
-        return self._find(sought) if is_stale and self.refresh() else found
+        known = self._known
+        found = self._places(known, digits.encode())
+        if not found and (fresh or known is None):
+            self.refresh()
+            if self._known is not known:  # whichever thread has seen it
+                found = self._places(self._known, digits.encode())
+        return found
+
+    def find(self, digits: str, *, fresh: bool = True) -> Found | None:
+        """Return the first place of an object; None where it is in no pack."""
+        return next(iter(self.places(digits, fresh=fresh)), None)
 
     def read(self, found: Found) -> bytes | None:
         """Return a stored frame, shorter where the pack is; None where there is no such pack."""
@@ -131,48 +170,72 @@ class Packs:
         except ABSENT:
             return None
 
+    def read_again(self, found: Found) -> bytes | None:
+        """`read` from the file that has the name of the pack now."""
+        self._open = None
+        return self.read(found)
+
     def all(self) -> Iterator[PackIndex]:
         """Yield the packs there are, by name, but for those whose index is damaged."""
-        self.refresh()
-        yield from self._indexes.values()
+        loaded = (load_index(self._layout, name) for name in sorted(pack_names(self._layout)))
+        yield from filter(None, loaded)
 
-    def refresh(self) -> bool:
-        """Look for packs; return True if any has come or gone."""
-        names = index_names(self._layout)
-        if names == self._names:
-            return False
-        known = self._indexes
-        found = (known.get(name) or load_index(self._layout, name) for name in names)
-        self._indexes = {one.name: one for one in found if one is not None}
-        self._names, self._last, self._open = names, None, None
-        return True
+    def refresh(self) -> None:
+        """Look for packs that have come or gone."""
+        names, known = pack_names(self._layout), self._known
+        if known is not None and names == known.names:
+            return
+        if known is None or not names.issuperset(known.packs):
+            known = _Known()
+        loaded = (load_index(self._layout, name) for name in sorted(names.difference(known.packs)))
+        self._known = known.with_packs(names, filter(None, loaded))
+        self._open = None
 
-    def _find(self, digits: bytes) -> Found | None:
-        last, indexes = self._last, self._indexes
-        # Another thread may have found that it is gone since.
-        if last is not None and indexes.get(last.name) is last and (found := last.find(digits)):
-            return found
-        for index in indexes.values():
-            found = index.find(digits)
-            if found is not None:
-                self._last = index
-                return found
-        return None
+    def _places(self, known: _Known | None, digits: bytes) -> list[Found]:
+        return [
+            Found(self._layout.pack(name), line[1].decode(), name, int(line[2]), int(line[3]))
+            for run in (() if known is None else known.runs)
+            for number, text in run.find(digits)
+            for name, line in [(known.packs[number], _LINE.fullmatch(text))]  # type: ignore[union-attr]
+            if line is not None
+        ]
 
 
-def index_names(layout: Layout) -> list[str]:
-    """Return the names of the packs that have an index, sorted."""
-    found = map(_INDEX.fullmatch, layout.door.names(layout.packs))
-    return [match[1] for match in found if match is not None]
+def _starting_with(lines: bytes, width: int, digits: bytes) -> Iterator[bytes]:
+    """Yield the lines that begin with some digits; they are sorted and have so many bytes each."""
+    length = len(digits)
+    count = len(lines) // width
+    first = bisect_left(range(count), digits, key=lambda n: lines[n * width : n * width + length])
+    for place in range(first * width, count * width, width):
+        line = lines[place : place + width]
+        if not line.startswith(digits):
+            return
+        yield line
+
+
+def _split(lines: bytes, width: int) -> list[bytes]:
+    return [lines[place : place + width] for place in range(0, len(lines), width)]
+
+
+def pack_names(layout: Layout) -> frozenset[str]:
+    """Return the names of the packs that are there with their index."""
+    listed = {*layout.door.names(layout.packs)}
+    found = filter(None, map(_INDEX.fullmatch, listed))
+    return frozenset(one[1] for one in found if one[1] + PACK_SUFFIX in listed)
 
 
 def load_index(layout: Layout, name: str) -> PackIndex | None:
     """Return the index of that name; None where it is damaged or not there."""
     try:
-        data = read_file(layout.door, layout.pack_index(name), CACHE_BYTES)
-    except StoreError:
+        with layout.door.stream(layout.pack_index(name)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            data = stream.read(_WIDTH)
+            if size > CACHE_BYTES or size % _WIDTH or _LINE.fullmatch(data) is None:
+                return None  # which no index is: the rest is not read
+            data += stream.read(size - _WIDTH)
+    except (OSError, StoreError):
         return None
-    if data is None or index_name(data) != name:
+    if index_name(data) != name:
         return None
     return PackIndex(name, layout.pack(name), data)
 
