@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import subprocess
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from codebatch.model.digest import digest_bytes, seal
 from codebatch.model.errors import StoreDamagedError
 from codebatch.store import StoreDirectory, init_store, open_store
 from codebatch.store.leases.leases import pinning
+from codebatch.store.objects.forms import frame, open_stored
 from codebatch.store.objects.pack_writer import LEAST_OBJECTS
 from codebatch.store.objects.packs import index_name, index_of
 
@@ -201,3 +204,158 @@ def test_an_object_is_taken_out_with_plain_tools(packed: StoreDirectory) -> None
     folder = the_pack(packed).parent
     done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
     assert done.stdout == TEXTS[7]
+
+
+def make_pack(store: StoreDirectory, frames: list[tuple[str, bytes]]) -> str:
+    """Put a pack into place that says of each frame that it is an object; return its name."""
+    offset, lines = 0, []
+    for digest, data in frames:
+        lines.append((digest[len("sha256:") :], offset, len(data)))
+        offset += len(data)
+    index = index_of(lines)
+    folder = store.root / "objects/packs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{index_name(index)}.pack").write_bytes(b"".join(data for _, data in frames))
+    (folder / f"{index_name(index)}.idx").write_bytes(index)
+    return index_name(index)
+
+
+def damaged_frame(data: bytes) -> bytes:
+    stored = bytearray(frame(data))
+    stored[len(stored) // 2] ^= 1
+    return bytes(stored)
+
+
+def is_read(store: StoreDirectory, digest: str, data: bytes) -> bool:
+    """Whether every way to read an object gives it."""
+    objects = open_store(store.root).objects
+    assert objects.read(digest) == data
+    assert open_stored(objects.read_stored(digest)) == data
+    assert b"".join(objects.portions(digest)) == data
+    assert objects.size(digest) == len(data)
+    assert objects.read_head(digest, 4) == data[:4]
+    return objects.is_intact(digest)
+
+
+BAD = {
+    "damaged": damaged_frame(TEXTS[0]),
+    "too large": frame(bytes(2**24 + 1)),
+    "cut off": frame(TEXTS[0])[:-9],
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("order", [min, max])
+def test_a_bad_copy_hides_no_good_one(
+    bad: str, order: Callable[[list[str]], str], store: StoreDirectory
+) -> None:
+    others = [("sha256:" + f"{number:064x}", frame(b"another")) for number in range(4)]
+    names = [make_pack(store, [(DIGESTS[0], frame(TEXTS[0])), other]) for other in others[:3]]
+    kept = order(names)
+    for name in {*names} - {kept}:
+        for path in store.root.glob(f"objects/packs/{name}.*"):
+            path.unlink()
+    make_pack(store, [(DIGESTS[0], BAD[bad]), others[3]])
+    assert is_read(store, DIGESTS[0], TEXTS[0])
+
+
+@pytest.mark.parametrize("bad", [*BAD, "another"])
+def test_a_bad_frame_hides_no_file(bad: str, store: StoreDirectory) -> None:
+    data = BAD.get(bad, frame(b"another"))
+    add(store, TEXTS[:1])
+    make_pack(store, [(DIGESTS[0], data)])
+    opened = open_store(store.root)
+    opened.objects.packs.refresh()  # packs that are known are looked into before files
+    assert opened.objects.read(DIGESTS[0]) == TEXTS[0]
+    assert b"".join(opened.objects.portions(DIGESTS[0])) == TEXTS[0]
+    assert opened.objects.is_intact(DIGESTS[0])
+
+
+def test_a_damaged_file_hides_no_frame(packed: StoreDirectory) -> None:
+    path = Path(packed.root, packed.layout.compressed_object(DIGESTS[0]))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(damaged_frame(TEXTS[0]))
+    assert is_read(packed, DIGESTS[0], TEXTS[0])
+
+
+def test_a_pack_that_is_restored_is_read(packed: StoreDirectory) -> None:
+    path = the_pack(packed)
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(bytes(len(whole)))
+    objects = open_store(packed.root).objects
+    with pytest.raises(StoreDamagedError, match="is damaged"):
+        objects.read(DIGESTS[0])
+    path.rename(path.with_suffix(".old"))
+    path.write_bytes(whole)
+    assert objects.read(DIGESTS[0]) == TEXTS[0]
+
+
+def test_a_pack_that_is_lost_is_noticed(packed: StoreDirectory) -> None:
+    locations = [(packed.objects.location(one) or "").encode() for one in DIGESTS]
+    the_pack(packed).unlink()
+    for store in (packed, open_store(packed.root)):
+        assert not store.objects.are_at(locations)
+        store.objects.packs.refresh()
+        assert store.objects.location(DIGESTS[0]) is None
+    add(packed, TEXTS)
+    assert open_store(packed.root).objects.read(DIGESTS[0]) == TEXTS[0]
+
+
+def test_many_packs_are_few_runs(store: StoreDirectory) -> None:
+    """Of 300 packs none has to be looked into by itself, whenever which of them was found."""
+    made = {}
+    late = open_store(store.root)
+    for number in range(300):
+        text = b"text %d" % number
+        made[digest_bytes(text)] = text
+        make_pack(store, [(digest_bytes(text), frame(text))])
+        if number % 50 == 0:
+            assert late.objects.has(digest_bytes(text))
+    for objects in (late.objects, open_store(store.root).objects):
+        assert [objects.read(digest) for digest in made] == [*made.values()]
+        known = objects.packs._known
+        assert known is not None
+        assert len(known.packs) == 300
+        assert len(known.runs) < 10
+    gone = index_name(
+        index_of([(digest_bytes(b"text 7")[len("sha256:") :], 0, len(frame(b"text 7")))])
+    )
+    for path in store.root.glob(f"objects/packs/{gone}.*"):
+        path.unlink()
+    late.objects.packs.refresh()
+    assert not late.objects.has(digest_bytes(b"text 7"))
+    assert late.objects.read(digest_bytes(b"text 8")) == b"text 8"
+
+
+def test_threads_find_what_another_has_looked_for(packed: StoreDirectory) -> None:
+    """One thread misses, another looks for new packs, and the first looks again all the same."""
+    objects = packed.objects
+    objects.packs.refresh()
+    text = b"of somebody else"
+    make_pack(packed, [(digest_bytes(text), frame(text))])
+    ours = objects.packs._places
+
+    def between(*words: object) -> object:
+        found = ours(*words)  # type: ignore[arg-type]
+        objects.packs._places = ours  # type: ignore[method-assign]
+        objects.packs.refresh()
+        return found
+
+    objects.packs._places = between  # type: ignore[method-assign, assignment]
+    assert objects.has(digest_bytes(text))
+
+
+def test_sparse_indexes_are_not_read(packed: StoreDirectory) -> None:
+    folder = the_pack(packed).parent
+    for number in range(3):
+        path = folder / f"{number:064x}.idx"
+        path.touch()
+        os.truncate(path, 89 * 2**20)
+        path.with_suffix(".pack").touch()
+    tracemalloc.start()
+    try:
+        assert open_store(packed.root).objects.has(DIGESTS[0])
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()

@@ -230,7 +230,7 @@ def load_index(layout: Layout, name: str) -> PackIndex | None:
         with layout.door.stream(layout.pack_index(name)) as stream:
             size = os.fstat(stream.fileno()).st_size
             data = stream.read(_WIDTH)
-            if size > CACHE_BYTES or size % _WIDTH or _LINE.fullmatch(data) is None:
+            if size > CACHE_BYTES or size % _WIDTH or (size and _LINE.fullmatch(data) is None):
                 return None  # which no index is: the rest is not read
             data += stream.read(size - _WIDTH)
     except (OSError, StoreError):
