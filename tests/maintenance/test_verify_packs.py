@@ -268,6 +268,20 @@ def test_a_damaged_frame_is_restored_from_another_pack(packed: Scanned) -> None:
     assert check(packed.path, read_data=True).ok
 
 
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_a_damaged_file_beside_a_whole_frame_goes(suffix: str, packed: Scanned) -> None:
+    before = raw_objects(packed.store)
+    digits = place_of(packed.path, source_object(packed))[1].digits
+    path = packed.path / "objects/sha256" / digits[:2] / digits[2:4] / (digits + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(frame(before[digits]) if suffix else before[digits])
+    flip(path, 20)
+    assert the_problem(check(packed.path, read_data=True, repair=True)).action == "dropped"
+    assert not path.exists()
+    assert raw_objects(packed.store) == before
+    assert check(packed.path, read_data=True).ok
+
+
 def test_what_nothing_needs_goes_and_the_rest_stays(packed: Scanned) -> None:
     one, other = b"one " * 100, b"other " * 100
     bad = bytearray(frame(one))

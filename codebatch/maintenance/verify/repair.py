@@ -132,9 +132,7 @@ class _Repair:
         is_back = not trouble.forms and self.store.objects.is_intact(digest)
         if is_back or self._is_whole_object(path, digest):
             return RESTORED  # with its snapshot, or by someone else
-        layout = self.store.layout
-        others = {layout.object(digest), layout.compressed_object(digest)} - {path}
-        if trouble.forms and any(self._is_whole_object(other, digest) for other in others):
+        if trouble.forms and is_elsewhere(self.store, digest, path):
             return self._drop_object(path, digest)
         if trouble.snapshots:
             return self._restore_object(digest)
