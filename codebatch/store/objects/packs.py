@@ -29,7 +29,7 @@ _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
 _WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
 _NUMBER = 8
 _ENTRY = _WIDTH + _NUMBER
-_MANY_LINES = 2**16  # of an index that is searched by itself
+_MANY_LINES = 2**15  # of an index that is searched by itself
 
 
 class Found(NamedTuple):
