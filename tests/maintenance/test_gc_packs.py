@@ -15,6 +15,7 @@ from conftest import Outcome, write_tree
 
 import codebatch
 from codebatch.maintenance.gc import packs as gc_packs
+from codebatch.maintenance.gc.marks import DigestSet
 from codebatch.maintenance.gc.report import GarbageReport
 from codebatch.model.digest import digest_bytes, seal
 from codebatch.model.errors import StoreDamagedError
@@ -178,12 +179,13 @@ def test_many_old_objects_in_files_of_their_own_become_a_pack(store: codebatch.S
     assert ".pack" not in before
     store.gc()
     assert files(store) == before
-    take(store, [1000])  # young: it stays
     take_few(store, LEAST_OBJECTS)
-    take(store, [1001])
+    for young in (1000, 1001):  # each a file, which stays
+        take(store, [young])
     report = store.gc()
     assert (report.removed["objects"], report.kept["objects"]) == (0, LEAST_OBJECTS + 2)
-    assert {**files(store), "": 0} == {".pack": 1, ".idx": 1, "": 0} | {"": 0}
+    assert files(store) == {".pack": 1, ".idx": 1, "": 2}
+    assert packed(store) == sorted(map(digest, range(LEAST_OBJECTS)))
     assert is_whole(store, [*range(LEAST_OBJECTS), 1000, 1001])
 
 
@@ -365,6 +367,41 @@ def test_a_pack_without_an_index_goes_when_it_is_old(half: codebatch.Store) -> N
     os.utime(orphan, (1, 1))
     assert (half.gc(dry_run=True).removed["packs"], half.gc().removed["packs"]) == (1, 1)
     assert not orphan.exists()
+
+
+def test_a_pack_without_an_index_that_is_too_large_stays(half: codebatch.Store) -> None:
+    """It is not looked through, which takes long, so what is in it is not known."""
+    orphan = packs(half)[0].with_name(f"{'0' * 64}.pack")
+    orphan.touch()
+    os.truncate(orphan, 2**40)
+    os.utime(orphan, (1, 1))
+    assert half.gc(dry_run=True).removed["packs"] == 1
+    assert half.gc().removed["packs"] == 1
+    assert orphan.exists()
+    for repair in (False, True):
+        (problem,) = half.verify(repair=repair).problems
+        assert (problem.code, problem.path) == ("FOREIGN_FILE", f"objects/packs/{orphan.name}")
+        assert "no writer makes a pack that large" in problem.message
+    assert orphan.exists()
+
+
+def test_what_is_needed_is_looked_up_once_for_many_in_a_pack(
+    store: codebatch.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(store, take(store, range(700)))
+    (pack,) = packs(store)
+    pack.with_suffix(".idx").unlink()
+    age(store)
+    asked, real = [], DigestSet.starting_with
+
+    def starting_with(marks: DigestSet, first: int) -> frozenset[bytes]:
+        asked.append(first)
+        return real(marks, first)
+
+    monkeypatch.setattr(DigestSet, "starting_with", starting_with)
+    assert store.gc().removed["packs"] == 1
+    assert not pack.exists()
+    assert len(asked) <= 2 * 256
 
 
 def test_a_pack_that_lost_its_index_stays_for_what_is_needed(half: codebatch.Store) -> None:

@@ -12,7 +12,8 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 
 from codebatch.maintenance.gc.marks import DigestSet
@@ -25,7 +26,7 @@ from codebatch.store.inventory import ASIDE_PREFIX, FoundFile, files_below, find
 from codebatch.store.layout import CHUNK_BYTES, COMPRESSED_SUFFIX, INDEX_SUFFIX, PACK_SUFFIX
 from codebatch.store.objects import pack_writer
 from codebatch.store.objects.forms import read_frame
-from codebatch.store.objects.pack_walk import walk_pack
+from codebatch.store.objects.pack_walk import Walk, walk_pack
 from codebatch.store.objects.pack_writer import PackWriter
 from codebatch.store.objects.packs import Found, PackIndex, Packs, are_contiguous, is_index
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
@@ -132,7 +133,7 @@ class PackSweep:
 
     def _orphans(self, files: dict[str, FoundFile]) -> None:
         """Remove packs of writers that were killed before they wrote the index, but for one that
-        alone has something needed: `verify` gives it an index.
+        alone has something needed, to which `verify` gives an index, or that may have.
         """
         for name, file in files.items():
             stem, suffix = os.path.splitext(name)
@@ -140,15 +141,19 @@ class PackSweep:
             if suffix != PACK_SUFFIX or {index, ASIDE_PREFIX + index} & files.keys():
                 continue
             is_old = file.modified_ns < self._before_ns and not name.startswith(ASIDE_PREFIX)
-            if not is_old or any(map(self._is_wanted, walk_pack(self._layout, stem).frames)):
+            if not is_old or self._may_be_needed(walk_pack(self._layout, stem)):
                 continue
             if self._dry_run or remove_if_old(self._door, file.path, self._before_ns):
                 self._collection.remove_file("packs", file)
 
-    def _is_wanted(self, frame: Found) -> bool:
-        digest = bytes.fromhex(frame.digits)
-        is_needed = digest in self._marks.starting_with(digest[0])
-        return is_needed and not self._store.objects.is_intact(DIGEST_PREFIX + frame.digits)
+    def _may_be_needed(self, walk: Walk) -> bool:
+        digests = sorted(bytes.fromhex(frame.digits) for frame in walk.frames)
+        for first, alike in groupby(digests, itemgetter(0)):
+            needed = self._marks.starting_with(first)
+            wanted = (DIGEST_PREFIX + one.hex() for one in alike if one in needed)
+            if not all(map(self._store.objects.is_intact, wanted)):
+                return True
+        return not walk.is_finished
 
     def survey(self, prefix: str, needed: frozenset[bytes]) -> None:
         """Look through the objects of a prefix: all of them, one after the other, in order."""

@@ -17,6 +17,7 @@ from codebatch.maintenance.verify.selection import ALL, NONE, Selection
 from codebatch.model.digest import DIGEST_PREFIX
 from codebatch.store import path_kinds as kinds
 from codebatch.store.layout import CACHE_BYTES
+from codebatch.store.objects import pack_walk
 from codebatch.store.objects.packs import Found, PackIndex, are_contiguous, index_name, is_index
 from codebatch.store.path_kinds import Entry, Place
 
@@ -80,6 +81,10 @@ def _index_of(
     if entry is None:
         if pack is not None and pack.form != kinds.FILE:
             findings.blame(Place(kinds.PACK, name), f"a {pack.form} stands in its place")
+            return None
+        if pack is not None and (pack.size or 0) > pack_walk.MOST_BYTES:
+            message = "no writer makes a pack that large: move it away or delete it"
+            findings.add("FOREIGN_FILE", message, pack.path)
             return None
         # Its writer was killed, or is about to add the index, or something needs what is in it.
         findings.notes.temporary_files += 1

@@ -20,20 +20,25 @@ from codebatch.store.objects.compression import (
 from codebatch.store.objects.packs import HEX_DIGITS, Found
 from codebatch.store.write_group import reporting_read_errors
 
-_PORTION = 2**16
+MOST_BYTES = 2**30  # that are looked through: no writer makes a pack of a third of that
+_MOST_FRAMES = 2**18  # nor puts half as many frames into one
 _MOST_GAPS = 1000  # of a pack: a hostile one may have very many, each of which takes long
+_PORTION = 2**16
 
 
 class Walk(NamedTuple):
-    """The whole frames of a pack, as they lie in it; whether there is nothing else."""
+    """The whole frames of a pack, as they lie in it; whether all of it was looked through, and
+    whether there is nothing else.
+    """
 
     frames: list[Found]
-    is_whole: bool
+    is_finished: bool = False
+    is_whole: bool = False
 
 
 def walk_pack(layout: Layout, name: str) -> Walk:
-    """Read a pack from the first frame to the last; no frame where it cannot be read. What is
-    damaged is left out, up to where a checksum ends.
+    """Read a pack from the first frame to the last; no frame where it cannot be read, or is larger
+    than any writer makes one. What is damaged is left out, up to where a checksum ends.
     """
     frames: list[Found] = []
     path = layout.pack(name)
@@ -44,7 +49,7 @@ def walk_pack(layout: Layout, name: str) -> Walk:
         layout.door.stream(path) as stream,
     ):
         size = stream.seek(0, 2)
-        while offset < size and gaps < _MOST_GAPS:
+        while offset < size <= MOST_BYTES and gaps < _MOST_GAPS and len(frames) < _MOST_FRAMES:
             frame = _frame_at(stream, Found(path, pack=name, offset=offset))
             if frame is not None:
                 frames.append(frame)
@@ -52,8 +57,8 @@ def walk_pack(layout: Layout, name: str) -> Walk:
             else:
                 gaps += 1
                 offset = _next_end(stream, offset, size)
-        return Walk(frames, is_whole=offset == size and not gaps)
-    return Walk([], is_whole=False)
+        return Walk(frames, offset == size, is_whole=offset == size and not gaps)
+    return Walk([])
 
 
 def _frame_at(stream: BinaryIO, found: Found) -> Found | None:
