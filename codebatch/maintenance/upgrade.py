@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from codebatch.display.displayed import Displayed, card
-from codebatch.model.clock import now
+from codebatch.model.clock import now, now_ns
 from codebatch.model.errors import LockedError
 from codebatch.store import (
     StoreDirectory,
@@ -53,13 +53,16 @@ def upgrade_store(store: StoreDirectory, *, wait_seconds: float = 0) -> UpgradeR
     layout = store.layout
     with maintenance_lock(layout, "store upgrade", now(), wait_seconds) as moment:
         before = open_store(store.root).version  # which may be another than when it was opened
-        target = replace(layout, version=VERSION)
-        written: list[int] = []
+        layout, target = replace(layout, version=before), replace(layout, version=VERSION)
         if before != VERSION:
             _refuse_beside(live_leases(layout, moment))
-            written = _write_outputs(layout, target)
+        written = _write_outputs(layout, target)
+        if written:
             with reporting_write_errors(store.root):
                 sync_file_system(store.root)
+        if before != VERSION:
+            # Who began meanwhile may have written what was read here before.
+            _refuse_beside(live_leases(layout, now_ns()))
             raise_version(store)
         removed = _remove_spare(target)
     return UpgradeReport(before, VERSION, len(written), sum(written), len(removed), sum(removed))
@@ -72,16 +75,16 @@ def _refuse_beside(leases: Sequence[Lease]) -> None:
 
 
 def _write_outputs(layout: Layout, target: Layout) -> list[int]:
-    """Write all outputs in the form of the present format; what is one file of several shards
-    stays one. Return the sizes of the files written.
+    """Write all outputs that readers take in an earlier form in that of the present format; what
+    is one file of several shards stays one. Return the sizes of the files written.
     """
-    door, name = layout.door, target.outputs_names[0]
+    door, (name, plain) = layout.door, target.outputs_names
     first: dict[tuple[int, int], str] = {}
     sizes = []
     for batch in batch_folders(layout):
-        for path in layout.in_shards(batch, layout.outputs_names[0]):
+        for path in layout.in_shards(batch, plain):
             file, folder = find_file(door, path), os.path.dirname(path)
-            if file is None or not file.size:
+            if file is None or is_spare(layout, os.fspath(path), file.size) or not file.size:
                 continue
             if file.inode in first:
                 link_file(door, f"{first[file.inode]}/{name}", f"{folder}/{name}")

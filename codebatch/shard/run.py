@@ -54,6 +54,7 @@ from codebatch.shard.outputs import keep_unchanged
 from codebatch.shard.recheck import prepare_recheck
 from codebatch.store import StoreDirectory, open_store
 from codebatch.store.files import file_stamp
+from codebatch.store.layout import Layout
 from codebatch.store.leases.claims import Claims
 from codebatch.store.leases.leases import Lease, Pins, cluster_process, hold_lease, keep_lease
 
@@ -189,9 +190,19 @@ def _open(call: ShardCall) -> OpenShard | Receipt:
     return OpenShard(call, store, tasks, files, memo, finish)
 
 
-@functools.lru_cache(maxsize=8)
 def opened_store(root: str, store_id: str) -> StoreDirectory:
-    """The store, once per process."""
+    """The store, once per process as long as its document is the same."""
+    layout = _layout_of(root)
+    return _opened_store(root, store_id, file_stamp(layout.door, layout.store_document))
+
+
+@functools.lru_cache(maxsize=8)
+def _layout_of(root: str) -> Layout:
+    return Layout(Path(root))
+
+
+@functools.lru_cache(maxsize=8)
+def _opened_store(root: str, store_id: str, _: object) -> StoreDirectory:
     store = open_store(Path(root))
     if store.store_id != store_id:
         raise StoreFormatError(f"{root} is another store here than where the run was started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -160,6 +161,48 @@ def test_it_is_refused_beside_others(old: Path, main: Main) -> None:
         with pytest.raises(LockedError, match="run"):
             store.upgrade()
     assert names(old) == {PLAIN}
+
+
+def test_who_begins_meanwhile_is_waited_for(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = codebatch.open_store(old)
+    before, layout = answers(old), store.directory.layout
+    with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
+        begin = lambda _: stack.enter_context(hold_lease(layout, "run"))  # noqa: E731
+        patch.setattr(upgrade, "sync_file_system", begin)
+        with pytest.raises(LockedError, match="run"):
+            store.upgrade()
+    assert codebatch.open_store(old).directory.version == 1
+    assert answers(old) == before
+    assert store.upgrade().written
+    assert names(old) == {COMPRESSED}
+
+
+def test_what_was_written_plain_meanwhile_is_rewritten_by_the_next(old: Path, main: Main) -> None:
+    before = answers(old)
+    codebatch.open_store(old).upgrade()
+    number = 0
+    for path in list(old.rglob(COMPRESSED)):
+        if path.stat().st_nlink == 1:
+            path.with_name(PLAIN).write_bytes(read_outputs(path))
+            path.unlink()
+            number += 1
+    assert number
+    done = main("store", "upgrade", "--store", old).out
+    assert "has format 2 already" in done
+    assert f"wrote {number} file" in done
+    assert names(old) == {COMPRESSED}
+    assert answers(old) == before
+
+
+def test_runs_of_a_process_that_had_it_open(old: Path, tmp_path: Path) -> None:
+    def scan(text: str) -> None:
+        tree = write_tree(tmp_path / "tree", {"a.py": text})
+        codebatch.scan(tree, old, pipeline="analyze", scheduler="sync")
+
+    scan("import os\n")
+    codebatch.open_store(old).upgrade()
+    scan("import re\n")
+    assert names(old) == {COMPRESSED}
 
 
 def test_gc_removes_outputs_that_are_not_read(old: Path) -> None:
