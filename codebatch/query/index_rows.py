@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from codebatch.model.checks import record_check
 from codebatch.model.digest import canonical_json
-from codebatch.model.errors import StoreDamagedError
+from codebatch.model.errors import BatchUnfinishedError
 from codebatch.model.records import FAILED, Plan, Record, ShardState, path_key
 from codebatch.query.fields import FIELDS, flat, spelled
 from codebatch.query.sql_tables import FILES, RECORDS, TABLE_OF_KIND, own_tables
@@ -72,7 +72,8 @@ class RowReader:
     def _state(self, batch_status: BatchStatus, task_id: str, shard_id: str) -> ShardState:
         state = self._store.shards.load_state(batch_status.batch_id, task_id, shard_id)
         if state is None or state.status == FAILED:
-            raise StoreDamagedError(
+            # Somebody has removed the batch and begun it again since the status was read.
+            raise BatchUnfinishedError(
                 f"{batch_status.batch_id} changed while it was read: shard {shard_id} of {task_id}",
                 hints=["ask again"],
             )

@@ -12,7 +12,13 @@ import pytest
 from conftest import Scanned, write_tree
 
 import codebatch
-from codebatch.model.errors import BatchNotFoundError, SnapshotNotFoundError, StoreDamagedError
+from codebatch.model.errors import (
+    BatchNotFoundError,
+    BatchUnfinishedError,
+    SnapshotNotFoundError,
+    StoreDamagedError,
+)
+from codebatch.query.index_rows import RowReader
 from codebatch.store.batches import Batches
 from codebatch.store.removal import put_back, set_aside
 from codebatch.store.shards import Shards
@@ -113,6 +119,21 @@ def test_a_batch_that_is_put_back_while_it_is_run(
     monkeypatch.setattr(Shards, "save_outputs", save_later)
     report = batch.run(scheduler)
     assert (report.status, refusals) == ("done", [])
+
+
+def test_a_batch_that_is_begun_again_while_it_is_read(
+    scanned_copy: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = RowReader.rows
+
+    def begun_again(self: RowReader, *arguments: Any) -> object:
+        for path in scanned_copy.path.glob("batches/*/tasks/*/shards/*/state.json"):
+            path.unlink()
+        return read(self, *arguments)
+
+    monkeypatch.setattr(RowReader, "rows", begun_again)
+    with pytest.raises(BatchUnfinishedError, match="changed while it was read"):
+        scanned_copy.batch.sql("SELECT count(*), max(json) FROM records")
 
 
 def test_lists_leave_out_what_goes_meanwhile(
