@@ -25,6 +25,7 @@ import pytest
 from conftest import Note, Outcome, read_outputs, write_outputs, write_tree
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sampling import ALL
 from verifier import sha256, short, verify_store
 
 import codebatch
@@ -387,7 +388,7 @@ def test_many_changed_stores(
     tmp_path: Path,
     note: Note,
 ) -> None:
-    fuzz_store(60, template, tmp_path / "sandbox", note, [change])
+    fuzz_store(60 if ALL else 20, template, tmp_path / "sandbox", note, [change])
 
 
 # -- pipeline documents ---------------------------------------------------------------------------
@@ -456,7 +457,7 @@ def test_changed_pipelines(
 def test_many_changed_pipelines(
     template: tuple[Path, tuple[str, str, str]], tmp_path: Path, note: Note
 ) -> None:
-    fuzz_pipelines(1000, template, tmp_path / "sandbox", note)
+    fuzz_pipelines(1000 if ALL else 400, template, tmp_path / "sandbox", note)
 
 
 # -- trees ----------------------------------------------------------------------------------------
@@ -549,4 +550,4 @@ def test_odd_trees(tmp_path: Path, note: Note) -> None:
 
 @pytest.mark.slow
 def test_many_odd_trees(tmp_path: Path, note: Note) -> None:
-    fuzz_trees(200, tmp_path, note)
+    fuzz_trees(200 if ALL else 70, tmp_path, note)
