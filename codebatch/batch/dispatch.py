@@ -259,6 +259,19 @@ def run_locally(
     if choice.name == "processes" and not needs_graph:
         _run_in_children(calls, choice.workers, on_receipt, code)
         return
+    _run_graph(calls, choice, on_receipt, on_start, suspects, code, nodes)
+
+
+def _run_graph(
+    calls: Sequence[ShardCall],
+    choice: SchedulerChoice,
+    on_receipt: Callable[[Any], None],
+    on_start: Callable[[Any], None],
+    suspects: Container[str],
+    code: bytes,
+    nodes: Sequence[NodeCall],
+) -> None:
+    """Run the calls and the nodes as a graph of Dask."""
     from codebatch.processes.pool import Children, start_server
 
     if not choice.is_this_process:

@@ -23,7 +23,7 @@ from codebatch.model.records import FileRecord
 from codebatch.store import StoreDirectory, path_kinds
 from codebatch.store.inventory import FoundFile, files_below, is_removed, is_temporary
 from codebatch.store.layout import INDEX_SUFFIX, PACK_SUFFIX
-from codebatch.store.objects.packs import Packs, are_contiguous, is_index
+from codebatch.store.objects.packs import are_contiguous, is_index
 
 SOURCE, DERIVED, UNREFERENCED = "source objects", "derived objects", "unreferenced objects"
 PACKS, REMOVED, TEMPORARY, OTHER = "packs", "removed", "temporaries", "other"
@@ -216,7 +216,7 @@ class _Counting:
         layout = self.store.layout
         found = {file.path: file for file in files_below(layout.door, layout.packs)}
         packs = self._usage(PACKS) if found else Usage(PACKS)
-        for index in Packs(layout).all():
+        for index in self.store.objects.packs.all():
             pack = found.get(layout.pack(index.name))
             frames = index.frames() if is_index(index.lines) else []
             if pack is None or not are_contiguous(frames, pack.size):

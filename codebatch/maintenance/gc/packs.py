@@ -28,7 +28,7 @@ from codebatch.store.objects import pack_writer
 from codebatch.store.objects.forms import read_frame
 from codebatch.store.objects.pack_walk import Walk, walk_pack
 from codebatch.store.objects.pack_writer import PackWriter
-from codebatch.store.objects.packs import Found, PackIndex, Packs, are_contiguous, is_index
+from codebatch.store.objects.packs import Found, PackIndex, are_contiguous, is_index
 from codebatch.store.removal import remove_empty_folder, remove_if_old, remove_pack
 
 Loose = tuple[str, FoundFile]  # the digits of an object, and the file of its own that it is in
@@ -103,12 +103,12 @@ class PackSweep:
         self._written: list[Loose | _Pack] = []
         if not self._dry_run:
             self._restore()
-        store.objects.packs.refresh()
+        store.objects.packs.refresh()  # an orphan may have had its index when packs were listed
         files = self._files()
         self._orphans(files)
         self._packs = [
             _Pack(one, files[one.name + PACK_SUFFIX], files[one.name + INDEX_SUFFIX].modified_ns)
-            for one in Packs(self._layout).all()
+            for one in store.objects.packs.all()
             if {one.name + PACK_SUFFIX, one.name + INDEX_SUFFIX} <= files.keys()
             and is_index(one.lines)
         ]

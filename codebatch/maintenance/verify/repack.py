@@ -42,14 +42,11 @@ def rewrite_pack(store: StoreDirectory, name: str) -> bool:
 
 def is_elsewhere(store: StoreDirectory, digest: str, path: str) -> bool:
     """Return True if an object is whole, in another place than the file or pack at that path."""
-    layout, digits = store.layout, digest[len(DIGEST_PREFIX) :].encode()
-    packed = (index.find(digits) for index in store.objects.packs.all())
+    layout, packs = store.layout, store.objects.packs
+    packs.refresh()
+    packed = packs.places(digest[len(DIGEST_PREFIX) :], fresh=False)
     files = Found(layout.compressed_object(digest)), Found(layout.object(digest))
-    return any(
-        store.objects.is_whole(one, digest)
-        for one in (*files, *packed)
-        if one is not None and one.path != path
-    )
+    return any(store.objects.is_whole(one, digest) for one in (*files, *packed) if one.path != path)
 
 
 def _write_anew(

@@ -14,7 +14,7 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
@@ -192,13 +192,12 @@ class Packs:
         self._open = None
 
     def _places(self, known: _Known | None, digits: bytes) -> list[Found]:
-        return [
-            Found(self._layout.pack(name), line[1].decode(), name, int(line[2]), int(line[3]))
-            for run in (() if known is None else known.runs)
-            for number, text in run.find(digits)
-            for name, line in [(known.packs[number], _LINE.fullmatch(text))]  # type: ignore[union-attr]
-            if line is not None
-        ]
+        found: list[Found] = []
+        if known is not None:
+            for number, line in chain.from_iterable(run.find(digits) for run in known.runs):
+                name = known.packs[number]
+                found += PackIndex(name, self._layout.pack(name), line).frames()
+        return found
 
 
 def _starting_with(lines: bytes, width: int, digits: bytes) -> Iterator[bytes]:
