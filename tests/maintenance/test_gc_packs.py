@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome, write_tree
+from pack_files import write_pack
 
 import codebatch
 from codebatch.maintenance.gc import packs as gc_packs
@@ -261,13 +262,7 @@ def test_packs_of_the_same_objects(store: codebatch.Store, monkeypatch: pytest.M
     data = pack.read_bytes()
     (index,) = Packs(store.directory.layout).all()
     frames = [(one.digits, data[one.offset :][: one.size]) for one in index.starting_with(b"")]
-    ends = [sum(len(frame) for _, frame in frames[:number]) for number in range(len(frames))]
-    lines = index_of(
-        (digits, end, len(frame)) for (digits, frame), end in zip(frames, ends, strict=True)
-    )
-    other = pack.with_name(f"{index_name(lines)}.pack")
-    other.with_suffix(".idx").write_bytes(lines)
-    other.write_bytes(b"".join(frame for _, frame in frames))
+    other = pack.with_name(f"{write_pack(store.path, frames)}.pack")
     age(store)
     assert other != pack
     assert store.gc().kept["objects"] == 40

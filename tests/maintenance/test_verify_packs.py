@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from conftest import OBEYING_PERMISSIONS, Scanned, run_cli
+from pack_files import write_pack
 from test_verify import (
+    DAMAGES,
     check,
     codes,
     contents,
     flip,
     overwrite,
-    replaced_by_folder,
-    replaced_by_link,
     resume,
     snapshot_id,
     source_object,
@@ -97,20 +97,6 @@ def raw_objects(store: codebatch.Store) -> dict[str, bytes]:
     return found
 
 
-def write_pack(store: Path, frames: list[tuple[str, bytes]], gap: bytes = b"") -> str:
-    """Write a pack as no writer of ours writes it; return its name."""
-    offset, places = 0, []
-    for digits, data in frames:
-        places.append((digits, offset, len(data)))
-        offset += len(data) + len(gap)
-    lines = index_of(places)
-    folder = store / "objects" / "packs"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{index_name(lines)}.idx").write_bytes(lines)
-    (folder / f"{index_name(lines)}.pack").write_bytes(gap.join(data for _, data in frames))
-    return index_name(lines)
-
-
 def digits_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -136,17 +122,17 @@ def _slow_but(names: Iterable[str], *often: str) -> list[Any]:
     return [pytest.param(name, marks=[] if name in often else slow) for name in names]
 
 
-INDEX_DAMAGES: dict[str, Callable[[Path], object]] = {
+# As of any other file, but for one bit.
+ANY_DAMAGES: dict[str, Callable[[Path], object]] = {
+    **{how: DAMAGES[how] for how in ("half", "empty", "longer", "link", "folder")},
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "missing": Path.unlink,
+}
+INDEX_DAMAGES = {
+    **ANY_DAMAGES,
     "first bit": flip,
     "last bit": lambda path: flip(path, -2),
-    "half": lambda path: overwrite(path, path.read_bytes()[: path.stat().st_size // 2]),
-    "empty": lambda path: overwrite(path, b""),
-    "longer": lambda path: overwrite(path, path.read_bytes() + b"\n"),
-    "link": replaced_by_link,
-    "folder": replaced_by_folder,
-    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "huge": lambda path: os.truncate(path, 2**31),
-    "missing": Path.unlink,
 }
 
 
@@ -177,16 +163,10 @@ def test_a_pack_that_is_about_to_have_its_index_is_no_damage(packed: Scanned) ->
     assert (report.ok, report.notes.temporary_files) == (True, 1)
 
 
-PACK_DAMAGES: dict[str, Callable[[Path], object]] = {
+PACK_DAMAGES = {
+    **ANY_DAMAGES,
     "last byte gone": lambda path: overwrite(path, path.read_bytes()[:-1]),
-    "half": lambda path: overwrite(path, path.read_bytes()[: path.stat().st_size // 2]),
-    "empty": lambda path: overwrite(path, b""),
-    "longer": lambda path: overwrite(path, path.read_bytes() + b"\n"),
-    "link": replaced_by_link,
-    "folder": replaced_by_folder,
-    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "huge": lambda path: os.truncate(path, 2**40),
-    "missing": Path.unlink,
 }
 
 

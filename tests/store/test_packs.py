@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pack_files import write_pack
 
 from codebatch.model.digest import digest_bytes, seal
 from codebatch.model.errors import StoreDamagedError
@@ -208,16 +209,7 @@ def test_an_object_is_taken_out_with_plain_tools(packed: StoreDirectory) -> None
 
 def make_pack(store: StoreDirectory, frames: list[tuple[str, bytes]]) -> str:
     """Put a pack into place that says of each frame that it is an object; return its name."""
-    offset, lines = 0, []
-    for digest, data in frames:
-        lines.append((digest[len("sha256:") :], offset, len(data)))
-        offset += len(data)
-    index = index_of(lines)
-    folder = store.root / "objects/packs"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{index_name(index)}.pack").write_bytes(b"".join(data for _, data in frames))
-    (folder / f"{index_name(index)}.idx").write_bytes(index)
-    return index_name(index)
+    return write_pack(store.root, [(digest[len("sha256:") :], data) for digest, data in frames])
 
 
 def damaged_frame(data: bytes) -> bytes:
