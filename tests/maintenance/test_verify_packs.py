@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OBEYING_PERMISSIONS, Scanned, run_cli
+from conftest import OBEYING_PERMISSIONS, Scanned, run_cli, write_tree
 from pack_files import write_pack
 from test_verify import (
     DAMAGES,
@@ -246,6 +246,23 @@ def test_a_damaged_frame_is_restored_from_another_pack(packed: Scanned) -> None:
     assert the_problem(check(packed.path, **options)).action == "restored"
     assert before.items() <= raw_objects(packed.store).items()
     assert check(packed.path, read_data=True).ok
+
+
+def test_a_list_of_chunks_that_is_damaged_is_in_its_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codebatch.shard.compute, "MAX_OBJECT_BYTES", 60)
+    monkeypatch.setattr(pack_writer, "LEAST_OBJECTS", 1)
+    tree = write_tree(tmp_path / "tree", {"a.py": "def f(a, b):\n    return [a, b, {a: b}]\n"})
+    batch, report = codebatch.scan(tree, tmp_path / "store", scheduler="sync")
+    (record,) = batch.records(kind="ast")
+    path, one = place_of(batch.path, str(record["object"]))
+    flip(path, one.offset + one.size // 2)
+    found = the_problem(check(batch.path))
+    assert (found.code, found.path) == ("OBJECT_DAMAGED", str(path.relative_to(batch.path)))
+    assert the_problem(check(batch.path, repair=True)).action == "dropped"
+    assert resume(batch.path, batch.id).result == report.result
+    assert check(batch.path, read_data=True).ok
 
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])

@@ -290,10 +290,11 @@ def _chunks_of(findings: Findings, digest: str) -> list[str]:
     try:
         data = findings.store.objects.read(digest, CHUNK_BYTES)
     except CodeBatchError:
-        location = findings.store.objects.location(digest) or ""
-        objects = findings.store.layout.door.place(findings.store.layout.objects)
-        message, path = "its bytes do not match its name", f"{objects}/{location}"
-        place = Place(OBJECT, digest=digest)
-        findings.lose(digest, Problem("OBJECT_DAMAGED", message, path, place))
+        layout, places = findings.store.layout, findings.store.objects.places(digest)
+        paths = (layout.door.place(found.path) for found in places)
+        path = next(paths, layout.door.place(layout.objects))
+        message = "its bytes do not match its name"
+        problem = Problem("OBJECT_DAMAGED", message, path, Place(OBJECT, digest=digest))
+        findings.lose(digest, problem)
         return []
     return parse_chunks(data)

@@ -117,7 +117,7 @@ class ObjectStore:
     def _is_there(self, digest: str, holds: Callable[[Folder, str], bool]) -> bool:
         """Return True if that holds of a file in which the object is, in the order of readers."""
         with contextlib.suppress(StoreError):
-            return any(self._holds(found.path, holds) for found in self._places(digest))
+            return any(self._holds(found.path, holds) for found in self.places(digest))
         return False
 
     def _holds(self, path: str, holds: Callable[[Folder, str], bool]) -> bool:
@@ -141,7 +141,7 @@ class ObjectStore:
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""
-        return any(self.is_whole(found, digest, limit) for found in self._places(digest))
+        return any(self.is_whole(found, digest, limit) for found in self.places(digest))
 
     def is_whole(self, found: Found, digest: str, limit: int = OBJECT_BYTES) -> bool | None:
         """Return whether what is there is the object; None where nothing is there any more."""
@@ -202,7 +202,7 @@ class ObjectStore:
 
     def pin(self, digest: str, pins: Pins) -> bool:
         """Pin an object; return False where it is not there."""
-        return any(pins.add(found.path) for found in self._places(digest))
+        return any(pins.add(found.path) for found in self.places(digest))
 
     def put_stream(
         self, portions: Iterable[bytes], group: WriteGroup, pins: Pins | None = None
@@ -351,9 +351,9 @@ class ObjectStore:
         return StoredForm(size, found.is_frame)
 
     def _find(self, digest: str) -> Found | None:
-        return next(self._places(digest), None)
+        return next(self.places(digest), None)
 
-    def _places(self, digest: str) -> Iterator[Found]:
+    def places(self, digest: str) -> Iterator[Found]:
         """Yield where an object is, in the order of readers: the next one is for whoever finds that
         the one before is gone.
         """
