@@ -310,6 +310,11 @@ def test_many_packs_are_few_runs(store: StoreDirectory) -> None:
         assert known is not None
         assert len(known.packs) == 300
         assert len(known.runs) < 10
+        pending = [digest[len("sha256:") :].encode() + b"@" for digest in made]
+        places = [(objects.location(digest) or "").encode() for digest in made]
+        assert all(places)
+        for count in (1, 300):  # some are looked up, all are found by reading
+            assert objects.settled(pending[:count]) == places[:count]
     gone = index_name(
         index_of([(digest_bytes(b"text 7")[len("sha256:") :], 0, len(frame(b"text 7")))])
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -130,14 +130,15 @@ class ObjectStore:
     def settled(self, locations: Iterable[bytes]) -> list[bytes]:
         """Return locations with the packs that did not exist when they were given."""
         self.packs.refresh()
-        return [self._settled(one) if one.endswith(b"@") else one for one in locations]
+        given = [*locations]
+        packs = self.packs.names_of(frozenset(one[:-1] for one in given if one.endswith(b"@")))
+        return [self._settled(one, packs) if one.endswith(b"@") else one for one in given]
 
-    def _settled(self, location: bytes) -> bytes:
-        digits = location[:-1].decode()
-        packed = self.packs.find(digits, fresh=False)
-        if packed is not None:
-            return location + packed.pack.encode()
-        return (self.location(DIGEST_PREFIX + digits) or "").encode()
+    def _settled(self, location: bytes, packs: Mapping[bytes, str]) -> bytes:
+        digits = location[:-1]
+        if digits in packs:
+            return location + packs[digits].encode()
+        return (self.location(DIGEST_PREFIX + digits.decode()) or "").encode()
 
     def is_intact(self, digest: str, limit: int = OBJECT_BYTES) -> bool:
         """Return True if it is there and its bytes, at most so many, are what its name says."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from threading import Thread
+from collections.abc import Callable
 from typing import BinaryIO
 
 from codebatch.store.layout import Layout
@@ -16,9 +15,8 @@ OBJECT_MODE = 0o444
 LEAST_OBJECTS = 32  # of a pack: a change of a few files makes a few files
 MOST_OBJECTS = 2**16  # all of which are held by name until it is whole; and an index has a limit
 _LEAST_BYTES = 8 * 2**20  # or of what is held until it is known
-_BATCH_OBJECTS = 128  # that go into a pack together
+_BATCH_OBJECTS = 128  # that are compressed together: memory near the processor serves one work
 _BATCH_BYTES = 2**20
-_TO_COME = (0, 0)
 
 
 class PackWriter:
@@ -27,10 +25,8 @@ class PackWriter:
     ``parts`` are the folders of files of objects that were there when this began: in no other does
     one of another writer have to be looked for. ``frame`` makes of raw bytes what is stored in a
     pack, ``write`` puts an object into a file of its own. A pack is as new as ``modified_ns`` says,
-    if it does. While the caller reads the objects to come of a durable group, a thread compresses
-    and writes those before. State: ``_held`` are the objects by digits as long as they are few;
-    ``_file`` is the pack as soon as they are more, ``_frames`` what is in it, or about to be as
-    long as ``_thread`` is at work; ``_error`` is what has ended that.
+    if it does. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is the
+    pack as soon as they are more, ``_frames`` what is in it.
     """
 
     def __init__(
@@ -53,8 +49,6 @@ class PackWriter:
         self._temporary = ""
         self._frames: dict[str, tuple[int, int]] = {}
         self._end = 0
-        self._thread: Thread | None = None
-        self._error: BaseException | None = None
 
     def __contains__(self, digits: str) -> bool:
         return digits in self._held or digits in self._frames
@@ -75,9 +69,10 @@ class PackWriter:
 
     def add_frame(self, digits: str, frame: bytes) -> None:
         """Take the frame of an object into a pack, however few there are."""
-        self._wait()
         with reporting_write_errors(self._group.root):
-            self._append(self._opened(), digits, frame)
+            self._opened().write(frame)
+        self._frames[digits] = self._end, len(frame)
+        self._end += len(frame)
 
     def finish(self) -> None:
         """Have the group make what was gathered appear with its next files, and before them."""
@@ -87,7 +82,6 @@ class PackWriter:
                 self._write(digits, data)
             return
         self._pack()
-        self._wait()
         file, self._file = self._file, None
         with reporting_write_errors(self._group.root), file:
             file.flush()
@@ -104,9 +98,6 @@ class PackWriter:
 
     def discard(self) -> str:
         """Forget what was gathered; return the place of the file it was written to, if any."""
-        if self._thread is not None:
-            self._thread.join()
-        self._thread = self._error = None
         place, self._temporary = self._temporary, ""
         file, self._file = self._file, None
         self._held, self._held_bytes, self._frames, self._end = {}, 0, {}, 0
@@ -118,32 +109,8 @@ class PackWriter:
 
     def _pack(self) -> None:
         held, self._held, self._held_bytes = self._held, {}, 0
-        self._wait()
-        self._frames.update(dict.fromkeys(held, _TO_COME))
-        work = Thread(target=self._append_all, args=(self._opened(), held))
-        with contextlib.suppress(RuntimeError):  # there may be no more threads
-            if self._group.durable:  # others are computed, on all processors
-                work.start()
-                self._thread = work
-        if self._thread is None:
-            work.run()
-            self._wait()
-
-    def _wait(self) -> None:
-        """Wait for the thread; what it met is raised."""
-        if self._thread is not None:
-            self._thread.join()
-        self._thread, error, self._error = None, self._error, None
-        if error is not None:
-            raise error
-
-    def _append_all(self, file: BinaryIO, held: Mapping[str, bytes]) -> None:
-        try:
-            with reporting_write_errors(self._group.root):
-                for digits, data in held.items():
-                    self._append(file, digits, self._frame(data))
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            self._error = error
+        for digits, data in held.items():
+            self.add_frame(digits, self._frame(data))
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
@@ -152,8 +119,3 @@ class PackWriter:
             )
             self._file = os.fdopen(descriptor, "wb", buffering=2**20)
         return self._file
-
-    def _append(self, file: BinaryIO, digits: str, frame: bytes) -> None:
-        file.write(frame)
-        self._frames[digits] = self._end, len(frame)
-        self._end += len(frame)

@@ -29,6 +29,7 @@ _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{12}) ([0-9]{10})\n")
 _WIDTH = HEX_DIGITS + 1 + 12 + 1 + 10 + 1
 _NUMBER = 8
 _ENTRY = _WIDTH + _NUMBER
+_LINES_A_SEARCH = 32  # that are passed by in the time in which one is searched
 _MANY_LINES = 2**15  # of an index that is searched by itself
 
 
@@ -63,18 +64,19 @@ class PackIndex(NamedTuple):
 
     def starting_with(self, digits: bytes) -> Iterator[Found]:
         """Yield where each object is whose digits begin with some, by digest."""
-        for line in _starting_with(self.lines, _WIDTH, digits):
-            match = _LINE.fullmatch(line)
-            if match is not None:
-                yield self._found(match)
+        lines = _starting_with(self.lines, _WIDTH, digits)
+        yield from _frames(self.path, self.name, map(_LINE.fullmatch, lines))
 
     def frames(self) -> list[Found]:
         """Return the objects in the order in which they lie in the pack."""
-        found = map(self._found, _LINE.finditer(self.lines))
+        found = _frames(self.path, self.name, _LINE.finditer(self.lines))
         return sorted(found, key=attrgetter("offset", "size", "digits"))
 
-    def _found(self, line: re.Match[bytes]) -> Found:
-        return Found(self.path, line[1].decode(), self.name, int(line[2]), int(line[3]))
+
+def _frames(path: str, pack: str, lines: Iterable[re.Match[bytes] | None]) -> Iterator[Found]:
+    """Yield where objects of a pack are, for those lines of an index that are some."""
+    for line in filter(None, lines):
+        yield Found(path, line[1].decode(), pack, int(line[2]), int(line[3]))
 
 
 class _Run(NamedTuple):
@@ -85,18 +87,34 @@ class _Run(NamedTuple):
 
     def find(self, digits: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield the lines of an object, each with the number of its pack."""
-        width = _WIDTH + (_NUMBER if self.pack is None else 0)
-        for line in _starting_with(self.lines, width, digits):
-            yield int(line[_WIDTH:]) if self.pack is None else self.pack, line[:_WIDTH]
+        for line in _starting_with(self.lines, self._width, digits):
+            yield self._pack_of(line), line[:_WIDTH]
+
+    def select(self, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Yield those digits that have a line, with the number of their pack."""
+        if len(wanted) * _LINES_A_SEARCH < len(self.lines) // self._width:
+            searches = [_starting_with(self.lines, self._width, digits) for digits in wanted]
+        else:
+            searches = [iter(_split(self.lines, self._width))]
+        for line in chain.from_iterable(searches):
+            if line[:HEX_DIGITS] in wanted:
+                yield line[:HEX_DIGITS], self._pack_of(line)
+
+    @property
+    def _width(self) -> int:
+        return _WIDTH + (_NUMBER if self.pack is None else 0)
+
+    def _pack_of(self, line: bytes) -> int:
+        return int(line[_WIDTH:]) if self.pack is None else self.pack
 
 
 class _Known(NamedTuple):
     """The packs that were found in a folder whose packs had some names: those whose index is whole,
-    numbered, and their lines.
+    numbered and without their lines, which are in ``runs``.
     """
 
     names: frozenset[str] = frozenset()
-    packs: tuple[str, ...] = ()
+    packs: tuple[PackIndex, ...] = ()
     runs: tuple[_Run, ...] = ()
 
     def with_packs(self, names: frozenset[str], found: Iterable[PackIndex]) -> _Known:
@@ -109,7 +127,7 @@ class _Known(NamedTuple):
                 lines += [line + b"%08d" % len(packs) for line in _split(index.lines, _WIDTH)]
             else:
                 large.append(_Run(index.lines, len(packs)))
-            packs.append(index.name)
+            packs.append(PackIndex(index.name, index.path, b""))
         merged = [run for run in self.runs if run.pack is None]
         while merged and len(merged[-1].lines) < 2 * len(lines) * _ENTRY:
             lines += _split(merged.pop().lines, _ENTRY)
@@ -159,6 +177,12 @@ class Packs:
         """Return the first place of an object; None where it is in no pack."""
         return next(iter(self.places(digits, fresh=fresh)), None)
 
+    def names_of(self, wanted: frozenset[bytes]) -> dict[bytes, str]:
+        """Return the name of a pack that is known for those digits that are in one."""
+        known = self._known or _Known()
+        places = chain.from_iterable(run.select(wanted) for run in known.runs)
+        return {digits: known.packs[number].name for digits, number in places}
+
     def read(self, found: Found) -> bytes | None:
         """Return a stored frame, shorter where the pack is; None where there is no such pack."""
         opened = self._open  # which another thread may replace
@@ -185,9 +209,10 @@ class Packs:
         names, known = pack_names(self._layout), self._known
         if known is not None and names == known.names:
             return
-        if known is None or not names.issuperset(known.packs):
-            known = _Known()
-        loaded = (load_index(self._layout, name) for name in sorted(names.difference(known.packs)))
+        here = {pack.name for pack in known.packs} if known else set()
+        if known is None or not here <= names:
+            known, here = _Known(), set()
+        loaded = (load_index(self._layout, name) for name in sorted(names - here))
         self._known = known.with_packs(names, filter(None, loaded))
         self._open = None
 
@@ -195,8 +220,8 @@ class Packs:
         found: list[Found] = []
         if known is not None:
             for number, line in chain.from_iterable(run.find(digits) for run in known.runs):
-                name = known.packs[number]
-                found += PackIndex(name, self._layout.pack(name), line).frames()
+                pack = known.packs[number]
+                found += _frames(pack.path, pack.name, [_LINE.fullmatch(line)])
         return found
 
 
