@@ -2,18 +2,21 @@
 
 What a module needs on some of its paths alone, it imports in a block ``with lazily():``, which may
 import whole modules and nothing else. To the type checker that is an import as any other.
+
+Large regular expressions, which a command may not need, are compiled on first use as well.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib
+import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, AnyStr, cast
 
 _replacing = threading.RLock()  # the function that imports, which all threads have in common
 
@@ -40,6 +43,23 @@ class _LazyPackage(ModuleType):
 def lazy(name: str) -> ModuleType:
     """The module of that full name, imported on first use."""
     return _LazyModule(name)
+
+
+class _LazyPattern:
+    """Stands for a pattern, which the first method asked of it compiles."""
+
+    def __init__(self, *source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> object:
+        value = getattr(re.compile(*self._source), name)
+        setattr(self, name, value)
+        return value
+
+
+def lazy_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """The regular expression, compiled on first use."""
+    return cast("re.Pattern[AnyStr]", _LazyPattern(text, flags))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from codebatch.runtime.lazy import lazy_pattern
 from codebatch.tasks.languages.base import Source
 
 LOCK, METADATA, VENDORED, GENERATED, BUNDLED, MINIFIED = REASONS = (
@@ -86,24 +87,24 @@ _FOLDERS = {
     **dict.fromkeys(_GENERATED_FOLDERS.split(), GENERATED),
     **dict.fromkeys(_VENDOR_FOLDERS.split(), VENDORED),
 }
-_METADATA_FOLDER = re.compile(_METADATA_FOLDERS)
-_VENDOR_PATH = re.compile("|".join(_VENDOR_PATHS))
+_METADATA_FOLDER = lazy_pattern(_METADATA_FOLDERS)
+_VENDOR_PATH = lazy_pattern("|".join(_VENDOR_PATHS))
 _NAMES = {
-    METADATA: re.compile(re.escape(_METADATA_NAMES)),
-    GENERATED: re.compile(_GENERATED_NAMES),
-    MINIFIED: re.compile(_MINIFIED_NAMES),
-    LIBRARY: re.compile(_LIBRARY_NAMES),
+    METADATA: lazy_pattern(re.escape(_METADATA_NAMES)),
+    GENERATED: lazy_pattern(_GENERATED_NAMES),
+    MINIFIED: lazy_pattern(_MINIFIED_NAMES),
+    LIBRARY: lazy_pattern(_LIBRARY_NAMES),
 }
-_BUNDLE_NAME = re.compile(_BUNDLE_NAMES)
+_BUNDLE_NAME = lazy_pattern(_BUNDLE_NAMES)
 
 _OF_WEB = frozenset(("css", "javascript", "jsx", "less", "sass", "tsx", "typescript"))
 DATA_LANGUAGES = frozenset(_DATA.split())
 _HEAD_BYTES, _HEAD_LINES = 4096, 10
 _TAIL_BYTES = 512
-_MAY_BE_GENERATED = re.compile(rb"generated|do not (?:edit|modify)", re.IGNORECASE)
-_CODE = re.compile(rb"^(?:from|import)\b|^\w+ *=(?!=)", re.MULTILINE)
+_MAY_BE_GENERATED = lazy_pattern(rb"generated|do not (?:edit|modify)", re.IGNORECASE)
+_CODE = lazy_pattern(rb"^(?:from|import)\b|^\w+ *=(?!=)", re.MULTILINE)
 # In a comment, in the first line of a docstring, or in a sentence about the file.
-_IS_GENERATED = re.compile(
+_IS_GENERATED = lazy_pattern(
     rb"""^[ \t]*
     (?:\#|//|/?\*|--|;|<!--|%|\.\.|[rR]?(?:\"{3}|'{3})|@?rem\b|dnl\b|\(\*|\{-
       |(?:this|the[ ]following)[ ](?:file|code|module|class|document|is)\b)
@@ -119,16 +120,16 @@ _IS_GENERATED = re.compile(
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_BANNER = re.compile(
+_BANNER = lazy_pattern(
     rb"\s*(?:/\*|//).{0,1000}?(?:@license|@preserve|copyright|\(c\)|licen[sc]e|\bv?\d+\.\d+\.\d+)",
     re.IGNORECASE | re.DOTALL,
 )
-_BUNDLERS = re.compile(
+_BUNDLERS = lazy_pattern(
     rb"webpackBootstrap|__webpack_(?:modules|module_cache)__|\bwebpack(?:Jsonp|Chunk)|parcelRequire"
     rb"|^/\*{6}/ |^var __commonJS = |__vite__mapDeps|\brequire=\(function e\(t,n,r\)",
     re.MULTILINE,
 )
-_SOURCE_MAP = re.compile(rb"^/[*/][#@] source(?:Mapping)?URL=", re.MULTILINE)
+_SOURCE_MAP = lazy_pattern(rb"^/[*/][#@] source(?:Mapping)?URL=", re.MULTILINE)
 _MINIFIED_BYTES = 4096
 _MINIFIED_MEAN, _MINIFIED_MEAN_OF_WEB = 300, 110  # bytes of a line
 
