@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from codebatch.store.layout import Layout
@@ -69,10 +69,7 @@ class PackWriter:
 
     def add_frame(self, digits: str, frame: bytes) -> None:
         """Take the frame of an object into a pack, however few there are."""
-        with reporting_write_errors(self._group.root):
-            self._opened().write(frame)
-        self._frames[digits] = self._end, len(frame)
-        self._end += len(frame)
+        self._append([(digits, frame)])
 
     def finish(self) -> None:
         """Have the group make what was gathered appear with its next files, and before them."""
@@ -109,8 +106,15 @@ class PackWriter:
 
     def _pack(self) -> None:
         held, self._held, self._held_bytes = self._held, {}, 0
-        for digits, data in held.items():
-            self.add_frame(digits, self._frame(data))
+        self._append((digits, self._frame(data)) for digits, data in held.items())
+
+    def _append(self, frames: Iterable[tuple[str, bytes]]) -> None:
+        with reporting_write_errors(self._group.root):
+            file = self._opened()
+            for digits, frame in frames:
+                file.write(frame)
+                self._frames[digits] = self._end, len(frame)
+                self._end += len(frame)
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
