@@ -106,9 +106,7 @@ class BatchStatus:
 
     def counts(self, task_id: str | None = None) -> Counts:
         """Counts of the records of one task or of all."""
-        tasks = self.totals.tasks
-        chosen = tasks.values() if task_id is None else [tasks[task_id]]
-        return Counts.total(task.counts for task in chosen)
+        return self.totals.counts if task_id is None else self.totals.tasks[task_id].counts
 
     @property
     def output_bytes(self) -> int:

@@ -53,6 +53,11 @@ class Totals(NamedTuple):
     result: str | None
     errors: tuple[Mapping[str, object], ...]
 
+    @property
+    def counts(self) -> Counts:
+        """Counts of the records of all tasks."""
+        return Counts.total(task.counts for task in self.tasks.values())
+
 
 def load_totals(store: StoreDirectory, batch_id: str, plan: Plan) -> Totals | None:
     """The kept totals, if they are those of the states as they are now."""

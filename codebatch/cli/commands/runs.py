@@ -27,7 +27,7 @@ from codebatch.model.errors import (
     EXIT_SHARDS_FAILED,
     UsageError,
 )
-from codebatch.model.records import DONE, FAILED, INTERRUPTED
+from codebatch.model.records import DONE, FAILED, INTERRUPTED, Counts
 from codebatch.runtime.lazy import lazily
 from codebatch.tasks.rules import QUARANTINED, RULES
 
@@ -243,6 +243,11 @@ def _severities(batch: api.Batch, fail_on: str | None) -> Mapping[str, int]:
     return {} if fail_on is None else batch.load_status().counts().by_severity
 
 
+def _counts(batch: api.Batch, report: RunReport) -> Counts:
+    """Return the counts of all records, which a run has seen in the states that it left."""
+    return batch.load_status().counts() if report.totals is None else report.totals.counts
+
+
 def report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) -> Iterator[str]:
     """Yield what a run came to, with errors on stderr, and the commands that make sense now."""
     shards, files = report.shards, report.files
@@ -266,7 +271,7 @@ def report_lines(call: Call, batch: api.Batch, report: RunReport, skipped: int) 
     if report.status != DONE:
         yield from call.next(resume)
         return
-    counts = batch.load_status().counts()
+    counts = _counts(batch, report)
     found = (
         output.of_severity(counts.by_severity.get(name, 0), name)
         for name in ("error", "warning", "info")
