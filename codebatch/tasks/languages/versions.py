@@ -52,13 +52,21 @@ def metadata_folder(package: str) -> str | None:
     What the path has relative to the current folder is not where packages are installed.
     """
     for folder in filter(os.path.isabs, sys.path):
-        names: list[str] = []
-        with contextlib.suppress(OSError):  # not every entry of the path is a folder that is there
-            names = os.listdir(folder)
-        found = [name for name in names if _parts(name)[0] == _normalized(package)]
+        found = _installed(folder).get(_normalized(package))
         if found:
             return os.path.join(folder, found[0]) if len(found) == 1 else None
     return None
+
+
+@functools.cache
+def _installed(folder: str) -> Mapping[str, list[str]]:
+    """The metadata folders in a folder of the path, by package."""
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(OSError):  # not every entry of the path is a folder that is there
+        for name in os.listdir(folder):
+            if name.endswith(_SUFFIX):
+                found.setdefault(_parts(name)[0], []).append(name)
+    return found
 
 
 def _parts(name: str) -> tuple[str, str]:
