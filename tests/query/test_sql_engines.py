@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -604,9 +605,13 @@ def test_a_value_that_would_take_more_memory(statement: str, store: codebatch.St
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1200 * 2**10
 
 
-@pytest.mark.parametrize(
-    "statement", ["SELECT interval 100000000 years", f"SELECT {'(' * 5000}1{')' * 5000}"]
-)
-def test_what_python_cannot_hold_is_refused(statement: str, store: codebatch.Store) -> None:
+def test_what_python_cannot_hold_is_refused(store: codebatch.Store) -> None:
     with pytest.raises(SqlInvalidError):
-        store.sql(statement, engine="duckdb")
+        store.sql("SELECT interval 100000000 years", engine="duckdb")
+
+
+def test_a_statement_that_nests_deeply_is_answered_or_refused(store: codebatch.Store) -> None:
+    """DuckDB before 2 takes so many parentheses, and later ones do not."""
+    with contextlib.suppress(SqlInvalidError):
+        found = store.sql(f"SELECT {'(' * 5000}1{')' * 5000}", engine="duckdb")
+        assert [[*row.values()] for row in found] == [[1]]
