@@ -18,14 +18,36 @@ from codebatch.model.resources import list_tools, load_schema, load_tool_documen
 Main = Callable[..., Outcome]
 
 
+# Each of the tools that are installed would be asked for its version, which takes seconds.
+ABSENT = "none"
+
+
+def install(folder: Path, name: str, version: str) -> None:
+    """Make a program that says this version."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+
+
 @pytest.fixture
 def only_mypy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all tools there is one, on the path."""
-    program = tmp_path / "mypy"
-    program.write_text("#!/bin/sh\necho 'mypy 9.8.7rc1 (made here)'\n")
-    program.chmod(0o755)
+    install(tmp_path, "mypy", "mypy 9.8.7rc1 (made here)")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "prefix", str(tmp_path / "none"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ABSENT))
+
+
+@pytest.fixture
+def some_tools(tmp_path: Path) -> dict[str, str | None]:
+    """The environment of a process that finds no tool but every third, made here."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in list_tools()[::3]:
+        program = load_tool_document(name)["run"][0]
+        install(programs, program, f"{name} 2026.12.1-beta.3+build.20261201 (made here)")
+    text = f"import sys\nsys.prefix = {str(tmp_path / ABSENT)!r}\n"
+    (tmp_path / "sitecustomize.py").write_text(text)
+    return {"PATH": str(programs), "PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.usefixtures("only_mypy")
@@ -55,17 +77,18 @@ def test_tables_of_what_is_here_and_what_is_not(main: Main) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])
-def test_the_tables_fit(width: int) -> None:
-    with InTerminal(
-        "tools", width=width, height=200, env={"NO_COLOR": "1", "CODEBATCH_PAGER": "cat"}
-    ) as terminal:
+def test_the_tables_fit(width: int, some_tools: dict[str, str | None]) -> None:
+    environment = {**some_tools, "NO_COLOR": "1", "CODEBATCH_PAGER": "/bin/cat"}
+    with InTerminal("tools", width=width, height=200, env=environment) as terminal:
         assert terminal.end() == 0
         lines = terminal.written.decode().splitlines()
     rows = [line for line in lines if not line.startswith("cut to the terminal")]
+    assert rows.index("not installed:") > len(list_tools()) / 4
     assert max(map(len, rows)) <= width
     assert {line.split()[0] for line in rows if line} >= {*list_tools()}
 
 
+@pytest.mark.usefixtures("only_mypy")
 def test_every_tool_can_be_found() -> None:
     for one in codebatch.tools():
         assert one["install"], one["name"]
