@@ -125,19 +125,39 @@ FORBIDDEN = [
 ]
 
 
+@pytest.fixture(scope="module")
+def before(queried: codebatch.Batch) -> tuple[dict[Path, bytes], object]:
+    """What is below the indexes of a store, and the records that are read from there."""
+    records = queried.sql("SELECT * FROM records")
+    return below_indexes(queried), records
+
+
+def below_indexes(batch: codebatch.Batch) -> dict[Path, bytes]:
+    folder = index_of(batch).parent
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_statement_that_does_not_just_read(
-    statement: str, scanned_copy: Scanned, tmp_path: Path
+    statement: str,
+    before: tuple[dict[Path, bytes], object],
+    queried: codebatch.Batch,
+    tmp_path: Path,
 ) -> None:
-    batch = scanned_copy.batch
-    before = batch.sql("SELECT * FROM records")
-    data = index_of(batch).read_bytes()
     target = tmp_path / "target"
     with pytest.raises(SqlInvalidError):
-        batch.sql(statement.format(target))
+        queried.sql(statement.format(target))
     assert not target.exists()
-    assert index_of(batch).read_bytes() == data
-    assert batch.sql("SELECT * FROM records") == before
+    assert below_indexes(queried) == before[0]
+
+
+def test_a_refused_statement_leaves_what_is_read(
+    before: tuple[dict[Path, bytes], object], queried: codebatch.Batch
+) -> None:
+    for statement in ("DELETE FROM files", "DROP TABLE files", "CREATE TABLE t (a)"):
+        with pytest.raises(SqlInvalidError):
+            queried.sql(statement)
+    assert queried.sql("SELECT * FROM records") == before[1]
 
 
 def test_error_is_one_line(queried: codebatch.Batch, main: Main) -> None:
