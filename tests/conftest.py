@@ -153,10 +153,22 @@ def store(tmp_path: Path) -> codebatch.Store:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some hundred files of the standard library: enough work to be interrupted in."""
-    root = tmp_path_factory.mktemp("library") / "lib"
+    packages = ("email", "json", "logging", "importlib", "unittest", "xml", "http")
+    return copy_packages(tmp_path_factory.mktemp("library") / "lib", packages)
+
+
+@pytest.fixture(scope="session")
+def small_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half as many files as `library`, for runs that are stopped after a few shards."""
+    packages = ("json", "importlib", "xml")
+    return copy_packages(tmp_path_factory.mktemp("library") / "lib", packages)
+
+
+def copy_packages(root: Path, packages: Iterable[str]) -> Path:
+    """Copy packages of the standard library, without their tests."""
     source = Path(sysconfig.get_path("stdlib"))
     unwanted = shutil.ignore_patterns("__pycache__", "test", "tests", "*.so")
-    for package in ("email", "json", "logging", "importlib", "unittest", "xml", "http"):
+    for package in packages:
         shutil.copytree(source / package, root / package, ignore=unwanted)
     return root
 

@@ -76,20 +76,17 @@ def test_a_batch_that_lost_a_state_has_no_result_until_it_is_durable(
 
 SCHEDULERS = ("sync", "threads", "processes")
 SHARDS = (None, 256)
-SEEDS = ("0", "1", "random")
+SEEDS = ("0", "random")
 COPIES = ("one", "two")
 ALL_RUNS = list(itertools.product(SCHEDULERS, SHARDS, SEEDS, COPIES))
 # Every pair of values of two dimensions occurs in these; of the rest, the slow test has a sample.
 PAIRS = [
     ("sync", 256, "0", "one"),
-    ("sync", None, "1", "two"),
-    ("sync", None, "random", "one"),
+    ("sync", None, "random", "two"),
     ("threads", None, "0", "two"),
-    ("threads", 256, "1", "one"),
-    ("threads", 256, "random", "two"),
+    ("threads", 256, "random", "one"),
     ("processes", None, "0", "one"),
-    ("processes", 256, "1", "two"),
-    ("processes", None, "random", "two"),
+    ("processes", 256, "random", "two"),
 ]
 
 
@@ -540,11 +537,11 @@ def start(planned: tuple[Path, str], tmp_path: Path) -> Iterator[Callable[..., S
 
 
 @pytest.fixture(scope="module")
-def planned(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def planned(small_library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A store with a planned batch of the library, and the result that a run of it gives."""
     base = tmp_path_factory.mktemp("planned")
     store = codebatch.open_store(base / "store", create=True)
-    store.batch(store.snapshot(library), "full", shards=256)
+    store.batch(store.snapshot(small_library), "full", shards=256)
     shutil.copytree(base / "store", base / "done")
     report = codebatch.open_store(base / "done").find_batch("latest").run("threads")
     assert report.status == "done"
@@ -571,7 +568,7 @@ def check_resumes(run: Started, result: str, cli: Callable[..., Outcome]) -> Non
             (0, "processes", True),
             (1, "sync", True),
             (60, "threads", True),
-            (60, "processes", True),
+            (60, "processes", False),
             (0, "sync", False),
             (0, "threads", False),
             (1, "threads", False),

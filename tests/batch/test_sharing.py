@@ -33,9 +33,11 @@ def planned(base: Path, tree: Path, shards: int = 256) -> codebatch.Batch:
 
 
 @pytest.fixture(scope="module")
-def expected(library: Path, tmp_path_factory: pytest.TempPathFactory) -> codebatch.RunReport:
+def expected(small_library: Path, tmp_path_factory: pytest.TempPathFactory) -> codebatch.RunReport:
     """What one run alone comes to."""
-    return planned(tmp_path_factory.mktemp("alone") / "store", library).run("threads", workers=2)
+    return planned(tmp_path_factory.mktemp("alone") / "store", small_library).run(
+        "threads", workers=2
+    )
 
 
 def start(batch: codebatch.Batch, *arguments: object) -> subprocess.Popen[bytes]:
@@ -91,9 +93,9 @@ def check_shared(
 
 
 def test_two_runs_compute_everything_once(
-    library: Path, tmp_path: Path, expected: codebatch.RunReport
+    small_library: Path, tmp_path: Path, expected: codebatch.RunReport
 ) -> None:
-    batch = planned(tmp_path / "store", library)
+    batch = planned(tmp_path / "store", small_library)
     first = start(batch, "--scheduler", "sync")
     wait_for_states(batch, 1)
     first.send_signal(signal.SIGSTOP)  # it may not do all of it before the other has begun
@@ -109,9 +111,9 @@ def test_two_runs_compute_everything_once(
 
 
 def test_a_run_goes_on_where_another_was_killed(
-    library: Path, tmp_path: Path, expected: codebatch.RunReport
+    small_library: Path, tmp_path: Path, expected: codebatch.RunReport
 ) -> None:
-    batch = planned(tmp_path / "store", library)
+    batch = planned(tmp_path / "store", small_library)
     first = start(batch, "--scheduler", "sync")
     wait_for_states(batch, 5)
     second = start(batch, "--scheduler", "sync")
@@ -127,9 +129,9 @@ def test_a_run_goes_on_where_another_was_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
 def test_many_runs_on_any_scheduler(
-    scheduler: str, library: Path, tmp_path: Path, expected: codebatch.RunReport
+    scheduler: str, small_library: Path, tmp_path: Path, expected: codebatch.RunReport
 ) -> None:
-    batch = planned(tmp_path / "store", library)
+    batch = planned(tmp_path / "store", small_library)
     runs = [start(batch, "--scheduler", scheduler, "--workers", 2) for _ in range(3)]
     check_shared(reports(runs), batch, expected)
 
@@ -323,8 +325,8 @@ def test_runs_do_not_wait_for_what_each_has_failed_at_again(
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_leaves_its_shards(library: Path, tmp_path: Path) -> None:
-    batch = planned(tmp_path / "store", library)
+def test_an_interrupted_run_leaves_its_shards(small_library: Path, tmp_path: Path) -> None:
+    batch = planned(tmp_path / "store", small_library)
     process = start(batch, "--scheduler", "sync")
     wait_for_states(batch, 3)
     process.send_signal(signal.SIGINT)
