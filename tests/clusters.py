@@ -401,7 +401,10 @@ class Cluster:
     ) -> Member:
         assert name not in self.members, name
         options = self.tls.options() if self.tls else ()
-        command = [*host.launcher, sys.executable, "-m", "dask", *map(str, (*words, *options))]
+        # `dask` would first import what every other distribution adds to it.
+        program, *words_of_it = map(str, (*words, *options))
+        module = f"distributed.cli.dask_{program}"
+        command = [*host.launcher, sys.executable, "-m", module, *words_of_it]
         environment = cli_environment(**self._environment)
         environment[MARK] = self._mark
         member = Member(name, command, environment, self.folder / f"{name}.log", nanny=nanny)
