@@ -1,6 +1,6 @@
 """Tests of the vectors of `maintenance.self_test`; each module beside this one is about one kind.
 
-By default every third vector is tried, in the process of each command, and the slow tests try
+By default every fifth vector is tried, in the process of each command, and the slow tests try
 the others, and a sample of all with worker threads, worker processes and a cluster.
 """
 
@@ -13,7 +13,7 @@ import pytest
 
 from codebatch.maintenance.self_test import Laboratory, Vector
 
-_OFTEN = 3
+_OFTEN = 5
 _RUNNING = ("scan", "run", "resume")
 
 
