@@ -36,6 +36,7 @@ def test_a_store_whose_name_is_too_long(command: str, main: Main) -> None:
 
 
 # `diagnose` says what there is without a store, too.
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("command", [one for one in EVERYWHERE if one != "diagnose"])
 @pytest.mark.parametrize("where", [(), ("--store", "store")])
 def test_a_current_folder_that_was_removed(
@@ -49,6 +50,7 @@ def test_a_current_folder_that_was_removed(
     assert (done.code in (2, 4), error_of(done)["code"] != "") == (True, True)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("folder", ["", "batches", "snapshots", "indexes", "leases", "objects"])
 def test_a_folder_of_a_store_that_nobody_may_read(folder: str, scanned_copy: Scanned) -> None:
     """A command can do without it, or says that it cannot."""

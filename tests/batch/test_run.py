@@ -566,7 +566,7 @@ def check_resumes(run: Started, result: str, cli: Callable[..., Outcome]) -> Non
         pytest.param(states, scheduler, marks=() if at_once else pytest.mark.slow)
         for states, scheduler, at_once in [
             (0, "processes", True),
-            (1, "sync", True),
+            (1, "sync", False),
             (60, "threads", True),
             (60, "processes", False),
             (0, "sync", False),

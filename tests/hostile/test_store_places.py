@@ -22,7 +22,7 @@ from codebatch.model.errors import EXIT_USAGE
 from codebatch.store.objects import pack_writer
 
 SEED = 12
-SAMPLE = 8
+SAMPLE = 5
 CODES = {0, 1, 3, 4}
 DAY = 24 * 3600
 

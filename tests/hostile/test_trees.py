@@ -443,6 +443,7 @@ ON_TERMINAL = [
 ]
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("text", ON_TERMINAL)
 def test_nothing_steers_a_terminal(text: str, evil: Path) -> None:
     store = codebatch.open_store(evil)
