@@ -153,7 +153,15 @@ def imported(name: str, nodes: list[ast.AST]) -> set[str]:
 
 def is_lazy_block(node: ast.AST) -> bool:
     """``with lazily():``, whose imports are made on first use."""
-    return isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr) == "lazily()"
+    return isinstance(node, ast.With) and is_call(node.items[0].context_expr, "lazily")
+
+
+def is_call(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
 
 
 def lazily_imported(tree: ast.AST) -> set[str]:
@@ -164,7 +172,7 @@ def lazily_imported(tree: ast.AST) -> set[str]:
     return in_blocks | {
         node.value
         for call in calls
-        if ast.unparse(call.func) == "lazy"
+        if is_call(call, "lazy")
         for node in ast.walk(call.args[0])
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -185,24 +193,26 @@ def nodes_at_runtime(tree: ast.AST) -> list[ast.AST]:
         if is_lazy_block(node):
             continue
         found.append(node)
-        hidden = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        hidden = isinstance(node, ast.If) and mentions(node.test, "TYPE_CHECKING")
         pending.extend(node.orelse if hidden else ast.iter_child_nodes(node))
     return found
 
 
+@cache
 def all_imports(name: str) -> set[str]:
     return imported(name, list(ast.walk(modules()[name])))
 
 
 def import_time_imports(name: str) -> set[str]:
     """What importing the module imports: nothing inside functions or for type checkers."""
+    nodes = nodes_at_runtime(modules()[name])
     inside = {
         inner
-        for node in nodes_at_runtime(modules()[name])
+        for node in nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for inner in ast.walk(node)
     }
-    return imported(name, [n for n in nodes_at_runtime(modules()[name]) if n not in inside])
+    return imported(name, [node for node in nodes if node not in inside])
 
 
 def test_every_part_is_in_the_table() -> None:
@@ -231,11 +241,11 @@ def test_imports_point_down() -> None:
 
 
 def imports_of_private_modules(name: str, tree: ast.Module) -> Iterator[str]:
+    found = all_imports(name) | lazily_imported(tree)
     for folder, private in PRIVATE.items():
         modules_in = {f"codebatch.{folder}.{module}" for module in private}
         if part_of(name) != folder:
-            found = (all_imports(name) | lazily_imported(tree)) & modules_in
-            yield from (f"imports {target}" for target in sorted(found))
+            yield from (f"imports {target}" for target in sorted(found & modules_in))
 
 
 def test_what_is_private_to_a_folder_is_imported_there_alone() -> None:
@@ -250,7 +260,7 @@ def imports_hidden_from_the_type_checker(name: str, tree: ast.Module) -> Iterato
         return
     paired: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             seen = {full for part in node.body for full in full_names(part)}
             for part in node.orelse:
                 later = lazily_imported(part)  # several: one for each version of Python
@@ -258,7 +268,7 @@ def imports_hidden_from_the_type_checker(name: str, tree: ast.Module) -> Iterato
                     yield f"only at run time: {ast.unparse(part)}"
                 paired |= later
     by_name = [node for node in ast.walk(tree) if not is_lazy_block(node)]
-    calls = {one for node in by_name if isinstance(node, ast.Call) for one in lazily_imported(node)}
+    calls = {one for node in by_name if is_call(node, "lazy") for one in lazily_imported(node)}
     yield from (f"without its pair: {target}" for target in paired ^ calls)
 
 
@@ -448,11 +458,11 @@ def ways_from_data_to_code(name: str, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            words = {word.arg: word.value for word in node.keywords}
             if (
                 called in {"eval", "exec", "__import__", "builtins.eval", "compile"}
                 or called.endswith(("read_pickle", "allow_pickle"))
-                or words.get("shell") not in (None, "False")
+                or ("shell" in words and ast.unparse(words["shell"]) not in ("None", "False"))
                 or "allow_pickle" in words
             ):
                 yield f"line {node.lineno}: {ast.unparse(node)}"
