@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sampling import pytest_collection_modifyitems, pytest_report_header  # noqa: F401 - hooks
+from sampling import (  # noqa: F401 - hooks
+    ALL,
+    pytest_collection_modifyitems,
+    pytest_report_header,
+)
 
 import codebatch
 from codebatch.maintenance.self_test import Laboratory
@@ -34,6 +38,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 settings.register_profile(
     "codebatch",
+    max_examples=100 if ALL else 50,
     deadline=None,
     derandomize=True,
     database=None,
