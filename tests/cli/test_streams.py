@@ -36,6 +36,7 @@ def redirected(words: str, redirections: str, store: Path | None = None) -> Outc
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.sample(5)
 @full_device
 @pytest.mark.parametrize("words", [*DATA, *MORE])
 def test_output_that_is_not_taken_is_an_error(words: str, scanned: Scanned) -> None:

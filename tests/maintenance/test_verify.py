@@ -350,6 +350,7 @@ def test_damage_is_found_named_and_repaired(
     assert {path: after.get(path) for path in before} == before
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("how", [how for how in DAMAGES if how not in ("link", "folder")])
 @pytest.mark.parametrize("form", ["raw", "compressed"])
 def test_a_damaged_source_is_found_and_restored(
@@ -379,6 +380,7 @@ def test_a_damaged_source_is_found_and_restored(
     assert check(scanned_copy.path, read_data=True).ok
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("how", [*DAMAGES, "missing"])
 def test_a_damaged_tree_is_computed_again(how: str, scanned_copy: Scanned) -> None:
     path = object_file(scanned_copy.path, tree_object(scanned_copy))
@@ -744,7 +746,7 @@ def test_no_flipped_byte_of_an_object_escapes(form: str, small: Path) -> None:
     data, digest = path.read_bytes(), f"sha256:{path.name.removesuffix('.zst')}"
     path.chmod(0o644)
     try:
-        for damaged in flipped(data, all_flips(data)):
+        for damaged in flipped(data, flips_of_each_byte(data)):
             path.write_bytes(damaged)
             assert not objects.is_intact(digest)
     finally:
@@ -975,6 +977,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.sample(18)
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("form", ["raw", "compressed"])
 @pytest.mark.parametrize("how", WAYS)

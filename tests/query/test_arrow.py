@@ -64,6 +64,7 @@ def expected(records: codebatch.Records) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.sample(14)
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 def test_columns_are_the_records(filters: dict[str, Any], scanned: Scanned) -> None:
     task = filters.get("task")

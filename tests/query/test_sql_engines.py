@@ -226,6 +226,7 @@ def test_without_duckdb(store: codebatch.Store, monkeypatch: pytest.MonkeyPatch)
 # -- the files of tables --------------------------------------------------------------------------
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("damage", ["cut", "text", "gone", "checksum"])
 def test_a_damaged_file_is_made_again(damage: str, store: codebatch.Store, tmp_path: Path) -> None:
     shutil.copytree(store.path, tmp_path / "s")

@@ -441,6 +441,7 @@ def test_damage_to_one_shard_costs_that_shard_alone(
     assert {path: path.read_bytes() for path in others} == others
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("how", DAMAGES)
 def test_damaged_sources_never_give_results(how: str, tmp_path: Path) -> None:
     """Objects that are not what they were fail their shards; put back, the batch completes."""

@@ -205,6 +205,7 @@ def test_what_has_no_parser_has_texts(language: str) -> None:
     assert metrics == ["bytes", "language", "lines", "loc"]
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     "content",
     [

@@ -105,6 +105,7 @@ def test_the_least_dependence_is_found(tree: Path, name: str) -> None:
     assert all(one.missing or one.added for one in found.differences)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("described", ["content", "path", "siblings", "project"])
 @pytest.mark.parametrize("name", ["path", "siblings"])
 def test_a_description_may_say_more_but_not_less(tree: Path, name: str, described: str) -> None:
