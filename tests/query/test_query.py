@@ -292,8 +292,8 @@ def test_top_by_metric(metric: str, scanned: Scanned, main: Main) -> None:
     assert few == [row for row in expected if row["value"] >= 2][:2]
 
 
-def test_top_cuts_the_table_alone(library: Path, tmp_path: Path, main: Main) -> None:
-    batch, _ = codebatch.scan(library, tmp_path / "s", scheduler="sync")
+def test_top_cuts_the_table_alone(small_library: Path, tmp_path: Path, main: Main) -> None:
+    batch, _ = codebatch.scan(small_library, tmp_path / "s", scheduler="sync")
     words = ("top", "--by", "path", "--kind", "symbol", "--store", tmp_path / "s")
     done = main(*words)
     assert len(done.stdout.splitlines()) == 11
