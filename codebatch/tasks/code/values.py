@@ -46,6 +46,8 @@ MAIN = ("__main__", "__mp_main__")
 _PROTOCOL = 4
 _TYPING = "typing"  # its variables of types are pickled by name, and do nothing
 _LAMBDA = "<lambda>"
+# Of all text that `exec` runs; Python 3.13 and later know by this name the lines of ``python -c``.
+_EXECUTED = "<string>"
 _RUN_ANY_NAME = (globals, eval, exec)
 _COLLECTIONS = (list, tuple, dict, set, frozenset)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
@@ -299,6 +301,8 @@ def _content(cell: CellType) -> object:
 
 def _source_lines(function: FunctionType) -> list[str] | None:
     """Return the source of a function by itself, not of one that it wraps; None without any."""
+    if function.__code__.co_filename == _EXECUTED:
+        return None
     try:
         return inspect.getsourcelines(function.__code__)[0]
     except (OSError, TypeError):
