@@ -15,7 +15,7 @@ OBJECT_MODE = 0o444
 LEAST_OBJECTS = 32  # of a pack: a change of a few files makes a few files
 MOST_OBJECTS = 2**16  # all of which are held by name until it is whole; and an index has a limit
 _LEAST_BYTES = 8 * 2**20  # or of what is held until it is known
-_BATCH_OBJECTS = 128  # that are compressed together: memory near the processor serves one work
+_BATCH_OBJECTS = 128  # that go into a pack together
 _BATCH_BYTES = 2**20
 
 
@@ -25,8 +25,8 @@ class PackWriter:
     ``parts`` are the folders of files of objects that were there when this began: in no other does
     one of another writer have to be looked for. ``frame`` makes of raw bytes what is stored in a
     pack, ``write`` puts an object into a file of its own. A pack is as new as ``modified_ns`` says,
-    if it does. State: ``_held`` are the objects by digits as long as they are few; ``_file`` is the
-    pack as soon as they are more, ``_frames`` what is in it.
+    if it does. State: ``_held`` are the objects by digits that are in no pack yet; ``_file`` is the
+    pack as soon as they were many, ``_frames`` what is in it.
     """
 
     def __init__(

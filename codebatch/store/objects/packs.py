@@ -209,8 +209,9 @@ class Packs:
         names, known = pack_names(self._layout), self._known
         if known is not None and names == known.names:
             return
-        here = {pack.name for pack in known.packs} if known else set()
-        if known is None or not here <= names:
+        known = known or _Known()
+        here = {pack.name for pack in known.packs}
+        if not here <= names:
             known, here = _Known(), set()
         loaded = (load_index(self._layout, name) for name in sorted(names - here))
         self._known = known.with_packs(names, filter(None, loaded))
