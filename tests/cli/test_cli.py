@@ -618,18 +618,15 @@ def test_escape_sequences_of_arguments_are_not_echoed(
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_output_in_a_narrow_encoding(encoding: str, hostile: Path, scanned: Scanned) -> None:
-    for store, command in (
-        (hostile, "files"),
-        (hostile, "errors"),
-        (scanned.path, "query outputs"),
-    ):
-        done = subprocess.run(
-            cli_command(*command.split(), "--store", store),
-            env={**cli_environment(), "PYTHONIOENCODING": encoding},
-            capture_output=True,
-            check=False,
-        )
-        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), command
+    for store in (hostile, scanned.path):
+        for command in ("files", "errors", "query outputs"):
+            done = subprocess.run(
+                cli_command(command.split()[0], *command.split()[1:], "--store", store),
+                env={**cli_environment(), "PYTHONIOENCODING": encoding},
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode, b"Traceback" in done.stderr) == (0, False), command
 
 
 # -- help ------------------------------------------------------------------------------------------
@@ -666,14 +663,14 @@ def test_version(main: Callable[..., Outcome]) -> None:
 
 
 def test_dask_offers_the_command(scanned: Scanned) -> None:
-    words = ["status", "--store", str(scanned.path), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "dask", "codebatch", *words],
-        env=cli_environment(),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    for words in (["--help"], ["status", "--store", str(scanned.path), "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dask", "codebatch", *words],
+            env=cli_environment(),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["batch_id"] == scanned.batch.id
 
 

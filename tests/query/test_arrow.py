@@ -353,7 +353,7 @@ CRAFTED: dict[str, Callable[[Path], None]] = {
         path, all_the_same(b"A" * 10_000_000), compression="lz4"
     ),
     "packed categories": lambda path: rewritten(path, long_categories, compression="zstd"),
-    "long after unpacking": lambda path: sealed(path, packed_bytes(b"\0" * 2**27)),
+    "long after unpacking": lambda path: sealed(path, packed_bytes(b"\0" * 2**30)),
 }
 
 

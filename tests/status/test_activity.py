@@ -288,5 +288,5 @@ def test_events_stay_small(batch: codebatch.Batch) -> None:
     path = directory.layout.events(batch.id)
     assert path.stat().st_size < 2**20
     schema = jsonschema.Draft202012Validator(load_schema("event"))
-    for line in path.read_bytes().splitlines()[::50]:  # those between are alike
+    for line in path.read_bytes().splitlines():
         schema.validate(json.loads(line))

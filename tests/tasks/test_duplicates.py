@@ -105,18 +105,18 @@ def test_the_pipeline_groups_files_and_functions(store: codebatch.Store, tmp_pat
 
 
 def test_classes_of_a_package_are_those_of_a_plain_grouping(
-    store: codebatch.Store, small_library: Path
+    store: codebatch.Store, library: Path
 ) -> None:
     """By `ast.dump`, over some packages of the standard library."""
     document = next(d for d in codebatch.pipelines() if d["name"] == "duplicates")
     document["tasks"][0]["config"]["min_lines"] = 2
-    batch = store.batch(store.snapshot(small_library), pipeline=document)
+    batch = store.batch(store.snapshot(library), pipeline=document)
     batch.run("threads", workers=2)
     dumps: dict[str, list[tuple[Any, ...]]] = {}
-    for path in small_library.rglob("*.py"):
+    for path in library.rglob("*.py"):
         content = path.read_bytes()
         tree = ast.parse(content)
-        name = str(path.relative_to(small_library))
+        name = str(path.relative_to(library))
         lines = content.count(b"\n")
         spans = [(ast.dump(tree), False, 1, lines)]
         spans += [
@@ -133,5 +133,5 @@ def test_classes_of_a_package_are_those_of_a_plain_grouping(
         for members in classes(batch)
         if members[0][0].endswith(".py")
     ]
-    assert len(expected) > 10
+    assert len(expected) > 20
     assert sorted(found) == expected
